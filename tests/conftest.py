@@ -1,0 +1,29 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import pathlib
+
+import pytest
+
+INTEGRATION = pathlib.Path(__file__).parent / 'integration'
+
+#: Seconds. Under emulation an appliance starts in 10 s and installs a
+#: package in 30 s.
+INTEGRATION_TIMEOUT = 1800
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in tests/integration, and give it the time it needs."""
+    for item in items:
+        if item.path.is_relative_to(INTEGRATION):
+            item.add_marker('integration')
+            if item.get_closest_marker('timeout') is None:
+                item.add_marker(pytest.mark.timeout(INTEGRATION_TIMEOUT))
