@@ -1,0 +1,42 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Options of no particular section."""
+
+from oslo_config import cfg
+
+OPTS: list[cfg.Opt] = [
+    cfg.MultiStrOpt(
+        'recipe_path',
+        default=[],
+        sample_default=['/etc/imagebuild/recipes'],
+        help="""
+Folder with recipes of your own. May be given several times.
+
+A recipe is found at ``<folder>/<name>/<version>/manifest.yaml``. The folders
+are searched in the order given, before the recipes that imagebuild ships and
+those of installed plugins; the first one that has the recipe wins, so a
+folder given here can replace a shipped recipe of the same name and version.
+
+By default only the shipped recipes and plugins are known. A folder that does
+not exist is an error. The recipes' scripts run as root inside the images, so
+only people whom you trust with the images should be able to write here.
+""",
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_opts(OPTS)
+
+
+def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
+    return {'DEFAULT': OPTS}

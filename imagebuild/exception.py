@@ -1,0 +1,311 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The one exception tree.
+
+Three kinds of failure are told apart everywhere, because three different
+people mend them:
+
+========================  ===================================  =========
+base class                who mends it                         exit code
+========================  ===================================  =========
+:class:`InvalidInput`     the author of the request            2
+:class:`StepError`        the author of the recipe, the image  1
+:class:`EnvironmentFault` the operator of this machine         3
+========================  ===================================  =========
+
+``code`` is the HTTP status the API answers with, ``fault`` is what a build
+record says (``user`` or ``service``), ``exit_code`` is what the local
+programs exit with (INTERFACE, section 1). All three are decided by the base
+class, so a new exception needs a message and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong, and where.
+
+    :ivar path: where, such as ``validators[2].package[0]``; '' for the whole
+        document.
+    :ivar message: one plain sentence without the path.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f'{self.path}: {self.message}' if self.path else self.message
+
+
+class ImageBuildError(Exception):
+    """Base of every error that imagebuild raises on purpose.
+
+    :param message: the sentence shown to the user; without it ``msg_fmt`` is
+        filled in from the keyword arguments.
+    """
+
+    msg_fmt: ClassVar[str] = 'An unknown error occurred.'
+    code: ClassVar[int] = 500
+    fault: ClassVar[Literal['user', 'service']] = 'service'
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+        #: What a manifest run did until then
+        #: (imagebuild.manifest.Report), None outside of a run.
+        self.report: Any = None
+        super().__init__(message or self.msg_fmt % kwargs)
+
+
+class InvalidInput(ImageBuildError):
+    """The request is wrong; nothing was touched."""
+
+    code = 400
+    fault = 'user'
+    exit_code = 2
+
+
+class StepError(ImageBuildError):
+    """A step of the manifest failed, or the image does not conform."""
+
+    code = 409
+    fault = 'user'
+    exit_code = 1
+
+
+class EnvironmentFault(ImageBuildError):
+    """The machine, its disk, its network or its credentials failed."""
+
+    code = 503
+    fault = 'service'
+    exit_code = 3
+
+
+# -- the request is wrong ---------------------------------------------------
+
+
+class InvalidManifest(InvalidInput):
+    """A manifest breaks the rules of the language.
+
+    :param problems: everything that is wrong with it, at least one.
+    """
+
+    subject: ClassVar[str] = 'The manifest is not valid'
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.errors: Sequence[Problem] = tuple(problems)
+        lines = [str(problem) for problem in self.errors]
+        super().__init__(
+            f'{self.subject}: {lines[0]}'
+            if len(lines) == 1
+            else '\n  '.join([f'{self.subject}:', *lines])
+        )
+
+
+class InvalidArguments(InvalidManifest):
+    """The values given for a manifest's arguments are not acceptable."""
+
+    subject = 'The arguments are not valid'
+
+
+class UnknownRecipe(InvalidInput):
+    msg_fmt = (
+        'There is no recipe "%(name)s" version "%(version)s"; '
+        'found: %(found)s.'
+    )
+
+
+class InvalidRecipe(InvalidInput):
+    msg_fmt = 'The recipe "%(name)s" cannot be used: %(reason)s.'
+
+
+class InvalidImage(InvalidInput):
+    """The disk image is not one that can be packed."""
+
+    msg_fmt = '%(path)s cannot be used: %(reason)s.'
+
+
+class UnsafeImage(InvalidImage):
+    """The image refers to files of this host that the user did not name."""
+
+
+class AmbiguousRoot(InvalidInput):
+    msg_fmt = (
+        'The image holds several operating systems; choose one with '
+        '--root-filesystem: %(found)s.'
+    )
+
+
+class UnknownRoot(InvalidInput):
+    msg_fmt = (
+        '%(device)s is not the root filesystem of an operating system in '
+        'the image; found: %(found)s.'
+    )
+
+
+class NoOperatingSystem(InvalidInput):
+    msg_fmt = 'No operating system was found in %(path)s.'
+
+
+class UnsupportedDistro(InvalidInput):
+    msg_fmt = (
+        'The operating system "%(distro)s" belongs to none of the supported '
+        'families: %(families)s.'
+    )
+
+
+class DistroNotAccepted(InvalidInput):
+    msg_fmt = (
+        'The manifest is for %(accepted)s, and the operating system found '
+        'is %(found)s.'
+    )
+
+
+# -- a step failed ----------------------------------------------------------
+
+
+class RemoteCommandFailed(StepError):
+    """A command ran in the guest and exited with a code other than 0.
+
+    :ivar argv: the command, as a list.
+    :ivar exit_code_of_command: its exit code, 1 to 255.
+    :ivar stdout: what it printed.
+    :ivar stderr: what it complained of.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        exit_code: int,
+        stdout: str = '',
+        stderr: str = '',
+    ) -> None:
+        self.argv = tuple(argv)
+        self.exit_code_of_command = exit_code
+        self.stdout = stdout
+        self.stderr = stderr
+        super().__init__(
+            f'command failed with exit code {exit_code}: {self.argv[0]}'
+        )
+
+
+class RemoteCommandTimeout(StepError):
+    """A command was stopped because its time was up."""
+
+    msg_fmt = '%(command)s was stopped after %(seconds)d seconds.'
+
+
+class RemoteFileNotFound(StepError):
+    msg_fmt = 'There is no file %(path)s in the image.'
+
+
+class StepFailed(StepError):
+    """A validator could not bring its part of the image into its state.
+
+    :ivar path: the manifest path of the step.
+    :ivar validator: the validator's type name.
+    :ivar command: what was run, '' if nothing was.
+    :ivar command_exit_code: its exit code, None if nothing was run.
+    :ivar output: the tail of what it printed.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        path: str = '',
+        validator: str = '',
+        command: str = '',
+        command_exit_code: int | None = None,
+        output: str = '',
+    ) -> None:
+        self.reason = reason
+        self.path = path
+        self.validator = validator
+        self.command = command
+        self.command_exit_code = command_exit_code
+        self.output = output
+        super().__init__(f'{path}: {reason}' if path else reason)
+
+
+class NotConforming(StepError):
+    """The image is not in the described state (test only).
+
+    :ivar failures: every step that does not hold, in manifest order.
+    """
+
+    def __init__(self, failures: Sequence[StepFailed]) -> None:
+        self.failures = tuple(failures)
+        lines = [str(failure) for failure in self.failures]
+        super().__init__(
+            f'The image does not conform: {lines[0]}'
+            if len(lines) == 1
+            else '\n  '.join(['The image does not conform:', *lines])
+        )
+
+
+# -- the environment failed -------------------------------------------------
+
+
+class RunTimeout(EnvironmentFault):
+    """The whole run used up its time."""
+
+    msg_fmt = 'The run was stopped: its limit of %(seconds)d seconds is up.'
+
+
+class ApplianceFailed(EnvironmentFault):
+    msg_fmt = 'The libguestfs appliance failed: %(reason)s.'
+
+
+class MissingDependency(EnvironmentFault):
+    msg_fmt = '%(what)s is not installed on this machine; %(remedy)s.'
+
+
+class ImageBusy(EnvironmentFault):
+    msg_fmt = '%(path)s is in use by another program%(by)s.'
+
+
+class NoSpace(EnvironmentFault):
+    msg_fmt = (
+        'There is not enough room in %(path)s: %(needed)s are needed, '
+        '%(free)s are free.'
+    )
+
+
+class DiskFull(EnvironmentFault):
+    msg_fmt = 'The disk that holds %(path)s is full.'
+
+
+class UnwritablePath(EnvironmentFault):
+    """A file or folder that must be written to refuses it."""
+
+    msg_fmt = '%(path)s cannot be written: %(reason)s.'
+
+
+class HostCommandFailed(EnvironmentFault):
+    """A program of this host (qemu-img, mmdebstrap) failed."""
+
+    msg_fmt = '%(program)s failed (exit code %(exit_code)s): %(reason)s'
+
+
+class Interrupted(EnvironmentFault):
+    """The user or the system asked to stop (SIGINT, SIGTERM)."""
+
+    msg_fmt = 'Interrupted by %(signal)s; nothing was changed.'

@@ -1,0 +1,348 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Who may import whom.
+
+The table below is the one of doc/source/contributor/architecture.rst. The
+source is parsed, not run, so imports inside functions and under
+``TYPE_CHECKING`` count as well: a type that is needed is known.
+"""
+
+import ast
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+PACKAGE = 'imagebuild'
+
+#: What the programs for one machine are made of.
+LOCAL = {
+    'appliance',
+    'conf',
+    'disks',
+    'drivers.bootstrap',
+    'manifest',
+    'recipes',
+    'remotes',
+}
+
+#: room -> what it may import, besides itself and what everyone may. Names
+#: are modules of imagebuild, their submodules included; a submodule that is
+#: a room of its own ("cmd.conductor") is not part of the room around it.
+MAY_IMPORT: dict[str, set[str]] = {
+    'exception': set(),
+    # Inside a disk image, and inside the machine that holds it
+    'appliance': set(),
+    'distros': {'remotes.base'},
+    'manifest': {'distros', 'remotes.base'},
+    'recipes': {'manifest'},
+    'remotes': {'appliance'},
+    # Where a disk comes from and where it goes
+    'disks': {'appliance'},
+    'clients': set(),
+    'drivers': {'appliance', 'clients', 'disks', 'remotes'},
+    'stores': {'clients', 'disks'},
+    # The service
+    'conf': {'appliance'},
+    'db': set(),
+    'policies': set(),
+    'job': {
+        'clients',
+        'conf',
+        'drivers',
+        'manifest',
+        'recipes',
+        'stores',
+    },
+    'conductor': {'clients', 'conf', 'db', 'job'},
+    'api': {
+        'conductor.rpcapi',
+        'conf',
+        'db',
+        'manifest',
+        'policies',
+        'recipes',
+    },
+    'wsgi': {'api', 'conf'},
+    'client': set(),
+    'heat_plugin': {'client'},
+    # Programs. What several local ones share is in cmd itself.
+    'cmd': LOCAL,
+    'cmd.pack': LOCAL | {'cmd'},
+    'cmd.validate': LOCAL | {'cmd'},
+    'cmd.bootstrap': LOCAL | {'cmd'},
+    'cmd.conductor': {'conductor', 'conf'},
+    'cmd.standalone': {'api', 'conductor', 'conf', 'db', 'wsgi'},
+    'cmd.manage': {'conf', 'db'},
+    'cmd.status': {'conf', 'db'},
+}
+
+#: Everyone may import these.
+COMMON = {'exception'}
+
+#: Not one of ours, but with a home: only these rooms import it.
+HOMES = {'guestfs': {'appliance'}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    path: pathlib.Path
+    line: int
+    module: str
+    target: str
+
+
+# -- reading the source -----------------------------------------------------
+
+
+def source_files(root: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return every module under root: dotted name -> file."""
+    found = {}
+    for top in (PACKAGE, 'heat_plugin'):
+        for path in sorted((root / top).rglob('*.py')):
+            parts = path.relative_to(root).with_suffix('').parts
+            if parts[-1] == '__init__':
+                parts = parts[:-1]
+            found['.'.join(parts)] = path
+    return found
+
+
+def imports(root: pathlib.Path) -> Iterator[Import]:
+    """Find every import of every module, wherever in the file it is."""
+    files = source_files(root)
+    for module, path in files.items():
+        tree = ast.parse(path.read_bytes(), str(path))
+        for node in ast.walk(tree):
+            for target in _targets(node, module, path, files):
+                yield Import(
+                    path.relative_to(root), node.lineno, module, target
+                )
+
+
+def _targets(node, module, path, files):
+    match node:
+        case ast.Import(names=names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module=base, names=names, level=level):
+            base = _absolute(base or '', level, module, path)
+            for alias in names:
+                # "from a import b": b is a module of a or a name in it.
+                whole = f'{base}.{alias.name}'
+                yield whole if whole in files else base
+        case ast.Call(
+            func=ast.Name(id='__import__' | 'import_module')
+            | ast.Attribute(attr='import_module'),
+            args=[ast.Constant(value=str(name)), *_],
+        ):
+            yield name
+
+
+def _absolute(base, level, module, path):
+    if not level:
+        return base
+    parts = module.split('.')
+    if path.name == '__init__.py':
+        level -= 1
+    parts = parts[: len(parts) - level]
+    return '.'.join([*parts, base] if base else parts)
+
+
+# -- the rules --------------------------------------------------------------
+
+
+def short(module: str) -> str:
+    """Return the name used in the table, '' for imagebuild itself."""
+    return module.removeprefix(PACKAGE).removeprefix('.')
+
+
+def within(module: str, whole: str) -> bool:
+    return module == whole or module.startswith(f'{whole}.')
+
+
+def room(module: str) -> str | None:
+    """Return the innermost room that a module is in."""
+    return max(
+        (name for name in MAY_IMPORT if within(module, name)),
+        key=len,
+        default=None,
+    )
+
+
+def is_ours(target: str) -> bool:
+    return within(target, PACKAGE) or within(target, 'heat_plugin')
+
+
+def is_allowed(found: Import) -> bool:
+    source = room(short(found.module))
+    if not is_ours(found.target):
+        top = found.target.partition('.')[0]
+        return top not in HOMES or source in HOMES[top]
+    target = short(found.target)
+    if target == '':
+        # The package itself holds nothing.
+        return True
+    target_room = room(target)
+    if source is None or target_room is None:
+        # The package itself imports nothing of ours; rooms that the table
+        # does not have are another test's.
+        return False
+    if target_room == source or target_room in COMMON:
+        return True
+    return any(
+        within(target, allowed) and within(allowed, target_room)
+        for allowed in MAY_IMPORT[source]
+    )
+
+
+def violations(root: pathlib.Path) -> list[str]:
+    return [
+        f'{found.path}:{found.line}: {short(found.module) or PACKAGE} may '
+        f'not import {short(found.target)}'
+        for found in imports(root)
+        if not is_allowed(found)
+    ]
+
+
+def unlisted(root: pathlib.Path) -> list[str]:
+    """Return the modules that are in no room of the table."""
+    return [
+        module
+        for module in source_files(root)
+        if module != PACKAGE and room(short(module)) is None
+    ]
+
+
+# -- the tests --------------------------------------------------------------
+
+
+def test_every_module_has_a_room():
+    assert unlisted(ROOT) == []
+
+
+def test_imports_follow_the_table():
+    assert violations(ROOT) == []
+
+
+def test_table_names_only_rooms():
+    for allowed in MAY_IMPORT.values():
+        for name in allowed:
+            assert room(name), name
+
+
+def test_remotes_and_distros_are_leaves_below_the_engine():
+    # What the architecture says in words: engine and drivers never meet.
+    def reach(start, seen):
+        for name in MAY_IMPORT[start]:
+            if room(name) not in seen:
+                seen.add(room(name))
+                reach(room(name), seen)
+        return seen
+
+    assert 'drivers' not in reach('manifest', set())
+    assert 'manifest' not in reach('drivers', set())
+
+
+@pytest.fixture
+def tree(tmp_path):
+    def write(files):
+        for name, text in {f'{PACKAGE}/__init__.py': '', **files}.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path
+
+    return write
+
+
+MODULES = {
+    'imagebuild/exception.py': '',
+    'imagebuild/appliance/__init__.py': '',
+    'imagebuild/cmd/__init__.py': '',
+    'imagebuild/cmd/output.py': '',
+    'imagebuild/cmd/conductor.py': '',
+    'imagebuild/drivers/__init__.py': '',
+    'imagebuild/drivers/bootstrap.py': '',
+    'imagebuild/drivers/fake.py': '',
+    'imagebuild/manifest/__init__.py': '',
+    'imagebuild/manifest/schema.py': '',
+    'imagebuild/remotes/__init__.py': '',
+    'imagebuild/remotes/base.py': '',
+    'imagebuild/remotes/ssh.py': '',
+}
+
+
+@pytest.mark.parametrize(
+    'name, text',
+    [
+        ('drivers/x.py', 'import imagebuild.manifest'),
+        ('drivers/x.py', 'from imagebuild import manifest'),
+        ('drivers/x.py', 'from imagebuild.manifest import schema'),
+        ('drivers/x.py', 'from imagebuild.manifest.schema import a as b'),
+        ('drivers/x.py', 'from ..manifest import schema'),
+        ('drivers/__init__.py', 'from .. import manifest'),
+        ('drivers/x.py', 'def f():\n    from imagebuild import manifest'),
+        (
+            'drivers/x.py',
+            'import typing\nif typing.TYPE_CHECKING:\n'
+            '    from imagebuild import manifest',
+        ),
+        (
+            'drivers/x.py',
+            "import importlib\nimportlib.import_module('imagebuild.manifest')",
+        ),
+        ('manifest/x.py', 'from imagebuild.remotes import ssh'),
+        ('manifest/x.py', 'from imagebuild import remotes'),
+        ('manifest/x.py', 'from imagebuild import appliance'),
+        ('cmd/pack.py', 'from imagebuild.drivers import fake'),
+        ('cmd/pack.py', 'from imagebuild.cmd import conductor'),
+        ('remotes/x.py', 'import guestfs'),
+        ('remotes/x.py', 'def f():\n    import guestfs'),
+        ('__init__.py', 'from imagebuild import exception'),
+        ('exception.py', 'from imagebuild import manifest'),
+    ],
+)
+def test_checker_catches(tree, name, text):
+    root = tree({**MODULES, f'imagebuild/{name}': text})
+    [found] = violations(root)
+    assert found.startswith(f'imagebuild/{name}:')
+    assert 'may not import' in found
+
+
+@pytest.mark.parametrize(
+    'name, text',
+    [
+        ('manifest/x.py', 'from imagebuild import exception'),
+        ('manifest/x.py', 'from imagebuild.manifest import schema'),
+        ('manifest/x.py', 'from . import schema'),
+        ('manifest/x.py', 'from imagebuild.remotes import base'),
+        ('manifest/x.py', 'from imagebuild.remotes.base import Remote'),
+        ('manifest/x.py', 'import imagebuild.remotes.base'),
+        ('manifest/x.py', 'import yaml'),
+        ('appliance/x.py', 'def f():\n    import guestfs'),
+        ('cmd/pack.py', 'from imagebuild.cmd import output'),
+        ('cmd/pack.py', 'from imagebuild.drivers import bootstrap'),
+        ('drivers/x.py', 'from imagebuild.remotes import ssh'),
+    ],
+)
+def test_checker_lets_pass(tree, name, text):
+    root = tree({**MODULES, f'imagebuild/{name}': text})
+    assert violations(root) == []
+
+
+@pytest.mark.parametrize(
+    'name', ['imagebuild/attic/__init__.py', 'imagebuild/util.py']
+)
+def test_checker_catches_a_room_that_is_not_in_the_table(tree, name):
+    root = tree({**MODULES, name: ''})
+    assert len(unlisted(root)) == 1
