@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""From one disk format to another."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Literal
+from typing import get_args
+
+from imagebuild import exception
+from imagebuild.disks import faults
+from imagebuild.disks import image_file
+from imagebuild.disks import qemu_img
+from imagebuild.disks import workspace
+
+TargetFormat = Literal['raw', 'qcow2', 'vmdk', 'vpc', 'vdi']
+
+_COMPRESSIBLE = ('qcow2',)
+# Without force_size a VHD is rounded up to whole cylinders.
+_OPTIONS = {'vpc': 'subformat=dynamic,force_size=on'}
+
+
+def convert(
+    source: image_file.ImageInfo,
+    target: pathlib.Path,
+    target_format: TargetFormat,
+    *,
+    compress: bool = False,
+    qemu: qemu_img.QemuImg | None = None,
+) -> None:
+    """Write an image in another format, as one file without backing.
+
+    The target appears, or is replaced, when it is complete and on the disk.
+    Internal snapshots are not taken along.
+
+    :param source: the image, from :func:`image_file.inspect`.
+    :param target: the file to be made.
+    :param target_format: ``vpc`` is what others call VHD.
+    :param compress: for qcow2: smaller, slower to make and to read.
+    :param qemu: how qemu-img is run.
+    :raises InvalidInput: this cannot be done.
+    :raises ImageBusy: a qemu process writes to the source.
+    :raises DiskFull: there is no room for it.
+    :raises UnwritablePath: the target cannot be written.
+    :raises HostCommandFailed: qemu-img refused.
+    """
+    _refuse(source, target, target_format, compress)
+    workspace.sweep(target)
+    with workspace.Workspace(target) as space, faults.writing(target):
+        made = space.path / 'image'
+        options = _OPTIONS.get(target_format)
+        (qemu or qemu_img.QemuImg(space.record_process)).run(
+            ['convert', '-q', '-O', target_format, '-t', 'unsafe']
+            + (['-o', options] if options else [])
+            + (['-c', '-m', '8', '-W'] if compress else [])
+            + ['--image-opts', qemu_img.options_of(source), str(made)],
+            image=source.path,
+            writes_to=target,
+        )
+        flush(made)
+        os.replace(made, target)
+
+
+def flush(path: pathlib.Path) -> None:
+    """Bring a file or folder to the disk (fsync).
+
+    :raises OSError: as the system says.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse(
+    source: image_file.ImageInfo,
+    target: pathlib.Path,
+    target_format: str,
+    compress: bool,
+) -> None:
+    if target_format not in get_args(TargetFormat):
+        raise exception.InvalidInput(
+            f'Images cannot be converted to the format "{target_format}".'
+        )
+    if compress and target_format not in _COMPRESSIBLE:
+        raise exception.InvalidInput(
+            f'Images in the format "{target_format}" cannot be compressed.'
+        )
+    if image_file.real_path(target) in {i.path for i in source.chain}:
+        raise exception.InvalidInput(
+            f'{target} cannot be converted into itself.'
+        )

@@ -1,0 +1,152 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The one place that runs programs of this host.
+
+Commands are lists, no shell looks at them, their input is empty, and each
+runs in a process group of its own: a Ctrl-C on the terminal does not reach
+it, and whatever ends the wait (time, cancellation, an interrupt) ends the
+whole group before the exception goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Sequence
+
+from imagebuild import exception
+
+LOG = logging.getLogger(__name__)
+
+_TICK = 0.25
+_LONGEST_REASON = 2000
+_FULL = ('No space left on device', 'Disk quota exceeded')
+_PACKAGES = {
+    'qemu-img': 'install qemu-utils (Debian) or qemu-img (Red Hat)',
+    'fallocate': 'install util-linux',
+}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    on_start: Callable[[int], None] | None = None,
+    writes_to: pathlib.Path | None = None,
+    good_exit_codes: Collection[int] = (0,),
+) -> str:
+    """Run a program and wait for its end.
+
+    :param argv: program and arguments.
+    :param timeout: seconds after which it is killed; None: never.
+    :param cancelled: asked four times a second; True kills it.
+    :param on_start: called with its process id, so that it can be written
+        down before anything else happens.
+    :param writes_to: what it writes, for the message when the disk is full.
+    :param good_exit_codes: the codes that are no failure.
+    :returns: its standard output.
+    :raises MissingDependency: there is no such program.
+    :raises HostCommandFailed: it failed or its time was up.
+    :raises DiskFull: it found no room to write.
+    :raises Interrupted: ``cancelled`` said so.
+    """
+    LOG.debug('running %s', argv)
+    process = _start(argv)
+    try:
+        if on_start:
+            on_start(process.pid)
+        stdout, stderr = _wait(process, argv[0], timeout, cancelled)
+    except BaseException:
+        _kill(process)
+        raise
+    if process.returncode not in good_exit_codes:
+        raise _failure(argv[0], process.returncode, stderr, writes_to)
+    return stdout
+
+
+def _start(argv: Sequence[str]) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            encoding='utf-8',
+            errors='replace',
+            env={**os.environ, 'LC_ALL': 'C'},
+        )
+    except FileNotFoundError as error:
+        raise exception.MissingDependency(
+            what=argv[0],
+            remedy=_PACKAGES.get(argv[0], 'install it'),
+        ) from error
+    except OSError as error:
+        raise exception.HostCommandFailed(
+            program=argv[0],
+            exit_code='none',
+            reason=f'it cannot be started: {error.strerror}',
+        ) from error
+
+
+def _wait(
+    process: subprocess.Popen[str],
+    program: str,
+    timeout: float | None,
+    cancelled: Callable[[], bool] | None,
+) -> tuple[str, str]:
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_TICK)
+        if end is not None and time.monotonic() > end:
+            raise exception.HostCommandFailed(
+                program=program,
+                exit_code='none',
+                reason=f'it was stopped after {timeout:g} seconds',
+            )
+        if cancelled and cancelled():
+            raise exception.Interrupted(signal='a cancellation')
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+def _failure(
+    program: str,
+    exit_code: int,
+    stderr: str,
+    writes_to: pathlib.Path | None,
+) -> exception.EnvironmentFault:
+    if any(text in stderr for text in _FULL):
+        return exception.DiskFull(path=writes_to or 'a temporary file')
+    reason = stderr.strip()[-_LONGEST_REASON:].removeprefix(f'{program}: ')
+    return exception.HostCommandFailed(
+        program=program,
+        exit_code=exit_code,
+        reason=reason or 'it gave no reason',
+    )

@@ -1,0 +1,50 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Room on the disk, asked for before work starts instead of after."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from imagebuild import exception
+from imagebuild.disks import faults
+
+GIB = 1024 * 1024 * 1024
+
+
+def check(folder: pathlib.Path, needed: int) -> None:
+    """Refuse to start what will not fit.
+
+    :param folder: any folder of the file system in question.
+    :param needed: bytes.
+    :raises NoSpace: less than that is free for this user.
+    """
+    with faults.writing(folder):
+        status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if free < needed:
+        raise exception.NoSpace(
+            path=folder, needed=human(needed), free=human(free)
+        )
+
+
+def human(size: int) -> str:
+    """A size for people: ``512 bytes``, ``3.2 GiB``."""
+    if size < 1024:
+        return f'{size} bytes'
+    amount = float(size)
+    for unit in ('KiB', 'MiB', 'GiB'):
+        amount /= 1024
+        if amount < 1024:
+            return f'{amount:.1f} {unit}'
+    return f'{amount / 1024:.1f} TiB'

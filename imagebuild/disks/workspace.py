@@ -1,0 +1,286 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A folder for the files of one run, removed even after kill -9.
+
+The folder lies beside the image, so that a file in it can be renamed over
+the image. It holds a file ``lock`` that is flock'ed as long as its owner
+lives, and ``processes.json`` with what the owner started or made elsewhere.
+When the owner is killed the kernel drops the lock, and the next run on the
+same image sweeps: unlocked folders go, with the processes and files written
+down in them.
+
+A folder is swept only when it has our name, belongs to our user and nobody
+else can look into it; otherwise anybody could have root remove things.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import pathlib
+import re
+import shutil
+import stat
+import tempfile
+
+from imagebuild import exception
+from imagebuild.disks import faults
+from imagebuild.disks import processes
+
+LOG = logging.getLogger(__name__)
+
+_LOCK = 'lock'
+_NOTES = 'processes.json'
+_LONGEST_NAME = 200
+_TRIES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class _Notes:
+    """What is written down: processes and files outside the folder.
+
+    :ivar realm: the boot and namespace that the pids belong to.
+    :ivar pids: process id and start time.
+    :ivar paths: path, device and inode.
+    """
+
+    realm: str
+    pids: tuple[tuple[int, int], ...] = ()
+    paths: tuple[tuple[str, int, int], ...] = ()
+
+    def write(self, folder: pathlib.Path) -> None:
+        """Write whole or not at all."""
+        new = folder / f'{_NOTES}.new'
+        new.write_text(json.dumps(dataclasses.asdict(self)))
+        os.replace(new, folder / _NOTES)
+
+    @classmethod
+    def read(cls, folder: pathlib.Path) -> _Notes:
+        """Read; nothing was noted when there is none.
+
+        After a power failure it may be there and empty.
+        """
+        try:
+            raw = json.loads((folder / _NOTES).read_text())
+            return cls(
+                raw['realm'],
+                tuple((pid, started) for pid, started in raw['pids']),
+                tuple((name, dev, ino) for name, dev, ino in raw['paths']),
+            )
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return cls(realm='')
+
+
+class Workspace:
+    """A folder that lives as long as the ``with`` block.
+
+    :param image_path: the image it belongs to.
+    :param folder: where to make it; beside the image by default.
+    :ivar path: the folder, mode 0700.
+    """
+
+    path: pathlib.Path
+
+    def __init__(
+        self, image_path: pathlib.Path, *, folder: pathlib.Path | None = None
+    ) -> None:
+        self._image = image_path
+        self._folder = folder or image_path.parent
+        self._lock = -1
+        self._notes = _Notes(processes.realm())
+
+    def __enter__(self) -> Workspace:
+        """Make the folder.
+
+        :raises UnwritablePath: it cannot be made there.
+        :raises DiskFull: there is no room for it.
+        """
+        for _ in range(_TRIES):
+            try:
+                if self._make():
+                    return self
+            except OSError as error:
+                raise faults.of_writing(self._folder, error) from error
+        raise exception.UnwritablePath(
+            path=self._folder, reason='new folders in it keep vanishing'
+        )
+
+    def __exit__(self, *exc_info: object) -> None:
+        try:
+            _clear(self.path)
+        except OSError as error:
+            LOG.warning('%s cannot be removed: %s', self.path, error)
+        finally:
+            os.close(self._lock)
+
+    def record_process(self, pid: int) -> None:
+        """Note a process that must not outlive the workspace."""
+        started = processes.start_time(pid)
+        if started is not None:
+            self._note(pids=(*self._notes.pids, (pid, started)))
+
+    def record_path(self, path: pathlib.Path) -> None:
+        """Note a file or folder elsewhere that must not outlive it.
+
+        :param path: absolute; it must exist.
+        """
+        status = os.lstat(path)
+        entry = (str(path), status.st_dev, status.st_ino)
+        self._note(paths=(*self._notes.paths, entry))
+
+    def _note(
+        self,
+        *,
+        pids: tuple[tuple[int, int], ...] | None = None,
+        paths: tuple[tuple[str, int, int], ...] | None = None,
+    ) -> None:
+        self._notes = _Notes(
+            self._notes.realm,
+            self._notes.pids if pids is None else pids,
+            self._notes.paths if paths is None else paths,
+        )
+        try:
+            self._notes.write(self.path)
+        except OSError as error:
+            raise faults.of_writing(self.path, error) from error
+
+    def _make(self) -> bool:
+        """Try to make and lock the folder.
+
+        A sweep may come between the two: then this is tried anew.
+        """
+        made = tempfile.mkdtemp(prefix=_prefix(self._image), dir=self._folder)
+        self.path = pathlib.Path(made)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            lock = os.open(self.path / _LOCK, flags, 0o600)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            os.rmdir(self.path)
+            raise
+        if _flock(lock) and _is_at(lock, self.path / _LOCK):
+            self._lock = lock
+            return True
+        os.close(lock)
+        return False
+
+
+def sweep(
+    image_path: pathlib.Path, *, folder: pathlib.Path | None = None
+) -> list[pathlib.Path]:
+    """Remove what killed runs on an image left behind.
+
+    :param image_path: the image.
+    :param folder: where its workspaces were made; beside it by default.
+    :returns: the folders that were removed. What cannot be removed is left
+        with a warning in the log.
+    """
+    pattern = re.compile(re.escape(_prefix(image_path)) + '[a-z0-9_]{8}')
+    swept = []
+    for found in _folders(folder or image_path.parent):
+        if not pattern.fullmatch(found.name):
+            continue
+        try:
+            if _sweep_one(found):
+                LOG.info('removed %s, left by a killed run', found)
+                swept.append(found)
+        except OSError as error:
+            LOG.warning('%s cannot be removed: %s', found, error)
+    return swept
+
+
+def _prefix(image_path: pathlib.Path) -> str:
+    name = os.fsencode(image_path.name)[:_LONGEST_NAME]
+    return f'.{name.decode(errors="ignore")}.imagebuild-'
+
+
+def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Folders in a folder that only our user can have filled."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            if (
+                stat.S_ISDIR(status.st_mode)
+                and status.st_uid == os.geteuid()
+                and not status.st_mode & 0o077
+            ):
+                found.append(pathlib.Path(entry.path))
+    return found
+
+
+def _sweep_one(folder: pathlib.Path) -> bool:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        lock = os.open(folder / _LOCK, flags)
+    except FileNotFoundError:
+        # Killed before the lock was made: then the folder is empty, and if
+        # it is not, it is none of ours.
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+            return True
+        return False
+    try:
+        if not _flock(lock):
+            return False
+        _clear(folder)
+        return True
+    finally:
+        os.close(lock)
+
+
+def _clear(folder: pathlib.Path) -> None:
+    """End and remove everything, the lock last."""
+    notes = _Notes.read(folder)
+    if notes.realm == processes.realm():
+        for pid, started in notes.pids:
+            processes.end(pid, started)
+    for name, device, inode in notes.paths:
+        _remove_same(pathlib.Path(name), device, inode)
+    for name in sorted(os.listdir(folder), key=lambda name: name == _LOCK):
+        _remove(folder / name)
+    os.rmdir(folder)
+
+
+def _remove_same(path: pathlib.Path, device: int, inode: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        status = os.lstat(path)
+        if (status.st_dev, status.st_ino) == (device, inode):
+            _remove(path)
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Remove a file, a link (not what it points at) or a whole folder."""
+    if stat.S_ISDIR(os.lstat(path).st_mode):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+def _flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(descriptor: int, path: pathlib.Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False

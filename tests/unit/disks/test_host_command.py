@@ -1,0 +1,103 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import os
+import pathlib
+import signal
+import threading
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.disks import host_command
+from imagebuild.disks import processes
+from tests.unit.disks import tools
+
+
+def test_output_and_empty_input() -> None:
+    assert host_command.run(['cat']) == ''
+    assert host_command.run(['echo', '$HOME; `id`']) == '$HOME; `id`\n'
+
+
+@pytest.mark.parametrize(
+    ('argv', 'error', 'words'),
+    [
+        (['imagebuild-no-such'], exception.MissingDependency, 'install it'),
+        (['/'], exception.HostCommandFailed, 'cannot be started'),
+        (['false'], exception.HostCommandFailed, 'exit code 1'),
+        (
+            ['sh', '-c', 'echo "sh: why" >&2; exit 3'],
+            exception.HostCommandFailed,
+            r'^sh failed \(exit code 3\): why$',
+        ),
+        (
+            ['sh', '-c', 'echo "write: No space left on device" >&2; exit 1'],
+            exception.DiskFull,
+            'holds /there is full',
+        ),
+    ],
+)
+def test_failures(argv: list[str], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        host_command.run(argv, writes_to=pathlib.Path('/there'))
+
+
+def test_good_exit_codes() -> None:
+    host_command.run(['false'], good_exit_codes=(0, 1))
+
+
+def grandchild(file: pathlib.Path) -> int:
+    return int(file.read_text())
+
+
+def script(file: pathlib.Path) -> list[str]:
+    return ['sh', '-c', f'sleep 60 & echo $! > {file}; wait']
+
+
+def test_timeout_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(exception.HostCommandFailed, match='after 0.5 sec'):
+        host_command.run(script(tmp_path / 'pid'), timeout=0.5)
+    assert tools.is_gone(grandchild(tmp_path / 'pid'))
+
+
+def test_cancellation_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / 'pid'
+
+    def cancelled() -> bool:
+        return file.exists() and file.read_text().endswith('\n')
+
+    with pytest.raises(exception.Interrupted):
+        host_command.run(script(file), cancelled=cancelled)
+    assert tools.is_gone(grandchild(file))
+
+
+def test_interrupt_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.5, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        host_command.run(script(tmp_path / 'pid'))
+    timer.join()
+    assert tools.is_gone(grandchild(tmp_path / 'pid'))
+
+
+def test_failure_of_on_start_ends_it() -> None:
+    seen = []
+
+    def on_start(pid: int) -> None:
+        seen.append(pid)
+        raise exception.DiskFull(path='/there')
+
+    with pytest.raises(exception.DiskFull):
+        host_command.run(['sleep', '60'], on_start=on_start)
+    assert processes.start_time(seen[0]) is None
