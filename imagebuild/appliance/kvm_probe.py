@@ -16,6 +16,7 @@ Run by :mod:`imagebuild.appliance.accelerator` with a time limit.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -32,7 +33,8 @@ def main() -> int:
 
     def watch(event: int, handle: int, buf: str, array: Any) -> None:
         if 'KVM internal error' in buf:
-            handle_.get_pid() and os.kill(handle_.get_pid(), 9)
+            with contextlib.suppress(RuntimeError, ProcessLookupError):
+                os.kill(handle_.get_pid(), 9)
 
     scratch = tempfile.mkdtemp(prefix='imagebuild-kvm-probe-')
     try:

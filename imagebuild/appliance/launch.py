@@ -120,6 +120,7 @@ class Appliance:
         *args: Any,
         timeout: float | None = None,
         on_timeout: Callable[[], Exception] | None = None,
+        on_tick: Callable[[], None] | None = None,
         **kwargs: Any,
     ) -> T:
         """Run one libguestfs call and watch over it.
@@ -129,6 +130,8 @@ class Appliance:
         :param timeout: seconds; afterwards the appliance is ended, since
             nothing else stops a call.
         :param on_timeout: makes the exception raised in that case.
+        :param on_tick: called a few times a second, in the caller's thread,
+            while the call runs.
         :raises ApplianceFailed: the appliance is gone.
         :raises DiskFull: the disk under the overlay ran full.
         :raises RuntimeError: libguestfs' own error, to be put into words by
@@ -141,6 +144,8 @@ class Appliance:
         try:
             while True:
                 done, _ = concurrent.futures.wait([future], _TICK)
+                if on_tick:
+                    on_tick()
                 if done:
                     break
                 if end is not None and time.monotonic() > end:

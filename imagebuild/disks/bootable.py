@@ -37,22 +37,18 @@ made of trusted packages.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import secrets
 import shutil
-import struct
 import uuid
 from collections.abc import Callable
 from collections.abc import Sequence
 
 from imagebuild import exception
 from imagebuild.disks import faults
+from imagebuild.disks import grub
 
 ROOT_PARTITION = 1
-#: The serial console last: it is /dev/console, which clouds record.
-KERNEL_ARGUMENTS = 'console=tty0 console=ttyS0,115200'
-
 #: Runs a program of this host; may raise an EnvironmentFault.
 Run = Callable[[Sequence[str]], object]
 
@@ -60,17 +56,8 @@ _MIB = 1024 * 1024
 _SECTOR = 512
 _BIOS_START, _ESP_START, _ROOT_START, _PLAIN_START = 1, 4, 128, 1
 _ESP_NUMBER, _BIOS_NUMBER = 15, 14
+_BIOS_SIZE = _ESP_START - _BIOS_START
 _ESP_SIZE = _ROOT_START - _ESP_START
-# What is needed to find and read /boot/grub on the disk it was started from.
-_CORE_MODULES = ('biosdisk', 'part_gpt', 'ext2')
-# Where boot.img and the first sector of core.img keep what grub-bios-setup
-# fills in: include/grub/i386/pc/boot.h and grub-core/boot/i386/pc/*.S.
-_BOOT_CODE_SIZE = 440
-_BOOT_KERNEL_SECTOR = 0x5C
-_BOOT_DRIVE_CHECK = 0x66
-_CORE_BLOCK_LIST = 0x1F4
-_CORE_SEGMENT = 0x820
-_NOPS = b'\x90\x90'
 # Newer mke2fs turns on features (metadata_csum_seed, orphan_file) that GRUB
 # and kernels of older releases cannot read; so the host has no say.
 _MKE2FS_CONF = """\
@@ -152,13 +139,15 @@ def make(
     """
     with faults.writing(disk):
         if plan.bootable:
-            _install_grub(tree, plan, run, title)
+            grub.install(tree, plan.root_uuid, run, title)
         with disk.open('xb') as stream:
             stream.truncate(plan.size)
         _partition(disk, plan, run)
         if plan.bootable:
             _write_esp(tree, disk, plan, run, workspace)
-            _write_bios_boot(tree, disk)
+            grub.write_bios_boot(
+                tree, disk, _BIOS_START * _MIB, _BIOS_SIZE * _MIB
+            )
         _write_root(tree, disk, plan, run, workspace)
 
 
@@ -180,8 +169,7 @@ def _partition(disk: pathlib.Path, plan: DiskPlan, run: Run) -> None:
         '8304' if plan.bootable else '8300',
     )
     if plan.bootable:
-        bios_size = _ESP_START - _BIOS_START
-        parts += partition(_BIOS_NUMBER, _BIOS_START, bios_size, 'ef02')
+        parts += partition(_BIOS_NUMBER, _BIOS_START, _BIOS_SIZE, 'ef02')
         parts += partition(_ESP_NUMBER, _ESP_START, _ESP_SIZE, 'ef00')
     run(['sgdisk', '--clear', *parts, str(disk)])
 
@@ -210,50 +198,6 @@ def _write_root(
     )  # fmt: skip
 
 
-def _install_grub(
-    tree: pathlib.Path, plan: DiskPlan, run: Run, title: str
-) -> None:
-    """Make the tree's /boot/grub, as grub-install and update-grub do.
-
-    grub-install wants the disk as a device, and update-grub asks what
-    device / is on; neither exists yet. The first upgrade of the kernel in
-    the guest runs update-grub and replaces grub.cfg.
-    """
-    grub = tree / 'boot' / 'grub'
-    modules = grub / 'i386-pc'
-    grub.mkdir(exist_ok=True)
-    shutil.copytree(tree / 'usr/lib/grub/i386-pc', modules)
-    (tree / 'boot' / 'efi').mkdir(exist_ok=True)
-    (grub / 'grub.cfg').write_text(_grub_cfg(plan, title))
-    run(
-        [
-            'chroot', str(tree), 'grub-mkimage', '--format=i386-pc',
-            '--prefix=(,gpt1)/boot/grub',
-            '--output=/boot/grub/i386-pc/core.img', *_CORE_MODULES,
-        ]
-    )  # fmt: skip
-
-
-def _grub_cfg(plan: DiskPlan, title: str) -> str:
-    arguments = f'root=UUID={plan.root_uuid} ro {KERNEL_ARGUMENTS}'
-    return f"""\
-# Written by imagebuild; update-grub replaces it.
-serial --unit=0 --speed=115200
-terminal_input console serial
-terminal_output console serial
-set timeout=1
-search --no-floppy --fs-uuid --set=root {plan.root_uuid}
-menuentry '{title}' {{
-    linux /vmlinuz {arguments}
-    initrd /initrd.img
-}}
-menuentry '{title} (recovery mode)' {{
-    linux /vmlinuz {arguments} single
-    initrd /initrd.img
-}}
-"""
-
-
 def _write_esp(
     tree: pathlib.Path,
     disk: pathlib.Path,
@@ -271,14 +215,17 @@ def _write_esp(
     removable = workspace / 'esp' / 'EFI' / 'BOOT'
     own.mkdir(parents=True)
     removable.mkdir()
-    grub = tree / 'usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed'
+    loader = tree / 'usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed'
     shim = tree / 'usr/lib/shim/shimx64.efi.signed'
     if not shim.exists():
         # Newer packages name the signature's owner, too.
         shim = shim.with_name('shimx64.efi.signed.latest')
-    for folder, shim_name in ((own, 'shimx64'), (removable, 'BOOTX64')):
-        shutil.copy(shim, folder / f'{shim_name}.EFI')
-        shutil.copy(grub, folder / 'grubx64.efi')
+    for folder, shim_name in (
+        (own, 'shimx64.efi'),
+        (removable, 'BOOTX64.EFI'),
+    ):
+        shutil.copy(shim, folder / shim_name)
+        shutil.copy(loader, folder / 'grubx64.efi')
     (own / 'grub.cfg').write_text(
         f'search.fs_uuid {plan.root_uuid} root\n'
         "set prefix=($root)'/boot/grub'\n"
@@ -303,49 +250,3 @@ def _efi_name(tree: pathlib.Path) -> str:
         if line.startswith('ID='):
             return line.removeprefix('ID=').strip('"')
     raise exception.InvalidInput('The tree has no ID in its os-release.')
-
-
-def _write_bios_boot(tree: pathlib.Path, disk: pathlib.Path) -> None:
-    """Write what grub-bios-setup would: first sector and core image."""
-    modules = tree / 'boot/grub/i386-pc'
-    core_start = _BIOS_START * _MIB // _SECTOR
-    core = core_image((modules / 'core.img').read_bytes(), core_start)
-    if len(core) > (_ESP_START - _BIOS_START) * _MIB:
-        raise exception.InvalidInput(
-            "GRUB's core image does not fit into its partition."
-        )
-    boot = boot_code((modules / 'boot.img').read_bytes(), core_start)
-    descriptor = os.open(disk, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.pwrite(descriptor, boot, 0)
-        os.pwrite(descriptor, core, core_start * _SECTOR)
-    finally:
-        os.close(descriptor)
-
-
-def boot_code(boot_image: bytes, core_start: int) -> bytes:
-    """Make the 440 bytes before the disk's partition table.
-
-    :param boot_image: GRUB's boot.img.
-    :param core_start: sector of the core image.
-    """
-    code = bytearray(boot_image[:_BOOT_CODE_SIZE])
-    struct.pack_into('<Q', code, _BOOT_KERNEL_SECTOR, core_start)
-    # Some BIOSes do not say which disk they booted; then it is the first.
-    code[_BOOT_DRIVE_CHECK : _BOOT_DRIVE_CHECK + 2] = _NOPS
-    return bytes(code)
-
-
-def core_image(core: bytes, start: int) -> bytes:
-    """Tell a core image's first sector where the others are.
-
-    :param core: what grub-mkimage made.
-    :param start: its first sector; the others follow.
-    """
-    patched = bytearray(core)
-    sectors = -(-len(core) // _SECTOR)
-    struct.pack_into(
-        '<QHH', patched, _CORE_BLOCK_LIST, start + 1, sectors - 1,
-        _CORE_SEGMENT,
-    )  # fmt: skip
-    return bytes(patched)

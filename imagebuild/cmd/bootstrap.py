@@ -1,0 +1,205 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""imagebuild-bootstrap: a base image out of nothing but packages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.drivers import bootstrap
+
+_RAW_SUFFIXES = ('.raw', '.img')
+
+
+class _Progress(bootstrap.Monitor):
+    """Prints the steps and keeps them for the report."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, Any]] = []
+        self.notices: list[str] = []
+
+    def step_started(self, name: str) -> None:
+        print(f'{name} ...', file=sys.stderr, flush=True)
+
+    def step_finished(self, name: str, seconds: float, error: str) -> None:
+        self.steps.append(
+            {
+                'path': f'steps[{len(self.steps)}]',
+                'name': name,
+                'result': 'failed' if error else 'done',
+                'seconds': round(seconds, 2),
+                'output': error,
+            }
+        )
+        how = 'failed' if error else 'done'
+        print(f'{name}: {how} ({seconds:.1f} s)', file=sys.stderr, flush=True)
+
+    def notice(self, sentence: str) -> None:
+        self.notices.append(sentence)
+        print(sentence, file=sys.stderr, flush=True)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog='imagebuild-bootstrap',
+        description="Makes a base image from a distribution's packages, "
+        "taken from the mirrors in this machine's apt sources.",
+    )
+    parser.add_argument(
+        '--os',
+        required=True,
+        metavar='NAME',
+        help='what to make, such as debian-12',
+    )
+    parser.add_argument(
+        '--output',
+        required=True,
+        metavar='PATH',
+        type=pathlib.Path,
+        help='the file to make: raw when its name ends in .raw or .img, '
+        'else qcow2',
+    )
+    parser.add_argument(
+        '--size',
+        metavar='GIB',
+        type=int,
+        help='size of the disk in GiB (default: 4, minimal: 3); unused '
+        'room takes none in the file',
+    )
+    parser.add_argument(
+        '--minimal',
+        action='store_true',
+        help='no kernel, bootloader, cloud-init or sshd: only what apt needs',
+    )
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='replace a file that is there',
+    )
+    parser.add_argument(
+        '--json',
+        action='store_true',
+        help='print a report of every step on standard output',
+    )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='print a traceback when something fails',
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make the image that the command line asks for.
+
+    :raises ImageBuildError: it cannot be made.
+    """
+    progress = _Progress()
+    start = time.monotonic()
+    report: dict[str, Any] = {
+        'os': arguments.os,
+        'output': str(arguments.output),
+        'result': 'failed',
+    }
+    try:
+        disk = _create(arguments, progress)
+        report.update(
+            result='done',
+            format=disk.format,
+            virtual_size=disk.virtual_size,
+            size=disk.path.stat().st_size,
+        )
+    except exception.ImageBuildError as error:
+        report.update(error=str(error))
+        raise
+    finally:
+        report.update(
+            seconds=round(time.monotonic() - start, 2),
+            notices=progress.notices,
+            steps=progress.steps,
+        )
+        if arguments.json:
+            print(json.dumps(report, indent=2))
+
+
+def _create(
+    arguments: argparse.Namespace, progress: bootstrap.Monitor
+) -> bootstrap.Disk:
+    options = {
+        'os': arguments.os,
+        'minimal': arguments.minimal,
+        'size': arguments.size,
+    }
+    output: pathlib.Path = arguments.output
+    driver = bootstrap.BootstrapDriver()
+    driver.validate(options)
+    _check_output(output, force=arguments.force)
+    disk_format: bootstrap.DiskFormat = (
+        'raw' if output.suffix.lower() in _RAW_SUFFIXES else 'qcow2'
+    )
+    return driver.create_disk(
+        options, output, disk_format=disk_format, monitor=progress
+    )
+
+
+def _check_output(output: pathlib.Path, *, force: bool) -> None:
+    if not output.parent.is_dir():
+        raise exception.InvalidInput(f'There is no folder {output.parent}.')
+    if output.is_symlink() or not output.exists():
+        if output.is_symlink():
+            raise exception.InvalidInput(
+                f'{output} is a link; name the file itself.'
+            )
+        return
+    if not output.is_file():
+        raise exception.InvalidInput(f'{output} is not a file.')
+    if not force:
+        raise exception.InvalidInput(
+            f'{output} is there already; use --force to replace it.'
+        )
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise exception.Interrupted(signal=signal.Signals(number).name)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program's entry point.
+
+    :returns: the exit code of INTERFACE, section 1.
+    """
+    arguments = make_parser().parse_args(argv)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        run(arguments)
+    except exception.ImageBuildError as error:
+        if arguments.debug:
+            traceback.print_exc()
+        print(f'imagebuild-bootstrap: {error}', file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

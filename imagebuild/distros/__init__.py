@@ -1,0 +1,65 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Families of distributions, found by the entry point imagebuild.distros."""
+
+from __future__ import annotations
+
+import functools
+
+import stevedore
+
+from imagebuild import exception
+from imagebuild.distros import base
+from imagebuild.distros import os_release as os_releases
+from imagebuild.remotes import base as remotes_base
+
+NAMESPACE = 'imagebuild.distros'
+
+
+@functools.cache
+def families() -> dict[str, type[base.Distro]]:
+    """Every family that is installed, by its name."""
+    manager = stevedore.ExtensionManager[base.Distro](
+        NAMESPACE, on_load_failure_callback=_refuse
+    )
+    return {extension.plugin.family: extension.plugin for extension in manager}
+
+
+def _refuse(manager: object, entry_point: object, error: Exception) -> None:
+    raise exception.MissingDependency(
+        what=f'the extension {entry_point}',
+        remedy=f'it does not load ({error})',
+    ) from error
+
+
+def for_release(release: os_releases.OsRelease) -> base.Distro:
+    """Find the family: ``ID`` first, then each of ``ID_LIKE`` in order.
+
+    :raises UnsupportedDistro: no family knows any of these names.
+    """
+    for name in (release.id, *release.id_like):
+        for family in families().values():
+            if name == family.family or name in family.ids:
+                return family(release)
+    raise exception.UnsupportedDistro(
+        distro=release.pretty_name or release.id,
+        families=', '.join(sorted(families())),
+    )
+
+
+def detect(remote: remotes_base.Remote) -> base.Distro:
+    """Ask a system what it is and return its family.
+
+    :raises NoOperatingSystem: it does not say.
+    :raises UnsupportedDistro: nobody here knows it.
+    """
+    return for_release(os_releases.read(remote))

@@ -1,0 +1,210 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What makes a fresh tree an image: nothing of the host, nothing twice.
+
+The tree is one of the distribution's packages and is trusted, but its
+absolute links point into the host as long as it is not a root: every path
+is looked at without following links.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Iterable
+from collections.abc import Sequence
+
+from imagebuild import exception
+from imagebuild.disks import faults
+from imagebuild.disks import grub
+from imagebuild.drivers.bootstrap import apt_sources
+from imagebuild.drivers.bootstrap import releases
+
+#: Made for this one tree, or made by mmdebstrap for its own use.
+_REMOVED = (
+    'etc/apt/apt.conf.d/99mmdebstrap',
+    'etc/dpkg/dpkg.cfg.d/99mmdebstrap',
+    'etc/apt/sources.list',
+    'etc/apt/sources.list.d/*',
+    'etc/ssh/ssh_host_*',
+    # Enabled together with networkd. netplan asks for it when there is an
+    # interface to wait for; without one it holds up the boot for 2 minutes.
+    'etc/systemd/system/*.wants/systemd-networkd-wait-online.service',
+    'etc/.pwd.lock',
+    'etc/*-',
+    'var/cache/apt/archives/*.deb',
+    'var/cache/apt/*.bin',
+    'var/cache/debconf/*-old',
+    'var/cache/ldconfig/aux-cache',
+    'var/lib/apt/lists/*_*',
+    'var/lib/dbus/machine-id',
+    'var/lib/dpkg/*-old',
+    'var/lib/systemd/random-seed',
+    'var/log/*.log',
+    'var/log/apt/*',
+)
+
+_HOSTS = """\
+127.0.0.1 localhost
+::1 localhost ip6-localhost ip6-loopback
+ff02::1 ip6-allnodes
+ff02::2 ip6-allrouters
+"""
+
+# Searching for the data of other clouds costs a minute where there are
+# none. The sources are the ones the image was made from, and stay. In Debian
+# 11 cloud-init would take ifupdown, which has no DHCP client there.
+_CLOUD = """\
+# Written by imagebuild.
+datasource_list: [NoCloud, ConfigDrive, OpenStack, None]
+apt:
+  preserve_sources_list: true
+growpart:
+  mode: growpart
+  devices: ['/']
+system_info:
+  network:
+    renderers: [netplan]
+"""
+
+# A machine without any of these is configured all the same: its host keys
+# made, its root grown, DHCP on its first interface.
+_DS_IDENTIFY = 'policy: search,found=all,maybe=all,notfound=enabled\n'
+
+_RESOLVED = '../run/systemd/resolve/stub-resolv.conf'
+
+_GRUB = f"""\
+# Written by imagebuild.
+GRUB_TIMEOUT=1
+GRUB_CMDLINE_LINUX="{grub.KERNEL_ARGUMENTS}"
+GRUB_TERMINAL="console serial"
+GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
+"""
+
+_KEYRINGS = pathlib.PurePosixPath('/etc/apt/keyrings')
+
+
+class Tree:
+    """A tree that will be a root file system.
+
+    :param path: its folder.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+
+    def write(self, name: str, content: str) -> None:
+        """Write a file, mode 0644, in place of whatever is there.
+
+        :param name: relative to the root.
+        """
+        path = self._inside(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(content)
+        path.chmod(0o644)
+
+    def link(self, name: str, target: str) -> None:
+        """Make a symbolic link in place of whatever file is there."""
+        path = self._inside(name)
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+
+    def copy_in(self, source: pathlib.Path, name: str) -> None:
+        """Copy a file of the host, mode 0644."""
+        path = self._inside(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, path)
+        path.chmod(0o644)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file or a link of that name."""
+        path = self._inside(name)
+        return path.is_symlink() or path.exists()
+
+    def remove(self, patterns: Iterable[str]) -> None:
+        """Remove files and links by shell patterns."""
+        for pattern in patterns:
+            for path in list(self.path.glob(pattern)):
+                if path.is_symlink() or not path.is_dir():
+                    self._inside(str(path.relative_to(self.path))).unlink()
+
+    def _inside(self, name: str) -> pathlib.Path:
+        path = self.path / name.lstrip('/')
+        for parent in path.relative_to(self.path).parents:
+            if (self.path / parent).is_symlink():
+                raise exception.InvalidInput(
+                    f'The tree has a link where a folder belongs: {parent}.'
+                )
+        return path
+
+
+def finish(
+    path: pathlib.Path,
+    *,
+    release: releases.Release,
+    sources: Sequence[apt_sources.Source],
+    minimal: bool,
+) -> None:
+    """Make a tree from mmdebstrap an image's.
+
+    :param path: the tree.
+    :param sources: what it was made from, and will be upgraded from.
+    :raises UnwritablePath: a file of the host refuses.
+    :raises DiskFull: there was no room.
+    """
+    tree = Tree(path)
+    with faults.writing(path):
+        tree.remove(_REMOVED)
+        _write_sources(tree, release, sources)
+        # Empty, so that systemd makes one at the first boot.
+        tree.write('etc/machine-id', '')
+        tree.write('etc/hostname', f'{release.distro}\n')
+        tree.write('etc/hosts', _HOSTS)
+        tree.write('etc/default/locale', 'LANG=C.UTF-8\n')
+        tree.write('etc/resolv.conf', '')
+        if not minimal:
+            _make_machine(tree, release)
+
+
+def _make_machine(tree: Tree, release: releases.Release) -> None:
+    tree.link('etc/resolv.conf', _RESOLVED)
+    tree.write('etc/cloud/cloud.cfg.d/90_imagebuild.cfg', _CLOUD)
+    tree.write('etc/cloud/ds-identify.cfg', _DS_IDENTIFY)
+    tree.write('etc/default/grub.d/50_imagebuild.cfg', _GRUB)
+    if release.distro == 'debian':
+        # grub-cloud-amd64 waits for it; there was no disk to install to
+        # until now.
+        tree.write('etc/grub.d/enable_cloud', '')
+
+
+def _write_sources(
+    tree: Tree,
+    release: releases.Release,
+    sources: Sequence[apt_sources.Source],
+) -> None:
+    text = '\n'.join(_in_image(tree, source).deb822() for source in sources)
+    tree.write(f'etc/apt/sources.list.d/{release.distro}.sources', text)
+
+
+def _in_image(tree: Tree, source: apt_sources.Source) -> apt_sources.Source:
+    """Bring the keyrings of a source along that the image does not have."""
+    if '\n' in source.signed_by or '/' not in source.signed_by:
+        return source
+    names = []
+    for name in source.signed_by.replace(',', ' ').split():
+        if name.startswith('/') and not tree.has(name):
+            kept = str(_KEYRINGS / pathlib.PurePosixPath(name).name)
+            tree.copy_in(pathlib.Path(name), kept)
+            name = kept
+        names.append(name)
+    return source.signed_by_these(names)

@@ -1,0 +1,163 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The tree of a distribution, made by mmdebstrap."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import time
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+from imagebuild import exception
+from imagebuild.disks import faults
+from imagebuild.disks import host_command
+from imagebuild.drivers.bootstrap import apt_sources
+from imagebuild.drivers.bootstrap import releases
+
+# What runs on the host has mounts and processes of its own, which end with
+# this program however it ends: the kernel kills setpriv's successor, that
+# one's death kills the first process of the namespace, and that one's
+# everything in it. No mount is ever seen outside.
+_CONFINED = (
+    'setpriv', '--pdeathsig', 'KILL',
+    'unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
+)  # fmt: skip
+
+#: Seconds. Downloading 250 MB over a slow line is most of it.
+_TIMEOUT = 3600.0
+# apt's and dpkg's complaints, with mmdebstrap's own in their wake, which
+# tell no more than the command line.
+_COMPLAINT = re.compile(
+    r'^(?:E: (?!apt-get |setup failed|mmdebstrap failed)|dpkg: error )(.*)$',
+    re.MULTILINE,
+)
+_MOST_COMPLAINTS = 3
+#: Seconds; a kill takes milliseconds where nothing hangs in the kernel.
+_LONGEST_DYING = 5.0
+
+
+def search_path() -> str:
+    """PATH with the folders of programs that are root's."""
+    return os.environ.get('PATH', os.defpath) + ':/usr/sbin:/sbin'
+
+
+def run_confined(
+    argv: Sequence[str],
+    *,
+    writes_to: pathlib.Path,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a program that leaves no mount and no process behind.
+
+    :param argv: the command.
+    :param writes_to: what it writes, for the message when the disk is full.
+    :param environment: variables to set for it.
+    :raises EnvironmentFault: see :func:`host_command.run`.
+    """
+    variables = {'PATH': search_path(), **(environment or {})}
+    settings = [f'{name}={value}' for name, value in variables.items()]
+    try:
+        host_command.run(
+            [*_CONFINED, 'env', *settings, *argv],
+            timeout=_TIMEOUT,
+            writes_to=writes_to,
+        )
+    except exception.HostCommandFailed as error:
+        raise exception.HostCommandFailed(
+            program=argv[0],
+            exit_code=error.kwargs['exit_code'],
+            reason=why(error.kwargs['reason']),
+        ) from error
+
+
+def make(
+    tree: pathlib.Path,
+    workspace: pathlib.Path,
+    *,
+    release: releases.Release,
+    sources: Sequence[apt_sources.Source],
+    packages: Sequence[str],
+    fstab: str,
+    services: Sequence[str],
+    proxies: Mapping[str, str],
+) -> None:
+    """Make a tree of minbase and some packages.
+
+    :param tree: the folder to make.
+    :param workspace: folder for what is thrown away afterwards.
+    :param sources: where from.
+    :param packages: what besides minbase; recommendations are left out.
+    :param fstab: content of /etc/fstab; there before the packages, since
+        the initramfs is made by what it says.
+    :param services: systemd's names of what is started at boot besides
+        what the packages have started.
+    :param proxies: scheme to URL.
+    :raises MissingDependency: there is no mmdebstrap.
+    :raises HostCommandFailed: it failed.
+    :raises DiskFull: there was no room.
+    """
+    sources_file = workspace / 'bootstrap.sources'
+    fstab_file = workspace / 'fstab'
+    with faults.writing(workspace):
+        sources_file.write_text('\n'.join(s.deb822() for s in sources))
+        fstab_file.write_text(fstab)
+        fstab_file.chmod(0o644)
+    argv = [
+        'mmdebstrap', '--mode=root', '--format=directory',
+        '--variant=minbase', f'--include={",".join(packages)}',
+        '--aptopt=Apt::Install-Recommends "false"',
+        '--dpkgopt=force-unsafe-io',
+        f'--essential-hook=copy-in {shlex.quote(str(fstab_file))} /etc',
+        *_enabling(services),
+        release.codename, str(tree), str(sources_file),
+    ]  # fmt: skip
+    run_confined(
+        argv,
+        writes_to=tree,
+        environment={
+            'TMPDIR': str(workspace),
+            **{f'{name}_proxy': url for name, url in proxies.items()},
+        },
+    )
+
+
+def _enabling(services: Sequence[str]) -> list[str]:
+    if not services:
+        return []
+    names = ' '.join(services)
+    return [f'--customize-hook=chroot "$1" systemctl -q enable {names}']
+
+
+def discard(tree: pathlib.Path) -> None:
+    """Remove a tree whose making was stopped.
+
+    Its processes have been killed and may take a moment to be gone.
+    """
+    end = time.monotonic() + _LONGEST_DYING
+    while tree.exists() and time.monotonic() < end:
+        shutil.rmtree(tree, ignore_errors=True)
+        time.sleep(0.05)
+
+
+def why(stderr: str) -> str:
+    """The first complaints in what a program printed, for people.
+
+    :param stderr: all of it; lines that mmdebstrap and apt mark as errors
+        are picked out.
+    """
+    found = list(dict.fromkeys(_COMPLAINT.findall(stderr)))
+    return '; '.join(found[:_MOST_COMPLAINTS]) or stderr.strip()[-500:]

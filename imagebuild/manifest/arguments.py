@@ -1,0 +1,316 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The arguments of a manifest: what they may be and what they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.manifest import document
+from imagebuild.manifest import schema
+
+#: Options of imagebuild-pack (INTERFACE, section 1): an argument of one of
+#: these names could not be given on the command line.
+GLOBAL_OPTIONS = frozenset(
+    {
+        'accelerator', 'backing-file', 'config-file', 'debug', 'generalize',
+        'help', 'h', 'host', 'identity', 'image', 'json', 'keep-cache',
+        'manifest', 'no-network', 'plan', 'recipe-path', 'reconcile',
+        'resource-root', 'root-filesystem', 'sparsify', 'test-only',
+        'timeout', 'version',
+    }
+)  # fmt: skip
+
+#: Names that every script is given; an argument may not hide them.
+RESERVED = frozenset(
+    {'distro', 'distro_family', 'distro_release', 'reconcile', 'test_only'}
+)
+
+#: Variables that decide what a program loads or how a shell starts.
+FORBIDDEN_VARIABLES = frozenset({'PATH', 'IFS', 'ENV', 'BASH_ENV', 'HOME'})
+
+_BOOLEAN: Mapping[str, Any] = {
+    'enum': [True, False, 'yes', 'no', 'on', 'off', 'Yes', 'No'],
+}
+
+_ONE: Mapping[str, Any] = {
+    'type': ['object', 'null'],
+    'additionalProperties': False,
+    'properties': {
+        'description': {'type': ['string', 'null']},
+        'default': schema.SCALAR,
+        'required': _BOOLEAN,
+        'choices': {'type': 'array', 'items': schema.SCALAR, 'minItems': 1},
+        'target_variable': schema.VARIABLE,
+        'hidden': _BOOLEAN,
+        'type': {'enum': ['string', 'integer', 'number', 'boolean']},
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One declared argument.
+
+    :ivar name: as users type it.
+    :ivar description: one sentence for help, '' if none was written.
+    :ivar default: its value when none is given; None when there is none.
+    :ivar required: whether a value must be given.
+    :ivar choices: the accepted values, empty when any is.
+    :ivar target_variable: a second name under which scripts see the value.
+    :ivar hidden: its value is a secret and it is left out of help.
+    :ivar type: what the text must look like: ``string``, ``integer``,
+        ``number`` or ``boolean`` (``true`` / ``false``).
+    """
+
+    name: str
+    description: str = ''
+    default: str | None = None
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    target_variable: str | None = None
+    hidden: bool = False
+    type: str = 'string'
+
+    def complaint(self, value: str) -> str | None:
+        """Say what is wrong with a value.
+
+        :returns: the end of a sentence, None when the value is fine. A
+            hidden value is not repeated.
+        """
+        shown = 'the value' if self.hidden else f'"{value}"'
+        if self.choices and value not in self.choices:
+            return f'{shown} is not one of: {", ".join(self.choices)}'
+        if not _has_type(value, self.type):
+            return f'{shown} is not of type {self.type}'
+        if '\0' in value:
+            return 'the value holds a NUL character'
+        return None
+
+
+def _has_type(value: str, kind: str) -> bool:
+    if kind == 'boolean':
+        return value in ('true', 'false')
+    if kind == 'string':
+        return True
+    try:
+        (int if kind == 'integer' else float)(value)
+    except ValueError:
+        return False
+    return True
+
+
+def from_spec(
+    spec: Any, problems: list[exception.Problem]
+) -> tuple[Argument, ...]:
+    """Read the ``arguments`` section in either of its shapes.
+
+    :param spec: a mapping of name to properties, or a list of mappings with
+        one key each (the properties may stand under that key or, as older
+        documentation shows it, beside it).
+    :param problems: what is wrong is added here.
+    :returns: the arguments that could be read, in the order written.
+    """
+    if spec is None:
+        return ()
+    found: dict[str, Argument] = {}
+    for name, properties, path in _pairs(spec, problems):
+        wrong = _check_name(name, path) + schema.check(properties, _ONE, path)
+        if name in found:
+            wrong.append(
+                exception.Problem(path, f'the argument "{name}" stands twice')
+            )
+        problems.extend(wrong)
+        if wrong:
+            continue
+        argument = _argument(name, properties or {})
+        problems.extend(_check_rules(argument, path))
+        found[name] = argument
+    problems.extend(_check_variables(found.values()))
+    return tuple(found.values())
+
+
+def _pairs(
+    spec: Any, problems: list[exception.Problem]
+) -> Iterator[tuple[str, Any, str]]:
+    if isinstance(spec, dict):
+        for name, properties in spec.items():
+            yield name, properties, schema.join('arguments', name)
+    elif isinstance(spec, list):
+        for index, item in enumerate(spec):
+            path = schema.join('arguments', index)
+            if not isinstance(item, dict) or not item:
+                problems.append(
+                    exception.Problem(path, 'it is not a mapping of one key')
+                )
+                continue
+            name, properties = next(iter(item.items()))
+            rest = {key: item[key] for key in list(item)[1:]}
+            if properties is None and rest:
+                properties = rest
+            elif rest:
+                problems.append(
+                    exception.Problem(path, 'it must have exactly one key')
+                )
+            yield name, properties, schema.join(path, name)
+    else:
+        problems.append(
+            exception.Problem(
+                'arguments', 'it is neither a mapping nor a list'
+            )
+        )
+
+
+def _check_name(name: str, path: str) -> list[exception.Problem]:
+    wrong = schema.check(name, schema.VARIABLE, path)
+    if name.lower() in GLOBAL_OPTIONS:
+        wrong.append(
+            exception.Problem(path, f'"{name}" is the name of a global option')
+        )
+    told = variable_complaint(name)
+    if told:
+        wrong.append(exception.Problem(path, told))
+    return wrong
+
+
+def variable_complaint(name: str) -> str | None:
+    """Say why scripts may not be given a variable of this name.
+
+    :returns: one sentence, None when they may.
+    """
+    for variable in variables(name, None):
+        if variable in RESERVED:
+            return f'"{name}" is set for every script and cannot be used'
+        if variable in FORBIDDEN_VARIABLES or variable.startswith('LD_'):
+            return f'"{name}" would change how every program runs'
+    return None
+
+
+def _truth(value: Any) -> bool:
+    return value is True or value in ('yes', 'on', 'Yes')
+
+
+def _argument(name: str, spec: Mapping[str, Any]) -> Argument:
+    return Argument(
+        name=name,
+        description=' '.join((spec.get('description') or '').split()),
+        default=(
+            document.as_text(spec['default'])
+            if spec.get('default') is not None
+            else None
+        ),
+        required=_truth(spec.get('required', False)),
+        choices=tuple(map(document.as_text, spec.get('choices', ()))),
+        target_variable=spec.get('target_variable'),
+        hidden=_truth(spec.get('hidden', False)),
+        type=spec.get('type', 'string'),
+    )
+
+
+def _check_rules(argument: Argument, path: str) -> Iterator[exception.Problem]:
+    if argument.default is None:
+        if not argument.required:
+            yield exception.Problem(
+                path, 'it is not required, so it must have a default'
+            )
+    else:
+        wrong = argument.complaint(argument.default)
+        if wrong:
+            yield exception.Problem(schema.join(path, 'default'), wrong)
+    wrong = variable_complaint(argument.target_variable or argument.name)
+    if wrong:
+        yield exception.Problem(path, wrong)
+
+
+def _check_variables(
+    arguments: Any,
+) -> Iterator[exception.Problem]:
+    """Two arguments must not be exported under one name."""
+    seen: dict[str, str] = {}
+    for argument in arguments:
+        for name in sorted(set(variables(argument.name, argument))):
+            other = seen.setdefault(name, argument.name)
+            if other != argument.name:
+                yield exception.Problem(
+                    schema.join('arguments', argument.name),
+                    f'the variable "{name}" is also that of the argument '
+                    f'"{other}"',
+                )
+
+
+def variables(name: str, argument: Argument | None) -> Sequence[str]:
+    """The names under which scripts see an argument's value.
+
+    :param name: the argument's name, or that of a stored output.
+    :param argument: its declaration, if it has one.
+    """
+    names = [name]
+    if '-' in name or '.' in name:
+        names.append(name.replace('-', '_').replace('.', '_'))
+    if argument and argument.target_variable:
+        target = argument.target_variable
+        names.append(target)
+        names.append(target.replace('-', '_').replace('.', '_'))
+    return list(dict.fromkeys(names))
+
+
+def resolve(
+    declared: Sequence[Argument], values: Mapping[str, Any] | None
+) -> dict[str, str]:
+    """Decide the value of every argument.
+
+    :param declared: the manifest's arguments.
+    :param values: what the user gave; scalars are coerced to text.
+    :returns: name to value, for every argument that has one.
+    :raises InvalidArguments: every problem at once: unknown names, missing
+        required ones, values that are not accepted.
+    """
+    by_name = {argument.name: argument for argument in declared}
+    problems: list[exception.Problem] = []
+    result: dict[str, str] = {}
+    given = dict(values or {})
+    for name in given:
+        if name not in by_name:
+            known = ', '.join(by_name) or 'none'
+            problems.append(
+                exception.Problem(
+                    schema.join('arguments', str(name)),
+                    f'unknown argument; known are: {known}',
+                )
+            )
+    for argument in declared:
+        value = given.get(argument.name)
+        path = schema.join('arguments', argument.name)
+        if value is None:
+            if argument.default is not None:
+                result[argument.name] = argument.default
+            elif argument.required:
+                problems.append(exception.Problem(path, 'a value is required'))
+            continue
+        if not document.is_scalar(value):
+            problems.append(
+                exception.Problem(path, 'the value is not a text or number')
+            )
+            continue
+        text = document.as_text(value)
+        wrong = argument.complaint(text)
+        if wrong:
+            problems.append(exception.Problem(path, wrong))
+        result[argument.name] = text
+    if problems:
+        raise exception.InvalidArguments(problems)
+    return result

@@ -1,0 +1,301 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a step knows while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import ClassVar
+from typing import Protocol
+
+from imagebuild import exception
+from imagebuild.distros import base as distros_base
+from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import monitor as monitors
+from imagebuild.manifest import packages as manifest_packages
+from imagebuild.manifest import report as reports
+from imagebuild.remotes import base as remotes_base
+
+_MASK = '***'
+
+
+class Describable(Protocol):
+    """What :meth:`Context.step` needs of a validator."""
+
+    type_name: ClassVar[str]
+    path: str
+
+    def describe(self) -> str: ...
+
+
+class StepRecord:
+    """What a running step collects for its report.
+
+    :ivar result: set by the step; OK unless it says otherwise.
+    :ivar message: what it has to say.
+    """
+
+    def __init__(self, context: Context, step: monitors.Step) -> None:
+        self.result = reports.Result.OK
+        self.message = ''
+        self._context = context
+        self._step = step
+        self._tail = ''
+        self._partial: dict[remotes_base.Stream, str] = {}
+
+    def on_output(self, stream: remotes_base.Stream, text: str) -> None:
+        """Take output from a Remote; lines go to the monitor, masked."""
+        lines = (self._partial.get(stream, '') + text).split('\n')
+        self._partial[stream] = lines.pop()
+        for line in lines:
+            self._line(stream, line)
+
+    def _line(self, stream: remotes_base.Stream, line: str) -> None:
+        line = self._context.mask(line.rstrip('\r'))
+        self._tail = (self._tail + line + '\n')[-reports.TAIL :]
+        self._context.monitor.output(self._step, stream, line)
+
+    def flush(self) -> None:
+        """Pass on what did not end with a newline."""
+        for stream, line in self._partial.items():
+            if line:
+                self._line(stream, line)
+        self._partial.clear()
+
+    @property
+    def tail(self) -> str:
+        """The last characters of the output, for the report."""
+        return self._tail.rstrip('\n')
+
+
+@dataclasses.dataclass
+class Progress:
+    """Counts steps, shared by a context and those derived from it."""
+
+    total: int = 0
+    started: int = 0
+
+
+@dataclasses.dataclass
+class Context:
+    """One run of a manifest over one system.
+
+    :ivar remote: the way in.
+    :ivar distro: the family of the system.
+    :ivar declared: the manifest's arguments, by name.
+    :ivar values: current values; steps may set more.
+    :ivar packages: what is installed, looked up once.
+    :ivar monitor: who is told.
+    :ivar report: where finished steps are written.
+    :ivar reconcile: False: change nothing, only look.
+    :ivar trial: an alternative of ``any`` is being tried.
+    :ivar failures: in test-only, what does not hold so far.
+    :ivar temporary: files to be removed when the run ends.
+    """
+
+    remote: remotes_base.Remote
+    distro: distros_base.Distro
+    declared: Mapping[str, manifest_arguments.Argument]
+    values: dict[str, str]
+    packages: manifest_packages.Packages
+    monitor: monitors.Monitor
+    report: reports.Report
+    progress: Progress
+    reconcile: bool
+    trial: bool = False
+    failures: list[exception.StepFailed] = dataclasses.field(
+        default_factory=list
+    )
+    temporary: list[str] = dataclasses.field(default_factory=list)
+
+    def derive(self, *, reconcile: bool, trial: bool) -> Context:
+        """A context for one alternative of ``any``.
+
+        It shares everything but the mode and the list of failures; values
+        set in it are the caller's to keep or to roll back.
+        """
+        return dataclasses.replace(
+            self,
+            reconcile=reconcile,
+            trial=trial or self.trial,
+            failures=[],
+        )
+
+    # -- steps --------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def step(self, validator: Describable) -> Iterator[StepRecord]:
+        """Run the body as a step: announced, timed, reported.
+
+        A command that fails in it becomes a :class:`StepFailed` that names
+        the step. In test-only that failure is noted and the run goes on;
+        in reconcile it is raised.
+        """
+        if not self.trial:
+            self.progress.started += 1
+        step = monitors.Step(
+            path=validator.path,
+            validator=validator.type_name,
+            description=self.mask(validator.describe()),
+            number=self.progress.started,
+            total=max(self.progress.total, self.progress.started),
+            trial=self.trial,
+        )
+        record = StepRecord(self, step)
+        self.monitor.step_started(step)
+        start = time.monotonic()
+        failure: exception.StepFailed | None = None
+        try:
+            yield record
+        except exception.StepError as error:
+            failure = self._failure(error, validator, record)
+            record.result = reports.Result.FAILED
+        finally:
+            # Also when the environment failed: the step was running then.
+            record.flush()
+        self._finish(step, record, failure, time.monotonic() - start)
+        if failure is not None:
+            if self.reconcile:
+                raise failure
+            self.failures.append(failure)
+
+    def _finish(
+        self,
+        step: monitors.Step,
+        record: StepRecord,
+        failure: exception.StepFailed | None,
+        seconds: float,
+    ) -> None:
+        done = reports.StepReport(
+            path=step.path,
+            validator=step.validator,
+            description=step.description,
+            result=record.result,
+            seconds=seconds,
+            message=failure.reason if failure else self.mask(record.message),
+            output=failure.output if failure else record.tail,
+        )
+        if not self.trial:
+            self.report.steps.append(done)
+        self.monitor.step_finished(step, done)
+
+    def _failure(
+        self,
+        error: exception.StepError,
+        validator: Describable,
+        record: StepRecord,
+    ) -> exception.StepFailed:
+        record.flush()
+        if isinstance(error, exception.StepFailed):
+            return exception.StepFailed(
+                self.mask(error.reason),
+                path=error.path or validator.path,
+                validator=error.validator or validator.type_name,
+                command=self.mask(error.command),
+                command_exit_code=error.command_exit_code,
+                output=self.mask(error.output) or record.tail,
+            )
+        if isinstance(error, exception.RemoteCommandFailed):
+            output = '\n'.join(
+                part.rstrip('\n')
+                for part in (error.stdout, error.stderr)
+                if part.strip()
+            )
+            return exception.StepFailed(
+                self.mask(str(error)),
+                path=validator.path,
+                validator=validator.type_name,
+                command=self.mask(' '.join(error.argv)),
+                command_exit_code=error.exit_code_of_command,
+                output=self.mask(output)[-reports.TAIL :] or record.tail,
+            )
+        return exception.StepFailed(
+            self.mask(str(error)),
+            path=validator.path,
+            validator=validator.type_name,
+            output=record.tail,
+        )
+
+    # -- values -------------------------------------------------------------
+
+    def set_value(self, name: str, value: str) -> None:
+        """Set an argument for the steps that follow."""
+        self.values[name] = value
+
+    def value(self, name: str) -> str | None:
+        """The value of an argument, by its name or target variable."""
+        if name in self.values:
+            return self.values[name]
+        argument = self._argument(name)
+        if argument is not None:
+            return self.values.get(argument.name)
+        for known, value in self.values.items():
+            if name in manifest_arguments.variables(known, None):
+                return value
+        return None
+
+    def _argument(self, name: str) -> manifest_arguments.Argument | None:
+        """The declared argument that scripts see under a name."""
+        for argument in self.declared.values():
+            if name in manifest_arguments.variables(argument.name, argument):
+                return argument
+        return None
+
+    def environment(self, names: Sequence[str]) -> dict[str, str]:
+        """Variables for a script.
+
+        :param names: arguments it asked for; those without a value are left
+            unset.
+        :returns: ``distro``, ``distro_release``, ``distro_family``,
+            ``test_only`` and ``reconcile`` (1 or 0), and the arguments,
+            each under its own name and its target variable.
+        """
+        env: dict[str, str] = {}
+        for name in names:
+            value = self.value(name)
+            if value is None:
+                continue
+            env[name] = value
+            argument = self._argument(name)
+            known = argument.name if argument else name
+            for variable in manifest_arguments.variables(known, argument):
+                env[variable] = value
+        env.update(
+            distro=self.distro.os_release.id,
+            distro_release=self.distro.os_release.version_id,
+            distro_family=self.distro.family,
+            test_only='0' if self.reconcile else '1',
+            reconcile='1' if self.reconcile else '0',
+        )
+        return env
+
+    def mask(self, text: str) -> str:
+        """Replace the values of hidden arguments."""
+        for secret in self._secrets():
+            text = text.replace(secret, _MASK)
+        return text
+
+    def _secrets(self) -> Iterable[str]:
+        lines: set[str] = set()
+        for argument in self.declared.values():
+            value = self.values.get(argument.name, '')
+            if argument.hidden and value:
+                lines.add(value)
+                # Output is masked line by line.
+                lines.update(part for part in value.splitlines() if part)
+        return sorted(lines, key=len, reverse=True)

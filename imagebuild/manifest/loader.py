@@ -1,0 +1,169 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""From text to a :class:`Manifest`, or to every reason why not."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import document
+from imagebuild.manifest import manifest as manifests
+from imagebuild.manifest import resources as manifest_resources
+from imagebuild.manifest import schema as schemas
+from imagebuild.manifest import validators
+from imagebuild.manifest.validators import base
+from imagebuild.manifest.validators import cases
+
+_ROOT: Mapping[str, Any] = {
+    'type': 'object',
+    'required': ['validators'],
+    'additionalProperties': False,
+    'properties': {
+        'validators': {},
+        'arguments': {},
+        'description': {'type': ['string', 'null']},
+        'os': {
+            'type': 'array',
+            'minItems': 1,
+            'items': {'type': 'string', 'minLength': 1},
+        },
+        'min_disk': {
+            'type': 'integer',
+            'minimum': 0,
+            'x-message': 'is not a whole number of GiB',
+        },
+    },
+}
+
+
+def load(
+    source: str | bytes | os.PathLike[str] | Mapping[str, Any],
+    resource_roots: Sequence[str | os.PathLike[str]] | None = None,
+    *,
+    resources: Mapping[str, str | bytes] | None = None,
+) -> manifests.Manifest:
+    """Load a manifest and check everything that can be checked without a
+    system.
+
+    :param source: a path; or the text (anything with a newline, or bytes);
+        or a mapping that has been read already.
+    :param resource_roots: folders in which scripts are looked up; the
+        manifest's own folder by default, none for a text.
+    :param resources: name to content of scripts that came along; looked up
+        before the folders.
+    :returns: a manifest that can be run.
+    :raises InvalidManifest: with every problem in ``.errors``; nothing was
+        opened but the manifest and its resources.
+    """
+    content, folder = _read(source)
+    roots = [folder] if folder is not None else []
+    if resource_roots is not None:
+        roots = [pathlib.Path(root) for root in resource_roots]
+    problems: list[exception.Problem] = []
+    for root in roots:
+        if not root.is_dir():
+            problems.append(
+                exception.Problem('', f'the resource root {root} is no folder')
+            )
+    data = (
+        document.parse(content)
+        if isinstance(content, str | bytes)
+        else document.plain(content)
+    )
+    return _build(
+        data, manifest_resources.Resources(roots, resources), problems
+    )
+
+
+def _read(
+    source: str | bytes | os.PathLike[str] | Mapping[str, Any],
+) -> tuple[str | bytes | Mapping[str, Any], pathlib.Path | None]:
+    if isinstance(source, bytes | Mapping):
+        return source, None
+    if isinstance(source, str) and '\n' in source:
+        return source, None
+    path = pathlib.Path(source)
+    try:
+        size = path.stat().st_size
+        if size > document.MAX_BYTES:
+            raise exception.InvalidManifest(
+                [exception.Problem('', f'{path} is larger than 4 MiB')]
+            )
+        return path.read_bytes(), path.parent
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or str(error)
+        raise exception.InvalidManifest(
+            [exception.Problem('', f'{path} cannot be read: {reason}')]
+        ) from None
+
+
+def _build(
+    data: Any,
+    resources: manifest_resources.Resources,
+    problems: list[exception.Problem],
+) -> manifests.Manifest:
+    problems += schemas.check(data, _ROOT, '')
+    if not isinstance(data, dict):
+        raise exception.InvalidManifest(
+            [exception.Problem('', 'it is not a mapping')]
+        )
+    declared = manifest_arguments.from_spec(data.get('arguments'), problems)
+    builder = base.Builder(
+        'validators',
+        resources=resources,
+        arguments={argument.name: argument for argument in declared},
+        types=validators.types(),
+        problems=problems,
+        outputs=set(),
+    )
+    steps = (
+        builder.validators(data['validators']) if 'validators' in data else []
+    )
+    _check_cases(steps, builder)
+    if problems:
+        raise exception.InvalidManifest(dict.fromkeys(problems))
+    return manifests.Manifest(
+        steps,
+        declared,
+        description=data.get('description') or '',
+        os=data.get('os') or (),
+        min_disk=data.get('min_disk') or 0,
+    )
+
+
+def _check_cases(
+    steps: Sequence[base.Validator], builder: base.Builder
+) -> None:
+    """A case over an argument that nothing sets can never be meant."""
+    known: set[str] = set()
+    for name in builder.outputs:
+        known.update(manifest_arguments.variables(name, None))
+    for name, argument in builder.arguments.items():
+        known.update(manifest_arguments.variables(name, argument))
+    for step in base.walk(steps):
+        if (
+            isinstance(step, cases.ArgumentCaseValidator)
+            and step.name not in known
+        ):
+            builder.problems.append(
+                exception.Problem(
+                    schemas.join(step.path, 'argument_name'),
+                    f'the argument "{step.name}" is neither declared nor '
+                    'set by a step',
+                )
+            )

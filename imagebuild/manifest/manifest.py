@@ -1,0 +1,203 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A loaded manifest."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild import distros
+from imagebuild import exception
+from imagebuild.distros import base as distros_base
+from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import content_key
+from imagebuild.manifest import context as contexts
+from imagebuild.manifest import monitor as monitors
+from imagebuild.manifest import packages as manifest_packages
+from imagebuild.manifest import plan as plans
+from imagebuild.manifest import report as reports
+from imagebuild.manifest import sequence
+from imagebuild.manifest.validators import base
+from imagebuild.remotes import base as remotes_base
+
+
+class Manifest:
+    """What a system is to be like.
+
+    Made by :func:`imagebuild.manifest.load`.
+
+    :ivar arguments: the declared arguments, in order.
+    :ivar description: for people, '' if none was written.
+    :ivar os: names of releases, distributions or families it is for; empty
+        for any.
+    :ivar min_disk: GiB that the disk must have, 0 for any.
+    :ivar validators: its steps.
+    """
+
+    def __init__(
+        self,
+        validators: Sequence[base.Validator],
+        arguments: Sequence[manifest_arguments.Argument] = (),
+        *,
+        description: str = '',
+        os: Sequence[str] = (),
+        min_disk: int = 0,
+    ) -> None:
+        self.validators = tuple(validators)
+        self.arguments = tuple(arguments)
+        self.description = description
+        self.os = tuple(os)
+        self.min_disk = min_disk
+
+    def resolve(self, values: Mapping[str, Any] | None) -> dict[str, str]:
+        """Decide the value of every argument.
+
+        :param values: what the user gave; scalars are coerced to text.
+        :raises InvalidArguments: every problem at once.
+        """
+        return manifest_arguments.resolve(self.arguments, values)
+
+    def content_key(self, values: Mapping[str, Any] | None = None) -> str:
+        """A digest of everything in the manifest that decides the result.
+
+        Steps, contents of scripts and files, and the values of arguments;
+        not names of script files, descriptions or the order of keys.
+
+        :returns: 64 hexadecimal digits.
+        :raises InvalidArguments: the values are not acceptable.
+        """
+        return content_key.digest(self.validators, self.resolve(values))
+
+    def run(
+        self,
+        remote: remotes_base.Remote,
+        values: Mapping[str, Any] | None = None,
+        *,
+        reconcile: bool = True,
+        monitor: monitors.Monitor | None = None,
+    ) -> reports.Report:
+        """Bring a system into the described state, or only look.
+
+        :param remote: the way into the system.
+        :param values: argument values.
+        :param reconcile: False for test-only: packages and files are only
+            looked at, and scripts run with ``test_only=1``; run it over
+            something that may be thrown away, since a script is free to
+            disobey.
+        :param monitor: who is told about progress.
+        :returns: what was done, step by step.
+        :raises InvalidArguments: before the system is touched.
+        :raises DistroNotAccepted: the manifest is not for this system.
+        :raises StepFailed: a step failed (reconcile). Its ``report`` tells
+            about the steps until then.
+        :raises NotConforming: something does not hold (test-only); likewise.
+        :raises EnvironmentFault: the way to the system broke.
+        """
+        context = self._context(remote, values, monitor, reconcile=reconcile)
+        start = time.monotonic()
+        report = context.report
+        context.monitor.run_started(context.progress.total)
+        try:
+            sequence.run(self.validators, context)
+            if context.failures:
+                raise exception.NotConforming(context.failures)
+        except exception.ImageBuildError as error:
+            error.report = report
+            raise
+        finally:
+            report.seconds = time.monotonic() - start
+            _remove(context)
+            context.monitor.run_finished(report)
+        return report
+
+    def plan(
+        self,
+        remote: remotes_base.Remote,
+        values: Mapping[str, Any] | None = None,
+    ) -> list[plans.PlannedStep]:
+        """What :meth:`run` would check and do; looks, changes nothing.
+
+        Branches over values that only a script can tell are those of the
+        values known now.
+        """
+        context = self._context(remote, values, None, reconcile=False)
+        return list(_plan(self.validators, context))
+
+    def _context(
+        self,
+        remote: remotes_base.Remote,
+        values: Mapping[str, Any] | None,
+        monitor: monitors.Monitor | None,
+        *,
+        reconcile: bool,
+    ) -> contexts.Context:
+        resolved = self.resolve(values)
+        distro = distros.detect(remote)
+        self._check_accepted(distro)
+        packages = manifest_packages.Packages(distro, remote, self._packages())
+        release = distro.os_release
+        context = contexts.Context(
+            remote=remote,
+            distro=distro,
+            declared={item.name: item for item in self.arguments},
+            values=resolved,
+            packages=packages,
+            monitor=monitor or monitors.Monitor(),
+            report=reports.Report(
+                distro=release.id,
+                release=release.version_id,
+                reconcile=reconcile,
+            ),
+            progress=contexts.Progress(),
+            reconcile=reconcile,
+        )
+        context.progress.total = sequence.count(self.validators, context)
+        return context
+
+    def _packages(self) -> list[distros_base.Package]:
+        return [
+            package
+            for step in base.walk(self.validators)
+            for package in step.packages()
+        ]
+
+    def _check_accepted(self, distro: distros_base.Distro) -> None:
+        names = distro.names()
+        if self.os and not any(name.lower() in names for name in self.os):
+            raise exception.DistroNotAccepted(
+                accepted=', '.join(self.os),
+                found=distro.os_release.pretty_name or names[0],
+            )
+
+
+def _plan(
+    validators: Sequence[base.Validator], context: contexts.Context
+) -> list[plans.PlannedStep]:
+    planned: list[plans.PlannedStep] = []
+    for validator in validators:
+        inside = validator.expand(context)
+        if inside is None:
+            planned.extend(validator.plan(context))
+        else:
+            planned.extend(_plan(inside, context))
+    return planned
+
+
+def _remove(context: contexts.Context) -> None:
+    """Remove what copy_script placed; a broken way in is told elsewhere."""
+    for path in context.temporary:
+        with contextlib.suppress(exception.ImageBuildError):
+            context.remote.remove_file(path)

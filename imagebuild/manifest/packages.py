@@ -1,0 +1,101 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is installed: asked once, remembered until something changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+
+from imagebuild.distros import base as distros_base
+from imagebuild.remotes import base as remotes_base
+
+
+class Packages:
+    """The packages of one system during one run.
+
+    :param distro: how to ask and to install.
+    :param remote: the way in.
+    :param known: every package that the manifest may ask about, so that one
+        question answers them all.
+    """
+
+    def __init__(
+        self,
+        distro: distros_base.Distro,
+        remote: remotes_base.Remote,
+        known: Iterable[distros_base.Package] = (),
+    ) -> None:
+        self._distro = distro
+        self._remote = remote
+        self._known = set(known)
+        self._state: distros_base.PackageState | None = None
+        self._refreshed = False
+
+    def forget(self) -> None:
+        """Something ran that may have changed what is installed."""
+        self._state = None
+
+    def index_is_stale(self) -> None:
+        """A repository was added: the next installation fetches the index."""
+        self._refreshed = False
+
+    @property
+    def refresh_needed(self) -> bool:
+        """Whether the next installation fetches the package index."""
+        return not self._refreshed
+
+    def missing(
+        self, packages: Sequence[distros_base.Package]
+    ) -> list[distros_base.Package]:
+        """Those that are not installed (at their version).
+
+        :raises StepError: the package database cannot be read.
+        """
+        return self._current(packages).missing(packages)
+
+    def version(self, name: str) -> str | None:
+        """The installed version of a package, None when it is not."""
+        return self._current([distros_base.Package(name)]).version(name)
+
+    def _current(
+        self, packages: Iterable[distros_base.Package]
+    ) -> distros_base.PackageState:
+        unknown = set(packages) - self._known
+        if self._state is None or unknown:
+            self._known |= unknown
+            self._state = self._distro.package_state(
+                self._remote, sorted(self._known, key=str)
+            )
+        return self._state
+
+    def install(
+        self,
+        packages: Sequence[distros_base.Package],
+        on_output: remotes_base.OutputCallback | None = None,
+    ) -> None:
+        """Install in one transaction; the index is fetched once per run.
+
+        :raises RemoteCommandFailed: the package manager failed.
+        """
+        refresh = not self._refreshed
+        # Whatever happens, what was known holds no longer.
+        self._state = None
+        self._known |= set(packages)
+        self._state = self._distro.install(
+            self._remote,
+            packages,
+            refresh=refresh,
+            asked_about=sorted(self._known, key=str),
+            on_output=on_output,
+        )
+        self._refreshed = True

@@ -1,0 +1,102 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The files that a manifest may name: its scripts and other resources."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+#: Bytes of one resource; it travels to the guest in one message.
+MAX_BYTES = 2 * 1024 * 1024
+
+
+class ResourceError(Exception):
+    """A resource cannot be used; the text says why."""
+
+
+class Resources:
+    """Folders and texts in which resources are looked up.
+
+    :param roots: folders, searched in order; nothing outside them is read.
+    :param texts: name to content, for manifests that did not come from a
+        folder; looked up first.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[pathlib.Path] = (),
+        texts: Mapping[str, str | bytes] | None = None,
+    ) -> None:
+        self.roots = tuple(pathlib.Path(root) for root in roots)
+        self._texts = {
+            name: text.encode() if isinstance(text, str) else text
+            for name, text in (texts or {}).items()
+        }
+
+    def read(self, name: str) -> bytes:
+        """Return a resource's content.
+
+        :param name: relative to one of the roots.
+        :raises ResourceError: it is not there, not a regular file, too
+            large, or lies outside (also by a symbolic link).
+        """
+        if name in self._texts:
+            return self._limited(name, self._texts[name])
+        if not name or '\0' in name:
+            raise ResourceError(f'"{name!r}" is not a file name')
+        if pathlib.PurePosixPath(name).is_absolute():
+            raise ResourceError(
+                f'"{name}" is absolute; resources are named relative to '
+                'the resource roots'
+            )
+        for root in self.roots:
+            path = self._inside(root, name)
+            if path is not None:
+                return self._content(name, path)
+        where = ', '.join(str(root) for root in self.roots) or 'none given'
+        raise ResourceError(
+            f'there is no file "{name}" in the resource roots ({where})'
+        )
+
+    @staticmethod
+    def _inside(root: pathlib.Path, name: str) -> pathlib.Path | None:
+        real_root = root.resolve()
+        try:
+            path = (real_root / name).resolve()
+            there = path.exists()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ResourceError(f'"{name}" cannot be read') from error
+        if not path.is_relative_to(real_root):
+            raise ResourceError(f'"{name}" lies outside the resource roots')
+        return path if there else None
+
+    def _content(self, name: str, path: pathlib.Path) -> bytes:
+        if not path.is_file():
+            raise ResourceError(f'"{name}" is not a regular file')
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                return self._limited(name, b' ' * (MAX_BYTES + 1))
+            return path.read_bytes()
+        except OSError as error:
+            raise ResourceError(
+                f'"{name}" cannot be read: {error.strerror}'
+            ) from error
+
+    @staticmethod
+    def _limited(name: str, content: bytes) -> bytes:
+        if len(content) > MAX_BYTES:
+            raise ResourceError(
+                f'"{name}" is larger than {MAX_BYTES // 1024 // 1024} MiB'
+            )
+        return content

@@ -1,0 +1,234 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a validator is.
+
+A validator is one key of the manifest language: it describes a part of a
+system's state, can tell whether that part holds and, mostly, bring it
+about. One file in this folder and one line under the entry point
+``imagebuild.validators`` make one; another package can add its own the same
+way (see "Writing a validator" in the documentation).
+
+Life of a validator: :meth:`Validator.from_spec` while the manifest is
+loaded (checks everything it can without a system, opens nothing), then
+:meth:`Validator.run` for each run, by way of :meth:`check` or
+:meth:`apply`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+from imagebuild import exception
+from imagebuild.distros import base as distros_base
+from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import plan as plans
+from imagebuild.manifest import resources as manifest_resources
+from imagebuild.manifest import schema as schemas
+from imagebuild.manifest.context import Context
+from imagebuild.manifest.context import StepRecord
+from imagebuild.manifest.report import Result
+
+
+class Builder:
+    """Where a validator is built: its place, its files, its siblings.
+
+    :ivar path: manifest path of the value being read.
+    :ivar resources: the files that the manifest may name.
+    :ivar arguments: the declared arguments, by name.
+    :ivar problems: what is wrong so far; add with :meth:`problem`.
+    :ivar outputs: names that some step of the manifest sets.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        resources: manifest_resources.Resources,
+        arguments: Mapping[str, manifest_arguments.Argument],
+        types: Mapping[str, type[Validator]],
+        problems: list[exception.Problem],
+        outputs: set[str],
+    ) -> None:
+        self.path = path
+        self.resources = resources
+        self.arguments = arguments
+        self.problems = problems
+        self.outputs = outputs
+        self._types = types
+
+    def at(self, *parts: str | int) -> Builder:
+        """The same builder, further down."""
+        return Builder(
+            schemas.join(self.path, *parts),
+            resources=self.resources,
+            arguments=self.arguments,
+            types=self._types,
+            problems=self.problems,
+            outputs=self.outputs,
+        )
+
+    def problem(self, message: str, *parts: str | int) -> None:
+        """Note that something is wrong.
+
+        :param message: one plain sentence.
+        :param parts: keys and indices below :attr:`path`.
+        """
+        self.problems.append(
+            exception.Problem(schemas.join(self.path, *parts), message)
+        )
+
+    def resource(self, name: str, *parts: str | int) -> bytes:
+        """Read a resource; a problem is noted when that cannot be done.
+
+        :returns: its content, b'' after a problem.
+        """
+        try:
+            return self.resources.read(name)
+        except manifest_resources.ResourceError as error:
+            self.problem(str(error), *parts)
+            return b''
+
+    def validators(self, spec: Any) -> list[Validator]:
+        """Build a list of validators that stands at :attr:`path`."""
+        if not isinstance(spec, list):
+            self.problem('it is not a list of validators')
+            return []
+        built = (
+            self.at(index).validator(item) for index, item in enumerate(spec)
+        )
+        return [validator for validator in built if validator is not None]
+
+    def validator(self, item: Any) -> Validator | None:
+        """Build one validator, a mapping of one key.
+
+        :returns: None after a problem has been noted.
+        """
+        if not isinstance(item, dict) or len(item) != 1:
+            self.problem('it is not a mapping with exactly one key')
+            return None
+        [(name, spec)] = item.items()
+        kind = self._types.get(name)
+        if kind is None:
+            known = ', '.join(sorted(self._types))
+            self.problem(f'unknown validator; known are: {known}', name)
+            return None
+        inner = self.at(name)
+        wrong = schemas.check(spec, kind.schema, inner.path)
+        if wrong:
+            self.problems.extend(wrong)
+            return None
+        return kind.from_spec(spec, inner)
+
+
+class Validator(abc.ABC):
+    """One step of a manifest.
+
+    :cvar type_name: its key in manifests.
+    :cvar schema: JSON schema of its value, checked before
+        :meth:`from_spec` is called.
+    :ivar path: its place in the manifest.
+    """
+
+    type_name: ClassVar[str]
+    schema: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @classmethod
+    @abc.abstractmethod
+    def from_spec(cls, spec: Any, builder: Builder) -> Self:
+        """Make one from the value that stands in the manifest.
+
+        Called while the manifest is loaded: no system is there yet, and
+        none may be touched. Everything wrong is told to the builder; the
+        object returned after that is never run.
+
+        :param spec: the value, already of the form of :attr:`schema`.
+        :param builder: its place and surroundings.
+        """
+
+    @abc.abstractmethod
+    def describe(self) -> str:
+        """The step in a few words, such as ``install redis-server``."""
+
+    def check(self, context: Context, record: StepRecord) -> None:
+        """Look whether the state holds; change nothing.
+
+        :raises StepFailed: it does not; the reason says what is wrong.
+        :raises StepError: it could not be looked at.
+        """
+
+    def apply(self, context: Context, record: StepRecord) -> None:
+        """Bring the state about; one look when it holds already.
+
+        Sets ``record.result`` to CHANGED (or RAN) if it did anything.
+
+        :raises StepFailed: it could not be brought about.
+        :raises StepError: a command failed.
+        """
+        self.check(context, record)
+
+    def run(self, context: Context) -> None:
+        """Run as one step, in the context's mode.
+
+        :raises StepFailed: in reconcile; test-only collects failures.
+        """
+        with context.step(self) as record:
+            if context.reconcile:
+                self.apply(context, record)
+            else:
+                self.check(context, record)
+
+    def expand(self, context: Context) -> Sequence[Validator] | None:
+        """The validators this one stands for, None if it is a step itself.
+
+        Groups and cases are not steps: the list they stand for takes their
+        place when it is their turn.
+        """
+        return None
+
+    def children(self) -> Sequence[Validator]:
+        """Every validator inside, whatever the branch."""
+        return ()
+
+    def packages(self) -> Sequence[distros_base.Package]:
+        """Packages this step itself will ask about."""
+        return ()
+
+    def plan(self, context: Context) -> Iterator[plans.PlannedStep]:
+        """What a run would check and do here; looks, changes nothing."""
+        yield plans.PlannedStep(self.path, self.type_name, self.describe())
+
+    @abc.abstractmethod
+    def key(self) -> Any:
+        """Plain JSON values that decide what this step does.
+
+        Part of the content key: two manifests with the same key build the
+        same image. Contents count, not the names of files.
+        """
+
+
+def walk(validators: Sequence[Validator]) -> Iterator[Validator]:
+    """Every validator of a tree, parents first."""
+    for validator in validators:
+        yield validator
+        yield from walk(validator.children())
+
+
+__all__ = ['Builder', 'Context', 'Result', 'StepRecord', 'Validator', 'walk']

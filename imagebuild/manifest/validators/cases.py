@@ -1,0 +1,179 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``os_case`` and ``argument_case``: one branch of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+from imagebuild.manifest import document
+from imagebuild.manifest import schema as schemas
+from imagebuild.manifest.validators import base
+
+_BRANCH: Mapping[str, Any] = {
+    'title': 'a list of validators',
+    'type': 'array',
+}
+
+
+class OsCaseValidator(base.Validator):
+    """The first branch that names this system, its release or its family.
+
+    A list, since it is tried in the order written; no match is success.
+    """
+
+    type_name: ClassVar[str] = 'os_case'
+    schema: ClassVar[Mapping[str, Any]] = {
+        'title': 'a list of one-key mappings',
+        'type': 'array',
+        'minItems': 1,
+        'items': {
+            'type': 'object',
+            'minProperties': 1,
+            'maxProperties': 1,
+            'additionalProperties': _BRANCH,
+        },
+    }
+
+    def __init__(
+        self,
+        path: str,
+        branches: Sequence[tuple[str, Sequence[base.Validator]]],
+    ) -> None:
+        super().__init__(path)
+        self.branches = tuple(branches)
+
+    @classmethod
+    def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
+        branches: list[tuple[str, Sequence[base.Validator]]] = []
+        for index, item in enumerate(spec):
+            [(name, validators)] = item.items()
+            if name in (known for known, _ in branches):
+                builder.problem('it stands twice', index, name)
+            branches.append(
+                (name, builder.at(index, name).validators(validators))
+            )
+        return cls(builder.path, branches)
+
+    def describe(self) -> str:
+        return 'os_case ' + ', '.join(name for name, _ in self.branches)
+
+    def expand(self, context: base.Context) -> Sequence[base.Validator]:
+        names = context.distro.names()
+        for name, validators in self.branches:
+            if name.lower() in names:
+                return validators
+        return ()
+
+    def children(self) -> Sequence[base.Validator]:
+        return [
+            validator
+            for _, validators in self.branches
+            for validator in validators
+        ]
+
+    def key(self) -> Any:
+        return {
+            'os_case': [
+                [name, [validator.key() for validator in validators]]
+                for name, validators in self.branches
+            ]
+        }
+
+
+class ArgumentCaseValidator(base.Validator):
+    """The branch of an argument's value, or ``default``.
+
+    Values are compared as text; no match is success.
+    """
+
+    type_name: ClassVar[str] = 'argument_case'
+    schema: ClassVar[Mapping[str, Any]] = {
+        'type': 'object',
+        'additionalProperties': False,
+        'required': ['argument_name', 'cases'],
+        'properties': {
+            'argument_name': schemas.VARIABLE,
+            'cases': {
+                'title': 'a mapping of value to validators',
+                'type': 'object',
+                'minProperties': 1,
+                'additionalProperties': _BRANCH,
+            },
+            'default': _BRANCH,
+        },
+    }
+
+    def __init__(
+        self,
+        path: str,
+        name: str,
+        cases: Mapping[str, Sequence[base.Validator]],
+        default: Sequence[base.Validator] = (),
+    ) -> None:
+        super().__init__(path)
+        self.name = name
+        self.cases = dict(cases)
+        self.default = tuple(default)
+
+    @classmethod
+    def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
+        name = spec['argument_name']
+        cases = {
+            document.as_text(value): builder.at('cases', value).validators(
+                validators
+            )
+            for value, validators in spec['cases'].items()
+        }
+        argument = builder.arguments.get(name)
+        if argument is not None and argument.choices:
+            for value in cases:
+                if value not in argument.choices:
+                    builder.problem(
+                        f'the argument "{name}" can never have this value',
+                        'cases',
+                        value,
+                    )
+        default = builder.at('default').validators(spec.get('default') or [])
+        return cls(builder.path, name, cases, default)
+
+    def describe(self) -> str:
+        return f'argument_case {self.name}'
+
+    def expand(self, context: base.Context) -> Sequence[base.Validator]:
+        value = context.value(self.name)
+        if value is None:
+            return self.default
+        return self.cases.get(value, self.default)
+
+    def children(self) -> Sequence[base.Validator]:
+        return [
+            validator
+            for validators in (*self.cases.values(), self.default)
+            for validator in validators
+        ]
+
+    def key(self) -> Any:
+        return {
+            'argument_case': {
+                'name': self.name,
+                'cases': {
+                    value: [validator.key() for validator in validators]
+                    for value, validators in self.cases.items()
+                },
+                'default': [child.key() for child in self.default],
+            }
+        }

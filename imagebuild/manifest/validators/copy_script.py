@@ -1,0 +1,81 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``copy_script``: a resource is there for later scripts to source."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+from imagebuild.manifest.validators import base
+
+
+class CopyScriptValidator(base.Validator):
+    """A resource stands at ``/tmp/<basename>`` until the run ends.
+
+    Nothing is run. Test-only writes nothing: the scripts that would source
+    it are told by ``test_only=1``.
+    """
+
+    type_name: ClassVar[str] = 'copy_script'
+    schema: ClassVar[Mapping[str, Any]] = {
+        'anyOf': [
+            {
+                'title': 'the path of a script',
+                'type': 'string',
+                'minLength': 1,
+            },
+            {
+                'title': 'a mapping of one path to nothing',
+                'type': 'object',
+                'minProperties': 1,
+                'maxProperties': 1,
+                'additionalProperties': {
+                    'type': ['null', 'object'],
+                    'maxProperties': 0,
+                },
+            },
+        ]
+    }
+
+    def __init__(self, path: str, name: str, content: bytes) -> None:
+        super().__init__(path)
+        self.name = name
+        self.content = content
+        self.target = f'/tmp/{pathlib.PurePosixPath(name).name}'  # noqa: S108
+
+    @classmethod
+    def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
+        name = spec if isinstance(spec, str) else next(iter(spec))
+        return cls(builder.path, name, builder.resource(name))
+
+    def describe(self) -> str:
+        return f'copy {self.name} to {self.target}'
+
+    def check(self, context: base.Context, record: base.StepRecord) -> None:
+        record.message = 'nothing is copied in test-only'
+
+    def apply(self, context: base.Context, record: base.StepRecord) -> None:
+        context.remote.write_file(self.target, self.content, mode=0o755)
+        context.temporary.append(self.target)
+        record.message = 'removed again when the run ends'
+
+    def key(self) -> Any:
+        return {
+            'copy_script': {
+                'target': self.target,
+                'content': self.content.decode('latin-1'),
+            }
+        }

@@ -1,0 +1,223 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``file``: files have a content, a mode and an owner."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import posixpath
+import re
+from collections.abc import Collection
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+from imagebuild.manifest import document
+from imagebuild.manifest.validators import base
+from imagebuild.manifest.validators import state
+from imagebuild.manifest.validators import target_files
+from imagebuild.manifest.validators import template
+
+_OWNER: Mapping[str, Any] = {
+    'type': ['string', 'integer'],
+    'pattern': r'^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\$?$(?!\n)',
+    'minimum': 0,
+    'x-message': 'is not a name or number of a user or group',
+}
+_MODE = re.compile('0?[0-7]{3,4}')
+_CONTENTS = ('content', 'content_base64', 'source')
+_ONE: Mapping[str, Any] = {
+    'type': 'object',
+    'additionalProperties': False,
+    'properties': {
+        'content': {'type': ['string', 'number', 'boolean']},
+        'content_base64': {'type': 'string'},
+        'source': {'type': 'string', 'minLength': 1},
+        'mode': {
+            'type': ['string', 'integer'],
+            'x-message': 'is not a mode, such as 0644',
+        },
+        'owner': _OWNER,
+        'group': _OWNER,
+        'template': {'type': 'boolean'},
+        'absent': {'type': 'boolean'},
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """A file as the manifest describes it.
+
+    :ivar template: its content still holds names of arguments.
+    """
+
+    file: target_files.TargetFile
+    template: bool = False
+
+
+class FileValidator(state.StateValidator):
+    """Files are as described, or are not there.
+
+    A symbolic link at a path is followed, as writing to it would do; with
+    ``absent`` the link itself goes.
+    """
+
+    type_name: ClassVar[str] = 'file'
+    schema: ClassVar[Mapping[str, Any]] = {
+        'type': 'object',
+        'minProperties': 1,
+        'additionalProperties': _ONE,
+    }
+
+    def __init__(self, path: str, wanted: Sequence[_Wanted]) -> None:
+        super().__init__(path)
+        self.wanted = tuple(wanted)
+
+    @classmethod
+    def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
+        wanted = [
+            _wanted(path, properties, builder.at(path))
+            for path, properties in spec.items()
+        ]
+        return cls(builder.path, wanted)
+
+    def describe(self) -> str:
+        return 'file ' + state.listed([item.file.path for item in self.wanted])
+
+    def _files(self, context: base.Context) -> list[target_files.TargetFile]:
+        return [_rendered(item, context) for item in self.wanted]
+
+    def differences(self, context: base.Context) -> state.Differences:
+        return target_files.differences(context, self._files(context))
+
+    def change(
+        self,
+        context: base.Context,
+        record: base.StepRecord,
+        parts: Collection[str],
+    ) -> str:
+        files = [file for file in self._files(context) if file.path in parts]
+        target_files.put(context, files)
+        return 'put right: ' + state.listed([*parts])
+
+    def commands(self, context: base.Context) -> Sequence[str]:
+        return [
+            f'{"rm" if item.file.content is None else "write"} '
+            f'{item.file.path}'
+            for item in self.wanted
+        ]
+
+    def key(self) -> Any:
+        return {'file': [_key(item) for item in self.wanted]}
+
+
+def _key(item: _Wanted) -> Any:
+    file = item.file
+    content = file.content
+    return [
+        file.path,
+        None if content is None else content.decode('latin-1'),
+        file.mode,
+        file.owner,
+        file.group,
+        item.template,
+    ]
+
+
+def _rendered(item: _Wanted, context: base.Context) -> target_files.TargetFile:
+    if not item.template or item.file.content is None:
+        return item.file
+    text = template.render(item.file.content.decode(), context)
+    return dataclasses.replace(item.file, content=text.encode())
+
+
+def _wanted(
+    path: str, spec: Mapping[str, Any], builder: base.Builder
+) -> _Wanted:
+    check_path(path, builder)
+    templated = spec.get('template', False)
+    absent = spec.get('absent', False)
+    content = None if absent else _content(spec, builder)
+    if absent and len(spec) > 1:
+        builder.problem('"absent" stands alone')
+    if templated and content is not None:
+        _check_template(content, builder)
+    return _Wanted(
+        target_files.TargetFile(
+            path,
+            content,
+            _mode(spec.get('mode', '0644'), builder),
+            document.as_text(spec.get('owner', 'root')),
+            document.as_text(spec.get('group', 'root')),
+        ),
+        templated,
+    )
+
+
+def check_path(path: str, builder: base.Builder) -> None:
+    """Note a problem unless a path is absolute and normalized."""
+    if not path.startswith('/'):
+        builder.problem('it is not an absolute path')
+    elif (
+        path == '/'
+        or path.startswith('//')
+        or (posixpath.normpath(path) != path)
+    ):
+        builder.problem(
+            'it is not a normalized path of a file (no "..", ".", "//" or '
+            '"/" at its end)'
+        )
+    elif not path.isprintable():
+        builder.problem('the path holds characters that cannot be printed')
+
+
+def _content(spec: Mapping[str, Any], builder: base.Builder) -> bytes:
+    given = [key for key in _CONTENTS if key in spec]
+    if len(given) != 1:
+        builder.problem(
+            'exactly one of "content", "content_base64" and "source" is '
+            'needed (or "absent: true")'
+        )
+        return b''
+    [key] = given
+    if key == 'source':
+        return builder.resource(spec[key], key)
+    if key == 'content':
+        return document.as_text(spec[key]).encode()
+    try:
+        return base64.b64decode(''.join(spec[key].split()), validate=True)
+    except (binascii.Error, ValueError):
+        builder.problem('it is not base64', key)
+        return b''
+
+
+def _check_template(content: bytes, builder: base.Builder) -> None:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        builder.problem('a template must be UTF-8 text', 'template')
+        return
+    template.check(text, builder)
+
+
+def _mode(value: Any, builder: base.Builder) -> int:
+    """Read a mode by its text: 0644, '0644' and 644 are the same."""
+    text = document.as_text(value).removeprefix('0o')
+    if not _MODE.fullmatch(text):
+        builder.problem(f'"{text}" is not a mode, such as 0644', 'mode')
+        return 0
+    return int(text, 8)

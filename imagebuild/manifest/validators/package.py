@@ -1,0 +1,227 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``package``: packages of the distribution are installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+from imagebuild import exception
+from imagebuild.distros import base as distros_base
+from imagebuild.manifest import plan as plans
+from imagebuild.manifest.validators import base
+
+_NAME: Mapping[str, Any] = {
+    'title': 'a package name',
+    'type': 'string',
+    # What apt, dnf and zypper take as a name; never an option.
+    'pattern': r'^[A-Za-z0-9@/][A-Za-z0-9@/+._:()~^-]*$(?!\n)',
+    'maxLength': 255,
+    'x-message': 'is not a package name',
+}
+_VERSION: Mapping[str, Any] = {
+    'type': 'string',
+    'pattern': r'^[A-Za-z0-9][A-Za-z0-9+._:~^*-]*$(?!\n)',
+    'maxLength': 255,
+}
+_VERSIONED: Mapping[str, Any] = {
+    'title': 'a mapping of package name to {version: ...}',
+    'type': 'object',
+    'minProperties': 1,
+    'propertyNames': _NAME,
+    'additionalProperties': {
+        'type': ['object', 'null'],
+        'properties': {'version': _VERSION},
+        'additionalProperties': False,
+    },
+}
+_ONE: Mapping[str, Any] = {'anyOf': [_NAME, _VERSIONED]}
+
+
+@dataclasses.dataclass
+class Transaction:
+    """Packages of neighbouring steps, installed together.
+
+    :ivar wanted: of all of them.
+    :ivar installed: those that the common transaction brought.
+    """
+
+    wanted: Sequence[distros_base.Package] = ()
+    installed: frozenset[distros_base.Package] = frozenset()
+
+
+class PackageValidator(base.Validator):
+    """Packages are installed, at their version if one is named."""
+
+    type_name: ClassVar[str] = 'package'
+    schema: ClassVar[Mapping[str, Any]] = {
+        'anyOf': [
+            _NAME,
+            _VERSIONED,
+            {
+                'title': 'a list of those',
+                'type': 'array',
+                'items': _ONE,
+                'minItems': 1,
+            },
+        ]
+    }
+
+    def __init__(
+        self, path: str, wanted: Sequence[distros_base.Package]
+    ) -> None:
+        super().__init__(path)
+        self.wanted = tuple(wanted)
+
+    @classmethod
+    def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
+        items = spec if isinstance(spec, list) else [spec]
+        wanted = [package for item in items for package in _packages(item)]
+        seen: dict[str, str | None] = {}
+        for package in wanted:
+            if seen.setdefault(package.name, package.version) != (
+                package.version
+            ):
+                builder.problem(
+                    f'"{package.name}" is wanted at two different versions'
+                )
+        return cls(builder.path, tuple(dict.fromkeys(wanted)))
+
+    def describe(self) -> str:
+        names = ', '.join(str(package) for package in self.wanted[:6])
+        more = len(self.wanted) - 6
+        return f'package {names}' + (f' and {more} more' if more > 0 else '')
+
+    def packages(self) -> Sequence[distros_base.Package]:
+        return self.wanted
+
+    def check(self, context: base.Context, record: base.StepRecord) -> None:
+        missing = context.packages.missing(self.wanted)
+        if missing:
+            raise exception.StepFailed(self._reason(context, missing))
+
+    def apply(self, context: base.Context, record: base.StepRecord) -> None:
+        self._apply(context, record, Transaction())
+
+    def run_with(
+        self, context: base.Context, transaction: Transaction
+    ) -> None:
+        """Run as one step of several that share a transaction.
+
+        :param transaction: what the neighbours want; filled in by the first
+            of them that installs something.
+        """
+        with context.step(self) as record:
+            if context.reconcile:
+                self._apply(context, record, transaction)
+            else:
+                self.check(context, record)
+
+    def _apply(
+        self,
+        context: base.Context,
+        record: base.StepRecord,
+        transaction: Transaction,
+    ) -> None:
+        missing = context.packages.missing(self.wanted)
+        brought = [
+            item for item in self.wanted if item in transaction.installed
+        ]
+        if not missing:
+            self._tell(record, brought)
+            return
+        self._install(context, record, transaction, missing)
+        still = context.packages.missing(self.wanted)
+        if still:
+            raise exception.StepFailed(
+                'after the installation ' + self._reason(context, still)
+            )
+        self._tell(record, [*brought, *missing])
+
+    def _install(
+        self,
+        context: base.Context,
+        record: base.StepRecord,
+        transaction: Transaction,
+        missing: Sequence[distros_base.Package],
+    ) -> None:
+        together = list(
+            dict.fromkeys(context.packages.missing(transaction.wanted))
+        )
+        transaction.wanted = ()
+        if len(together) > len(missing):
+            try:
+                context.packages.install(together, record.on_output)
+                transaction.installed = frozenset(together)
+                return
+            except exception.StepError:
+                # Which of them is to blame shows when each goes alone.
+                missing = context.packages.missing(self.wanted)
+        context.packages.install(missing, record.on_output)
+
+    @staticmethod
+    def _tell(
+        record: base.StepRecord, installed: Sequence[distros_base.Package]
+    ) -> None:
+        if installed:
+            record.result = base.Result.CHANGED
+            record.message = 'installed ' + ', '.join(map(str, installed))
+        else:
+            record.message = 'already installed'
+
+    @staticmethod
+    def _reason(
+        context: base.Context, missing: Sequence[distros_base.Package]
+    ) -> str:
+        parts = []
+        for package in missing:
+            found = context.packages.version(package.name)
+            if found is None:
+                parts.append(f'{package} is not installed')
+            else:
+                parts.append(f'{package} is installed at version {found}')
+        return '; '.join(parts)
+
+    def plan(self, context: base.Context) -> Iterator[plans.PlannedStep]:
+        missing = context.packages.missing(self.wanted)
+        commands = context.distro.install_plan(
+            missing, refresh=context.packages.refresh_needed
+        )
+        yield plans.PlannedStep(
+            self.path,
+            self.type_name,
+            self.describe(),
+            state='missing' if missing else 'holds',
+            commands=tuple(map(shlex.join, commands)) if missing else (),
+        )
+
+    def key(self) -> Any:
+        return {
+            'package': [
+                [package.name, package.version] for package in self.wanted
+            ]
+        }
+
+
+def _packages(item: Any) -> Iterator[distros_base.Package]:
+    if isinstance(item, str):
+        yield distros_base.Package(item)
+        return
+    for name, properties in item.items():
+        yield distros_base.Package(name, (properties or {}).get('version'))

@@ -1,0 +1,351 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``ssh_key``: users let keys in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+from imagebuild import exception
+from imagebuild.manifest.validators import accounts
+from imagebuild.manifest.validators import base
+from imagebuild.manifest.validators import shell
+from imagebuild.manifest.validators import state
+from imagebuild.manifest.validators import template
+
+_TYPES = frozenset(
+    {
+        'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521',
+        'sk-ecdsa-sha2-nistp256@openssh.com', 'sk-ssh-ed25519@openssh.com',
+        'ssh-dss', 'ssh-ed25519', 'ssh-rsa',
+    }
+)  # fmt: skip
+_TEXTS: Mapping[str, Any] = {
+    'title': 'a list of texts',
+    'type': 'array',
+    'items': {'type': 'string', 'minLength': 1},
+    'minItems': 1,
+}
+
+_PLACES = r"""
+places() {
+    entry=$(getent passwd "$1") || return 1
+    home=$(printf '%s\n' "$entry" | cut -d: -f6)
+    owner=$(printf '%s\n' "$entry" | cut -d: -f3,4)
+    dir=$home/.ssh
+    file=$dir/authorized_keys
+}
+"""
+#: Lines "what:rest" for each user.
+LOOK = shell.Script(
+    'look at authorized keys',
+    _PLACES
+    + r"""
+tell() {
+    if [ -L "$2" ]; then
+        printf '%s:link\n' "$1"
+    elif [ -e "$2" ]; then
+        printf '%s:%s\n' "$1" "$(stat -c '%a:%u:%g' -- "$2")"
+    else
+        printf '%s:absent\n' "$1"
+    fi
+}
+for name do
+    printf 'user:%s\n' "$name"
+    places "$name" || continue
+    printf 'owner:%s\n' "$owner"
+    tell dir "$dir"
+    tell file "$file"
+    if [ ! -L "$dir" ] && [ ! -L "$file" ] && [ -f "$file" ]; then
+        printf 'content:%s\n' "$(base64 < "$file" | tr -d '\n')"
+    fi
+done
+""",
+)
+#: Argument: the user. Standard input: what the file is to hold.
+CHANGE = shell.Script(
+    'write authorized keys',
+    _PLACES
+    + r"""
+set -eu
+umask 077
+places "$1"
+if [ ! -d "$home" ]; then
+    printf 'the home of %s, %s, is not there\n' "$1" "$home" >&2
+    exit 1
+fi
+for path in "$dir" "$file"; do
+    if [ -L "$path" ]; then
+        printf '%s is a symbolic link\n' "$path" >&2
+        exit 1
+    fi
+done
+[ -d "$dir" ] || mkdir "$dir"
+chown "$owner" "$dir"
+chmod 0700 "$dir"
+new=$(mktemp "$dir/.imagebuild.XXXXXX")
+cat > "$new"
+chown "$owner" "$new"
+chmod 0600 "$new"
+mv -f "$new" "$file"
+""",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """The keys of one user, as lines; they may name arguments."""
+
+    user: str
+    lines: tuple[str, ...]
+    exclusive: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What there is; each of ``folder`` and ``file`` is what LOOK tells."""
+
+    owner: str = ''
+    folder: str = 'absent'
+    file: str = 'absent'
+    content: str = ''
+
+
+class SshKeyValidator(state.StateValidator):
+    """Keys stand in a user's ``authorized_keys``.
+
+    Only missing ones are added; with ``exclusive`` there are no others. A
+    key may be ``{{ argument }}``. Keys are told apart by what they are, not
+    by comments or options.
+    """
+
+    type_name: ClassVar[str] = 'ssh_key'
+    schema: ClassVar[Mapping[str, Any]] = {
+        'type': 'object',
+        'minProperties': 1,
+        'propertyNames': accounts.NAME,
+        'additionalProperties': {
+            'anyOf': [
+                {**_TEXTS, 'title': 'a list of public keys'},
+                {
+                    'title': 'a mapping with "keys" or "key_sources"',
+                    'type': 'object',
+                    'additionalProperties': False,
+                    'properties': {
+                        'keys': _TEXTS,
+                        'key_sources': _TEXTS,
+                        'exclusive': {'type': 'boolean'},
+                    },
+                },
+            ]
+        },
+    }
+
+    def __init__(self, path: str, wanted: Sequence[_Wanted]) -> None:
+        super().__init__(path)
+        self.wanted = tuple(wanted)
+
+    @classmethod
+    def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
+        return cls(
+            builder.path,
+            [
+                _wanted(user, value, builder.at(user))
+                for user, value in spec.items()
+            ],
+        )
+
+    def describe(self) -> str:
+        return 'ssh keys of ' + state.listed(
+            [item.user for item in self.wanted]
+        )
+
+    def differences(self, context: base.Context) -> state.Differences:
+        found = _look(context, [item.user for item in self.wanted])
+        wrong = {
+            item.user: list(_differences(item, found[item.user], context))
+            for item in self.wanted
+        }
+        return {user: clauses for user, clauses in wrong.items() if clauses}
+
+    def change(
+        self,
+        context: base.Context,
+        record: base.StepRecord,
+        parts: Collection[str],
+    ) -> str:
+        found = _look(context, list(parts))
+        for item in self.wanted:
+            if item.user in parts:
+                content = _content(item, found[item.user], context)
+                CHANGE.run(
+                    context, item.user, stdin=content.encode(), record=record
+                )
+        return 'put right: ' + state.listed([*parts])
+
+    def commands(self, context: base.Context) -> Sequence[str]:
+        return [
+            f'write authorized_keys of {item.user}' for item in self.wanted
+        ]
+
+    def key(self) -> Any:
+        return {
+            'ssh_key': [
+                [item.user, list(item.lines), item.exclusive]
+                for item in self.wanted
+            ]
+        }
+
+
+def identity(line: str) -> tuple[str, str] | None:
+    """Type and key of a line, options and comment left out."""
+    words = line.split()
+    for kind, blob in zip(words, words[1:], strict=False):
+        if kind in _TYPES:
+            return kind, blob
+    return None
+
+
+def complaint(line: str) -> str | None:
+    """What is wrong with a public key; never repeats it."""
+    if 'PRIVATE KEY' in line:
+        return 'it is a private key; its public half is wanted'
+    words = line.split()
+    if not line.isprintable() or len(words) < 2 or words[0] not in _TYPES:
+        return 'it is not a public key ("ssh-ed25519 AAAA... comment")'
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except (binascii.Error, ValueError):
+        return 'the key is not base64'
+    length = int.from_bytes(blob[:4], 'big')
+    if blob[4 : 4 + length] != words[0].encode() or len(blob) < 5 + length:
+        return f'the key is cut off or not of type {words[0]}'
+    return None
+
+
+def _wanted(user: str, value: Any, builder: base.Builder) -> _Wanted:
+    if isinstance(value, list):
+        return _Wanted(user, tuple(_checked(value, builder)))
+    lines = list(_checked(value.get('keys', ()), builder, 'keys'))
+    for index, name in enumerate(value.get('key_sources', ())):
+        content = builder.resource(name, 'key_sources', index)
+        lines += _from_source(content, builder.at('key_sources', index))
+    if 'keys' not in value and 'key_sources' not in value:
+        builder.problem('"keys" or "key_sources" is needed')
+    return _Wanted(user, tuple(lines), value.get('exclusive', False))
+
+
+def _checked(
+    keys: Sequence[str], builder: base.Builder, *parts: str
+) -> Iterator[str]:
+    for index, text in enumerate(keys):
+        line = text.strip()
+        if template.names(line):
+            template.check(line, builder, *parts, index)
+        else:
+            wrong = complaint(line)
+            if wrong:
+                builder.problem(wrong, *parts, index)
+        yield line
+
+
+def _from_source(content: bytes, builder: base.Builder) -> Iterator[str]:
+    lines = content.decode('utf-8', 'replace').splitlines()
+    for number, text in enumerate(lines, 1):
+        line = text.strip()
+        if not line or line.startswith('#'):
+            continue
+        wrong = complaint(line)
+        if wrong:
+            builder.problem(f'line {number}: {wrong}')
+            return
+        yield line
+
+
+def _lines(item: _Wanted, context: base.Context) -> list[str]:
+    lines = [template.render(line, context).strip() for line in item.lines]
+    for line in lines:
+        wrong = complaint(line)
+        if wrong:
+            raise exception.StepFailed(f'a key of {item.user}: {wrong}')
+    return lines
+
+
+def _look(context: base.Context, users: Sequence[str]) -> dict[str, _Found]:
+    blocks = f'\n{LOOK.run(context, *users)}'.split('\nuser:')[1:]
+    found = {}
+    for block in blocks:
+        user, *lines = block.splitlines()
+        told = dict(line.split(':', 1) for line in lines if ':' in line)
+        content = base64.b64decode(told.get('content', ''))
+        found[user] = _Found(
+            told.get('owner', ''),
+            told.get('dir', 'absent'),
+            told.get('file', 'absent'),
+            content.decode('utf-8', 'replace'),
+        )
+    missing = [user for user in users if not found.get(user, _Found()).owner]
+    if missing:
+        raise exception.StepFailed(
+            f'there is no such user: {", ".join(missing)}'
+        )
+    return found
+
+
+def _differences(
+    item: _Wanted, found: _Found, context: base.Context
+) -> Iterator[str]:
+    wanted = _lines(item, context)
+    for what, is_now, mode in (
+        ('.ssh', found.folder, '700'),
+        ('authorized_keys', found.file, '600'),
+    ):
+        if is_now == 'link':
+            raise exception.StepFailed(
+                f'{what} of {item.user} is a symbolic link'
+            )
+        if is_now not in ('absent', f'{mode}:{found.owner}'):
+            yield f'{what} of {item.user} has another mode or owner'
+    there = {identity(line) for line in _active(found.content)}
+    needed = {identity(line) for line in wanted}
+    lacking = len(needed - there)
+    if lacking:
+        yield f'{lacking} of {len(needed)} keys of {item.user} are missing'
+    if item.exclusive and there - needed:
+        yield f'{item.user} lets other keys in'
+
+
+def _active(content: str) -> Iterator[str]:
+    for line in content.splitlines():
+        if line.strip() and not line.lstrip().startswith('#'):
+            yield line
+
+
+def _content(item: _Wanted, found: _Found, context: base.Context) -> str:
+    wanted = _lines(item, context)
+    if item.exclusive:
+        lines = wanted
+    else:
+        there = {identity(line) for line in _active(found.content)}
+        lines = found.content.splitlines() + [
+            line for line in wanted if identity(line) not in there
+        ]
+    return ''.join(f'{line}\n' for line in dict.fromkeys(lines))

@@ -1,0 +1,149 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Recipes that are a manifest and its scripts in a folder.
+
+::
+
+    <recipe path>/<name>/<version>/manifest.yaml
+    <recipe path>/<name>/<version>/...     its scripts and files
+    <recipe path>/<name>/common/...        those that versions share
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import pathlib
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild import exception
+from imagebuild import manifest
+from imagebuild.recipes import base
+
+LOG = logging.getLogger(__name__)
+
+MANIFEST = 'manifest.yaml'
+COMMON = 'common'
+
+#: What a recipe and a version may be called.
+SAFE_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
+
+
+class FolderRecipe(base.Recipe):
+    """A manifest with its scripts.
+
+    :ivar recipe_path: the folder that holds it and others; nothing outside
+        of it is read.
+    """
+
+    def __init__(
+        self, recipe_path: pathlib.Path, name: str, version: str
+    ) -> None:
+        super().__init__(name, version)
+        self.recipe_path = recipe_path
+        self.folder = recipe_path / name / version
+
+    @property
+    def origin(self) -> str:
+        return str(self.folder)
+
+    @functools.cached_property
+    def _manifest(self) -> manifest.Manifest:
+        roots = [self._inside(self.folder)]
+        common = self._inside(self.folder.parent / COMMON)
+        if common.is_dir():
+            roots.append(common)
+        return manifest.load(
+            self._inside(self.folder / MANIFEST), resource_roots=roots
+        )
+
+    def _inside(self, path: pathlib.Path) -> pathlib.Path:
+        """Resolve links, which may not lead out of the recipe path."""
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise exception.InvalidRecipe(
+                name=self, reason=f'{path} cannot be read ({error})'
+            ) from None
+        if not real.is_relative_to(self.recipe_path.resolve()):
+            raise exception.InvalidRecipe(
+                name=self,
+                reason=f'{path} leads out of {self.recipe_path}',
+            )
+        return real
+
+    def load(self) -> manifest.Manifest:
+        """Its manifest, read once.
+
+        :raises InvalidManifest: it is not valid.
+        :raises InvalidRecipe: a link leads out of the recipe path.
+        """
+        return self._manifest
+
+    def _description(self) -> str:
+        return self.load().description
+
+    def arguments(self) -> Sequence[manifest.Argument]:
+        return self.load().arguments
+
+    def run(
+        self,
+        remote: base.Remote,
+        values: Mapping[str, Any] | None = None,
+        *,
+        reconcile: bool = True,
+        monitor: manifest.Monitor | None = None,
+    ) -> manifest.Report:
+        return self.load().run(
+            remote, values, reconcile=reconcile, monitor=monitor
+        )
+
+    def plan(
+        self, remote: base.Remote, values: Mapping[str, Any] | None = None
+    ) -> list[manifest.PlannedStep]:
+        return self.load().plan(remote, values)
+
+    def content_key(self, values: Mapping[str, Any] | None = None) -> str:
+        return self.load().content_key(values)
+
+
+def find(recipe_path: pathlib.Path) -> Iterator[FolderRecipe]:
+    """Find the recipes of one recipe path; no manifest is read.
+
+    :raises InvalidInput: it is not a folder that can be read.
+    """
+    try:
+        names = _folders(recipe_path)
+    except OSError as error:
+        raise exception.InvalidInput(
+            f'The recipe path {recipe_path} cannot be read: {error.strerror}.'
+        ) from None
+    for name in names:
+        try:
+            for version in _folders(recipe_path / name):
+                folder = recipe_path / name / version
+                if version != COMMON and (folder / MANIFEST).is_file():
+                    yield FolderRecipe(recipe_path, name, version)
+        except OSError as error:
+            LOG.warning('%s/%s was passed over: %s', recipe_path, name, error)
+
+
+def _folders(path: pathlib.Path) -> list[str]:
+    return sorted(
+        item.name
+        for item in path.iterdir()
+        if SAFE_NAME.fullmatch(item.name) and item.is_dir()
+    )

@@ -1,0 +1,241 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Recipes that are Python, from the entry points ``imagebuild.recipes``.
+
+An entry point names a module, a class or an object with::
+
+    get_versions()
+    get_image_arguments(version)
+    pack_image(version, remote, reconcile=True, image_arguments=None)
+    validate_images(version, remotes, reconcile=True, image_arguments=None)
+
+and, if it likes, ``description`` and ``content_key(version, values)``. Of
+the middle two one is enough. The entry point's name is the recipe's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import stevedore
+
+from imagebuild import exception
+from imagebuild import manifest
+from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.recipes import base
+
+NAMESPACE = 'imagebuild.recipes'
+
+VALIDATOR = 'plugin'
+
+
+class PluginRecipe(base.Recipe):
+    """One version of what an entry point offers.
+
+    :ivar plugin: the entry point's object.
+    :ivar code: says which code it is: entry point and package version.
+    """
+
+    def __init__(
+        self, name: str, version: str, plugin: Any, code: str = ''
+    ) -> None:
+        super().__init__(name, version)
+        self.plugin = plugin
+        self.code = code
+
+    @property
+    def origin(self) -> str:
+        return f'entry point {self.code or self.name}'
+
+    def _description(self) -> str:
+        own = getattr(self.plugin, 'description', '')
+        return own if isinstance(own, str) else ''
+
+    def arguments(self) -> Sequence[manifest.Argument]:
+        found = self._call('get_image_arguments', self.version)
+        if found is None or found is NotImplemented:
+            raise exception.InvalidRecipe(
+                name=self, reason='the plugin makes no images of this version'
+            )
+        return [_argument(item) for item in found]
+
+    def run(
+        self,
+        remote: base.Remote,
+        values: Mapping[str, Any] | None = None,
+        *,
+        reconcile: bool = True,
+        monitor: manifest.Monitor | None = None,
+    ) -> manifest.Report:
+        resolved = manifest_arguments.resolve(self.arguments(), values)
+        monitor = monitor or manifest.Monitor()
+        report = manifest.Report(reconcile=reconcile)
+        start = time.monotonic()
+        step = manifest.Step(str(self), VALIDATOR, str(self), 1, 1)
+        monitor.run_started(1)
+        monitor.step_started(step)
+        failure: exception.ImageBuildError | None = None
+        try:
+            theirs = self._pack(remote, resolved, reconcile=reconcile)
+            if isinstance(theirs, manifest.Report):
+                report = theirs
+        except exception.ImageBuildError as error:
+            failure = error
+            if isinstance(error.report, manifest.Report):
+                report = error.report
+            error.report = report
+        report.seconds = time.monotonic() - start
+        done = self._told(report, failure)
+        if not report.steps:
+            report.steps.append(done)
+        monitor.step_finished(step, done)
+        monitor.run_finished(report)
+        if failure is not None:
+            raise failure
+        return report
+
+    def _pack(
+        self, remote: base.Remote, values: dict[str, str], *, reconcile: bool
+    ) -> Any:
+        if hasattr(self.plugin, 'pack_image'):
+            method, target = 'pack_image', remote
+        else:
+            method, target = 'validate_images', [remote]
+        return self._call(
+            method,
+            self.version,
+            target,
+            reconcile=reconcile,
+            image_arguments=values,
+        )
+
+    def _told(
+        self,
+        report: manifest.Report,
+        failure: exception.ImageBuildError | None,
+    ) -> manifest.StepReport:
+        if failure is not None:
+            result = manifest.Result.FAILED
+        elif report.steps:
+            result = (
+                manifest.Result.CHANGED
+                if report.changed
+                else manifest.Result.OK
+            )
+        else:
+            result = (
+                manifest.Result.RAN if report.reconcile else manifest.Result.OK
+            )
+        return manifest.StepReport(
+            path=str(self),
+            validator=VALIDATOR,
+            description=str(self),
+            result=result,
+            seconds=report.seconds,
+            message=str(failure) if failure else '',
+        )
+
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call the plugin; whatever it raises is one of ours afterwards."""
+        function = getattr(self.plugin, method, None)
+        if not callable(function):
+            raise exception.InvalidRecipe(
+                name=self, reason=f'the plugin has no {method}()'
+            )
+        try:
+            return function(*args, **kwargs)
+        except exception.ImageBuildError:
+            raise
+        except Exception as error:
+            raise exception.StepFailed(
+                f'{method}() of the plugin failed: '
+                f'{type(error).__name__}: {error}',
+                path=str(self),
+                validator=VALIDATOR,
+            ) from error
+
+    def plan(
+        self, remote: base.Remote, values: Mapping[str, Any] | None = None
+    ) -> list[manifest.PlannedStep]:
+        manifest_arguments.resolve(self.arguments(), values)
+        return [
+            manifest.PlannedStep(
+                str(self), VALIDATOR, f'{self} (what it does, only it knows)'
+            )
+        ]
+
+    def content_key(self, values: Mapping[str, Any] | None = None) -> str:
+        resolved = manifest_arguments.resolve(self.arguments(), values)
+        content: Any = self.code
+        if hasattr(self.plugin, 'content_key'):
+            content = self._call('content_key', self.version, resolved)
+        text = json.dumps(
+            [self.name, self.version, content, resolved], sort_keys=True
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find() -> tuple[list[PluginRecipe], dict[str, str]]:
+    """Load every entry point and ask it for its versions.
+
+    :returns: the recipes, and the reason for each name that gave none.
+    """
+    broken: dict[str, str] = {}
+
+    def note(_manager: object, entry_point: Any, error: BaseException) -> None:
+        broken[entry_point.name] = f'it does not load ({error})'
+
+    recipes: list[PluginRecipe] = []
+    for extension in stevedore.ExtensionManager[Any](
+        NAMESPACE, on_load_failure_callback=note
+    ):
+        try:
+            recipes.extend(_recipes(extension))
+        # Whatever a plugin raises, it must not hide the others.
+        except Exception as error:
+            broken[extension.name] = (
+                f'its versions are not known ({type(error).__name__}: {error})'
+            )
+    return recipes, broken
+
+
+def _recipes(extension: Any) -> Iterator[PluginRecipe]:
+    plugin = extension.plugin
+    if inspect.isclass(plugin):
+        plugin = plugin()
+    entry_point = extension.entry_point
+    code = entry_point.value
+    if getattr(entry_point, 'dist', None) is not None:
+        code = f'{code} of {entry_point.dist.name} {entry_point.dist.version}'
+    for version in plugin.get_versions():
+        yield PluginRecipe(extension.name, str(version), plugin, code)
+
+
+def _argument(item: Any) -> manifest.Argument:
+    """Take an argument as ours, also Sahara's ``ImageArgument``."""
+    if isinstance(item, manifest.Argument):
+        return item
+    default = getattr(item, 'default', None)
+    return manifest.Argument(
+        name=item.name,
+        description=getattr(item, 'description', None) or '',
+        default=None if default is None else str(default),
+        required=bool(getattr(item, 'required', False)),
+        choices=tuple(map(str, getattr(item, 'choices', None) or ())),
+    )

@@ -1,0 +1,303 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Find the operating system on a disk and mount all of it.
+
+libguestfs' own inspection reads far more than is needed here (package
+databases, Windows registries) and takes 6 s under emulation. What is needed
+is little: which file system holds an os-release file, and what its fstab(5)
+mounts where.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import exception
+
+LOG = logging.getLogger(__name__)
+
+# What list_filesystems reports that never holds a Linux root.
+_NEVER_ROOT = frozenset(
+    {'swap', 'unknown', '', 'vfat', 'iso9660', 'squashfs', 'ntfs', 'udf'}
+)
+_NOT_ON_DISK = frozenset(
+    'autofs bpf cgroup cgroup2 cifs configfs debugfs devpts devtmpfs '
+    'efivarfs fuse hugetlbfs mqueue nfs nfs4 none overlay proc ramfs '
+    'securityfs smbfs swap sysfs tmpfs tracefs 9p virtiofs'.split()
+)
+_OS_RELEASE = ('/etc/os-release', '/usr/lib/os-release')
+#: Without these, packages would be installed into the wrong file system.
+_NEEDED = re.compile(r'^/(usr|var|etc|opt|boot)(/|$)')
+_KERNEL_NAME = re.compile(r'^/dev/(?:[shv]|xv)d([a-z])(\d*)$')
+_NVME_NAME = re.compile(r'^/dev/nvme(\d+)n1(?:p(\d+))?$')
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One line of fstab(5).
+
+    :ivar spec: first field, such as ``UUID=...``.
+    :ivar target: mount point.
+    :ivar kind: file system type.
+    :ivar options: mount options.
+    """
+
+    spec: str
+    target: str
+    kind: str
+    options: tuple[str, ...]
+
+    def option(self, name: str) -> str | None:
+        """The value of ``name=value``, None when it is not there."""
+        for option in self.options:
+            key, equals, value = option.partition('=')
+            if equals and key == name:
+                return value
+        return None
+
+
+def parse_fstab(text: str) -> list[Entry]:
+    """Read fstab(5); what is not on a disk of the guest is left out.
+
+    :returns: entries in the order in which they can be mounted.
+    """
+    entries = []
+    for line in text.splitlines():
+        fields = line.split('#', 1)[0].split()
+        if len(fields) < 3:
+            continue
+        spec, target, kind = (_unescape(field) for field in fields[:3])
+        options = tuple((fields[3] if len(fields) > 3 else '').split(','))
+        if kind in _NOT_ON_DISK or not target.startswith('/'):
+            continue
+        if {'bind', 'rbind', 'noauto'} & set(options):
+            continue
+        entries.append(Entry(spec, target.rstrip('/') or '/', kind, options))
+    return sorted(entries, key=lambda entry: entry.target.count('/'))
+
+
+def _unescape(field: str) -> str:
+    return re.sub(
+        r'\\([0-7]{3})', lambda found: chr(int(found[1], 8)), field
+    )
+
+
+def mount_all(
+    handle: Any,
+    *,
+    image: str,
+    wanted: str | None,
+    on_notice: Callable[[str], None],
+) -> str:
+    """Mount an operating system with all its file systems.
+
+    :param handle: a launched libguestfs handle.
+    :param image: the image's path, for messages.
+    :param wanted: the root file system the user chose, None to find it.
+    :param on_notice: told about file systems that are left out.
+    :returns: the root file system.
+    :raises NoOperatingSystem: there is none.
+    :raises AmbiguousRoot: there are several and none was chosen.
+    :raises UnknownRoot: the chosen one holds no operating system.
+    :raises InvalidImage: a file system that the system needs is missing or
+        cannot be mounted.
+    """
+    filesystems: Mapping[str, str] = handle.list_filesystems()
+    roots = dict(_roots(handle, filesystems))
+    root = _choose(roots, wanted, image, filesystems)
+    handle.umount_all()
+    handle.mount(root, '/')
+    devices = _Devices(handle, filesystems)
+    for entry in _fstab(handle):
+        if entry.target != '/':
+            _mount(handle, entry, devices, image, on_notice)
+    return root
+
+
+def _roots(
+    handle: Any, filesystems: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Every file system that holds an operating system, and its name."""
+    found: set[str] = set()
+    # Plain devices first: a btrfs whose default subvolume is the root is
+    # one system, whatever subvolumes and snapshots it has.
+    for device in sorted(filesystems, key=lambda name: ':' in name):
+        if filesystems[device] in _NEVER_ROOT or '/.snapshots/' in device:
+            continue
+        volume = device.removeprefix('btrfsvol:')
+        if any(volume.startswith(f'{other}/') for other in found):
+            continue
+        name = _name(handle, device)
+        if name is not None:
+            found.add(device)
+            yield device, name
+
+
+def _name(handle: Any, device: str) -> str | None:
+    try:
+        handle.umount_all()
+        handle.mount_ro(device, '/')
+    except RuntimeError as error:
+        LOG.debug('%s cannot be mounted: %s', device, error)
+        return None
+    for path in _OS_RELEASE:
+        if handle.is_file(path, followsymlinks=True):
+            text = handle.read_file(path).decode('utf-8', 'replace')
+            found = re.search(r'^PRETTY_NAME="?([^"\n]*)', text, re.MULTILINE)
+            return found[1] if found else 'Linux'
+    return None
+
+
+def _choose(
+    roots: Mapping[str, str],
+    wanted: str | None,
+    image: str,
+    filesystems: Mapping[str, str],
+) -> str:
+    listed = ', '.join(f'{dev} ({name})' for dev, name in roots.items())
+    if wanted:
+        if wanted not in roots:
+            raise exception.UnknownRoot(device=wanted, found=listed or 'none')
+        return wanted
+    if not roots:
+        what = image
+        if 'crypto_LUKS' in filesystems.values():
+            what += ' (it has an encrypted file system)'
+        raise exception.NoOperatingSystem(path=what)
+    if len(roots) > 1:
+        raise exception.AmbiguousRoot(found=listed)
+    return next(iter(roots))
+
+
+def _fstab(handle: Any) -> list[Entry]:
+    if not handle.is_file('/etc/fstab', followsymlinks=True):
+        return []
+    content: bytes = handle.read_file('/etc/fstab')
+    return parse_fstab(content.decode('utf-8', 'replace'))
+
+
+def _mount(
+    handle: Any,
+    entry: Entry,
+    devices: _Devices,
+    image: str,
+    on_notice: Callable[[str], None],
+) -> None:
+    needed = 'nofail' not in entry.options and _NEEDED.match(entry.target)
+    if entry.target.startswith('/boot/efi') or entry.target == '/efi':
+        needed = None
+    device = devices.find(entry.spec)
+    if device is None:
+        reason = f'its /etc/fstab mounts {entry.spec} on {entry.target}, '
+        reason += 'and no such file system is in the image'
+        if needed:
+            raise exception.InvalidImage(path=image, reason=reason)
+        on_notice(f'Not mounted: {reason}.')
+        return
+    try:
+        if not handle.is_dir(entry.target, followsymlinks=True):
+            handle.mkdir_p(entry.target)
+        _mount_one(handle, entry, device)
+    except RuntimeError as error:
+        reason = f'{device} cannot be mounted on {entry.target} ({error})'
+        if needed:
+            raise exception.InvalidImage(path=image, reason=reason) from error
+        on_notice(f'Not mounted: {reason}.')
+
+
+def _mount_one(handle: Any, entry: Entry, device: str) -> None:
+    subvolume = entry.option('subvol')
+    number = entry.option('subvolid')
+    if subvolume:
+        handle.mount_options(
+            f'subvol={subvolume}', device, entry.target
+        )
+    elif number:
+        handle.mount_options(f'subvolid={number}', device, entry.target)
+    else:
+        handle.mount(device, entry.target)
+
+
+class _Devices:
+    """Finds the device that an fstab entry means, inside the appliance."""
+
+    def __init__(self, handle: Any, filesystems: Mapping[str, str]) -> None:
+        self._handle = handle
+        self._plain = [name for name in filesystems if ':' not in name]
+        self._tags: dict[str, Mapping[str, str]] | None = None
+
+    def find(self, spec: str) -> str | None:
+        """The device, None when the image has no such file system."""
+        tag, value = self._tag(spec)
+        if tag:
+            return self._by_tag(tag, value)
+        return self._by_name(spec)
+
+    @staticmethod
+    def _tag(spec: str) -> tuple[str, str]:
+        found = re.match(r'^/dev/disk/by-(\w+)/(.+)$', spec)
+        tag, value = (
+            (found[1], found[2]) if found else spec.partition('=')[::2]
+        )
+        names = {
+            'uuid': 'UUID',
+            'label': 'LABEL',
+            'partuuid': 'PART_ENTRY_UUID',
+            'partlabel': 'PART_ENTRY_NAME',
+        }
+        return names.get(tag.lower(), ''), value.strip('"')
+
+    def _by_tag(self, tag: str, value: str) -> str | None:
+        if self._tags is None:
+            self._tags = {
+                device: self._blkid(device) for device in self._plain
+            }
+        for device, tags in self._tags.items():
+            known = tags.get(tag)
+            if known is not None and known.lower() == value.lower():
+                return device
+        return None
+
+    def _blkid(self, device: str) -> Mapping[str, str]:
+        try:
+            tags: Mapping[str, str] = self._handle.blkid(device)
+        except RuntimeError:
+            return {}
+        return tags
+
+    def _by_name(self, spec: str) -> str | None:
+        name = spec
+        if found := _KERNEL_NAME.match(spec):
+            name = f'/dev/sd{found[1]}{found[2]}'
+        elif found := _NVME_NAME.match(spec):
+            name = f'/dev/sd{chr(ord("a") + int(found[1]))}{found[2] or ""}'
+        elif spec.startswith('/dev/mapper/'):
+            for device in self._plain:
+                if _mapper_name(device) == spec:
+                    return device
+        return name if name in self._plain else None
+
+
+def _mapper_name(device: str) -> str:
+    """/dev/my-vg/lv as device-mapper writes it: /dev/mapper/my--vg-lv."""
+    parts = device.removeprefix('/dev/').split('/')
+    if len(parts) != 2:
+        return ''
+    return '/dev/mapper/' + '-'.join(
+        part.replace('-', '--') for part in parts
+    )

@@ -1,0 +1,142 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The shell text that runs a command inside a guest.
+
+One libguestfs call for everything: it sends the two streams apart through
+the ports of :mod:`imagebuild.remotes.output_channel`, keeps the exit code,
+stops the command when its time is up, and ends whatever the command left
+running (a daemon started by a package's script would keep the file systems
+busy and end up half written). Nothing of it touches the guest's disk: its
+files are on the appliance's /dev.
+
+Written for the guest's own /bin/sh, whatever that is: POSIX shell and
+coreutils or busybox only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+# $1 token, $2 seconds, $3 file for standard input, $4 file to remove
+# afterwards ('' for none), then what env takes: NAME=VALUE ... command.
+# The last line printed is "exit code" and "late" or "in-time".
+WRAPPER = r"""
+token=$1 limit=$2 input=$3 remove=$4
+shift 4
+cd /
+umask 022
+room=/dev/.imagebuild-$token
+mkdir -m 700 "$room" && mkfifo "$room/o" "$room/e" || exit 90
+for out in /dev/vport*p2; do :; done
+for err in /dev/vport*p3; do :; done
+[ -c "$out" ] && [ -c "$err" ] || exit 91
+cat <"$room/o" >"$out" 2>/dev/null &
+cat_out=$!
+cat <"$room/e" >"$err" 2>/dev/null &
+cat_err=$!
+env -i "$@" <"$input" >"$room/o" 2>"$room/e" &
+command=$!
+(
+    sleep "$limit"
+    : >"$room/late"
+    kill -9 "$command"
+) </dev/null >/dev/null 2>&1 &
+wait "$command" 2>/dev/null
+code=$?
+# Everything else that has this root: the watch above, and what the command
+# left behind. Again until nothing is found, for what was just being forked.
+tries=0
+found=yes
+while [ -n "$found" ] && [ "$tries" -lt 100 ]; do
+    found=
+    tries=$((tries + 1))
+    for process in /proc/[0-9]*; do
+        case "${process#/proc/}" in
+        "$$" | "$cat_out" | "$cat_err") continue ;;
+        esac
+        if [ "$process/root" -ef / ]; then
+            kill -9 "${process#/proc/}" 2>/dev/null && found=yes
+        fi
+    done
+done
+wait "$cat_out" "$cat_err" 2>/dev/null
+printf %s "$token" >"$out"
+printf %s "$token" >"$err"
+late=in-time
+[ -e "$room/late" ] && late=late
+rm -rf "$room"
+[ -z "$remove" ] || rm -rf "$remove"
+printf '%s %s\n' "$code" "$late"
+"""
+
+#: What every command is given, as documented at Remote.run.
+ENVIRONMENT: Mapping[str, str] = {
+    'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    'HOME': '/root',
+    'LC_ALL': 'C.UTF-8',
+    'DEBIAN_FRONTEND': 'noninteractive',
+    'TERM': 'dumb',
+}
+
+# Runs $1: by itself if it says how, else with bash or sh.
+BY_SHEBANG = r"""
+IFS= read -r first <"$1" 2>/dev/null || :
+case "$first" in
+'#!'*) exec "$1" ;;
+esac
+[ -x /bin/bash ] && exec /bin/bash "$1"
+exec /bin/sh "$1"
+"""
+
+
+def command(
+    argv: Sequence[str],
+    env: Mapping[str, str] | None,
+    *,
+    token: str,
+    limit: float,
+    input_file: str,
+    remove: str,
+) -> list[str]:
+    """The argument list of one call into the guest.
+
+    :param argv: the command.
+    :param env: variables in addition to :data:`ENVIRONMENT`.
+    :param token: random text that marks the end of the output.
+    :param limit: seconds.
+    :param input_file: guest path of the standard input.
+    :param remove: guest path removed afterwards, '' for none.
+    """
+    variables = {**ENVIRONMENT, **(env or {})}
+    return [
+        '/bin/sh',
+        '-c',
+        WRAPPER,
+        'imagebuild',
+        token,
+        f'{limit:.3f}',
+        input_file,
+        remove,
+        *(f'{name}={value}' for name, value in variables.items()),
+        *argv,
+    ]
+
+
+def parse(output: str) -> tuple[int, bool]:
+    """Read the wrapper's own last line.
+
+    :returns: exit code, and whether the time was up.
+    :raises ValueError: it is not of that form.
+    """
+    code, late = output.strip().splitlines()[-1].split()
+    return int(code), late == 'late'

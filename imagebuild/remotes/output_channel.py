@@ -1,0 +1,225 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Two virtio-serial ports that carry a command's output while it runs.
+
+libguestfs returns a command's output when the command has ended, and on
+failure only its standard error. So each appliance gets two ports of its own
+whose other ends are sockets here: one for standard output, one for standard
+error. A random token written by the guest-side wrapper marks the end of a
+command's output; a script cannot know it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import queue
+import secrets
+import socket
+import struct
+import threading
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.remotes import base
+
+#: Bytes of one stream that are kept; what comes after is read and dropped.
+KEPT = 32 * 1024 * 1024
+
+STREAMS: tuple[base.Stream, base.Stream] = ('stdout', 'stderr')
+
+
+class _Port:
+    """One stream: a listening socket until qemu has connected."""
+
+    def __init__(self, stream: base.Stream) -> None:
+        self.stream = stream
+        # Abstract: no file is left behind when this process is killed.
+        self.name = f'imagebuild-{os.getpid()}-{secrets.token_hex(16)}'
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listening.bind(f'\0{self.name}')
+        self._listening.listen(1)
+        self._connection: socket.socket | None = None
+
+    def accept(self, timeout: float) -> socket.socket:
+        """Take qemu's connection, and nobody else's."""
+        self._listening.settimeout(timeout)
+        while True:
+            connection, _ = self._listening.accept()
+            peer = connection.getsockopt(
+                socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i')
+            )
+            _pid, uid, _gid = struct.unpack('3i', peer)
+            if uid == os.geteuid():
+                break
+            connection.close()
+        self._listening.close()
+        self._connection = connection
+        return connection
+
+    def close(self) -> None:
+        self._listening.close()
+        if self._connection is not None:
+            self._connection.close()
+
+
+class OutputChannel:
+    """The host's end of both ports."""
+
+    def __init__(self) -> None:
+        self._ports = {stream: _Port(stream) for stream in STREAMS}
+        self._pieces: queue.Queue[tuple[base.Stream, bytes]] = queue.Queue()
+
+    def configure(self, handle: Any) -> None:
+        """Add the ports to an appliance that is about to start.
+
+        They are the second and third port of the only virtio-serial device
+        (the first is libguestfs' own): /dev/vport*p2 and /dev/vport*p3.
+        """
+        for port in self._ports.values():
+            handle.config(
+                '-chardev',
+                f'socket,id=ib{port.stream},path={port.name},abstract=on',
+            )
+            handle.config(
+                '-device',
+                f'virtserialport,chardev=ib{port.stream},'
+                f'name=org.imagebuild.{port.stream}',
+            )
+
+    def connected(self) -> None:
+        """The appliance runs: take its connections and begin to read."""
+        for port in self._ports.values():
+            try:
+                connection = port.accept(10)
+            except OSError as error:
+                raise exception.ApplianceFailed(
+                    reason=f'its output channel did not open ({error})'
+                ) from error
+            threading.Thread(
+                target=self._read,
+                args=(port.stream, connection),
+                name=f'guest-{port.stream}',
+                daemon=True,
+            ).start()
+
+    def _read(self, stream: base.Stream, connection: socket.socket) -> None:
+        while True:
+            try:
+                piece = connection.recv(65536)
+            except OSError:
+                piece = b''
+            self._pieces.put((stream, piece))
+            if not piece:
+                return
+
+    def next_piece(self, timeout: float) -> tuple[base.Stream, bytes] | None:
+        """The next piece that arrived; None if none does in time.
+
+        :param timeout: seconds; 0 not to wait.
+        """
+        try:
+            if timeout <= 0:
+                return self._pieces.get_nowait()
+            return self._pieces.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        """Close both ports."""
+        for port in self._ports.values():
+            port.close()
+
+
+class Collector:
+    """Collects the output of one command.
+
+    :param channel: where it arrives.
+    :param token: what the wrapper writes after it.
+    :param on_output: told about pieces.
+    """
+
+    def __init__(
+        self,
+        channel: OutputChannel,
+        token: str,
+        on_output: base.OutputCallback | None,
+    ) -> None:
+        self._channel = channel
+        self._token = token.encode()
+        self._on_output = on_output
+        decoder = codecs.getincrementaldecoder('utf-8')
+        self._decoders = {name: decoder('replace') for name in STREAMS}
+        self._held = dict.fromkeys(STREAMS, b'')
+        self._texts: dict[base.Stream, list[str]] = {
+            name: [] for name in STREAMS
+        }
+        self._sizes = dict.fromkeys(STREAMS, 0)
+        self._ended: set[base.Stream] = set()
+
+    def drain(self) -> None:
+        """Take what has arrived, without waiting."""
+        while (piece := self._channel.next_piece(0)) is not None:
+            self._take(*piece)
+
+    def finish(self, timeout: float = 10) -> None:
+        """Wait until both streams have ended.
+
+        :param timeout: seconds without a piece after which the channel is
+            given up.
+        :raises ApplianceFailed: it was.
+        """
+        while self._ended != set(STREAMS):
+            piece = self._channel.next_piece(timeout)
+            if piece is None or not piece[1]:
+                raise exception.ApplianceFailed(
+                    reason='the output of a command was lost'
+                )
+            self._take(*piece)
+
+    def _take(self, stream: base.Stream, piece: bytes) -> None:
+        if stream in self._ended or not piece:
+            return
+        data = self._held[stream] + piece
+        end = data.find(self._token)
+        if end >= 0:
+            self._ended.add(stream)
+            self._tell(stream, data[:end], final=True)
+            return
+        # The token may be cut in two: hold back what could be its start.
+        keep = _possible_start(data, self._token)
+        self._held[stream] = data[len(data) - keep :] if keep else b''
+        self._tell(stream, data[: len(data) - keep])
+
+    def _tell(
+        self, stream: base.Stream, data: bytes, *, final: bool = False
+    ) -> None:
+        text = self._decoders[stream].decode(data, final)
+        if not text:
+            return
+        if self._sizes[stream] < KEPT:
+            self._texts[stream].append(text)
+            self._sizes[stream] += len(text)
+        if self._on_output:
+            self._on_output(stream, text)
+
+    def text(self, stream: base.Stream) -> str:
+        """Everything that arrived on a stream."""
+        return ''.join(self._texts[stream])
+
+
+def _possible_start(data: bytes, token: bytes) -> int:
+    """How many bytes at the end of data could begin the token."""
+    for length in range(min(len(data), len(token) - 1), 0, -1):
+        if data.endswith(token[:length]):
+            return length
+    return 0

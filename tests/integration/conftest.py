@@ -1,0 +1,79 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Base images that every integration test starts from.
+
+Each is made once per session by imagebuild-bootstrap, and is read only: put
+an overlay over it or copy it. With IMAGEBUILD_TEST_CACHE naming a folder
+they are kept there for the sessions to come; remove the files to have them
+made anew.
+"""
+
+import fcntl
+import os
+import pathlib
+import shutil
+
+import pytest
+
+from imagebuild.drivers import bootstrap
+from tests.integration.redhat_guest import redhat_image  # noqa: F401
+
+CACHE_VARIABLE = 'IMAGEBUILD_TEST_CACHE'
+TEST_OS = 'debian-12'
+
+
+@pytest.fixture(scope='session')
+def image_cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The folder that base images are kept in."""
+    kept = os.environ.get(CACHE_VARIABLE)
+    if not kept:
+        return tmp_path_factory.mktemp('base-images')
+    folder = pathlib.Path(kept)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def minimal_image(image_cache: pathlib.Path) -> pathlib.Path:
+    """A minimal Debian 12: a qcow2 file, read only. About 25 s."""
+    return _image(image_cache, minimal=True)
+
+
+@pytest.fixture(scope='session')
+def bootable_image(image_cache: pathlib.Path) -> pathlib.Path:
+    """A bootable Debian 12: a qcow2 file, read only. About 70 s."""
+    return _image(image_cache, minimal=False)
+
+
+def _image(cache: pathlib.Path, *, minimal: bool) -> pathlib.Path:
+    driver = bootstrap.BootstrapDriver()
+    if driver.missing():
+        pytest.skip(f'missing here: {", ".join(driver.missing())}')
+    kind = 'minimal' if minimal else 'bootable'
+    image = cache / f'{TEST_OS}-{kind}.qcow2'
+    # Sessions that share the folder wait for each other.
+    with (cache / f'.{kind}.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not image.exists():
+            driver.create_disk({'os': TEST_OS, 'minimal': minimal}, image)
+            image.chmod(0o444)
+    return image
+
+
+@pytest.fixture
+def minimal_copy(
+    minimal_image: pathlib.Path, tmp_path: pathlib.Path
+) -> pathlib.Path:
+    """A copy of the minimal image that a test may change. Under 1 s."""
+    copy = tmp_path / 'minimal.qcow2'
+    shutil.copyfile(minimal_image, copy)
+    return copy

@@ -1,0 +1,331 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Base images from scratch: what is in them, and do they boot."""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+
+import pytest
+
+from imagebuild import appliance
+from imagebuild.drivers import bootstrap
+
+GIB = 1024**3
+OVMF = pathlib.Path('/usr/share/ovmf/OVMF.fd')
+
+#: Seconds; 60 on an idle machine, emulated.
+BOOT_TIMEOUT = 360
+GROWN = 8 * GIB
+
+#: Printed on the serial console by the guest at its first boot.
+USER_DATA = """\
+#cloud-config
+runcmd:
+- |
+  {
+    echo "IMAGEBUILD root $(findmnt -bnro SIZE /)"
+    echo "IMAGEBUILD efi $(test -d /sys/firmware/efi && echo yes || echo no)"
+    echo "IMAGEBUILD id $(wc -c </etc/machine-id)"
+    echo "IMAGEBUILD keys $(ls /etc/ssh/ssh_host_*_key | wc -l)"
+    echo "IMAGEBUILD ssh $(systemctl is-active ssh)"
+    echo "IMAGEBUILD address $(ip -4 -br addr show scope global)"
+    echo "IMAGEBUILD end"
+  } >/dev/ttyS0
+  sleep 1
+  poweroff -f -f
+"""
+
+
+@pytest.fixture(scope='module')
+def minimal_tree(
+    minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[appliance.Appliance]:
+    """The minimal image, mounted by its own fstab."""
+    with appliance.launch(
+        [appliance.Drive(minimal_image, 'qcow2', readonly=True)],
+        workspace=tmp_path_factory.mktemp('appliance'),
+    ) as running:
+        yield _mounted(running)
+
+
+def _mounted(running: appliance.Appliance) -> appliance.Appliance:
+    handle = running.handle
+    (root,) = running.call(handle.inspect_os)
+    points = running.call(handle.inspect_get_mountpoints, root)
+    for point in sorted(points):
+        running.call(handle.mount_ro, points[point], point)
+    return running
+
+
+def read(running: appliance.Appliance, path: str) -> str:
+    return str(running.call(running.handle.cat, path))
+
+
+def glob(running: appliance.Appliance, pattern: str) -> list[str]:
+    return running.call(running.handle.glob_expand, pattern)
+
+
+# -- minimal ----------------------------------------------------------------
+
+
+def test_minimal_is_the_release(minimal_tree: appliance.Appliance) -> None:
+    release = read(minimal_tree, '/etc/os-release')
+    assert 'VERSION_CODENAME=bookworm\n' in release
+
+
+def test_minimal_has_one_partition(minimal_tree: appliance.Appliance) -> None:
+    handle = minimal_tree.handle
+    assert minimal_tree.call(handle.list_partitions) == ['/dev/sda1']
+    assert minimal_tree.call(handle.part_get_parttype, '/dev/sda') == 'gpt'
+    assert minimal_tree.call(handle.vfs_type, '/dev/sda1') == 'ext4'
+    size = minimal_tree.call(handle.blockdev_getsize64, '/dev/sda')
+    assert size == 3 * GIB
+
+
+def test_minimal_mounts_its_root(minimal_tree: appliance.Appliance) -> None:
+    uuid = minimal_tree.call(minimal_tree.handle.vfs_uuid, '/dev/sda1')
+    assert read(minimal_tree, '/etc/fstab').split()[:3] == [
+        f'UUID={uuid}',
+        '/',
+        'ext4',
+    ]
+
+
+def test_minimal_keeps_nothing_of_the_host(
+    minimal_tree: appliance.Appliance,
+) -> None:
+    assert read(minimal_tree, '/etc/hostname') == 'debian\n'
+    assert read(minimal_tree, '/etc/resolv.conf') == ''
+    assert read(minimal_tree, '/etc/machine-id') == ''
+    assert glob(minimal_tree, '/etc/apt/apt.conf.d/*mmdebstrap*') == []
+
+
+def test_minimal_has_no_caches(minimal_tree: appliance.Appliance) -> None:
+    for pattern in (
+        '/var/cache/apt/archives/*.deb',
+        '/var/cache/apt/*.bin',
+        '/var/lib/apt/lists/*Packages*',
+        '/var/log/apt/*',
+        '/var/log/*.log',
+    ):
+        assert glob(minimal_tree, pattern) == [], pattern
+
+
+def test_minimal_has_the_sources_it_was_made_from(
+    minimal_tree: appliance.Appliance,
+) -> None:
+    assert glob(minimal_tree, '/etc/apt/sources.list*/*') == [
+        '/etc/apt/sources.list.d/debian.sources'
+    ]
+    sources = read(minimal_tree, '/etc/apt/sources.list.d/debian.sources')
+    assert 'Suites: bookworm\n' in sources
+    assert 'Signed-By: /usr/share/keyrings/debian-' in sources
+
+
+def test_minimal_has_no_kernel_and_no_password(
+    minimal_tree: appliance.Appliance,
+) -> None:
+    assert glob(minimal_tree, '/boot/vmlinuz*') == []
+    root = read(minimal_tree, '/etc/shadow').splitlines()[0]
+    assert root.startswith('root:*:')
+
+
+# -- bootable ---------------------------------------------------------------
+
+
+def test_bootable_is_clean(
+    bootable_image: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    with appliance.launch(
+        [appliance.Drive(bootable_image, 'qcow2', readonly=True)],
+        workspace=tmp_path,
+    ) as running:
+        _mounted(running)
+        for path in (
+            '/boot/efi/EFI/BOOT/BOOTX64.EFI',
+            '/boot/efi/EFI/BOOT/grubx64.efi',
+            '/boot/efi/EFI/debian/grub.cfg',
+            '/boot/grub/i386-pc/core.img',
+            '/vmlinuz',
+            '/initrd.img',
+        ):
+            assert running.call(
+                running.handle.is_file, path, followsymlinks=True
+            ), path
+        assert glob(running, '/etc/ssh/ssh_host_*') == []
+        assert read(running, '/etc/machine-id') == ''
+        assert read(running, '/etc/default/locale') == 'LANG=C.UTF-8\n'
+        assert 'root:*:' in read(running, '/etc/shadow')
+
+
+@pytest.mark.parametrize('firmware', ['bios', 'efi'])
+def test_boots(
+    firmware: str, bootable_image: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    if firmware == 'efi' and not OVMF.exists():
+        pytest.skip('ovmf is not installed')
+    for program in ('qemu-system-x86_64', 'mcopy', 'mkfs.vfat'):
+        if shutil.which(program) is None:
+            pytest.skip(f'{program} is not installed')
+    facts = boot(bootable_image, tmp_path, efi=firmware == 'efi')
+    assert facts['efi'] == ('yes' if firmware == 'efi' else 'no')
+    # Less the 128 MiB before it, and what ext4 keeps for itself.
+    assert int(facts['root']) > GROWN * 0.95
+    assert facts['id'] == '33'
+    assert int(facts['keys']) >= 3
+    assert facts['ssh'] == 'active'
+    assert '10.0.2.' in facts['address']
+
+
+def boot(
+    image: pathlib.Path, folder: pathlib.Path, *, efi: bool
+) -> dict[str, str]:
+    """Boot a larger copy of an image under emulation.
+
+    :returns: what the guest said on its serial console.
+    """
+    disk, console = folder / 'disk.qcow2', folder / 'console'
+    subprocess.run(
+        ['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2']
+        + ['-b', str(image), str(disk), str(GROWN)],
+        check=True,
+    )
+    command = [
+        'qemu-system-x86_64', '-accel', 'tcg,thread=multi',
+        '-cpu', 'max,la57=off,-erms', '-smp', '2', '-m', '1024',
+        '-display', 'none', '-monitor', 'none',
+        '-no-reboot', '-serial', f'file:{console}', '-snapshot',
+        '-drive', f'file={disk},format=qcow2,if=virtio',
+        '-drive', f'file={_seed(folder)},format=raw,if=virtio',
+        '-nic', 'user,model=virtio-net-pci,restrict=on',
+        *(['-bios', str(OVMF)] if efi else []),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        try:
+            process.wait(BOOT_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            process.kill()
+    text = console.read_text(errors='replace').replace('\r', '')
+    assert 'IMAGEBUILD end' in text, text[-3000:]
+    lines = [
+        line.split('IMAGEBUILD ', 1)[1]
+        for line in text.splitlines()
+        if 'IMAGEBUILD ' in line
+    ]
+    return {line.split()[0]: line.partition(' ')[2] for line in lines}
+
+
+def _seed(folder: pathlib.Path) -> pathlib.Path:
+    """A disk that cloud-init's NoCloud finds."""
+    seed = folder / 'seed.img'
+    (folder / 'user-data').write_text(USER_DATA)
+    (folder / 'meta-data').write_text('instance-id: test\n')
+    subprocess.run(
+        ['mkfs.vfat', '-n', 'CIDATA', '-C', str(seed), '1024'],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    subprocess.run(
+        ['mcopy', '-i', str(seed)]
+        + [str(folder / 'user-data'), str(folder / 'meta-data'), '::/'],
+        check=True,
+    )
+    return seed
+
+
+# -- the program ------------------------------------------------------------
+
+
+def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'imagebuild.cmd.bootstrap', *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_file_that_is_there_is_not_replaced(tmp_path: pathlib.Path) -> None:
+    output = tmp_path / 'image.qcow2'
+    output.write_text('precious')
+    result = run_program('--os', 'debian-12', '--output', str(output))
+    assert result.returncode == 2
+    assert 'is there already' in result.stderr
+    assert output.read_text() == 'precious'
+
+
+def test_a_release_that_no_mirror_has(tmp_path: pathlib.Path) -> None:
+    output = tmp_path / 'image.qcow2'
+    result = run_program(
+        '--os', 'ubuntu-24.04', '--minimal', '--output', str(output)
+    )
+    if result.returncode == 0:
+        pytest.skip('the mirrors have it')
+    assert result.returncode == 2
+    assert 'What can be made here: ' in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_stopped(
+    number: signal.Signals, tmp_path: pathlib.Path
+) -> None:
+    driver = bootstrap.BootstrapDriver()
+    if driver.missing():
+        pytest.skip(f'missing here: {", ".join(driver.missing())}')
+    output = tmp_path / 'image.qcow2'
+    command = [sys.executable, '-m', 'imagebuild.cmd.bootstrap', '--minimal']
+    command += ['--os', 'debian-12', '--output', str(output)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        _wait_for(lambda: list(tmp_path.glob('.*/tree/usr')))
+        process.send_signal(number)
+        assert process.wait(30) == (3 if number == signal.SIGTERM else -9)
+    _wait_for(lambda: not _processes_of(tmp_path))
+    assert str(tmp_path) not in pathlib.Path('/proc/mounts').read_text()
+    if number == signal.SIGTERM:
+        assert list(tmp_path.iterdir()) == []
+        return
+    assert list(tmp_path.iterdir()) != []
+    # The next run on the same path sweeps, before it needs a mirror.
+    with pytest.raises(Exception, match='name no debian archive'):
+        bootstrap.BootstrapDriver(lambda: []).create_disk(
+            {'os': 'debian-12', 'minimal': True}, output
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def _wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _processes_of(folder: pathlib.Path) -> list[str]:
+    found = []
+    for entry in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            command = entry.read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(folder) in command and b'mmdebstrap' in command:
+            found.append(entry.parent.name)
+    return found

@@ -1,0 +1,119 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The Red Hat family, through imagebuild-pack, with the real rpm and dnf.
+
+An appliance takes ten seconds to start, so each run checks several things.
+"""
+
+import hashlib
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+PROGRAM = pathlib.Path(sys.executable).parent / 'imagebuild-pack'
+
+PINNED = """\
+validators:
+- os_case:
+  - debian:
+    - package: not-for-this-family
+  - redhat:
+    - package:
+      - demo-tool: {version: '%s'}
+      - virtual-demo
+- any:
+  - package: no-such-package
+  - package: nfs-utils
+- os_case:
+  - centos-9:
+    - script:
+        says its version: {inline: 'demo-tool | grep -q "1[.]0"'}
+"""
+BROKEN = 'validators: [{package: nfs-utils}, {package: broken-demo}]\n'
+
+
+@pytest.fixture(scope='module')
+def packed(
+    redhat_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[pathlib.Path, dict[str, Any]]:
+    """An image packed with PINNED, and the report of that."""
+    image = tmp_path_factory.mktemp('packed') / 'redhat.qcow2'
+    shutil.copyfile(redhat_image, image)
+    done = _pack(image, PINNED % '1.0')
+    assert done.returncode == 0, done.stderr
+    return image, json.loads(done.stdout)
+
+
+def _pack(
+    image: pathlib.Path, manifest: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    path = image.with_suffix('.yaml')
+    path.write_text(manifest)
+    return subprocess.run(
+        [PROGRAM, '--image', image, '--manifest', path, '--json', *options],
+        capture_output=True,
+        text=True,
+    )
+
+
+def _checksum(image: pathlib.Path) -> str:
+    with image.open('rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+
+def test_packages_are_installed(packed: tuple[pathlib.Path, Any]) -> None:
+    _, report = packed
+    text = json.dumps(report)
+    assert 'demo-tool (1.0)' in text
+    assert 'not-for-this-family' not in text
+
+
+def test_a_second_pack_changes_nothing(
+    packed: tuple[pathlib.Path, Any],
+) -> None:
+    image, _ = packed
+    before = _checksum(image)
+    # Without the script: one may change something whenever it runs.
+    manifest = (PINNED % '1.0').rpartition('- os_case:')[0]
+    done = _pack(image, manifest)
+    assert done.returncode == 0, done.stderr
+    assert 'installed demo-tool' not in done.stdout
+    assert _checksum(image) == before
+
+
+def test_another_version_does_not_conform(
+    packed: tuple[pathlib.Path, Any],
+) -> None:
+    image, _ = packed
+    before = _checksum(image)
+    done = _pack(image, PINNED % '2.0', '--test-only')
+    assert done.returncode == 1
+    assert 'demo-tool (2.0) is installed at version 1.0-1' in done.stderr
+    assert 'no-such-package' not in done.stderr
+    assert _checksum(image) == before
+
+
+def test_a_failure_leaves_the_file_alone(
+    redhat_image: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    image = tmp_path / 'redhat.qcow2'
+    shutil.copyfile(redhat_image, image)
+    before = _checksum(image)
+    done = _pack(image, BROKEN)
+    assert done.returncode == 1
+    assert 'broken-demo is broken' in done.stdout + done.stderr
+    assert _checksum(image) == before

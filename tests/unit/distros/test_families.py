@@ -1,0 +1,40 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import pytest
+
+from imagebuild import distros
+from imagebuild import exception
+from imagebuild.distros import os_release
+
+
+@pytest.mark.parametrize(
+    ('name', 'like', 'family'),
+    [
+        ('debian', (), 'debian'),
+        ('ubuntu', ('debian',), 'debian'),
+        ('unheard-of', ('ubuntu', 'debian'), 'debian'),
+        ('centos', ('rhel', 'fedora'), 'redhat'),
+        ('rocky', (), 'redhat'),
+        ('ol', (), 'redhat'),
+        ('unheard-of', ('fedora',), 'redhat'),
+        ('opensuse-leap', ('suse', 'opensuse'), 'suse'),
+        ('sles', (), 'suse'),
+    ],
+)
+def test_families(name: str, like: tuple[str, ...], family: str) -> None:
+    distro = distros.for_release(os_release.OsRelease(name, like))
+    assert distro.family == family
+
+
+def test_no_family() -> None:
+    with pytest.raises(exception.UnsupportedDistro):
+        distros.for_release(os_release.OsRelease('plan9'))

@@ -1,0 +1,105 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import pytest
+
+from imagebuild.manifest.validators import service
+from imagebuild.remotes import fake
+from tests.unit.manifest.validators import guest
+
+SSH = 'service: {ssh: enabled, x.timer: disabled}'
+STUB = 'systemctl() { [ "$2" != is-enabled ] || echo "st-$3"; }\n'
+
+
+@pytest.mark.parametrize(
+    'text, wrong',
+    [
+        ('service: {}', 'it must not be empty'),
+        ('service: {ssh: on}', 'service.ssh: '),
+        ('service: {-ssh: enabled}', 'is not the name of a unit'),
+        ('service: {"a b": enabled}', 'is not the name of a unit'),
+        ('service: {a: enabled, a.service: masked}', 'stands twice'),
+        ('service: [ssh]', "is not of type 'object'"),
+    ],
+)
+def test_bad_forms(text: str, wrong: str) -> None:
+    [error] = guest.errors(text)
+    assert wrong in error
+
+
+@pytest.mark.parametrize(
+    'wanted, found, holds',
+    [
+        ('enabled', 'enabled', True),
+        ('enabled', 'static', True),
+        ('enabled', 'alias', True),
+        ('enabled', 'indirect', True),
+        ('enabled', 'generated', True),
+        ('enabled', 'enabled-runtime', False),
+        ('enabled', 'masked', False),
+        ('disabled', 'disabled', True),
+        ('disabled', 'indirect', True),
+        ('disabled', 'static', False),
+        ('disabled', 'masked', False),
+        ('masked', 'masked', True),
+        ('masked', 'masked-runtime', False),
+        ('masked', 'disabled', False),
+    ],
+)
+def test_states(wanted: str, found: str, holds: bool) -> None:
+    remote = guest.debian()
+    guest.answer(remote, service.LOOK, fake.Answer(f'a.service {found}\n'))
+    loaded = guest.load(f'service: {{a: {wanted}}}')
+    if holds:
+        assert loaded.run(remote).steps[0].result == 'ok'
+    else:
+        reason = guest.failure(loaded, remote, reconcile=False)
+        assert f'a.service is {found}' in reason
+    assert len(remote.commands) == 1
+
+
+def test_change() -> None:
+    remote = guest.debian()
+    guest.answer(
+        remote,
+        service.LOOK,
+        fake.Answer('ssh.service masked\nx.timer enabled\n'),
+        fake.Answer('ssh.service enabled\nx.timer disabled\n'),
+    )
+    guest.answer(remote, service.CHANGE)
+    assert guest.load(SSH).run(remote).steps[0].result == 'changed'
+    assert remote.commands[1].argv[4:] == (
+        'unmask', 'ssh.service', 'enable', 'ssh.service',
+        'unmask', 'x.timer', 'disable', 'x.timer',
+    )  # fmt: skip
+
+
+def test_missing_units_and_missing_systemd() -> None:
+    remote = guest.debian()
+    guest.answer(
+        remote,
+        service.LOOK,
+        fake.Answer('ssh.service enabled\nx.timer not-found\n'),
+        fake.Answer(stderr='systemd is not installed\n', exit_code=1),
+    )
+    loaded = guest.load(SSH)
+    assert guest.failure(loaded, remote) == 'there is no such unit: x.timer'
+    assert guest.failure(loaded, remote) == 'systemd is not installed'
+
+
+def test_scripts_for_real_with_a_stub() -> None:
+    remote = guest.debian()
+    guest.local(remote, service.LOOK, prelude=STUB)
+    reason = guest.failure(guest.load(SSH), remote, reconcile=False)
+    assert 'ssh.service is st-ssh.service, not enabled' in reason
+    guest.local(remote, service.LOOK, prelude='command() { return 1; }\n')
+    reason = guest.failure(guest.load(SSH), remote, reconcile=False)
+    assert reason == 'systemd is not installed'

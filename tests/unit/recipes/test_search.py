@@ -1,0 +1,285 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import types
+
+import pytest
+
+from imagebuild import exception
+from imagebuild import manifest
+from imagebuild import recipes
+from imagebuild.recipes import plugin
+from imagebuild.recipes import search
+
+GOOD = 'description: Good.\nvalidators: [{package: a}]\n'
+
+
+@pytest.fixture
+def recipe_path(tmp_path):
+    return tmp_path / 'recipes'
+
+
+@pytest.fixture
+def write(recipe_path):
+    def write(name, text=GOOD):
+        path = recipe_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    """Entry points by name; an exception in one's place is its failure."""
+    found = {}
+
+    class Manager:
+        def __class_getitem__(cls, item):
+            return cls
+
+        def __init__(self, namespace, on_load_failure_callback):
+            assert namespace == 'imagebuild.recipes'
+            self.extensions = []
+            for name, value in found.items():
+                point = types.SimpleNamespace(
+                    name=name, value=f'pkg:{name}', dist=None
+                )
+                if isinstance(value, Exception):
+                    on_load_failure_callback(self, point, value)
+                    continue
+                self.extensions.append(
+                    types.SimpleNamespace(
+                        name=name, plugin=value, entry_point=point
+                    )
+                )
+
+        def __iter__(self):
+            return iter(self.extensions)
+
+    monkeypatch.setattr(plugin.stevedore, 'ExtensionManager', Manager)
+    return found
+
+
+class Plugin:
+    description = 'A plugin.'
+
+    def __init__(self):
+        self.calls = []
+
+    def get_versions(self):
+        return ['1', '2']
+
+    def get_image_arguments(self, version):
+        return [manifest.Argument('size', default='1')]
+
+    def pack_image(
+        self, version, remote, reconcile=True, image_arguments=None
+    ):
+        self.calls.append((version, remote, reconcile, image_arguments))
+
+
+def test_shipped():
+    recipe = recipes.find()['redis']['7']
+    assert isinstance(recipe, recipes.FolderRecipe)
+    assert recipe.folder == search.SHIPPED / 'redis' / '7'
+
+
+def test_folder(recipe_path, write):
+    write('web/10/manifest.yaml')
+    write('web/9/manifest.yaml')
+    write('web/common/manifest.yaml')
+    write('web/11/readme.txt')
+    write('.hidden/1/manifest.yaml')
+    write('stray.txt')
+    found = recipes.find([recipe_path])
+    assert list(found) == ['redis', 'web']
+    assert list(found['web']) == ['9', '10']
+    assert found['web']['9'].description == 'Good.'
+    assert str(found['web']['9']) == 'web 9'
+
+
+def test_earlier_hides_later(recipe_path, write, tmp_path, plugins):
+    plugins['web'] = Plugin
+    write('redis/7/manifest.yaml', 'description: Mine.\nvalidators: []\n')
+    write('web/1/manifest.yaml')
+    other = tmp_path / 'other'
+    (other / 'web' / '1').mkdir(parents=True)
+    (other / 'web' / '1' / 'manifest.yaml').write_text(GOOD)
+    found = recipes.find([recipe_path, other])
+    assert found['redis']['7'].description == 'Mine.'
+    assert found['web']['1'].recipe_path == recipe_path
+    assert isinstance(found['web']['2'], recipes.PluginRecipe)
+
+
+def test_common_is_a_resource_root(recipe_path, write):
+    text = 'validators: [{script: a.sh}, {script: b.sh}]\n'
+    write('web/1/manifest.yaml', text)
+    write('web/1/a.sh', 'own')
+    write('web/common/a.sh', 'hidden')
+    write('web/common/b.sh', 'shared')
+    loaded = recipes.get('web', '1', [recipe_path]).load()
+    assert [step.content for step in loaded.validators] == [b'own', b'shared']
+
+
+def test_broken_manifest_is_in_nobodys_way(recipe_path, write):
+    write('bad/1/manifest.yaml', 'validators: [{nonsense: 1}]\n')
+    write('web/1/manifest.yaml')
+    found = recipes.find([recipe_path])
+    assert found['web']['1'].arguments() == ()
+    bad = found['bad']['1']
+    assert bad.description.startswith('cannot be used: ')
+    with pytest.raises(exception.InvalidManifest, match='unknown validator'):
+        bad.arguments()
+
+
+def test_missing_recipe_path(tmp_path):
+    with pytest.raises(exception.InvalidInput, match='cannot be read'):
+        recipes.find([tmp_path / 'none'])
+
+
+@pytest.mark.parametrize('link', ['manifest.yaml', '.', '../common'])
+def test_links_out_are_refused(recipe_path, write, tmp_path, link):
+    outside = tmp_path / 'outside'
+    outside.mkdir()
+    (outside / 'manifest.yaml').write_text(GOOD)
+    if link == '.':
+        (recipe_path / 'web').mkdir(parents=True)
+        (recipe_path / 'web' / '1').symlink_to(outside)
+    elif link == 'manifest.yaml':
+        (recipe_path / 'web' / '1').mkdir(parents=True)
+        (recipe_path / 'web' / '1' / link).symlink_to(outside / link)
+    else:
+        write('web/1/manifest.yaml')
+        (recipe_path / 'web' / 'common').symlink_to(outside)
+    recipe = recipes.find([recipe_path])['web']['1']
+    with pytest.raises(exception.InvalidRecipe, match='leads out'):
+        recipe.load()
+
+
+def test_links_inside_are_followed(recipe_path, write):
+    write('web/1.2/manifest.yaml')
+    (recipe_path / 'web' / '1').symlink_to('1.2')
+    assert recipes.get('web', '1', [recipe_path]).load().description == 'Good.'
+
+
+@pytest.mark.parametrize(
+    'name, version', [('redis', '1'), ('web', '7'), ('..', '7')]
+)
+def test_unknown(name, version):
+    with pytest.raises(exception.UnknownRecipe, match='redis 7') as caught:
+        recipes.get(name, version)
+    assert caught.value.exit_code == 2
+
+
+def test_plugin(plugins):
+    plugins['web'] = Plugin
+    recipe = recipes.get('web', '1')
+    assert recipe.description == 'A plugin.'
+    assert recipe.origin == 'entry point pkg:web'
+    assert [item.name for item in recipe.arguments()] == ['size']
+    report = recipe.run('remote', {'size': 3})
+    assert recipe.plugin.calls == [('1', 'remote', True, {'size': '3'})]
+    assert [step.result for step in report.steps] == [manifest.Result.RAN]
+    assert report.changed
+    assert [step.path for step in recipe.plan('remote')] == ['web 1']
+    assert len(recipe.content_key()) == 64
+    assert recipe.content_key() != recipe.content_key({'size': 3})
+
+
+def test_plugin_test_only(plugins):
+    plugins['web'] = Plugin()
+    recipe = recipes.get('web', '2')
+    report = recipe.run('remote', reconcile=False)
+    assert recipe.plugin.calls == [('2', 'remote', False, {'size': '1'})]
+    assert not report.changed
+
+
+def test_plugin_that_only_validates(plugins):
+    class Checks(Plugin):
+        # Not there.
+        pack_image = property()
+
+        def validate_images(
+            self, version, remotes, reconcile=True, image_arguments=None
+        ):
+            self.calls.append(remotes)
+
+    plugins['web'] = Checks()
+    recipes.get('web', '1').run('remote', reconcile=False)
+    assert plugins['web'].calls == [['remote']]
+
+
+def test_plugin_arguments_are_checked(plugins):
+    plugins['web'] = Plugin()
+    with pytest.raises(exception.InvalidArguments, match='unknown argument'):
+        recipes.get('web', '1').run('remote', {'colour': 'red'})
+    assert plugins['web'].calls == []
+
+
+def test_sahara_argument(plugins):
+    plugins['web'] = Plugin()
+    plugins['web'].get_image_arguments = lambda version: [
+        types.SimpleNamespace(
+            name='v', default=5, description=None, required=False, choices=[5]
+        )
+    ]
+    [argument] = recipes.get('web', '1').arguments()
+    assert argument == manifest.Argument('v', default='5', choices=('5',))
+
+
+@pytest.mark.parametrize('answer', [None, NotImplemented])
+def test_plugin_without_images(plugins, answer):
+    plugins['web'] = Plugin()
+    plugins['web'].get_image_arguments = lambda version: answer
+    with pytest.raises(exception.InvalidRecipe, match='makes no images'):
+        recipes.get('web', '1').arguments()
+
+
+def test_plugin_report_is_passed_on(plugins):
+    report = manifest.Report(distro='debian')
+    plugins['web'] = Plugin()
+    plugins['web'].pack_image = lambda *args, **kwargs: report
+    assert recipes.get('web', '1').run('remote') is report
+
+
+@pytest.mark.parametrize(
+    'raised', [ValueError('no'), exception.StepFailed('no')]
+)
+def test_plugin_that_fails(plugins, raised):
+    class Monitor(manifest.Monitor):
+        def step_finished(self, step, result):
+            self.result = result.result
+
+    def pack_image(*args, **kwargs):
+        raise raised
+
+    plugins['web'] = Plugin()
+    plugins['web'].pack_image = pack_image
+    monitor = Monitor()
+    with pytest.raises(exception.StepFailed, match='no') as caught:
+        recipes.get('web', '1').run('remote', monitor=monitor)
+    assert monitor.result is manifest.Result.FAILED
+    assert caught.value.report.count(manifest.Result.FAILED) == 1
+
+
+class NoVersions:
+    pass
+
+
+@pytest.mark.parametrize('broken', [ImportError('gone'), NoVersions])
+def test_broken_plugin_is_in_nobodys_way(plugins, broken):
+    plugins['bad'] = broken
+    plugins['web'] = Plugin
+    assert 'web' in recipes.find()
+    with pytest.raises(exception.InvalidRecipe, match='"bad" cannot be used'):
+        recipes.get('bad', '1')
