@@ -16,15 +16,13 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.cmd import program
 from imagebuild.drivers import bootstrap
 
 _RAW_SUFFIXES = ('.raw', '.img')
@@ -179,26 +177,18 @@ def _check_output(output: pathlib.Path, *, force: bool) -> None:
         )
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise exception.Interrupted(signal=signal.Signals(number).name)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The program's entry point.
 
     :returns: the exit code of INTERFACE, section 1.
     """
     arguments = make_parser().parse_args(argv)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    try:
+
+    def work() -> int:
         run(arguments)
-    except exception.ImageBuildError as error:
-        if arguments.debug:
-            traceback.print_exc()
-        print(f'imagebuild-bootstrap: {error}', file=sys.stderr)
-        return error.exit_code
-    return 0
+        return 0
+
+    return program.run(work, debug=arguments.debug)
 
 
 if __name__ == '__main__':

@@ -34,7 +34,9 @@ def families() -> dict[str, type[base.Distro]]:
     return {extension.plugin.family: extension.plugin for extension in manager}
 
 
-def _refuse(manager: object, entry_point: object, error: Exception) -> None:
+def _refuse(
+    manager: object, entry_point: object, error: BaseException
+) -> None:
     raise exception.MissingDependency(
         what=f'the extension {entry_point}',
         remedy=f'it does not load ({error})',

@@ -23,6 +23,7 @@ not who asked, not where the result goes.
 """
 
 from imagebuild.manifest.arguments import Argument
+from imagebuild.manifest.arguments import resolve
 from imagebuild.manifest.loader import load
 from imagebuild.manifest.manifest import Manifest
 from imagebuild.manifest.monitor import Monitor
@@ -42,4 +43,5 @@ __all__ = [
     'Step',
     'StepReport',
     'load',
+    'resolve',
 ]

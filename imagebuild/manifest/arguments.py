@@ -27,11 +27,11 @@ from imagebuild.manifest import schema
 #: these names could not be given on the command line.
 GLOBAL_OPTIONS = frozenset(
     {
-        'accelerator', 'backing-file', 'config-file', 'debug', 'generalize',
-        'help', 'h', 'host', 'identity', 'image', 'json', 'keep-cache',
-        'manifest', 'no-network', 'plan', 'recipe-path', 'reconcile',
-        'resource-root', 'root-filesystem', 'sparsify', 'test-only',
-        'timeout', 'version',
+        'accelerator', 'backing-file', 'command-timeout', 'config-file',
+        'cpus', 'debug', 'generalize', 'h', 'help', 'host', 'identity',
+        'image', 'json', 'keep-cache', 'manifest', 'memory', 'no-network',
+        'plan', 'recipe-path', 'reconcile', 'resource-root',
+        'root-filesystem', 'sparsify', 'test-only', 'timeout', 'verbose',
     }
 )  # fmt: skip
 

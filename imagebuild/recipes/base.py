@@ -64,6 +64,11 @@ class Recipe(abc.ABC):
             reason = ' '.join(str(error).split())
             return f'cannot be used: {reason}'
 
+    @property
+    def min_disk(self) -> int:
+        """GiB that the disk must have, 0 for any."""
+        return 0
+
     @abc.abstractmethod
     def arguments(self) -> Sequence[manifest.Argument]:
         """The arguments it takes, in order.

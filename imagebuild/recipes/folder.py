@@ -96,6 +96,10 @@ class FolderRecipe(base.Recipe):
     def _description(self) -> str:
         return self.load().description
 
+    @property
+    def min_disk(self) -> int:
+        return self.load().min_disk
+
     def arguments(self) -> Sequence[manifest.Argument]:
         return self.load().arguments
 

@@ -30,6 +30,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Literal
+from typing import Self
 
 Stream = Literal['stdout', 'stderr']
 
@@ -161,7 +162,7 @@ class Remote(abc.ABC):
     def close(self) -> None:
         """Let go of the system. May be called more than once."""
 
-    def __enter__(self) -> Remote:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -92,9 +92,7 @@ def parse_fstab(text: str) -> list[Entry]:
 
 
 def _unescape(field: str) -> str:
-    return re.sub(
-        r'\\([0-7]{3})', lambda found: chr(int(found[1], 8)), field
-    )
+    return re.sub(r'\\([0-7]{3})', lambda found: chr(int(found[1], 8)), field)
 
 
 def mount_all(
@@ -224,9 +222,7 @@ def _mount_one(handle: Any, entry: Entry, device: str) -> None:
     subvolume = entry.option('subvol')
     number = entry.option('subvolid')
     if subvolume:
-        handle.mount_options(
-            f'subvol={subvolume}', device, entry.target
-        )
+        handle.mount_options(f'subvol={subvolume}', device, entry.target)
     elif number:
         handle.mount_options(f'subvolid={number}', device, entry.target)
     else:
@@ -298,6 +294,4 @@ def _mapper_name(device: str) -> str:
     parts = device.removeprefix('/dev/').split('/')
     if len(parts) != 2:
         return ''
-    return '/dev/mapper/' + '-'.join(
-        part.replace('-', '--') for part in parts
-    )
+    return '/dev/mapper/' + '-'.join(part.replace('-', '--') for part in parts)

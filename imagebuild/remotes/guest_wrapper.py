@@ -37,8 +37,14 @@ cd /
 umask 022
 room=/dev/.imagebuild-$token
 mkdir -m 700 "$room" && mkfifo "$room/o" "$room/e" || exit 90
-for out in /dev/vport*p2; do :; done
-for err in /dev/vport*p3; do :; done
+out= err=
+for port in /sys/class/virtio-ports/vport*; do
+    IFS= read -r name <"$port/name"
+    case "$name" in
+    org.imagebuild.stdout) out=/dev/${port##*/} ;;
+    org.imagebuild.stderr) err=/dev/${port##*/} ;;
+    esac
+done
 [ -c "$out" ] && [ -c "$err" ] || exit 91
 cat <"$room/o" >"$out" 2>/dev/null &
 cat_out=$!

@@ -82,8 +82,7 @@ class OutputChannel:
     def configure(self, handle: Any) -> None:
         """Add the ports to an appliance that is about to start.
 
-        They are the second and third port of the only virtio-serial device
-        (the first is libguestfs' own): /dev/vport*p2 and /dev/vport*p3.
+        The guest finds them by name below /sys/class/virtio-ports.
         """
         for port in self._ports.values():
             handle.config(

@@ -1,0 +1,411 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""imagebuild-pack: pack or check a disk image file in place."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_config import cfg
+
+from imagebuild import appliance
+from imagebuild import conf as conf_module
+from imagebuild import exception
+from imagebuild import manifest
+from imagebuild import recipes
+from imagebuild.cmd import console
+from imagebuild.cmd import packing
+from imagebuild.cmd import program
+
+_EPILOG = """
+Exit codes: 0 done, or the image conforms; 1 it does not, or a step failed;
+2 bad usage, manifest or arguments, found before anything is touched; 3 the
+environment failed. In every case but 0 the image is as it was.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """No abbreviated options: a recipe may add one that makes them clash."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    path = pathlib.Path
+    add = parser.add_argument
+    add('--image', metavar='PATH', type=path, help='the disk image')
+    add(
+        '--root-filesystem',
+        metavar='DEVICE',
+        help='which operating system, if the image holds several',
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        '--test-only',
+        action='store_true',
+        help='change nothing; fail if something does not hold',
+    )
+    mode.add_argument(
+        '--plan',
+        action='store_true',
+        help='change nothing; print what would be checked and run',
+    )
+    add(
+        '--manifest',
+        metavar='FILE',
+        type=path,
+        help='a manifest in place of RECIPE VERSION',
+    )
+    add(
+        '--resource-root',
+        metavar='DIR',
+        type=path,
+        action='append',
+        help="where the manifest's scripts are looked up "
+        "(default: the manifest's folder)",
+    )
+    add(
+        '--recipe-path',
+        metavar='DIR',
+        type=path,
+        action='append',
+        default=[],
+        help='a folder with recipes of your own',
+    )
+    add(
+        '--config-file',
+        metavar='FILE',
+        action='append',
+        help='a configuration file; later ones take precedence',
+    )
+    add(
+        '--backing-file',
+        metavar='PATH',
+        type=path,
+        action='append',
+        default=[],
+        help='a file that the image, being an overlay, may refer to',
+    )
+    _add_run_options(parser)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add('--keep-cache', action='store_true', help='keep package caches')
+    add(
+        '--generalize',
+        action='store_true',
+        help='remove what must differ between machines: machine-id, SSH '
+        'host keys, logs',
+    )
+    add(
+        '--sparsify',
+        action='store_true',
+        help='make the file as small as it can be',
+    )
+    add('--no-network', action='store_true', help='no network in the guest')
+    add(
+        '--accelerator',
+        choices=('auto', 'kvm', 'tcg'),
+        help='what the appliance runs on (default: probed once per boot)',
+    )
+    add('--memory', metavar='MIB', type=int, help='memory of the appliance')
+    add('--cpus', metavar='N', type=int, help='CPUs of the appliance')
+    add(
+        '--timeout',
+        metavar='SECONDS',
+        type=float,
+        help='limit for everything together',
+    )
+    add(
+        '--command-timeout',
+        metavar='SECONDS',
+        type=float,
+        help='limit for each command',
+    )
+    add(
+        '--json',
+        action='store_true',
+        help='print a report of every step on standard output',
+    )
+    add(
+        '--verbose',
+        action='store_true',
+        help='print what commands print',
+    )
+    add('--debug', action='store_true', help='print tracebacks')
+
+
+def _add_arguments(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[manifest.Argument],
+) -> None:
+    """An option for each argument of a manifest."""
+    group = parser.add_argument_group('arguments')
+    for argument in arguments:
+        text = [argument.description]
+        if argument.choices:
+            text.append(f'One of: {", ".join(argument.choices)}.')
+        if argument.required:
+            text.append('Required.')
+        elif argument.default:
+            text.append(f'Default: {argument.default}.')
+        shown = ' '.join(part for part in text if part)
+        group.add_argument(
+            f'--{argument.name}',
+            dest=f'argument:{argument.name}',
+            metavar='VALUE',
+            help=(
+                argparse.SUPPRESS
+                if argument.hidden
+                else shown.replace('%', '%%')
+            ),
+        )
+
+
+def _add_recipes(
+    parser: argparse.ArgumentParser,
+    found: Mapping[str, Mapping[str, recipes.Recipe]],
+    argv: Sequence[str],
+) -> None:
+    """RECIPE VERSION; only the one that is named is read."""
+    names = parser.add_subparsers(
+        title='recipes', metavar='RECIPE', dest='recipe', parser_class=_Parser
+    )
+    for name, versions in found.items():
+        listed = ', '.join(versions)
+        of_name = names.add_parser(name, help=f'versions: {listed}')
+        numbers = of_name.add_subparsers(
+            title='versions',
+            metavar='VERSION',
+            dest='recipe_version',
+            required=True,
+            parser_class=_Parser,
+        )
+        for version, recipe in versions.items():
+            if name not in argv:
+                numbers.add_parser(version)
+                continue
+            description = recipe.description.replace('%', '%%')
+            of_version = numbers.add_parser(
+                version, help=description, description=description
+            )
+            if version in argv:
+                _add_arguments(of_version, recipe.arguments())
+
+
+def _first_look(argv: Sequence[str]) -> argparse.Namespace:
+    """The options that decide what further options there are."""
+    parser = _Parser(add_help=False, exit_on_error=False)
+    _add_options(parser)
+    try:
+        known, _ = parser.parse_known_args(argv)
+    except argparse.ArgumentError:
+        return parser.parse_args([])  # the second look says what is wrong
+    return known
+
+
+def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    conf_module.register(conf)
+    try:
+        conf(
+            [],
+            project='imagebuild',
+            default_config_files=list(files) if files else None,
+        )
+        # Values are checked when they are read: read all of them now.
+        for group in ('guestfs', 'disks'):
+            dict(conf[group])
+        list(conf.recipe_path)
+    except (cfg.Error, ValueError) as error:
+        raise exception.InvalidInput(
+            f'The configuration is not valid: {error}'
+        ) from error
+    return conf
+
+
+def _settings(
+    options: argparse.Namespace, conf: cfg.ConfigOpts
+) -> appliance.ApplianceSettings:
+    defaults = appliance.ApplianceSettings()
+    if options.memory is not None and options.memory < 256:
+        raise exception.InvalidInput(
+            f'--memory: {options.memory} MiB is too little; 256 is the least.'
+        )
+    if options.cpus is not None and options.cpus < 1:
+        raise exception.InvalidInput('--cpus: it must be 1 or more.')
+    return appliance.ApplianceSettings(
+        memory=options.memory or conf.guestfs.memory or defaults.memory,
+        cpus=options.cpus or conf.guestfs.cpus or defaults.cpus,
+        accelerator=options.accelerator or conf.guestfs.accelerator,
+        network=conf.guestfs.network and not options.no_network,
+        launch_timeout=conf.guestfs.launch_timeout,
+    )
+
+
+def _job(options: argparse.Namespace, conf: cfg.ConfigOpts) -> packing.Job:
+    """Everything that is wrong with the request is found here."""
+    what: packing.Packable
+    if options.loaded is not None:
+        what, min_disk = options.loaded, options.loaded.min_disk
+        arguments = options.loaded.arguments
+    else:
+        recipe = options.found[options.recipe][options.recipe_version]
+        what, arguments = recipe, recipe.arguments()
+        min_disk = recipe.min_disk
+    given = {
+        key.partition(':')[2]: value
+        for key, value in vars(options).items()
+        if key.startswith('argument:') and value is not None
+    }
+    values = manifest.resolve(arguments, given)
+    for name in ('timeout', 'command_timeout'):
+        limit = getattr(options, name)
+        if limit is not None and limit <= 0:
+            option = name.replace('_', '-')
+            raise exception.InvalidInput(f'--{option}: it must be above 0.')
+    return packing.Job(
+        image=options.image,
+        what=what,
+        values=values,
+        mode=(
+            'test' if options.test_only else 'plan' if options.plan else 'pack'
+        ),
+        min_disk=min_disk,
+        root_filesystem=options.root_filesystem,
+        backing_files=options.backing_file,
+        settings=_settings(options, conf),
+        command_timeout=(
+            options.command_timeout or conf.guestfs.command_timeout
+        ),
+        run_timeout=options.timeout or conf.guestfs.run_timeout,
+        keep_cache=options.keep_cache,
+        generalize=options.generalize,
+        sparsify=options.sparsify,
+    )
+
+
+def _parse(
+    argv: Sequence[str],
+) -> tuple[argparse.Namespace, cfg.ConfigOpts]:
+    first = _first_look(argv)
+    conf = _configuration(first.config_file)
+    parser = _Parser(
+        prog='imagebuild-pack',
+        description='Packs or checks a disk image in place.',
+        epilog=_EPILOG,
+    )
+    _add_options(parser)
+    loaded = None
+    found: Mapping[str, Mapping[str, recipes.Recipe]] = {}
+    if first.manifest is not None:
+        loaded = manifest.load(first.manifest, first.resource_root)
+        _add_arguments(parser, loaded.arguments)
+    else:
+        paths = [*first.recipe_path, *map(pathlib.Path, conf.recipe_path)]
+        found = recipes.find(paths)
+        _add_recipes(parser, found, argv)
+    options = parser.parse_args(argv)
+    options.loaded = loaded
+    options.found = found
+    if options.image is None:
+        parser.error('--image is required')
+    if loaded is None and options.recipe is None:
+        parser.error('RECIPE VERSION or --manifest FILE is required')
+    return options, conf
+
+
+def _work(argv: Sequence[str]) -> int:
+    options, conf = _parse(argv)
+    if options.debug:
+        logging.basicConfig(level=logging.DEBUG)
+    start = time.monotonic()
+    monitor = console.ConsoleMonitor(verbose=options.verbose)
+    document: dict[str, Any] = {'image': str(options.image)}
+    try:
+        outcome = packing.work(_job(options, conf), monitor)
+        _tell(options, outcome, document, monitor)
+    except exception.ImageBuildError as error:
+        document |= error.report.to_dict() if error.report else {}
+        document |= {'result': _word(error), 'error': str(error)}
+        raise
+    finally:
+        monitor.close()
+        document['notices'] = monitor.notices
+        document['seconds'] = round(time.monotonic() - start, 3)
+        if options.json:
+            print(json.dumps(document, indent=2))
+    return 0
+
+
+def _word(error: exception.ImageBuildError) -> str:
+    if isinstance(error, exception.NotConforming):
+        return 'does-not-conform'
+    return 'failed'
+
+
+def _tell(
+    options: argparse.Namespace,
+    outcome: packing.Outcome,
+    document: dict[str, Any],
+    monitor: console.ConsoleMonitor,
+) -> None:
+    monitor.close()
+    document['result'] = outcome.result
+    if outcome.report is not None:
+        document |= outcome.report.to_dict()
+    if outcome.result == 'planned':
+        document['plan'] = [step.to_dict() for step in outcome.planned]
+        if not options.json:
+            _print_plan(outcome.planned)
+        return
+    sentence = {
+        'packed': f'{options.image} is packed.',
+        'unchanged': f'{options.image} was already as described: nothing '
+        'was installed, the file is unchanged.',
+        'conforms': f'{options.image} conforms.',
+    }[outcome.result]
+    print(sentence, file=sys.stderr if options.json else sys.stdout)
+
+
+def _print_plan(planned: Sequence[manifest.PlannedStep]) -> None:
+    for step in planned:
+        print(f'{step.path}: {step.description} [{step.state}]')
+        for command in step.commands:
+            print(f'    {command}')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    :param argv: its arguments, those of the process by default.
+    :returns: exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.getLogger('imagebuild').debug(
+        'imagebuild-pack with %d arguments', len(arguments)
+    )
+    return program.run(lambda: _work(arguments), debug='--debug' in arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,195 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Pack, check or plan one image file."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Protocol
+
+from imagebuild import appliance
+from imagebuild import exception
+from imagebuild import manifest
+from imagebuild.cmd import console
+from imagebuild.disks import in_place
+from imagebuild.manifest import finish
+from imagebuild.remotes import guestfs
+
+_GIB = 1024**3
+
+
+class Packable(Protocol):
+    """What a manifest and a recipe have in common."""
+
+    def run(
+        self,
+        remote: Any,
+        values: Mapping[str, Any] | None = None,
+        *,
+        reconcile: bool = True,
+        monitor: manifest.Monitor | None = None,
+    ) -> manifest.Report: ...
+
+    def plan(
+        self, remote: Any, values: Mapping[str, Any] | None = None
+    ) -> list[manifest.PlannedStep]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be done to an image.
+
+    :ivar image: its path.
+    :ivar what: the manifest or recipe.
+    :ivar values: argument values.
+    :ivar mode: ``pack``, ``test`` or ``plan``.
+    :ivar min_disk: GiB that the disk must have at least.
+    :ivar root_filesystem: which operating system, None to find the one.
+    :ivar backing_files: files that the image may refer to.
+    :ivar settings: of the appliance.
+    :ivar command_timeout: seconds for one command.
+    :ivar run_timeout: seconds for everything, None for no limit.
+    :ivar keep_cache: leave the package manager's caches.
+    :ivar generalize: remove what must differ between machines.
+    :ivar sparsify: make the file as small as it can be.
+    """
+
+    image: pathlib.Path
+    what: Packable
+    values: Mapping[str, str]
+    mode: str
+    min_disk: int
+    root_filesystem: str | None
+    backing_files: Sequence[pathlib.Path]
+    settings: appliance.ApplianceSettings
+    command_timeout: float
+    run_timeout: float | None
+    keep_cache: bool
+    generalize: bool
+    sparsify: bool
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What was done.
+
+    :ivar result: ``packed``, ``unchanged``, ``conforms`` or ``planned``.
+    :ivar report: of the run, None for a plan.
+    :ivar planned: the steps of a plan.
+    """
+
+    result: str
+    report: manifest.Report | None = None
+    planned: Sequence[manifest.PlannedStep] = ()
+
+
+def work(job: Job, monitor: console.ConsoleMonitor) -> Outcome:
+    """Do it: all of it, or nothing.
+
+    :raises InvalidInput: before anything is touched.
+    :raises StepError: the image is as it was.
+    :raises EnvironmentFault: the image is as it was.
+    """
+    disk = in_place.InPlaceImage(
+        job.image,
+        allowed_backing=job.backing_files,
+        read_only=job.mode != 'pack',
+    )
+    try:
+        with disk:
+            return _with_disk(job, disk, monitor)
+    except exception.Interrupted:
+        if disk.committed:
+            # It came after the rename: the image is packed.
+            return Outcome('packed')
+        raise
+
+
+def _with_disk(
+    job: Job, disk: in_place.InPlaceImage, monitor: console.ConsoleMonitor
+) -> Outcome:
+    if disk.info.virtual_size < job.min_disk * _GIB:
+        raise exception.InvalidImage(
+            path=job.image,
+            reason=f'the manifest needs a disk of {job.min_disk} GiB',
+        )
+    monitor.doing(f'Starting the appliance for {job.image.name}')
+    with _open(job, disk, monitor) as remote:
+        if job.mode == 'plan':
+            planned = job.what.plan(remote, job.values)
+            return Outcome('planned', planned=planned)
+        if job.mode == 'test':
+            report = job.what.run(
+                remote, job.values, reconcile=False, monitor=monitor
+            )
+            return Outcome('conforms', report)
+        return _pack(job, disk, remote, monitor)
+
+
+def _open(
+    job: Job, disk: in_place.InPlaceImage, monitor: console.ConsoleMonitor
+) -> guestfs.GuestfsRemote:
+    def note(started: appliance.Appliance) -> None:
+        # For the next run to sweep, should this one be killed.
+        if started.pid:
+            disk.workspace.record_process(started.pid)
+            for folder in _socket_folders(started.pid):
+                disk.workspace.record_path(folder)
+
+    return guestfs.GuestfsRemote(
+        [appliance.Drive(disk.overlay, 'qcow2')],
+        image=str(job.image),
+        root_filesystem=job.root_filesystem,
+        settings=job.settings,
+        workspace=disk.workspace.path,
+        command_timeout=job.command_timeout,
+        run_timeout=job.run_timeout,
+        on_notice=monitor.notice,
+        on_started=note,
+    )
+
+
+def _socket_folders(pid: int) -> list[pathlib.Path]:
+    """Where libguestfs put its sockets, read off qemu's command line."""
+    line = pathlib.Path('/proc', str(pid), 'cmdline').read_bytes()
+    found = re.findall(rb'path=(/[^,\0]*/libguestfs\w+)/', line)
+    return [pathlib.Path(path.decode()) for path in dict.fromkeys(found)]
+
+
+def _pack(
+    job: Job,
+    disk: in_place.InPlaceImage,
+    remote: guestfs.GuestfsRemote,
+    monitor: console.ConsoleMonitor,
+) -> Outcome:
+    identity = finish.MachineIdentity(remote)
+    report = job.what.run(remote, job.values, reconcile=True, monitor=monitor)
+    if not report.changed and not job.generalize:
+        # Not even a mount's trace in a journal is written back.
+        return Outcome('unchanged', report)
+    monitor.doing('Tidying up')
+    identity.restore()
+    finish.tidy(remote, keep_cache=job.keep_cache, generalize=job.generalize)
+    labels = remote.relabel_selinux()
+    if labels:
+        monitor.notice(labels)
+    if job.sparsify:
+        remote.trim()
+    remote.shutdown()
+    monitor.doing(f'Writing {job.image.name}')
+    disk.commit(sparsify=job.sparsify)
+    return Outcome('packed', report)

@@ -1,0 +1,88 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is tidied up in an image after its manifest has run."""
+
+from __future__ import annotations
+
+from imagebuild import distros
+from imagebuild import exception
+from imagebuild.remotes import base as remotes_base
+
+_MACHINE_ID = '/etc/machine-id'
+#: machine-id(5): what stands there in an image that has not booted yet.
+_UNSET = (None, b'', b'\n', b'uninitialized\n', b'uninitialized')
+
+# What must differ between machines made from one image. A missing host key
+# is made anew by sshd's or cloud-init's first start.
+_GENERALIZE = """
+[ -e /etc/machine-id ] && : >/etc/machine-id
+[ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
+rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+rm -f /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease
+rm -f /etc/udev/rules.d/70-persistent-net.rules
+rm -rf /var/lib/cloud/instance /var/lib/cloud/instances
+rm -rf /var/lib/cloud/data /var/lib/cloud/sem
+find /root /home -maxdepth 2 -name '.*_history' -delete 2>/dev/null
+find /var/log -type f -exec sh -c ': >"$1"' - {} \\; 2>/dev/null
+"""
+
+
+class MachineIdentity:
+    """Keeps a run from giving every later machine the same identity.
+
+    The scripts of some packages (systemd, dbus) fill in an empty machine-id;
+    all machines made from the image would then share it. Made before the
+    run; :meth:`restore` after it.
+    """
+
+    def __init__(self, remote: remotes_base.Remote) -> None:
+        self._remote = remote
+        self._before = self._read()
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._remote.read_file(_MACHINE_ID)
+        except exception.RemoteFileNotFound:
+            return None
+
+    def restore(self) -> None:
+        """Put back what stood there, if nothing or nobody stood there."""
+        if self._before not in _UNSET or self._read() == self._before:
+            return
+        if self._before is None:
+            self._remote.remove_file(_MACHINE_ID)
+        else:
+            self._remote.write_file(_MACHINE_ID, self._before, mode=0o444)
+
+
+def tidy(
+    remote: remotes_base.Remote,
+    *,
+    keep_cache: bool = False,
+    generalize: bool = False,
+) -> None:
+    """Tidy up: one call into the guest, none if there is nothing to do.
+
+    :param keep_cache: leave the package manager's caches.
+    :param generalize: remove what must differ between machines: machine-id,
+        SSH host keys, random seed, DHCP leases, cloud-init's memory, logs
+        and shell histories.
+    :raises StepError: it could not be done.
+    """
+    script = ''
+    if not keep_cache:
+        script += distros.detect(remote).cache_cleanup() + '\n'
+    if generalize:
+        script += _GENERALIZE
+    if script:
+        remote.run(['/bin/sh', '-c', script + '\nexit 0\n'])

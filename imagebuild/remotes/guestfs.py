@@ -1,0 +1,417 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Reach inside a disk image through the libguestfs appliance."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import re
+import secrets
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild import appliance as appliances
+from imagebuild import exception
+from imagebuild.remotes import base
+from imagebuild.remotes import guest_mounts
+from imagebuild.remotes import guest_wrapper
+from imagebuild.remotes import output_channel
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that the guest's own watch is given before the appliance is ended
+#: from outside: it is emulated and may be slow.
+_GRACE = 30.0
+#: Bytes of one argument that the kernel takes (MAX_ARG_STRLEN).
+_LONGEST_ARGUMENT = 128 * 1024 - 1
+
+
+class GuestfsRemote(base.Remote):
+    """A disk image, mounted in an appliance.
+
+    :param drives: the disks of the guest; they are written to.
+    :param image: the image's path, for messages.
+    :param root_filesystem: which operating system, None to find the one.
+    :param settings: the appliance's.
+    :param workspace: folder for temporary files; its file system's free
+        space is watched.
+    :param command_timeout: seconds for one command that names no limit.
+    :param run_timeout: seconds from now until everything must be done, None
+        for no limit.
+    :param on_notice: told sentences that the user should see.
+    :raises InvalidInput: there is no operating system to be found, or
+        several; see :func:`guest_mounts.mount_all`.
+    :raises EnvironmentFault: the appliance does not start.
+    """
+
+    def __init__(
+        self,
+        drives: Sequence[appliances.Drive],
+        *,
+        image: str = '',
+        root_filesystem: str | None = None,
+        settings: appliances.ApplianceSettings | None = None,
+        workspace: pathlib.Path | None = None,
+        command_timeout: float = 1800.0,
+        run_timeout: float | None = None,
+        on_notice: Callable[[str], None] | None = None,
+        on_started: Callable[[appliances.Appliance], None] | None = None,
+    ) -> None:
+        self._command_timeout = command_timeout
+        self._run_timeout = run_timeout
+        self._end = time.monotonic() + run_timeout if run_timeout else None
+        self._accounts: dict[str, dict[str, int]] = {}
+        self._channel = output_channel.OutputChannel()
+        try:
+            self.appliance = appliances.launch(
+                drives,
+                settings,
+                workspace=workspace,
+                configure=self._channel.configure,
+                on_notice=on_notice,
+            )
+        except BaseException:
+            self._channel.close()
+            raise
+        try:
+            if on_started:
+                on_started(self.appliance)
+            self._channel.connected()
+            self.root = self._call(
+                guest_mounts.mount_all,
+                self._handle,
+                image=image or str(drives[0].path),
+                wanted=root_filesystem,
+                on_notice=on_notice or LOG.warning,
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _handle(self) -> Any:
+        return self.appliance.handle
+
+    def _call(
+        self, function: Callable[..., Any], *args: Any, **kw: Any
+    ) -> Any:
+        """A short call: it is given five minutes."""
+        return self.appliance.call(
+            function, *args, timeout=self._remaining(300.0), **kw
+        )
+
+    def _remaining(self, limit: float) -> float:
+        if self._end is None:
+            return limit
+        left = self._end - time.monotonic()
+        if left <= 0:
+            self.appliance.kill()
+            raise exception.RunTimeout(seconds=self._run_timeout)
+        return min(limit, left)
+
+    # -- commands -----------------------------------------------------------
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b'',
+        timeout: float | None = None,
+        check: bool = True,
+        on_output: base.OutputCallback | None = None,
+    ) -> base.CommandResult:
+        folder = ''
+        input_file = '/dev/null'
+        if stdin:
+            folder = self._make_folder()
+            input_file = f'{folder}/input'
+            self._guest_call(self._handle.write, input_file, stdin)
+        return self._run(
+            argv,
+            argv,
+            env=env,
+            input_file=input_file,
+            remove=folder,
+            timeout=timeout,
+            check=check,
+            on_output=on_output,
+        )
+
+    def run_script(
+        self,
+        content: bytes,
+        *,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+        on_output: base.OutputCallback | None = None,
+    ) -> base.CommandResult:
+        folder = self._make_folder()
+        plain = re.sub(r'[^A-Za-z0-9_.-]', '_', name.rsplit('/', 1)[-1])
+        path = f'{folder}/{plain.lstrip(".-")[:100] or "script"}'
+        self._guest_call(self._place_script, path, content)
+        return self._run(
+            (name,),
+            ['/bin/sh', '-c', guest_wrapper.BY_SHEBANG, name, path],
+            env=env,
+            input_file='/dev/null',
+            remove=folder,
+            timeout=timeout,
+            check=check,
+            on_output=on_output,
+        )
+
+    def _make_folder(self) -> str:
+        folder = f'/tmp/.imagebuild-{secrets.token_hex(8)}'  # noqa: S108
+        self._guest_call(self._new_folder, folder)
+        return folder
+
+    def _new_folder(self, folder: str) -> None:
+        if not self._handle.is_dir('/tmp', followsymlinks=True):  # noqa: S108
+            self._handle.mkdir_p('/tmp')  # noqa: S108
+            self._handle.chmod(0o1777, '/tmp')  # noqa: S108
+        self._handle.mkdir_mode(folder, 0o700)
+
+    def _place_script(self, path: str, content: bytes) -> None:
+        self._handle.write(path, content)
+        self._handle.chmod(0o700, path)
+
+    def _run(
+        self,
+        shown: Sequence[str],
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None,
+        input_file: str,
+        remove: str,
+        timeout: float | None,
+        check: bool,
+        on_output: base.OutputCallback | None,
+    ) -> base.CommandResult:
+        own_limit = self._command_timeout if timeout is None else timeout
+        limit = self._remaining(own_limit)
+        token = secrets.token_hex(16)
+        command = guest_wrapper.command(
+            argv,
+            env,
+            token=token,
+            limit=limit,
+            input_file=input_file,
+            remove=remove,
+        )
+        _refuse_long(command, shown)
+        collector = output_channel.Collector(self._channel, token, on_output)
+        start = time.monotonic()
+        code, late = self._command(command, collector, limit)
+        self._accounts.clear()
+        result = base.CommandResult(
+            tuple(shown),
+            code,
+            collector.text('stdout'),
+            collector.text('stderr'),
+            time.monotonic() - start,
+        )
+        if late:
+            self._remaining(1)
+            raise exception.RemoteCommandTimeout(
+                command=shown[0], seconds=round(limit)
+            )
+        if check and code:
+            raise exception.RemoteCommandFailed(
+                shown, code, result.stdout, result.stderr
+            )
+        return result
+
+    def _command(
+        self,
+        command: Sequence[str],
+        collector: output_channel.Collector,
+        limit: float,
+    ) -> tuple[int, bool]:
+        try:
+            output = self.appliance.call(
+                self._handle.command,
+                list(command),
+                timeout=limit + _GRACE,
+                on_timeout=self._hung,
+                on_tick=collector.drain,
+            )
+            collector.finish()
+            return guest_wrapper.parse(output)
+        except (RuntimeError, ValueError) as error:
+            raise exception.ApplianceFailed(
+                reason='commands cannot be run in the image '
+                f'({" ".join(str(error).split())[:300]})'
+            ) from error
+
+    def _hung(self) -> Exception:
+        if self._end is not None and time.monotonic() > self._end:
+            return exception.RunTimeout(seconds=self._run_timeout)
+        return exception.ApplianceFailed(
+            reason='a command could not be stopped and the appliance was ended'
+        )
+
+    # -- files --------------------------------------------------------------
+
+    def _guest_call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """A call whose failure is the guest's: its disk refuses."""
+        try:
+            return self._call(function, *args)
+        except RuntimeError as error:
+            raise exception.StepError(
+                f'the image refuses: {" ".join(str(error).split())}'
+            ) from error
+
+    def read_file(self, path: str) -> bytes:
+        def read() -> bytes | None:
+            if not self._handle.is_file(path, followsymlinks=True):
+                return None
+            content: bytes = self._handle.read_file(path)
+            return content
+
+        content: bytes | None = self._guest_call(read)
+        if content is None:
+            raise exception.RemoteFileNotFound(path=path)
+        return content
+
+    def write_file(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        mode: int = 0o644,
+        owner: str = 'root',
+        group: str = 'root',
+    ) -> None:
+        uid = self._id('passwd', owner)
+        gid = self._id('group', group)
+
+        def write() -> None:
+            self._handle.mkdir_p(os.path.dirname(path) or '/')
+            self._handle.write(path, content)
+            self._handle.chown(uid, gid, path)
+            self._handle.chmod(mode, path)
+
+        self._guest_call(write)
+
+    def _id(self, database: str, name: str) -> int:
+        if name == 'root':
+            return 0
+        if name.isdecimal():
+            return int(name)
+        if database not in self._accounts:
+            self._accounts[database] = self._read_ids(database)
+        known = self._accounts[database]
+        if name not in known:
+            what = 'user' if database == 'passwd' else 'group'
+            raise exception.StepError(f'the image has no {what} "{name}"')
+        return known[name]
+
+    def _read_ids(self, database: str) -> dict[str, int]:
+        try:
+            text = self.read_file(f'/etc/{database}').decode(
+                'utf-8', 'replace'
+            )
+        except exception.RemoteFileNotFound:
+            return {}
+        rows = (line.split(':') for line in text.splitlines())
+        return {
+            row[0]: int(row[2])
+            for row in rows
+            if len(row) > 2 and row[2].isdecimal()
+        }
+
+    def remove_file(self, path: str) -> None:
+        self._guest_call(self._handle.rm_f, path)
+
+    # -- the end ------------------------------------------------------------
+
+    def relabel_selinux(self) -> str:
+        """Give every file its SELinux label, where the guest uses SELinux.
+
+        :returns: what was done, as a sentence; '' when the guest does not
+            use it.
+        """
+        sentence: str = self._guest_call(self._relabel)
+        return sentence
+
+    def _relabel(self) -> str:
+        config = '/etc/selinux/config'
+        if not self._handle.is_file(config, followsymlinks=True):
+            return ''
+        text = self._handle.read_file(config).decode('utf-8', 'replace')
+        settings = dict(
+            re.findall(r'^(SELINUX|SELINUXTYPE)=(\w+)', text, re.MULTILINE)
+        )
+        if settings.get('SELINUX', 'disabled') == 'disabled':
+            return ''
+        policy = settings.get('SELINUXTYPE', 'targeted')
+        contexts = f'/etc/selinux/{policy}/contexts/files/file_contexts'
+        if not self._handle.is_file(contexts, followsymlinks=True):
+            return ''
+        if self._handle.feature_available(['selinuxrelabel']):
+            try:
+                self._handle.selinux_relabel(contexts, '/', force=False)
+                return 'The files were given their SELinux labels.'
+            except RuntimeError as error:
+                LOG.info('The appliance cannot relabel: %s', error)
+        self._handle.touch('/.autorelabel')
+        return 'SELinux labels will be set at the first boot.'
+
+    def trim(self) -> None:
+        """Tell the overlay which blocks are free; no error if it cannot."""
+
+        def trim() -> None:
+            for target in self._handle.mountpoints().values():
+                try:
+                    self._handle.fstrim(target)
+                except RuntimeError as error:
+                    LOG.debug('%s cannot be trimmed: %s', target, error)
+
+        self._call(trim)
+
+    def shutdown(self) -> None:
+        """Unmount and end the appliance: everything is on the disk.
+
+        :raises EnvironmentFault: it is not; the disk must not be used.
+        """
+        try:
+            self._call(self._handle.umount_all)
+        except RuntimeError as error:
+            raise exception.ApplianceFailed(
+                reason=f'the file systems could not be unmounted ({error})'
+            ) from error
+        self.appliance.shutdown()
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+        self.appliance.close()
+
+
+def _refuse_long(command: Sequence[str], shown: Sequence[str]) -> None:
+    for argument in command:
+        if len(argument.encode('utf-8', 'surrogatepass')) > _LONGEST_ARGUMENT:
+            raise exception.StepError(
+                f'an argument or variable of {shown[0]} is longer than 128 KiB'
+            )
+        if '\0' in argument:
+            raise exception.StepError(
+                f'an argument or variable of {shown[0]} holds a NUL character'
+            )
