@@ -36,6 +36,11 @@ shift 4
 cd /
 umask 022
 room=/dev/.imagebuild-$token
+# A bare devtmpfs lacks these, and scripts write to them.
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+[ -e /dev/stdin ] || ln -s /proc/self/fd/0 /dev/stdin
+[ -e /dev/stdout ] || ln -s /proc/self/fd/1 /dev/stdout
+[ -e /dev/stderr ] || ln -s /proc/self/fd/2 /dev/stderr
 mkdir -m 700 "$room" && mkfifo "$room/o" "$room/e" || exit 90
 out= err=
 for port in /sys/class/virtio-ports/vport*; do

@@ -163,8 +163,7 @@ class GuestfsRemote(base.Remote):
         on_output: base.OutputCallback | None = None,
     ) -> base.CommandResult:
         folder = self._make_folder()
-        plain = re.sub(r'[^A-Za-z0-9_.-]', '_', name.rsplit('/', 1)[-1])
-        path = f'{folder}/{plain.lstrip(".-")[:100] or "script"}'
+        path = f'{folder}/{_file_name(name)}'
         self._guest_call(self._place_script, path, content)
         return self._run(
             (name,),
@@ -403,6 +402,14 @@ class GuestfsRemote(base.Remote):
     def close(self) -> None:
         self._channel.close()
         self.appliance.close()
+
+
+def _file_name(name: str) -> str:
+    """The last component of a name, if it can be that of a file."""
+    last = name.rsplit('/', 1)[-1].replace('\0', '')
+    if last in ('', '.', '..') or len(last.encode()) > 200:
+        return 'script'
+    return last
 
 
 def _refuse_long(command: Sequence[str], shown: Sequence[str]) -> None:

@@ -56,8 +56,7 @@ def bootable_image(image_cache: pathlib.Path) -> pathlib.Path:
 
 def _image(cache: pathlib.Path, *, minimal: bool) -> pathlib.Path:
     driver = bootstrap.BootstrapDriver()
-    if driver.missing():
-        pytest.skip(f'missing here: {", ".join(driver.missing())}')
+    assert not driver.missing(), driver.missing()
     kind = 'minimal' if minimal else 'bootable'
     image = cache / f'{TEST_OS}-{kind}.qcow2'
     # Sessions that share the folder wait for each other.

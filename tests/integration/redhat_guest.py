@@ -191,9 +191,7 @@ def redhat_image(
     image_cache: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
     """The guest's image: a qcow2 file, read only. About 40 s."""
-    lacking = missing()
-    if lacking:
-        pytest.skip(f'missing here: {", ".join(lacking)}')
+    assert not missing(), missing()
     image = image_cache / 'redhat.qcow2'
     with (image_cache / '.redhat.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

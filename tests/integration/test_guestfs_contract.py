@@ -23,9 +23,7 @@ from imagebuild.remotes import guestfs
 from tests.contract import remote_contract
 
 
-def _open(
-    image: pathlib.Path, folder: pathlib.Path
-) -> guestfs.GuestfsRemote:
+def _open(image: pathlib.Path, folder: pathlib.Path) -> guestfs.GuestfsRemote:
     path = folder / 'overlay.qcow2'
     overlay.create(image_file.inspect(image), path)
     return guestfs.GuestfsRemote(

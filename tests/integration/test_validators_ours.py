@@ -17,18 +17,21 @@ One appliance for the whole module: its tests run in the order written.
 import base64
 import io
 import pathlib
-import shutil
 import zipfile
 from collections.abc import Iterator
 
 import pytest
 
+from imagebuild import appliance
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild.disks import image_file
+from imagebuild.disks import overlay
 from imagebuild.manifest.validators import cloud_init
 from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes import guestfs
 
-guestfs = pytest.importorskip('imagebuild.remotes.guestfs')
+pytestmark = pytest.mark.timeout(900)
 
 _KIND = b'ssh-ed25519'
 KEY = (
@@ -90,9 +93,12 @@ def demo_wheel() -> bytes:
 def remote(
     minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[remotes_base.Remote]:
-    disk = tmp_path_factory.mktemp('disk') / 'minimal.qcow2'
-    shutil.copyfile(minimal_image, disk)
-    with guestfs.GuestfsRemote(disk) as opened:
+    folder = tmp_path_factory.mktemp('ours')
+    disk = folder / 'overlay.qcow2'
+    overlay.create(image_file.inspect(minimal_image), disk)
+    with guestfs.GuestfsRemote(
+        [appliance.Drive(disk, 'qcow2')], workspace=folder
+    ) as opened:
         yield opened
 
 
@@ -111,6 +117,10 @@ def test_what_is_not_installed_is_said(remote: remotes_base.Remote) -> None:
 
 
 def test_prepare(remote: remotes_base.Remote) -> None:
+    # pip recommends a compiler.
+    remote.write_file(
+        '/etc/apt/apt.conf.d/lean', b'APT::Install-Recommends "false";\n'
+    )
     manifest.load(PACKAGES).run(remote)
     remote.write_file('/etc/selinux/config', b'SELINUX=disabled\n')
     wheel = 'demo-1.0-py3-none-any.whl'
