@@ -201,8 +201,8 @@ class Appliance:
         self._killed = True
         pid = self._pid
         if pid is None:
-            with contextlib.suppress(RuntimeError):
-                pid = self.handle.get_pid()
+            # Not from the handle: its lock is held while it launches.
+            pid = _child_that_names(self._watched or self.tmpdir)
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -358,6 +358,27 @@ def first_line(error: Exception) -> str:
     """The first line of an error's text, without the final full stop."""
     lines = str(error).strip().splitlines() or ['no reason given']
     return lines[0].rstrip('.')
+
+
+def _child_that_names(folder: pathlib.Path) -> int | None:
+    """The qemu of ours that has a file of this folder open."""
+    wanted = os.fsencode(folder) + b'/'
+    for name in os.listdir('/proc'):
+        if not name.isdigit():
+            continue
+        with contextlib.suppress(OSError, IndexError):
+            process = pathlib.Path('/proc', name)
+            fields = (process / 'stat').read_text().rpartition(')')[2].split()
+            line = (process / 'cmdline').read_bytes()
+            # The watcher that libguestfs forks has our own command line.
+            program = line.partition(b'\0')[0]
+            if (
+                int(fields[1]) == os.getpid()
+                and b'qemu' in os.path.basename(program)
+                and wanted in line
+            ):
+                return int(name)
+    return None
 
 
 def _alive(pid: int) -> bool:

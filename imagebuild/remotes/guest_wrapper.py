@@ -58,7 +58,8 @@ cat_err=$!
 env -i "$@" <"$input" >"$room/o" 2>"$room/e" &
 command=$!
 (
-    sleep "$limit"
+    # When the loop below ends sleep before this watch, time is not up.
+    sleep "$limit" || exit
     : >"$room/late"
     kill -9 "$command"
 ) </dev/null >/dev/null 2>&1 &

@@ -51,7 +51,8 @@ esac
 """
 PACKAGES = """
 validators:
-  - package: [systemd, cron, cloud-init, sudo, python3-pip, python3-venv]
+  - package: [systemd, systemd-timesyncd, cron, sudo]
+  - package: [cloud-init, python3-pip, python3-venv]
 """
 ROWS = {
     'file': 'file: {/etc/a/b: {content: "{{ distro }}", template: true,'
