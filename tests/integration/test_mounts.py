@@ -213,6 +213,8 @@ def build(lab: Lab) -> None:
     build_lvm(lab)
     build_btrfs(lab)
     build_roots(lab)
+    # Subvolumes are listed only while nothing is mounted.
+    lab.handle.umount_all()
     lab.filesystems = lab.handle.list_filesystems()
 
 

@@ -172,8 +172,10 @@ class PackageValidator(base.Validator):
                 return
             except exception.StepError:
                 # Which of them is to blame shows when each goes alone.
+                # Some may have been installed nevertheless.
                 missing = context.packages.missing(self.wanted)
-        context.packages.install(missing, record.on_output)
+        if missing:
+            context.packages.install(missing, record.on_output)
 
     @staticmethod
     def _tell(
