@@ -84,9 +84,14 @@ class Lab:
     ) -> tuple[str, list[str]]:
         """Mount a layout: the root file system, and what was noticed."""
         notices: list[str] = []
+        known = self.filesystems
+        if layout == 'btrfs':
+            # Its subvolumes are in no list made while they were built.
+            self.handle.umount_all()
+            known = self.handle.list_filesystems()
         root = self.appliance.call(
             guest_mounts.mount_all,
-            OneDisk(self.handle, layout, self.filesystems),
+            OneDisk(self.handle, layout, known),
             image=f'{layout}.img',
             wanted=wanted,
             on_notice=notices.append,
