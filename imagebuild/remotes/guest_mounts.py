@@ -131,19 +131,38 @@ def _roots(
     handle: Any, filesystems: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Every file system that holds an operating system, and its name."""
-    found: set[str] = set()
-    # Plain devices first: a btrfs whose default subvolume is the root is
-    # one system, whatever subvolumes and snapshots it has.
-    for device in sorted(filesystems, key=lambda name: ':' in name):
-        if filesystems[device] in _NEVER_ROOT or '/.snapshots/' in device:
-            continue
-        volume = device.removeprefix('btrfsvol:')
-        if any(volume.startswith(f'{other}/') for other in found):
+    for device, kind in filesystems.items():
+        # Of btrfs subvolumes this list names the appliance's own devices,
+        # which are not always those of the handle (libguestfs 1.48).
+        if kind in _NEVER_ROOT or ':' in device:
             continue
         name = _name(handle, device)
         if name is not None:
-            found.add(device)
+            # A btrfs whose default subvolume is the root is one system,
+            # whatever subvolumes and snapshots it has.
             yield device, name
+        elif kind == 'btrfs':
+            yield from _roots_in_subvolumes(handle, device)
+
+
+def _roots_in_subvolumes(
+    handle: Any, device: str
+) -> Iterator[tuple[str, str]]:
+    try:
+        handle.umount_all()
+        handle.mount_ro(device, '/')
+        subvolumes = handle.btrfs_subvolume_list('/')
+    except RuntimeError as error:
+        LOG.debug('%s has no subvolumes to look at: %s', device, error)
+        return
+    for item in subvolumes:
+        path = item['btrfssubvolume_path']
+        if '.snapshots/' in path:
+            continue
+        subvolume = f'btrfsvol:{device}/{path}'
+        name = _name(handle, subvolume)
+        if name is not None:
+            yield subvolume, name
 
 
 def _name(handle: Any, device: str) -> str | None:

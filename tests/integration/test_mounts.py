@@ -84,14 +84,9 @@ class Lab:
     ) -> tuple[str, list[str]]:
         """Mount a layout: the root file system, and what was noticed."""
         notices: list[str] = []
-        known = self.filesystems
-        if layout == 'btrfs':
-            # Its subvolumes are in no list made while they were built.
-            self.handle.umount_all()
-            known = self.handle.list_filesystems()
         root = self.appliance.call(
             guest_mounts.mount_all,
-            OneDisk(self.handle, layout, known),
+            OneDisk(self.handle, layout, self.filesystems),
             image=f'{layout}.img',
             wanted=wanted,
             on_notice=notices.append,
@@ -218,8 +213,6 @@ def build(lab: Lab) -> None:
     build_lvm(lab)
     build_btrfs(lab)
     build_roots(lab)
-    # Subvolumes are listed only while nothing is mounted.
-    lab.handle.umount_all()
     lab.filesystems = lab.handle.list_filesystems()
 
 
