@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import logging
 import pathlib
@@ -152,6 +153,11 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help='print what commands print',
     )
     add('--debug', action='store_true', help='print tracebacks')
+    add('--version', action='version', version=_version())
+
+
+def _version() -> str:
+    return f'%(prog)s {importlib.metadata.version("imagebuild")}'
 
 
 def _add_arguments(
@@ -298,6 +304,7 @@ def _job(options: argparse.Namespace, conf: cfg.ConfigOpts) -> packing.Job:
             options.command_timeout or conf.guestfs.command_timeout
         ),
         run_timeout=options.timeout or conf.guestfs.run_timeout,
+        space_reserve=conf.disks.space_reserve * 1024**2,
         keep_cache=options.keep_cache,
         generalize=options.generalize,
         sparsify=options.sparsify,

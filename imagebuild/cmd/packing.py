@@ -63,6 +63,7 @@ class Job:
     :ivar settings: of the appliance.
     :ivar command_timeout: seconds for one command.
     :ivar run_timeout: seconds for everything, None for no limit.
+    :ivar space_reserve: bytes to be left free beside the image.
     :ivar keep_cache: leave the package manager's caches.
     :ivar generalize: remove what must differ between machines.
     :ivar sparsify: make the file as small as it can be.
@@ -78,6 +79,7 @@ class Job:
     settings: appliance.ApplianceSettings
     command_timeout: float
     run_timeout: float | None
+    space_reserve: int
     keep_cache: bool
     generalize: bool
     sparsify: bool
@@ -108,6 +110,7 @@ def work(job: Job, monitor: console.ConsoleMonitor) -> Outcome:
         job.image,
         allowed_backing=job.backing_files,
         read_only=job.mode != 'pack',
+        reserve=job.space_reserve,
     )
     try:
         with disk:

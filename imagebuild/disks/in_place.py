@@ -87,6 +87,8 @@ class InPlaceImage:
     :param scratch_dir: folder for the overlay; by default the image's own
         folder, and the system's temporary one for ``read_only``.
     :param growth: bytes that the work is expected to add.
+    :param reserve: bytes that must stay free on the file systems written
+        to when the work is done.
     :param on_stage: called at each :data:`Stage`.
     :param cancelled: asked now and then; True stops what runs.
     :ivar info: what the image is.
@@ -108,6 +110,7 @@ class InPlaceImage:
         read_only: bool = False,
         scratch_dir: pathlib.Path | None = None,
         growth: int = space.GIB,
+        reserve: int = 0,
         on_stage: Callable[[Stage], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
@@ -117,6 +120,7 @@ class InPlaceImage:
         self._read_only = read_only
         self._scratch_dir = scratch_dir
         self._growth = growth
+        self._reserve = reserve
         self._on_stage = on_stage
         self._cancelled = cancelled
         self._stack = contextlib.ExitStack()
@@ -215,17 +219,20 @@ class InPlaceImage:
         # can be written all over again.
         growth = min(self._growth, self.info.virtual_size)
         if self._read_only:
-            space.check(self._folder(), min(growth, _READING))
+            self._need(self._folder(), min(growth, _READING))
             return
-        space.check(self._folder(), growth)
-        space.check(self._path.parent, self._size_of_copy() + growth)
+        self._need(self._folder(), growth)
+        self._need(self._path.parent, self._size_of_copy() + growth)
+
+    def _need(self, folder: pathlib.Path, size: int) -> None:
+        space.check(folder, size + self._reserve)
 
     def _check_room_for_commit(self, *, sparsify: bool) -> None:
         changes = os.stat(self.overlay).st_blocks * 512
         needed = self._size_of_copy() + changes
         if sparsify and self.info.format == 'qcow2':
             needed += self.info.allocated + changes
-        space.check(self._path.parent, needed)
+        self._need(self._path.parent, needed)
 
     def _size_of_copy(self) -> int:
         folder = self._path.parent

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import pathlib
@@ -38,6 +39,8 @@ LOG = logging.getLogger(__name__)
 _GRACE = 30.0
 #: Bytes of one argument that the kernel takes (MAX_ARG_STRLEN).
 _LONGEST_ARGUMENT = 128 * 1024 - 1
+#: The appliance's file systems inside the guest's tree: not the guest's.
+_NO_LABELS = ('-e', '/proc', '-e', '/sys', '-e', '/dev')
 
 
 class GuestfsRemote(base.Remote):
@@ -79,7 +82,7 @@ class GuestfsRemote(base.Remote):
         try:
             self.appliance = appliances.launch(
                 drives,
-                settings,
+                _within(settings, run_timeout),
                 workspace=workspace,
                 configure=self._channel.configure,
                 on_notice=on_notice,
@@ -347,10 +350,16 @@ class GuestfsRemote(base.Remote):
         :returns: what was done, as a sentence; '' when the guest does not
             use it.
         """
-        sentence: str = self._guest_call(self._relabel)
-        return sentence
+        contexts: str = self._guest_call(self._file_contexts)
+        if not contexts:
+            return ''
+        if self._set_labels(contexts):
+            return 'The files were given their SELinux labels.'
+        self._guest_call(self._handle.touch, '/.autorelabel')
+        return 'SELinux labels will be set at the first boot.'
 
-    def _relabel(self) -> str:
+    def _file_contexts(self) -> str:
+        """The table of labels that the guest uses, '' for none."""
         config = '/etc/selinux/config'
         if not self._handle.is_file(config, followsymlinks=True):
             return ''
@@ -364,14 +373,20 @@ class GuestfsRemote(base.Remote):
         contexts = f'/etc/selinux/{policy}/contexts/files/file_contexts'
         if not self._handle.is_file(contexts, followsymlinks=True):
             return ''
-        if self._handle.feature_available(['selinuxrelabel']):
-            try:
-                self._handle.selinux_relabel(contexts, '/', force=False)
-                return 'The files were given their SELinux labels.'
-            except RuntimeError as error:
-                LOG.info('The appliance cannot relabel: %s', error)
-        self._handle.touch('/.autorelabel')
-        return 'SELinux labels will be set at the first boot.'
+        return contexts
+
+    def _set_labels(self, contexts: str) -> bool:
+        """With the guest's own setfiles, which knows its policy's version.
+
+        libguestfs' selinux_relabel needs setfiles in the appliance, which
+        Debian does not put there.
+        """
+        done = self.run(
+            ['setfiles', '-F', '-m', *_NO_LABELS, contexts, '/'], check=False
+        )
+        if done.exit_code:
+            LOG.info('The files cannot be labelled now: %s', done.output)
+        return done.exit_code == 0
 
     def trim(self) -> None:
         """Tell the overlay which blocks are free; no error if it cannot."""
@@ -402,6 +417,16 @@ class GuestfsRemote(base.Remote):
     def close(self) -> None:
         self._channel.close()
         self.appliance.close()
+
+
+def _within(
+    settings: appliances.ApplianceSettings | None, run_timeout: float | None
+) -> appliances.ApplianceSettings:
+    """The start may not take longer than the whole run."""
+    settings = settings or appliances.ApplianceSettings()
+    if run_timeout is None or run_timeout >= settings.launch_timeout:
+        return settings
+    return dataclasses.replace(settings, launch_timeout=run_timeout)
 
 
 def _file_name(name: str) -> str:

@@ -30,7 +30,9 @@ from typing import Any
 
 import pytest
 
+from imagebuild import appliance
 from imagebuild.disks import in_place
+from imagebuild.remotes import guestfs
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -88,6 +90,29 @@ validators:
 CHANGES = """\
 validators:
 - script: {changes: {inline: 'echo changed > /etc/motd'}}
+"""
+INSTALLS = """\
+arguments:
+  greeting: {default: hello}
+validators:
+- package: [tree]
+- file:
+    /etc/issue.net: {content: "{{ greeting }}", template: true}
+- script: {never run: {inline: 'echo changed > /etc/motd'}}
+"""
+# A policy of two lines stands for a real one: what matters is whether every
+# file gets the label that the guest's own table gives it.
+LABELS = """\
+validators:
+- package: policycoreutils
+- file:
+    /etc/selinux/config:
+      content: "SELINUX=enforcing\\nSELINUXTYPE=tiny\\n"
+    /etc/selinux/tiny/contexts/files/file_contexts:
+      content: |
+        /.*               system_u:object_r:etc_t:s0
+        /srv/web(/.*)?    system_u:object_r:web_t:s0
+    /srv/web/index.html: {content: hello}
 """
 BAD = """\
 validators:
@@ -508,3 +533,52 @@ def test_success_leaves_no_trace(desk: Desk, tmp_path: pathlib.Path) -> None:
     third = desk.run(THIRD, '--test-only', '--verbose')
     assert third.returncode == 0, third.stderr
     desk.assert_nothing_left()
+
+
+def test_plan(desk: Desk) -> None:
+    done = desk.run(INSTALLS, '--plan', '--greeting', 'hi')
+    assert done.returncode == 0, done.stderr
+    assert 'validators[0].package' in done.stdout
+    assert 'tree' in done.stdout
+    assert 'validators[1].file' in done.stdout
+    assert 'validators[2].script' in done.stdout
+    desk.assert_unchanged()
+    desk.assert_nothing_left()
+
+
+def test_start_is_within_the_limit(desk: Desk) -> None:
+    # No appliance starts in a second under emulation.
+    done = desk.run(CHANGES, '--timeout', '1', '--accelerator', 'tcg')
+    assert done.returncode == 3
+    assert 'within 1 second' in done.stderr
+    desk.assert_unchanged()
+    desk.assert_nothing_left()
+
+
+def test_selinux_labels(desk: Desk) -> None:
+    done = desk.run(LABELS, '--verbose')
+    assert done.returncode == 0, done.stderr
+    assert 'given their SELinux labels' in done.stderr, done.stderr
+    handle = _opened(desk)
+    for path, kind in (('/srv/web/index.html', 'web'), ('/bin', 'etc')):
+        label = handle.lgetxattr(path, 'security.selinux')
+        text = label.decode() if isinstance(label, bytes) else label
+        assert text.rstrip('\0') == f'system_u:object_r:{kind}_t:s0'
+    assert not handle.is_file('/.autorelabel')
+    handle.close()
+
+
+def test_selinux_labels_at_the_first_boot(desk: Desk) -> None:
+    done = desk.run(LABELS.replace('policycoreutils', 'tree'))
+    assert done.returncode == 0, done.stderr
+    assert 'labels will be set at the first boot' in done.stderr
+    handle = _opened(desk)
+    assert handle.is_file('/.autorelabel')
+    handle.close()
+
+
+def _opened(desk: Desk) -> Any:
+    remote = guestfs.GuestfsRemote(
+        [appliance.Drive(desk.image, 'qcow2', readonly=True)]
+    )
+    return remote.appliance.handle

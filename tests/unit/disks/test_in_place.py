@@ -375,6 +375,23 @@ def test_no_room(
     assert allocated < asked[2] < allocated + tools.MIB
 
 
+def test_room_is_reserved(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tools.make_image(tmp_path / 'image', 'raw')
+    asked: list[int] = []
+    monkeypatch.setattr(
+        space, 'check', lambda folder, needed: asked.append(needed)
+    )
+    monkeypatch.setattr(file_copy, 'can_share', lambda *_: True)
+    with in_place.InPlaceImage(
+        path, growth=4 * tools.MIB, reserve=7 * tools.MIB
+    ) as image:
+        image.commit()
+    assert asked[:2] == [11 * tools.MIB] * 2
+    assert asked[2] >= 7 * tools.MIB
+
+
 def test_owner_that_cannot_be_given(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
