@@ -125,6 +125,46 @@ class InvalidArguments(InvalidManifest):
     subject = 'The arguments are not valid'
 
 
+class InvalidRequest(InvalidManifest):
+    """A request to the service breaks its rules; paths are the request's."""
+
+    subject = 'The request is not valid'
+
+
+class NotFound(InvalidInput):
+    """What was asked for does not exist, or not for this project."""
+
+    msg_fmt = 'There is no %(what)s %(id)s.'
+    code = 404
+
+
+class Unauthenticated(InvalidInput):
+    msg_fmt = 'This needs a token of the identity service.'
+    code = 401
+
+
+class Forbidden(InvalidInput):
+    msg_fmt = 'You may not do this (%(rule)s).'
+    code = 403
+
+
+class QuotaExceeded(InvalidInput):
+    """A project has used up what it may (403, as Nova and Glance answer)."""
+
+    msg_fmt = (
+        'The quota of project %(project)s for %(resource)s is %(limit)s, '
+        'and %(used)s are used.'
+    )
+    code = 403
+
+
+class Conflict(InvalidInput):
+    """The thing is in a state in which this cannot be done."""
+
+    msg_fmt = '%(what)s %(id)s is %(status)s: %(reason)s.'
+    code = 409
+
+
 class UnknownRecipe(InvalidInput):
     msg_fmt = (
         'There is no recipe "%(name)s" version "%(version)s"; '
@@ -268,6 +308,30 @@ class RunTimeout(EnvironmentFault):
     """The whole run used up its time."""
 
     msg_fmt = 'The run was stopped: its limit of %(seconds)d seconds is up.'
+
+
+class ServiceUnavailable(EnvironmentFault):
+    """Another service that is needed does not answer, or says no."""
+
+    msg_fmt = 'The %(service)s service cannot be used: %(reason)s.'
+
+
+class NoConductor(EnvironmentFault):
+    """No conductor that is up can do what is asked for."""
+
+    msg_fmt = 'No conductor can do this now: %(reason)s.'
+
+
+class DatabaseUnavailable(EnvironmentFault):
+    msg_fmt = 'The database cannot be used: %(reason)s.'
+
+
+class ChecksumMismatch(EnvironmentFault):
+    """A file that was fetched is not the one that was described."""
+
+    msg_fmt = (
+        '%(what)s has the checksum %(found)s, and %(expected)s is expected.'
+    )
 
 
 class ApplianceFailed(EnvironmentFault):
