@@ -1,0 +1,232 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Builds: ``client.builds``."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild.client import exceptions
+from imagebuild.client import managers
+from imagebuild.client import patience as patiences
+from imagebuild.client import records
+
+OnProgress = Callable[[records.Build], None]
+
+#: Seconds for which the service may be away while something waits for it.
+PATIENCE = 300.0
+
+
+class BuildManager(managers.Manager):
+    """Asks for builds and tells how they go."""
+
+    def create(self, **description: Any) -> records.Build:
+        """Ask for an image.
+
+        :param description: the fields of an image description; see the
+            user's guide.
+        :returns: the build, queued, or active at once if the project has
+            an image of the same content.
+        :raises BadRequest: the description is wrong; ``errors`` says all of
+            what and where.
+        :raises QuotaExceeded, Forbidden, ServiceUnavailable: as they say.
+        """
+        body = self._transport.json('POST', '/builds', json=description)
+        return managers.record(records.Build, body, 'build')
+
+    def plan(self, **description: Any) -> records.Plan:
+        """Tell what :meth:`create` would do, and do nothing."""
+        # Not asked again by itself: whoever plans wants to know now that no
+        # conductor is up.
+        body = self._transport.json('POST', '/builds/plan', json=description)
+        return managers.record(records.Plan, body, 'plan')
+
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        marker: str | None = None,
+        sort: str | None = None,
+        **filters: Any,
+    ) -> Iterator[records.Build]:
+        """Go through the builds of the project, page by page.
+
+        :param limit: at most so many in all.
+        :param marker: begin after the build with this id.
+        :param sort: such as ``created_at:desc``.
+        :param filters: ``status``, ``name``, ``os``, ``driver``,
+            ``content_key``, and for administrators ``all_projects`` and
+            ``project_id``.
+        """
+        params = {'marker': marker, 'sort': sort, **filters}
+        return self._pages(
+            records.Build, '/builds', 'builds', params, limit=limit
+        )
+
+    def get(self, build_id: str) -> records.Build:
+        """Return one build.
+
+        :raises NotFound: it does not exist, or not for this project.
+        """
+        return self._get(records.Build, _path(build_id), 'build')
+
+    def find(self, name_or_id: str) -> records.Build:
+        """Return the build with this id, or the only one with this name.
+
+        :raises NotFound: there is none.
+        :raises Ambiguous: several have this name.
+        """
+        if _is_id(name_or_id):
+            try:
+                return self.get(name_or_id)
+            except exceptions.NotFound:
+                pass
+        found = [*self.list(name=name_or_id, limit=2)]
+        if not found:
+            raise exceptions.NotFound(f'There is no build "{name_or_id}".')
+        if len(found) > 1:
+            raise exceptions.Ambiguous(
+                f'Several builds are named "{name_or_id}"; give the id of '
+                'the one that is meant.'
+            )
+        return found[0]
+
+    def delete(self, build_id: str) -> None:
+        """Give up a build, and its image if no other build uses it."""
+        self._transport.request('DELETE', _path(build_id))
+
+    def cancel(self, build_id: str) -> None:
+        """Ask for the end of a build that is not done.
+
+        :raises Conflict: it is done.
+        """
+        self._transport.request(
+            'POST', _path(build_id, 'cancel'), idempotent=True
+        )
+
+    def log(self, build_id: str, offset: int = 0) -> records.LogChunk:
+        """Read a part of the log.
+
+        :param offset: in bytes; ``next_offset`` of the part before.
+        """
+        response = self._transport.request(
+            'GET', _path(build_id, 'log'), params={'offset': offset}
+        )
+        whole = _whole_characters(response.content)
+        said = response.headers.get('X-Next-Offset', '')
+        return records.LogChunk(
+            text=whole.decode('utf-8', 'replace'),
+            offset=offset,
+            next_offset=int(said) if said.isdecimal() else offset + len(whole),
+        )
+
+    def follow_log(
+        self,
+        build_id: str,
+        offset: int = 0,
+        *,
+        interval: float = 1.0,
+        patience: float = PATIENCE,
+    ) -> Iterator[str]:
+        """Read the log until the build has ended, as it is written.
+
+        :param interval: seconds between two looks.
+        :param patience: seconds for which the service may be away.
+        """
+        patient = patiences.Patience(patience, interval)
+        while True:
+            # Asked first: what was written before the end is read below.
+            build = patient.call(lambda: self.get(build_id))
+            while True:
+                chunk = patient.call(
+                    lambda at=offset: self.log(build_id, at)  # type: ignore[misc]
+                )
+                if not chunk.text:
+                    break
+                offset = chunk.next_offset
+                yield chunk.text
+            if build.finished:
+                return
+            time.sleep(interval)
+
+    def steps(self, build_id: str) -> Sequence[records.Step]:
+        """Return the steps that have ended, in order, of all attempts."""
+        return tuple(
+            self._pages(records.Step, _path(build_id, 'steps'), 'steps')
+        )
+
+    def wait(
+        self,
+        build_id: str,
+        timeout: float | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        interval: float = 2.0,
+        patience: float = PATIENCE,
+    ) -> records.Build:
+        """Wait until a build has ended.
+
+        :param timeout: seconds, None for as long as it takes.
+        :param on_progress: called with the build after each look.
+        :param interval: seconds between two looks.
+        :param patience: seconds for which the service may be away.
+        :returns: the build; whether it succeeded is its status.
+        :raises WaitTimeout: the time is up. The build goes on.
+        :raises NotFound: it was deleted.
+        """
+        patient = patiences.Patience(patience, interval)
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            build = patient.call(lambda: self.get(build_id))
+            if on_progress is not None:
+                on_progress(build)
+            if build.finished:
+                return build
+            pause = interval
+            if end is not None:
+                pause = min(interval, end - time.monotonic())
+            if pause < 0:
+                raise exceptions.WaitTimeout(
+                    f'The build {build_id} is still {build.status} after '
+                    f'{timeout:g} seconds; it goes on.'
+                )
+            time.sleep(pause)
+
+
+def _path(build_id: str, part: str = '') -> str:
+    return f'/builds/{managers.quoted(build_id)}' + (part and f'/{part}')
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _whole_characters(content: bytes) -> bytes:
+    """Leave out the beginning of a character at the end of a part."""
+    for size in range(1, min(4, len(content) + 1)):
+        byte = content[-size]
+        if byte & 0xC0 == 0x80:
+            continue
+        length = 1 + (byte >= 0xC0) + (byte >= 0xE0) + (byte >= 0xF0)
+        # A part that holds nothing else is not worth waiting for.
+        if length > size and len(content) > size:
+            return content[:-size]
+        break
+    return content

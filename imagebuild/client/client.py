@@ -1,0 +1,95 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The client itself."""
+
+from __future__ import annotations
+
+from keystoneauth1 import adapter as ksa_adapter
+from keystoneauth1 import plugin as ksa_plugin
+from keystoneauth1 import session as ksa_session
+
+from imagebuild.client import builds
+from imagebuild.client import listings
+from imagebuild.client import transport as transports
+
+SERVICE_TYPE = 'image-build'
+#: What this client is written for.
+MICROVERSION = '1.0'
+#: Seconds. The service asks a conductor before it answers.
+TIMEOUT = 60.0
+
+
+class Client:
+    """The image build service.
+
+    Threads may share one.
+
+    :param session: a keystoneauth session. With the authentication type
+        ``none`` and an endpoint it reaches a service without Keystone.
+    :param region_name: which region's service.
+    :param interface: which of its endpoints; public by default.
+    :param endpoint_override: its address, with or without ``/v1``, in place
+        of the catalogue's.
+    :param service_type: what the catalogue calls it.
+    :param microversion: the version of the API to ask for, None for the
+        service's default.
+    :param auth: used in place of the session's.
+    :param timeout: seconds until an answer must come.
+    :param connect_retries: how often a request is sent again when no answer
+        comes; only requests that may be done twice are.
+    :param status_code_retries: the same after an answer of 503.
+    :param retry_delay: seconds between; by default longer each time.
+    :param global_request_id: ``req-`` and a UUID that all requests carry.
+    """
+
+    def __init__(
+        self,
+        session: ksa_session.Session,
+        *,
+        region_name: str | None = None,
+        interface: str | list[str] | None = None,
+        endpoint_override: str | None = None,
+        service_type: str = SERVICE_TYPE,
+        service_name: str | None = None,
+        microversion: str | None = MICROVERSION,
+        auth: ksa_plugin.BaseAuthPlugin | None = None,
+        timeout: float = TIMEOUT,
+        connect_retries: int = 3,
+        status_code_retries: int = 3,
+        retry_delay: float | None = None,
+        global_request_id: str | None = None,
+    ) -> None:
+        adapter = ksa_adapter.Adapter(
+            session,
+            service_type=service_type,
+            service_name=service_name,
+            interface=interface,
+            region_name=region_name,
+            endpoint_override=endpoint_override,
+            auth=auth,
+            default_microversion=microversion,
+            global_request_id=global_request_id,
+            client_name='imagebuild.client',
+            client_version=MICROVERSION,
+        )
+        transport = transports.Transport(
+            adapter,
+            timeout=timeout,
+            connect_retries=connect_retries,
+            status_code_retries=status_code_retries,
+            retry_delay=retry_delay,
+        )
+        self.builds = builds.BuildManager(transport)
+        self.recipes = listings.RecipeManager(transport)
+        self.operating_systems = listings.OperatingSystemManager(transport)
+        self.conductors = listings.ConductorManager(transport)
+        self.uploads = listings.UploadManager(transport)

@@ -1,0 +1,103 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What all the parts of the client share."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+from typing import TypeVar
+
+from imagebuild.client import exceptions
+from imagebuild.client import records
+from imagebuild.client import transport as transports
+
+RecordT = TypeVar('RecordT', bound=records.Record)
+
+
+class Manager:
+    """Base of the parts: one for each collection of the API."""
+
+    def __init__(self, transport: transports.Transport) -> None:
+        self._transport = transport
+
+    def _get(self, kind: type[RecordT], path: str, key: str) -> RecordT:
+        return record(kind, self._transport.json('GET', path), key)
+
+    def _pages(
+        self,
+        kind: type[RecordT],
+        path: str,
+        key: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        limit: int | None = None,
+    ) -> Iterator[RecordT]:
+        """Go through all pages; each is asked for when it is needed."""
+        query = dict(params or {})
+        left = limit
+        while left is None or left > 0:
+            if left is not None:
+                query['limit'] = left
+            body = self._transport.json('GET', path, params=query)
+            found = items(body, key)
+            for item in found[:left]:
+                yield kind.from_dict(item)
+            if left is not None:
+                left -= len(found)
+            following = next_page(body, key)
+            if not found or following is None:
+                return
+            # Only what it asks for: a proxy may have another name outside.
+            query = {**query, **following}
+
+
+def record(kind: type[RecordT], body: Any, key: str) -> RecordT:
+    """Take one record out of a body, with or without an envelope."""
+    inner = body.get(key, body) if isinstance(body, dict) else None
+    if not isinstance(inner, dict):
+        raise exceptions.ServerError(f'The answer holds no "{key}".')
+    return kind.from_dict(inner)
+
+
+def items(body: Any, key: str) -> list[Mapping[str, Any]]:
+    """Take the list out of a body."""
+    found = body.get(key) if isinstance(body, dict) else body
+    if not isinstance(found, list):
+        raise exceptions.ServerError(f'The answer holds no "{key}".')
+    return found
+
+
+def next_page(body: Any, key: str) -> Mapping[str, str] | None:
+    """Return the query of the next page, None on the last one."""
+    if not isinstance(body, dict):
+        return None
+    link = body.get('next')
+    for name in ('links', f'{key}_links'):
+        links = body.get(name)
+        for item in links if isinstance(links, list) else ():
+            if isinstance(item, dict) and item.get('rel') == 'next':
+                link = item.get('href')
+    if not isinstance(link, str) or not link:
+        return None
+    return dict(
+        urllib.parse.parse_qsl(
+            urllib.parse.urlsplit(link).query, keep_blank_values=True
+        )
+    )
+
+
+def quoted(part: str) -> str:
+    """One segment of a path."""
+    return urllib.parse.quote(part, safe='')

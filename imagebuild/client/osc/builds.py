@@ -1,0 +1,185 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``openstack image build`` for builds that there are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from osc_lib import exceptions as osc_exceptions
+from osc_lib.cli import pagination
+from osc_lib.command import command
+
+from imagebuild.client import exceptions
+from imagebuild.client.osc import columns
+from imagebuild.client.osc import plugin
+
+STATUSES = (
+    'queued', 'building', 'uploading', 'active', 'error', 'cancelled',
+    'deleting',
+)  # fmt: skip
+
+
+class ListBuild(command.Lister):
+    """List builds"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--long', action='store_true', help='Show more of each build'
+        )
+        parser.add_argument(
+            '--all-projects',
+            action='store_true',
+            help='Builds of all projects (for administrators)',
+        )
+        parser.add_argument(
+            '--status',
+            metavar='<status>',
+            choices=STATUSES,
+            help=f'Only builds that are {", ".join(STATUSES)}',
+        )
+        parser.add_argument(
+            '--name', metavar='<name>', help='Only builds with this name'
+        )
+        parser.add_argument(
+            '--sort',
+            metavar='<key>[:<direction>]',
+            help='Such as created_at:asc; the newest are first by default',
+        )
+        pagination.add_marker_pagination_option_to_parser(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
+        fields = columns.LONG if parsed_args.long else columns.LIST
+        if parsed_args.all_projects:
+            fields = (*fields, columns.PROJECT)
+        found = plugin.client_of(self).builds.list(
+            all_projects=parsed_args.all_projects or None,
+            status=parsed_args.status,
+            name=parsed_args.name,
+            sort=parsed_args.sort,
+            limit=parsed_args.limit,
+            marker=parsed_args.marker,
+        )
+        return (
+            tuple(name for name, _ in fields),
+            [columns.row(fields, build) for build in found],
+        )
+
+
+class ShowBuild(command.ShowOne):
+    """Show a build"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        return _with_build(super().get_parser(prog_name))
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        manager = plugin.client_of(self).builds
+        return columns.show(manager.find(parsed_args.build))
+
+
+class DeleteBuild(command.Command):
+    """Delete builds, and their images if no other build uses them"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        return _with_builds(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        manager = plugin.client_of(self).builds
+        _each(
+            parsed_args.builds,
+            lambda name: manager.delete(manager.find(name).id),
+        )
+
+
+class CancelBuild(command.Command):
+    """Stop builds"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        return _with_builds(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        manager = plugin.client_of(self).builds
+        _each(
+            parsed_args.builds,
+            lambda name: manager.cancel(manager.find(name).id),
+        )
+
+
+class LogBuild(command.Command):
+    """Print the log of a build"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = _with_build(super().get_parser(prog_name))
+        parser.add_argument(
+            '--follow',
+            action='store_true',
+            help='Go on until the build has ended',
+        )
+        parser.add_argument(
+            '--offset',
+            metavar='<bytes>',
+            type=int,
+            default=0,
+            help='Where to begin',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        manager = plugin.client_of(self).builds
+        build = manager.find(parsed_args.build)
+        if parsed_args.follow:
+            for text in manager.follow_log(build.id, parsed_args.offset):
+                _write(text)
+            return
+        offset = parsed_args.offset
+        while True:
+            chunk = manager.log(build.id, offset)
+            if not chunk.text:
+                return
+            _write(chunk.text)
+            offset = chunk.next_offset
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _with_build(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument('build', metavar='<build>', help='Build (name or ID)')
+    return parser
+
+
+def _with_builds(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        'builds', metavar='<build>', nargs='+', help='Builds (name or ID)'
+    )
+    return parser
+
+
+def _each(names: list[str], act: Callable[[str], None]) -> None:
+    """Do the same with each; a failure does not keep the rest from it."""
+    failed = []
+    for name in names:
+        try:
+            act(name)
+        except exceptions.ClientError as error:
+            failed.append(f'{name}: {error}')
+    if failed:
+        raise osc_exceptions.CommandError('\n'.join(failed))

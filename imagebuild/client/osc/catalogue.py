@@ -1,0 +1,135 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``openstack image recipe``, ``image os`` and ``image builder``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from osc_lib import exceptions as osc_exceptions
+from osc_lib.command import command
+
+from imagebuild.client import listings
+from imagebuild.client.osc import columns
+from imagebuild.client.osc import plugin
+
+
+class ListRecipe(command.Lister):
+    """List the recipes that images can be built from"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
+        found = plugin.client_of(self).recipes.list()
+        return (
+            ('Name', 'Version', 'Description'),
+            [(item.name, item.version, item.description) for item in found],
+        )
+
+
+class ShowRecipe(command.ShowOne):
+    """Show a recipe and its arguments"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('name', metavar='<name>')
+        parser.add_argument(
+            'version',
+            metavar='<version>',
+            nargs='?',
+            help='May be left out if there is only one',
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        manager = plugin.client_of(self).recipes
+        version = parsed_args.version or _only_version(
+            manager, parsed_args.name
+        )
+        recipe = manager.get(parsed_args.name, version)
+        return (
+            ('name', 'version', 'description', 'min_disk', 'arguments'),
+            (
+                recipe.name,
+                recipe.version,
+                recipe.description,
+                recipe.min_disk,
+                columns.Nested(recipe.arguments),
+            ),
+        )
+
+
+def _only_version(manager: listings.RecipeManager, name: str) -> str:
+    found = [item.version for item in manager.list() if item.name == name]
+    if len(found) == 1:
+        return found[0]
+    raise osc_exceptions.CommandError(
+        f'The recipe "{name}" has several versions, choose one: '
+        f'{", ".join(found)}.'
+        if found
+        else f'There is no recipe "{name}".'
+    )
+
+
+class ListOperatingSystem(command.Lister):
+    """List the operating systems that images can be built with"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
+        found = plugin.client_of(self).operating_systems.list()
+        return (
+            ('Name', 'Description', 'Architecture', 'Driver', 'Min Disk'),
+            [
+                (
+                    item.name,
+                    item.description,
+                    item.architecture,
+                    item.driver,
+                    item.min_disk,
+                )
+                for item in found
+            ],
+        )
+
+
+class ListBuilder(command.Lister):
+    """List the conductors, which build images (for administrators)"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
+        found = plugin.client_of(self).conductors.list()
+        return (
+            (
+                'Name',
+                'Status',
+                'Alive',
+                'Running',
+                'Slots',
+                'Drivers',
+                'Operating Systems',
+                'Architecture',
+                'Heartbeat At',
+            ),
+            [
+                (
+                    item.name,
+                    item.status,
+                    item.alive,
+                    item.running,
+                    item.slots,
+                    columns.listed(item.drivers),
+                    columns.listed(item.operating_systems),
+                    item.architecture,
+                    item.heartbeat_at,
+                )
+                for item in found
+            ],
+        )

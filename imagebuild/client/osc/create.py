@@ -1,0 +1,130 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``openstack image build create`` and ``plan``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from osc_lib import exceptions as osc_exceptions
+from osc_lib.command import command
+
+from imagebuild.client import builds
+from imagebuild.client import records
+from imagebuild.client.osc import columns
+from imagebuild.client.osc import description
+from imagebuild.client.osc import options
+from imagebuild.client.osc import plugin
+from imagebuild.client.osc import progress
+
+Shown = tuple[tuple[str, ...], tuple[Any, ...]]
+
+
+class CreateBuild(command.ShowOne):
+    """Build an image"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        options.add(parser)
+        parser.add_argument(
+            '--wait',
+            action='store_true',
+            help='Show how the build goes and wait until it has ended',
+        )
+        parser.add_argument(
+            '--follow',
+            action='store_true',
+            help='Print the log of the build and wait until it has ended',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        manager = plugin.client_of(self).builds
+        build = manager.create(**_described(self, parsed_args))
+        if parsed_args.wait or parsed_args.follow:
+            build = watched(manager, build, follow=parsed_args.follow)
+            if build.status != 'active':
+                raise osc_exceptions.CommandError(
+                    progress.failure(manager, build)
+                )
+        return columns.show(build)
+
+
+class PlanBuild(command.ShowOne):
+    """Show what building an image would do, and do nothing"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        options.add(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        manager = plugin.client_of(self).builds
+        plan = manager.plan(**_described(self, parsed_args))
+        return (
+            (
+                'would_build',
+                'reused_image_id',
+                'reused_from',
+                'content_key',
+                'driver',
+                'steps',
+                'conductors',
+            ),
+            (
+                plan.would_build,
+                plan.reuse.get('image_id') or '',
+                plan.reuse.get('build_id') or '',
+                plan.content_key,
+                plan.driver,
+                columns.Steps(plan.steps),
+                columns.listed(plan.conductors),
+            ),
+        )
+
+
+def _described(
+    caller: command.Command, args: argparse.Namespace
+) -> dict[str, Any]:
+    if args.os is None:
+        # The program's own parser was quicker (see the plugin).
+        args.os = getattr(caller.app.options, plugin.OS_DEST, None)
+    return description.load(args)
+
+
+def watched(
+    manager: builds.BuildManager, build: records.Build, *, follow: bool
+) -> records.Build:
+    """Wait until a build has ended and show how it goes.
+
+    Ctrl-C ends the waiting, not the build, and says so.
+    """
+    try:
+        # What is printed of a log and a live line would be in each other's
+        # way.
+        with progress.Display(live=False if follow else None) as display:
+            display.show(build)
+            if not follow:
+                return manager.wait(build.id, on_progress=display.show)
+            for text in manager.follow_log(build.id):
+                display.write(text)
+            return manager.get(build.id)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f'\nThe build {build.id} goes on. To see it again:\n'
+            f'  openstack image build log --follow {build.id}\n'
+            'To stop it:\n'
+            f'  openstack image build cancel {build.id}\n'
+        )
+        raise

@@ -1,0 +1,154 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""From options to an image description, the body of a request."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from osc_lib import exceptions as osc_exceptions
+
+from imagebuild.client.osc import manifest_file
+from imagebuild.client.osc import yaml_file
+
+#: Fields that an option gives as they are.
+_SINGLE = (
+    'os', 'base_image', 'recipe', 'recipe_version', 'driver', 'disk_format',
+    'container_format', 'min_disk', 'min_ram', 'visibility', 'protected',
+    'reuse', 'max_age', 'timeout',
+)  # fmt: skip
+_LISTS = ('pip_packages', 'tags', 'members', 'destinations')
+_FILE_OPTIONS = ('mode', 'owner', 'group')
+
+
+def load(args: argparse.Namespace) -> dict[str, Any]:
+    """Read the options and the files they name.
+
+    What is wrong with the values is left to the service, which tells all of
+    it at once.
+
+    :raises CommandError: a file cannot be used, or there is no name.
+    """
+    result: dict[str, Any] = {}
+    if args.from_file:
+        result = yaml_file.load_mapping(args.from_file, 'description')
+    if args.name is not None:
+        result['name'] = args.name
+    if 'name' not in result:
+        raise osc_exceptions.CommandError(
+            'The image needs a name: give it on the command line or in the '
+            'file of --from.'
+        )
+    for field in _SINGLE:
+        if getattr(args, field) is not None:
+            result[field] = getattr(args, field)
+    for field in _LISTS:
+        _extend(result, field, getattr(args, field) or [])
+    _extend(result, 'packages', [_package(i) for i in args.packages or []])
+    _extend(result, 'files', [_file(item) for item in args.files or []])
+    _update(result, 'properties', args.properties or {})
+    _update(result, 'driver_options', _driver_options(args.driver_options))
+    _update(result, 'arguments', _arguments(args))
+    if args.manifest:
+        manifest, texts = manifest_file.load(args.manifest)
+        result['manifest'] = manifest
+        _update(result, 'resources', texts)
+    return result
+
+
+def _extend(result: dict[str, Any], field: str, more: list[Any]) -> None:
+    if more:
+        known = result.get(field) or []
+        if not isinstance(known, list):
+            raise osc_exceptions.CommandError(
+                f'"{field}" in the file of --from is not a list.'
+            )
+        result[field] = [*known, *more]
+
+
+def _update(
+    result: dict[str, Any], field: str, more: Mapping[str, Any]
+) -> None:
+    if more:
+        known = result.get(field) or {}
+        if not isinstance(known, dict):
+            raise osc_exceptions.CommandError(
+                f'"{field}" in the file of --from is not a mapping.'
+            )
+        result[field] = {**known, **more}
+
+
+def _package(text: str) -> Any:
+    name, equals, version = text.partition('=')
+    return {name: {'version': version}} if equals else name
+
+
+def _arguments(args: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if args.arguments_file:
+        found = yaml_file.load_mapping(args.arguments_file, 'arguments file')
+    # The options were given by hand: they win.
+    for name, secret in (args.arguments or {}).items():
+        found[name] = secret.text
+    return found
+
+
+def _driver_options(options: Mapping[str, str] | None) -> dict[str, Any]:
+    found = {}
+    for name, text in (options or {}).items():
+        try:
+            found[name] = yaml_file.parse(text)
+        except ValueError as error:
+            raise osc_exceptions.CommandError(
+                f'--driver-option {name}: {error}.'
+            ) from None
+    return found
+
+
+def _file(text: str) -> dict[str, str]:
+    """Read ``/etc/motd=motd.txt,mode=0644`` and the file it names."""
+    path, equals, rest = text.partition('=')
+    properties: dict[str, str] = {}
+    while True:
+        # From the end: the name of a file may hold commas.
+        before, comma, last = rest.rpartition(',')
+        key, assigned, value = last.partition('=')
+        if not comma or not assigned or key not in _FILE_OPTIONS:
+            break
+        properties[key] = value
+        rest = before
+    if not equals or not path or not rest:
+        raise osc_exceptions.CommandError(
+            f'--file {text}: PATH=LOCALFILE is expected, with '
+            f'{", ".join(_FILE_OPTIONS)} after commas if needed.'
+        )
+    return {'path': path, **_content(pathlib.Path(rest)), **properties}
+
+
+def _content(path: pathlib.Path) -> dict[str, str]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise osc_exceptions.CommandError(
+            f'The file {path} cannot be read: {error.strerror}.'
+        ) from None
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = '\0'
+    if '\0' in text:
+        return {'content_base64': base64.b64encode(content).decode('ascii')}
+    return {'content': text}

@@ -1,0 +1,249 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The options that describe an image: one for each field of a description."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from osc_lib.cli import parseractions
+
+DISK_FORMATS = ('qcow2', 'raw', 'vmdk', 'vhd', 'vdi')
+VISIBILITIES = ('public', 'private', 'shared', 'community')
+
+
+@dataclasses.dataclass(frozen=True)
+class Secret:
+    """A value that is not shown, wherever the options are printed."""
+
+    text: str = dataclasses.field(repr=False)
+
+    def __repr__(self) -> str:
+        return '***'
+
+
+class ArgumentAction(argparse.Action):
+    """Collects NAME=VALUE; values are kept as :class:`Secret`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        name, equals, value = str(values).partition('=')
+        if not equals or not name:
+            # Without what was written: it may be the value.
+            raise argparse.ArgumentError(self, 'NAME=VALUE is expected')
+        found = dict(getattr(namespace, self.dest) or {})
+        found[name] = Secret(value)
+        setattr(namespace, self.dest, found)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the name and all options of a description."""
+    parser.add_argument(
+        'name',
+        metavar='<name>',
+        nargs='?',
+        help='Name of the image (may be left out if --from tells it)',
+    )
+    parser.add_argument(
+        '--from',
+        dest='from_file',
+        metavar='<file>',
+        type=pathlib.Path,
+        help='YAML or JSON file with a whole description. Other options win '
+        'over it, or add to its lists',
+    )
+    _add_content(parser)
+    _add_recipe(parser)
+    _add_image(parser)
+    _add_building(parser)
+
+
+def _add_content(parser: argparse.ArgumentParser) -> None:
+    base = parser.add_argument_group('what it is made from')
+    base.add_argument(
+        '--os',
+        metavar='<os>',
+        help='Operating system; "openstack image os list" tells which',
+    )
+    base.add_argument(
+        '--base-image',
+        metavar='<image>',
+        help='Glance image (name or ID), in place of what --os gives',
+    )
+    content = parser.add_argument_group('what is put in')
+    content.add_argument(
+        '--package',
+        dest='packages',
+        metavar='<name>[=<version>]',
+        action='append',
+        help='Package of the distribution (repeat for several)',
+    )
+    content.add_argument(
+        '--pip-package',
+        dest='pip_packages',
+        metavar='<requirement>',
+        action='append',
+        help='Python package, as pip names it (repeat for several)',
+    )
+    content.add_argument(
+        '--file',
+        dest='files',
+        metavar='<path>=<local-file>[,mode=<mode>,owner=<user>,group=<group>]',
+        action='append',
+        help='File of the image and the local file that holds its content '
+        '(repeat for several)',
+    )
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('recipe or manifest')
+    which = group.add_mutually_exclusive_group()
+    which.add_argument(
+        '--recipe',
+        metavar='<name>',
+        help='Recipe of the service; "openstack image recipe list" tells '
+        'which',
+    )
+    which.add_argument(
+        '--manifest',
+        metavar='<file>',
+        type=pathlib.Path,
+        help='Local manifest. Scripts and files that it names are read from '
+        'its folder and sent with it',
+    )
+    group.add_argument(
+        '--recipe-version', metavar='<version>', help='Version of the recipe'
+    )
+    group.add_argument(
+        '--argument',
+        dest='arguments',
+        metavar='<name>=<value>',
+        action=ArgumentAction,
+        help='Argument of the recipe or manifest (repeat for several). '
+        'Other users of this machine can see command lines: for passwords '
+        'use --arguments-file',
+    )
+    group.add_argument(
+        '--arguments-file',
+        metavar='<file>',
+        type=pathlib.Path,
+        help='YAML or JSON file that maps names of arguments to values',
+    )
+
+
+def _add_image(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('the image in Glance')
+    group.add_argument(
+        '--disk-format',
+        metavar='<format>',
+        choices=DISK_FORMATS,
+        help=f'{", ".join(DISK_FORMATS)}; default: qcow2',
+    )
+    group.add_argument(
+        '--container-format', metavar='<format>', help='Default: bare'
+    )
+    group.add_argument(
+        '--min-disk', metavar='<gib>', type=int, help='Least disk, in GiB'
+    )
+    group.add_argument(
+        '--min-ram', metavar='<mib>', type=int, help='Least memory, in MiB'
+    )
+    who = group.add_mutually_exclusive_group()
+    who.add_argument(
+        '--visibility',
+        metavar='<visibility>',
+        choices=VISIBILITIES,
+        help=f'Who sees it: {", ".join(VISIBILITIES)}',
+    )
+    for visibility in VISIBILITIES:
+        who.add_argument(
+            f'--{visibility}',
+            dest='visibility',
+            action='store_const',
+            const=visibility,
+            help=f'The same as --visibility {visibility}',
+        )
+    protected = group.add_mutually_exclusive_group()
+    protected.add_argument(
+        '--protected',
+        action='store_true',
+        default=None,
+        help='Keep the image from being deleted',
+    )
+    protected.add_argument(
+        '--unprotected',
+        dest='protected',
+        action='store_false',
+        default=None,
+        help='Let it be deleted (the default)',
+    )
+    for option, dest, metavar, what in (
+        ('--tag', 'tags', '<tag>', 'Tag'),
+        ('--member', 'members', '<project-id>', 'Project that may use it'),
+        ('--destination', 'destinations', '<cloud>', 'Cloud to upload to'),
+    ):
+        group.add_argument(
+            option,
+            dest=dest,
+            metavar=metavar,
+            action='append',
+            help=f'{what} (repeat for several)',
+        )
+    group.add_argument(
+        '--property',
+        dest='properties',
+        metavar='<key>=<value>',
+        action=parseractions.KeyValueAction,
+        help='Property (repeat for several)',
+    )
+
+
+def _add_building(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('how it is built')
+    group.add_argument(
+        '--driver', metavar='<driver>', help='Default: that of the --os'
+    )
+    group.add_argument(
+        '--driver-option',
+        dest='driver_options',
+        metavar='<key>=<value>',
+        action=parseractions.KeyValueAction,
+        help='Option of the driver; the value is read as YAML (repeat for '
+        'several)',
+    )
+    group.add_argument(
+        '--reuse',
+        choices=('always', 'never'),
+        help='Whether an image of the same content that the project has '
+        'already will do; default: always',
+    )
+    group.add_argument(
+        '--max-age',
+        metavar='<seconds>',
+        type=int,
+        help='An older image is not reused',
+    )
+    group.add_argument(
+        '--timeout',
+        metavar='<seconds>',
+        type=int,
+        help='Time limit of the build',
+    )

@@ -1,0 +1,114 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What python-openstackclient asks a plugin for."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from typing import Any
+from typing import TypeVar
+from typing import cast
+
+from osc_lib import exceptions as osc_exceptions
+from osc_lib import utils
+from osc_lib.command import command
+
+from imagebuild.client import client
+
+#: Major version; "1" means the microversion that the client is written for.
+DEFAULT_API_VERSION = '1'
+API_VERSION_OPTION = 'os_image_build_api_version'
+API_NAME = 'image_build'
+API_VERSIONS = ('1',)
+
+#: Where the global parser puts the value of --os.
+OS_DEST = 'image_build_os'
+#: Where osc-lib and cliff log the command line.
+_LOGGERS = ('osc_lib.shell', 'openstackclient.shell', 'cliff.app')
+
+ParserT = TypeVar('ParserT', bound=argparse.ArgumentParser)
+
+
+def make_client(instance: Any) -> client.Client:
+    """Make the client for the commands.
+
+    :param instance: osc-lib's ClientManager.
+    """
+    version = instance._api_version[API_NAME]
+    override = instance.get_configuration().get(
+        'image_build_endpoint_override'
+    )
+    return client.Client(
+        instance.session,
+        region_name=instance.region_name,
+        interface=instance.interface,
+        endpoint_override=override,
+        microversion=client.MICROVERSION if version == '1' else version,
+    )
+
+
+def client_of(caller: command.Command) -> client.Client:
+    """Return the client of a command; it is made on first use."""
+    manager: Any = caller.app.client_manager
+    return cast(client.Client, getattr(manager, API_NAME))
+
+
+def build_option_parser(parser: ParserT) -> ParserT:
+    """Add the global options."""
+    parser.add_argument(
+        '--os-image-build-api-version',
+        metavar='<image-build-api-version>',
+        default=utils.env(
+            'OS_IMAGE_BUILD_API_VERSION', default=DEFAULT_API_VERSION
+        ),
+        help='Image build API version, default: '
+        f'{DEFAULT_API_VERSION} (Env: OS_IMAGE_BUILD_API_VERSION)',
+    )
+    # The program looks for its own options in the whole command line and
+    # takes "--os" for an abbreviation of one of the many that begin so. An
+    # exact match comes first: this one hands it on to our commands.
+    parser.add_argument('--os', dest=OS_DEST, help=argparse.SUPPRESS)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(hide_arguments)
+    return parser
+
+
+def check_api_version(version: str) -> bool:
+    """Refuse what is not a version of API 1."""
+    if not re.fullmatch(r'1(\.\d+)?', version):
+        raise osc_exceptions.CommandError(
+            f'"{version}" is not a version of the image build API, such as '
+            f'{client.MICROVERSION}.'
+        )
+    return True
+
+
+def hide_arguments(record: logging.LogRecord) -> bool:
+    """Keep values of ``--argument`` out of the logged command line.
+
+    osc-lib logs it with ``--verbose``, ``--debug`` and into log files, joined
+    by spaces: where a value ends cannot be told, so all the rest is left out.
+    """
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            _cut(item) if isinstance(item, str) else item
+            for item in record.args
+        )
+    return True
+
+
+def _cut(text: str) -> str:
+    before, found, _ = text.partition(' --argument')
+    # "--arguments-file PATH" tells no value, but one may follow.
+    return f'{before}{found} ***' if found else text

@@ -1,0 +1,274 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the service answers with, as typed values.
+
+A record takes the fields it knows and keeps the rest in :attr:`Record.raw`,
+so a newer service with more fields is no error; a field that an older service
+does not send has its default. Times are ISO 8601 text in UTC, as sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Self
+
+#: Statuses in which nothing more happens to a build by itself.
+FINAL = frozenset({'active', 'error', 'cancelled'})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """Base of the records.
+
+    :ivar raw: everything the service sent, known or not.
+    """
+
+    raw: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Take what is known out of a body of the service."""
+        known = {field.name for field in dataclasses.fields(cls)} - {'raw'}
+        values = {
+            name: value
+            for name, value in data.items()
+            # What is null has the default of its type.
+            if name in known and value is not None
+        }
+        return cls(**cls._converted(values), raw=dict(data))
+
+    @classmethod
+    def _converted(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Make records of the parts that are records themselves."""
+        return values
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Progress(Record):
+    """How far a build is.
+
+    :ivar done: steps done.
+    :ivar total: steps in all, 0 while that is not known.
+    :ivar step: what is being done, in a few words.
+    """
+
+    done: int = 0
+    total: int = 0
+    step: str = ''
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildImage(Record):
+    """One image that came out of a build.
+
+    :ivar destination: the cloud it is in, '' for this one.
+    :ivar image_id: its id in Glance, '' until it has one.
+    """
+
+    destination: str = ''
+    image_id: str = ''
+    disk_format: str = ''
+    status: str = ''
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Build(Record):
+    """One build.
+
+    :ivar status: queued, building, uploading, active, error, cancelled or
+        deleting.
+    :ivar status_reason: why, in plain words.
+    :ivar fault: after an error, whose it was: user or service.
+    :ivar image_id: the Glance image, '' until there is one.
+    :ivar reused_from: the build whose image this is, '' if its own.
+    :ivar checksum: os_hash_algo and os_hash_value of the image.
+    :ivar size: bytes of the image, None until known.
+    :ivar attempt: how often a conductor began it.
+    :ivar log_size: bytes of its log.
+    :ivar request: the description that was asked for; the values of hidden
+        arguments are not in it.
+    """
+
+    id: str
+    name: str = ''
+    status: str = ''
+    status_reason: str = ''
+    fault: str = ''
+    project_id: str = ''
+    user_id: str = ''
+    os: str = ''
+    driver: str = ''
+    architecture: str = ''
+    content_key: str = ''
+    reused_from: str = ''
+    image_id: str = ''
+    images: Sequence[BuildImage] = ()
+    checksum: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    size: int | None = None
+    conductor: str = ''
+    attempt: int = 0
+    progress: Progress = Progress()
+    log_size: int = 0
+    created_at: str = ''
+    started_at: str = ''
+    finished_at: str = ''
+    updated_at: str = ''
+    request: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def _converted(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if 'images' in values:
+            values['images'] = tuple(
+                BuildImage.from_dict(item) for item in values['images']
+            )
+        if 'progress' in values:
+            values['progress'] = Progress.from_dict(values['progress'])
+        return values
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more happens to it by itself."""
+        return self.status in FINAL
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step(Record):
+    """One step of a build that has ended.
+
+    :ivar attempt: which attempt at the build it belongs to, from 1.
+    :ivar result: ok, changed, ran, failed or skipped.
+    :ivar output: tail of what its commands printed.
+    """
+
+    attempt: int = 1
+    number: int = 0
+    path: str = ''
+    validator: str = ''
+    description: str = ''
+    result: str = ''
+    seconds: float = 0.0
+    message: str = ''
+    output: str = ''
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogChunk:
+    """A part of a build's log.
+
+    :ivar text: whole characters; '' if there is no more (yet).
+    :ivar offset: where it begins, in bytes.
+    :ivar next_offset: where to go on.
+    """
+
+    text: str
+    offset: int
+    next_offset: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan(Record):
+    """What a build would do.
+
+    :ivar content_key: digest of everything that decides the content.
+    :ivar base: what it would be made from: kind, id, checksum and size.
+    :ivar would_build: False if there is an image that would be taken, or a
+        build of the same content that would be waited for.
+    :ivar reuse: that image (image_id) and that build (build_id).
+    :ivar steps: what would be done, in order.
+    :ivar conductors: names of those that could build it now.
+    """
+
+    content_key: str = ''
+    os: str = ''
+    driver: str = ''
+    architecture: str = ''
+    base: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    would_build: bool = True
+    reuse: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    steps: Sequence[Mapping[str, Any]] = ()
+    conductors: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe(Record):
+    """A recipe in one version.
+
+    :ivar arguments: its arguments as a JSON schema; empty in a list.
+    """
+
+    name: str
+    version: str = ''
+    description: str = ''
+    min_disk: int = 0
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OperatingSystem(Record):
+    """An entry of the operator's catalogue."""
+
+    name: str
+    description: str = ''
+    architecture: str = ''
+    driver: str = ''
+    min_disk: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conductor(Record):
+    """A process of the service that builds.
+
+    :ivar alive: whether it was heard of lately.
+    :ivar slots: builds it takes at once.
+    :ivar running: builds it has now.
+    :ivar operating_systems: those it takes, none for all.
+    """
+
+    name: str
+    status: str = ''
+    alive: bool = True
+    drivers: Sequence[str] = ()
+    operating_systems: Sequence[str] = ()
+    architecture: str = ''
+    slots: int = 0
+    running: int = 0
+    version: str = ''
+    started_at: str = ''
+    heartbeat_at: str = ''
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Upload(Record):
+    """The way of a build's image to one cloud.
+
+    :ivar destination: the cloud, '' for this one.
+    :ivar bytes_done: how much of it is there.
+    """
+
+    id: str
+    build_id: str = ''
+    project_id: str = ''
+    destination: str = ''
+    disk_format: str = ''
+    status: str = ''
+    status_reason: str = ''
+    image_id: str = ''
+    size: int | None = None
+    bytes_done: int = 0
+    checksum: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    created_at: str = ''
+    updated_at: str = ''

@@ -1,0 +1,433 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The commands, with a service that is made up."""
+
+import logging
+import pathlib
+import types
+
+import pytest
+from osc_lib import exceptions as osc_exceptions
+
+from imagebuild.client.osc import builds
+from imagebuild.client.osc import catalogue
+from imagebuild.client.osc import create
+from imagebuild.client.osc import plugin
+from imagebuild.client.osc import progress
+
+BASE = 'http://images.example:9797/v1'
+URL = f'{BASE}/builds'
+
+
+@pytest.fixture
+def run(builder):
+    """Run a command; returns what cliff would format."""
+
+    def call(command, *line, **options):
+        app = types.SimpleNamespace(
+            client_manager=types.SimpleNamespace(image_build=builder),
+            options=types.SimpleNamespace(**options),
+        )
+        made = command(app, None)
+        return made.take_action(made.get_parser('x').parse_args(line))
+
+    return call
+
+
+def shown(result):
+    names, values = result
+    return dict(zip(names, values, strict=True))
+
+
+def human(value):
+    return getattr(value, 'human_readable', lambda: value)()
+
+
+def test_create(run, requests_mock, body):
+    requests_mock.post(URL, json=body(size=5))
+    found = shown(run(create.CreateBuild, 'web', '--os', 'debian-12'))
+    assert requests_mock.last_request.json() == {
+        'name': 'web',
+        'os': 'debian-12',
+    }
+    assert found['status'] == 'queued'
+    assert found['size'] == 5
+    assert human(found['progress']) == ''
+
+
+def test_os_that_the_program_took_for_its_own(run, requests_mock, body):
+    requests_mock.post(URL, json=body())
+    run(create.CreateBuild, 'web', image_build_os='debian-12')
+    assert requests_mock.last_request.json()['os'] == 'debian-12'
+
+
+def test_values_of_arguments_are_not_shown(run, requests_mock, body):
+    request = {'arguments': {'port': '6379'}, 'packages': ['a']}
+    requests_mock.post(URL, json=body(request=request))
+    found = shown(run(create.CreateBuild, 'web'))
+    assert found['request'].machine_readable() == {
+        'arguments': {'port': '***'},
+        'packages': ['a'],
+    }
+
+
+@pytest.fixture
+def quick(builder, monkeypatch):
+    """Looks follow each other at once."""
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+
+
+def answers(requests_mock, body, build_id, *stages):
+    requests_mock.post(URL, json=body(id=build_id))
+    requests_mock.get(
+        f'{URL}/{build_id}',
+        [{'json': body(id=build_id, **stage)} for stage in stages],
+    )
+
+
+def at(done, total=2, step='x [y]'):
+    return {'done': done, 'total': total, 'step': step}
+
+
+def test_wait(run, quick, requests_mock, body, capsys):
+    answers(
+        requests_mock, body, 'b',
+        {'status': 'queued'},
+        {'status': 'building', 'progress': at(0)},
+        {'status': 'building', 'progress': at(0)},
+        {'status': 'building', 'progress': at(1)},
+        {'status': 'active', 'image_id': 'i', 'progress': at(2, step='')},
+    )  # fmt: skip
+    found = shown(run(create.CreateBuild, 'web', '--wait'))
+    assert found['image_id'] == 'i'
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err.splitlines() == [
+        'queued',
+        'building [0/2] x [y]',
+        'building [1/2] x [y]',
+        'active [2/2]',
+    ]
+
+
+def test_wait_for_an_image_that_is_there(run, requests_mock, body, capsys):
+    answers(requests_mock, body, 'b', {'status': 'active', 'image_id': 'i'})
+    assert shown(run(create.CreateBuild, 'web', '--wait'))['image_id'] == 'i'
+
+
+def test_failure(run, quick, requests_mock, body, capsys):
+    answers(
+        requests_mock, body, 'b',
+        {'status': 'error', 'fault': 'user', 'status_reason': 'It failed.'},
+    )  # fmt: skip
+    output = '\n'.join(f'line {number}' for number in range(50))
+    step = {'number': 2, 'path': 'packages[0]', 'validator': 'package'}
+    requests_mock.get(
+        f'{URL}/b/steps',
+        json={
+            'steps': [
+                {**step, 'attempt': 1, 'result': 'failed', 'message': 'old'},
+                {**step, 'attempt': 2, 'result': 'ok', 'number': 1},
+                {
+                    **step,
+                    'attempt': 2,
+                    'result': 'failed',
+                    'message': 'exit code 3',
+                    'output': output,
+                },
+            ]
+        },
+    )
+    with pytest.raises(osc_exceptions.CommandError) as caught:
+        run(create.CreateBuild, 'web', '--wait')
+    lines = str(caught.value).splitlines()
+    assert lines[:3] == [
+        'The build b ("web") ended in error (fault: user): It failed.',
+        'Step 2, packages[0] (package), failed: exit code 3',
+        'The end of its output:',
+    ]
+    assert lines[3] == '    line 30'
+    assert lines[-2] == '    line 49'
+    assert lines[-1].endswith('openstack image build log b')
+
+
+@pytest.mark.parametrize(
+    'steps', [{'status_code': 404}, {'json': {'steps': []}}]
+)
+def test_failure_without_details(run, requests_mock, body, steps):
+    answers(requests_mock, body, 'b', {'status': 'error'})
+    requests_mock.get(f'{URL}/b/steps', **steps)
+    with pytest.raises(osc_exceptions.CommandError, match='in error'):
+        run(create.CreateBuild, 'web', '--wait')
+
+
+def test_cancelled_is_a_failure(run, requests_mock, body):
+    answers(requests_mock, body, 'b', {'status': 'cancelled'})
+    with pytest.raises(osc_exceptions.CommandError, match='in cancelled'):
+        run(create.CreateBuild, 'web', '--wait')
+
+
+def test_follow(run, quick, requests_mock, body, capsys):
+    answers(
+        requests_mock, body, 'b',
+        {'status': 'building'},
+        {'status': 'active', 'image_id': 'i'},
+    )  # fmt: skip
+    requests_mock.get(
+        f'{URL}/b/log', [{'text': part} for part in ('one\n', '', 'two\n', '')]
+    )
+    assert shown(run(create.CreateBuild, 'web', '--follow'))['image_id'] == 'i'
+    out, err = capsys.readouterr()
+    assert (out, err) == ('', 'queued\none\ntwo\n')
+
+
+def test_interrupt_says_that_the_build_goes_on(
+    run, requests_mock, body, capsys
+):
+    requests_mock.post(URL, json=body(id='b'))
+    requests_mock.get(f'{URL}/b', exc=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(create.CreateBuild, 'web', '--wait')
+    err = capsys.readouterr().err
+    assert 'The build b goes on' in err
+    assert 'openstack image build cancel b' in err
+
+
+def test_live_line(builder, requests_mock, body, capsys, monkeypatch):
+    monkeypatch.setenv('FORCE_COLOR', '1')
+    monkeypatch.setenv('TERM', 'xterm')
+    monkeypatch.setenv('COLUMNS', '200')
+    requests_mock.get(f'{URL}/b', json=body(status='building', progress=at(1)))
+    with progress.Display(live=True) as display:
+        display.show(builder.builds.get('b'))
+        display.show(builder.builds.get('b'))
+    # Words of the service are no markup.
+    assert 'x [y]' in capsys.readouterr().err
+
+
+def test_plan(run, requests_mock):
+    requests_mock.post(
+        f'{URL}/plan',
+        json={
+            'would_build': True,
+            'reuse': {'image_id': None, 'build_id': None},
+            'steps': [{'description': 'package nginx'}, {'path': 'files[0]'}],
+            'conductors': ['b', 'a'],
+        },
+    )
+    found = shown(run(create.PlanBuild, 'web'))
+    assert human(found['steps']) == '1. package nginx\n2. files[0]'
+    assert human(found['conductors']) == 'a, b'
+    assert found['reused_image_id'] == ''
+
+
+def test_list(run, requests_mock, body):
+    requests_mock.get(URL, json={'builds': [body(image_id='i')]})
+    names, [row] = run(builds.ListBuild)
+    assert names == ('ID', 'Name', 'Status', 'OS', 'Image ID', 'Created At')
+    assert row[1:5] == ('web', 'queued', '', 'i')
+    assert requests_mock.last_request.qs == {}
+
+
+def test_list_long(run, requests_mock, body):
+    requests_mock.get(URL, json={'builds': [body(project_id='p')]})
+    names, [row] = run(
+        builds.ListBuild, '--long', '--all-projects', '--status', 'error',
+        '--name', 'web', '--sort', 'name:asc', '--limit', '5', '--marker', 'm',
+    )  # fmt: skip
+    found = dict(zip(names, row, strict=True))
+    assert found['Project'] == 'p'
+    assert found['Fault'] == ''
+    assert requests_mock.last_request.qs == {
+        'all_projects': ['true'],
+        'status': ['error'],
+        'name': ['web'],
+        'sort': ['name:asc'],
+        'limit': ['5'],
+        'marker': ['m'],
+    }
+
+
+def test_show(run, requests_mock, body):
+    requests_mock.get(
+        URL,
+        json={
+            'builds': [
+                body(
+                    status='error',
+                    fault='service',
+                    status_reason='No room.',
+                    checksum={'os_hash_algo': 'a', 'os_hash_value': 'b'},
+                    images=[{'image_id': 'i'}],
+                )
+            ]
+        },
+    )
+    found = shown(run(builds.ShowBuild, 'web'))
+    assert found['fault'] == 'service'
+    assert found['status_reason'] == 'No room.'
+    assert found['checksum'] == 'a:b'
+    assert '"image_id": "i"' in human(found['images'])
+    assert found['progress'].machine_readable() == {
+        'done': 0,
+        'total': 0,
+        'step': '',
+    }
+
+
+@pytest.mark.parametrize(
+    'command, method, path',
+    [
+        (builds.DeleteBuild, 'DELETE', ''),
+        (builds.CancelBuild, 'POST', '/cancel'),
+    ],
+)
+def test_several_at_once(run, requests_mock, body, command, method, path):
+    def find(request, context):
+        name = request.qs['name'][0]
+        return {'builds': [] if name == 'b' else [body(id=name)]}
+
+    requests_mock.get(URL, json=find)
+    requests_mock.register_uri(method, f'{URL}/a{path}', status_code=409)
+    requests_mock.register_uri(method, f'{URL}/c{path}', status_code=202)
+    with pytest.raises(osc_exceptions.CommandError) as caught:
+        run(command, 'a', 'b', 'c')
+    first, second = str(caught.value).splitlines()
+    assert first.startswith('a: ')
+    assert second == 'b: There is no build "b".'
+    assert requests_mock.last_request.path == f'/v1/builds/c{path}'
+
+
+def test_log(run, quick, requests_mock, body, capsys):
+    requests_mock.get(URL, json={'builds': [body(id='b')]})
+    requests_mock.get(
+        f'{URL}/b/log', [{'text': part} for part in ('one\n', 'two\n', '')]
+    )
+    run(builds.LogBuild, 'web', '--offset', '7')
+    assert capsys.readouterr().out == 'one\ntwo\n'
+    offsets = [
+        item.qs['offset'][0] for item in requests_mock.request_history[1:]
+    ]
+    assert offsets == ['7', '11', '15']
+
+
+def test_log_follow(run, quick, requests_mock, body, capsys):
+    requests_mock.get(URL, json={'builds': [body(id='b')]})
+    requests_mock.get(f'{URL}/b', json=body(id='b', status='active'))
+    requests_mock.get(f'{URL}/b/log', [{'text': 'one\n'}, {'text': ''}])
+    run(builds.LogBuild, 'web', '--follow')
+    assert capsys.readouterr().out == 'one\n'
+
+
+def test_recipes(run, requests_mock):
+    listed = [
+        {'name': 'redis', 'version': '7'},
+        {'name': 'web', 'version': '1'},
+        {'name': 'web', 'version': '2'},
+    ]
+    requests_mock.get(f'{BASE}/recipes', json={'recipes': listed})
+    requests_mock.get(
+        f'{BASE}/recipes/redis/7',
+        json={**listed[0], 'arguments': {'type': 'object'}},
+    )
+    _, rows = run(catalogue.ListRecipe)
+    assert [row[:2] for row in rows][-1] == ('web', '2')
+    for line in (['redis'], ['redis', '7']):
+        found = shown(run(catalogue.ShowRecipe, *line))
+        assert '"type": "object"' in human(found['arguments'])
+    with pytest.raises(osc_exceptions.CommandError, match='1, 2'):
+        run(catalogue.ShowRecipe, 'web')
+    with pytest.raises(osc_exceptions.CommandError, match='no recipe "x"'):
+        run(catalogue.ShowRecipe, 'x')
+
+
+def test_operating_systems_and_builders(run, requests_mock):
+    requests_mock.get(
+        f'{BASE}/operating-systems',
+        json={'operating_systems': [{'name': 'debian-12', 'driver': 'd'}]},
+    )
+    requests_mock.get(
+        f'{BASE}/conductors',
+        json={'conductors': [{'name': 'c', 'drivers': ['b', 'a']}]},
+    )
+    _, [row] = run(catalogue.ListOperatingSystem)
+    assert row[0] == 'debian-12'
+    _, [row] = run(catalogue.ListBuilder)
+    assert human(row[5]) == 'a, b'
+
+
+# -- what the program asks the plugin for -----------------------------------
+
+
+def test_every_entry_point_is_a_command():
+    found = {}
+    for line in pathlib.Path('setup.cfg').read_text().splitlines():
+        name, _, target = line.strip().partition(' = imagebuild.client.osc.')
+        if name.startswith('image_') and ':' in target:
+            module, _, command = target.partition(':')
+            found[name] = getattr(
+                {'create': create, 'builds': builds, 'catalogue': catalogue}[
+                    module
+                ],
+                command,
+            )
+    assert len(found) == 11
+    assert all(command.__doc__ for command in found.values())
+
+
+@pytest.mark.parametrize('version', ['1', '1.0', '1.12'])
+def test_version(version):
+    assert plugin.check_api_version(version)
+
+
+@pytest.mark.parametrize('version', ['2', 'x', '1.', '1.latest', ''])
+def test_wrong_version(version):
+    with pytest.raises(osc_exceptions.CommandError):
+        plugin.check_api_version(version)
+
+
+@pytest.mark.parametrize('version, sent', [('1', '1.0'), ('1.5', '1.5')])
+def test_client_of_the_program(
+    session, requests_mock, body, monkeypatch, version, sent
+):
+    requests_mock.get('http://other.example/v1/builds/x', json=body())
+    instance = types.SimpleNamespace(
+        session=session,
+        region_name='one',
+        interface='internal',
+        _api_version={'image_build': version},
+        get_configuration=lambda: {
+            'image_build_endpoint_override': 'http://other.example'
+        },
+    )
+    plugin.make_client(instance).builds.get('x')
+    header = requests_mock.last_request.headers['OpenStack-API-Version']
+    assert header == f'image-build {sent}'
+
+
+@pytest.mark.parametrize(
+    'line, logged',
+    [
+        ('image list', 'image list'),
+        ('create x --argument a=geheim', 'create x --argument ***'),
+        ('create --argument a=gehe --im x', 'create --argument ***'),
+        ('create --argument=a=geheim', 'create --argument ***'),
+        (
+            'create --arguments-file x --argument a=geheim',
+            'create --argument ***',
+        ),
+    ],
+)
+def test_logged_command_line(line, logged):
+    record = logging.LogRecord('x', 20, 'x', 1, 'START: %s', (line,), None)
+    assert plugin.hide_arguments(record)
+    assert record.getMessage() == f'START: {logged}'
