@@ -1,0 +1,171 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""imagebuild-manage: looks after the service's database."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from imagebuild import conf as imagebuild_conf
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.cmd import program
+from imagebuild.conf import database
+from imagebuild.db import engine
+from imagebuild.db import migration
+from imagebuild.db import transaction
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog='imagebuild-manage',
+        description='Looks after the database of the image build service.',
+    )
+    # May stand before the command and after it.
+    common = argparse.ArgumentParser(add_help=False)
+    for each, default in ((parser, None), (common, argparse.SUPPRESS)):
+        _add_common(each, default)
+    areas = parser.add_subparsers(metavar='AREA', required=True)
+    area = areas.add_parser('db', help='the tables of the service')
+    commands = area.add_subparsers(metavar='COMMAND', required=True)
+    _add_commands(commands, common)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        '--config-file',
+        action='append',
+        metavar='FILE',
+        default=default,
+        help='read this configuration file instead of the usual ones; may '
+        'be given several times',
+    )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        default=default or False,
+        help='print a traceback when something fails',
+    )
+
+
+def _add_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    common: argparse.ArgumentParser,
+) -> None:
+    sync = commands.add_parser(
+        'sync',
+        parents=[common],
+        help='make the tables, or bring them to the version of this release',
+    )
+    sync.add_argument(
+        'version',
+        nargs='?',
+        default='head',
+        help='stop at this version (default: the newest)',
+    )
+    sync.set_defaults(work=_sync)
+    version = commands.add_parser(
+        'version',
+        parents=[common],
+        help='print the version of the tables',
+    )
+    version.set_defaults(work=_version)
+    purge = commands.add_parser(
+        'purge',
+        parents=[common],
+        help='remove for good what was deleted, or failed, long ago',
+    )
+    purge.add_argument(
+        '--older-than',
+        type=_days,
+        required=True,
+        metavar='DAYS',
+        help='how long ago it must have been',
+    )
+    purge.set_defaults(work=_purge)
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if not 0 <= days <= 36500:
+        raise ValueError(text)
+    return days
+
+
+# -- the commands -----------------------------------------------------------
+
+
+def _sync(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    url = database.connection(conf)
+    migration.upgrade(url, arguments.version)
+    print(f'The tables are at version {migration.version(url)}.')
+
+
+def _version(conf: cfg.ConfigOpts, _arguments: argparse.Namespace) -> None:
+    found = migration.version(database.connection(conf))
+    print(found or 'none')
+
+
+def _purge(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    store = db.Database(
+        database.connection(conf),
+        pool=engine.PoolSettings(**database.pool(conf)),
+    )
+    age = datetime.timedelta(days=arguments.older_than)
+    removed = store.purge(transaction.utcnow() - age)
+    store.close()
+    print(f'{removed} builds were removed.')
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the command line asks for.
+
+    :raises ImageBuildError: it cannot be done.
+    """
+    conf = cfg.ConfigOpts()
+    imagebuild_conf.register(conf)
+    try:
+        conf(
+            args=[],
+            project='imagebuild',
+            default_config_files=arguments.config_file,
+        )
+        arguments.work(conf, arguments)
+    except cfg.Error as error:
+        raise exception.InvalidInput(
+            f'The configuration cannot be used: {error}.'
+        ) from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program's entry point.
+
+    :returns: the exit code of INTERFACE, section 1.
+    """
+    arguments = make_parser().parse_args(argv)
+
+    def work() -> int:
+        run(arguments)
+        return 0
+
+    return program.run(work, debug=arguments.debug)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

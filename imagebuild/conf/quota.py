@@ -1,0 +1,76 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Options of the limits that a project has."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup(
+    'quota',
+    title='Quotas',
+    help='Limits of a project that has none of its own in the database.',
+)
+
+OPTS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        'queued',
+        default=100,
+        min=-1,
+        help="""
+Builds of one project that may wait in the queue.
+
+A request beyond that is refused with 403. Builds that wait for another one
+of the same content count, builds that are answered with an existing image
+do not. -1 is no limit: one project can then fill the database, though not
+keep others from building.
+""",
+    ),
+    cfg.IntOpt(
+        'running',
+        default=-1,
+        min=-1,
+        help="""
+Builds of one project that may run at once, on all conductors together.
+
+More of them wait in the queue. By default there is no limit (-1): projects
+share the conductors fairly, and one that is alone may have all of them. Set
+it when there must always be room for others to begin at once.
+""",
+    ),
+    cfg.IntOpt(
+        'stored_bytes',
+        default=-1,
+        min=-1,
+        help="""
+Bytes of all images that were built for one project and still exist.
+
+A request is refused with 403 as long as the project has so many; a build
+that is running may still go beyond it. By default there is no limit (-1)
+here: Glance has quotas of its own.
+""",
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
+    return {GROUP: OPTS}
+
+
+def limits(conf: cfg.ConfigOpts) -> dict[str, int]:
+    """The limits by resource, as Database.create_build takes them."""
+    return {option.name: conf.quota[option.name] for option in OPTS}

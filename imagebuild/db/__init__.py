@@ -1,0 +1,41 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The service's memory.
+
+Everything that the API servers and conductors have to agree on is in one
+SQL database: SQLite for one machine, MariaDB, MySQL or PostgreSQL for more.
+:class:`Database` is the only door to it. It gives out frozen records, keeps
+every transaction to one call, retries what the server refused for a moment,
+and lets no exception of SQLAlchemy out.
+
+``queries`` holds the work, one module for each table, as functions over a
+session; ``calls`` has the same file names and says what each call means to
+its callers.
+"""
+
+from imagebuild.db.api import Database
+from imagebuild.db.records import Build
+from imagebuild.db.records import Conductor
+from imagebuild.db.records import Event
+from imagebuild.db.records import Image
+from imagebuild.db.records import Step
+from imagebuild.db.records import Upload
+
+__all__ = [
+    'Build',
+    'Conductor',
+    'Database',
+    'Event',
+    'Image',
+    'Step',
+    'Upload',
+]

@@ -1,0 +1,248 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The tables. What the columns mean is told in :mod:`imagebuild.db.records`.
+
+A change here needs a migration; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import mapped_column
+
+from imagebuild.db import types
+
+# utf8mb4_bin: names that differ in case or accents are different names.
+_MYSQL = {
+    'mysql_engine': 'InnoDB',
+    'mysql_charset': 'utf8mb4',
+    'mysql_collate': 'utf8mb4_bin',
+}
+
+Id = types.Name(36)
+Project = types.Name(64)
+Word = types.Name(64)
+Name = types.Name(255)
+Text = types.LongText
+Time = types.Time
+# 64 bits: sizes of images. SQLite counts only INTEGER keys up by itself.
+Serial = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
+
+
+class Base(orm.DeclarativeBase):
+    metadata = sa.MetaData(
+        naming_convention={
+            'ix': 'ix_%(table_name)s_%(column_0_N_name)s',
+            'fk': 'fk_%(table_name)s_%(column_0_name)s',
+            'pk': 'pk_%(table_name)s',
+        }
+    )
+
+
+class Image(Base):
+    __tablename__ = 'images'
+    __table_args__ = (
+        sa.Index(None, 'project_id', 'content_key'),
+        sa.Index(None, 'build_id'),
+        sa.Index(None, 'status'),
+        _MYSQL,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(Project)
+    content_key: Mapped[str] = mapped_column(Word)
+    destination: Mapped[str] = mapped_column(Name, default='')
+    image_id: Mapped[str] = mapped_column(Name)
+    # No foreign key: the image may outlive the row of its build.
+    build_id: Mapped[str] = mapped_column(Id)
+    disk_format: Mapped[str] = mapped_column(types.Name(32), default='')
+    container_format: Mapped[str] = mapped_column(types.Name(32), default='')
+    size: Mapped[int | None] = mapped_column(sa.BigInteger)
+    os_hash_algo: Mapped[str | None] = mapped_column(Word)
+    os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
+    status: Mapped[str] = mapped_column(types.Name(16), default='active')
+    created_at: Mapped[datetime.datetime] = mapped_column(Time)
+    deleted_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+
+
+class Build(Base):
+    __tablename__ = 'builds'
+    __table_args__ = (
+        sa.Index(None, 'project_id', 'created_at'),
+        sa.Index(None, 'project_id', 'status'),
+        sa.Index(None, 'status', 'created_at'),
+        sa.Index(None, 'conductor', 'status'),
+        sa.Index(None, 'leader_id'),
+        sa.Index(None, 'image_row_id'),
+        sa.Index(None, 'deleted_at'),
+        _MYSQL,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(Project)
+    user_id: Mapped[str] = mapped_column(Word, default='')
+    name: Mapped[str] = mapped_column(Name)
+    status: Mapped[str] = mapped_column(types.Name(16))
+    status_reason: Mapped[str] = mapped_column(Text, default='')
+    fault: Mapped[str | None] = mapped_column(types.Name(16))
+    os: Mapped[str] = mapped_column(Name, default='')
+    driver: Mapped[str] = mapped_column(Word)
+    architecture: Mapped[str] = mapped_column(types.Name(32), default='')
+    priority: Mapped[int] = mapped_column(default=0)
+    request: Mapped[dict[str, Any]] = mapped_column(types.Json)
+    secrets: Mapped[str | None] = mapped_column(Text)
+    content_key: Mapped[str] = mapped_column(Word)
+    base: Mapped[dict[str, Any]] = mapped_column(types.Json)
+    reuse: Mapped[str] = mapped_column(types.Name(16), default='always')
+    max_age: Mapped[int | None] = mapped_column(sa.BigInteger)
+    timeout: Mapped[int] = mapped_column(default=3600)
+    leader_id: Mapped[str | None] = mapped_column(
+        Id, sa.ForeignKey('builds.id')
+    )
+    reused_from: Mapped[str | None] = mapped_column(Id)
+    image_row_id: Mapped[str | None] = mapped_column(
+        Id, sa.ForeignKey('images.id')
+    )
+    size: Mapped[int | None] = mapped_column(sa.BigInteger)
+    os_hash_algo: Mapped[str | None] = mapped_column(Word)
+    os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
+    conductor: Mapped[str | None] = mapped_column(Name)
+    attempt: Mapped[int] = mapped_column(default=0)
+    progress_done: Mapped[int] = mapped_column(default=0)
+    progress_total: Mapped[int] = mapped_column(default=0)
+    progress_step: Mapped[str] = mapped_column(Text, default='')
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    log_size: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    request_id: Mapped[str] = mapped_column(Word, default='')
+    created_at: Mapped[datetime.datetime] = mapped_column(Time)
+    claimed_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    started_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    finished_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    updated_at: Mapped[datetime.datetime] = mapped_column(Time)
+    deleted_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+
+
+class Flight(Base):
+    """The build of a content that others wait for; see calls.builds."""
+
+    __tablename__ = 'flights'
+    __table_args__ = (sa.Index(None, 'build_id'), _MYSQL)
+
+    project_id: Mapped[str] = mapped_column(Project, primary_key=True)
+    content_key: Mapped[str] = mapped_column(Word, primary_key=True)
+    build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
+
+
+class ProjectLock(Base):
+    """A row to lock when something is counted and changed for a project."""
+
+    __tablename__ = 'project_locks'
+    __table_args__ = (_MYSQL,)
+
+    project_id: Mapped[str] = mapped_column(Project, primary_key=True)
+
+
+class Quota(Base):
+    __tablename__ = 'quotas'
+    __table_args__ = (_MYSQL,)
+
+    project_id: Mapped[str] = mapped_column(Project, primary_key=True)
+    resource: Mapped[str] = mapped_column(types.Name(32), primary_key=True)
+    hard_limit: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class Upload(Base):
+    __tablename__ = 'uploads'
+    __table_args__ = (
+        sa.Index(None, 'build_id'),
+        sa.Index(None, 'status'),
+        _MYSQL,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
+    destination: Mapped[str] = mapped_column(Name, default='')
+    disk_format: Mapped[str] = mapped_column(types.Name(32))
+    status: Mapped[str] = mapped_column(types.Name(16), default='queued')
+    status_reason: Mapped[str] = mapped_column(Text, default='')
+    image_id: Mapped[str | None] = mapped_column(Name)
+    size: Mapped[int | None] = mapped_column(sa.BigInteger)
+    bytes_done: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    os_hash_algo: Mapped[str | None] = mapped_column(Word)
+    os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
+    conductor: Mapped[str | None] = mapped_column(Name)
+    attempt: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime.datetime] = mapped_column(Time)
+    updated_at: Mapped[datetime.datetime] = mapped_column(Time)
+
+
+class Conductor(Base):
+    __tablename__ = 'conductors'
+    __table_args__ = (_MYSQL,)
+
+    name: Mapped[str] = mapped_column(Name, primary_key=True)
+    drivers: Mapped[list[str]] = mapped_column(types.Json)
+    operating_systems: Mapped[list[str]] = mapped_column(types.Json)
+    architecture: Mapped[str] = mapped_column(types.Name(32))
+    slots: Mapped[int] = mapped_column()
+    running: Mapped[int] = mapped_column(default=0)
+    status: Mapped[str] = mapped_column(types.Name(16), default='up')
+    version: Mapped[str] = mapped_column(Word, default='')
+    started_at: Mapped[datetime.datetime] = mapped_column(Time)
+    heartbeat_at: Mapped[datetime.datetime] = mapped_column(Time)
+
+
+class Step(Base):
+    __tablename__ = 'steps'
+    __table_args__ = (sa.Index(None, 'build_id'), _MYSQL)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
+    attempt: Mapped[int] = mapped_column()
+    number: Mapped[int] = mapped_column()
+    path: Mapped[str] = mapped_column(Text, default='')
+    validator: Mapped[str] = mapped_column(Name, default='')
+    description: Mapped[str] = mapped_column(Text, default='')
+    result: Mapped[str] = mapped_column(types.Name(32), default='')
+    seconds: Mapped[float] = mapped_column(sa.Double, default=0.0)
+    message: Mapped[str] = mapped_column(Text, default='')
+    output: Mapped[str] = mapped_column(Text, default='')
+    created_at: Mapped[datetime.datetime] = mapped_column(Time)
+
+
+class Event(Base):
+    __tablename__ = 'events'
+    __table_args__ = (sa.Index(None, 'build_id'), _MYSQL)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
+    at: Mapped[datetime.datetime] = mapped_column(Time)
+    kind: Mapped[str] = mapped_column(types.Name(16))
+    message: Mapped[str] = mapped_column(Text)
+
+
+class LogChunk(Base):
+    __tablename__ = 'log_chunks'
+    __table_args__ = (_MYSQL,)
+
+    build_id: Mapped[str] = mapped_column(
+        Id, sa.ForeignKey('builds.id'), primary_key=True
+    )
+    offset: Mapped[int] = mapped_column(
+        sa.BigInteger, primary_key=True, autoincrement=False
+    )
+    data: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,96 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Removing for good."""
+
+from __future__ import annotations
+
+import datetime
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from imagebuild.db import models
+from imagebuild.db.models import Build
+from imagebuild.db.models import Conductor
+from imagebuild.db.models import Image
+from imagebuild.db.queries import builds
+
+#: Builds removed in one transaction.
+BATCH = 100
+
+_OF_A_BUILD = (
+    models.Flight,
+    models.Event,
+    models.Step,
+    models.LogChunk,
+    models.Upload,
+)
+
+
+def some_builds(session: orm.Session, older_than: datetime.datetime) -> int:
+    """Remove up to BATCH builds.
+
+    :returns: how many were removed.
+    """
+    old = (
+        sa.select(Build.id)
+        .where(
+            sa.or_(
+                Build.deleted_at < older_than,
+                sa.and_(
+                    builds.LIVE,
+                    Build.status.in_(('error', 'cancelled')),
+                    Build.finished_at < older_than,
+                ),
+            )
+        )
+        .order_by(Build.id)
+        .limit(BATCH)
+    )
+    ids = list(session.scalars(old))
+    if not ids:
+        return 0
+    # What builds without an image in this cloud left elsewhere.
+    session.execute(
+        sa.update(Image)
+        .where(
+            Image.status == 'active',
+            Image.build_id.in_(
+                sa.select(Build.id).where(
+                    Build.id.in_(ids), Build.image_row_id.is_(None)
+                )
+            ),
+        )
+        .values(status='deleting')
+        .execution_options(synchronize_session=False)
+    )
+    for model in _OF_A_BUILD:
+        session.execute(sa.delete(model).where(model.build_id.in_(ids)))
+    session.execute(
+        sa.update(Build).where(Build.leader_id.in_(ids)).values(leader_id=None)
+    )
+    session.execute(sa.delete(Build).where(Build.id.in_(ids)))
+    return len(ids)
+
+
+def the_rest(session: orm.Session, older_than: datetime.datetime) -> None:
+    """Remove deleted images and conductors that have long been gone."""
+    session.execute(
+        sa.delete(Image).where(
+            Image.status == 'deleted',
+            Image.deleted_at < older_than,
+            ~sa.exists().where(Build.image_row_id == Image.id),
+        )
+    )
+    session.execute(
+        sa.delete(Conductor).where(Conductor.heartbeat_at < older_than)
+    )

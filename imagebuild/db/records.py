@@ -1,0 +1,213 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the database gives out: plain values, one class for each table.
+
+A record is a copy: it does not change when the row does, and it may be
+passed to another thread. Attributes have the names of the columns. Times
+are naive UTC; sizes are bytes; identifiers are UUIDs as text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+#: Every status of a build; a deleted build has none, it is not found.
+STATUSES = (
+    'queued',
+    'building',
+    'uploading',
+    'active',
+    'error',
+    'cancelled',
+    'deleting',
+)
+#: A conductor holds the build.
+RUNNING = ('building', 'uploading', 'deleting')
+#: Nothing more will happen to the build by itself.
+ENDED = ('active', 'error', 'cancelled')
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image that a build made and put somewhere.
+
+    :ivar destination: '' is this cloud.
+    :ivar image_id: Glance's.
+    :ivar build_id: the build that made it; others may use it too.
+    :ivar status: ``active``, ``deleting`` (nobody uses it any more: a
+        conductor has to delete it) or ``deleted``.
+    """
+
+    id: str
+    project_id: str
+    content_key: str
+    destination: str
+    image_id: str
+    build_id: str
+    disk_format: str
+    container_format: str
+    size: int | None
+    os_hash_algo: str | None
+    os_hash_value: str | None
+    status: str
+    created_at: datetime.datetime
+    deleted_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """One request for an image and what became of it.
+
+    :ivar fault: whose fault an ``error`` is: ``user`` or ``service``.
+    :ivar os: '' when the request names a base image instead.
+    :ivar request: the request after defaulting, hidden values masked.
+    :ivar secrets: encrypted hidden argument values; None without any, and
+        always None once the build ended.
+    :ivar base: what the base image was resolved to.
+    :ivar max_age: seconds, None without a limit.
+    :ivar timeout: seconds.
+    :ivar leader_id: the build of the same content that this one waits for.
+    :ivar reused_from: the build that made the image this one uses.
+    :ivar conductor: the one that has, or last had, the build.
+    :ivar attempt: how often the build was claimed.
+    :ivar log_size: bytes of UTF-8.
+    :ivar images: where its image is, this cloud ('') first.
+    """
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    status: str
+    status_reason: str
+    fault: str | None
+    os: str
+    driver: str
+    architecture: str
+    priority: int
+    request: dict[str, Any]
+    secrets: str | None = dataclasses.field(repr=False)
+    content_key: str
+    base: dict[str, Any]
+    reuse: str
+    max_age: int | None
+    timeout: int
+    leader_id: str | None
+    reused_from: str | None
+    image_row_id: str | None
+    size: int | None
+    os_hash_algo: str | None
+    os_hash_value: str | None
+    conductor: str | None
+    attempt: int
+    progress_done: int
+    progress_total: int
+    progress_step: str
+    cancel_requested: bool
+    log_size: int
+    request_id: str
+    created_at: datetime.datetime
+    claimed_at: datetime.datetime | None
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+    updated_at: datetime.datetime
+    deleted_at: datetime.datetime | None
+    images: tuple[Image, ...] = ()
+
+    @property
+    def image_id(self) -> str | None:
+        """Glance's id of the image in this cloud, None without one."""
+        for image in self.images:
+            if image.destination == '':
+                return image.image_id
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Upload:
+    """One way of one image to one destination.
+
+    :ivar status: ``queued``, ``uploading``, ``active`` or ``error``.
+    :ivar project_id: the build's.
+    """
+
+    id: str
+    build_id: str
+    project_id: str
+    destination: str
+    disk_format: str
+    status: str
+    status_reason: str
+    image_id: str | None
+    size: int | None
+    bytes_done: int
+    os_hash_algo: str | None
+    os_hash_value: str | None
+    conductor: str | None
+    attempt: int
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Conductor:
+    """A conductor and what it can build.
+
+    :ivar operating_systems: names; empty means all.
+    :ivar slots: builds at once.
+    :ivar status: ``up``, ``draining`` or ``down``.
+    """
+
+    name: str
+    drivers: tuple[str, ...]
+    operating_systems: tuple[str, ...]
+    architecture: str
+    slots: int
+    running: int
+    status: str
+    version: str
+    started_at: datetime.datetime
+    heartbeat_at: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A finished step of one attempt at a build."""
+
+    id: int
+    build_id: str
+    attempt: int
+    number: int
+    path: str
+    validator: str
+    description: str
+    result: str
+    seconds: float
+    message: str
+    output: str
+    created_at: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that happened to a build.
+
+    :ivar kind: ``status``, ``fault``, ``conductor`` or ``note``.
+    """
+
+    id: int
+    build_id: str
+    at: datetime.datetime
+    kind: str
+    message: str

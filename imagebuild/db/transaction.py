@@ -1,0 +1,187 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Transactions: begun, retried, ended, and their errors put into our words.
+
+A call is a function over a session. It is run in one transaction, and again
+from the start when the database refused it for a passing reason: a
+deadlock, a lock that was not given, a connection that broke, a server that
+restarts. When the connection breaks at the commit nobody knows whether the
+commit happened, so the functions are made to be run twice: they know their
+own work by the time stamp of the call, which is the same in each run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy
+from oslo_db import api as oslo_api
+from oslo_db import exception as oslo_exception
+from sqlalchemy import exc
+from sqlalchemy import orm
+
+from imagebuild import exception
+from imagebuild.db import engine as engines
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
+
+Work = Callable[[orm.Session], T]
+
+# MySQL: no access, no such database, column or table; SQL we got wrong.
+_LASTING_CODES = {1044, 1045, 1049, 1054, 1064, 1146, 1698}
+_LASTING_WORDS = (
+    'authentication failed',
+    'does not exist',
+    'no such ',
+    'unable to open database file',
+    'readonly database',
+    'disk is full',
+    'malformed',
+    'not a database',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Retries:
+    """How long a call tries.
+
+    :ivar seconds: no further try is begun after so long.
+    :ivar first: seconds before the second try; doubled each time.
+    :ivar longest: seconds between tries at most.
+    """
+
+    seconds: float = 20
+    first: float = 0.1
+    longest: float = 2
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def utcnow() -> datetime.datetime:
+    """The time in naive UTC."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+class Transactions:
+    """Runs functions over sessions; what :class:`Database` is built on."""
+
+    def __init__(
+        self,
+        engine: sqlalchemy.Engine,
+        *,
+        clock: Callable[[], datetime.datetime] | None = None,
+        retries: Retries,
+    ) -> None:
+        self._engine = engine
+        self._retries = retries
+        self._clock = clock or utcnow
+        self._reading = engine
+        self._writing = engine.execution_options(**{engines.WRITES: True})
+
+    def _now(self) -> datetime.datetime:
+        return self._clock()
+
+    def _ago(self, seconds: float) -> datetime.datetime:
+        return self._now() - datetime.timedelta(seconds=seconds)
+
+    def _read(self, work: Work[T]) -> T:
+        return self._run(work, self._reading, self._retries)
+
+    def _write(self, work: Work[T]) -> T:
+        return self._run(work, self._writing, self._retries)
+
+    def _ping(self) -> None:
+        self._run(
+            lambda session: session.execute(sqlalchemy.select(1)).all(),
+            self._reading,
+            Retries(seconds=0),
+        )
+
+    def _run(
+        self, work: Work[T], bind: sqlalchemy.Engine, retries: Retries
+    ) -> T:
+        deadline = time.monotonic() + retries.seconds
+        state = {'again': False}
+
+        def again(error: BaseException) -> bool:
+            return is_passing(error) and time.monotonic() < deadline
+
+        @oslo_api.wrap_db_retry(  # type: ignore[untyped-decorator]
+            retry_interval=retries.first,
+            max_retry_interval=retries.longest,
+            # The deadline ends it.
+            max_retries=1_000_000,
+            exception_checker=again,
+            jitter=True,
+        )
+        def attempt() -> T:
+            with orm.Session(bind, info=dict(state)) as session:
+                state['again'] = True
+                with session.begin():
+                    return work(session)
+
+        try:
+            result: T = attempt()
+        except self._errors as error:
+            LOG.warning('A database call failed: %s', error)
+            raise exception.DatabaseUnavailable(reason=words(error)) from error
+        return result
+
+    @property
+    def _errors(self) -> tuple[type[BaseException], ...]:
+        driver = self._engine.dialect.loaded_dbapi
+        return (
+            exc.SQLAlchemyError,
+            oslo_exception.DBError,
+            driver.Error,
+            OSError,
+        )
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same call may well succeed a moment later."""
+    if isinstance(
+        error,
+        oslo_exception.DBConnectionError
+        | oslo_exception.DBDeadlock
+        | exc.TimeoutError
+        | OSError,
+    ):
+        return True
+    if not isinstance(
+        error, exc.OperationalError | exc.InterfaceError
+    ) and not getattr(error, 'connection_invalidated', False):
+        return False
+    cause = getattr(error, 'orig', None)
+    code = next(iter(getattr(cause, 'args', ())), None)
+    said = str(cause)
+    return code not in _LASTING_CODES and not any(
+        each in said for each in _LASTING_WORDS
+    )
+
+
+def words(error: BaseException) -> str:
+    """Say what is wrong without the statement and its values."""
+    inner = getattr(error, 'inner_exception', None) or error
+    cause = getattr(inner, 'orig', None) or inner
+    said = ' '.join(str(cause).split())[:300].rstrip('. ')
+    return said or type(error).__name__

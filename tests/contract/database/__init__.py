@@ -1,0 +1,121 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What imagebuild.db promises, as tests for every kind of database.
+
+A module that has a database makes it pass them like this::
+
+    class TestQueue(queue.QueueContract):
+        pass
+
+with the fixtures ``clock``, ``database`` and ``crowded`` of this package and
+its own ``url`` (a database that has the tables and no rows) and ``blank_url``
+(one without tables).
+"""
+
+import datetime
+import itertools
+
+import pytest
+
+from imagebuild import db
+from imagebuild.db import transaction
+
+START = datetime.datetime(2026, 1, 1)
+RETRIES = transaction.Retries(seconds=60, first=0.02)
+_ids = itertools.count(1)
+
+
+class Clock:
+    """A clock that goes on by a millisecond whenever it is read."""
+
+    def __init__(self):
+        self.time = START
+
+    def __call__(self):
+        self.forward(0.001)
+        return self.time
+
+    def forward(self, seconds):
+        self.time += datetime.timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def database(url, clock):
+    database = db.Database(
+        url, clock=clock, retries=transaction.Retries(seconds=5)
+    )
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def crowded(url):
+    """For many at once: the real clock, and time to wait for each other."""
+    database = db.Database(url, retries=RETRIES)
+    yield database
+    database.close()
+
+
+def values(**others):
+    """Columns of a build; each call is another content."""
+    return {
+        'project_id': 'p1',
+        'user_id': 'u1',
+        'name': 'web',
+        'os': 'debian-12',
+        'driver': 'fake',
+        'architecture': 'x86_64',
+        'request': {'name': 'web', 'packages': ['nginx']},
+        'base': {'driver': 'fake', 'kind': 'none'},
+        'content_key': f'key-{next(_ids)}',
+        'timeout': 60,
+        **others,
+    }
+
+
+IMAGE = {
+    'image_id': 'glance-1',
+    'disk_format': 'qcow2',
+    'container_format': 'bare',
+    'size': 3_000_000_000,
+    'os_hash_algo': 'sha512',
+    'os_hash_value': 'f' * 128,
+}
+
+
+def claimable(database, **others):
+    wanted = {'drivers': ['fake'], 'architecture': 'x86_64', **others}
+    return database.claimable(**wanted)
+
+
+def start(database, conductor='c1', **others):
+    """Create a build and claim it."""
+    build = database.create_build(values(**others))
+    return database.claim(build.id, conductor)
+
+
+def finish(database, build, status='active', **others):
+    """End a claimed build as its conductor."""
+    if status == 'active':
+        others.setdefault('image', IMAGE)
+    return database.finish_build(
+        build.id,
+        conductor=build.conductor,
+        attempt=build.attempt,
+        status=status,
+        **others,
+    )

@@ -1,0 +1,238 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Builds as a queue."""
+
+import pytest
+
+from tests.contract.database import claimable
+from tests.contract.database import finish
+from tests.contract.database import start
+from tests.contract.database import values
+
+
+class QueueContract:
+    def test_claim(self, database, clock):
+        queued = database.create_build(values())
+        build = database.claim(queued.id, 'c1')
+        assert build.status == 'building'
+        assert (build.conductor, build.attempt) == ('c1', 1)
+        assert build.claimed_at == build.started_at == clock.time
+        assert database.get_build(build.id) == build
+        assert database.claim(queued.id, 'c2') is None
+        assert database.claim(queued.id, 'c1') is None
+        assert database.claim('no-such', 'c1') is None
+        [event] = database.list_events(build.id)[1:]
+        assert (event.kind, event.message) == (
+            'conductor',
+            'attempt 1 by conductor c1',
+        )
+
+    def test_only_what_can_be_built(self, database):
+        for name, others in {
+            'plain': {},
+            'driver': {'driver': 'guestfs'},
+            'architecture': {'architecture': 'aarch64'},
+            'any architecture': {'architecture': ''},
+            'os': {'os': 'rocky-9'},
+            'base image': {'os': ''},
+        }.items():
+            database.create_build(values(id=name, **others))
+        for wanted, found in [
+            ({}, {'plain', 'any architecture', 'os', 'base image'}),
+            (
+                {'operating_systems': ['debian-12']},
+                {'plain', 'any architecture', 'base image'},
+            ),
+            ({'operating_systems': ['x']}, {'base image'}),
+            ({'drivers': ['guestfs', 'x']}, {'driver'}),
+            ({'drivers': []}, set()),
+            (
+                {'architecture': 'aarch64'},
+                {'architecture', 'any architecture'},
+            ),
+        ]:
+            assert set(claimable(database, **wanted)) == found
+
+    def test_only_what_is_free(self, database):
+        leader = database.create_build(values(content_key='k'))
+        follower = database.create_build(values(content_key='k'))
+        start(database)
+        database.request_cancel(database.create_build(values()).id)
+        database.delete_build(database.create_build(values()).id)
+        assert claimable(database) == [leader.id]
+        assert database.claim(follower.id, 'c1') is None
+
+    def test_priorities_go_before_age(self, database):
+        for name, priority in [
+            ('low', -1),
+            ('old', 0),
+            ('new', 0),
+            ('high', 5),
+        ]:
+            database.create_build(values(id=name, priority=priority))
+        assert claimable(database) == ['high', 'old', 'new', 'low']
+        assert claimable(database, limit=2) == ['high', 'old']
+
+    def test_projects_take_turns(self, database):
+        for number in range(3):
+            database.create_build(values(id=f'a{number}', project_id='a'))
+        for number in range(2):
+            database.create_build(values(id=f'b{number}', project_id='b'))
+        assert claimable(database) == ['a0', 'b0', 'a1', 'b1', 'a2']
+        database.claim('a0', 'c1')
+        assert claimable(database) == ['b0', 'a1', 'b1', 'a2']
+        start(database, project_id='a')
+        assert claimable(database) == ['b0', 'b1', 'a1', 'a2']
+
+    def test_quota_of_running_builds(self, database):
+        for number in range(3):
+            database.create_build(values(id=f'a{number}', project_id='a'))
+        database.create_build(values(id='b0', project_id='b'))
+        assert claimable(database, running_limit=0) == []
+        assert claimable(database, running_limit=1) == ['a0', 'b0']
+        first = database.claim('a0', 'c1', running_limit=1)
+        assert database.claim('a1', 'c1', running_limit=1) is None
+        assert claimable(database, running_limit=1) == ['b0']
+        database.set_quota('a', 'running', 2)
+        assert claimable(database, running_limit=1) == ['b0', 'a1']
+        assert database.claim('a1', 'c1', running_limit=1)
+        assert database.claim('a2', 'c1', running_limit=1) is None
+        finish(database, first)
+        assert database.claim('a2', 'c1', running_limit=1)
+        database.set_quota('b', 'running', -1)
+        assert database.claim('b0', 'c1', running_limit=0)
+
+    def test_release(self, database):
+        build = start(database)
+        assert database.update_build(
+            build.id,
+            {'status': 'uploading', 'progress_done': 3, 'progress_step': 'x'},
+        )
+        ours = {'conductor': 'c1', 'attempt': 1, 'reason': 'It drains.'}
+        assert not database.release_build(build.id, **{**ours, 'attempt': 2})
+        assert not database.release_build(
+            build.id, **{**ours, 'conductor': 'c2'}
+        )
+        assert not database.release_build('no-such', **ours)
+        assert database.release_build(build.id, **ours)
+        assert not database.release_build(build.id, **ours)
+        again = database.get_build(build.id)
+        assert again.status == 'queued'
+        assert again.status_reason == 'It drains.'
+        assert (again.conductor, again.claimed_at) == (None, None)
+        assert (again.progress_done, again.progress_step) == (0, '')
+        second = database.claim(build.id, 'c2')
+        assert second.attempt == 2
+        assert second.started_at == build.started_at
+        assert second.claimed_at > build.claimed_at
+        # The first conductor comes too late with whatever it does.
+        assert finish(database, build) is None
+        assert not database.update_build(
+            build.id, {'progress_done': 9}, conductor='c1', attempt=1
+        )
+        assert finish(database, second).status == 'active'
+
+    def test_followers_stay_when_their_leader_is_released(self, database):
+        leader = start(database, content_key='k')
+        follower = database.create_build(values(content_key='k'))
+        database.release_build(
+            leader.id, conductor='c1', attempt=1, reason='x'
+        )
+        assert claimable(database) == [leader.id]
+        assert database.get_build(follower.id).leader_id == leader.id
+
+    def test_released_when_to_be_cancelled(self, database):
+        build = start(database)
+        database.request_cancel(build.id)
+        assert database.release_build(
+            build.id, conductor='c1', attempt=1, reason='x'
+        )
+        assert database.get_build(build.id).status == 'cancelled'
+
+    def test_builds_of_a_conductor(self, database):
+        one = start(database)
+        two = start(database)
+        database.update_build(two.id, {'status': 'uploading'})
+        three = start(database)
+        database.delete_build(three.id)
+        start(database, conductor='c2')
+        finish(database, start(database))
+        held = database.builds_of('c1')
+        assert [b.id for b in held] == [one.id, two.id, three.id]
+        assert database.builds_of('c3') == []
+
+
+class ConductorContract:
+    WHAT = {
+        'name': 'c1',
+        'drivers': ['fake'],
+        'operating_systems': ['debian-12'],
+        'architecture': 'x86_64',
+        'slots': 2,
+        'version': '1.0',
+    }
+
+    def test_register(self, database, clock):
+        conductor = database.register_conductor(self.WHAT)
+        assert conductor.drivers == ('fake',)
+        assert conductor.operating_systems == ('debian-12',)
+        assert (conductor.status, conductor.running) == ('up', 0)
+        assert conductor.heartbeat_at == conductor.started_at == clock.time
+        assert database.list_conductors() == [conductor]
+        again = database.register_conductor({**self.WHAT, 'slots': 5})
+        assert database.list_conductors() == [again]
+        assert again.slots == 5
+        assert again.started_at > conductor.started_at
+
+    def test_heartbeat(self, database, clock):
+        assert not database.heartbeat('c1', running=0)
+        database.register_conductor(self.WHAT)
+        clock.forward(60)
+        assert database.list_conductors(30) == []
+        [dead] = database.dead_conductors(30)
+        assert dead.name == 'c1'
+        assert database.heartbeat('c1', running=2, status='draining')
+        assert database.dead_conductors(30) == []
+        [alive] = database.list_conductors(30)
+        assert (alive.running, alive.status) == (2, 'draining')
+        assert database.heartbeat('c1', running=1)
+        assert database.list_conductors()[0].status == 'draining'
+
+    def test_one_that_is_down_is_not_dead(self, database, clock):
+        database.register_conductor(self.WHAT)
+        database.unregister('c1')
+        clock.forward(60)
+        assert database.dead_conductors(30) == []
+        assert database.list_conductors(90) == []
+        assert database.list_conductors()[0].status == 'down'
+        assert not database.heartbeat('c1', running=0)
+        assert database.register_conductor(self.WHAT).status == 'up'
+
+    @pytest.mark.parametrize('status', ['building', 'uploading', 'deleting'])
+    def test_orphans(self, database, clock, status):
+        build = start(database)
+        if status == 'deleting':
+            database.delete_build(build.id)
+        else:
+            database.update_build(build.id, {'status': status})
+        # Nobody knows that conductor.
+        assert [b.id for b in database.orphans(30)] == [build.id]
+        database.register_conductor(self.WHAT)
+        assert database.orphans(30) == []
+        clock.forward(60)
+        assert [b.id for b in database.orphans(30)] == [build.id]
+        assert database.heartbeat('c1', running=1)
+        assert database.orphans(30) == []
+        database.unregister('c1')
+        assert [b.id for b in database.orphans(30)] == [build.id]
+        finish(database, build, 'cancelled')
+        assert database.orphans(30) == []

@@ -1,0 +1,75 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import pytest
+from cryptography import fernet
+
+from imagebuild.cmd import status
+from imagebuild.db import migration
+
+
+@pytest.fixture
+def check(tmp_path, capsys):
+    def check(*, keys='', catalogue='debian-12: {driver: fake}\n'):
+        (tmp_path / 'os.yaml').write_text(catalogue)
+        conf = tmp_path / 'imagebuild.conf'
+        conf.write_text(
+            f'[DEFAULT]\nstate_path = {tmp_path}\nencryption_keys = {keys}\n'
+            f'operating_systems_file = {tmp_path}/os.yaml\n'
+        )
+        code = status.main(['--config-file', str(conf), 'upgrade', 'check'])
+        return code, ' '.join(capsys.readouterr().out.replace('|', '').split())
+
+    return check
+
+
+@pytest.fixture
+def tables(tmp_path):
+    migration.upgrade(f'sqlite:///{tmp_path}/imagebuild.sqlite')
+
+
+@pytest.fixture
+def key():
+    return fernet.Fernet.generate_key().decode()
+
+
+def test_all_is_well(check, tables, key):
+    code, output = check(keys=key)
+    assert code == 0, output
+    assert output.count('Success') == 4
+
+
+def test_old_tables(check, key):
+    code, output = check(keys=key)
+    assert code == 2
+    assert 'imagebuild-manage db sync' in output
+
+
+def test_no_keys_are_a_warning(check, tables):
+    code, output = check()
+    assert code == 1
+    assert 'encryption_keys is empty' in output
+
+
+def test_bad_keys(check, tables):
+    code, output = check(keys='short')
+    assert code == 2
+    assert 'URL-safe base64' in output
+
+
+def test_broken_catalogue(check, tables, key):
+    code, output = check(keys=key, catalogue='debian-12: [x]\n')
+    assert code == 2
+    assert 'catalogue' in output
+
+
+def test_empty_catalogue(check, tables, key):
+    assert check(keys=key, catalogue='')[0] == 1

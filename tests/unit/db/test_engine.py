@@ -1,0 +1,150 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import os
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.db import engine
+from imagebuild.db import transaction
+from tests.contract.database import values
+
+
+@pytest.mark.parametrize(
+    'given, found',
+    [
+        ('mysql://u:p@h/d', 'mysql+pymysql'),
+        ('mariadb://u:p@h/d', 'mysql+pymysql'),
+        ('mariadb+pymysql://u:p@h/d', 'mysql+pymysql'),
+        ('mysql+mysqldb://u:p@h/d', 'mysql+mysqldb'),
+        ('postgresql://u:p@h/d', 'postgresql+psycopg'),
+        ('postgresql+psycopg://u:p@h/d', 'postgresql+psycopg'),
+        ('sqlite:////a/b', 'sqlite'),
+    ],
+)
+def test_drivers(given, found):
+    assert engine.parse(given).drivername == found
+
+
+def test_parameters_of_the_operator_go_before():
+    url = engine.parse('mysql+pymysql://u:p@h/d?connect_timeout=99')
+    assert url.query['connect_timeout'] == '99'
+    assert url.query['charset'] == 'utf8mb4'
+
+
+@pytest.mark.parametrize(
+    'url, message',
+    [
+        ('', 'cannot be read'),
+        ('nonsense secret', 'cannot be read'),
+        ('oracle://u:secret@h/d', 'unknown kind'),
+        ('sqlite://', 'in memory'),
+        ('sqlite:///:memory:', 'in memory'),
+        ('sqlite:///file:x?mode=memory&uri=true', 'in memory'),
+        ('mysql+nonsense://u:secret@h/d', 'cannot be used'),
+    ],
+)
+def test_urls_that_cannot_be_used(url, message):
+    with pytest.raises(exception.InvalidInput, match=message) as caught:
+        db.Database(url)
+    assert 'secret' not in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', ['mysql+pymysql', 'postgresql+psycopg'])
+def test_engines_of_servers_connect_to_nothing_yet(kind):
+    db.Database(f'{kind}://u:p@127.0.0.1:1/d').close()
+
+
+def test_sqlite_is_set_up(url, database):
+    def ask(session):
+        return {
+            name: session.scalar(sa.text(f'PRAGMA {name}'))
+            for name in ('journal_mode', 'foreign_keys', 'busy_timeout')
+        }
+
+    assert database._read(ask) == {
+        'journal_mode': 'wal',
+        'foreign_keys': 1,
+        'busy_timeout': engine.BUSY_TIMEOUT * 1000,
+    }
+
+
+def test_readers_do_not_wait_for_a_writer(database):
+    writing, done = threading.Event(), threading.Event()
+
+    def hold(session):
+        writing.set()
+        assert done.wait(20)
+
+    writer = threading.Thread(target=database._write, args=(hold,))
+    writer.start()
+    assert writing.wait(20)
+    begin = time.monotonic()
+    assert database.list_builds() == []
+    assert time.monotonic() - begin < 5
+    done.set()
+    writer.join()
+
+
+def test_a_lock_that_is_never_given(url, monkeypatch):
+    monkeypatch.setattr(engine, 'BUSY_TIMEOUT', 0.2)
+    holder = sa.create_engine(url)
+    database = db.Database(url, retries=transaction.Retries(seconds=0.5))
+    with holder.connect() as connection:
+        connection.exec_driver_sql('BEGIN IMMEDIATE')
+        begin = time.monotonic()
+        with pytest.raises(exception.DatabaseUnavailable, match='locked'):
+            database.create_build(values())
+        assert 0.4 < time.monotonic() - begin < 5
+        connection.rollback()
+    database.create_build(values())
+    database.close()
+    holder.dispose()
+
+
+def test_a_forked_process_has_its_own_connections(database):
+    build = database.create_build(values())
+    child = os.fork()
+    if child == 0:
+        try:
+            done = database.claim(build.id, 'child') is not None
+        finally:
+            os._exit(0 if done else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert database.get_build(build.id).conductor == 'child'
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    database = db.Database(f'sqlite:///{tmp_path}/no/such.sqlite')
+    begin = time.monotonic()
+    with pytest.raises(exception.DatabaseUnavailable, match='unable to open'):
+        database.list_builds()
+    assert time.monotonic() - begin < 5, 'it is not tried again'
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / 'x.sqlite'
+    path.write_text('no database at all' * 100)
+    database = db.Database(f'sqlite:///{path}')
+    with pytest.raises(exception.DatabaseUnavailable, match='not a database'):
+        database.ping()
+
+
+def test_no_tables(tmp_path):
+    database = db.Database(f'sqlite:///{tmp_path}/x.sqlite')
+    with pytest.raises(exception.DatabaseUnavailable, match='no such table'):
+        database.list_builds()
+    database.close()
