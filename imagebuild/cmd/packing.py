@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Protocol
 from imagebuild import appliance
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild.appliance import leftovers
 from imagebuild.cmd import console
 from imagebuild.disks import in_place
 from imagebuild.manifest import finish
@@ -32,17 +32,8 @@ from imagebuild.remotes import guestfs
 _GIB = 1024**3
 
 
-class Packable(Protocol):
+class Packable(finish.Runnable, Protocol):
     """What a manifest and a recipe have in common."""
-
-    def run(
-        self,
-        remote: Any,
-        values: Mapping[str, Any] | None = None,
-        *,
-        reconcile: bool = True,
-        monitor: manifest.Monitor | None = None,
-    ) -> manifest.Report: ...
 
     def plan(
         self, remote: Any, values: Mapping[str, Any] | None = None
@@ -150,7 +141,7 @@ def _open(
         # For the next run to sweep, should this one be killed.
         if started.pid:
             disk.workspace.record_process(started.pid)
-            for folder in _socket_folders(started.pid):
+            for folder in leftovers.socket_folders(started.pid):
                 disk.workspace.record_path(folder)
 
     return guestfs.GuestfsRemote(
@@ -166,27 +157,24 @@ def _open(
     )
 
 
-def _socket_folders(pid: int) -> list[pathlib.Path]:
-    """Where libguestfs put its sockets, read off qemu's command line."""
-    line = pathlib.Path('/proc', str(pid), 'cmdline').read_bytes()
-    found = re.findall(rb'path=(/[^,\0]*/libguestfs\w+)/', line)
-    return [pathlib.Path(path.decode()) for path in dict.fromkeys(found)]
-
-
 def _pack(
     job: Job,
     disk: in_place.InPlaceImage,
     remote: guestfs.GuestfsRemote,
     monitor: console.ConsoleMonitor,
 ) -> Outcome:
-    identity = finish.MachineIdentity(remote)
-    report = job.what.run(remote, job.values, reconcile=True, monitor=monitor)
+    report = finish.run(
+        job.what,
+        remote,
+        job.values,
+        monitor=monitor,
+        keep_cache=job.keep_cache,
+        generalize=job.generalize,
+        before_tidying=lambda: monitor.doing('Tidying up'),
+    )
     if not report.changed and not job.generalize:
         # Not even a mount's trace in a journal is written back.
         return Outcome('unchanged', report)
-    monitor.doing('Tidying up')
-    identity.restore()
-    finish.tidy(remote, keep_cache=job.keep_cache, generalize=job.generalize)
     labels = remote.relabel_selinux()
     if labels:
         monitor.notice(labels)

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -115,7 +116,7 @@ def _has_type(value: str, kind: str) -> bool:
 
 
 def from_spec(
-    spec: Any, problems: list[exception.Problem]
+    spec: Any, problems: list[exception.Problem], place: str = 'arguments'
 ) -> tuple[Argument, ...]:
     """Read the ``arguments`` section in either of its shapes.
 
@@ -123,12 +124,13 @@ def from_spec(
         one key each (the properties may stand under that key or, as older
         documentation shows it, beside it).
     :param problems: what is wrong is added here.
+    :param place: manifest path of the section.
     :returns: the arguments that could be read, in the order written.
     """
     if spec is None:
         return ()
     found: dict[str, Argument] = {}
-    for name, properties, path in _pairs(spec, problems):
+    for name, properties, path in _pairs(spec, problems, place):
         wrong = _check_name(name, path) + schema.check(properties, _ONE, path)
         if name in found:
             wrong.append(
@@ -140,19 +142,19 @@ def from_spec(
         argument = _argument(name, properties or {})
         problems.extend(_check_rules(argument, path))
         found[name] = argument
-    problems.extend(_check_variables(found.values()))
+    problems.extend(_check_variables(found.values(), place))
     return tuple(found.values())
 
 
 def _pairs(
-    spec: Any, problems: list[exception.Problem]
+    spec: Any, problems: list[exception.Problem], place: str
 ) -> Iterator[tuple[str, Any, str]]:
     if isinstance(spec, dict):
         for name, properties in spec.items():
-            yield name, properties, schema.join('arguments', name)
+            yield name, properties, schema.join(place, name)
     elif isinstance(spec, list):
         for index, item in enumerate(spec):
-            path = schema.join('arguments', index)
+            path = schema.join(place, index)
             if not isinstance(item, dict) or not item:
                 problems.append(
                     exception.Problem(path, 'it is not a mapping of one key')
@@ -169,9 +171,7 @@ def _pairs(
             yield name, properties, schema.join(path, name)
     else:
         problems.append(
-            exception.Problem(
-                'arguments', 'it is neither a mapping nor a list'
-            )
+            exception.Problem(place, 'it is neither a mapping nor a list')
         )
 
 
@@ -237,7 +237,7 @@ def _check_rules(argument: Argument, path: str) -> Iterator[exception.Problem]:
 
 
 def _check_variables(
-    arguments: Any,
+    arguments: Iterable[Argument], place: str
 ) -> Iterator[exception.Problem]:
     """Two arguments must not be exported under one name."""
     seen: dict[str, str] = {}
@@ -246,7 +246,7 @@ def _check_variables(
             other = seen.setdefault(name, argument.name)
             if other != argument.name:
                 yield exception.Problem(
-                    schema.join('arguments', argument.name),
+                    schema.join(place, argument.name),
                     f'the variable "{name}" is also that of the argument '
                     f'"{other}"',
                 )

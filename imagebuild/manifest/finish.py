@@ -13,8 +13,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import Protocol
+
 from imagebuild import distros
 from imagebuild import exception
+from imagebuild.manifest import monitor as monitors
+from imagebuild.manifest import report as reports
 from imagebuild.remotes import base as remotes_base
 
 _MACHINE_ID = '/etc/machine-id'
@@ -63,6 +70,53 @@ class MachineIdentity:
             self._remote.remove_file(_MACHINE_ID)
         else:
             self._remote.write_file(_MACHINE_ID, self._before, mode=0o444)
+
+
+class Runnable(Protocol):
+    """What a manifest, a recipe and a description have in common."""
+
+    def run(
+        self,
+        remote: Any,
+        values: Mapping[str, Any] | None = None,
+        *,
+        reconcile: bool = True,
+        monitor: monitors.Monitor | None = None,
+    ) -> reports.Report: ...
+
+
+def run(
+    what: Runnable,
+    remote: remotes_base.Remote,
+    values: Mapping[str, Any] | None = None,
+    *,
+    monitor: monitors.Monitor | None = None,
+    keep_cache: bool = False,
+    generalize: bool = False,
+    before_tidying: Callable[[], None] | None = None,
+) -> reports.Report:
+    """Bring an image into a described state and tidy up after it.
+
+    An image that was as described already is left alone, unless it is to be
+    generalized.
+
+    :param what: is run over the remote, in reconcile.
+    :param keep_cache: see :func:`tidy`.
+    :param generalize: see :func:`tidy`.
+    :param before_tidying: called when the run was good and tidying up
+        begins; not when there is nothing to tidy.
+    :raises ImageBuildError: as the run does.
+    :raises StepError: it could not be tidied up.
+    """
+    identity = MachineIdentity(remote)
+    report = what.run(remote, values, reconcile=True, monitor=monitor)
+    if not report.changed and not generalize:
+        return report
+    if before_tidying:
+        before_tidying()
+    identity.restore()
+    tidy(remote, keep_cache=keep_cache, generalize=generalize)
+    return report
 
 
 def tidy(

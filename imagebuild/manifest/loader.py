@@ -55,7 +55,10 @@ def load(
     source: str | bytes | os.PathLike[str] | Mapping[str, Any],
     resource_roots: Sequence[str | os.PathLike[str]] | None = None,
     *,
-    resources: Mapping[str, str | bytes] | None = None,
+    resources: (
+        Mapping[str, str | bytes] | manifest_resources.Resources | None
+    ) = None,
+    path: str = '',
 ) -> manifests.Manifest:
     """Load a manifest and check everything that can be checked without a
     system.
@@ -65,7 +68,10 @@ def load(
     :param resource_roots: folders in which scripts are looked up; the
         manifest's own folder by default, none for a text.
     :param resources: name to content of scripts that came along; looked up
-        before the folders.
+        before the folders. Or the one place to look them up in; no folder
+        is, then.
+    :param path: where the manifest stands in a larger document; every path
+        in problems, steps and reports begins with it.
     :returns: a manifest that can be run.
     :raises InvalidManifest: with every problem in ``.errors``; nothing was
         opened but the manifest and its resources.
@@ -80,14 +86,20 @@ def load(
             problems.append(
                 exception.Problem('', f'the resource root {root} is no folder')
             )
-    data = (
-        document.parse(content)
-        if isinstance(content, str | bytes)
-        else document.plain(content)
-    )
-    return _build(
-        data, manifest_resources.Resources(roots, resources), problems
-    )
+    try:
+        data = (
+            document.parse(content)
+            if isinstance(content, str | bytes)
+            else document.plain(content)
+        )
+    except exception.InvalidManifest as error:
+        raise exception.InvalidManifest(
+            exception.Problem(path, problem.message)
+            for problem in error.errors
+        ) from None
+    if not isinstance(resources, manifest_resources.Resources):
+        resources = manifest_resources.Resources(roots, resources)
+    return _build(data, resources, problems, path)
 
 
 def _read(
@@ -116,15 +128,18 @@ def _build(
     data: Any,
     resources: manifest_resources.Resources,
     problems: list[exception.Problem],
+    path: str,
 ) -> manifests.Manifest:
-    problems += schemas.check(data, _ROOT, '')
+    problems += schemas.check(data, _ROOT, path)
     if not isinstance(data, dict):
         raise exception.InvalidManifest(
-            [exception.Problem('', 'it is not a mapping')]
+            [exception.Problem(path, 'it is not a mapping')]
         )
-    declared = manifest_arguments.from_spec(data.get('arguments'), problems)
+    declared = manifest_arguments.from_spec(
+        data.get('arguments'), problems, schemas.join(path, 'arguments')
+    )
     builder = base.Builder(
-        'validators',
+        schemas.join(path, 'validators'),
         resources=resources,
         arguments={argument.name: argument for argument in declared},
         types=validators.types(),

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -49,18 +50,23 @@ def join(path: str, *parts: str | int) -> str:
 
 
 def check(
-    value: Any, schema: Mapping[str, Any], path: str
+    value: Any,
+    schema: Mapping[str, Any],
+    path: str,
+    *,
+    limit: int | None = None,
 ) -> list[exception.Problem]:
     """Return everything that is wrong with a value.
 
     :param value: what :mod:`imagebuild.manifest.document` returned.
     :param schema: JSON schema, draft 2020-12.
     :param path: where the value stands.
+    :param limit: look no further after so many; None for all.
     :returns: problems in the order of their places, empty when all is well.
     """
     checker = jsonschema.Draft202012Validator(schema)
     found: list[exception.Problem] = []
-    for error in checker.iter_errors(value):
+    for error in itertools.islice(checker.iter_errors(value), limit):
         found.extend(_problems(error, path))
     return sorted(set(found))
 

@@ -62,12 +62,17 @@ class FolderRecipe(base.Recipe):
 
     @functools.cached_property
     def _manifest(self) -> manifest.Manifest:
+        return self._read('')
+
+    def _read(self, path: str) -> manifest.Manifest:
         roots = [self._inside(self.folder)]
         common = self._inside(self.folder.parent / COMMON)
         if common.is_dir():
             roots.append(common)
         return manifest.load(
-            self._inside(self.folder / MANIFEST), resource_roots=roots
+            self._inside(self.folder / MANIFEST),
+            resource_roots=roots,
+            path=path,
         )
 
     def _inside(self, path: pathlib.Path) -> pathlib.Path:
@@ -85,13 +90,15 @@ class FolderRecipe(base.Recipe):
             )
         return real
 
-    def load(self) -> manifest.Manifest:
+    def load(self, path: str = '') -> manifest.Manifest:
         """Its manifest, read once.
 
+        :param path: where the recipe stands in a larger document; paths of
+            steps begin with it. It is read anew, then.
         :raises InvalidManifest: it is not valid.
         :raises InvalidRecipe: a link leads out of the recipe path.
         """
-        return self._manifest
+        return self._read(path) if path else self._manifest
 
     def _description(self) -> str:
         return self.load().description

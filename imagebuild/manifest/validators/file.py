@@ -39,7 +39,8 @@ _OWNER: Mapping[str, Any] = {
 }
 _MODE = re.compile('0?[0-7]{3,4}')
 _CONTENTS = ('content', 'content_base64', 'source')
-_ONE: Mapping[str, Any] = {
+#: JSON schema of one file's properties.
+PROPERTIES: Mapping[str, Any] = {
     'type': 'object',
     'additionalProperties': False,
     'properties': {
@@ -59,7 +60,7 @@ _ONE: Mapping[str, Any] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """A file as the manifest describes it.
 
     :ivar template: its content still holds names of arguments.
@@ -80,19 +81,20 @@ class FileValidator(state.StateValidator):
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
         'minProperties': 1,
-        'additionalProperties': _ONE,
+        'additionalProperties': PROPERTIES,
     }
 
-    def __init__(self, path: str, wanted: Sequence[_Wanted]) -> None:
+    def __init__(self, path: str, wanted: Sequence[Wanted]) -> None:
         super().__init__(path)
         self.wanted = tuple(wanted)
 
     @classmethod
     def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
-        wanted = [
-            _wanted(path, properties, builder.at(path))
-            for path, properties in spec.items()
-        ]
+        wanted = []
+        for path, properties in spec.items():
+            inner = builder.at(path)
+            check_path(path, inner)
+            wanted.append(read(path, properties, inner))
         return cls(builder.path, wanted)
 
     def describe(self) -> str:
@@ -125,7 +127,7 @@ class FileValidator(state.StateValidator):
         return {'file': [_key(item) for item in self.wanted]}
 
 
-def _key(item: _Wanted) -> Any:
+def _key(item: Wanted) -> Any:
     file = item.file
     content = file.content
     return [
@@ -138,17 +140,20 @@ def _key(item: _Wanted) -> Any:
     ]
 
 
-def _rendered(item: _Wanted, context: base.Context) -> target_files.TargetFile:
+def _rendered(item: Wanted, context: base.Context) -> target_files.TargetFile:
     if not item.template or item.file.content is None:
         return item.file
     text = template.render(item.file.content.decode(), context)
     return dataclasses.replace(item.file, content=text.encode())
 
 
-def _wanted(
-    path: str, spec: Mapping[str, Any], builder: base.Builder
-) -> _Wanted:
-    check_path(path, builder)
+def read(path: str, spec: Mapping[str, Any], builder: base.Builder) -> Wanted:
+    """Read one file; whatever is wrong is told to the builder.
+
+    :param path: of the file, in the system; see :func:`check_path`.
+    :param spec: its properties, of the form of :data:`PROPERTIES`.
+    :param builder: where they stand.
+    """
     templated = spec.get('template', False)
     absent = spec.get('absent', False)
     content = None if absent else _content(spec, builder)
@@ -156,7 +161,7 @@ def _wanted(
         builder.problem('"absent" stands alone')
     if templated and content is not None:
         _check_template(content, builder)
-    return _Wanted(
+    return Wanted(
         target_files.TargetFile(
             path,
             content,
@@ -215,7 +220,14 @@ def _check_template(content: bytes, builder: base.Builder) -> None:
 
 
 def _mode(value: Any, builder: base.Builder) -> int:
-    """Read a mode by its text: 0644, '0644' and 644 are the same."""
+    """Read a mode by its text: 0644, '0644' and 644 are the same.
+
+    A number that was not read from a manifest's text (JSON, Python) is
+    refused: 0644 may have become 420 on its way, and 420 is a mode too.
+    """
+    if isinstance(value, int) and not isinstance(value, document.WrittenInt):
+        builder.problem('write it as a text, such as "0644"', 'mode')
+        return 0
     text = document.as_text(value).removeprefix('0o')
     if not _MODE.fullmatch(text):
         builder.problem(f'"{text}" is not a mode, such as 0644', 'mode')

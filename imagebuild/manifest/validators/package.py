@@ -51,7 +51,8 @@ _VERSIONED: Mapping[str, Any] = {
         'additionalProperties': False,
     },
 }
-_ONE: Mapping[str, Any] = {'anyOf': [_NAME, _VERSIONED]}
+#: JSON schema of one package, or of several with their versions.
+ONE: Mapping[str, Any] = {'anyOf': [_NAME, _VERSIONED]}
 
 
 @dataclasses.dataclass
@@ -77,7 +78,7 @@ class PackageValidator(base.Validator):
             {
                 'title': 'a list of those',
                 'type': 'array',
-                'items': _ONE,
+                'items': ONE,
                 'minItems': 1,
             },
         ]

@@ -15,6 +15,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild.manifest import resources
 from tests.unit.manifest import engine
 
 pytestmark = pytest.mark.usefixtures('core_language')
@@ -448,3 +449,48 @@ def test_a_root_that_is_no_folder(tmp_path):
         'validators: []\n', resource_roots=[tmp_path / 'x']
     )
     assert found == [f'the resource root {tmp_path}/x is no folder']
+
+
+# -- a manifest that stands in a larger document ----------------------------
+
+
+def test_paths_begin_with_the_place_of_the_manifest():
+    text = """
+    arguments: {a: {hiden: true}}
+    color: red
+    validators: [{package: 5}, {script: gone.sh}]
+    """
+    with pytest.raises(exception.InvalidManifest) as caught:
+        manifest.load(text, path='body.manifest')
+    assert sorted(error.path for error in caught.value.errors) == [
+        'body.manifest.arguments.a.hiden',
+        'body.manifest.color',
+        'body.manifest.validators[0].package',
+        'body.manifest.validators[1].script',
+    ]
+
+
+@pytest.mark.parametrize('source', ['a: [\n', '5\n', {'validators': object()}])
+def test_what_is_wrong_as_a_whole_has_the_place_of_the_manifest(source):
+    with pytest.raises(exception.InvalidManifest) as caught:
+        manifest.load(source, path='manifest')
+    assert {error.path for error in caught.value.errors} == {'manifest'}
+
+
+def test_steps_have_the_place_of_the_manifest():
+    loaded = manifest.load(
+        'validators: [{package: a}, {all: [{package: b}]}]\n', path='recipe'
+    )
+    [first, group] = loaded.validators
+    assert first.path == 'recipe.validators[0].package'
+    [inside] = group.children()
+    assert inside.path == 'recipe.validators[1].all[0].package'
+
+
+def test_resources_may_be_looked_up_in_one_place_only():
+    class Only(resources.Resources):
+        def read(self, name):
+            return f'content of {name}'.encode()
+
+    loaded = manifest.load('validators: [{script: x}]\n', resources=Only())
+    assert loaded.validators[0].content == b'content of x'

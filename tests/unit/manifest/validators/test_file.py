@@ -17,6 +17,8 @@ import subprocess
 
 import pytest
 
+from imagebuild import exception
+from imagebuild import manifest
 from imagebuild.manifest.validators import accounts
 from imagebuild.manifest.validators import pip_state
 from imagebuild.manifest.validators import service
@@ -100,6 +102,14 @@ def test_modes_are_octal_by_their_text(mode: str, number: int) -> None:
     loaded = guest.load(f'file: {{/x: {{content: a, mode: {mode}}}}}')
     [step] = loaded.validators
     assert step.wanted[0].file.mode == number  # type: ignore[attr-defined]
+
+
+def test_a_mode_that_is_a_number_of_another_language_is_refused() -> None:
+    # 0644 of a YAML 1.1 reader.
+    with pytest.raises(exception.InvalidManifest, match='"0644"'):
+        manifest.load(
+            {'validators': [{'file': {'/x': {'content': 'a', 'mode': 420}}}]}
+        )
 
 
 def test_everything_wrong_is_told_at_once() -> None:

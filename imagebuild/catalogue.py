@@ -1,0 +1,203 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The operating systems that an operator offers: operating-systems.yaml.
+
+::
+
+    debian-12:
+      description: Debian 12
+      image: {name: debian-12-base}
+    debian-12-minimal:
+      driver: bootstrap
+      driver_options: {os: debian-12, minimal: true}
+
+The API, the conductors and the jobs read the same file. It is read whole or
+not at all: a caller that reloads it keeps what it has when this raises.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.manifest import document
+from imagebuild.manifest import schema
+
+DEFAULT_ARCHITECTURE = 'x86_64'
+DEFAULT_DRIVER = 'guestfs'
+
+#: How an image may be named; exactly one of them.
+IMAGE_KINDS = ('id', 'name', 'tag', 'url', 'path')
+
+_NAME: Mapping[str, Any] = {
+    'type': 'string',
+    'pattern': r'^[A-Za-z0-9][A-Za-z0-9._+-]*$(?!\n)',
+    'maxLength': 255,
+    'x-message': 'is not a name (letters, digits, ".", "_", "+" and "-")',
+}
+_TEXT: Mapping[str, Any] = {'type': 'string', 'minLength': 1}
+_CHECKSUM: Mapping[str, Any] = {
+    'type': 'string',
+    'pattern': r'^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$(?!\n)',
+    'x-message': 'is not a checksum, such as sha256:<64 digits of 0-9a-f>',
+}
+_IMAGE: Mapping[str, Any] = {
+    'type': 'object',
+    'additionalProperties': False,
+    'properties': {
+        'id': _TEXT,
+        'name': _TEXT,
+        'tag': _TEXT,
+        'url': {
+            'type': 'string',
+            'pattern': r'^https?://[^\s/]+/\S+$(?!\n)',
+            'x-message': 'is not an http or https URL of a file',
+        },
+        'path': {
+            'type': 'string',
+            'pattern': r'^/.',
+            'x-message': 'is not an absolute path',
+        },
+        'checksum': _CHECKSUM,
+    },
+}
+_ENTRY: Mapping[str, Any] = {
+    'type': 'object',
+    'additionalProperties': False,
+    'properties': {
+        'description': {'type': 'string'},
+        'architecture': _NAME,
+        'driver': _NAME,
+        'driver_options': {'type': 'object'},
+        'image': _IMAGE,
+        'min_disk': {
+            'type': 'integer',
+            'minimum': 0,
+            'x-message': 'is not a whole number of GiB',
+        },
+    },
+}
+_FILE: Mapping[str, Any] = {
+    'type': ['object', 'null'],
+    'propertyNames': _NAME,
+    'additionalProperties': {'anyOf': [{'type': 'null'}, _ENTRY]},
+}
+
+
+class InvalidCatalogue(exception.InvalidManifest):
+    """operating-systems.yaml breaks its rules; with every problem."""
+
+    subject = 'The catalogue of operating systems is not valid'
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingSystem:
+    """One operating system that can be asked for.
+
+    :ivar name: what requests call it.
+    :ivar description: one sentence for people, '' if none was written.
+    :ivar architecture: of the machines that it runs on.
+    :ivar driver: name of the driver that makes or opens its disk.
+    :ivar driver_options: what is handed to the driver; a request's own
+        options are laid over them.
+    :ivar image: the base image: one of ``id``, ``name`` and ``tag`` (of
+        the image service), ``url`` and ``path``, with ``checksum``
+        (``sha256:...``) for the last two; empty for drivers that start
+        from nothing.
+    :ivar min_disk: GiB that the disk has at least, 0 for no matter.
+    """
+
+    name: str
+    description: str = ''
+    architecture: str = DEFAULT_ARCHITECTURE
+    driver: str = DEFAULT_DRIVER
+    driver_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    image: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    min_disk: int = 0
+
+
+class Catalogue:
+    """Every operating system of one file, in the order written."""
+
+    def __init__(self, entries: Mapping[str, OperatingSystem]) -> None:
+        self._entries = dict(entries)
+
+    def get(self, name: str) -> OperatingSystem | None:
+        """Return one, None when there is none of that name."""
+        return self._entries.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names, in the order written."""
+        return list(self._entries)
+
+    def __iter__(self) -> Iterator[OperatingSystem]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def load(path: str | os.PathLike[str]) -> Catalogue:
+    """Read a catalogue.
+
+    :param path: the file.
+    :raises InvalidManifest: every problem at once, each with its path in
+        the file (:class:`InvalidCatalogue`).
+    """
+    try:
+        data = document.parse(pathlib.Path(path).read_bytes())
+    except OSError as error:
+        raise InvalidCatalogue(
+            [exception.Problem('', f'{path} cannot be read: {error.strerror}')]
+        ) from error
+    except exception.InvalidManifest as error:
+        raise InvalidCatalogue(error.errors) from error
+    problems = schema.check(data, _FILE, '')
+    if not problems:
+        for name, entry in (data or {}).items():
+            problems.extend(_check_image(name, entry or {}))
+    if problems:
+        raise InvalidCatalogue(problems)
+    return Catalogue(
+        {
+            name: OperatingSystem(name, **(entry or {}))
+            for name, entry in (data or {}).items()
+        }
+    )
+
+
+def _check_image(
+    name: str, entry: Mapping[str, Any]
+) -> Iterator[exception.Problem]:
+    if 'image' not in entry:
+        return
+    image = entry['image']
+    path = schema.join('', name, 'image')
+    if sum(kind in image for kind in IMAGE_KINDS) != 1:
+        yield exception.Problem(
+            path, f'exactly one of {", ".join(IMAGE_KINDS)} is needed'
+        )
+    if 'url' in image and 'checksum' not in image:
+        yield exception.Problem(
+            path, 'a "url" needs a "checksum", such as sha256:...'
+        )
+    if 'checksum' in image and not {'url', 'path'} & set(image):
+        yield exception.Problem(
+            schema.join(path, 'checksum'),
+            'only a "url" or a "path" has one; the image service knows '
+            'those of its own images',
+        )

@@ -1,0 +1,156 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The build: a driver's disk, the description run over it, one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+from typing import cast
+
+from imagebuild import description
+from imagebuild import exception
+from imagebuild import manifest
+from imagebuild.description import content
+from imagebuild.disks import checksum
+from imagebuild.drivers import base as drivers
+from imagebuild.drivers import registry
+from imagebuild.job import channel
+from imagebuild.job import deadline as deadlines
+from imagebuild.job import failure
+from imagebuild.job import monitor as monitors
+from imagebuild.manifest import finish
+
+#: What stores and users compare; md5 is what old tools of Glance want.
+ALGORITHMS = ('md5', 'sha256', 'sha512')
+
+_GIB = 1024**3
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What is to be built.
+
+    :ivar request: the body of INTERFACE section 2, hidden values included.
+    :ivar base: what was resolved when the build was accepted.
+    :ivar workspace: an existing folder of this build only.
+    :ivar output: the file to make.
+    :ivar config: sections by name.
+    """
+
+    request: Mapping[str, Any]
+    base: drivers.BaseImage
+    driver: str
+    driver_options: Mapping[str, Any]
+    workspace: pathlib.Path
+    output: pathlib.Path
+    disk_format: drivers.OutputFormat
+    config: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Order:
+        """Read one.
+
+        :raises KeyError: a part is missing.
+        :raises TypeError: a part is something else.
+        """
+        return cls(
+            request=document['request'],
+            base=drivers.BaseImage.from_dict(document['base']),
+            driver=document['driver'],
+            driver_options=document.get('driver_options') or {},
+            workspace=pathlib.Path(document['workspace']),
+            output=pathlib.Path(document['output']),
+            disk_format=cast(drivers.OutputFormat, document['disk_format']),
+            config=document['config'],
+        )
+
+
+def run(
+    order: Order,
+    events: channel.Events,
+    monitor: monitors.JobMonitor,
+    deadline: deadlines.Deadline,
+) -> dict[str, Any]:
+    """Build an image.
+
+    :returns: ``result`` of the last event.
+    :raises ImageBuildError: it could not be built.
+    """
+    described = _load(order)
+    events.hide(described.secrets())
+    driver = registry.get(order.driver)
+    driver.validate(order.driver_options)
+    settings = drivers.Settings.from_config(
+        order.config, run_timeout=deadline.left()
+    )
+    monitor.turn_to('opening the disk')
+    with driver.open(
+        order.base,
+        order.driver_options,
+        order.workspace,
+        settings=settings,
+        monitor=monitors.DriverMonitor(monitor),
+    ) as disk:
+        report = _apply(described, disk, monitor)
+        monitor.turn_to('writing the image')
+        made = disk.finish(order.output, order.disk_format)
+    return _result(made, report, monitor)
+
+
+def _load(order: Order) -> description.Description:
+    paths = order.config.get('DEFAULT', {}).get('recipe_path') or ()
+    try:
+        return description.load(order.request, recipe_paths=paths)
+    except exception.InvalidRequest as error:
+        raise failure.NotAccepted(reason=error) from error
+
+
+def _apply(
+    described: description.Description,
+    disk: drivers.OpenDisk,
+    monitor: monitors.JobMonitor,
+) -> manifest.Report:
+    if disk.virtual_size < described.min_disk * _GIB:
+        raise exception.InvalidInput(
+            f'The recipe or manifest needs a disk of {described.min_disk} '
+            f'GiB, and that of the base image has '
+            f'{disk.virtual_size / _GIB:.1f}.'
+        )
+    monitor.turn_to('the start of the run')
+    return finish.run(
+        described,
+        disk.remote,
+        monitor=monitor,
+        before_tidying=lambda: monitor.begin('tidying up'),
+        keep_cache=content.FINISH['keep_cache'],
+        generalize=content.FINISH['generalize'],
+    )
+
+
+def _result(
+    made: drivers.Disk, report: manifest.Report, monitor: monitors.JobMonitor
+) -> dict[str, Any]:
+    monitor.begin('computing checksums')
+    digests = checksum.checksums(
+        made.path, ALGORITHMS, on_progress=monitor.progress('checksums')
+    )
+    return {
+        'path': str(made.path),
+        'size': made.path.stat().st_size,
+        'virtual_size': made.virtual_size,
+        'disk_format': made.format,
+        'checksum': digests,
+        'report': report.to_dict(),
+    }

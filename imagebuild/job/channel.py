@@ -1,0 +1,136 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The two pipes between a job and its conductor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild.job import masking
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes of the document; files of a request travel in it.
+MAX_DOCUMENT = 128 * 1024 * 1024
+#: Events that wait while the conductor is slow; then the job waits.
+_WAITING = 1000
+_PORTION = 64 * 1024
+_LONGEST_LINE = 8192
+
+
+class Events:
+    """Writes events to the conductor, each as one line at once.
+
+    A thread writes, so that a signal, which is raised in the main thread,
+    never cuts a line in two.
+
+    :param descriptor: written to; it is closed at the end.
+    :param on_broken: called, in another thread, when nobody reads any more.
+    :ivar always: secrets of the service, which are hidden whatever the
+        request says.
+    """
+
+    def __init__(self, descriptor: int, on_broken: Callable[[], None]) -> None:
+        self.always: Sequence[str] = ()
+        self._masker = masking.Masker()
+        self._descriptor = descriptor
+        self._on_broken = on_broken
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(
+            target=self._write, name='events', daemon=True
+        )
+        self._thread.start()
+
+    def hide(self, secrets: Sequence[str]) -> None:
+        """Take these out of every event and of the log from now on."""
+        self._masker = masking.Masker([*self.always, *secrets])
+        masking.Formatter.masker = self._masker
+
+    def send(self, event: str, **values: Any) -> None:
+        """Send one event; waits while the conductor is far behind."""
+        masked = self._masker.event({'event': event, **values})
+        self._queue.put(_line(masked))
+
+    def close(self, timeout: float = 60.0) -> None:
+        """Wait until everything is written.
+
+        :param timeout: seconds after which the rest is given up.
+        """
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=timeout)
+            self._thread.join(timeout)
+
+    def _write(self) -> None:
+        try:
+            while (line := self._queue.get()) is not None:
+                while line:
+                    line = line[os.write(self._descriptor, line) :]
+        except OSError as error:
+            LOG.warning('The conductor does not listen: %s', error.strerror)
+            self._on_broken()
+        finally:
+            os.close(self._descriptor)
+
+
+def _line(event: Mapping[str, Any]) -> bytes:
+    # Escaped, so that no character in it can end a line or fail to encode.
+    return json.dumps(event, separators=(',', ':')).encode() + b'\n'
+
+
+def shortened(line: str) -> str:
+    """A line of output that is not too long to be sent."""
+    if len(line) <= _LONGEST_LINE:
+        return line
+    more = len(line) - _LONGEST_LINE
+    return f'{line[:_LONGEST_LINE]} [{more} more characters]'
+
+
+def read_document(descriptor: int) -> Any:
+    """Read the first line.
+
+    :returns: what it holds, None when the pipe was closed before its end.
+    :raises ValueError: it is no JSON, or too long.
+    """
+    # Not buffered: nothing after the line may be taken off the pipe.
+    content = bytearray()
+    while not content.endswith(b'\n'):
+        portion = os.read(descriptor, _PORTION)
+        if not portion:
+            return None
+        content += portion
+        if len(content) > MAX_DOCUMENT:
+            raise ValueError('the document is too long')
+    return json.loads(content)
+
+
+def watch(descriptor: int, on_end: Callable[[], None]) -> None:
+    """Watch a pipe in a thread.
+
+    :param on_end: called in that thread when its other end is closed.
+    """
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(descriptor, _PORTION):
+                pass
+        on_end()
+
+    threading.Thread(target=run, name='life-line', daemon=True).start()

@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The time that a job has, and the signals that end it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from types import FrameType
+
+from imagebuild import exception
+
+#: Seconds that cleaning up may take before everything is killed.
+GRACE = 20.0
+#: Seconds that the guest's own clock is given to be first: it knows which
+#: command hung, and ends it in good order.
+_HEAD_START = 5.0
+
+
+class Deadline:
+    """A time limit for everything, raised in the main thread.
+
+    :param seconds: None for no limit.
+    :param doing: says what is going on.
+    """
+
+    def __init__(
+        self, seconds: float | None, doing: Callable[[], str]
+    ) -> None:
+        self._seconds = seconds
+        self._doing = doing
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds that are left, None for no limit.
+
+        :raises BuildTimeout: none are.
+        """
+        if self._end is None:
+            return None
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise self.error()
+        return left
+
+    def error(self) -> exception.BuildTimeout:
+        """Say that the time is up, and what took it."""
+        return exception.BuildTimeout(
+            seconds=self._seconds, what=self._doing()
+        )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Raise in the block when the time is up.
+
+        :raises BuildTimeout: it is.
+        """
+        if self._end is None:
+            yield
+            return
+        before = signal.signal(signal.SIGALRM, self._ring)
+        left = max(self._end - time.monotonic(), 0.0)
+        signal.setitimer(signal.ITIMER_REAL, left + _HEAD_START, GRACE)
+        try:
+            yield
+        except exception.RunTimeout as error:
+            raise self.error() from error
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        # Not one that a step, or "any", would take for its own failure.
+        raise exception.RunTimeout(seconds=self._seconds)
+
+
+def on_sigterm(give_up: Callable[[], None]) -> None:
+    """Raise the first SIGTERM or SIGINT in the main thread.
+
+    Further ones are ignored while the job cleans up.
+
+    :param give_up: called in a thread when cleaning up takes too long.
+    :raises Interrupted: in whatever the main thread does then.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        timer = threading.Timer(GRACE, give_up)
+        timer.daemon = True
+        timer.start()
+        raise exception.Interrupted(signal=signal.Signals(number).name)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, stop)

@@ -1,0 +1,135 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Values of hidden arguments are in nothing that leaves the job."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shlex
+import urllib.parse
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+_MASK = '***'
+#: Keys whose values are words of the protocol or computed from files.
+_OURS = frozenset(
+    {
+        'checksum',
+        'disk_format',
+        'event',
+        'fault',
+        'image_id',
+        'os_hash_algo',
+        'os_hash_value',
+        'result',
+        'stream',
+    }
+)
+_PATH_PART = re.compile(r'\[\d+\]|\["(?:[^"\\]|\\.)*"\]|[^.\[]+')
+#: How options are called whose values are secrets.
+_SECRET_OPTIONS = ('password', 'secret', 'token')
+#: A shorter secret may be a part of any word of a path.
+_TELLING = 4
+
+
+class Masker:
+    """Replaces secrets in texts and events.
+
+    :param secrets: the values; empty ones are passed over.
+    """
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
+        forms: set[str] = set()
+        for secret in secrets:
+            forms.update(_forms(secret))
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """A text without the secrets."""
+        for form in self._forms:
+            text = text.replace(form, _MASK)
+        return text
+
+    def path(self, path: str) -> str:
+        """A step's path: a branch may be called by a value."""
+        if path.startswith('/'):
+            # A file of this host, which nobody's request has named.
+            return path
+        return _PATH_PART.sub(lambda match: self._part(match[0]), path)
+
+    def _part(self, part: str) -> str:
+        if part.startswith('[') and not part.startswith('["'):
+            # The number of a step.
+            return part
+        for form in self._forms:
+            if part.strip('["]') == form or (
+                len(form) >= _TELLING and form in part
+            ):
+                return f'["{_MASK}"]' if part.startswith('[') else _MASK
+        return part
+
+    def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """An event without the secrets; its structure stays."""
+        return {key: self._value(key, item) for key, item in event.items()}
+
+    def _value(self, key: str, value: Any) -> Any:
+        if isinstance(value, str):
+            if key in _OURS:
+                return value
+            return self.path(value) if key == 'path' else self.text(value)
+        if isinstance(value, Mapping):
+            return value if key == 'checksum' else self.event(value)
+        if isinstance(value, list | tuple):
+            return [self._value('', item) for item in value]
+        return value
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as programs write it: plain, quoted, escaped, by lines."""
+    for text in (secret, *secret.splitlines()):
+        if not text.strip():
+            continue
+        yield text
+        yield json.dumps(text)[1:-1]
+        yield json.dumps(text, ensure_ascii=False)[1:-1]
+        # As Python and as "set -x" of the shells quote.
+        yield shlex.quote(text)
+        yield text.replace("'", "'\\''")
+        yield urllib.parse.quote(text)
+        yield urllib.parse.quote(text, safe='')
+        yield urllib.parse.quote_plus(text)
+
+
+def of_config(config: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The secrets of the service, which must not be shown either."""
+    return [
+        value
+        for section in config.values()
+        for name, value in section.items()
+        if name.endswith(_SECRET_OPTIONS) and isinstance(value, str) and value
+    ]
+
+
+class Formatter(logging.Formatter):
+    """Log lines and tracebacks without the secrets.
+
+    :ivar masker: knows them, once they are known.
+    """
+
+    masker = Masker()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.masker.text(super().format(record))

@@ -1,0 +1,99 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The upload: a finished file into a store."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild.job import channel
+from imagebuild.job import deadline as deadlines
+from imagebuild.job import monitor as monitors
+from imagebuild.stores import base as stores
+from imagebuild.stores import registry
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What is to be uploaded.
+
+    :ivar store: name of the store.
+    :ivar path: the file.
+    :ivar config: sections by name.
+    """
+
+    store: str
+    path: pathlib.Path
+    image: stores.ImageProperties
+    stamp: stores.Stamp
+    checksum: stores.Checksum | None
+    config: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Order:
+        """Read one.
+
+        :raises KeyError: a part is missing.
+        :raises TypeError: a part is something else.
+        """
+        return cls(
+            store=document['store'],
+            path=pathlib.Path(document['path']),
+            image=_properties(document),
+            stamp=stores.Stamp(**document['stamp']),
+            checksum=_checksum(document.get('hash')),
+            config=document['config'],
+        )
+
+
+def run(
+    order: Order,
+    events: channel.Events,
+    monitor: monitors.JobMonitor,
+    deadline: deadlines.Deadline,
+) -> dict[str, Any]:
+    """Upload an image.
+
+    :returns: ``result`` of the last event.
+    :raises ImageBuildError: it is not in the store.
+    """
+    store = registry.load(order.store, order.config)
+    monitor.begin(f'uploading to {order.store}')
+    stored = store.upload(
+        order.path,
+        order.image,
+        order.stamp,
+        checksum=order.checksum,
+        on_progress=monitor.progress('upload'),
+        on_notice=monitor.notice,
+    )
+    return dataclasses.asdict(stored)
+
+
+def _properties(document: Mapping[str, Any]) -> stores.ImageProperties:
+    return stores.ImageProperties.from_dict(
+        {
+            'owner': document['project_id'],
+            **document['image'],
+            'disk_format': document['disk_format'],
+            'container_format': document['container_format'],
+        }
+    )
+
+
+def _checksum(given: Mapping[str, str] | None) -> stores.Checksum | None:
+    if not given:
+        return None
+    return stores.Checksum(given['algo'], given['value'])

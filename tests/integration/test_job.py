@@ -1,0 +1,280 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Builds by the job program over a real disk, as a conductor starts them."""
+
+import hashlib
+import json
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imagebuild import job as jobs
+from imagebuild.drivers import base as drivers
+from tests.unit.job import job_process
+
+pytestmark = pytest.mark.timeout(600)
+
+SECRET = 'hush-hush-4711'
+MANIFEST: dict[str, Any] = {
+    'arguments': {'password': {'required': True, 'hidden': True}},
+    'validators': [
+        {'script': {'greet.sh': {'env_vars': ['password'], 'output': 'said'}}},
+        {'file': {'/etc/said': {'content': '{{ said }}\n', 'template': True}}},
+    ],
+}
+GREET = f"""#!/bin/sh
+# Only its value is a secret.
+[ "$password" = {SECRET} ] || exit 9
+echo "the password is $password" >&2
+test -x /usr/bin/tree && test -f /etc/motd.d/ours && echo all before
+"""
+FAIL = """#!/bin/sh
+echo one step
+echo it does not work >&2
+exit 7
+"""
+HANG = """#!/bin/sh
+echo sleeping
+sleep 250
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    made = tmp_path / 'build'
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def document(
+    minimal_image: pathlib.Path, folder: pathlib.Path, tmp_path: pathlib.Path
+) -> Callable[..., dict[str, Any]]:
+    def document(**request: Any) -> dict[str, Any]:
+        return {
+            'action': 'build',
+            'build_id': 'b1',
+            'attempt': 1,
+            'workspace': str(folder),
+            'request': {'name': 'ours', 'os': 'debian-12'} | request,
+            'base': {
+                'driver': 'guestfs',
+                'kind': 'path',
+                'location': str(minimal_image),
+                'disk_format': 'qcow2',
+                'os': 'debian-12',
+            },
+            'driver': 'guestfs',
+            'driver_options': {'compress': False},
+            'timeout': 280,
+            'output': str(folder / 'image.qcow2'),
+            'disk_format': 'qcow2',
+            'config': {
+                'disks': {'cache_dir': str(tmp_path / 'cache')},
+                'guestfs': {'launch_timeout': 270, 'cpus': None},
+                'DEFAULT': {'recipe_path': []},
+            },
+        }
+
+    return document
+
+
+@pytest.fixture
+def start(
+    tmp_path: pathlib.Path,
+) -> Iterator[Callable[[dict[str, Any]], job_process.Job]]:
+    started: list[job_process.Job] = []
+
+    def start(document: dict[str, Any]) -> job_process.Job:
+        job = job_process.Job(jobs.command(), tmp_path / 'stderr')
+        started.append(job)
+        return job.send(document)
+
+    yield start
+    for job in started:
+        job.close()
+
+
+def script(text: str) -> dict[str, Any]:
+    return {
+        'manifest': {'validators': [{'package': 'dash'}, {'script': 'x.sh'}]},
+        'resources': {'x.sh': text},
+    }
+
+
+def processes_that_name(folder: pathlib.Path) -> list[str]:
+    """Command lines of living processes, such as a qemu's."""
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        alive = job_process.is_alive(int(path.parent.name))
+        if str(folder).encode() in line and alive:
+            found.append(line.decode().replace('\0', ' '))
+    return found
+
+
+class Inside:
+    """Files of an image, read with tools that are none of ours.
+
+    Not virt-cat: under emulation it takes two minutes.
+    """
+
+    def __init__(self, image: pathlib.Path, folder: pathlib.Path) -> None:
+        raw = folder / 'image.raw'
+        subprocess.run(
+            ['qemu-img', 'convert', '-O', 'raw', image, raw], check=True
+        )
+        table = json.loads(run('sfdisk', '-J', raw))['partitiontable']
+        start = table['partitions'][-1]['start'] * table['sectorsize']
+        self._device = f'{raw}?offset={start}'
+
+    def cat(self, path: str) -> str:
+        return run('debugfs', '-R', f'cat {path}', self._device)
+
+    def stat(self, path: str) -> str:
+        return run('debugfs', '-R', f'stat {path}', self._device)
+
+
+def run(*argv: object) -> str:
+    done = subprocess.run(
+        [str(word) for word in argv], check=True, capture_output=True
+    )
+    return done.stdout.decode()
+
+
+def test_build(
+    start: Callable[..., job_process.Job],
+    document: Callable[..., dict[str, Any]],
+    folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    job = start(
+        document(
+            packages=['tree'],
+            files=[
+                {
+                    'path': '/etc/motd.d/ours',
+                    'content': 'welcome\n',
+                    'mode': '0600',
+                }
+            ],
+            manifest=MANIFEST,
+            resources={'greet.sh': GREET.replace(SECRET, '$password')},
+            arguments={'password': SECRET},
+        )
+    )
+    assert job.wait(280) == 0, (job.events[-3:], job.stderr)
+    result = job.events[-1]['result']
+    assert [
+        (step['path'], step['result']) for step in result['report']['steps']
+    ] == [
+        ('packages', 'changed'),
+        ('files', 'changed'),
+        ('manifest.validators[0].script', 'ran'),
+        ('manifest.validators[1].file', 'changed'),
+    ]
+    lines = [e['line'] for e in job.events if e['event'] == 'output']
+    assert 'the password is ***' in lines
+    assert SECRET not in repr(job.events) + job.stderr
+    # The image alone is left, and it is what was told.
+    [image] = folder.iterdir()
+    assert str(image) == result['path']
+    assert image.stat().st_size == result['size']
+    content = image.read_bytes()
+    for name in ('md5', 'sha256', 'sha512'):
+        digest = hashlib.new(name, content).hexdigest()
+        assert result['checksum'][name] == digest
+    assert content[:4] == b'QFI\xfb'
+    inside = Inside(image, tmp_path)
+    assert inside.cat('/etc/said') == 'all before\n'
+    assert inside.cat('/etc/motd.d/ours') == 'welcome\n'
+    assert 'Mode:  0600' in inside.stat('/etc/motd.d/ours')
+    assert 'Package: tree\n' in inside.cat('/var/lib/dpkg/status')
+    assert inside.cat('/etc/machine-id').strip() in ('', 'uninitialized')
+    assert 'Size: 0' in inside.stat('/var/log/dpkg.log')
+
+
+def test_failing_script(
+    start: Callable[..., job_process.Job],
+    document: Callable[..., dict[str, Any]],
+    folder: pathlib.Path,
+) -> None:
+    job = start(document(**script(FAIL)))
+    assert job.wait(280) == 1
+    last = job.events[-1]
+    assert last['event'] == 'failed'
+    assert last['fault'] == 'user'
+    assert last['step'] == {
+        'path': 'manifest.validators[1].script',
+        'validator': 'script',
+        'command': 'x.sh',
+        'exit_code': 7,
+        'output': 'one step\nit does not work',
+    }
+    assert list(folder.iterdir()) == []
+    assert processes_that_name(folder) == []
+
+
+def running(
+    start: Callable[..., job_process.Job],
+    document: dict[str, Any],
+    folder: pathlib.Path,
+) -> job_process.Job:
+    """Start a build and wait until its script runs."""
+    job = start(document)
+    job.until(lambda event: event.get('line') == 'sleeping', 280)
+    assert processes_that_name(folder)
+    return job
+
+
+def wait_until_none(folder: pathlib.Path) -> None:
+    end = time.monotonic() + 10
+    while found := processes_that_name(folder):
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+
+
+def test_the_conductor_dies(
+    start: Callable[..., job_process.Job],
+    document: Callable[..., dict[str, Any]],
+    folder: pathlib.Path,
+) -> None:
+    job = running(start, document(**script(HANG)), folder)
+    job.process.stdin.close()
+    assert job.wait() == -signal.SIGKILL
+    wait_until_none(folder)
+    drivers.sweep(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_the_build_is_cancelled(
+    start: Callable[..., job_process.Job],
+    document: Callable[..., dict[str, Any]],
+    folder: pathlib.Path,
+) -> None:
+    job = running(start, document(**script(HANG)), folder)
+    begin = time.monotonic()
+    job.process.terminate()
+    assert job.wait() == jobs.STOPPED
+    assert time.monotonic() - begin < 10
+    wait_until_none(folder)
+    assert list(folder.iterdir()) == []
+    assert 'failed' not in [event['event'] for event in job.events]

@@ -1,0 +1,321 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The job as the conductor sees it: a process with pipes."""
+
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from imagebuild import job as jobs
+from tests.unit.job import job_process
+
+STEP = 'manifest.validators[0].script'
+
+
+def kinds(job):
+    return [event['event'] for event in job.events]
+
+
+def running(start, document, **options):
+    """Start a job that sleeps in a step, with a child of its own."""
+    job = start(document(sleep=60, child=True, **options))
+    child = job.until(lambda event: 'child' in event.get('message', ''))
+    job.until(lambda event: event['event'] == 'step_started')
+    return job, int(child['message'].split()[1])
+
+
+def test_a_good_build(start, document, tmp_path):
+    job = start(document())
+    assert job.wait() == 0
+    assert job.events[0] == {'event': 'started', 'pid': job.process.pid}
+    assert [kind for kind in kinds(job) if kind != 'notice'] == [
+        'started',
+        'progress',
+        'progress',
+        'plan',
+        'step_started',
+        'output',
+        'step_finished',
+        'progress',
+        'finished',
+    ]
+    [step] = [item for item in job.events if item['event'] == 'step_finished']
+    assert (step['number'], step['path'], step['result']) == (1, STEP, 'ran')
+    result = job.events[-1]['result']
+    report = result.pop('report')
+    assert [item['path'] for item in report['steps']] == [STEP]
+    assert result == {
+        'path': str(tmp_path / 'workspace' / 'image'),
+        'size': 6,
+        'virtual_size': 2 * 1024**3,
+        'disk_format': 'qcow2',
+        'checksum': {
+            name: hashlib.new(name, b'a disk').hexdigest()
+            for name in ('md5', 'sha256', 'sha512')
+        },
+    }
+
+
+def test_nothing_else_writes_to_the_stream(start, document):
+    job = start(document(print='not an event'))
+    assert job.wait() == 0
+    assert job.stderr.count('not an event') == 2
+    assert kinds(job)[-1] == 'finished'
+
+
+def test_a_failing_script(start, document):
+    job = start(document('bad'))
+    assert job.wait() == 1
+    assert job.events[-1] == {
+        'event': 'failed',
+        'fault': 'user',
+        'reason': f'{STEP}: command failed with exit code 3: bad',
+        'step': {
+            'path': STEP,
+            'validator': 'script',
+            'command': 'bad',
+            'exit_code': 3,
+            'output': 'no good: ',
+        },
+    }
+    assert 'Traceback' not in job.stderr
+
+
+def test_a_command_that_takes_too_long(start, document):
+    job = start(document('hung'))
+    assert job.wait() == 1
+    last = job.events[-1]
+    assert last['fault'] == 'user'
+    assert last['step']['path'] == STEP
+    assert last['step']['output'] == 'half'
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'script': 'late', 'timeout': 5}, {'sleep': 60, 'timeout': 0.5}],
+)
+def test_the_time_of_the_build_is_up(start, document, monkeypatch, options):
+    job = start(document(**options))
+    assert job.wait() == 1
+    last = job.events[-1]
+    assert last['fault'] == 'user'
+    assert 'seconds was up during: ' + STEP in last['reason']
+    assert last['step']['path'] == STEP
+
+
+def test_the_environment_fails_in_a_step(start, document):
+    job = start(document('broken'))
+    assert job.wait() == 1
+    last = job.events[-1]
+    assert (last['fault'], last['step']['path']) == ('service', STEP)
+    assert last['reason'] == 'The libguestfs appliance failed: it is gone.'
+
+
+@pytest.mark.parametrize(
+    'options, fault, words, has_traceback',
+    [
+        (
+            {'raise': 'ChecksumMismatch', 'message': 'It is another.'},
+            'service',
+            'It is another.',
+            False,
+        ),
+        (
+            {'raise': 'InvalidInput', 'message': 'It cannot be.'},
+            'user',
+            'It cannot be.',
+            False,
+        ),
+        ({'wrong': 1}, 'user', 'driver options are not valid: wrong', False),
+        (
+            {'raise': 'RuntimeError', 'message': 'a\nb'},
+            'service',
+            'Unexpected RuntimeError during: opening the disk: a b.',
+            True,
+        ),
+        (
+            {'raise': 'OSError', 'message': 'a'},
+            'service',
+            'The system refused during: opening the disk: a.',
+            True,
+        ),
+        ({'raise': 'MemoryError'}, 'service', 'memory of the conductor', True),
+    ],
+)
+def test_failures_before_the_run(
+    start, document, options, fault, words, has_traceback
+):
+    job = start(document(**options))
+    assert job.wait() == 1
+    last = job.events[-1]
+    assert (last['event'], last['fault']) == ('failed', fault)
+    assert words in last['reason']
+    assert last['step'] is None
+    assert ('Traceback' in job.stderr) is has_traceback
+
+
+def test_a_request_that_only_the_api_accepts(start, document):
+    wrong = document()
+    wrong['request'] = {'recipe': 'only-there'}
+    job = start(wrong)
+    assert job.wait() == 1
+    assert job.events[-1]['fault'] == 'service'
+    assert 'refuses what the API accepted' in job.events[-1]['reason']
+
+
+def test_a_disk_that_is_too_small(start, document):
+    wanted = document()
+    wanted['request']['manifest']['min_disk'] = 5
+    job = start(wanted)
+    assert job.wait() == 1
+    assert job.events[-1]['fault'] == 'user'
+    assert 'needs a disk of 5 GiB' in job.events[-1]['reason']
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'action': 'dance'},
+        {'base': 5},
+        {'config': None},
+        {'request': 'x'},
+        {'workspace': None},
+    ],
+)
+def test_a_wrong_document(start, document, change):
+    job = start(document() | change)
+    assert job.wait() == 1
+    last = job.events[-1]
+    assert (last['event'], last['fault']) == ('failed', 'service')
+    assert 'wrong document' in last['reason']
+
+
+@pytest.mark.parametrize('text', [b'x\n', b'[]\n', b'\xff\n', b'5\n'])
+def test_not_a_document(start, text):
+    job = start()
+    job.process.stdin.write(text)
+    job.process.stdin.flush()
+    assert job.wait() == 1
+    assert kinds(job) == ['failed']
+
+
+def test_no_document(start):
+    job = start()
+    job.process.stdin.close()
+    assert job.wait() == 1
+    assert job.events == []
+
+
+# -- secrets ----------------------------------------------------------------
+
+SECRET = "it's a \"s3cret\" & more"
+
+
+@pytest.mark.parametrize('script', ['say', 'bad', 'slow'])
+def test_a_secret_is_in_nothing_that_leaves_the_job(start, document, script):
+    options = {'says': SECRET}
+    if script == 'slow':
+        options |= {'raise': 'RuntimeError', 'message': f'{SECRET}\n'}
+    job = start(
+        document(script, arguments={'key': SECRET, 'plain': 'x'}, **options)
+    )
+    job.wait()
+    everything = b''.join(job.lines).decode() + job.stderr
+    assert '***' in everything
+    assert 's3cret' not in everything
+
+
+def test_a_short_secret_does_not_break_the_protocol(start, document):
+    job = start(document('say', arguments={'key': 'e', 'other': 'started'}))
+    assert job.wait() == 0
+    assert kinds(job)[0] == 'started'
+    result = job.events[-1]['result']
+    assert pathlib.Path(result['path']).exists()
+    assert len(result['checksum']['md5']) == 32
+
+
+# -- the end ----------------------------------------------------------------
+
+
+def test_the_conductor_is_gone(start, document):
+    job, child = running(start, document)
+    job.process.stdin.close()
+    assert job.wait() == -signal.SIGKILL
+    job_process.wait_until_gone(child)
+    assert kinds(job)[-1] == 'step_started'
+
+
+def test_sigterm(start, document, tmp_path):
+    job, child = running(start, document)
+    assert (tmp_path / 'workspace' / 'open').exists()
+    job.process.terminate()
+    assert job.wait() == jobs.STOPPED
+    job_process.wait_until_gone(child)
+    assert kinds(job)[-1] == 'step_started'
+    assert not (tmp_path / 'workspace' / 'open').exists()
+
+
+def test_nobody_reads_any_more(document):
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'tests.unit.job.stub_job'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd=pathlib.Path(__file__).parents[3],
+    )
+    wanted = document(sleep=2, child=True)
+    process.stdin.write(json.dumps(wanted).encode() + b'\n')
+    process.stdin.flush()
+    for line in process.stdout:
+        event = json.loads(line)
+        if 'child' in event.get('message', ''):
+            child = int(event['message'].split()[1])
+        if event['event'] == 'step_started':
+            break
+    process.stdout.close()
+    assert process.wait(30) == -signal.SIGKILL
+    process.stdin.close()
+    job_process.wait_until_gone(child)
+
+
+def test_the_job_is_the_leader_of_its_group(start, document):
+    job, _child = running(start, document)
+    assert os.getpgid(job.process.pid) == job.process.pid
+
+
+def test_events_are_sent_at_once(start, document):
+    job = start(document(sleep=3))
+    job.until(lambda event: event['event'] == 'step_started', seconds=3)
+    assert job.process.poll() is None
+    assert job.wait() == 0
+
+
+def test_every_line_is_one_object_of_ascii(start, document):
+    job = start(document('bad', says='\u2028 \x85 ü \ud7ff'))
+    job.wait()
+    for line in job.lines:
+        assert line.isascii()
+        assert line.count(b'\n') == 1
+        assert isinstance(json.loads(line), dict)
+
+
+def test_the_command(start):
+    job = start({'action': 'none'}, program=jobs.command())
+    assert job.wait() == 1
+    assert kinds(job) == ['failed']

@@ -1,0 +1,177 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import json
+import os
+import pathlib
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.job import channel
+from imagebuild.job import main
+from imagebuild.stores import base
+from imagebuild.stores import registry
+
+
+class StubStore(base.Store):
+    name = 'stub'
+    error: Exception | None = None
+    calls: list[tuple] = []
+
+    def __init__(self, config):
+        self.config = config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(config)
+
+    def upload(
+        self,
+        path,
+        image,
+        stamp,
+        *,
+        checksum=None,
+        on_progress=None,
+        on_notice=None,
+    ):
+        self.calls.append((path, image, stamp, checksum))
+        if self.error:
+            raise self.error
+        for done in range(0, 101):
+            on_progress(done, 100)
+        return base.StoredImage('i1', 100, 'sha512', 'abc')
+
+    def delete(self, image_id): ...
+
+    def exists(self, image_id): ...
+
+    def find(self, stamp): ...
+
+    def discard(self, stamp): ...
+
+
+@pytest.fixture
+def store(monkeypatch):
+    class Store(StubStore):
+        calls: list[tuple] = []
+
+    monkeypatch.setattr(registry, 'stores', lambda: {'stub': Store})
+    return Store
+
+
+DOCUMENT = {
+    'action': 'upload',
+    'upload_id': 'u1',
+    'build_id': 'b1',
+    'project_id': 'p1',
+    'store': 'stub',
+    'path': '/work/image',
+    'disk_format': 'raw',
+    'container_format': 'bare',
+    'image': {
+        'name': 'n',
+        'visibility': None,
+        'protected': None,
+        'tags': ['t'],
+        'min_ram': 5,
+    },
+    'stamp': {'build_id': 'b1', 'upload_id': 'u1', 'content_key': 'k'},
+    'hash': {'algo': 'sha512', 'value': 'abc'},
+    'config': {'file': {}},
+}
+
+
+@pytest.fixture
+def work(monkeypatch):
+    # It is pytest's process whose signals would be ignored.
+    monkeypatch.setattr(main, '_end_signals', lambda: None)
+
+    def work(**change):
+        incoming, outgoing = os.pipe()
+        events = channel.Events(outgoing, lambda: None)
+        code = main.work(DOCUMENT | change, events)
+        events.close()
+        with open(incoming, 'rb') as file:
+            return code, [json.loads(line) for line in file]
+
+    return work
+
+
+def test_a_good_upload(work, store):
+    code, events = work()
+    assert code == 0
+    [(path, image, stamp, checksum)] = store.calls
+    assert path == pathlib.Path('/work/image')
+    assert image == base.ImageProperties(
+        'n', 'p1', disk_format='raw', tags=['t'], min_ram=5
+    )
+    assert stamp == base.Stamp('b1', 'u1', 'k')
+    assert checksum == base.Checksum('sha512', 'abc')
+    assert events[-1] == {
+        'event': 'finished',
+        'result': {
+            'image_id': 'i1',
+            'size': 100,
+            'os_hash_algo': 'sha512',
+            'os_hash_value': 'abc',
+        },
+    }
+
+
+def test_progress_is_not_told_too_often(work, store):
+    _code, events = work()
+    told = [event for event in events if event['event'] == 'progress']
+    assert [event['done'] for event in told] == [0, 100]
+    assert told[0]['what'] == 'upload'
+
+
+def test_the_owner_may_be_named(work, store):
+    work(image={'name': 'n', 'owner': 'p2'}, hash=None)
+    [(_path, image, _stamp, checksum)] = store.calls
+    assert image.owner == 'p2'
+    assert checksum is None
+
+
+@pytest.mark.parametrize(
+    'error, fault',
+    [
+        (exception.InvalidInput('The quota is used up.'), 'user'),
+        (
+            exception.ServiceUnavailable(service='image', reason='gone'),
+            'service',
+        ),
+        (ValueError('x'), 'service'),
+    ],
+)
+def test_failures(work, store, error, fault):
+    store.error = error
+    code, events = work()
+    assert code == 1
+    assert events[-1]['event'] == 'failed'
+    assert events[-1]['fault'] == fault
+    assert events[-1]['step'] is None
+
+
+@pytest.mark.parametrize(
+    'change',
+    [{'stamp': {}}, {'image': {'colour': 'red'}}, {'hash': {'a': 'b'}}],
+)
+def test_wrong_documents(work, store, change):
+    code, events = work(**change)
+    assert code == 1
+    assert 'wrong document' in events[-1]['reason']
+
+
+def test_an_unknown_store(work, store):
+    _code, events = work(store='attic')
+    assert events[-1]['reason'] == 'There is no store "attic"; found: stub.'
