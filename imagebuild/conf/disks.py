@@ -11,6 +11,9 @@
 # under the License.
 """Options of the disk files that builds work on."""
 
+import os
+from typing import Any
+
 from oslo_config import cfg
 
 GROUP = cfg.OptGroup(
@@ -20,6 +23,32 @@ GROUP = cfg.OptGroup(
 )
 
 OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'cache_dir',
+        sample_default='$state_path/base-images',
+        help="""
+Folder in which base images are kept once they have been fetched.
+
+All conductors on a host should share one, so that each image is fetched only
+once; it must be on a local file system, and nobody else may look into it,
+since it holds images that are private in Glance. Put it on the same file
+system as work_dir or a faster one: every build reads from it. It can be
+emptied while no build runs; what is missing is fetched again.
+""",
+    ),
+    cfg.IntOpt(
+        'cache_size',
+        default=20,
+        min=0,
+        help="""
+Room that the base images may take, in GiB.
+
+When a new one does not fit, those that were not used for the longest time
+are removed first; images that builds are using stay, and may exceed this
+for as long. Make it larger than the base images that are in daily use
+together. 0 sets no limit but the disk's.
+""",
+    ),
     cfg.IntOpt(
         'space_reserve',
         default=512,
@@ -44,3 +73,15 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 
 def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
     return {GROUP: OPTS}
+
+
+def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
+    """The section as :class:`imagebuild.drivers.settings.Settings` takes it.
+
+    :returns: plain values that can be written as JSON.
+    """
+    section = conf[GROUP.name]
+    cache_dir = section.cache_dir or os.path.join(
+        conf.state_path, 'base-images'
+    )
+    return {**dict(section), 'cache_dir': cache_dir}

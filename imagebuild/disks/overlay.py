@@ -23,6 +23,7 @@ def create(
     base: image_file.ImageInfo,
     path: pathlib.Path,
     *,
+    size: int = 0,
     qemu: qemu_img.QemuImg | None = None,
 ) -> None:
     """Make an empty qcow2 overlay over an image.
@@ -32,6 +33,7 @@ def create(
 
     :param base: the image under it; it is not changed.
     :param path: the overlay to be made.
+    :param size: bytes of the disk when it is to be larger than the image.
     :param qemu: how qemu-img is run.
     :raises ImageBusy: another qemu process writes to the image.
     :raises DiskFull: there is no room for it.
@@ -39,7 +41,8 @@ def create(
     """
     (qemu or qemu_img.QemuImg()).run(
         ['create', '-q', '-f', 'qcow2']
-        + ['-F', base.format, '-b', str(base.path), str(path)],
+        + ['-F', base.format, '-b', str(base.path), str(path)]
+        + ([str(size)] if size > base.virtual_size else []),
         image=base.path,
         writes_to=path,
     )

@@ -189,9 +189,23 @@ def sweep(
     :returns: the folders that were removed. What cannot be removed is left
         with a warning in the log.
     """
-    pattern = re.compile(re.escape(_prefix(image_path)) + '[a-z0-9_]{8}')
+    prefix = re.escape(_prefix(image_path))
+    return _sweep(folder or image_path.parent, prefix)
+
+
+def sweep_folder(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Remove what killed runs left in a folder, whatever image it was for.
+
+    :param folder: a folder that is ours alone.
+    :returns: as for :func:`sweep`.
+    """
+    return _sweep(folder, r'\..+\.imagebuild-')
+
+
+def _sweep(folder: pathlib.Path, prefix: str) -> list[pathlib.Path]:
+    pattern = re.compile(prefix + '[a-z0-9_]{8}')
     swept = []
-    for found in _folders(folder or image_path.parent):
+    for found in _folders(folder):
         if not pattern.fullmatch(found.name):
             continue
         try:

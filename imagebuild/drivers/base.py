@@ -11,8 +11,28 @@
 # under the License.
 """What a driver is: it says where a disk comes from.
 
-A driver never learns what will be done to its disk: the manifest engine and
-the drivers meet in the build job and nowhere else.
+A driver opens a disk of its own for one build and gives a Remote that
+reaches inside. It never learns what will be done to the disk: the manifest
+engine and the drivers meet in the build job and nowhere else. So the job
+does what needs a package manager (caches, identity of the machine) through
+the Remote, and the driver does what needs the disk (labels, trimming,
+conversion) in :meth:`OpenDisk.finish`.
+
+Who calls what, and where:
+
+===================== ============================== =====================
+call                  by                             in
+===================== ============================== =====================
+``missing``           conductor, when it starts      conductor's process
+``validate``          conductor, ``check_request``   conductor's process
+``identity``          conductor, ``check_request``   conductor's process
+``wants_base``        conductor, ``check_request``   conductor's process
+``open``, ``finish``  build job                      child process
+:func:`sweep`         conductor, after a killed job  conductor's process
+===================== ============================== =====================
+
+``tests/contract/driver_contract.py`` is this text as tests; every driver in
+the entry points ``imagebuild.drivers`` passes it.
 """
 
 from __future__ import annotations
@@ -20,24 +40,46 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+import json
 import pathlib
 import time
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from typing import ClassVar
 from typing import Literal
 
 from imagebuild import exception
+from imagebuild.disks import workspace as workspaces
+from imagebuild.drivers.base_image import BaseImage
+from imagebuild.drivers.settings import Settings
+from imagebuild.remotes import base as remotes_base
 
+#: What a driver writes while it works.
 DiskFormat = Literal['qcow2', 'raw']
+#: What a build can end with, in Glance's words.
+OutputFormat = Literal['qcow2', 'raw', 'vmdk', 'vhd', 'vdi']
+
+__all__ = [
+    'BaseImage',
+    'Disk',
+    'DiskFormat',
+    'Driver',
+    'InvalidDriverOptions',
+    'Monitor',
+    'OpenDisk',
+    'OutputFormat',
+    'Settings',
+    'sweep',
+]
 
 
 class InvalidDriverOptions(exception.InvalidManifest):
     """The options given to a driver are not acceptable.
 
-    Raised with every problem at once.
+    Raised with every problem at once; paths are names of options.
     """
 
     subject = 'The driver options are not valid'
@@ -48,12 +90,12 @@ class Disk:
     """A disk file that a driver made.
 
     :ivar path: the file.
-    :ivar format: ``qcow2`` or ``raw``.
+    :ivar format: ``qcow2``, ``raw``, ``vmdk``, ``vhd`` or ``vdi``.
     :ivar virtual_size: bytes that the guest sees.
     """
 
     path: pathlib.Path
-    format: DiskFormat
+    format: OutputFormat
     virtual_size: int
 
 
@@ -79,6 +121,14 @@ class Monitor:
     def notice(self, sentence: str) -> None:
         """Called with a sentence the user should see."""
 
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Called now and then, at most a few times a second.
+
+        :param done: bytes done.
+        :param total: bytes in all, 0 when that is not known.
+        :param what: a few words, such as ``download base image``.
+        """
+
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Report the block as one step."""
@@ -94,14 +144,50 @@ class Monitor:
             self.step_finished(name, time.monotonic() - start, error)
 
 
+class OpenDisk(abc.ABC):
+    """A disk that one build works on, from :meth:`Driver.open`.
+
+    :ivar remote: reaches inside; it is closed by :meth:`finish` and at the
+        end of the ``with`` block.
+    :ivar virtual_size: bytes that the guest sees.
+    """
+
+    remote: remotes_base.Remote
+    virtual_size: int
+
+    @abc.abstractmethod
+    def finish(self, output: pathlib.Path, disk_format: OutputFormat) -> Disk:
+        """Write what the disk has become into one file; only once.
+
+        Called by the job when the manifest has run and has been tidied up
+        after; not called when it failed. Gives the files their SELinux
+        labels where the guest uses them, frees what is unused, closes the
+        disk in good order and converts it. All or nothing: ``output`` is
+        there, whole and on the disk, or is not there.
+
+        :param output: the file to make; one that is there is replaced. Its
+            folder must exist.
+        :param disk_format: what it is to be.
+        :raises EnvironmentFault: the disk could not be closed or written.
+        :raises StepError: the guest's file system refused (it is full).
+        """
+
+
 class Driver(abc.ABC):
     """Where a disk comes from. One object serves any number of builds.
 
     :cvar name: what users and operators call it, as in its entry point in
         the group ``imagebuild.drivers``.
+    :cvar wants_base: whether it works on a base image, which the catalogue
+        entry or ``base_image`` of the request then must name; a driver that
+        wants none is given one of kind ``none``.
+    :cvar by_default: whether a conductor whose ``[conductor] drivers`` is
+        empty offers it. Others must be named there.
     """
 
     name: ClassVar[str]
+    wants_base: ClassVar[bool]
+    by_default: ClassVar[bool] = True
 
     @abc.abstractmethod
     def missing(self) -> Sequence[str]:
@@ -127,27 +213,70 @@ class Driver(abc.ABC):
         :raises InvalidDriverOptions: with every problem.
         """
 
-    @abc.abstractmethod
-    def create_disk(
-        self,
-        options: Mapping[str, Any],
-        path: pathlib.Path,
-        *,
-        disk_format: DiskFormat = 'qcow2',
-        monitor: Monitor | None = None,
-    ) -> Disk:
-        """Make the disk.
+    def identity(self, options: Mapping[str, Any]) -> str:
+        """What decides the content of a disk that has no base image.
 
-        All or nothing: ``path`` is there, whole, when this returns, and is
-        as it was before when this raises. What a killed process left beside
-        it is removed by the next call for the same path.
+        Becomes ``base.identity`` and so part of the content key of a build
+        whose driver does not want a base image: the same text means that
+        an image made before is as good. Nothing of time goes into it: how
+        old an image may be is the request's ``max_age``.
 
         :param options: as for :meth:`validate`, which is called first.
-        :param path: the file to make; one that is there is replaced. Its
-            folder must exist and have room for the work.
-        :param monitor: told about the steps.
-        :raises InvalidInput: the options ask for something that cannot be
-            had, such as a release that no mirror has.
-        :raises EnvironmentFault: this machine, its disk or its network
-            failed.
+        :returns: driver and options, in one canonical form.
         """
+        return canonical_identity(self.name, options)
+
+    @abc.abstractmethod
+    def open(
+        self,
+        base_image: BaseImage,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: Settings,
+        monitor: Monitor | None = None,
+    ) -> AbstractContextManager[OpenDisk]:
+        """Open a disk for one build.
+
+        Called by the build job, once, in a process of its own that may be
+        killed at any time; what it leaves in the workspace is removed by
+        :func:`sweep` and the folder's owner, what it leaves in the cache
+        is resumed or removed by the next build that uses the cache.
+
+        Leaving the ``with`` block closes the Remote, ends the appliance
+        and removes what was made in the workspace, except the ``output``
+        of :meth:`OpenDisk.finish`.
+
+        :param base_image: what was resolved when the build was accepted.
+        :param options: as for :meth:`validate`, which the job calls first.
+        :param workspace: an existing folder of this build only, on a file
+            system with room for what the build adds to the disk.
+        :param settings: of this conductor.
+        :param monitor: told about the steps, and the download's progress.
+        :raises InvalidInput: the base image cannot be used: it is not what
+            it is said to be, or there is no operating system in it.
+        :raises ChecksumMismatch: the base image that was fetched is not
+            the one that was described.
+        :raises EnvironmentFault: this machine, its disk, its network or a
+            service failed.
+        """
+
+
+def canonical_identity(name: str, options: Mapping[str, Any]) -> str:
+    """A driver and its options as one text, whatever their order."""
+    text = json.dumps(dict(options), sort_keys=True, separators=(',', ':'))
+    return f'{name}:{text}'
+
+
+def sweep(folder: pathlib.Path) -> None:
+    """End and remove what killed builds left in a folder.
+
+    Called by the conductor for the workspace of a job that was killed,
+    before it removes the folder: processes that the job had started
+    outside its own process group (qemu-img, the appliance) are ended.
+    A build that still runs is not touched.
+
+    :param folder: the ``workspace`` of :meth:`Driver.open`, or the folder
+        of ``output``.
+    """
+    workspaces.sweep_folder(folder)

@@ -14,4 +14,6 @@
 import pytest
 
 # Else a failing assert in them would not say what differed.
+pytest.register_assert_rewrite('tests.contract.driver_contract')
 pytest.register_assert_rewrite('tests.contract.remote_contract')
+pytest.register_assert_rewrite('tests.contract.store_contract')

@@ -13,12 +13,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import platform
 import shutil
+import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -28,12 +31,15 @@ from imagebuild import exception
 from imagebuild.disks import bootable
 from imagebuild.disks import convert
 from imagebuild.disks import faults
+from imagebuild.disks import image_file
 from imagebuild.disks import space
 from imagebuild.disks import workspace as workspaces
+from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archive as archives
 from imagebuild.drivers.bootstrap import finish
+from imagebuild.drivers.bootstrap import kept
 from imagebuild.drivers.bootstrap import options as driver_options
 from imagebuild.drivers.bootstrap import releases
 from imagebuild.drivers.bootstrap import tree as trees
@@ -63,20 +69,31 @@ class BootstrapDriver(base.Driver):
 
     :param read_sources: gives the package sources to make images from; by
         default those of this machine.
+    :param clock: gives the seconds since 1970.
     """
 
     name: ClassVar[str] = 'bootstrap'
+    wants_base: ClassVar[bool] = False
 
     def __init__(
         self,
         read_sources: Callable[
             [], Sequence[apt_sources.Source]
         ] = apt_sources.read,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._read_sources = read_sources
+        self._clock = clock
 
     def missing(self) -> Sequence[str]:
         """See :meth:`base.Driver.missing`."""
+        return [*self.missing_to_make(), *appliance_disk.missing()]
+
+    def missing_to_make(self) -> Sequence[str]:
+        """What this machine lacks for :meth:`create_disk`.
+
+        :returns: as for :meth:`missing`.
+        """
         programs = {**_PROGRAMS, **_BOOT_PROGRAMS}
         lacking = sorted(
             {
@@ -91,6 +108,56 @@ class BootstrapDriver(base.Driver):
         """See :meth:`base.Driver.validate`."""
         driver_options.BootstrapOptions.parse(options)
 
+    def identity(self, options: Mapping[str, Any]) -> str:
+        """See :meth:`base.Driver.identity`; what is not said is filled in."""
+        parsed = driver_options.BootstrapOptions.parse(options)
+        return base.canonical_identity(
+            self.name,
+            {
+                'os': parsed.release.name,
+                'minimal': parsed.minimal,
+                'size': parsed.size,
+            },
+        )
+
+    @contextlib.contextmanager
+    def open(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: base.Settings,
+        monitor: base.Monitor | None = None,
+    ) -> Iterator[base.OpenDisk]:
+        """See :meth:`base.Driver.open`.
+
+        The disk is made once per host and ``refresh`` hours, kept in the
+        cache of base images, and every build works on an overlay over it.
+        """
+        parsed = driver_options.BootstrapOptions.parse(options)
+        monitor = monitor or base.Monitor()
+        with (
+            kept.opened(
+                lambda path: self.create_disk(options, path, monitor=monitor),
+                self.identity(options),
+                parsed,
+                workspace,
+                settings=settings,
+                monitor=monitor,
+                now=self._clock(),
+            ) as path,
+            appliance_disk.opened(
+                image_file.inspect(path),
+                self.name,
+                appliance_disk.Options(),
+                workspace,
+                settings=settings,
+                monitor=monitor,
+            ) as disk,
+        ):
+            yield disk
+
     def create_disk(
         self,
         options: Mapping[str, Any],
@@ -99,7 +166,22 @@ class BootstrapDriver(base.Driver):
         disk_format: base.DiskFormat = 'qcow2',
         monitor: base.Monitor | None = None,
     ) -> base.Disk:
-        """See :meth:`base.Driver.create_disk`."""
+        """Make the disk, and do nothing else with it.
+
+        All or nothing: ``path`` is there, whole, when this returns, and is
+        as it was before when this raises. What a killed process left beside
+        it is removed by the next call for the same path.
+
+        :param options: as for :meth:`validate`.
+        :param path: the file to make; one that is there is replaced. Its
+            folder must exist and have room for the work.
+        :param disk_format: ``qcow2`` or ``raw``.
+        :param monitor: told about the steps.
+        :raises InvalidInput: the options ask for something that cannot be
+            had, such as a release that no mirror has.
+        :raises EnvironmentFault: this machine, its disk or its network
+            failed.
+        """
         parsed = driver_options.BootstrapOptions.parse(options)
         monitor = monitor or base.Monitor()
         self._refuse_machine(parsed)
@@ -131,7 +213,7 @@ class BootstrapDriver(base.Driver):
                 'Bootable images can be made on x86_64 only; this machine '
                 f'is {platform.machine()}. Minimal ones can be made here.'
             )
-        missing = self.missing()
+        missing = self.missing_to_make()
         if missing:
             raise exception.MissingDependency(
                 what=', '.join(missing),

@@ -28,7 +28,10 @@ _DEFAULT_SIZE = {True: 3, False: 4}
 _LEAST_SIZE = {True: 1, False: 2}
 #: GiB; more than any cloud's root disk, less than ext4's 16 TiB.
 _LARGEST_SIZE = 8192
-_NAMES = ('os', 'minimal', 'size')
+#: Hours; a day's security updates are what an image may lack.
+_DEFAULT_REFRESH = 24
+_LONGEST_REFRESH = 24 * 366
+_NAMES = ('os', 'minimal', 'size', 'refresh')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,17 +41,21 @@ class BootstrapOptions:
     :ivar release: what to make.
     :ivar minimal: no kernel, no bootloader, no cloud-init: what apt needs.
     :ivar size: GiB of the disk.
+    :ivar refresh: hours for which one that was made on this host is used
+        again by builds; 0: never.
     """
 
     release: releases.Release
     minimal: bool
     size: int
+    refresh: int = _DEFAULT_REFRESH
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> BootstrapOptions:
         """Check options as they came.
 
-        :param options: ``os`` (required), ``minimal`` and ``size`` (GiB).
+        :param options: ``os`` (required), ``minimal``, ``size`` (GiB) and
+            ``refresh`` (hours).
         :raises InvalidDriverOptions: with every problem.
         """
         problems = [
@@ -75,18 +82,23 @@ class BootstrapOptions:
         if size is None:
             size = _DEFAULT_SIZE[minimal]
         problems.extend(_size_problems(size, minimal))
+        refresh = options.get('refresh', _DEFAULT_REFRESH)
+        if not _is_whole(refresh, 0, _LONGEST_REFRESH):
+            problems.append(
+                exception.Problem(
+                    'refresh',
+                    f'{refresh!r} is not a whole number of hours from 0 to '
+                    f'{_LONGEST_REFRESH}',
+                )
+            )
         if release is None or problems:
             raise base.InvalidDriverOptions(problems)
-        return cls(release, minimal, size)
+        return cls(release, minimal, size, refresh)
 
 
 def _size_problems(size: Any, minimal: bool) -> list[exception.Problem]:
     least = _LEAST_SIZE[minimal]
-    if (
-        isinstance(size, int)
-        and not isinstance(size, bool)
-        and least <= size <= _LARGEST_SIZE
-    ):
+    if _is_whole(size, least, _LARGEST_SIZE):
         return []
     return [
         exception.Problem(
@@ -95,3 +107,11 @@ def _size_problems(size: Any, minimal: bool) -> list[exception.Problem]:
             f'{_LARGEST_SIZE}',
         )
     ]
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and least <= value <= most
+    )

@@ -97,3 +97,12 @@ def test_sample_file_names_every_option(tmp_path):
     text = sample.read_text()
     for _, option in ALL:
         assert re.search(rf'^#{option.name} =', text, re.MULTILINE)
+
+
+def test_two_configurations_are_two(conf):
+    other = cfg.ConfigOpts()
+    imagebuild_conf.register(other)
+    for each in (conf, other):
+        each(args=[], default_config_files=[])
+    conf.set_override('launch_timeout', 7, 'guestfs')
+    assert other.guestfs.launch_timeout != 7

@@ -1,0 +1,118 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What other services answer, in our words.
+
+Who mends it decides: what a service refuses for what was asked is the
+user's, with the service's own sentence; everything else, the service user's
+own credentials included, is the operator's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from glanceclient import exc as glance_exceptions
+from keystoneauth1 import exceptions as ksa_exceptions
+
+from imagebuild import exception
+
+#: Answers that say nothing about the request: 401 is about the service
+#: user's credentials, 408 and 429 about the moment.
+_NOT_THE_REQUEST = (401, 408, 425, 429)
+_LONGEST = 500
+
+
+class Refused(exception.InvalidInput):
+    """A service refuses what was asked of it, in its own words."""
+
+    msg_fmt = 'The %(service)s service refuses this: %(reason)s.'
+    code = 400
+
+
+def of_answer(
+    service: str, code: int, reason: str, image_id: str = ''
+) -> exception.ImageBuildError:
+    """What to raise for an answer of 400 and above.
+
+    :param service: ``image`` or ``identity``.
+    :param code: HTTP status.
+    :param reason: what the service said about it, may be HTML.
+    :param image_id: the image in question.
+    """
+    said = sentence(reason) or 'without a reason'
+    if code in (404, 410):
+        return exception.NotFound(what='image', id=image_id)
+    if code == 409:
+        return exception.Conflict(
+            what='Image', id=image_id, status='in another state', reason=said
+        )
+    if 400 <= code < 500 and code not in _NOT_THE_REQUEST:
+        return Refused(service=service, reason=f'{said} (HTTP {code})')
+    return exception.ServiceUnavailable(
+        service=service, reason=f'it answers {code}: {said}'
+    )
+
+
+def sentence(text: Any) -> str:
+    """Plain words out of an answer's body.
+
+    :param text: text, HTML, or what an exception carries.
+    """
+    plain = re.sub(
+        r'<(style|script|title|h1).*?</\1>', ' ', str(text), flags=re.S
+    )
+    plain = ' '.join(re.sub(r'<[^>]*>', ' ', plain).split())
+    plain = re.sub(r'^(HTTP )?\d{3} \w[\w ]*?: ', '', plain)
+    return plain[:_LONGEST].rstrip(' .')
+
+
+@contextlib.contextmanager
+def translated(service: str, image_id: str = '') -> Iterator[None]:
+    """Turn every error of the client libraries into one of ours.
+
+    :param service: ``image``, for messages.
+    :param image_id: the image in question, for messages.
+    """
+    try:
+        yield
+    except glance_exceptions.HTTPException as error:
+        code = error.code if isinstance(error.code, int) else 500
+        raise of_answer(service, code, error.details, image_id) from error
+    except (
+        glance_exceptions.BaseException,
+        requests.RequestException,
+    ) as error:
+        raise exception.ServiceUnavailable(
+            service=service, reason=sentence(error)
+        ) from error
+    except ksa_exceptions.HttpError as error:
+        # Keystone's answers: the service user's credentials.
+        raise exception.ServiceUnavailable(
+            service='identity', reason=sentence(error)
+        ) from error
+    except ksa_exceptions.ClientException as error:
+        raise exception.ServiceUnavailable(
+            service=service, reason=sentence(error)
+        ) from error
+    except KeyError as error:
+        # glanceclient stumbles over errors without a content type, which
+        # come from something between it and Glance.
+        raise exception.ServiceUnavailable(
+            service=service, reason='its answer cannot be understood'
+        ) from error
+    except (TypeError, ValueError) as error:
+        # glanceclient checks against the cloud's own schema.
+        raise Refused(service=service, reason=sentence(error)) from error

@@ -1,0 +1,258 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The image service, asked as the service user.
+
+What is said about images goes through python-glanceclient. Their bytes go
+through the same session without it: glanceclient can neither begin in the
+middle of a file nor say how long the one is that it sends, which some
+servers want to know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Protocol
+from typing import Self
+
+import glanceclient
+from keystoneauth1 import adapter
+from keystoneauth1 import session as ksa_session
+
+from imagebuild import exception
+from imagebuild.clients import download
+from imagebuild.clients import errors
+from imagebuild.clients import images
+from imagebuild.clients import keystone
+from imagebuild.clients import visibility
+
+SERVICE = 'image'
+
+_ADAPTER_OPTIONS = (
+    'service_type',
+    'service_name',
+    'region_name',
+    'endpoint_override',
+)
+
+
+class Readable(Protocol):
+    """Bytes to be sent, whose number is known."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class Glance:
+    """The image service.
+
+    Every method raises ServiceUnavailable when it, or Keystone, cannot be
+    reached or fails. Safe to use from several threads.
+
+    :param session: of the service user.
+    :param options: of the adapter: ``region_name``, ``interface``,
+        ``endpoint_override``, ...
+    """
+
+    def __init__(self, session: ksa_session.Session, **options: Any) -> None:
+        self._client: Any = glanceclient.Client(
+            '2', session=session, **options
+        )
+        self._adapter = adapter.Adapter(
+            session, **{'service_type': SERVICE, **options}
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Make one from configuration values; nothing is contacted yet.
+
+        :param config: sections ``keystone`` (:func:`keystone.session`) and
+            ``glance`` (:func:`imagebuild.conf.glance.values`).
+        :raises EnvironmentFault: the credentials are not complete.
+        """
+        section = config.get('glance', {})
+        options = {
+            name: section[name]
+            for name in _ADAPTER_OPTIONS
+            if section.get(name)
+        }
+        if section.get('valid_interfaces'):
+            options['interface'] = list(section['valid_interfaces'])
+        return cls(keystone.session(config.get('keystone', {})), **options)
+
+    # -- looking ------------------------------------------------------------
+
+    def get(self, image_id: str) -> images.Image:
+        """An image by its id, whoever owns it.
+
+        :raises NotFound: there is none.
+        """
+        with errors.translated(SERVICE, image_id):
+            return images.Image.from_answer(self._client.images.get(image_id))
+
+    def list(self, **filters: str) -> list[images.Image]:
+        """Images by what Glance can filter by, the newest first.
+
+        Of every project and visibility.
+
+        :param filters: ``name``, ``tag``, ``status``, a property, ...
+        """
+        tag = filters.pop('tag', None)
+        wanted: dict[str, Any] = {'visibility': 'all', **filters}
+        if tag is not None:
+            wanted['tag'] = [tag]
+        with errors.translated(SERVICE):
+            found = self._client.images.list(
+                filters=wanted, sort='created_at:desc'
+            )
+            return [images.Image.from_answer(answer) for answer in found]
+
+    def visible_image(
+        self, project_id: str | None, id_or_name: str = '', *, tag: str = ''
+    ) -> images.Image:
+        """Find the base image that is meant.
+
+        By Glance's own rules: a project's own images, public ones, those
+        shared with it that it has accepted, and community ones when they
+        are asked for by id. Any other is as if it were not there.
+
+        :param project_id: for whom; None for an image that the operator's
+            catalogue names, which need only be visible to the service user.
+        :param id_or_name: an id, or the name of one image only.
+        :param tag: instead: the newest active image that has it.
+        :raises NotFound: there is no such image for this project.
+        :raises InvalidInput: several have the name, or it is not active.
+        """
+        return visibility.find(self, project_id, id_or_name, tag)
+
+    def members(self, image_id: str) -> dict[str, str]:
+        """Who an image is shared with: project id to status.
+
+        :raises NotFound: there is no such image.
+        """
+        with errors.translated(SERVICE, image_id):
+            found = self._client.image_members.list(image_id)
+            return {member.member_id: member.status for member in found}
+
+    # -- changing -----------------------------------------------------------
+
+    def create(self, **values: Any) -> images.Image:
+        """Make an image that has no data yet.
+
+        :param values: Glance's fields and any properties.
+        :raises Refused: Glance does not want it.
+        """
+        with errors.translated(SERVICE):
+            return images.Image.from_answer(
+                self._client.images.create(**values)
+            )
+
+    def update(self, image_id: str, **values: Any) -> images.Image:
+        """Change what is said about an image.
+
+        :raises NotFound: there is none.
+        :raises Refused: Glance does not want it.
+        """
+        with errors.translated(SERVICE, image_id):
+            changed = self._client.images.update(image_id, **values)
+            return images.Image.from_answer(changed)
+
+    def share(self, image_id: str, members: Sequence[str]) -> None:
+        """Share an image with projects; those that have it keep it.
+
+        :raises Refused: Glance does not want it.
+        """
+        missing = set(members) - set(self.members(image_id) if members else ())
+        for member in sorted(missing):
+            with (
+                contextlib.suppress(exception.Conflict),
+                errors.translated(SERVICE, image_id),
+            ):
+                self._client.image_members.create(image_id, member)
+
+    def delete(self, image_id: str) -> None:
+        """Remove an image that is not protected; no error if it is gone.
+
+        :raises Conflict: it is in use.
+        :raises Refused: it is protected.
+        """
+        with (
+            contextlib.suppress(exception.NotFound),
+            errors.translated(SERVICE, image_id),
+        ):
+            self._client.images.delete(image_id)
+
+    # -- bytes --------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def data(
+        self, image_id: str, offset: int = 0
+    ) -> Iterator[download.Download]:
+        """Ask for an image's bytes.
+
+        :param offset: bytes that are there already.
+        :returns: they begin at its ``offset``, 0 where the store behind
+            Glance cannot begin elsewhere.
+        :raises NotFound: there is no such image, or it has no data.
+        """
+        with errors.translated(SERVICE, image_id):
+            response = self._adapter.get(
+                f'/v2/images/{image_id}/file',
+                headers=download.headers(offset),
+                stream=True,
+                raise_exc=False,
+            )
+        with response:
+            code = response.status_code
+            if code == 204:
+                raise exception.NotFound(what='image', id=image_id)
+            if code >= 400 and code != 416:
+                raise errors.of_answer(SERVICE, code, response.text, image_id)
+            yield download.of_response(response, offset, service=SERVICE)
+
+    def send(self, image_id: str, source: Readable) -> None:
+        """Send an image's bytes, once: never from the middle, never again.
+
+        :param source: they are read once, from its start.
+        :raises NotFound: there is no such image.
+        :raises Conflict: it has data, or somebody else sends them.
+        :raises Refused: they are too many, or not what they should be.
+        """
+        with errors.translated(SERVICE, image_id):
+            # A token that has ended must not be found out by a server that
+            # is being sent gigabytes: keystoneauth renews it here.
+            self._adapter.get_token()
+            response = self._adapter.put(
+                f'/v2/images/{image_id}/file',
+                data=source,
+                headers={
+                    'Content-Type': 'application/octet-stream',
+                    'x-openstack-image-size': str(len(source)),
+                },
+                raise_exc=False,
+                # Any of these would send what is left of the source as if
+                # it were the whole.
+                allow_reauth=False,
+                connect_retries=0,
+                status_code_retries=0,
+                redirect=False,
+            )
+        if response.status_code == 401:
+            self._adapter.invalidate()
+        if response.status_code >= 300:
+            raise errors.of_answer(
+                SERVICE, response.status_code, response.text, image_id
+            )

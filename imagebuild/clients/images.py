@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""An image of Glance's, and who may use it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from collections.abc import Mapping
+from typing import Any
+
+_OPEN_TO_ALL = ('public', 'community')
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image of Glance's.
+
+    :ivar id: its id.
+    :ivar name: its name, '' for none.
+    :ivar status: ``queued``, ``saving``, ``importing``, ``active``,
+        ``deactivated``, ``killed``, ...
+    :ivar owner: id of the project.
+    :ivar visibility: ``private``, ``shared``, ``community``, ``public``.
+    :ivar protected: it cannot be deleted.
+    :ivar size: bytes, 0 while there are none.
+    :ivar disk_format: ``qcow2``, ...; '' when not known.
+    :ivar os_hash_algo: ``sha512`` nearly always; '' while there are no data.
+    :ivar os_hash_value: hexadecimal.
+    :ivar created_at: ISO 8601, so that later is greater.
+    :ivar min_disk: GiB.
+    :ivar properties: all that is not one of Glance's own.
+    """
+
+    id: str
+    name: str = ''
+    status: str = ''
+    owner: str = ''
+    visibility: str = ''
+    protected: bool = False
+    size: int = 0
+    disk_format: str = ''
+    os_hash_algo: str = ''
+    os_hash_value: str = ''
+    created_at: str = ''
+    min_disk: int = 0
+    properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_answer(cls, answer: Mapping[str, Any]) -> Image:
+        """Read one of Glance's records."""
+        own = {field.name: field.type for field in dataclasses.fields(cls)}
+        known = {
+            name: value
+            for name, value in answer.items()
+            if name in own and name != 'properties' and value is not None
+        }
+        others = {
+            name: value
+            for name, value in answer.items()
+            if name not in BASE_FIELDS and isinstance(value, str)
+        }
+        return cls(**known, properties=others)
+
+    @property
+    def checksum(self) -> str:
+        """``algorithm:hexdigest``, '' when Glance knows none."""
+        if not self.os_hash_algo or not self.os_hash_value:
+            return ''
+        return f'{self.os_hash_algo}:{self.os_hash_value}'
+
+    def is_visible_to(
+        self, project_id: str, accepted_by: Collection[str]
+    ) -> bool:
+        """Whether a project may use the image, by Glance's rules.
+
+        :param project_id: who asks.
+        :param accepted_by: the members that have accepted it.
+        """
+        if self.visibility in _OPEN_TO_ALL or self.owner == project_id:
+            return True
+        return self.visibility == 'shared' and project_id in accepted_by
+
+
+#: The names that are Glance's own; everything else is a property.
+BASE_FIELDS = frozenset(
+    {
+        'checksum', 'container_format', 'created_at', 'deleted',
+        'deleted_at', 'direct_url', 'disk_format', 'file', 'id', 'is_public',
+        'links', 'locations', 'min_disk', 'min_ram', 'name', 'os_hash_algo',
+        'os_hash_value', 'os_hidden', 'owner', 'protected', 'schema', 'self',
+        'size', 'status', 'stores', 'tags', 'updated_at', 'virtual_size',
+        'visibility',
+    }
+)  # fmt: skip

@@ -1,0 +1,65 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Trying again while a service is away."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from imagebuild import exception
+
+LOG = logging.getLogger(__name__)
+T = TypeVar('T')
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+
+
+def while_away(
+    attempt: Callable[[], T],
+    *,
+    patience: float,
+    on_notice: Callable[[str], None] | None = None,
+    progress: Callable[[], object] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Call something until the service it needs is there.
+
+    :param attempt: raises ServiceUnavailable while it is away; everything
+        else that it raises goes through.
+    :param patience: seconds from the first failure on, after which the last
+        failure goes through, too.
+    :param on_notice: told each failure.
+    :param progress: gives a value that changes when an attempt got further
+        than the one before: patience then begins anew.
+    :param sleep: waits for some seconds.
+    :returns: what ``attempt`` returns.
+    """
+    pause, end, before = _FIRST_PAUSE, 0.0, progress and progress()
+    while True:
+        try:
+            return attempt()
+        except exception.ServiceUnavailable as error:
+            now = time.monotonic()
+            reached = progress and progress()
+            if not end or reached != before:
+                pause, end, before = _FIRST_PAUSE, now + patience, reached
+            if now + pause > end:
+                raise
+            LOG.warning('%s Trying again in %d s.', error, pause)
+            if on_notice:
+                on_notice(f'{error} Trying again in {pause:.0f} s.')
+        sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)

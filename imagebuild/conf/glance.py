@@ -1,0 +1,96 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Options of the image service: where it is, and how long it is waited for."""
+
+from typing import Any
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup(
+    'glance',
+    title='The image service',
+    help='Where base images come from and finished images go.',
+)
+
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'region_name',
+        sample_default='RegionOne',
+        help="""
+Region whose image service is used.
+
+Only needed when the catalog of Keystone has several.
+""",
+    ),
+    cfg.ListOpt(
+        'valid_interfaces',
+        default=['internal', 'public'],
+        help="""
+Endpoints of the catalog that are tried, in this order.
+
+The default keeps large transfers on the internal network where there is one.
+""",
+    ),
+    cfg.URIOpt(
+        'endpoint_override',
+        schemes=['https', 'http'],
+        sample_default='http://glance.example.com:9292',
+        help="""
+URL of the image service, instead of what the catalog says.
+
+Without the version. Set it where this host reaches Glance by another way
+than everybody else.
+""",
+    ),
+    cfg.IntOpt(
+        'retry_timeout',
+        default=300,
+        min=0,
+        help="""
+Seconds for which an image service that is away is waited for.
+
+A download or upload is tried again until then, from where it stopped if
+Glance can do that; then the build or upload has failed with fault "service".
+The default outlasts a restart and most upgrades. Raise it for longer
+maintenance; a build that waits keeps its slot on the conductor.
+""",
+    ),
+    cfg.IntOpt(
+        'activation_timeout',
+        default=600,
+        min=1,
+        help="""
+Seconds from the end of an upload until Glance must say that it is active.
+
+Nearly always that is at once. Raise it where Glance copies or converts an
+image before it is active.
+""",
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
+    return {GROUP: OPTS}
+
+
+def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
+    """The section as :class:`imagebuild.clients.glance.Glance` takes it.
+
+    :returns: plain values that can be written as JSON.
+    """
+    section = conf[GROUP.name]
+    return {name: section[name] for name in section}

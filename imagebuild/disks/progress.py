@@ -1,0 +1,47 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Progress, told often enough for people and not more often."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+#: Called with bytes done and bytes in all (0 when not known).
+OnProgress = Callable[[int, int], None]
+
+#: Seconds between two calls.
+INTERVAL = 0.5
+
+
+class Throttled:
+    """Passes progress on, at most twice a second, and the end always.
+
+    :param on_progress: who is told; None for nobody.
+    """
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._on_progress = on_progress
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell, if it is time.
+
+        :param done: bytes done.
+        :param total: bytes in all, 0 when not known.
+        """
+        if self._on_progress is None:
+            return
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + INTERVAL
+            self._on_progress(done, total)

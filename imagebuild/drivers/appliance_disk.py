@@ -1,0 +1,235 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A disk over a base image, opened in the libguestfs appliance."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild import appliance
+from imagebuild import exception
+from imagebuild.appliance import leftovers
+from imagebuild.disks import convert
+from imagebuild.disks import grow
+from imagebuild.disks import image_file
+from imagebuild.disks import overlay
+from imagebuild.disks import qemu_img
+from imagebuild.disks import space
+from imagebuild.disks import workspace as workspaces
+from imagebuild.drivers import base
+from imagebuild.drivers import options as driver_options
+from imagebuild.remotes import guestfs
+
+#: Our names of formats -> qemu's.
+_FORMATS: dict[base.OutputFormat, convert.TargetFormat] = {
+    'qcow2': 'qcow2',
+    'raw': 'raw',
+    'vmdk': 'vmdk',
+    'vhd': 'vpc',
+    'vdi': 'vdi',
+}
+#: GiB; more than any cloud's root disk, less than ext4's 16 TiB.
+_LARGEST_SIZE = 8192
+#: Bytes that a build is expected to add to its disk.
+_GROWTH = space.GIB
+#: Program -> what to install.
+_PROGRAMS = {
+    'qemu-img': 'qemu-img (qemu-utils)',
+    'qemu-system-x86_64': 'qemu-system-x86_64 (qemu-system-x86)',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the disk is opened and written.
+
+    :ivar size: GiB that it has at least; its last partition and the file
+        system in it are made larger. 0: as large as the base image.
+    :ivar root_filesystem: which operating system; '' to find the one.
+    :ivar compress: whether qcow2 is compressed: half the size or less, at
+        the cost of time.
+    """
+
+    size: int = 0
+    root_filesystem: str = ''
+    compress: bool = True
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Options:
+        """Check options as they came.
+
+        :raises InvalidDriverOptions: with every problem.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        checked = driver_options.Checked(options, names)
+        parsed = cls(
+            checked.whole('size', 0, 1, _LARGEST_SIZE),
+            checked.text('root_filesystem'),
+            checked.switch('compress', True),
+        )
+        checked.finish()
+        return parsed
+
+
+def missing() -> Sequence[str]:
+    """What this machine lacks to open disks."""
+    lacking = [
+        text for name, text in _PROGRAMS.items() if shutil.which(name) is None
+    ]
+    try:
+        appliance.import_guestfs()
+    except exception.MissingDependency:
+        lacking.append('the Python binding of libguestfs (python3-guestfs)')
+    return lacking
+
+
+@contextlib.contextmanager
+def opened(
+    image: image_file.ImageInfo,
+    name: str,
+    options: Options,
+    folder: pathlib.Path,
+    *,
+    settings: base.Settings,
+    monitor: base.Monitor,
+) -> Iterator[ApplianceDisk]:
+    """Put an overlay over an image and open it.
+
+    :param image: the base image; it is not changed.
+    :param name: it in words, for messages.
+    :param folder: the build's workspace.
+    :raises InvalidInput: there is no operating system to be found in it.
+    :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.
+    """
+    base.sweep(folder)
+    with workspaces.Workspace(folder / 'disk', folder=folder) as workspace:
+        space.check(folder, _GROWTH + settings.space_reserve)
+        size = max(image.virtual_size, options.size * space.GIB)
+        path = workspace.path / 'overlay.qcow2'
+        qemu = qemu_img.QemuImg(workspace.record_process)
+        overlay.create(image, path, size=size, qemu=qemu)
+        grown = size > image.virtual_size
+        with monitor.step('start the appliance'):
+            remote = _remote(
+                path, name, options, workspace, settings, monitor, grown=grown
+            )
+        with remote:
+            top = image_file.ImageInfo(path, 'qcow2', size, 0, backing=image)
+            yield ApplianceDisk(remote, top, options, settings, monitor)
+
+
+def _remote(
+    path: pathlib.Path,
+    name: str,
+    options: Options,
+    workspace: workspaces.Workspace,
+    settings: base.Settings,
+    monitor: base.Monitor,
+    *,
+    grown: bool,
+) -> guestfs.GuestfsRemote:
+    larger: list[str] = []
+
+    def on_started(started: appliance.Appliance) -> None:
+        if started.pid:
+            # For whoever sweeps, should this process be killed.
+            workspace.record_process(started.pid)
+            for folder in leftovers.socket_folders(started.pid):
+                workspace.record_path(folder)
+        if grown:
+            larger.extend(started.call(grow.partition, started.handle))
+
+    try:
+        remote = guestfs.GuestfsRemote(
+            [appliance.Drive(path, 'qcow2')],
+            image=name,
+            root_filesystem=options.root_filesystem or None,
+            settings=settings.appliance,
+            workspace=workspace.path,
+            command_timeout=settings.command_timeout,
+            run_timeout=settings.run_timeout,
+            on_notice=monitor.notice,
+            on_started=on_started,
+        )
+    except exception.AmbiguousRoot as error:
+        raise exception.InvalidInput(
+            f'{name} holds several operating systems; choose one with the '
+            f'driver option root_filesystem: {error.kwargs["found"]}.'
+        ) from error
+    try:
+        for device in larger:
+            remote.appliance.call(
+                grow.filesystem, remote.appliance.handle, device
+            )
+    except BaseException:
+        remote.close()
+        raise
+    return remote
+
+
+class ApplianceDisk(base.OpenDisk):
+    """A disk that is open in an appliance."""
+
+    remote: guestfs.GuestfsRemote
+
+    def __init__(
+        self,
+        remote: guestfs.GuestfsRemote,
+        disk: image_file.ImageInfo,
+        options: Options,
+        settings: base.Settings,
+        monitor: base.Monitor,
+    ) -> None:
+        self.remote = remote
+        self.virtual_size = disk.virtual_size
+        self._disk = disk
+        self._options = options
+        self._settings = settings
+        self._monitor = monitor
+
+    def finish(
+        self, output: pathlib.Path, disk_format: base.OutputFormat
+    ) -> base.Disk:
+        """See :meth:`base.OpenDisk.finish`."""
+        if disk_format not in _FORMATS:
+            raise exception.InvalidInput(
+                f'Images cannot be written as "{disk_format}".'
+            )
+        with self._monitor.step('close the disk'):
+            labels = self.remote.relabel_selinux()
+            if labels:
+                self._monitor.notice(labels)
+            self.remote.trim()
+            self.remote.shutdown()
+        with self._monitor.step(f'write the {disk_format} file'):
+            self._check_room(output)
+            convert.convert(
+                self._disk,
+                output,
+                _FORMATS[disk_format],
+                compress=disk_format == 'qcow2' and self._options.compress,
+            )
+        return base.Disk(output, disk_format, self.virtual_size)
+
+    def _check_room(self, output: pathlib.Path) -> None:
+        needed = os.stat(self._disk.path).st_blocks * 512
+        if self._disk.backing:
+            needed += self._disk.backing.allocated
+        space.check(output.parent, needed + self._settings.space_reserve)

@@ -1,0 +1,165 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The driver ``fake``: builds that cost nothing, for tests and benchmarks.
+
+There is no guest: whatever the manifest asks for is answered as if it had
+been done, and the image that comes out is an empty disk. So a conductor
+offers it only when it is named in ``[conductor] drivers``; never do that
+where people expect images.
+
+========================= =================================================
+option                    meaning
+========================= =================================================
+``seconds``               how long the build takes (0)
+``output_lines``          lines that each script prints (0)
+``size``                  MiB of the disk (1)
+``fail``                  a sentence: the build fails with it at its end
+``fault``                 whose fault that is: ``user``, ``service``, or
+                          ``crash``: the process kills itself
+========================= =================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+
+from imagebuild import exception
+from imagebuild.disks import blank
+from imagebuild.drivers import base
+from imagebuild.drivers import options as driver_options
+from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes import content
+
+_MIB = 1024 * 1024
+_FAULTS = ('user', 'service', 'crash')
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a fake build does; see the module."""
+
+    seconds: float = 0.0
+    output_lines: int = 0
+    size: int = 1
+    fail: str = ''
+    fault: str = 'user'
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Options:
+        """Check options as they came.
+
+        :raises InvalidDriverOptions: with every problem.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        checked = driver_options.Checked(options, names)
+        parsed = cls(
+            seconds=checked.number('seconds', 0.0, 86400),
+            output_lines=checked.whole('output_lines', 0, 0, 1_000_000),
+            size=checked.whole('size', 1, 1, 1024 * 1024),
+            fail=checked.text('fail'),
+            fault=checked.text('fault', 'user', _FAULTS),
+        )
+        checked.finish()
+        return parsed
+
+
+class FakeDriver(base.Driver):
+    """Builds without a guest.
+
+    :param sleep: waits for some seconds.
+    """
+
+    name: ClassVar[str] = 'fake'
+    wants_base: ClassVar[bool] = False
+    by_default: ClassVar[bool] = False
+
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._sleep = sleep
+
+    def missing(self) -> Sequence[str]:
+        """See :meth:`base.Driver.missing`: nothing ever is."""
+        return ()
+
+    def validate(self, options: Mapping[str, Any]) -> None:
+        """See :meth:`base.Driver.validate`."""
+        Options.parse(options)
+
+    @contextlib.contextmanager
+    def open(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: base.Settings,
+        monitor: base.Monitor | None = None,
+    ) -> Iterator[base.OpenDisk]:
+        """See :meth:`base.Driver.open`; the base image is not looked at."""
+        parsed = Options.parse(options)
+        monitor = monitor or base.Monitor()
+        with (
+            monitor.step('start the appliance'),
+            contextlib.ExitStack() as stack,
+        ):
+            remote = content.ContentRemote(parsed.output_lines)
+            disk = FakeDisk(remote, parsed, monitor, self._sleep)
+            stack.callback(remote.close)
+            kept = stack.pop_all()
+        with kept:
+            yield disk
+
+
+class FakeDisk(base.OpenDisk):
+    """A disk that does not exist."""
+
+    def __init__(
+        self,
+        remote: remotes_base.Remote,
+        options: Options,
+        monitor: base.Monitor,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self.remote = remote
+        self.virtual_size = options.size * _MIB
+        self._options = options
+        self._monitor = monitor
+        self._sleep = sleep
+
+    def finish(
+        self, output: pathlib.Path, disk_format: base.OutputFormat
+    ) -> base.Disk:
+        """See :meth:`base.OpenDisk.finish`."""
+        with self._monitor.step(f'write the {disk_format} file'):
+            self._sleep(self._options.seconds)
+            self._fail()
+            blank.create(output, disk_format, self.virtual_size)
+        self.remote.close()
+        return base.Disk(output, disk_format, self.virtual_size)
+
+    def _fail(self) -> None:
+        if self._options.fault == 'crash' and self._options.fail:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._options.fail and self._options.fault == 'user':
+            raise exception.StepFailed(self._options.fail)
+        if self._options.fail:
+            raise exception.EnvironmentFault(self._options.fail)

@@ -1,0 +1,81 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The driver ``guestfs``: a base image, changed in the appliance.
+
+Options: ``size``, ``root_filesystem`` and ``compress``, see
+:class:`imagebuild.drivers.appliance_disk.Options`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+
+from imagebuild import exception
+from imagebuild.drivers import appliance_disk
+from imagebuild.drivers import base
+from imagebuild.drivers import base_files
+
+
+class GuestfsDriver(base.Driver):
+    """Puts an overlay over a cached base image; nothing boots."""
+
+    name: ClassVar[str] = 'guestfs'
+    wants_base: ClassVar[bool] = True
+
+    def missing(self) -> Sequence[str]:
+        """See :meth:`base.Driver.missing`."""
+        return appliance_disk.missing()
+
+    def validate(self, options: Mapping[str, Any]) -> None:
+        """See :meth:`base.Driver.validate`."""
+        appliance_disk.Options.parse(options)
+
+    @contextlib.contextmanager
+    def open(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: base.Settings,
+        monitor: base.Monitor | None = None,
+    ) -> Iterator[base.OpenDisk]:
+        """See :meth:`base.Driver.open`."""
+        parsed = appliance_disk.Options.parse(options)
+        monitor = monitor or base.Monitor()
+        if base_image.kind == 'none':
+            raise exception.InvalidInput(
+                'The driver "guestfs" needs a base image.'
+            )
+        with contextlib.ExitStack() as stack:
+            with monitor.step('get the base image'):
+                info = stack.enter_context(
+                    base_files.opened(base_image, settings, monitor)
+                )
+            with base_files.in_words(base_image):
+                disk = stack.enter_context(
+                    appliance_disk.opened(
+                        info,
+                        base_files.shown(base_image),
+                        parsed,
+                        workspace,
+                        settings=settings,
+                        monitor=monitor,
+                    )
+                )
+            yield disk

@@ -1,0 +1,58 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The drivers that are installed, by the entry point imagebuild.drivers."""
+
+from __future__ import annotations
+
+import functools
+
+import stevedore
+
+from imagebuild import exception
+from imagebuild.drivers import base
+
+NAMESPACE = 'imagebuild.drivers'
+
+
+@functools.cache
+def drivers() -> dict[str, base.Driver]:
+    """One object of every driver that is installed, by its name.
+
+    :raises MissingDependency: an extension does not load.
+    """
+    manager = stevedore.ExtensionManager[base.Driver](
+        NAMESPACE, invoke_on_load=False, on_load_failure_callback=_refuse
+    )
+    found = {extension.name: extension.plugin() for extension in manager}
+    return dict(sorted(found.items()))
+
+
+def get(name: str) -> base.Driver:
+    """A driver by its name.
+
+    :raises InvalidInput: there is none of that name.
+    """
+    try:
+        return drivers()[name]
+    except KeyError:
+        raise exception.InvalidInput(
+            f'There is no driver "{name}"; found: {", ".join(drivers())}.'
+        ) from None
+
+
+def _refuse(
+    manager: object, entry_point: object, error: BaseException
+) -> None:
+    raise exception.MissingDependency(
+        what=f'the extension {entry_point}',
+        remedy=f'it does not load ({error})',
+    ) from error

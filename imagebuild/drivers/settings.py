@@ -1,0 +1,110 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a driver is told about the conductor that it works for."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from typing import Any
+
+from imagebuild import appliance
+from imagebuild.disks import base_images
+
+if TYPE_CHECKING:
+    # imagebuild-bootstrap, which talks to nobody, starts without it.
+    from imagebuild.clients import glance
+
+_MIB = 1024 * 1024
+_APPLIANCE = ('memory', 'cpus', 'accelerator', 'network', 'launch_timeout')
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of one conductor.
+
+    :ivar cache: the base images of this host.
+    :ivar glance: makes a client that reads base images; called when one is
+        needed.
+    :ivar appliance: size and accelerator of the appliance.
+    :ivar command_timeout: seconds for one command in the guest.
+    :ivar run_timeout: seconds until everything must be done, None for no
+        limit but that of the job.
+    :ivar retry_timeout: seconds for which a service that is away is waited
+        for.
+    :ivar space_reserve: bytes that are left free on the file system of the
+        workspace.
+    """
+
+    cache: base_images.Cache
+    glance: Callable[[], glance.Glance]
+    appliance: appliance.ApplianceSettings = dataclasses.field(
+        default_factory=appliance.ApplianceSettings
+    )
+    command_timeout: float = 1800.0
+    run_timeout: float | None = None
+    retry_timeout: float = 300.0
+    space_reserve: int = 0
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Mapping[str, Mapping[str, Any]],
+        *,
+        run_timeout: float | None = None,
+    ) -> Settings:
+        """Read the sections that a job is given.
+
+        :param config: ``guestfs`` and ``disks`` (their options by name;
+            None and what is missing mean the default; ``disks.cache_dir``
+            is required), ``keystone`` and ``glance`` as of
+            :func:`imagebuild.conf.keystone.values` and
+            :func:`imagebuild.conf.glance.values`.
+        :param run_timeout: seconds that are left to the build.
+        """
+        guestfs = {
+            name: value
+            for name, value in config.get('guestfs', {}).items()
+            if value is not None
+        }
+        disks = config['disks']
+        reserve = int(disks.get('space_reserve', 0)) * _MIB
+        return cls(
+            cache=base_images.Cache(
+                pathlib.Path(disks['cache_dir']),
+                max_bytes=int(disks.get('cache_size', 0)) * 1024 * _MIB,
+                reserve=reserve,
+            ),
+            glance=lambda: _glance(config),
+            appliance=appliance.ApplianceSettings(
+                **{
+                    name: guestfs[name]
+                    for name in _APPLIANCE
+                    if name in guestfs
+                }
+            ),
+            command_timeout=float(guestfs.get('command_timeout', 1800)),
+            run_timeout=run_timeout,
+            retry_timeout=float(
+                config.get('glance', {}).get('retry_timeout', 300)
+            ),
+            space_reserve=reserve,
+        )
+
+
+def _glance(config: Mapping[str, Mapping[str, Any]]) -> glance.Glance:
+    from imagebuild.clients import glance
+
+    return glance.Glance.from_config(config)

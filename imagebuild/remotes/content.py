@@ -1,0 +1,101 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A Remote that is content with everything, for builds without a guest.
+
+It calls itself Debian 12. Packages that are installed are there afterwards,
+files that are written have what was written, scripts succeed, and every
+other command succeeds without a word. Validators that look for more than
+that find nothing and fail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from imagebuild.remotes import base
+from imagebuild.remotes import fake
+
+#: In the script that looks at files.
+_LOOKS_AT_FILES = 'sha256sum < "$path"'
+_INSTALL = ('install', '--')
+#: Words before the arguments: /bin/sh -c TEXT imagebuild.
+_SHELL_WORDS = 4
+
+
+class ContentRemote(fake.FakeRemote):
+    """A system in which everything succeeds.
+
+    :param output_lines: how many lines each script prints.
+    """
+
+    def __init__(self, output_lines: int = 0) -> None:
+        super().__init__(
+            {
+                '/etc/os-release': 'ID=debian\nVERSION_ID="12"\n'
+                'PRETTY_NAME="Debian 12 (fake)"\n'
+            }
+        )
+        self._output_lines = output_lines
+        self._packages: dict[str, str] = {}
+        self.when(lambda command: True, self._reply)
+
+    def write_file(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        mode: int = 0o644,
+        owner: str = 'root',
+        group: str = 'root',
+    ) -> None:
+        """See :meth:`base.Remote.write_file`; every owner is known."""
+        self.users.add(owner)
+        self.groups.add(group)
+        super().write_file(path, content, mode=mode, owner=owner, group=group)
+
+    def _reply(self, command: fake.Command) -> fake.Answer:
+        if command.script is not None:
+            return fake.Answer(pieces=self._lines(command))
+        if command.argv[0] == 'dpkg-query':
+            return fake.Answer(self._dump())
+        text = ' '.join(command.argv[:_SHELL_WORDS])
+        words = command.argv[_SHELL_WORDS:]
+        if _LOOKS_AT_FILES in text:
+            return fake.Answer(''.join(self._look(path) for path in words))
+        if _INSTALL[1] in words and _INSTALL[0] in words:
+            for name in words[words.index(_INSTALL[1]) + 1 :]:
+                package, _, version = name.partition('=')
+                self._packages[package] = version or '1.0'
+            return fake.Answer(self._dump())
+        return fake.Answer()
+
+    def _lines(self, command: fake.Command) -> list[tuple[base.Stream, str]]:
+        name = command.argv[0]
+        return [
+            ('stdout', f'{name}: line {number} of {self._output_lines}\n')
+            for number in range(1, self._output_lines + 1)
+        ]
+
+    def _dump(self) -> str:
+        return ''.join(
+            f'ii \t{name}\t{version}\tamd64\t\n'
+            for name, version in self._packages.items()
+        )
+
+    def _look(self, path: str) -> str:
+        found = self.files.get(path)
+        if found is None:
+            return 'absent\n'
+        digest = hashlib.sha256(found.content).hexdigest()
+        # Both by name and by number: whatever was asked for is there.
+        who = f'{found.owner} {found.group} {found.owner} {found.group}'
+        return f'file {digest} {found.mode:o} {who}\n'

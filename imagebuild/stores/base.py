@@ -1,0 +1,233 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a store is: it says where a finished image goes.
+
+Called by the upload job (``upload``) and by the conductor (``delete``,
+``exists``, ``find``). Whoever calls has first written down in the database
+what it is about to do, and may be killed at any moment; so everything here
+may be called again, and ends with one image however often it is.
+
+``tests/contract/store_contract.py`` is this text as tests; every store in
+the entry points ``imagebuild.stores`` passes it.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+#: Called with bytes done and bytes in all.
+OnProgress = Callable[[int, int], None]
+#: Called with a sentence.
+OnNotice = Callable[[str], None]
+
+BUILD_ID = 'imagebuild_build_id'
+UPLOAD_ID = 'imagebuild_upload_id'
+CONTENT_KEY = 'imagebuild_content_key'
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageProperties:
+    """What is said about an image besides its bytes; Glance's words.
+
+    :ivar name: not unique.
+    :ivar owner: id of the project that the image is for.
+    :ivar disk_format: ``qcow2``, ``raw``, ``vmdk``, ``vhd``, ``vdi``.
+    :ivar container_format: ``bare`` nearly always.
+    :ivar visibility: ``private``, ``shared``, ``community``, ``public``; ''
+        for ``private``, or ``shared`` when there are members.
+    :ivar protected: it cannot be deleted before this is taken back; the
+        stores take it back themselves.
+    :ivar members: ids of the projects it is shared with.
+    :ivar properties: any others, all text.
+    :ivar min_disk: GiB.
+    :ivar min_ram: MiB.
+    """
+
+    name: str
+    owner: str
+    disk_format: str = 'qcow2'
+    container_format: str = 'bare'
+    visibility: str = ''
+    protected: bool = False
+    tags: Sequence[str] = ()
+    members: Sequence[str] = ()
+    properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    min_disk: int = 0
+    min_ram: int = 0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ImageProperties:
+        """Read them; None is as if nothing was said.
+
+        :param values: names as above; others are refused.
+        :raises TypeError: there is a name that is not known, or one of the
+            required ones is missing.
+        """
+        return cls(
+            **{
+                key: value
+                for key, value in values.items()
+                if value is not None
+            }
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Stamp:
+    """What an image is marked with, so that it is found again.
+
+    :ivar build_id: the build that made it.
+    :ivar upload_id: the upload; two images never have the same.
+    :ivar content_key: of the build.
+    """
+
+    build_id: str
+    upload_id: str
+    content_key: str = ''
+
+    def properties(self) -> dict[str, str]:
+        """The stamp as properties of the image."""
+        return {
+            BUILD_ID: self.build_id,
+            UPLOAD_ID: self.upload_id,
+            CONTENT_KEY: self.content_key,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Checksum:
+    """A file's checksum.
+
+    :ivar algo: ``sha256`` or ``sha512``.
+    :ivar value: hexadecimal.
+    """
+
+    algo: str
+    value: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredImage:
+    """An image that is complete in its store.
+
+    :ivar image_id: the store's name for it.
+    :ivar size: bytes.
+    :ivar os_hash_algo: of the checksum that the store knows.
+    :ivar os_hash_value: hexadecimal.
+    """
+
+    image_id: str
+    size: int
+    os_hash_algo: str
+    os_hash_value: str
+
+
+class Store(abc.ABC):
+    """Where a finished image goes.
+
+    :cvar name: as in its entry point in the group ``imagebuild.stores``.
+    """
+
+    name: ClassVar[str]
+
+    @classmethod
+    @abc.abstractmethod
+    def from_config(cls, config: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Make one; nothing is contacted before it is used.
+
+        :param config: sections by name, values by option.
+        :raises InvalidInput: an option is missing or wrong.
+        """
+
+    @abc.abstractmethod
+    def upload(
+        self,
+        path: pathlib.Path,
+        image: ImageProperties,
+        stamp: Stamp,
+        *,
+        checksum: Checksum | None = None,
+        on_progress: OnProgress | None = None,
+        on_notice: OnNotice | None = None,
+    ) -> StoredImage:
+        """Put an image into the store.
+
+        Idempotent by ``stamp.upload_id``: what an earlier call began is
+        finished, or removed and begun anew. When this raises, the next call
+        may find a part of the image; :meth:`discard` removes it.
+
+        :param path: the image's file.
+        :param image: what is said about it.
+        :param stamp: what it is marked with.
+        :param checksum: the file's; compared with what the store computed
+            where the store uses that algorithm, and always with what is
+            read while it is sent.
+        :param on_progress: called a few times a second with bytes done and
+            bytes in all.
+        :param on_notice: told sentences that the user should see, such as
+            that the store is away and is waited for.
+        :raises InvalidInput: the store refuses the image for what it is or
+            what is said about it: quota, size, a property, a visibility,
+            a member. Its own sentence is in the message. Trying again is
+            of no use.
+        :raises ChecksumMismatch: what has arrived is not what was sent. It
+            has been removed. Trying again may help.
+        :raises ServiceUnavailable: the store is away, or fails, and has
+            been for as long as it is waited for; trying again later may
+            help.
+        :raises EnvironmentFault: the file cannot be read.
+        """
+
+    @abc.abstractmethod
+    def delete(self, image_id: str) -> None:
+        """Remove an image, protected or not; no error if there is none.
+
+        Only images that have a stamp are removed: an id that came out of a
+        damaged row never costs somebody else's image.
+
+        :raises Conflict: it is in use.
+        :raises Forbidden: there is an image of that id without a stamp.
+        :raises ServiceUnavailable: as for :meth:`upload`.
+        """
+
+    @abc.abstractmethod
+    def exists(self, image_id: str) -> bool:
+        """Whether an image is there, complete and usable.
+
+        :raises ServiceUnavailable: as for :meth:`upload`; not known.
+        """
+
+    @abc.abstractmethod
+    def find(self, stamp: Stamp) -> StoredImage | None:
+        """Find an image by its ``upload_id``.
+
+        :returns: None when there is none that is complete.
+        :raises ServiceUnavailable: as for :meth:`upload`.
+        """
+
+    @abc.abstractmethod
+    def discard(self, stamp: Stamp) -> int:
+        """Remove whatever an upload made, complete or not.
+
+        For uploads that are cancelled, or given up.
+
+        :returns: how many images were removed.
+        :raises ServiceUnavailable: as for :meth:`upload`.
+        """

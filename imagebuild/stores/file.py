@@ -1,0 +1,243 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The store ``file``: a folder, for one machine without Glance.
+
+Each image is a folder named by its id, with the files ``image`` and
+``metadata.json``. The metadata have the names that Glance uses, so that a
+script that reads them can be moved to a cloud. The folder appears with both
+in it, by a rename: what is there is whole.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+from imagebuild import exception
+from imagebuild.disks import convert
+from imagebuild.disks import faults
+from imagebuild.disks import space
+from imagebuild.disks import workspace as workspaces
+from imagebuild.stores import base
+from imagebuild.stores import metadata
+from imagebuild.stores import sending
+
+IMAGE = 'image'
+METADATA = 'metadata.json'
+
+_HASH = 'sha512'
+_PORTION = 4 * 1024 * 1024
+
+
+class FileStore(base.Store):
+    """A folder of images.
+
+    :param folder: made when it is not there, readable by everybody who may
+        read its parent.
+    :param reserve: bytes that are left free on its file system.
+    """
+
+    name: ClassVar[str] = 'file'
+
+    def __init__(self, folder: pathlib.Path, *, reserve: int = 0) -> None:
+        self.folder = folder
+        self._reserve = reserve
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Mapping[str, Any]]) -> Self:
+        """See :meth:`base.Store.from_config`.
+
+        :param config: ``file_store`` (its ``folder`` is required) and
+            ``disks`` (``space_reserve``).
+        """
+        folder = config.get('file_store', {}).get('folder')
+        if not folder:
+            raise exception.EnvironmentFault(
+                'The store "file" has no folder to put images into.'
+            )
+        reserve = int(config.get('disks', {}).get('space_reserve') or 0)
+        return cls(pathlib.Path(folder), reserve=reserve * 1024 * 1024)
+
+    def upload(
+        self,
+        path: pathlib.Path,
+        image: base.ImageProperties,
+        stamp: base.Stamp,
+        *,
+        checksum: base.Checksum | None = None,
+        on_progress: base.OnProgress | None = None,
+        on_notice: base.OnNotice | None = None,
+    ) -> base.StoredImage:
+        """See :meth:`base.Store.upload`."""
+        described = {
+            **metadata.described(image, stamp),
+            'members': sorted(set(image.members)),
+        }
+        image_id = str(uuid.uuid5(uuid.NAMESPACE_OID, stamp.upload_id))
+        target = self.folder / image_id
+        with faults.writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        workspaces.sweep(target)
+        stored = self._read(target)
+        if stored is None:
+            self._write(target, path, described, checksum, on_progress)
+        else:
+            kept = {**described, **_of_content(stored)}
+            _write_json(target / METADATA, kept)
+        return _stored(self._require(target))
+
+    def _write(
+        self,
+        target: pathlib.Path,
+        path: pathlib.Path,
+        described: Mapping[str, Any],
+        checksum: base.Checksum | None,
+        on_progress: base.OnProgress | None,
+    ) -> None:
+        with (
+            sending.Source(path, _HASH, checksum, on_progress) as source,
+            workspaces.Workspace(target) as workspace,
+            faults.writing(target),
+        ):
+            space.check(self.folder, len(source) + self._reserve)
+            made = workspace.path / 'made'
+            made.mkdir(mode=0o755)
+            with (made / IMAGE).open('xb') as file:
+                while portion := source.read(_PORTION):
+                    file.write(portion)
+            source.verify()
+            content = {
+                'id': target.name,
+                'status': 'active',
+                'size': len(source),
+                'os_hash_algo': _HASH,
+                'os_hash_value': source.digest(_HASH),
+                'created_at': _now(),
+            }
+            _write_json(made / METADATA, {**described, **content})
+            convert.flush(made / IMAGE)
+            convert.flush(made)
+            shutil.rmtree(target, ignore_errors=True)
+            os.rename(made, target)
+            convert.flush(self.folder)
+
+    def delete(self, image_id: str) -> None:
+        """See :meth:`base.Store.delete`."""
+        target = self._path(image_id)
+        found = self._read(target) if target else None
+        if target is None or found is None:
+            return
+        if not found.get(base.UPLOAD_ID):
+            raise exception.Forbidden(rule='only images of builds are deleted')
+        with faults.writing(target):
+            # First the name, so that no half of an image is ever found.
+            gone = self.folder / f'.{image_id}.deleted'
+            shutil.rmtree(gone, ignore_errors=True)
+            os.rename(target, gone)
+            shutil.rmtree(gone)
+
+    def exists(self, image_id: str) -> bool:
+        """See :meth:`base.Store.exists`."""
+        target = self._path(image_id)
+        return target is not None and self._read(target) is not None
+
+    def find(self, stamp: base.Stamp) -> base.StoredImage | None:
+        """See :meth:`base.Store.find`."""
+        for target in self._stamped(stamp):
+            return _stored(self._require(target))
+        return None
+
+    def discard(self, stamp: base.Stamp) -> int:
+        """See :meth:`base.Store.discard`."""
+        found = list(self._stamped(stamp))
+        for target in found:
+            self.delete(target.name)
+        return len(found)
+
+    def _stamped(self, stamp: base.Stamp) -> Iterator[pathlib.Path]:
+        target = self.folder / str(
+            uuid.uuid5(uuid.NAMESPACE_OID, stamp.upload_id)
+        )
+        if self._read(target) is not None:
+            yield target
+
+    def _path(self, image_id: str) -> pathlib.Path | None:
+        """The folder of an id that is one: never a path of another's."""
+        try:
+            return self.folder / str(uuid.UUID(image_id))
+        except ValueError:
+            return None
+
+    def _read(self, target: pathlib.Path) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads((target / METADATA).read_text())
+            size = (target / IMAGE).stat().st_size
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        except OSError as error:
+            raise exception.ServiceUnavailable(
+                service=self.name, reason=faults.reason_of(error)
+            ) from error
+        return found if found.get('size') == size else None
+
+    def _require(self, target: pathlib.Path) -> dict[str, Any]:
+        found = self._read(target)
+        if found is None:
+            raise exception.ServiceUnavailable(
+                service=self.name, reason=f'{target} has just vanished'
+            )
+        return found
+
+
+_CONTENT = (
+    'id',
+    'status',
+    'size',
+    'os_hash_algo',
+    'os_hash_value',
+    'created_at',
+)
+
+
+def _of_content(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in _CONTENT if name in found}
+
+
+def _stored(found: Mapping[str, Any]) -> base.StoredImage:
+    return base.StoredImage(
+        image_id=found['id'],
+        size=found['size'],
+        os_hash_algo=found['os_hash_algo'],
+        os_hash_value=found['os_hash_value'],
+    )
+
+
+def _write_json(path: pathlib.Path, values: Mapping[str, Any]) -> None:
+    new = path.with_name(f'.{path.name}.new')
+    with faults.writing(path):
+        new.write_text(json.dumps(values, indent=2, sort_keys=True) + '\n')
+        convert.flush(new)
+        os.replace(new, path)
+
+
+def _now() -> str:
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    return now.isoformat().replace('+00:00', 'Z')

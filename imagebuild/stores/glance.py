@@ -1,0 +1,281 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The store ``glance``.
+
+An image is found again by its property ``imagebuild_upload_id``, which is
+there from the moment there is an image: Glance makes it with the record. So
+whatever an earlier attempt came to is seen by the next one:
+
+=================== =======================================================
+what is found       what is done
+=================== =======================================================
+nothing             the image is made
+``queued``          the data are sent into it
+``active``          it is verified, and done
+anything else       somebody died while sending, or still sends and has
+                    lost the upload: it is deleted and made anew
+more than one       all but one are deleted, a good one kept
+=================== =======================================================
+
+What a project could not do itself is refused by Glance before the data are
+sent (visibility, members); ``protected`` is set last, since what is wrong
+must be deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+from imagebuild import exception
+from imagebuild.clients import errors
+from imagebuild.clients import glance
+from imagebuild.clients import images
+from imagebuild.clients import retries
+from imagebuild.stores import base
+from imagebuild.stores import metadata
+from imagebuild.stores import sending
+
+LOG = logging.getLogger(__name__)
+
+_HASH = 'sha512'
+_RETRY_TIMEOUT = 300.0
+_ACTIVATION_TIMEOUT = 600.0
+#: Seconds between two looks at an image that is not active yet.
+_TICK = 1.0
+#: What Glance may still be doing after it has all data.
+_ON_ITS_WAY = ('queued', 'saving', 'importing', 'uploading')
+_BEST_FIRST = ('active', 'queued')
+
+
+class GlanceStore(base.Store):
+    """The image service, used as the service user.
+
+    :param client: the image service.
+    :param retry_timeout: seconds for which it is waited for when it is
+        away.
+    :param activation_timeout: seconds from the last byte until an image
+        must be active.
+    :param sleep: waits for some seconds.
+    """
+
+    name: ClassVar[str] = 'glance'
+
+    def __init__(
+        self,
+        client: glance.Glance,
+        *,
+        retry_timeout: float = _RETRY_TIMEOUT,
+        activation_timeout: float = _ACTIVATION_TIMEOUT,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._glance = client
+        self._retry_timeout = retry_timeout
+        self._activation_timeout = activation_timeout
+        self._sleep = sleep
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Mapping[str, Any]]) -> Self:
+        """See :meth:`base.Store.from_config`.
+
+        :param config: ``keystone`` and ``glance``.
+        """
+        section = config.get('glance', {})
+        return cls(
+            glance.Glance.from_config(config),
+            retry_timeout=float(section.get('retry_timeout', _RETRY_TIMEOUT)),
+            activation_timeout=float(
+                section.get('activation_timeout', _ACTIVATION_TIMEOUT)
+            ),
+        )
+
+    # -- the contract -------------------------------------------------------
+
+    def upload(
+        self,
+        path: pathlib.Path,
+        image: base.ImageProperties,
+        stamp: base.Stamp,
+        *,
+        checksum: base.Checksum | None = None,
+        on_progress: base.OnProgress | None = None,
+        on_notice: base.OnNotice | None = None,
+    ) -> base.StoredImage:
+        """See :meth:`base.Store.upload`."""
+        described = metadata.described(image, stamp)
+
+        def attempt() -> base.StoredImage:
+            with sending.Source(path, _HASH, checksum, on_progress) as source:
+                return self._attempt(source, image, described, stamp)
+
+        return retries.while_away(
+            attempt,
+            patience=self._retry_timeout,
+            on_notice=on_notice,
+            sleep=self._sleep,
+        )
+
+    def delete(self, image_id: str) -> None:
+        """See :meth:`base.Store.delete`."""
+        try:
+            found = self._glance.get(image_id)
+        except exception.NotFound:
+            return
+        if not found.properties.get(base.UPLOAD_ID):
+            raise exception.Forbidden(rule='only images of builds are deleted')
+        self._delete(found)
+
+    def exists(self, image_id: str) -> bool:
+        """See :meth:`base.Store.exists`."""
+        try:
+            return self._glance.get(image_id).status == 'active'
+        except exception.NotFound:
+            return False
+
+    def find(self, stamp: base.Stamp) -> base.StoredImage | None:
+        """See :meth:`base.Store.find`."""
+        for found in self._stamped(stamp):
+            if found.status == 'active':
+                return _stored(found)
+        return None
+
+    def discard(self, stamp: base.Stamp) -> int:
+        """See :meth:`base.Store.discard`."""
+        found = self._stamped(stamp)
+        for image in found:
+            self._delete(image)
+        return len(found)
+
+    # -- one attempt --------------------------------------------------------
+
+    def _attempt(
+        self,
+        source: sending.Source,
+        image: base.ImageProperties,
+        described: Mapping[str, Any],
+        stamp: base.Stamp,
+    ) -> base.StoredImage:
+        try:
+            record = self._found_or_made(described, stamp)
+            return self._completed(record, source, image)
+        except (exception.NotFound, exception.Conflict) as error:
+            # Somebody else has deleted it, or sends into it.
+            raise exception.ServiceUnavailable(
+                service=self.name, reason=str(error)
+            ) from error
+
+    def _completed(
+        self,
+        record: images.Image,
+        source: sending.Source,
+        image: base.ImageProperties,
+    ) -> base.StoredImage:
+        try:
+            self._glance.share(record.id, image.members)
+            if record.status == 'queued':
+                self._glance.send(record.id, source)
+                record = self._activated(record.id)
+                source.verify()
+            self._verify(record, source)
+            if image.protected and not record.protected:
+                self._glance.update(record.id, protected=True)
+        except (errors.Refused, exception.ChecksumMismatch):
+            self._delete(record)
+            raise
+        return _stored(record)
+
+    def _found_or_made(
+        self, described: Mapping[str, Any], stamp: base.Stamp
+    ) -> images.Image:
+        kept: images.Image | None = None
+        for found in self._stamped(stamp):
+            if kept is None and found.status in _BEST_FIRST:
+                kept = found
+            else:
+                LOG.info('deleting image %s: %s', found.id, found.status)
+                self._delete(found)
+        if kept is None:
+            return self._glance.create(**{**described, 'protected': False})
+        LOG.info('image %s (%s) is continued', kept.id, kept.status)
+        return kept
+
+    def _stamped(self, stamp: base.Stamp) -> list[images.Image]:
+        """The images of an upload, active ones first."""
+        found = [
+            image
+            for image in self._glance.list(**{base.UPLOAD_ID: stamp.upload_id})
+            # Not every Glance filters by every property.
+            if image.properties.get(base.UPLOAD_ID) == stamp.upload_id
+        ]
+        order = {status: rank for rank, status in enumerate(_BEST_FIRST)}
+        return sorted(
+            found,
+            key=lambda image: (
+                order.get(image.status, len(order)),
+                image.created_at,
+                image.id,
+            ),
+        )
+
+    def _activated(self, image_id: str) -> images.Image:
+        end = time.monotonic() + self._activation_timeout
+        while True:
+            record = self._glance.get(image_id)
+            if record.status == 'active':
+                return record
+            if record.status not in _ON_ITS_WAY or time.monotonic() > end:
+                raise exception.ServiceUnavailable(
+                    service=self.name,
+                    reason=f'image {image_id} has all data and is '
+                    f'{record.status} instead of active',
+                )
+            self._sleep(_TICK)
+
+    def _verify(self, record: images.Image, source: sending.Source) -> None:
+        if record.size != len(source):
+            raise exception.ChecksumMismatch(
+                f'Image {record.id} has {record.size} bytes in Glance, and '
+                f'{len(source)} were sent.'
+            )
+        if not record.os_hash_algo:
+            LOG.warning('Glance has no checksum of image %s', record.id)
+            return
+        sent = source.digest(record.os_hash_algo)
+        if sent != record.os_hash_value:
+            raise exception.ChecksumMismatch(
+                what=f'Image {record.id}',
+                found=record.checksum,
+                expected=f'{record.os_hash_algo}:{sent}',
+            )
+
+    def _delete(self, image: images.Image) -> None:
+        if image.protected:
+            try:
+                self._glance.update(image.id, protected=False)
+            except exception.NotFound:
+                return
+        self._glance.delete(image.id)
+
+
+def _stored(record: images.Image) -> base.StoredImage:
+    return base.StoredImage(
+        image_id=record.id,
+        size=record.size,
+        os_hash_algo=record.os_hash_algo,
+        os_hash_value=record.os_hash_value,
+    )

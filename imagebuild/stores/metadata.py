@@ -1,0 +1,69 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is said about an image, checked before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.clients import images
+from imagebuild.stores import base
+
+_RESERVED = ('imagebuild_', 'os_glance_')
+
+
+def described(
+    image: base.ImageProperties, stamp: base.Stamp
+) -> dict[str, Any]:
+    """An image's fields and properties in one mapping, as Glance has them.
+
+    :raises InvalidRequest: a property has the name of a field (one of a
+        request could then give the image to another project), or of what
+        this service or Glance says itself; or there are members and a
+        visibility that has none.
+    """
+    problems = [
+        exception.Problem(f'properties.{name}', problem)
+        for name in image.properties
+        if (problem := _problem(name))
+    ]
+    visibility = image.visibility or ('shared' if image.members else 'private')
+    if image.members and visibility != 'shared':
+        problems.append(
+            exception.Problem(
+                'members', f'an image that is {visibility} has no members'
+            )
+        )
+    if problems:
+        raise exception.InvalidRequest(problems)
+    return {
+        'name': image.name,
+        'owner': image.owner,
+        'visibility': visibility,
+        'protected': image.protected,
+        'disk_format': image.disk_format,
+        'container_format': image.container_format,
+        'min_disk': image.min_disk,
+        'min_ram': image.min_ram,
+        'tags': sorted(set(image.tags)),
+        **image.properties,
+        **stamp.properties(),
+    }
+
+
+def _problem(name: str) -> str:
+    if name in images.BASE_FIELDS:
+        return 'is a field of the image itself'
+    if name.startswith(_RESERVED):
+        return 'is said by the service itself'
+    return ''

@@ -1,0 +1,63 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The stores that are installed, by the entry point imagebuild.stores."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import stevedore
+
+from imagebuild import exception
+from imagebuild.stores import base
+
+NAMESPACE = 'imagebuild.stores'
+
+
+@functools.cache
+def stores() -> dict[str, type[base.Store]]:
+    """Every store that is installed, by its name.
+
+    :raises MissingDependency: an extension does not load.
+    """
+    manager = stevedore.ExtensionManager[base.Store](
+        NAMESPACE, invoke_on_load=False, on_load_failure_callback=_refuse
+    )
+    found = {extension.name: extension.plugin for extension in manager}
+    return dict(sorted(found.items()))
+
+
+def load(name: str, config: Mapping[str, Mapping[str, Any]]) -> base.Store:
+    """Make a store.
+
+    :param name: of its entry point.
+    :param config: see :meth:`base.Store.from_config`.
+    :raises InvalidInput: there is none of that name, or an option is wrong.
+    """
+    try:
+        kind = stores()[name]
+    except KeyError:
+        raise exception.InvalidInput(
+            f'There is no store "{name}"; found: {", ".join(stores())}.'
+        ) from None
+    return kind.from_config(config)
+
+
+def _refuse(
+    manager: object, entry_point: object, error: BaseException
+) -> None:
+    raise exception.MissingDependency(
+        what=f'the extension {entry_point}',
+        remedy=f'it does not load ({error})',
+    ) from error

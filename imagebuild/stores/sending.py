@@ -1,0 +1,119 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A file on its way into a store, its checksum computed while it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from typing import Any
+from typing import Self
+
+from imagebuild import exception
+from imagebuild.disks import checksum as checksums
+from imagebuild.disks import faults
+from imagebuild.disks import progress as progresses
+from imagebuild.stores import base
+
+#: urllib3 asks for 16 KiB at a time; the disk is asked for more.
+_BUFFER = 4 * 1024 * 1024
+
+
+class Source:
+    """A file that is read once, from its start to its end.
+
+    Only to be used in a ``with`` block.
+
+    :param path: the file.
+    :param algorithm: of the checksum that the store knows.
+    :param expected: the file's checksum.
+    :param on_progress: told bytes read and bytes in all.
+    :raises UnwritablePath: it cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        algorithm: str,
+        expected: base.Checksum | None,
+        on_progress: base.OnProgress | None,
+    ) -> None:
+        self._path = path
+        self._expected = expected
+        self._progress = progresses.Throttled(on_progress)
+        names = {algorithm, expected.algo} if expected else {algorithm}
+        self._digests: dict[str, Any] = {
+            name: hashlib.new(name) for name in sorted(names)
+        }
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self._path.open('rb', buffering=_BUFFER)
+        except OSError as error:
+            raise exception.EnvironmentFault(
+                f'{self._path} cannot be read: {faults.reason_of(error)}.'
+            ) from error
+        self._size = os.fstat(self._file.fileno()).st_size
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        portion = self.read(_BUFFER)
+        if not portion:
+            raise StopIteration
+        return portion
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes; none at the end."""
+        portion = self._file.read(size)
+        for digest in self._digests.values():
+            digest.update(portion)
+        self._done += len(portion)
+        self._progress(self._done, self._size)
+        return portion
+
+    def digest(self, algorithm: str) -> str:
+        """The checksum of the whole file.
+
+        :param algorithm: any; one that was not asked for at the beginning
+            has the file read again.
+        """
+        if algorithm in self._digests and self._done == self._size:
+            value: str = self._digests[algorithm].hexdigest()
+            return value
+        return checksums.checksums(self._path, (algorithm,))[algorithm]
+
+    def verify(self) -> None:
+        """Compare what was read with what the file should be.
+
+        :raises ChecksumMismatch: it has changed since its checksum was
+            computed.
+        """
+        if self._expected is None:
+            return
+        found = self.digest(self._expected.algo)
+        if found != self._expected.value:
+            raise exception.ChecksumMismatch(
+                what=self._path,
+                found=f'{self._expected.algo}:{found}',
+                expected=f'{self._expected.algo}:{self._expected.value}',
+            )

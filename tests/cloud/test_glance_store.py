@@ -1,0 +1,247 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The store contract, and who may use which image, against a real Glance."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import threading
+import time
+import uuid
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.clients import glance as glance_client
+from imagebuild.disks import base_images
+from imagebuild.stores import base
+from imagebuild.stores import registry
+from tests.contract import store_contract
+from tools.cloud import cloud as clouds
+
+
+@pytest.fixture(scope='module')
+def config(glance_cloud: clouds.Cloud) -> dict[str, dict[str, object]]:
+    return {
+        'keystone': glance_cloud.site.credentials('imagebuild'),
+        'glance': {'retry_timeout': 60},
+    }
+
+
+@pytest.fixture(scope='module')
+def projects(glance_cloud: clouds.Cloud) -> dict[str, str]:
+    return {
+        user: glance_cloud.openstack(
+            *('token', 'issue', '-f', 'value', '-c', 'project_id'), user=user
+        )
+        for user in ('demo', 'other')
+    }
+
+
+@pytest.fixture(scope='module')
+def glance(config):
+    return glance_client.Glance.from_config(config)
+
+
+class TestGlanceStore(store_contract.StoreContract):
+    @pytest.fixture(autouse=True)
+    def _projects(self, projects):
+        type(self).OWNER = projects['demo']
+        type(self).MEMBER = projects['other']
+
+    @pytest.fixture
+    def store(self, config, stamp):
+        store = registry.load('glance', config)
+        yield store
+        store.discard(stamp)
+
+    def look(self, store, image_id):
+        record = dict(store._glance._client.images.get(image_id))
+        if record['visibility'] == 'shared':
+            record['members'] = store._glance.members(image_id)
+        return record
+
+    def content(self, store, image_id):
+        with store._glance.data(image_id) as source:
+            return b''.join(source)
+
+    # -- what only a real one shows -----------------------------------------
+
+    def test_is_the_projects_own(
+        self, glance_cloud, store, file, image, stamp
+    ):
+        stored = store.upload(file, image, stamp)
+        command = ('image', 'show', stored.image_id, '-f', 'value')
+        shown = glance_cloud.openstack(*command, '-c', 'name', user='demo')
+        assert shown == 'web'
+        listed = glance_cloud.openstack(
+            'image', 'list', '-f', 'value', '-c', 'ID', user='other'
+        )
+        assert stored.image_id not in listed.split()
+
+    def test_what_glance_refuses(self, store, file, stamp):
+        image = base.ImageProperties(
+            name='web', owner=self.OWNER, disk_format='floppy'
+        )
+        with pytest.raises(exception.InvalidInput, match='floppy') as caught:
+            store.upload(file, image, stamp)
+        assert caught.value.fault == 'user'
+        image = base.ImageProperties(name='x' * 300, owner=self.OWNER)
+        with pytest.raises(exception.InvalidInput):
+            store.upload(file, image, stamp)
+        assert store.discard(stamp) == 0
+
+    def test_half_of_one_is_made_anew(self, store, file, image, stamp):
+        """A conductor dies in the middle of its upload."""
+        record = store._glance.create(
+            name='web',
+            owner=self.OWNER,
+            disk_format='raw',
+            container_format='bare',
+            **stamp.properties(),
+        )
+        stop = threading.Event()
+
+        @dataclasses.dataclass
+        class Endless:
+            sent: int = 0
+
+            def __len__(self):
+                return 100 * 1024 * 1024
+
+            def read(self, size=-1):
+                if self.sent > 10 * 1024 * 1024:
+                    stop.wait(60)
+                    raise OSError('killed')
+                self.sent += size
+                return b'x' * size
+
+        def send():
+            with pytest.raises(exception.ImageBuildError):
+                store._glance.send(record.id, Endless())
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        end = time.monotonic() + 20
+        while store._glance.get(record.id).status != 'saving':
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        stored = store.upload(file, image, stamp)
+        stop.set()
+        thread.join()
+        assert stored.image_id != record.id
+        assert store.discard(stamp) == 1
+
+    def test_glance_is_away_for_a_while(
+        self, glance_cloud, store, file, image, stamp
+    ):
+        glance_cloud.service('glance').stop()
+
+        def start():
+            time.sleep(6)
+            glance_cloud.service('glance').start()
+
+        thread = threading.Thread(target=start)
+        thread.start()
+        notices = []
+        stored = store.upload(file, image, stamp, on_notice=notices.append)
+        thread.join()
+        assert store.exists(stored.image_id)
+        assert 'Trying again' in notices[0]
+        assert store.discard(stamp) == 1
+
+
+class TestBaseImages:
+    @pytest.fixture
+    def content(self):
+        return os.urandom(1024 * 1024) * 8
+
+    @pytest.fixture
+    def stored(self, config, projects, tmp_path, content):
+        """Store an image of demo's."""
+        store = registry.load('glance', config)
+        path = tmp_path / 'image'
+        path.write_bytes(content)
+        stamps = []
+
+        def make(**values):
+            stamps.append(base.Stamp('b', str(uuid.uuid4())))
+            values = {'name': f'base-{stamps[-1].upload_id}', **values}
+            image = base.ImageProperties(
+                owner=projects['demo'], disk_format='raw', **values
+            )
+            return store.upload(path, image, stamps[-1]), values['name']
+
+        yield make
+        for stamp in stamps:
+            store.discard(stamp)
+
+    @pytest.mark.parametrize(
+        'visibility, by_id, by_name',
+        [
+            ('private', False, False),
+            ('shared', False, False),
+            ('community', True, False),
+            ('public', True, True),
+        ],
+    )
+    def test_of_another_project(
+        self, glance, stored, projects, visibility, by_id, by_name
+    ):
+        image, name = stored(visibility=visibility)
+        for reference, expected in ((image.image_id, by_id), (name, by_name)):
+            mine = glance.visible_image(projects['demo'], reference)
+            assert mine.id == image.image_id
+            if expected:
+                glance.visible_image(projects['other'], reference)
+                continue
+            with pytest.raises(exception.NotFound):
+                glance.visible_image(projects['other'], reference)
+
+    def test_shared_and_accepted(self, glance_cloud, glance, stored, projects):
+        image, name = stored(members=[projects['other']])
+        with pytest.raises(exception.NotFound):
+            glance.visible_image(projects['other'], name)
+        glance_cloud.openstack(
+            *('image', 'set', '--accept', image.image_id), user='other'
+        )
+        for reference in (image.image_id, name):
+            found = glance.visible_image(projects['other'], reference)
+            assert found.checksum.startswith('sha512:')
+
+    def test_the_newest_with_a_tag(self, glance, stored, projects):
+        tag = f'tag-{uuid.uuid4()}'
+        stored(tags=[tag])
+        # Glance's times are seconds.
+        time.sleep(1.1)
+        newest, _ = stored(tags=[tag, 'other'])
+        found = glance.visible_image(projects['demo'], tag=tag)
+        assert found.id == newest.image_id
+
+    def test_from_the_middle_into_the_cache(
+        self, glance, stored, content, tmp_path: pathlib.Path
+    ):
+        image, _ = stored()
+        with glance.data(image.image_id, 1000) as source:
+            assert source.offset in (0, 1000)
+            assert b''.join(source) == content[source.offset :]
+        value = hashlib.sha512(content).hexdigest()
+        cache = base_images.Cache(tmp_path / 'cache')
+        cache.folder.mkdir()
+        (cache.folder / f'sha512-{value}.part').write_bytes(content[:99_999])
+        with cache.get(
+            lambda offset: glance.data(image.image_id, offset),
+            checksum=f'sha512:{value}',
+            size=len(content),
+        ) as path:
+            assert path.read_bytes() == content

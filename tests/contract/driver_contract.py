@@ -1,0 +1,172 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The text of imagebuild/drivers/base.py as tests.
+
+A module that has a driver makes it pass them like this::
+
+    class TestMyDriver(driver_contract.DriverContract):
+        @pytest.fixture
+        def driver(self): ...
+
+        @pytest.fixture
+        def opening(self, driver):
+            return driver_contract.Opening(driver, base_image, options)
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.disks import host_command
+from imagebuild.drivers import base
+from imagebuild.drivers import registry
+from imagebuild.remotes import base as remotes_base
+
+
+class Listener(base.Monitor):
+    """A monitor that remembers."""
+
+    def __init__(self):
+        self.started = []
+        self.finished = []
+        self.notices = []
+        self.reached = []
+
+    def step_started(self, name):
+        self.started.append(name)
+
+    def step_finished(self, name, seconds, error):
+        self.finished.append((name, error))
+
+    def notice(self, sentence):
+        self.notices.append(sentence)
+
+    def progress(self, done, total, what):
+        self.reached.append((done, total, what))
+
+
+@dataclasses.dataclass
+class Opening:
+    """How to open a disk of a driver.
+
+    :ivar options: good ones.
+    :ivar settings: a cache that may be used up.
+    """
+
+    driver: base.Driver
+    base_image: base.BaseImage
+    options: dict
+    settings: base.Settings
+
+    @contextlib.contextmanager
+    def open(self, workspace, monitor=None):
+        with self.driver.open(
+            self.base_image,
+            self.options,
+            workspace,
+            settings=self.settings,
+            monitor=monitor,
+        ) as disk:
+            yield disk
+
+
+class DriverContract:
+    """What every driver does."""
+
+    @pytest.fixture
+    def workspace(self, tmp_path):
+        folder = tmp_path / 'workspace'
+        folder.mkdir()
+        return folder
+
+    # -- without opening anything -------------------------------------------
+
+    def test_is_registered_by_its_name(self, driver):
+        assert isinstance(registry.get(driver.name), type(driver))
+
+    def test_says_what_it_is(self, driver):
+        assert isinstance(driver, base.Driver)
+        assert isinstance(driver.wants_base, bool)
+        assert isinstance(driver.by_default, bool)
+        assert all(isinstance(name, str) for name in driver.missing())
+
+    def test_good_options(self, driver, opening):
+        assert driver.validate(opening.options) is None
+
+    def test_bad_options_are_all_named(self, driver, opening):
+        bad = {**opening.options, 'no_such': 1, 'nor_this': 2}
+        with pytest.raises(base.InvalidDriverOptions) as caught:
+            driver.validate(bad)
+        assert {'no_such', 'nor_this'} <= {
+            problem.path for problem in caught.value.errors
+        }
+
+    def test_identity(self, driver, opening):
+        identity = driver.identity(opening.options)
+        assert identity.startswith(driver.name)
+        turned = dict(reversed(opening.options.items()))
+        assert driver.identity(turned) == identity
+
+    # -- opening ------------------------------------------------------------
+
+    def test_open_and_finish(self, opening, workspace, tmp_path):
+        monitor = Listener()
+        output = tmp_path / 'out.qcow2'
+        with opening.open(workspace, monitor) as disk:
+            assert isinstance(disk, base.OpenDisk)
+            assert isinstance(disk.remote, remotes_base.Remote)
+            assert b'ID=' in disk.remote.read_file('/etc/os-release')
+            disk.remote.write_file('/etc/made-here', b'yes')
+            assert disk.remote.read_file('/etc/made-here') == b'yes'
+            size = disk.virtual_size
+            made = disk.finish(output, 'qcow2')
+        assert made == base.Disk(output, 'qcow2', size)
+        assert output.read_bytes()[:4] == b'QFI\xfb'
+        # Whole, and on its own.
+        checked = host_command.run(['qemu-img', 'info', '-U', str(output)])
+        assert 'backing file' not in checked
+        host_command.run(['qemu-img', 'check', '-q', str(output)])
+        assert os.listdir(workspace) == []
+        assert monitor.started == [name for name, _ in monitor.finished]
+        assert not any(error for _, error in monitor.finished)
+
+    def test_failure_leaves_nothing(self, opening, workspace, tmp_path):
+        class Failed(Exception):
+            pass
+
+        remotes = []
+        with pytest.raises(Failed), opening.open(workspace) as disk:
+            remotes.append(disk.remote)
+            raise Failed
+        assert os.listdir(workspace) == []
+        with pytest.raises(exception.ImageBuildError):
+            remotes[0].read_file('/etc/os-release')
+
+    def test_unknown_format(self, opening, workspace, tmp_path):
+        output = tmp_path / 'out'
+        with (
+            opening.open(workspace) as disk,
+            pytest.raises(exception.InvalidInput, match='floppy'),
+        ):
+            disk.finish(output, 'floppy')
+        assert not output.exists()
+
+    def test_sweep_leaves_what_is_not_ours(self, workspace):
+        (workspace / 'mine').write_text('x')
+        base.sweep(workspace)
+        assert [path.name for path in pathlib.Path(workspace).iterdir()] == [
+            'mine'
+        ]

@@ -1,0 +1,231 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The text of imagebuild/stores/base.py as tests.
+
+A module that has a store makes it pass them like this::
+
+    class TestMyStore(store_contract.StoreContract):
+        @pytest.fixture
+        def store(self): ...
+
+        def look(self, store, image_id) -> dict: ...
+
+        def content(self, store, image_id) -> bytes: ...
+"""
+
+import hashlib
+import os
+import uuid
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.disks import blank
+from imagebuild.stores import base
+
+
+class StoreContract:
+    #: Ids of projects that exist where the store is.
+    OWNER = 'b' * 32
+    MEMBER = 'c' * 32
+
+    @pytest.fixture
+    def file(self, tmp_path):
+        # A real one: Glance looks into what it is given.
+        path = tmp_path / 'disk.qcow2'
+        blank.create(path, 'qcow2', 1024 * 1024)
+        return path
+
+    @pytest.fixture
+    def stamp(self):
+        return base.Stamp(str(uuid.uuid4()), str(uuid.uuid4()), 'ab' * 32)
+
+    @pytest.fixture
+    def image(self):
+        return base.ImageProperties(name='web', owner=self.OWNER)
+
+    def look(self, store, image_id):
+        """What is said about an image, with Glance's names, and members."""
+        raise NotImplementedError
+
+    def content(self, store, image_id):
+        raise NotImplementedError
+
+    # -- upload -------------------------------------------------------------
+
+    def test_upload(self, store, file, image, stamp):
+        stored = store.upload(file, image, stamp)
+        content = file.read_bytes()
+        assert self.content(store, stored.image_id) == content
+        assert stored.size == len(content)
+        digest = hashlib.new(stored.os_hash_algo, content)
+        assert stored.os_hash_value == digest.hexdigest()
+        assert store.exists(stored.image_id)
+        seen = self.look(store, stored.image_id)
+        assert seen['name'] == 'web'
+        assert seen['owner'] == self.OWNER
+        assert seen['status'] == 'active'
+        assert seen['visibility'] == 'private'
+        assert seen['disk_format'] == 'qcow2'
+        assert seen['container_format'] == 'bare'
+        assert seen['imagebuild_build_id'] == stamp.build_id
+        assert seen['imagebuild_upload_id'] == stamp.upload_id
+        assert seen['imagebuild_content_key'] == stamp.content_key
+
+    def test_everything_said_about_it(self, store, file, stamp):
+        image = base.ImageProperties(
+            name='web – ünïcödé',
+            owner=self.OWNER,
+            visibility='shared',
+            protected=True,
+            tags=['b', 'a', 'a'],
+            members=[self.MEMBER],
+            properties={'hw_disk_bus': 'virtio', 'os_distro': 'debian'},
+            min_disk=4,
+            min_ram=512,
+        )
+        stored = store.upload(file, image, stamp)
+        seen = self.look(store, stored.image_id)
+        assert seen['name'] == 'web – ünïcödé'
+        assert seen['visibility'] == 'shared'
+        assert seen['protected'] is True
+        assert sorted(seen['tags']) == ['a', 'b']
+        assert list(seen['members']) == [self.MEMBER]
+        assert seen['hw_disk_bus'] == 'virtio'
+        assert seen['os_distro'] == 'debian'
+        assert seen['min_disk'] == 4
+        assert seen['min_ram'] == 512
+        store.delete(stored.image_id)
+        assert not store.exists(stored.image_id)
+
+    def test_members_make_it_shared(self, store, file, stamp):
+        image = base.ImageProperties(
+            name='web', owner=self.OWNER, members=[self.MEMBER]
+        )
+        stored = store.upload(file, image, stamp)
+        seen = self.look(store, stored.image_id)
+        assert seen['visibility'] == 'shared'
+
+    @pytest.mark.parametrize('visibility', ['public', 'community'])
+    def test_visibility(self, store, file, stamp, visibility):
+        image = base.ImageProperties(
+            name='web', owner=self.OWNER, visibility=visibility
+        )
+        stored = store.upload(file, image, stamp)
+        seen = self.look(store, stored.image_id)
+        assert seen['visibility'] == visibility
+        # Also one that lists leave out.
+        assert store.find(stamp) == stored
+        assert store.discard(stamp) == 1
+
+    def test_again_is_the_same_image(self, store, file, image, stamp):
+        first = store.upload(file, image, stamp)
+        assert store.upload(file, image, stamp) == first
+        assert store.discard(stamp) == 1
+
+    def test_another_upload_is_another_image(self, store, file, image, stamp):
+        first = store.upload(file, image, stamp)
+        other = base.Stamp(stamp.build_id, str(uuid.uuid4()))
+        second = store.upload(file, image, other)
+        assert second.image_id != first.image_id
+        assert store.find(stamp) == first
+        assert store.find(other) == second
+
+    def test_progress_comes_to_the_end(self, store, file, image, stamp):
+        seen = []
+        store.upload(
+            file, image, stamp, on_progress=lambda *told: seen.append(told)
+        )
+        size = file.stat().st_size
+        assert seen[-1] == (size, size)
+        assert all(done <= total == size for done, total in seen)
+
+    @pytest.mark.parametrize('algo', ['sha256', 'sha512'])
+    def test_checksum_that_fits(self, store, file, image, stamp, algo):
+        value = hashlib.new(algo, file.read_bytes()).hexdigest()
+        checksum = base.Checksum(algo, value)
+        stored = store.upload(file, image, stamp, checksum=checksum)
+        assert store.exists(stored.image_id)
+
+    @pytest.mark.parametrize('algo', ['sha256', 'sha512'])
+    def test_file_that_has_changed(self, store, file, image, stamp, algo):
+        value = hashlib.new(algo, b'another').hexdigest()
+        checksum = base.Checksum(algo, value)
+        with pytest.raises(exception.ChecksumMismatch):
+            store.upload(file, image, stamp, checksum=checksum)
+        assert store.find(stamp) is None
+        assert store.discard(stamp) == 0
+
+    def test_large_file(self, store, tmp_path, stamp):
+        path = tmp_path / 'disk.raw'
+        path.write_bytes(os.urandom(1024 * 1024) * 20)
+        image = base.ImageProperties('web', self.OWNER, disk_format='raw')
+        stored = store.upload(path, image, stamp)
+        assert self.content(store, stored.image_id) == path.read_bytes()
+        store.delete(stored.image_id)
+
+    # -- refusals -----------------------------------------------------------
+
+    @pytest.mark.parametrize(
+        'name',
+        ['owner', 'id', 'visibility', 'status', 'imagebuild_build_id']
+        + ['os_glance_x', 'os_hidden', 'locations'],
+    )
+    def test_properties_that_are_none(self, store, file, stamp, name):
+        image = base.ImageProperties(
+            name='web', owner=self.OWNER, properties={name: 'x'}
+        )
+        with pytest.raises(exception.InvalidInput, match=name):
+            store.upload(file, image, stamp)
+        assert store.discard(stamp) == 0
+
+    @pytest.mark.parametrize('visibility', ['private', 'public', 'community'])
+    def test_members_of_what_has_none(self, store, file, stamp, visibility):
+        image = base.ImageProperties(
+            name='web',
+            owner=self.OWNER,
+            visibility=visibility,
+            members=[self.MEMBER],
+        )
+        with pytest.raises(exception.InvalidInput, match='member'):
+            store.upload(file, image, stamp)
+        assert store.discard(stamp) == 0
+
+    def test_file_that_is_not_there(self, store, tmp_path, image, stamp):
+        with pytest.raises(exception.EnvironmentFault):
+            store.upload(tmp_path / 'none', image, stamp)
+
+    # -- the rest -----------------------------------------------------------
+
+    def test_delete(self, store, file, image, stamp):
+        stored = store.upload(file, image, stamp)
+        store.delete(stored.image_id)
+        assert not store.exists(stored.image_id)
+        assert store.find(stamp) is None
+        store.delete(stored.image_id)
+
+    @pytest.mark.parametrize('image_id', [str(uuid.uuid4()), '../x', ''])
+    def test_what_is_not_there(self, store, image_id):
+        assert not store.exists(image_id)
+        store.delete(image_id)
+
+    def test_find_and_discard_nothing(self, store, stamp):
+        assert store.find(stamp) is None
+        assert store.discard(stamp) == 0
+
+    def test_after_discard_it_can_be_uploaded(self, store, file, image, stamp):
+        first = store.upload(file, image, stamp)
+        assert store.discard(stamp) == 1
+        assert not store.exists(first.image_id)
+        second = store.upload(file, image, stamp)
+        assert store.exists(second.image_id)
+        assert store.discard(stamp) == 1

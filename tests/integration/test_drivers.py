@@ -1,0 +1,160 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The driver contract over real disks, and what only real disks show."""
+
+import json
+import multiprocessing
+import pathlib
+import time
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.disks import base_images
+from imagebuild.disks import host_command
+from imagebuild.drivers import base
+from imagebuild.drivers import bootstrap
+from imagebuild.drivers import guestfs
+from tests.contract import driver_contract
+
+GIB = 1024**3
+
+
+def settings_for(folder: pathlib.Path) -> base.Settings:
+    def no_glance():
+        raise AssertionError('no test here needs Glance')
+
+    return base.Settings(base_images.Cache(folder / 'cache'), no_glance)
+
+
+def info_of(path: pathlib.Path) -> dict:
+    return json.loads(
+        host_command.run(['qemu-img', 'info', '--output=json', str(path)])
+    )
+
+
+class TestGuestfs(driver_contract.DriverContract):
+    @pytest.fixture
+    def driver(self):
+        return guestfs.GuestfsDriver()
+
+    @pytest.fixture
+    def opening(self, driver, minimal_image, tmp_path):
+        image = base.BaseImage(
+            kind='path', location=str(minimal_image), disk_format='qcow2'
+        )
+        return driver_contract.Opening(
+            driver, image, {'compress': True}, settings_for(tmp_path)
+        )
+
+
+@pytest.fixture
+def image(minimal_image):
+    return base.BaseImage(kind='path', location=str(minimal_image))
+
+
+def test_larger_disk(image, tmp_path):
+    driver = guestfs.GuestfsDriver()
+    before = info_of(pathlib.Path(image.location))['virtual-size']
+    wanted = before // GIB + 3
+    with driver.open(
+        image, {'size': wanted}, tmp_path, settings=settings_for(tmp_path)
+    ) as disk:
+        assert disk.virtual_size == wanted * GIB
+        found = disk.remote.run(['df', '-B1', '--output=size', '/'])
+        size = int(found.stdout.split()[-1])
+        assert size > (wanted - 1) * GIB
+        start = time.monotonic()
+        disk.finish(tmp_path / 'out', 'qcow2')
+        print(f'finish: {time.monotonic() - start:.1f} s')
+    assert info_of(tmp_path / 'out')['virtual-size'] == wanted * GIB
+
+
+@pytest.mark.parametrize(
+    'disk_format, name', [('raw', 'raw'), ('vhd', 'vpc'), ('vmdk', 'vmdk')]
+)
+def test_formats(image, tmp_path, disk_format, name):
+    driver = guestfs.GuestfsDriver()
+    with driver.open(
+        image, {}, tmp_path, settings=settings_for(tmp_path)
+    ) as disk:
+        made = disk.finish(tmp_path / 'out', disk_format)
+    found = info_of(tmp_path / 'out')
+    assert found['format'] == name
+    assert found['virtual-size'] == made.virtual_size
+
+
+def test_nothing_to_be_found(tmp_path):
+    path = tmp_path / 'empty.raw'
+    path.write_bytes(b'\0' * 1024 * 1024)
+    image = base.BaseImage(kind='path', location=str(path))
+    workspace = tmp_path / 'workspace'
+    workspace.mkdir()
+    driver = guestfs.GuestfsDriver()
+    with (
+        pytest.raises(exception.NoOperatingSystem),
+        driver.open(image, {}, workspace, settings=settings_for(tmp_path)),
+    ):
+        pass
+    assert list(workspace.iterdir()) == []
+
+
+class TestBootstrap(driver_contract.DriverContract):
+    @pytest.fixture
+    def driver(self):
+        return bootstrap.BootstrapDriver()
+
+    @pytest.fixture(scope='class')
+    def kept(self, tmp_path_factory):
+        """One cache for all of them: made once."""
+        return settings_for(tmp_path_factory.mktemp('bootstrap'))
+
+    @pytest.fixture
+    def opening(self, driver, kept):
+        options = {'os': 'debian-12', 'minimal': True}
+        return driver_contract.Opening(driver, base.BaseImage(), options, kept)
+
+
+def _open_and_hang(image, workspace, folder, ready):
+    driver = guestfs.GuestfsDriver()
+    settings = settings_for(folder)
+    with driver.open(image, {}, workspace, settings=settings) as disk:
+        ready.put(disk.remote.appliance.pid)
+        time.sleep(600)
+
+
+def test_what_a_killed_build_leaves_is_swept(image, tmp_path):
+    workspace = tmp_path / 'workspace'
+    workspace.mkdir()
+    context = multiprocessing.get_context('spawn')
+    ready = context.Queue()
+    child = context.Process(
+        target=_open_and_hang, args=(image, workspace, tmp_path, ready)
+    )
+    child.start()
+    pid = ready.get(timeout=300)
+    [scratch] = workspace.iterdir()
+    # One that still runs is left alone.
+    base.sweep(workspace)
+    assert scratch.exists()
+    assert not _has_ended(pid)
+    child.kill()
+    child.join()
+    base.sweep(workspace)
+    assert list(workspace.iterdir()) == []
+    assert _has_ended(pid)
+
+
+def _has_ended(pid):
+    # Where nobody reaps orphans, it stays as a zombie.
+    status = pathlib.Path(f'/proc/{pid}/stat')
+    return not status.exists() or ') Z ' in status.read_text()

@@ -1,0 +1,93 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The sections that jobs are given."""
+
+import json
+
+import pytest
+from oslo_config import cfg
+
+from imagebuild import conf as imagebuild_conf
+from imagebuild.clients import keystone
+from imagebuild.drivers import settings
+from imagebuild.stores import registry
+
+TEXT = """
+[DEFAULT]
+state_path = /srv/imagebuild
+[keystone]
+auth_url = https://keystone.example.com/v3
+username = imagebuild
+password = secret
+project_name = service
+[guestfs]
+memory = 900
+[disks]
+cache_size = 5
+[glance]
+region_name = Two
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(text):
+        conf = cfg.ConfigOpts()
+        imagebuild_conf.register(conf)
+        path = tmp_path / 'imagebuild.conf'
+        path.write_text(text)
+        conf(args=[], default_config_files=[str(path)])
+        return conf
+
+    return read
+
+
+def test_are_plain_values(read):
+    values = imagebuild_conf.for_jobs(read(TEXT))
+    assert json.loads(json.dumps(values)) == values
+    assert values['disks']['cache_dir'] == '/srv/imagebuild/base-images'
+    assert values['file_store']['folder'] == '/srv/imagebuild/images'
+    assert values['glance']['region_name'] == 'Two'
+
+
+def test_are_what_drivers_and_stores_read(read):
+    values = imagebuild_conf.for_jobs(read(TEXT))
+    found = settings.Settings.from_config(values)
+    assert found.appliance.memory == 900
+    assert found.cache.max_bytes == 5 * 1024**3
+    assert found.space_reserve == 512 * 1024**2
+    for name in registry.stores():
+        registry.load(name, values)
+    session = keystone.session(values['keystone'])
+    assert session.auth.auth_url == 'https://keystone.example.com/v3'
+
+
+def test_folders_of_ones_own(read):
+    values = imagebuild_conf.for_jobs(
+        read('[disks]\ncache_dir = /cache\n[file_store]\nfolder = /images\n')
+    )
+    assert values['disks']['cache_dir'] == '/cache'
+    assert values['file_store']['folder'] == '/images'
+
+
+def test_options_of_other_plugins(read):
+    values = imagebuild_conf.for_jobs(
+        read(
+            '[keystone]\nauth_type = v3applicationcredential\n'
+            'auth_url = https://keystone.example.com/v3\n'
+            'application_credential_id = 123\n'
+            'application_credential_secret = 456\n'
+        )
+    )
+    assert values['keystone']['application_credential_id'] == '123'
+    session = keystone.session(values['keystone'])
+    assert type(session.auth).__name__ == 'ApplicationCredential'

@@ -1,0 +1,49 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import shutil
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.disks import blank
+from imagebuild.disks import host_command
+from imagebuild.disks import image_file
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize('size', [512, MIB, 3 * MIB + 512, 5000 * 1024 * MIB])
+@pytest.mark.parametrize('disk_format', ['raw', 'qcow2'])
+def test_is_one(tmp_path, disk_format, size):
+    if disk_format == 'raw' and size > 1024 * MIB:
+        pytest.skip('not every file system takes a file of that size')
+    path = tmp_path / 'disk'
+    blank.create(path, disk_format, size)
+    info = image_file.inspect(path)
+    assert (info.format, info.virtual_size) == (disk_format, size)
+    assert info.allocated < MIB
+
+
+@pytest.mark.skipif(not shutil.which('qemu-img'), reason='needs qemu-img')
+@pytest.mark.parametrize('disk_format', ['qcow2', 'vmdk', 'vhd', 'vdi'])
+def test_qemu_agrees(tmp_path, disk_format):
+    path = tmp_path / 'disk'
+    blank.create(path, disk_format, MIB)
+    name = 'vpc' if disk_format == 'vhd' else disk_format
+    host_command.run(['qemu-img', 'info', '-f', name, str(path)])
+    if disk_format in ('qcow2', 'vmdk', 'vdi'):
+        host_command.run(['qemu-img', 'check', '-q', '-f', name, str(path)])
+
+
+def test_unknown_format(tmp_path):
+    with pytest.raises(exception.InvalidInput, match='floppy'):
+        blank.create(tmp_path / 'disk', 'floppy', MIB)

@@ -1,0 +1,112 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import contextlib
+from unittest import mock
+
+import pytest
+
+from imagebuild.disks import base_images
+from imagebuild.disks import blank
+from imagebuild.drivers import appliance_disk
+from imagebuild.drivers import base
+from imagebuild.drivers import bootstrap
+
+HOUR = 3600
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Base images that were made, by path."""
+    paths = []
+
+    def create_disk(self, options, path, *, monitor=None, **more):
+        paths.append(path)
+        blank.create(path, 'qcow2', 1024 * 1024)
+
+    monkeypatch.setattr(bootstrap.BootstrapDriver, 'create_disk', create_disk)
+    return paths
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    @contextlib.contextmanager
+    def fake(info, name, options, folder, *, settings, monitor):
+        assert info.path.exists()
+        yield mock.sentinel.disk
+
+    monkeypatch.setattr(appliance_disk, 'opened', fake)
+
+
+@pytest.fixture
+def build(tmp_path, made, opened):
+    settings = base.Settings(
+        base_images.Cache(tmp_path / 'cache'), lambda: None
+    )
+    workspace = tmp_path / 'workspace'
+    workspace.mkdir()
+
+    def run(now, **options):
+        driver = bootstrap.BootstrapDriver(clock=lambda: now)
+        with driver.open(
+            base.BaseImage(),
+            {'os': 'debian-12', **options},
+            workspace,
+            settings=settings,
+        ) as disk:
+            assert disk is mock.sentinel.disk
+        assert list(workspace.iterdir()) == []
+
+    return run
+
+
+def test_made_once_a_day(build, made):
+    for hour in (0, 1, 23):
+        build(hour * HOUR)
+    assert len(made) == 1
+    build(24 * HOUR)
+    assert len(made) == 2
+
+
+def test_made_as_often_as_wanted(build, made):
+    for hour in range(6):
+        build(hour * HOUR, refresh=2)
+    assert len(made) == 3
+
+
+def test_made_each_time(build, made, tmp_path):
+    for _ in range(2):
+        build(0, refresh=0)
+    assert made == [tmp_path / 'workspace' / 'base.qcow2'] * 2
+
+
+def test_others_are_others(build, made):
+    build(0)
+    build(0, minimal=True)
+    build(0, size=9)
+    build(0, os='debian-13')
+    assert len(made) == 4
+
+
+def test_identity_says_nothing_of_time():
+    driver = bootstrap.BootstrapDriver()
+    said = driver.identity({'os': 'debian-12'})
+    assert driver.identity({'os': 'debian-12', 'refresh': 1}) == said
+    assert driver.identity({'minimal': False, 'os': 'debian-12'}) == said
+    assert driver.identity({'os': 'debian-12', 'size': 9}) != said
+
+
+@pytest.mark.parametrize('refresh', [-1, 1.5, '1', True, 10**6])
+def test_bad_refresh(refresh):
+    with pytest.raises(base.InvalidDriverOptions, match='refresh'):
+        bootstrap.BootstrapDriver().validate(
+            {'os': 'debian-12', 'refresh': refresh}
+        )

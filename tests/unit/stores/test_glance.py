@@ -1,0 +1,315 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The store glance when Glance, or an upload before, does not go right."""
+
+import hashlib
+import threading
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.clients import glance as glance_client
+from imagebuild.stores import base
+from imagebuild.stores import glance as glance_store
+from tests import fake_glance
+
+STAMP = base.Stamp('build', 'upload', 'key')
+IMAGE = base.ImageProperties(name='web', owner='project')
+CONTENT = b'disk' * 100_000
+
+
+@pytest.fixture
+def server():
+    with fake_glance.FakeGlance() as server:
+        yield server
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / 'disk'
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def store(server):
+    slept = []
+    store = glance_store.GlanceStore(
+        glance_client.Glance.from_config(server.config),
+        retry_timeout=30,
+        activation_timeout=5,
+        sleep=slept.append,
+    )
+    store.slept = slept
+    return store
+
+
+def leave(server, status, content=b'', **values):
+    """Have an image that an earlier attempt came to."""
+    return server.add(
+        content,
+        **{**STAMP.properties(), 'status': status, 'owner': 'project'},
+        **values,
+    )
+
+
+def only(server):
+    [record] = server.images.values()
+    return record
+
+
+# -- what an earlier attempt came to ----------------------------------------
+
+
+def test_queued_is_continued(server, store, file):
+    left = leave(server, 'queued')
+    stored = store.upload(file, IMAGE, STAMP)
+    assert stored.image_id == left['id']
+    assert server.data[left['id']] == CONTENT
+
+
+def test_active_is_done(server, store, file):
+    left = leave(server, 'active', CONTENT)
+    stored = store.upload(file, IMAGE, STAMP)
+    assert stored.image_id == left['id']
+    assert not any(method == 'PUT' for method, _ in server.requests)
+
+
+def test_active_is_given_what_was_still_to_come(server, store, file):
+    left = leave(server, 'active', CONTENT, visibility='shared')
+    image = base.ImageProperties(
+        name='web', owner='project', members=['friend'], protected=True
+    )
+    store.upload(file, image, STAMP)
+    assert left['protected'] is True
+    assert server.members[left['id']] == {'friend': 'pending'}
+
+
+def test_active_with_other_bytes_is_removed(server, store, file):
+    leave(server, 'active', CONTENT[:-1] + b'X')
+    with pytest.raises(exception.ChecksumMismatch):
+        store.upload(file, IMAGE, STAMP)
+    assert not server.images
+
+
+@pytest.mark.parametrize(
+    'status', ['saving', 'importing', 'killed', 'deactivated']
+)
+def test_half_of_one_is_made_anew(server, store, file, status):
+    left = leave(server, status)
+    stored = store.upload(file, IMAGE, STAMP)
+    assert stored.image_id != left['id']
+    assert only(server)['id'] == stored.image_id
+
+
+def test_of_several_one_is_left(server, store, file):
+    leave(server, 'queued')
+    leave(server, 'saving', protected=True)
+    done = leave(server, 'active', CONTENT)
+    leave(server, 'active', CONTENT)
+    stored = store.upload(file, IMAGE, STAMP)
+    assert stored.image_id == done['id']
+    assert only(server)['id'] == done['id']
+
+
+def test_those_of_others_are_left_alone(server, store, file):
+    others = base.Stamp('build', 'another', 'key').properties()
+    other = server.add(b'x', **others)
+    plain = server.add(b'y', name='web')
+    store.upload(file, IMAGE, STAMP)
+    store.discard(STAMP)
+    assert set(server.images) == {other['id'], plain['id']}
+
+
+def test_what_has_no_stamp_is_never_deleted(server, store):
+    plain = server.add(b'y')
+    with pytest.raises(exception.Forbidden):
+        store.delete(plain['id'])
+    assert plain['id'] in server.images
+
+
+@pytest.mark.parametrize('status', ['queued', 'saving', 'deactivated'])
+def test_exists_only_when_it_can_be_used(server, store, status):
+    left = leave(server, status)
+    assert not store.exists(left['id'])
+    assert store.find(STAMP) is None
+
+
+# -- Glance fails ------------------------------------------------------------
+
+
+@pytest.mark.parametrize('status', [500, 502, 503, 429, 401, 0])
+@pytest.mark.parametrize(
+    'method, path',
+    [
+        ('GET', '/v2/images\\?'),
+        ('POST', '/v2/images$'),
+        ('PUT', '/file'),
+        ('GET', '/v2/images/[0-9a-f]'),
+        ('PATCH', '/v2/images/'),
+    ],
+)
+def test_it_is_waited_for(server, store, file, method, path, status):
+    server.fail(method, path, status, times=2)
+    notices = []
+    image = base.ImageProperties(name='web', owner='project', protected=True)
+    stored = store.upload(file, image, STAMP, on_notice=notices.append)
+    assert only(server)['id'] == stored.image_id
+    assert server.data[stored.image_id] == CONTENT
+    assert only(server)['protected'] is True
+    assert store.slept == [1, 2] or store.slept == [1]
+    assert 'Trying again in 1 s.' in notices[0]
+
+
+@pytest.mark.parametrize('status', [0, 500])
+def test_it_dies_in_the_middle(server, store, file, status):
+    server.fail('PUT', '/file', status, after=100_000)
+    stored = store.upload(file, IMAGE, STAMP)
+    assert only(server)['id'] == stored.image_id
+    assert server.data[stored.image_id] == CONTENT
+
+
+def test_the_answer_to_create_is_lost(server, store, file, monkeypatch):
+    add = server.add
+
+    def add_and_fail(*args, **values):
+        add(*args, **values)
+        monkeypatch.setattr(server, 'add', add)
+        raise fake_glance._Refused(0, '')
+
+    monkeypatch.setattr(server, 'add', add_and_fail)
+    stored = store.upload(file, IMAGE, STAMP)
+    assert only(server)['id'] == stored.image_id
+
+
+def test_it_stays_away(server, store, file):
+    server.fail('GET', '/v2/images', 503, 'maintenance', times=100)
+    with pytest.raises(exception.ServiceUnavailable, match='maintenance'):
+        store.upload(file, IMAGE, STAMP)
+    assert store.slept
+
+
+def test_nobody_is_there(server, store, file):
+    server.__exit__()
+    with pytest.raises(exception.ServiceUnavailable) as caught:
+        store.upload(file, IMAGE, STAMP)
+    assert caught.value.fault == 'service'
+    with pytest.raises(exception.ServiceUnavailable):
+        store.exists('x')
+
+
+def test_active_late(server, store, file):
+    server.slow = 3
+    stored = store.upload(file, IMAGE, STAMP)
+    assert server.images[stored.image_id]['status'] == 'active'
+    assert store.slept == [1, 1]
+
+
+def test_never_active(server, store, file):
+    store._activation_timeout = 0
+    store._retry_timeout = 0
+    server.slow = 10**6
+    with pytest.raises(exception.ServiceUnavailable, match='saving'):
+        store.upload(file, IMAGE, STAMP)
+
+
+# -- Glance refuses ----------------------------------------------------------
+
+
+@pytest.mark.parametrize('status', [400, 403, 413])
+@pytest.mark.parametrize(
+    'method, path',
+    [
+        ('POST', '/v2/images$'),
+        ('PUT', '/file'),
+        ('PATCH', '/v2/images/'),
+        ('POST', '/members'),
+    ],
+)
+def test_a_refusal_is_the_users(server, store, file, method, path, status):
+    server.fail(method, path, status, 'Too much of it.', times=9)
+    image = base.ImageProperties(
+        name='web', owner='project', members=['friend'], protected=True
+    )
+    with pytest.raises(exception.InvalidInput, match='Too much of it') as it:
+        store.upload(file, image, STAMP)
+    assert it.value.fault == 'user'
+    assert '<' not in str(it.value)
+    assert not server.images
+    assert not store.slept
+
+
+def test_a_format_that_is_not_what_it_is_said_to_be(server, store, file):
+    server.fail('PUT', '/file', 415, 'It is no qcow2.')
+    with pytest.raises(exception.InvalidInput, match='It is no qcow2'):
+        store.upload(file, IMAGE, STAMP)
+    assert not server.images
+
+
+def test_too_large(server, store, file):
+    server.limit = 1000
+    with pytest.raises(exception.InvalidInput, match='larger than the limit'):
+        store.upload(file, IMAGE, STAMP)
+    assert not server.images
+
+
+def test_a_format_that_the_cloud_does_not_have(server, store, file):
+    image = base.ImageProperties('web', 'project', disk_format='floppy')
+    with pytest.raises(exception.InvalidInput, match='floppy'):
+        store.upload(file, image, STAMP)
+
+
+# -- what arrives ------------------------------------------------------------
+
+
+def test_other_bytes_arrive(server, store, file):
+    server.corrupt = True
+    with pytest.raises(exception.ChecksumMismatch) as caught:
+        store.upload(file, IMAGE, STAMP)
+    assert caught.value.fault == 'service'
+    assert not server.images
+
+
+@pytest.mark.parametrize('algo', ['sha256', 'sha512', 'sha384'])
+def test_other_algorithms(server, store, file, algo):
+    server.hash_algo = algo
+    stored = store.upload(file, IMAGE, STAMP)
+    assert stored.os_hash_algo == algo
+    assert stored.os_hash_value == hashlib.new(algo, CONTENT).hexdigest()
+    server.corrupt = True
+    with pytest.raises(exception.ChecksumMismatch):
+        store.upload(file, IMAGE, base.Stamp('b', 'other'))
+
+
+def test_no_algorithm(server, store, file):
+    server.hash_algo = None
+    assert store.upload(file, IMAGE, STAMP).os_hash_value == ''
+
+
+def test_the_length_is_said(server, store, file):
+    store.upload(file, IMAGE, STAMP)
+    assert server.chunked is False
+
+
+def test_two_at_once_come_to_one_image(server, store, file):
+    results = []
+
+    def upload():
+        results.append(store.upload(file, IMAGE, STAMP))
+
+    threads = [threading.Thread(target=upload) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    final = store.upload(file, IMAGE, STAMP)
+    assert only(server)['id'] == final.image_id
