@@ -252,6 +252,15 @@ class RemoteCommandTimeout(StepError):
     msg_fmt = '%(command)s was stopped after %(seconds)d seconds.'
 
 
+class BuildTimeout(StepError):
+    """A build used up the time that its request gives it."""
+
+    msg_fmt = (
+        'The build was stopped: its limit of %(seconds)d seconds was up '
+        'during: %(what)s.'
+    )
+
+
 class RemoteFileNotFound(StepError):
     msg_fmt = 'There is no file %(path)s in the image.'
 

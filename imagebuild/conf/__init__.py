@@ -21,11 +21,32 @@ A new section is a new module with ``register_opts(conf)`` and
 and a line in :func:`register` makes it known to the programs.
 """
 
+from typing import Any
+
 from oslo_config import cfg
 
+from imagebuild.conf import api
+from imagebuild.conf import conductor
+from imagebuild.conf import database
 from imagebuild.conf import default
 from imagebuild.conf import disks
+from imagebuild.conf import file_store
+from imagebuild.conf import glance
 from imagebuild.conf import guestfs
+from imagebuild.conf import keystone
+from imagebuild.conf import quota
+
+_SECTIONS: tuple[Any, ...] = (
+    api,
+    conductor,
+    database,
+    disks,
+    file_store,
+    glance,
+    guestfs,
+    keystone,
+    quota,
+)
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -33,6 +54,34 @@ def register(conf: cfg.ConfigOpts) -> None:
 
     :param conf: the program's own; may have been registered before.
     """
+    for module in _SECTIONS:
+        # A group of its own: oslo.config copies the one it is given, but
+        # not the options in it, so that two objects would share overrides.
+        group = module.GROUP
+        conf.register_group(cfg.OptGroup(group.name, group.title, group.help))
+    api.register_opts(conf)
+    conductor.register_opts(conf)
+    database.register_opts(conf)
     default.register_opts(conf)
     disks.register_opts(conf)
+    file_store.register_opts(conf)
+    glance.register_opts(conf)
     guestfs.register_opts(conf)
+    keystone.register_opts(conf)
+    quota.register_opts(conf)
+
+
+def for_jobs(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
+    """The sections that drivers and stores read, as plain values.
+
+    :param conf: registered, its files read.
+    :returns: section to option to value; can be written as JSON. The
+        service user's password is among them.
+    """
+    return {
+        'disks': disks.values(conf),
+        'file_store': file_store.values(conf),
+        'glance': glance.values(conf),
+        'guestfs': dict(conf.guestfs),
+        'keystone': keystone.values(conf),
+    }

@@ -31,6 +31,43 @@ not exist is an error. The recipes' scripts run as root inside the images, so
 only people whom you trust with the images should be able to write here.
 """,
     ),
+    cfg.StrOpt(
+        'state_path',
+        default='/var/lib/imagebuild',
+        help="""
+Folder in which the service keeps what is its own.
+
+Base images, running builds and, with the store ``file``, finished images lie
+in folders of it unless their own options say otherwise. It needs room for
+them; put it on a local file system.
+""",
+    ),
+    cfg.StrOpt(
+        'operating_systems_file',
+        default='/etc/imagebuild/operating-systems.yaml',
+        help="""
+The catalogue of operating systems that can be asked for.
+
+API servers and conductors each read it when they start, conductors again on
+SIGHUP; keep it the same everywhere. Without the file only requests that name
+a ``base_image`` can be served.
+""",
+    ),
+    cfg.ListOpt(
+        'encryption_keys',
+        default=[],
+        secret=True,
+        sample_default=['<python3 -m imagebuild.sealing>'],
+        help="""
+Keys that hidden argument values are encrypted with while they wait.
+
+The first one encrypts, all of them decrypt: to replace a key, put the new
+one first everywhere, and drop the old one when the builds of its time have
+ended. All API servers and conductors need the same. Without a key requests
+with hidden values are refused; the others work. A key is 32 random bytes in
+URL-safe base64; ``python3 -m imagebuild.sealing`` prints a new one.
+""",
+    ),
 ]
 
 

@@ -1,0 +1,167 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The application: Flask without extensions, and what stands before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from typing import Any
+
+import flask
+from oslo_config import cfg
+from oslo_middleware import cors
+from oslo_middleware import http_proxy_to_wsgi
+from oslo_middleware import request_id
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild import policies
+from imagebuild.api import auth
+from imagebuild.api import call as calls
+from imagebuild.api import documents
+from imagebuild.api import faults
+from imagebuild.api import microversion
+from imagebuild.api import routes
+from imagebuild.api import validation
+from imagebuild.conductor import rpcapi
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def create_app(
+    conf: cfg.ConfigOpts,
+    *,
+    database: db.Database,
+    conductor_api: rpcapi.ConductorAPI,
+    bus_probe: rpcapi.ConductorAPI | None = None,
+) -> WSGIApplication:
+    """Put the API together; nothing is connected to.
+
+    :param conf: registered (:func:`imagebuild.conf.register`) and read.
+    :param conductor_api: asks the conductors.
+    :param bus_probe: the same with a short time limit, for /healthcheck;
+        without it, ``conductor_api`` asks there too.
+    :returns: a WSGI application; may be used by many threads at once.
+    :raises UnsafeBinding: without authentication it would not be local.
+    """
+    service = calls.Service(
+        conf=conf,
+        database=database,
+        conductor_api=conductor_api,
+        bus_probe=bus_probe or conductor_api,
+        enforcer=policies.make_enforcer(conf),
+        catalogue=calls.CatalogueFile(conf.operating_systems_file),
+    )
+    return _with_middleware(make_flask(service).wsgi_app, conf)
+
+
+def set_defaults() -> None:
+    """Tell oslo.middleware, and the generator of the sample, our defaults."""
+    cors.set_defaults(
+        allow_methods=['GET', 'POST', 'DELETE'],
+        allow_headers=['X-Auth-Token', microversion.HEADER],
+        expose_headers=[
+            microversion.HEADER,
+            'Location',
+            'Retry-After',
+            'X-Next-Offset',
+            request_id.HTTP_RESP_HEADER_REQUEST_ID,
+        ],
+    )
+
+
+def _with_middleware(
+    application: WSGIApplication, conf: cfg.ConfigOpts
+) -> WSGIApplication:
+    """Stack the middleware, the innermost first."""
+    # Innermost, so that who asks is judged by what proxies say of the
+    # connection, and its own refusals are worded by FaultShape.
+    public = {route.path for route in routes.ROUTES if route.public}
+    application = auth.wrap(application, conf, public)
+    application = faults.FaultShape(application)
+    # Ids before authentication: a refused request has one too.
+    application = request_id.RequestId(application, conf)
+    application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
+    # Outermost: browsers ask it before they send a token, and must be able
+    # to read errors.
+    set_defaults()
+    application = cors.CORS(application, conf)
+    if conf.api.auth_strategy == 'noauth':
+        # Again, before a proxy's headers may say where a request is from.
+        application = auth.LocalOnly(application)
+        application = faults.FaultShape(application)
+    return application
+
+
+def make_flask(service: calls.Service) -> flask.Flask:
+    """Make the Flask application, without middleware."""
+    app = flask.Flask('imagebuild.api', static_folder=None)
+    app.config['MAX_CONTENT_LENGTH'] = service.conf.api.max_request_size
+    # A redirect would be HTML, and clients do not repeat a POST.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    for route in routes.ROUTES:
+        app.add_url_rule(
+            route.path,
+            f'{route.method} {route.path}',
+            _view(service, route),
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
+    faults.register(app)
+    app.after_request(_finish)
+    return app
+
+
+def _view(
+    service: calls.Service, route: routes.Route
+) -> Callable[..., flask.Response]:
+    """Make Flask's view of a route: let in, check, call the handler."""
+
+    def view(**parameters: str) -> flask.Response:
+        request = flask.request
+        who = auth.make_context(request.environ, service.enforcer)
+        if not route.public:
+            auth.check_identity(request.environ, who)
+        for value in parameters.values():
+            if documents.text_complaint(value):
+                flask.abort(404)
+        version = flask.g.version = microversion.parse(
+            request.headers.get(microversion.HEADER)
+        )
+        query = validation.query(request, route.query)
+        body: dict[str, Any] = {}
+        problems: list[exception.Problem] = []
+        if route.body is not None:
+            body, problems = validation.body(request, route.body)
+        call = calls.Call(
+            service=service,
+            context=who,
+            version=version,
+            query=query,
+            body=body,
+            problems=problems,
+            root=request.url_root.rstrip('/'),
+        )
+        return route.handler(call, **parameters)
+
+    return view
+
+
+def _finish(response: flask.Response) -> flask.Response:
+    flask.request.environ[faults.ANSWERED] = True
+    version: Any = flask.g.get('version', microversion.MIN)
+    response.headers[microversion.HEADER] = f'{microversion.SERVICE} {version}'
+    response.vary.add(microversion.HEADER)
+    return response

@@ -1,0 +1,132 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a handler is given: the service's parts, and one request."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import pathlib
+import threading
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from imagebuild import catalogue
+from imagebuild import context
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.api import microversion
+from imagebuild.conductor import rpcapi
+
+LOG = logging.getLogger(__name__)
+
+
+class CatalogueFile:
+    """operating-systems.yaml, read again when it has changed.
+
+    :param path: the file; without one there are no operating systems.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int, int] | None = None
+        self._content = catalogue.Catalogue({})
+
+    def read(self) -> catalogue.Catalogue:
+        """Return what the file says now.
+
+        :raises ServiceUnavailable: it cannot be read or is not valid. Who
+            asks cannot mend that; the operator's log says what is wrong.
+        """
+        with self._lock:
+            try:
+                return self._read()
+            except FileNotFoundError:
+                return catalogue.Catalogue({})
+            except (OSError, exception.InvalidManifest) as error:
+                LOG.error('No operating system can be used: %s', error)
+                raise exception.ServiceUnavailable(
+                    service='image-build',
+                    reason='its catalogue of operating systems cannot be read',
+                ) from error
+
+    def _read(self) -> catalogue.Catalogue:
+        found = os.stat(self.path)
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if stamp != self._stamp:
+            self._content = catalogue.load(self.path)
+            self._stamp = stamp
+        return self._content
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """What all requests share.
+
+    :ivar bus_probe: asks over the bus with a short time limit.
+    """
+
+    conf: cfg.ConfigOpts
+    database: db.Database
+    conductor_api: rpcapi.ConductorAPI
+    bus_probe: rpcapi.ConductorAPI
+    enforcer: policy.Enforcer
+    catalogue: CatalogueFile
+
+    @property
+    def recipe_paths(self) -> Sequence[pathlib.Path]:
+        return [pathlib.Path(path) for path in self.conf.recipe_path]
+
+    def conductors(self) -> list[db.Conductor]:
+        """Those that take builds now."""
+        return [
+            conductor
+            for conductor in self.database.list_conductors(
+                alive_within=self.conf.conductor.dead_after
+            )
+            if conductor.status == 'up'
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One request, let in and checked against the schemas of its route.
+
+    :ivar context: who asks; of a route that needs no token it may be nobody.
+    :ivar version: the microversion asked for.
+    :ivar query: the parameters given, converted.
+    :ivar body: the body, empty where there is none.
+    :ivar problems: what the schema finds wrong with the body.
+    :ivar root: URL of the service without a slash at the end.
+    """
+
+    service: Service
+    context: context.RequestContext
+    version: microversion.Version
+    query: Mapping[str, Any]
+    body: Mapping[str, Any]
+    problems: Sequence[exception.Problem]
+    root: str
+
+    @property
+    def database(self) -> db.Database:
+        return self.service.database
+
+    @property
+    def conductor_api(self) -> rpcapi.ConductorAPI:
+        return self.service.conductor_api

@@ -1,0 +1,241 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Errors, as every answer of this API words them.
+
+``{"error": {"code", "title", "message", "errors": [{"path", "message"}]}}``,
+whoever found the error: a handler, Flask, or a middleware in front of it.
+"""
+
+from __future__ import annotations
+
+import http
+import json
+import logging
+import sys
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from typing import Any
+
+import flask
+from werkzeug import exceptions as werkzeug_exceptions
+
+from imagebuild import exception
+from imagebuild.api import microversion
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIEnvironment
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds after which a request that met a passing fault may come again.
+RETRY_AFTER = 5
+
+#: Key of the WSGI environment: the answer is Flask's, its errors are worded.
+ANSWERED = 'imagebuild.answered'
+
+_OWN_FAULT = (
+    'The service has made a mistake. Its log tells more under the id of '
+    'this request (header x-openstack-request-id).'
+)
+
+_NOT_NOW = (
+    'The service cannot do this now; try again later. Its log tells more '
+    'under the id of this request (header x-openstack-request-id).'
+)
+
+_SENTENCES = {
+    400: 'The request is not valid HTTP for this service.',
+    403: 'Without authentication only this host is served.',
+    401: 'This needs a token of the identity service.',
+    404: 'There is nothing at this address.',
+    405: 'The method is not allowed here.',
+    413: 'The body of the request is too large.',
+    415: 'The body must be JSON, with the header '
+    '"Content-Type: application/json".',
+    500: _OWN_FAULT,
+    503: 'The identity service cannot be reached; try again later.',
+}
+
+
+def document(
+    code: int,
+    message: str,
+    problems: Iterable[exception.Problem] = (),
+    **more: str,
+) -> dict[str, Any]:
+    """Return the JSON document of an error.
+
+    :param code: HTTP status.
+    :param more: further keys.
+    """
+    return {
+        'error': {
+            'code': code,
+            'title': http.HTTPStatus(code).phrase,
+            'message': _encodable(message),
+            'errors': [
+                {
+                    'path': _encodable(problem.path),
+                    'message': _encodable(problem.message),
+                }
+                for problem in problems
+            ],
+            **more,
+        }
+    }
+
+
+def _encodable(text: str) -> str:
+    """Words of the request may come back, and not all can be encoded."""
+    return text.encode('utf-8', 'backslashreplace').decode()
+
+
+def _response(
+    content: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> flask.Response:
+    return flask.Response(
+        json.dumps(content),
+        status=content['error']['code'],
+        mimetype='application/json',
+        headers=headers,
+    )
+
+
+def ours(error: exception.ImageBuildError) -> flask.Response:
+    """Answer an error that was raised on purpose."""
+    code = error.code
+    message = str(error)
+    headers = {}
+    if code == 503:
+        headers['Retry-After'] = str(RETRY_AFTER)
+    if code >= 500:
+        LOG.warning('Answered with %d: %s', code, error)
+        if not _is_for_users(error):
+            message = _NOT_NOW
+    more = {}
+    if isinstance(error, microversion.Unsupported):
+        more = {
+            'min_version': str(microversion.MIN),
+            'max_version': str(microversion.MAX),
+        }
+    problems = getattr(error, 'errors', ())
+    return _response(document(code, message, problems, **more), headers)
+
+
+def _is_for_users(error: exception.ImageBuildError) -> bool:
+    """Whether the words of a fault of the service help who asks.
+
+    Those of the database and the bus name hosts, tables and files.
+    """
+    return (
+        isinstance(error, exception.NoConductor)
+        or isinstance(error, exception.ServiceUnavailable)
+        and error.kwargs.get('service') != 'messaging'
+    )
+
+
+def werkzeugs(error: werkzeug_exceptions.HTTPException) -> flask.Response:
+    """Answer what Flask refuses by itself: no route, no such method."""
+    code = error.code or 500
+    message = _SENTENCES.get(code) or http.HTTPStatus(code).description
+    headers = {
+        name: value
+        for name, value in error.get_headers()
+        if name in ('Allow', 'Retry-After', 'WWW-Authenticate')
+    }
+    return _response(document(code, f'{message}'.strip() or 'No.'), headers)
+
+
+def unexpected(error: Exception) -> flask.Response:
+    """Answer a fault of our own; the log has the details."""
+    LOG.error('The request failed: %s', error, exc_info=error)
+    return _response(document(500, _OWN_FAULT))
+
+
+def register(app: flask.Flask) -> None:
+    """Have Flask answer all errors this way."""
+    app.register_error_handler(exception.ImageBuildError, ours)
+    app.register_error_handler(werkzeug_exceptions.HTTPException, werkzeugs)
+    app.register_error_handler(Exception, unexpected)
+
+
+class FaultShape:
+    """Words the errors of the middleware behind it, which are not ours.
+
+    What Flask answered (it says so by :data:`ANSWERED`) passes as it is.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self.application = application
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        reworded: list[bytes] = []
+        started: list[str] = []
+
+        def start(
+            status: str, headers: list[tuple[str, str]], *rest: Any
+        ) -> Callable[[bytes], object]:
+            started.append(status)
+            code = int(status.split()[0])
+            if code >= 400 and ANSWERED not in environ:
+                reworded.append(_reword(code))
+                headers = _without_content(headers) + _headers(
+                    code, reworded[0]
+                )
+            return start_response(status, headers, *rest)
+
+        try:
+            answer = self.application(environ, start)
+        except Exception as error:
+            LOG.error('The request failed: %s', error, exc_info=error)
+            body = _reword(500)
+            # Once begun, an answer can only be taken back by the server.
+            again = [sys.exc_info()] if started else []
+            start_response('500 Error', _headers(500, body), *again)
+            return [body]
+        if not reworded:
+            return answer
+        close = getattr(answer, 'close', None)
+        if close is not None:
+            close()
+        return [] if environ['REQUEST_METHOD'] == 'HEAD' else reworded
+
+
+def _reword(code: int) -> bytes:
+    message = _SENTENCES.get(code) or http.HTTPStatus(code).description
+    return json.dumps(document(code, message)).encode()
+
+
+def _without_content(
+    headers: list[tuple[str, str]],
+) -> list[tuple[str, str]]:
+    return [
+        (name, value)
+        for name, value in headers
+        if name.lower() not in ('content-type', 'content-length')
+    ]
+
+
+def _headers(code: int, body: bytes) -> list[tuple[str, str]]:
+    headers = [
+        ('Content-Type', 'application/json'),
+        ('Content-Length', str(len(body))),
+    ]
+    if code == 503:
+        headers.append(('Retry-After', str(RETRY_AFTER)))
+    return headers

@@ -1,0 +1,30 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The operating systems that images can be made of."""
+
+from __future__ import annotations
+
+import flask
+
+from imagebuild.api import call as calls
+from imagebuild.api import responses
+from imagebuild.api import views
+from imagebuild.policies import operating_systems as policies
+
+
+def index(call: calls.Call) -> flask.Response:
+    """GET /v1/operating-systems"""
+    call.context.can(policies.LIST)
+    found = call.service.catalogue.read()
+    return responses.ok(
+        {'operating_systems': [views.operating_system(each) for each in found]}
+    )

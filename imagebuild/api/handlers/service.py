@@ -1,0 +1,74 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the service says about itself."""
+
+from __future__ import annotations
+
+import flask
+import prometheus_client
+
+from imagebuild.api import call as calls
+from imagebuild.api import health
+from imagebuild.api import metrics
+from imagebuild.api import microversion
+from imagebuild.api import openapi
+from imagebuild.api import responses
+from imagebuild.api import views
+
+
+def versions(call: calls.Call) -> flask.Response:
+    """GET /"""
+    return responses.ok({'versions': [_version(call)]})
+
+
+def version(call: calls.Call) -> flask.Response:
+    """GET /v1"""
+    return responses.ok({'version': _version(call)})
+
+
+def _version(call: calls.Call) -> dict[str, object]:
+    return {
+        'id': f'v{microversion.MAX}',
+        'status': 'CURRENT',
+        'min_version': str(microversion.MIN),
+        'max_version': str(microversion.MAX),
+        'updated': '2026-11-21T00:00:00Z',
+        'links': views.links(call.root, '/v1'),
+    }
+
+
+def document(call: calls.Call) -> flask.Response:
+    """GET /openapi.json"""
+    # The table of routes names this handler: it cannot be imported above.
+    from imagebuild.api import routes
+
+    return responses.ok(openapi.document(routes.ROUTES, call.root))
+
+
+def healthcheck(call: calls.Call) -> flask.Response:
+    """GET /healthcheck"""
+    found = health.check(call.service)
+    status = 200 if all(each.ok for each in found.values()) else 503
+    accepted = flask.request.accept_mimetypes
+    if accepted.best_match(['text/plain', 'application/json']) == (
+        'application/json'
+    ):
+        return responses.ok(health.view(found), status)
+    return responses.text(health.text(found), status=status)
+
+
+def scrape(call: calls.Call) -> flask.Response:
+    """GET /metrics"""
+    return responses.text(
+        prometheus_client.generate_latest(metrics.collect(call.service)),
+        content_type=prometheus_client.CONTENT_TYPE_LATEST,
+    )

@@ -1,0 +1,39 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Images on their way to their destinations."""
+
+from __future__ import annotations
+
+import flask
+
+from imagebuild.api import call as calls
+from imagebuild.api import paging
+from imagebuild.api import responses
+from imagebuild.api import views
+from imagebuild.policies import uploads as policies
+
+PATH = '/v1/uploads'
+
+
+def index(call: calls.Call) -> flask.Response:
+    """GET /v1/uploads"""
+    call.context.can(policies.LIST)
+    project_id = paging.project(call)
+    paging.check_marker(call, call.database.get_upload, project_id)
+    found = call.database.list_uploads(
+        project_id=project_id,
+        build_id=call.query.get('build_id'),
+        limit=paging.limit(call) + 1,
+        marker=call.query.get('marker'),
+    )
+    items = [views.upload(upload) for upload in found]
+    return responses.ok(paging.page(call, 'uploads', PATH, items))

@@ -1,0 +1,116 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Whether this API server can do its work: database, bus, disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.api import call as calls
+
+LOG = logging.getLogger(__name__)
+
+#: There is no such build. A conductor that says so has shown that the bus
+#: carries questions and answers.
+NO_BUILD = '00000000-0000-0000-0000-000000000000'
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What became of one check.
+
+    :ivar reason: why it failed, or why little is known; '' for none. Shown
+        to anyone who asks, so it holds no name, path or address.
+    """
+
+    ok: bool
+    reason: str = ''
+
+
+def check(service: calls.Service) -> dict[str, Check]:
+    """Look at everything the API needs; takes a few seconds at most."""
+    checks: dict[str, Callable[[calls.Service], Check]] = {
+        'database': _database,
+        'bus': _bus,
+        'disk': _disk,
+    }
+    return {name: function(service) for name, function in checks.items()}
+
+
+def _database(service: calls.Service) -> Check:
+    try:
+        service.database.ping()
+    except exception.ImageBuildError as error:
+        LOG.warning('The database does not answer: %s', error)
+        return Check(ok=False, reason='it does not answer')
+    return Check(ok=True)
+
+
+def _bus(service: calls.Service) -> Check:
+    try:
+        if not service.conductors():
+            return Check(ok=True, reason='no conductor is up to answer')
+        service.bus_probe.read_log(NO_BUILD, 0, 1)
+    except exception.NotFound:
+        pass
+    except exception.DatabaseUnavailable:
+        return Check(ok=True, reason='not known without the database')
+    except exception.ImageBuildError as error:
+        LOG.warning('No conductor answers over the bus: %s', error)
+        return Check(ok=False, reason='no conductor answers over it')
+    return Check(ok=True)
+
+
+def _disk(service: calls.Service) -> Check:
+    needed = service.conf.api.min_free_disk
+    try:
+        free = shutil.disk_usage(service.conf.state_path).free // 1024**2
+    except OSError as error:
+        LOG.warning('[DEFAULT] state_path cannot be looked at: %s', error)
+        return Check(ok=False, reason='the state folder cannot be looked at')
+    if free < needed:
+        return Check(
+            ok=False, reason=f'{free} MiB are free, {needed} are needed'
+        )
+    return Check(ok=True)
+
+
+def view(found: Mapping[str, Check]) -> dict[str, Any]:
+    """Return the outcome as JSON."""
+    return {
+        'status': _word(ok=all(each.ok for each in found.values())),
+        'checks': {
+            name: {'status': _word(ok=each.ok), 'reason': each.reason}
+            for name, each in found.items()
+        },
+    }
+
+
+def text(found: Mapping[str, Check]) -> str:
+    """Return the outcome as one line for all, and one for each check."""
+    lines = ['OK' if all(each.ok for each in found.values()) else 'ERROR']
+    lines += [
+        f'{name}: {_word(ok=each.ok)}'
+        + (f' ({each.reason})' if each.reason else '')
+        for name, each in found.items()
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def _word(*, ok: bool) -> str:
+    return 'ok' if ok else 'error'

@@ -1,0 +1,135 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Figures for Prometheus.
+
+They are read from the database at each scrape, so any API process gives the
+same ones and none has to be asked twice. What a conductor did itself (seconds
+of steps, cache hits, bytes) is at the conductor's own port ([conductor]
+metrics_port).
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime
+from collections.abc import Iterator
+
+from prometheus_client import core
+from prometheus_client import registry
+
+from imagebuild import db
+from imagebuild.api import call as calls
+
+_STATUSES = db.records.STATUSES
+
+
+def collect(service: calls.Service) -> registry.CollectorRegistry:
+    """Return a registry that reads the figures when it is asked for them."""
+    found = registry.CollectorRegistry(auto_describe=False)
+    found.register(_Collector(service))
+    return found
+
+
+class _Collector(registry.Collector):
+    def __init__(self, service: calls.Service) -> None:
+        self.service = service
+
+    def describe(self) -> Iterator[core.Metric]:
+        # Without it the registry would collect once to learn the names.
+        yield from ()
+
+    def collect(self) -> Iterator[core.Metric]:
+        builds = self.service.database.count_builds()
+        yield _builds(builds)
+        yield from _queue(self.service, builds)
+        yield from _conductors(self.service)
+        yield _uploads(self.service)
+
+
+def _builds(
+    counts: dict[tuple[str, str | None], int],
+) -> core.GaugeMetricFamily:
+    family = core.GaugeMetricFamily(
+        'imagebuild_builds',
+        'Builds that are not deleted, by status and whose fault an error is',
+        labels=['status', 'fault'],
+    )
+    # A series that is not there cannot be told from a scrape that failed.
+    shown = {(status, ''): 0 for status in _STATUSES if status != 'error'}
+    shown |= {('error', 'user'): 0, ('error', 'service'): 0}
+    for (status, fault), count in counts.items():
+        shown[status, fault or ''] = count
+    for labels, count in sorted(shown.items()):
+        family.add_metric(labels, count)
+    return family
+
+
+def _queue(
+    service: calls.Service, counts: dict[tuple[str, str | None], int]
+) -> Iterator[core.GaugeMetricFamily]:
+    oldest = service.database.oldest_queued()
+    age = 0.0
+    if oldest is not None:
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        age = max(0.0, (now - oldest).total_seconds())
+    yield core.GaugeMetricFamily(
+        'imagebuild_queue_length',
+        'Builds that wait for a conductor or for a build of the same content',
+        value=sum(
+            count for (status, _), count in counts.items()
+            if status == 'queued'
+        ),
+    )  # fmt: skip
+    yield core.GaugeMetricFamily(
+        'imagebuild_queue_oldest_seconds',
+        'How long the oldest waiting build has waited',
+        value=age,
+    )
+
+
+def _conductors(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
+    alive = service.database.list_conductors(
+        alive_within=service.conf.conductor.dead_after
+    )
+    known = len(service.database.list_conductors())
+    counts = collections.Counter(conductor.status for conductor in alive)
+    family = core.GaugeMetricFamily(
+        'imagebuild_conductors', 'Conductors by status', labels=['status']
+    )
+    family.add_metric(['up'], counts['up'])
+    family.add_metric(['draining'], counts['draining'])
+    family.add_metric(['down'], known - len(alive))
+    yield family
+    yield core.GaugeMetricFamily(
+        'imagebuild_slots',
+        'Builds that the conductors which are up run at once',
+        value=sum(each.slots for each in alive if each.status == 'up'),
+    )
+    yield core.GaugeMetricFamily(
+        'imagebuild_slots_used',
+        'Builds that those conductors run',
+        value=sum(each.running for each in alive if each.status == 'up'),
+    )
+
+
+def _uploads(service: calls.Service) -> core.GaugeMetricFamily:
+    family = core.GaugeMetricFamily(
+        'imagebuild_uploads',
+        'Uploads that are waiting or under way, by status',
+        labels=['status'],
+    )
+    pending = ('queued', 'uploading')
+    found = service.database.list_uploads(status=pending)
+    counts = collections.Counter(upload.status for upload in found)
+    for status in pending:
+        family.add_metric([status], counts[status])
+    return family

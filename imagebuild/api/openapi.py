@@ -1,0 +1,173 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The OpenAPI 3.1 document, made of the table of routes."""
+
+from __future__ import annotations
+
+import http
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from typing import Any
+
+from imagebuild.api import microversion
+from imagebuild.api.schemas import base
+
+if TYPE_CHECKING:
+    from imagebuild.api import routes
+
+_PARAMETER = re.compile(r'<(\w+)>')
+
+#: What a path parameter is.
+_PATH_PARAMETERS = {
+    'build_id': base.Parameter('build_id', 'Id of a build.', base.UUID),
+    'name': base.Parameter('name', 'Name of a recipe.'),
+    'version': base.Parameter('version', 'Version of a recipe.'),
+}
+_VERSION_HEADER = base.Parameter(
+    microversion.HEADER,
+    'The microversion asked for, such as "image-build 1.0" or "image-build '
+    'latest"; without it, the first.',
+)
+#: Besides its own, each route may answer with these.
+_ANY_ERRORS = (400, 406, 500)
+_TOKEN_ERRORS = (401, 403, 503)
+_BODY_ERRORS = (413, 415)
+
+
+def document(table: Iterable[routes.Route], root: str) -> dict[str, Any]:
+    """Return the document.
+
+    :param table: the routes.
+    :param root: URL of the service without a slash at the end.
+    """
+    # The components stand beside the table, which imports the handlers.
+    from imagebuild.api import routes
+
+    paths: dict[str, dict[str, Any]] = {}
+    for route in table:
+        path = _PARAMETER.sub(r'{\1}', route.path)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route)
+    return {
+        'openapi': '3.1.0',
+        'info': {
+            'title': 'OpenStack image build service',
+            'version': str(microversion.MAX),
+            'description': 'Builds images for OpenStack from a description.',
+            'license': {'name': 'Apache-2.0', 'identifier': 'Apache-2.0'},
+        },
+        'servers': [{'url': root or '/'}],
+        'security': [{'token': []}],
+        'paths': paths,
+        'components': {
+            'schemas': dict(routes.COMPONENTS),
+            'securitySchemes': {
+                'token': {
+                    'type': 'apiKey',
+                    'in': 'header',
+                    'name': 'X-Auth-Token',
+                    'description': 'A token of the identity service, for a '
+                    'project.',
+                }
+            },
+        },
+    }
+
+
+def _operation(route: routes.Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        'operationId': _operation_id(route),
+        'summary': route.summary,
+        'tags': [_tag(route)],
+        'parameters': _parameters(route),
+        'responses': _responses(route),
+    }
+    if route.public:
+        operation['security'] = []
+    if route.body is not None:
+        operation['requestBody'] = {
+            'required': True,
+            'content': {
+                'application/json': {'schema': base.ref('Description')}
+            },
+        }
+    return operation
+
+
+def _operation_id(route: routes.Route) -> str:
+    module = route.handler.__module__.rpartition('.')[2]
+    return f'{module}_{route.handler.__name__}'
+
+
+def _tag(route: routes.Route) -> str:
+    return route.handler.__module__.rpartition('.')[2].replace('_', '-')
+
+
+def _parameters(route: routes.Route) -> list[dict[str, Any]]:
+    names = _PARAMETER.findall(route.path)
+    found = [
+        _parameter(_PATH_PARAMETERS[name], 'path', required=True)
+        for name in names
+    ]
+    found += [_parameter(each, 'query') for each in route.query]
+    found.append(_parameter(_VERSION_HEADER, 'header'))
+    return found
+
+
+def _parameter(
+    parameter: base.Parameter, where: str, *, required: bool = False
+) -> dict[str, Any]:
+    return {
+        'name': parameter.name,
+        'in': where,
+        'required': required,
+        'description': parameter.description,
+        'schema': dict(parameter.schema),
+    }
+
+
+def _responses(route: routes.Route) -> dict[str, Any]:
+    errors = {*_ANY_ERRORS, *route.errors}
+    if not route.public:
+        errors.update(_TOKEN_ERRORS)
+    if route.body is not None:
+        errors.update(_BODY_ERRORS)
+    responses = {str(route.status): _answer(route)}
+    for code in sorted(errors):
+        responses[str(code)] = {
+            'description': http.HTTPStatus(code).phrase,
+            'content': {'application/json': {'schema': base.ref('Error')}},
+        }
+    if route.path == '/healthcheck':
+        responses['503'] = _answer(route)
+    return responses
+
+
+def _answer(route: routes.Route) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if route.answer is not None:
+        content['application/json'] = {'schema': dict(route.answer)}
+    if route.text:
+        content[route.text] = {'schema': {'type': 'string'}}
+    answer: dict[str, Any] = {
+        'description': http.HTTPStatus(route.status).phrase,
+        'headers': {
+            each.name: {
+                'description': each.description,
+                'schema': dict(each.schema),
+            }
+            for each in route.headers
+        },
+    }
+    if content:
+        answer['content'] = content
+    return answer

@@ -1,0 +1,100 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Lists in pages, sorted, of one project or of all."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Sequence
+from typing import Any
+from typing import Protocol
+
+from imagebuild import exception
+from imagebuild.api import call as calls
+from imagebuild.policies import builds as policies
+
+
+def limit(call: calls.Call) -> int:
+    """How many items the page holds at most."""
+    wanted = call.query.get('limit', call.service.conf.api.default_limit)
+    return int(min(wanted, call.service.conf.api.max_limit))
+
+
+def project(call: calls.Call) -> str | None:
+    """The project whose items are listed, None for those of all.
+
+    :raises Forbidden: only operators see those of others.
+    """
+    wanted: str | None = call.query.get('project_id', call.context.project_id)
+    everyone = call.query.get('all_projects', False)
+    if everyone or wanted != call.context.project_id:
+        call.context.can(policies.LIST_ALL)
+    if everyone and 'project_id' not in call.query:
+        return None
+    return wanted
+
+
+def sort(call: calls.Call) -> list[tuple[str, str]]:
+    """Pairs of key and direction, as the schema let them pass."""
+    pairs = []
+    for part in call.query.get('sort', '').split(','):
+        key, _, direction = part.partition(':')
+        if key:
+            pairs.append((key, direction or 'asc'))
+    return pairs
+
+
+class Getter(Protocol):
+    """Looks an item up; raises NotFound."""
+
+    def __call__(self, id: str, *, project_id: str | None) -> object: ...
+
+
+def check_marker(
+    call: calls.Call, get: Getter, project_id: str | None
+) -> None:
+    """Pass when the marker is an item that may be listed.
+
+    :param project_id: of the list, None for all.
+    :raises InvalidRequest: it is not, or no longer.
+    """
+    marker = call.query.get('marker')
+    if marker is None:
+        return
+    try:
+        get(marker, project_id=project_id)
+    except exception.NotFound:
+        raise exception.InvalidRequest(
+            [exception.Problem('marker', f'there is no item {marker}')]
+        ) from None
+
+
+def page(
+    call: calls.Call, name: str, path: str, items: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the document of one page.
+
+    :param name: key of the items.
+    :param path: of the list, such as ``/v1/builds``.
+    :param items: one more than :func:`limit` when there is another page.
+    """
+    size = limit(call)
+    result: dict[str, Any] = {name: list(items[:size])}
+    if len(items) > size:
+        query = {
+            key: str(value).lower() if isinstance(value, bool) else value
+            for key, value in call.query.items()
+        }
+        query['marker'] = items[size - 1]['id']
+        query['limit'] = size
+        result['next'] = f'{call.root}{path}?{urllib.parse.urlencode(query)}'
+    return result

@@ -1,0 +1,153 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the schemas of several resources share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+#: The largest number of a database's integer column.
+MAX_INT = 2**31 - 1
+
+UUID_PATTERN = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+
+TEXT: Schema = {'type': 'string'}
+MAYBE_TEXT: Schema = {'type': ['string', 'null']}
+NAME: Schema = {'type': 'string', 'minLength': 1, 'maxLength': 255}
+COUNT: Schema = {'type': 'integer', 'minimum': 0}
+MAYBE_COUNT: Schema = {'type': ['integer', 'null'], 'minimum': 0}
+UUID: Schema = {
+    'type': 'string',
+    'pattern': UUID_PATTERN,
+    # To Python, "$" is also before a newline at the end.
+    'maxLength': 36,
+    'x-message': 'is not an id',
+}
+MAYBE_UUID: Schema = {**UUID, 'type': ['string', 'null']}
+TIME: Schema = {'type': 'string', 'format': 'date-time'}
+MAYBE_TIME: Schema = {'type': ['string', 'null'], 'format': 'date-time'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A query parameter, path parameter or header.
+
+    :ivar name: as users type it.
+    :ivar description: one sentence.
+    :ivar schema: of the value; its type is string, integer or boolean.
+    """
+
+    name: str
+    description: str
+    schema: Schema = dataclasses.field(default_factory=lambda: TEXT)
+
+
+def closed(
+    properties: Mapping[str, Schema], *optional: str, **more: Any
+) -> Schema:
+    """An object of exactly these keys.
+
+    :param optional: the keys that may be missing.
+    :param more: further keywords of the schema.
+    """
+    return {
+        'type': 'object',
+        'additionalProperties': False,
+        'required': [name for name in properties if name not in optional],
+        'properties': dict(properties),
+        **more,
+    }
+
+
+def listing(name: str, component: str) -> Schema:
+    """A page of a list.
+
+    :param name: the key of the items.
+    :param component: name of the items' schema in the OpenAPI document.
+    """
+    return closed(
+        {
+            name: {'type': 'array', 'items': ref(component)},
+            'next': {
+                'type': 'string',
+                'description': 'Where the next page is, when there is one.',
+            },
+        },
+        'next',
+    )
+
+
+def ref(component: str) -> Schema:
+    """A schema that the OpenAPI document holds under a name."""
+    return {'$ref': f'#/components/schemas/{component}'}
+
+
+LINKS: Schema = {
+    'type': 'array',
+    'items': closed({'rel': TEXT, 'href': TEXT}),
+}
+
+LIMIT = Parameter(
+    'limit',
+    'At most so many items; the operator sets a maximum.',
+    {'type': 'integer', 'minimum': 1, 'maximum': MAX_INT},
+)
+MARKER = Parameter(
+    'marker', 'The id of the last item of the page before.', UUID
+)
+ALL_PROJECTS = Parameter(
+    'all_projects',
+    'Those of every project (operators only).',
+    {'type': 'boolean'},
+)
+PROJECT_ID = Parameter(
+    'project_id',
+    'Those of this project (operators only, unless it is their own).',
+    NAME,
+)
+
+ERROR: Schema = {
+    'type': 'object',
+    'required': ['error'],
+    'properties': {
+        'error': {
+            'type': 'object',
+            'required': ['code', 'title', 'message', 'errors'],
+            'properties': {
+                'code': {'type': 'integer', 'description': 'HTTP status.'},
+                'title': {'type': 'string'},
+                'message': {
+                    'type': 'string',
+                    'description': 'For people, in plain sentences.',
+                },
+                'errors': {
+                    'type': 'array',
+                    'description': 'Everything that is wrong with the '
+                    'request, each with its place in it.',
+                    'items': closed({'path': TEXT, 'message': TEXT}),
+                },
+                'min_version': {
+                    'type': 'string',
+                    'description': 'With 406: the first microversion.',
+                },
+                'max_version': {
+                    'type': 'string',
+                    'description': 'With 406: the last microversion.',
+                },
+            },
+        }
+    },
+}

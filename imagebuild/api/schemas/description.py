@@ -1,0 +1,271 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The body that describes an image (INTERFACE, section 2)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.api.schemas import base
+from imagebuild.manifest import schema as engine_schema
+
+_STRINGS: base.Schema = {
+    'type': 'array',
+    'items': {'type': 'string', 'minLength': 1, 'maxLength': 1024},
+}
+
+#: What the Image service calls its own; a property of one of these names
+#: would not be a property.
+_IMAGE_FIELDS = frozenset(
+    {
+        'checksum', 'container_format', 'created_at', 'direct_url',
+        'disk_format', 'file', 'id', 'locations', 'members', 'min_disk',
+        'min_ram', 'name', 'os_hash_algo', 'os_hash_value', 'os_hidden',
+        'owner', 'protected', 'schema', 'self', 'size', 'status', 'stores',
+        'tags', 'updated_at', 'virtual_size', 'visibility',
+    }
+)  # fmt: skip
+_RESERVED_PREFIXES = ('os_glance', 'imagebuild_')
+
+_PACKAGE: base.Schema = {
+    'title': 'a package',
+    'anyOf': [
+        {'title': 'a name', 'type': 'string', 'minLength': 1},
+        {
+            'title': 'a name with its version',
+            'type': 'object',
+            'minProperties': 1,
+            'maxProperties': 1,
+            'additionalProperties': {
+                'type': ['object', 'null'],
+                'additionalProperties': False,
+                'properties': {'version': engine_schema.SCALAR},
+            },
+        },
+    ],
+}
+
+_FILE: base.Schema = {
+    'type': 'object',
+    'additionalProperties': False,
+    'required': ['path'],
+    'properties': {
+        'path': {
+            'type': 'string',
+            'minLength': 1,
+            'description': 'Absolute path in the image.',
+        },
+        'content': {'type': 'string', 'description': 'Its text.'},
+        'content_base64': {
+            'type': 'string',
+            'contentEncoding': 'base64',
+            'description': 'Its bytes, instead of a text.',
+        },
+        'mode': {
+            'title': 'a mode',
+            'type': ['string', 'integer'],
+            'description': 'Octal digits, such as "0644".',
+        },
+        'owner': {'title': 'a user', 'type': ['string', 'integer']},
+        'group': {'title': 'a group', 'type': ['string', 'integer']},
+    },
+}
+
+_SOURCE: Mapping[str, base.Schema] = {
+    'os': {
+        **base.NAME,
+        'description': 'Name of one of /v1/operating-systems.',
+    },
+    'base_image': {
+        **base.NAME,
+        'description': 'Id or name of an image, instead of the one that '
+        '"os" stands for.',
+    },
+    'driver': {
+        **base.NAME,
+        'maxLength': 64,
+        'description': "What makes the disk; the operating system's by "
+        'default.',
+    },
+    'driver_options': {
+        'type': 'object',
+        'description': "For the driver, over the operating system's own.",
+    },
+}
+_CONTENT: Mapping[str, base.Schema] = {
+    'packages': {'type': 'array', 'items': _PACKAGE},
+    'pip_packages': _STRINGS,
+    'files': {'type': 'array', 'items': _FILE},
+    'recipe': {**base.NAME, 'description': 'Name of one of /v1/recipes.'},
+    'recipe_version': base.NAME,
+    'manifest': {
+        'type': 'object',
+        'description': 'A manifest, instead of a recipe.',
+    },
+    'resources': {
+        'type': 'object',
+        'description': 'The scripts and files that the manifest names.',
+        'additionalProperties': {'type': 'string'},
+    },
+    'arguments': {
+        'type': 'object',
+        'description': 'Values of the arguments of the recipe or manifest. '
+        'Hidden ones are kept encrypted and are not shown again.',
+        'additionalProperties': engine_schema.SCALAR,
+    },
+}
+_IMAGE: Mapping[str, base.Schema] = {
+    'disk_format': {
+        'enum': ['qcow2', 'raw', 'vmdk', 'vhd', 'vdi'],
+        'default': 'qcow2',
+    },
+    'container_format': {
+        'enum': ['bare', 'ovf', 'ova', 'docker', 'compressed'],
+        'default': 'bare',
+    },
+    'min_disk': {
+        'type': 'integer',
+        'minimum': 0,
+        'maximum': base.MAX_INT,
+        'description': 'GiB.',
+    },
+    'min_ram': {
+        'type': 'integer',
+        'minimum': 0,
+        'maximum': base.MAX_INT,
+        'description': 'MiB.',
+    },
+    'visibility': {
+        'enum': ['private', 'shared', 'community', 'public'],
+        'default': 'shared',
+    },
+    'protected': {'type': 'boolean', 'default': False},
+    'tags': {
+        'type': 'array',
+        'uniqueItems': True,
+        'items': base.NAME,
+        'default': [],
+    },
+    'members': {
+        'type': 'array',
+        'uniqueItems': True,
+        'items': base.NAME,
+        'default': [],
+        'description': 'Ids of the projects that the image is shared with.',
+    },
+    'properties': {
+        'type': 'object',
+        'propertyNames': base.NAME,
+        'additionalProperties': {'type': 'string', 'maxLength': 65535},
+        'default': {},
+    },
+}
+_BUILD: Mapping[str, base.Schema] = {
+    'destinations': {
+        'type': 'array',
+        'uniqueItems': True,
+        'minItems': 1,
+        'items': base.NAME,
+        'description': 'Names of the clouds to upload to; this one by '
+        'default.',
+    },
+    'reuse': {
+        'enum': ['always', 'never'],
+        'default': 'always',
+        'description': 'Whether an image of the same content will do.',
+    },
+    'max_age': {
+        'type': 'integer',
+        'minimum': 0,
+        'maximum': base.MAX_INT,
+        'description': 'Seconds; an image older than that is not reused.',
+    },
+    'timeout': {
+        'type': 'integer',
+        'minimum': 1,
+        'maximum': base.MAX_INT,
+        'description': 'Seconds for the build.',
+    },
+}
+
+DESCRIPTION: base.Schema = {
+    'type': 'object',
+    'additionalProperties': False,
+    'required': ['name'],
+    'properties': {
+        'name': {**base.NAME, 'description': 'Name of the image.'},
+        **_SOURCE,
+        **_CONTENT,
+        **_IMAGE,
+        **_BUILD,
+    },
+    # The service names both when they are missing; for readers of the
+    # OpenAPI document.
+    'x-needs': 'one of os and base_image',
+}
+
+#: Every field.
+FIELDS = frozenset(DESCRIPTION['properties'])
+#: Those that say what is inside the image.
+CONTENT_FIELDS = frozenset(_CONTENT)
+
+
+def with_defaults(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body that passed the schema with its defaults spelled out.
+
+    Whole numbers become int: 1.0 is an integer to JSON schema.
+    """
+    properties = DESCRIPTION['properties']
+    request = {
+        name: copy.deepcopy(schema['default'])
+        for name, schema in properties.items()
+        if 'default' in schema
+    }
+    request.update(body)
+    for name, value in request.items():
+        if properties[name].get('type') == 'integer':
+            request[name] = int(value)
+    return request
+
+
+def problems(
+    request: Mapping[str, Any], *, given: Collection[str], max_timeout: int
+) -> Iterator[exception.Problem]:
+    """Find what no schema says well.
+
+    :param request: with its defaults, without the fields that are wrong.
+    :param given: every field that was given.
+    :param max_timeout: seconds that a build may be given.
+    """
+    if 'os' not in given and 'base_image' not in given:
+        yield exception.Problem(
+            'os', 'an operating system or a "base_image" is needed'
+        )
+    if request.get('timeout', 0) > max_timeout:
+        yield exception.Problem(
+            'timeout', f'a build may take at most {max_timeout} seconds'
+        )
+    if request['members'] and request['visibility'] != 'shared':
+        yield exception.Problem(
+            'members', 'only an image of visibility "shared" has members'
+        )
+    for name in request['properties']:
+        if name in _IMAGE_FIELDS or name.startswith(_RESERVED_PREFIXES):
+            yield exception.Problem(
+                engine_schema.join('properties', name),
+                'the name is reserved by the image service or this one',
+            )

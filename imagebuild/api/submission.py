@@ -1,0 +1,301 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A request for an image: judged, completed, and what it comes to.
+
+Everything that can be wrong with a request is found here, before a build is
+queued: by the policies, by the description's own loader, by what the
+conductors can do, and by a conductor that looks for the base image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild import context
+from imagebuild import db
+from imagebuild import description
+from imagebuild import exception
+from imagebuild import sealing
+from imagebuild.api import call as calls
+from imagebuild.api import targets
+from imagebuild.api import validation
+from imagebuild.api.schemas import description as schemas
+from imagebuild.conf import quota
+from imagebuild.manifest import schema as engine_schema
+from imagebuild.policies import builds as policies
+
+MASK = '***'
+
+#: Field of a request -> the rule that lets it be given.
+_FIELD_RULES = {
+    'manifest': policies.CREATE_MANIFEST,
+    'driver': policies.CREATE_DRIVER,
+    'driver_options': policies.CREATE_DRIVER,
+    'destinations': policies.CREATE_DESTINATIONS,
+}
+_VISIBILITY_RULES = {
+    'public': policies.CREATE_PUBLIC,
+    'community': policies.CREATE_COMMUNITY,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Submission:
+    """A request that nothing is wrong with.
+
+    :ivar request: with its defaults and the driver; values of hidden
+        arguments are masked.
+    :ivar secrets: the values of hidden arguments.
+    :ivar described: the inside of the image.
+    :ivar architecture: of the machines it is for.
+    :ivar base: what the base image was resolved to, as JSON.
+    :ivar content_key: digest of everything that decides the image.
+    :ivar conductors: names of those that could build it now.
+    """
+
+    request: Mapping[str, Any]
+    secrets: Mapping[str, Any]
+    described: description.Description
+    architecture: str
+    base: Mapping[str, Any]
+    content_key: str
+    conductors: Sequence[str]
+
+
+def authorize(who: context.RequestContext, body: Mapping[str, Any]) -> None:
+    """Pass when the policies let these fields be given.
+
+    :raises Forbidden: they do not.
+    """
+    for field, rule in _FIELD_RULES.items():
+        if field in body:
+            who.can(rule)
+    rule = _VISIBILITY_RULES.get(body.get('visibility', ''), '')
+    if rule:
+        who.can(rule)
+
+
+def prepare(call: calls.Call) -> Submission:
+    """Judge the request of a call, and find what it comes to.
+
+    :raises Forbidden: a policy does not let it.
+    :raises InvalidRequest: every problem of it that is known by then; what
+        only a conductor can see comes when all else is well.
+    :raises NoConductor: no conductor is up, or none answered in time.
+    :raises ServiceUnavailable: something that is needed does not answer.
+    """
+    problems = list(call.problems)
+    request = _usable(call.body, problems)
+    authorize(call.context, request)
+    problems += schemas.problems(
+        request,
+        given=call.body,
+        max_timeout=call.service.conf.api.max_build_timeout,
+    )
+    described = _describe(call, request, problems)
+    target = targets.find(call, request, problems)
+    conductors = targets.conductors(call, target, request, problems)
+    secrets = _secrets(call.service, described, request, problems)
+    validation.refuse(problems)
+    if described is None or target is None:
+        raise AssertionError('a request without problems has both')
+    return _resolve(call, request, target, described, secrets, conductors)
+
+
+def _usable(
+    body: Mapping[str, Any], problems: Iterable[exception.Problem]
+) -> dict[str, Any]:
+    """The fields that passed the schema, so that the others are judged."""
+    bad = {re.split(r'[.[]', problem.path)[0] for problem in problems}
+    return schemas.with_defaults(
+        {
+            name: value
+            for name, value in body.items()
+            if name in schemas.FIELDS and name not in bad
+        }
+    )
+
+
+def _resolve(
+    call: calls.Call,
+    request: dict[str, Any],
+    target: targets.Target,
+    described: description.Description,
+    secrets: Mapping[str, Any],
+    conductors: Sequence[str],
+) -> Submission:
+    """Have the base image found, and digest it all."""
+    request['driver'] = target.driver
+    if described.recipe is not None:
+        # The one chosen now, whatever is added until it is built.
+        request['recipe_version'] = described.recipe[1]
+    masked = _masked(request, secrets)
+    base = _check(call, masked)
+    deciding = {
+        **request,
+        'architecture': target.architecture,
+        'driver_options': base.get(
+            'driver_options', request.get('driver_options', {})
+        ),
+    }
+    try:
+        content_key = description.content_key(described, base, deciding)
+    except exception.StepError as error:
+        raise _of_recipe(error) from error
+    return Submission(
+        request=masked,
+        secrets=secrets,
+        described=described,
+        architecture=target.architecture,
+        base=base,
+        content_key=content_key,
+        conductors=conductors,
+    )
+
+
+def _of_recipe(error: exception.StepError) -> exception.InvalidRequest:
+    """A recipe that is a plugin failed before anything was run."""
+    return exception.InvalidRequest([exception.Problem('recipe', str(error))])
+
+
+def _describe(
+    call: calls.Call,
+    request: Mapping[str, Any],
+    problems: list[exception.Problem],
+) -> description.Description | None:
+    if any(
+        field in call.body and field not in request
+        for field in schemas.CONTENT_FIELDS
+    ):
+        # Without a field that is wrong, the others would seem to be.
+        return None
+    try:
+        return description.load(
+            request, recipe_paths=call.service.recipe_paths
+        )
+    except exception.InvalidManifest as error:
+        problems.extend(error.errors)
+    except exception.StepError as error:
+        problems.extend(_of_recipe(error).errors)
+    return None
+
+
+def _secrets(
+    service: calls.Service,
+    described: description.Description | None,
+    request: Mapping[str, Any],
+    problems: list[exception.Problem],
+) -> dict[str, Any]:
+    """Take out the values that nobody may see."""
+    hidden = described.hidden() if described else set()
+    given = request.get('arguments', {})
+    secrets = {
+        name: given[name]
+        for name in sorted(hidden & set(given))
+        if given[name] is not None
+    }
+    if secrets and not service.conf.encryption_keys:
+        problems.extend(
+            exception.Problem(
+                engine_schema.join('arguments', name),
+                'this service keeps no secrets: its operator has set no '
+                'encryption keys',
+            )
+            for name in secrets
+        )
+    return secrets
+
+
+def _masked(
+    request: Mapping[str, Any], secrets: Mapping[str, Any]
+) -> dict[str, Any]:
+    if not secrets:
+        return dict(request)
+    return {
+        **request,
+        'arguments': {
+            **request['arguments'],
+            **dict.fromkeys(secrets, MASK),
+        },
+    }
+
+
+def _check(call: calls.Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a conductor look at it, and at the base image."""
+    answer = call.conductor_api.check_request(call.context.to_dict(), request)
+    validation.refuse(
+        exception.Problem(problem['path'], problem['message'])
+        for problem in answer.get('problems', ())
+    )
+    base: dict[str, Any] = answer['base']
+    return base
+
+
+def reusable(call: calls.Call, found: Submission) -> db.Image | None:
+    """Find the image that will do instead of a build, and see it is there.
+
+    :raises NoConductor: none answered in time.
+    :raises ServiceUnavailable: the image service cannot be asked.
+    """
+    if found.request['reuse'] != 'always':
+        return None
+    while True:
+        image = call.database.find_image(
+            _project(call), found.content_key, found.request.get('max_age')
+        )
+        if image is None or call.conductor_api.verify_image(
+            image.id, context=call.context.to_dict()
+        ):
+            return image
+        # Gone; the next older one may do.
+        call.database.image_deleted(image.id)
+
+
+def create(call: calls.Call, found: Submission) -> db.Build:
+    """Queue a build, or find that nothing has to be built.
+
+    :raises QuotaExceeded: the project has used up what it may.
+    """
+    conf = call.service.conf
+    keys = conf.encryption_keys
+    return call.database.create_build(
+        {
+            'project_id': _project(call),
+            'user_id': call.context.user_id,
+            'name': found.request['name'],
+            'os': found.request.get('os', ''),
+            'driver': found.request['driver'],
+            'architecture': found.architecture,
+            'request': dict(found.request),
+            'secrets': sealing.seal(keys, found.secrets)
+            if found.secrets
+            else None,
+            'content_key': found.content_key,
+            'base': dict(found.base),
+            'reuse': found.request['reuse'],
+            'max_age': found.request.get('max_age'),
+            'timeout': found.request.get(
+                'timeout', conf.conductor.build_timeout
+            ),
+            'request_id': call.context.request_id,
+        },
+        quotas=quota.limits(conf),
+    )
+
+
+def _project(call: calls.Call) -> str:
+    return call.context.project_id or ''

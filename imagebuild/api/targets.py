@@ -1,0 +1,132 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a request wants built, and who could build it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import catalogue
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.api import call as calls
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What is to be built, and with what.
+
+    :ivar os: name in the catalogue, None when a base image is named alone.
+    """
+
+    os: str | None
+    driver: str
+    architecture: str
+
+
+def find(
+    call: calls.Call,
+    request: Mapping[str, Any],
+    problems: list[exception.Problem],
+) -> Target | None:
+    """Find what the catalogue says of the operating system.
+
+    :param request: with its defaults.
+    :param problems: what is wrong is added here.
+    :returns: None when it is not known, or not said.
+    :raises ServiceUnavailable: the catalogue cannot be read.
+    """
+    name = request.get('os')
+    if name is None:
+        if 'base_image' not in request:
+            return None
+        entry = catalogue.OperatingSystem('')
+    else:
+        found = call.service.catalogue.read()
+        known = found.get(name)
+        if known is None:
+            problems.append(
+                exception.Problem(
+                    'os',
+                    f'there is no operating system "{name}"; known are: '
+                    f'{", ".join(found.names()) or "none"}',
+                )
+            )
+            return None
+        entry = known
+    return Target(
+        os=name,
+        driver=request.get('driver', entry.driver),
+        architecture=entry.architecture,
+    )
+
+
+def conductors(
+    call: calls.Call,
+    target: Target | None,
+    request: Mapping[str, Any],
+    problems: list[exception.Problem],
+) -> list[str]:
+    """Find the conductors that could build it.
+
+    :param target: None when it is not known.
+    :param problems: that none of those that are up can is added here.
+    :returns: their names.
+    :raises NoConductor: there are none at all, which is no one's mistake.
+    """
+    if target is None:
+        return []
+    alive = call.service.conductors()
+    if not alive:
+        if not problems:
+            raise exception.NoConductor(reason='none is up')
+        return []
+    able = [each.name for each in alive if _is_able(each, target)]
+    if not able:
+        problems.append(_inability(alive, target, request))
+    return able
+
+
+def _inability(
+    alive: Iterable[db.Conductor],
+    target: Target,
+    request: Mapping[str, Any],
+) -> exception.Problem:
+    drivers = {driver for conductor in alive for driver in conductor.drivers}
+    path = 'base_image' if target.os is None else 'os'
+    if target.driver not in drivers:
+        return exception.Problem(
+            'driver' if 'driver' in request else path,
+            f'no conductor that is up has the driver "{target.driver}"; '
+            f'there are: {", ".join(sorted(drivers)) or "none"}',
+        )
+    what = f'"{target.os}"' if target.os else 'it'
+    return exception.Problem(
+        path,
+        f'no conductor that is up can build {what} with the driver '
+        f'"{target.driver}" for {target.architecture}',
+    )
+
+
+def _is_able(conductor: db.Conductor, target: Target) -> bool:
+    return (
+        target.driver in conductor.drivers
+        and target.architecture == conductor.architecture
+        and (
+            target.os is None
+            or not conductor.operating_systems
+            or target.os in conductor.operating_systems
+        )
+    )

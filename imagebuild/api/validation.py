@@ -1,0 +1,115 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Checks what came in against a schema, and collects all problems at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import flask
+
+from imagebuild import exception
+from imagebuild.api import documents
+from imagebuild.api.schemas import base
+from imagebuild.manifest import schema as engine_schema
+
+#: More of them help nobody.
+MAX_PROBLEMS = 100
+
+_INTEGER = re.compile(r'-?[0-9]{1,10}', re.ASCII)
+_BOOLEANS = {'true': True, 'false': False}
+
+
+def body(
+    request: flask.Request, schema: base.Schema
+) -> tuple[dict[str, Any], list[exception.Problem]]:
+    """Read and check the body of a request.
+
+    :returns: an object, and what the schema finds wrong with it; handlers
+        add what they find, so that all is answered at once.
+    :raises InvalidRequest: it is not JSON, or not an object.
+    :raises werkzeug.exceptions.HTTPException: it does not say that it is
+        JSON (415), or is too large (413).
+    """
+    if request.mimetype != 'application/json':
+        flask.abort(415)
+    value = documents.parse(request.get_data(cache=False))
+    problems = engine_schema.check(value, schema, '', limit=MAX_PROBLEMS)
+    if not isinstance(value, dict):
+        raise exception.InvalidRequest(problems)
+    return value, problems
+
+
+def query(
+    request: flask.Request, parameters: Sequence[base.Parameter]
+) -> dict[str, Any]:
+    """Read and check the query of a request.
+
+    :returns: name to value, of the parameters that were given.
+    :raises InvalidRequest: unknown, repeated or bad parameters.
+    """
+    problems: list[exception.Problem] = []
+    result: dict[str, Any] = {}
+    known = {parameter.name: parameter for parameter in parameters}
+    for name, values in request.args.lists():
+        if name not in known:
+            names = ', '.join(known) or 'none'
+            message = f'unknown query parameter; known are: {names}'
+        elif len(values) > 1:
+            message = 'it is given more than once'
+        else:
+            result[name] = value = _convert(values[0], known[name].schema)
+            problems.extend(_wrong(name, value, known[name].schema))
+            continue
+        problems.append(
+            exception.Problem(engine_schema.join('', name), message)
+        )
+    refuse(problems)
+    return result
+
+
+def _convert(text: str, schema: Mapping[str, Any]) -> Any:
+    match schema.get('type'):
+        case 'integer' if _INTEGER.fullmatch(text):
+            return int(text)
+        case 'boolean':
+            return _BOOLEANS.get(text.lower(), text)
+    return text
+
+
+def _wrong(
+    name: str, value: Any, schema: base.Schema
+) -> Iterator[exception.Problem]:
+    complaint = isinstance(value, str) and documents.text_complaint(value)
+    if complaint:
+        yield exception.Problem(name, complaint)
+    else:
+        yield from engine_schema.check(value, schema, name)
+
+
+def refuse(problems: Iterable[exception.Problem]) -> None:
+    """Raise when there is a problem.
+
+    :raises InvalidRequest: with the problems, each once.
+    """
+    found = list(dict.fromkeys(problems))
+    if not found:
+        return
+    if len(found) > MAX_PROBLEMS:
+        more = f'and {len(found) - MAX_PROBLEMS} more'
+        found = [*found[:MAX_PROBLEMS], exception.Problem('', more)]
+    raise exception.InvalidRequest(found)

@@ -1,0 +1,113 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""imagebuild-status: whether this host is ready for the new release."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from collections.abc import Sequence
+
+from oslo_config import cfg
+from oslo_upgradecheck import common_checks
+from oslo_upgradecheck import upgradecheck
+
+import imagebuild.conf
+from imagebuild import catalogue
+from imagebuild import exception
+from imagebuild import sealing
+from imagebuild.conf import database
+from imagebuild.db import migration
+
+_CODE = upgradecheck.Code
+
+
+class Checks(upgradecheck.UpgradeCommands):
+    """What ``imagebuild-status upgrade check`` looks at; changes nothing.
+
+    :param conf: registered; its files are read before :meth:`check` runs.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self.conf = conf
+
+    def check_database(self) -> upgradecheck.Result:
+        """The tables are those of this release."""
+        try:
+            found = migration.version(database.connection(self.conf))
+        except exception.ImageBuildError as error:
+            return upgradecheck.Result(_CODE.FAILURE, str(error))
+        needed = migration.head()
+        if found == needed:
+            return upgradecheck.Result(_CODE.SUCCESS)
+        return upgradecheck.Result(
+            _CODE.FAILURE,
+            f'The tables are at version {found or "none"}, and this release '
+            f'needs {needed}: run "imagebuild-manage db sync".',
+        )
+
+    def check_operating_systems(self) -> upgradecheck.Result:
+        """The catalogue of operating systems can be read."""
+        path = self.conf.operating_systems_file
+        try:
+            found = catalogue.load(path)
+        except exception.ImageBuildError as error:
+            return upgradecheck.Result(_CODE.FAILURE, str(error))
+        if found.names():
+            return upgradecheck.Result(_CODE.SUCCESS)
+        return upgradecheck.Result(
+            _CODE.WARNING, f'{path} offers no operating system.'
+        )
+
+    def check_encryption_keys(self) -> upgradecheck.Result:
+        """Hidden argument values can be kept."""
+        keys = self.conf.encryption_keys
+        if not keys:
+            return upgradecheck.Result(
+                _CODE.WARNING,
+                '[DEFAULT] encryption_keys is empty: requests with hidden '
+                'argument values are refused.',
+            )
+        try:
+            sealing.seal(keys, {})
+        except exception.ImageBuildError as error:
+            return upgradecheck.Result(_CODE.FAILURE, str(error))
+        return upgradecheck.Result(_CODE.SUCCESS)
+
+    def check_policy(self) -> upgradecheck.Result:
+        """The policy file is YAML."""
+        return common_checks.check_policy_json(self, self.conf)
+
+    _upgrade_checks: tuple[
+        tuple[str, Callable[[Checks], upgradecheck.Result]], ...
+    ] = (
+        ('Database tables', check_database),
+        ('Operating systems', check_operating_systems),
+        ('Encryption keys', check_encryption_keys),
+        ('Policy file', check_policy),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program's entry point.
+
+    :returns: 0 all is well, 1 there are warnings, 2 something must be mended
+        first (the codes of all such programs of OpenStack).
+    """
+    conf = cfg.ConfigOpts()
+    imagebuild.conf.register(conf)
+    return upgradecheck.main(
+        conf,
+        'imagebuild',
+        Checks(conf),
+        argv=list(sys.argv[1:] if argv is None else argv),
+    )

@@ -1,0 +1,275 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Options of the conductor, which claims builds and runs their jobs."""
+
+import socket
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup(
+    'conductor',
+    title='The conductor',
+    help='What one conductor takes on, and how it looks after it.',
+)
+
+_WHO: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'name',
+        default=socket.gethostname(),
+        sample_default='<the name of the host>',
+        regex=r'^[A-Za-z0-9_.@:-]{1,255}$',
+        help="""
+Name of this conductor, the same after each restart and unlike any other's.
+
+The default suits one conductor on each host. Several on one host need a name
+each. A conductor that comes back under its name at once takes care of what
+it left behind; under a new name that waits for dead_after.
+""",
+    ),
+    cfg.IntOpt(
+        'max_builds',
+        default=2,
+        min=0,
+        mutable=True,
+        help="""
+How many builds run at once on this conductor.
+
+Each takes the memory of one appliance ([guestfs] memory), a CPU while
+packages are installed, and the room of its disk in work_dir. Raise it where
+there is more of all three; 0 takes on nothing new.
+""",
+    ),
+    cfg.ListOpt(
+        'drivers',
+        default=[],
+        mutable=True,
+        sample_default=['guestfs', 'bootstrap'],
+        help="""
+Drivers that this conductor offers.
+
+By default all that are installed and miss nothing on this host. Name some to
+keep a host for one kind of work. A driver that is named here and cannot work
+is reported in the log and not offered.
+""",
+    ),
+    cfg.ListOpt(
+        'operating_systems',
+        default=[],
+        mutable=True,
+        sample_default=['debian-12'],
+        help="""
+Names of the catalogue's operating systems that this conductor builds.
+
+By default all of its catalogue. Name some where a base image or a mirror can
+only be reached from certain hosts; builds of the others wait for another
+conductor.
+""",
+    ),
+    cfg.StrOpt(
+        'work_dir',
+        sample_default='$state_path/work',
+        help="""
+Folder for the disks and files of running builds.
+
+By default a folder ``work`` in [DEFAULT] state_path. It needs room for the
+whole disk of each build that runs at once, twice over while one is
+converted. What a killed conductor left here is removed by the next one that
+uses the folder.
+""",
+    ),
+    cfg.StrOpt(
+        'store',
+        default='glance',
+        help="""
+Where finished images go: ``glance``, ``file`` or an installed plugin.
+
+The default is right wherever there is an Image service. ``file`` keeps
+images in a folder of this host; then every conductor needs to see the same
+folder.
+""",
+    ),
+]
+
+_TIMES: list[cfg.Opt] = [
+    cfg.IntOpt(
+        'heartbeat_interval',
+        default=5,
+        min=1,
+        help="""
+Seconds between two signs of life.
+
+Each is one small write to the database. Lower it together with dead_after
+to notice a dead conductor sooner.
+""",
+    ),
+    cfg.IntOpt(
+        'dead_after',
+        default=30,
+        min=3,
+        help="""
+Seconds without a sign of life after which a conductor counts as dead.
+
+Its builds then start anew on others. Lower it to lose less time after a
+crash; a value below the longest pause of the database makes conductors that
+are only slow lose their work. It must be several times heartbeat_interval,
+and the same on all conductors.
+""",
+    ),
+    cfg.IntOpt(
+        'sweep_interval',
+        default=10,
+        min=1,
+        help="""
+Seconds between two looks for builds, dead conductors and left-overs.
+
+A build is normally announced by message and starts at once; this is how long
+it waits when the message was lost. Each look is a few queries.
+""",
+    ),
+    cfg.IntOpt(
+        'build_timeout',
+        default=3600,
+        min=1,
+        mutable=True,
+        help="""
+Seconds that a build may take which says nothing of its own.
+
+Every try has this time anew, upload not included. Raise it on hosts without
+KVM or for large images; a build that hangs holds its place for that long.
+""",
+    ),
+    cfg.IntOpt(
+        'upload_timeout',
+        default=3600,
+        min=1,
+        mutable=True,
+        help="""
+Seconds that one try to upload an image may take.
+
+Raise it for large images over slow links; an upload that hangs holds the
+build's place for that long.
+""",
+    ),
+    cfg.IntOpt(
+        'graceful_shutdown_timeout',
+        default=60,
+        min=0,
+        help="""
+Seconds that SIGTERM lets running builds go on before they are handed back.
+
+Builds that are not done by then start anew on another conductor. Raise it to
+the usual length of a build to lose no work at a restart; whatever stops the
+service must be as patient (TimeoutStopSec in systemd). A second SIGTERM
+hands back at once.
+""",
+    ),
+]
+
+_TRIES: list[cfg.Opt] = [
+    cfg.IntOpt(
+        'max_attempts',
+        default=3,
+        min=1,
+        mutable=True,
+        help="""
+How often a build is begun before the service gives it up.
+
+Only faults of the service, such as a dead conductor or an Image service that
+does not answer, lead to another try; a failing script never does. 1 switches
+retries off.
+""",
+    ),
+    cfg.IntOpt(
+        'retry_delay',
+        default=10,
+        min=0,
+        mutable=True,
+        help="""
+Seconds between a fault of the service and the next try of a build.
+
+The build keeps its place on this conductor meanwhile. Raise it where faults
+usually last longer.
+""",
+    ),
+    cfg.IntOpt(
+        'upload_attempts',
+        default=4,
+        min=1,
+        mutable=True,
+        help="""
+How often an upload is begun before the try of its build has failed.
+
+Each one waits for the Image service by itself ([glance] retry_timeout); this
+is for whatever else goes wrong, a job that crashed say. The pauses between
+them double from 2 to 30 seconds. The finished disk is kept meanwhile; after
+the last one the whole build is tried again (max_attempts).
+""",
+    ),
+]
+
+_KEPT: list[cfg.Opt] = [
+    cfg.IntOpt(
+        'max_log_size',
+        default=8 * 1024**2,
+        min=1024,
+        mutable=True,
+        help="""
+Bytes of log that are kept for one build.
+
+What exceeds it is dropped, and a line says so. The logs lie in the database;
+raise it only where that has the room.
+""",
+    ),
+    cfg.IntOpt(
+        'retention_days',
+        default=30,
+        min=0,
+        mutable=True,
+        help="""
+Days for which deleted builds, and logs of old ones, stay in the database.
+
+0 keeps them for ever, and the database grows.
+""",
+    ),
+    cfg.PortOpt(
+        'metrics_port',
+        default=0,
+        help="""
+Port on which the conductor shows its figures to Prometheus.
+
+0, the default, shows none. The figures are seconds of steps, builds by their
+end, retries and uploaded bytes of this conductor; what the whole service has
+is at /metrics of the API.
+""",
+    ),
+    cfg.StrOpt(
+        'metrics_host',
+        default='127.0.0.1',
+        help="""
+Address on which metrics_port listens.
+
+By default only programs on this host can read it. There is no
+authentication: set another address only in a network you trust.
+""",
+    ),
+]
+
+OPTS: list[cfg.Opt] = [*_WHO, *_TIMES, *_TRIES, *_KEPT]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
+    return {GROUP: OPTS}

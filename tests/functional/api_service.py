@@ -1,0 +1,193 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The real API over a real SQLite database, with conductors played by us."""
+
+import contextlib
+import dataclasses
+import pathlib
+
+from cryptography import fernet
+from oslo_config import cfg
+
+import imagebuild.conf
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.api import app
+from imagebuild.db import migration
+
+OPERATING_SYSTEMS = """
+debian-12:
+  description: Debian 12
+  image: {name: debian-12-base}
+  driver: fake
+debian-12-minimal:
+  driver: fake
+  driver_options: {output_lines: 3}
+far-away:
+  driver: fake
+  architecture: s390x
+"""
+
+BASE = {
+    'kind': 'glance',
+    'id': 'e3d5a7f2-0000-4000-8000-000000000001',
+    'location': 'http://internal.example/secret/path',
+    'checksum': 'sha512:' + 'ab' * 64,
+    'size': 1024,
+    'disk_format': 'qcow2',
+    'identity': 'sha512:' + 'ab' * 64,
+}
+
+
+class Conductors:
+    """What the API sees of conductors; the bus that goes nowhere.
+
+    :ivar bells: pairs of message and id, as they were sent.
+    :ivar asked: the requests that were to be checked.
+    :ivar answer: of check_request; an exception is raised.
+    :ivar gone: ids of image rows that Glance no longer has.
+    """
+
+    def __init__(self, database):
+        self._database = database
+        self.bells = []
+        self.asked = []
+        self.answer = {'problems': [], 'base': BASE}
+        self.gone = set()
+
+    def build(self, build_id, *, context=None):
+        self.bells.append(('build', build_id))
+
+    def cancel(self, build_id, *, context=None):
+        self.bells.append(('cancel', build_id))
+
+    def delete(self, build_id, *, context=None):
+        self.bells.append(('delete', build_id))
+
+    def check_request(self, context, request):
+        self.asked.append((context, request))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if request.get('base_image') == 'invisible':
+            problem = {'path': 'base_image', 'message': 'there is no image'}
+            return {'problems': [problem], 'base': None}
+        return self.answer
+
+    def verify_image(self, image_row_id, *, context=None):
+        if image_row_id in self.gone:
+            self._database.image_deleted(image_row_id)
+            return False
+        return True
+
+    def read_log(self, build_id, offset=0, limit=1, *, context=None):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        raise exception.NotFound(what='build', id=build_id)
+
+
+@dataclasses.dataclass
+class Service:
+    """One API with all its parts.
+
+    :ivar wsgi: the application, as if asked for at localhost.
+    """
+
+    conf: cfg.ConfigOpts
+    database: db.Database
+    conductors: Conductors
+    wsgi: object
+
+    def up(self, name='builder-1', **values):
+        """Have a conductor."""
+        self.database.register_conductor(
+            {
+                'name': name,
+                'drivers': ['fake'],
+                'operating_systems': [],
+                'architecture': 'x86_64',
+                'slots': 2,
+                'version': '1.0',
+                **values,
+            }
+        )
+
+    def finish(self, build_id, image_id='glance-1', **ending):
+        """Build it, as a conductor would."""
+        build = self.database.claim(build_id, 'builder-1')
+        assert build is not None, 'it cannot be claimed'
+        image = {
+            'image_id': image_id,
+            'disk_format': 'qcow2',
+            'container_format': 'bare',
+            'size': 4096,
+            'os_hash_algo': 'sha512',
+            'os_hash_value': 'cd' * 64,
+        }
+        ending = {'status': 'active', **ending}
+        if ending['status'] == 'active':
+            ending['image'] = image
+        return self.database.finish_build(
+            build_id, conductor='builder-1', attempt=build.attempt, **ending
+        )
+
+
+def at_localhost(application):
+    """What gabbi asks has names of its own for the host."""
+
+    def wrapped(environ, start_response):
+        environ['HTTP_HOST'] = 'localhost'
+        environ.setdefault('REMOTE_ADDR', '127.0.0.1')
+        return application(environ, start_response)
+
+    return wrapped
+
+
+def make_conf(folder, **api_options):
+    """Return a configuration of a service that lives in a folder."""
+    folder = pathlib.Path(folder)
+    catalogue = folder / 'operating-systems.yaml'
+    catalogue.write_text(OPERATING_SYSTEMS)
+    conf = cfg.ConfigOpts()
+    imagebuild.conf.register(conf)
+    conf([], project='imagebuild', default_config_files=[])
+    conf.set_override('state_path', str(folder))
+    conf.set_override('operating_systems_file', str(catalogue))
+    conf.set_override(
+        'encryption_keys', [fernet.Fernet.generate_key().decode()]
+    )
+    conf.set_override('min_free_disk', 0, 'api')
+    # Nobody sends heartbeats here.
+    conf.set_override('dead_after', 3600, 'conductor')
+    api_options = {'auth_strategy': 'noauth', **api_options}
+    for name, value in api_options.items():
+        conf.set_override(name, value, 'api')
+    return conf
+
+
+@contextlib.contextmanager
+def running(folder, **api_options):
+    """Give a service with one conductor up."""
+    conf = make_conf(folder, **api_options)
+    url = f'sqlite:///{folder}/imagebuild.sqlite'
+    migration.upgrade(url)
+    database = db.Database(url)
+    conductors = Conductors(database)
+    application = app.create_app(
+        conf, database=database, conductor_api=conductors
+    )
+    service = Service(conf, database, conductors, at_localhost(application))
+    service.up()
+    try:
+        yield service
+    finally:
+        database.close()
+        conf.clear()

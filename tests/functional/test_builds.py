@@ -1,0 +1,343 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the API makes of a request, where YAML would not say it well."""
+
+import json
+
+import pytest
+from werkzeug import test as werkzeug_test
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild import sealing
+from imagebuild.api import app
+from imagebuild.conductor import rpcapi
+from imagebuild.db import migration
+from tests.functional import api_service
+
+WEB = {'name': 'web', 'os': 'debian-12', 'packages': ['nginx']}
+SECRET = {
+    'name': 'secret',
+    'os': 'debian-12',
+    'manifest': {
+        'arguments': {
+            'password': {'required': True, 'hidden': True},
+            'port': {'default': '80'},
+        },
+        'validators': [
+            {'script': {'use': {'inline': 'echo', 'env_vars': ['password']}}}
+        ],
+    },
+    'arguments': {'password': 'correct horse', 'port': 8080},
+}
+
+
+@pytest.fixture
+def service(tmp_path):
+    with api_service.running(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def client(service):
+    return werkzeug_test.Client(service.wsgi)
+
+
+def ask(client, body, path='/v1/builds', **headers):
+    return client.post(path, json=body, headers=headers)
+
+
+# -- queueing and reuse -----------------------------------------------------
+
+
+def test_a_new_build_rings_the_bell(service, client):
+    answer = ask(client, WEB)
+    assert answer.status_code == 202
+    assert service.conductors.bells == [('build', answer.json['id'])]
+    assert answer.headers['Location'].endswith(answer.json['id'])
+
+
+def test_the_row_has_all_that_a_conductor_needs(service, client):
+    answer = ask(client, {**WEB, 'timeout': 600, 'max_age': 60})
+    build = service.database.get_build(answer.json['id'])
+    assert build.base == api_service.BASE
+    assert build.timeout == 600
+    assert build.max_age == 60
+    assert build.architecture == 'x86_64'
+    assert build.request['driver'] == 'fake'
+    assert build.secrets is None
+    assert build.request_id == answer.headers['x-openstack-request-id']
+
+
+def test_a_follower_rings_no_bell(service, client):
+    ask(client, WEB)
+    ask(client, {**WEB, 'name': 'other'})
+    assert len(service.conductors.bells) == 1
+
+
+def test_the_same_content_gives_the_same_image(service, client):
+    first = ask(client, WEB).json
+    service.finish(first['id'])
+    second = ask(client, {**WEB, 'name': 'other', 'tags': ['x']}).json
+    assert second['status'] == 'active'
+    assert second['image_id'] == 'glance-1'
+    assert second['reused_from'] == first['id']
+    assert len(service.conductors.bells) == 1
+
+
+def test_never_builds_anew(service, client):
+    service.finish(ask(client, WEB).json['id'])
+    again = ask(client, {**WEB, 'reuse': 'never'}).json
+    assert again['status'] == 'queued'
+
+
+def test_an_image_that_is_gone_is_built_anew(service, client):
+    first = ask(client, WEB).json
+    service.finish(first['id'])
+    build = service.database.get_build(first['id'])
+    service.conductors.gone.add(build.image_row_id)
+    plan = ask(client, WEB, '/v1/builds/plan').json
+    assert plan['would_build']
+    assert ask(client, WEB).json['status'] == 'queued'
+
+
+def test_a_plan_names_the_image(service, client):
+    first = ask(client, WEB).json
+    service.finish(first['id'])
+    plan = ask(client, WEB, '/v1/builds/plan').json
+    assert plan['reuse'] == {'image_id': 'glance-1', 'build_id': first['id']}
+    assert not plan['would_build']
+
+
+def test_another_project_builds_its_own(service, client):
+    service.finish(ask(client, WEB).json['id'])
+    other = ask(client, WEB, **{'X-Project-Id': 'blue'}).json
+    assert other['status'] == 'queued'
+    assert other['image_id'] is None
+
+
+def test_options_of_the_conductor_decide_the_content(service, client):
+    first = ask(client, WEB, '/v1/builds/plan').json['content_key']
+    service.conductors.answer = {
+        'problems': [],
+        'base': {**api_service.BASE, 'driver_options': {'size': 4}},
+    }
+    assert ask(client, WEB, '/v1/builds/plan').json['content_key'] != first
+
+
+def test_the_version_of_the_recipe_is_fixed(service, client):
+    build = ask(client, {'name': 'r', 'os': 'debian-12', 'recipe': 'redis'})
+    assert build.status_code == 202, build.json
+    assert build.json['request']['recipe_version'] == '7'
+
+
+# -- secrets ----------------------------------------------------------------
+
+
+def test_hidden_values_are_kept_sealed(service, client):
+    answer = ask(client, SECRET)
+    assert answer.status_code == 202
+    assert b'correct horse' not in answer.data
+    build = service.database.get_build(answer.json['id'])
+    assert build.request['arguments'] == {'password': '***', 'port': 8080}
+    keys = service.conf.encryption_keys
+    assert sealing.unseal(keys, build.secrets) == {'password': 'correct horse'}
+    [(context, request)] = service.conductors.asked
+    assert 'correct horse' not in json.dumps(request)
+    assert context['auth_token'] is None
+
+
+def test_hidden_values_decide_the_content(service, client):
+    first = ask(client, SECRET).json['content_key']
+    other = {**SECRET, 'arguments': {'password': 'another'}}
+    assert ask(client, other).json['content_key'] != first
+
+
+def test_without_keys_hidden_values_are_refused(service, client):
+    service.conf.set_override('encryption_keys', [])
+    answer = ask(client, SECRET)
+    assert answer.status_code == 400
+    [problem] = answer.json['error']['errors']
+    assert problem['path'] == 'arguments.password'
+    assert 'encryption keys' in problem['message']
+
+
+# -- what may go wrong around it --------------------------------------------
+
+
+def test_no_conductor_is_nobodys_mistake(service, client):
+    service.database.unregister('builder-1')
+    answer = ask(client, WEB)
+    assert answer.status_code == 503
+    assert int(answer.headers['Retry-After']) > 0
+    assert 'No conductor' in answer.json['error']['message']
+    assert client.get('/v1/builds').json['builds'] == []
+
+
+def test_no_answer_in_time(service, client):
+    service.conductors.answer = exception.NoConductor(
+        reason='none answered in time'
+    )
+    answer = ask(client, WEB)
+    assert answer.status_code == 503
+    assert answer.headers['Retry-After']
+
+
+def test_mistakes_come_before_the_absence_of_conductors(service, client):
+    service.database.unregister('builder-1')
+    answer = ask(client, {**WEB, 'timeout': 10**9})
+    assert answer.status_code == 400
+
+
+def test_a_draining_conductor_builds_nothing_new(service, client):
+    service.database.heartbeat('builder-1', running=1, status='draining')
+    assert ask(client, WEB).status_code == 503
+
+
+def test_only_conductors_that_can_are_named(service, client):
+    service.up('builder-2', operating_systems=['debian-12-minimal'])
+    service.up('builder-3', drivers=['guestfs'])
+    service.up('builder-4', operating_systems=['debian-12'])
+    plan = ask(client, WEB, '/v1/builds/plan').json
+    assert plan['conductors'] == ['builder-1', 'builder-4']
+
+
+def test_quota(service, client):
+    service.conf.set_override('queued', 1, 'quota')
+    ask(client, WEB)
+    answer = ask(client, {**WEB, 'packages': ['apache2']})
+    assert answer.status_code == 403
+    assert 'quota' in answer.json['error']['message']
+
+
+def test_broken_catalogue(service, client, tmp_path):
+    (tmp_path / 'operating-systems.yaml').write_text('debian-12: [x]\n')
+    answer = client.get('/v1/operating-systems')
+    assert answer.status_code == 503
+    assert str(tmp_path) not in answer.text
+
+
+def test_catalogue_is_read_again(service, client, tmp_path):
+    path = tmp_path / 'operating-systems.yaml'
+    path.write_text('plan-9: {driver: fake}\n')
+    names = client.get('/v1/operating-systems').json['operating_systems']
+    assert [each['name'] for each in names] == ['plan-9']
+    path.unlink()
+    answer = client.get('/v1/operating-systems').json
+    assert answer == {'operating_systems': []}
+
+
+# -- logs and endings -------------------------------------------------------
+
+
+def test_a_log_is_read_in_parts(service, client):
+    build_id = ask(client, WEB).json['id']
+    text = 'für dich ✓\n' * 10
+    service.database.append_log(build_id, text)
+    found, offset = '', 0
+    while True:
+        answer = client.get(
+            f'/v1/builds/{build_id}/log?offset={offset}&limit=7'
+        )
+        assert answer.status_code == 200
+        if not answer.data:
+            break
+        found += answer.data.decode()
+        offset = int(answer.headers['X-Next-Offset'])
+    assert found == text
+    assert offset == len(text.encode())
+    assert int(answer.headers['X-Next-Offset']) == offset
+
+
+def test_a_failed_build_says_whose_fault(service, client):
+    build_id = ask(client, WEB).json['id']
+    service.finish(
+        build_id, status='error', reason='the script failed', fault='user'
+    )
+    build = client.get(f'/v1/builds/{build_id}').json
+    assert (build['status'], build['fault']) == ('error', 'user')
+    assert build['status_reason'] == 'the script failed'
+    metrics = client.get('/metrics').text
+    assert 'imagebuild_builds{fault="user",status="error"} 1.0' in metrics
+
+
+def test_a_running_build_is_cancelled_by_its_conductor(service, client):
+    build_id = ask(client, WEB).json['id']
+    service.database.claim(build_id, 'builder-1')
+    answer = client.post(f'/v1/builds/{build_id}/cancel')
+    assert answer.status_code == 202
+    assert answer.json['status'] == 'building'
+    assert service.conductors.bells[-1] == ('cancel', build_id)
+
+
+def test_deleting_tells_the_conductors(service, client):
+    build_id = ask(client, WEB).json['id']
+    service.finish(build_id)
+    assert client.delete(f'/v1/builds/{build_id}').status_code == 204
+    assert service.conductors.bells[-1] == ('delete', build_id)
+
+
+# -- health -----------------------------------------------------------------
+
+
+def test_a_silent_bus_is_unhealthy(service, client):
+    service.conductors.answer = exception.NoConductor(reason='silence')
+    answer = client.get('/healthcheck', headers={'Accept': 'application/json'})
+    assert answer.status_code == 503
+    assert answer.json['checks']['bus']['status'] == 'error'
+    assert client.get('/healthcheck').text.startswith('ERROR\n')
+
+
+def test_a_full_disk_is_unhealthy(service, client):
+    service.conf.set_override('min_free_disk', 10**9, 'api')
+    answer = client.get('/healthcheck', headers={'Accept': 'application/json'})
+    assert answer.status_code == 503
+    assert answer.json['checks']['disk']['status'] == 'error'
+
+
+def test_no_database_is_told_without_its_name(service, client, tmp_path):
+    service.database.close()
+    for path in tmp_path.glob('imagebuild.sqlite*'):
+        path.unlink()
+    service.conf.set_override('retry_for', 0, 'database')
+    answer = client.get('/v1/builds')
+    assert answer.status_code == 503
+    assert 'table' not in answer.text
+    assert 'sqlite' not in answer.text
+
+
+# -- the real bus -----------------------------------------------------------
+
+
+@pytest.fixture
+def silent_client(tmp_path):
+    """An API whose bus nobody listens to."""
+    conf = api_service.make_conf(tmp_path)
+    url = f'sqlite:///{tmp_path}/imagebuild.sqlite'
+    migration.upgrade(url)
+    database = db.Database(url)
+    transport = rpcapi.get_transport(conf, 'fake://')
+    bus = rpcapi.ConductorAPI(transport, timeout=1)
+    application = app.create_app(conf, database=database, conductor_api=bus)
+    wsgi = api_service.at_localhost(application)
+    api_service.Service(conf, database, None, wsgi).up()
+    yield werkzeug_test.Client(wsgi)
+    database.close()
+    conf.clear()
+
+
+def test_silence_is_told_in_time(silent_client):
+    answer = ask(silent_client, WEB)
+    assert answer.status_code == 503
+    assert answer.headers['Retry-After']
+    assert 'none answered in time' in answer.json['error']['message']
+    assert silent_client.get('/healthcheck').status_code == 503
