@@ -1,0 +1,131 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""How Heat reaches the image build service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+from heat.engine.clients import client_plugin
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from heat_plugin import failures
+from imagebuild import client
+from imagebuild.client import exceptions
+
+LOG = logging.getLogger(__name__)
+
+CLIENT_NAME = 'image_build'
+SERVICE_TYPE = 'image-build'
+
+#: Seconds for one plan, and for all plans of one validation: Heat's API waits
+#: for its engine while a stack is validated.
+PLAN_TIMEOUT = 10.0
+PLANS_TIMEOUT = 20.0
+#: Names that an error lists.
+_NAMES = 20
+
+
+class ImageBuildClientPlugin(client_plugin.ClientPlugin):
+    """The service's client, with the credentials of the stack's owner.
+
+    There is one for each request to Heat; threads may share it.
+    """
+
+    service_types = [SERVICE_TYPE]
+    exceptions_module = exceptions
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context)
+        self._plan_seconds = PLANS_TIMEOUT
+
+    def _create(self, version: str | None = None) -> client.Client:
+        return self._new(connect_retries=cfg.CONF.client_retry_limit)
+
+    def _new(self, **options: Any) -> client.Client:
+        return client.Client(
+            self.context.keystone_session,
+            region_name=self._get_region_name(),
+            interface=self._get_client_option(CLIENT_NAME, 'endpoint_type'),
+            **options,
+        )
+
+    def is_client_exception(self, ex: BaseException) -> bool:
+        return isinstance(ex, exceptions.ClientError)
+
+    def is_not_found(self, ex: BaseException) -> bool:
+        return isinstance(ex, exceptions.NotFound)
+
+    def is_over_limit(self, ex: BaseException) -> bool:
+        return isinstance(ex, exceptions.QuotaExceeded | exceptions.TooLarge)
+
+    def is_conflict(self, ex: BaseException) -> bool:
+        return isinstance(ex, exceptions.Conflict)
+
+    def find_recipe(self, name: str) -> str:
+        """Return the name of a recipe that the service has.
+
+        :raises UnknownName: it has none of this name.
+        """
+        return _found(
+            'recipe',
+            name,
+            (item.name for item in self.client().recipes.list()),
+        )
+
+    def find_os(self, name: str) -> str:
+        """Return the name of an operating system of the catalogue.
+
+        :raises UnknownName: it is not in the catalogue.
+        """
+        listed = self.client().operating_systems.list()
+        return _found('operating system', name, (item.name for item in listed))
+
+    def plan(self, request: Mapping[str, Any]) -> client.Plan | None:
+        """Say what a build would do, None if that cannot be known quickly.
+
+        :raises BadRequest: the request is wrong.
+        """
+        if self._plan_seconds <= 0:
+            return None
+        begin = time.monotonic()
+        try:
+            return self._planner().builds.plan(**request)
+        except exceptions.BadRequest:
+            raise
+        except exceptions.ClientError as error:
+            # Only an early look: creating the resource tells more. The rest
+            # of the stack need not wait for the same answer.
+            LOG.info('The image build service could not plan: %s', error)
+            self._plan_seconds = 0
+            return None
+        finally:
+            self._plan_seconds -= time.monotonic() - begin
+
+    def _planner(self) -> client.Client:
+        return self._new(
+            timeout=PLAN_TIMEOUT, connect_retries=0, status_code_retries=0
+        )
+
+
+def _found(kind: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(set(known))
+    if name in names:
+        return name
+    listed = ', '.join(names[:_NAMES]) or 'none at all'
+    if len(names) > _NAMES:
+        listed += f' and {len(names) - _NAMES} more'
+    raise failures.UnknownName(entity=kind, name=name, known=listed)

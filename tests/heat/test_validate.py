@@ -1,0 +1,247 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is refused, and foretold, before anything is built."""
+
+import types
+
+from heat.common import exception
+from heat.engine import api
+from heat.engine.clients.os import glance
+from heat.engine.clients.os import nova
+from heat.engine.resources.openstack.nova import server
+
+from imagebuild import client
+from imagebuild.client import exceptions
+from tests.heat import base
+from tests.heat import fake_service
+
+SERVER = """
+  server:
+    type: OS::Nova::Server
+    properties:
+      flavor: small
+      networks: [{allocate_network: none}]
+      image: %s
+"""
+
+CHAIN = """
+heat_template_version: 2018-08-31
+resources:
+  base:
+    type: OS::ImageBuild::Image
+    properties: {os: debian-12}
+  web:
+    type: OS::ImageBuild::Image
+    properties:
+      base_image: {get_resource: base}
+      packages: [nginx]
+"""
+
+
+class TestValidate(base.HeatPluginTestCase):
+    def refused(self, **options):
+        error = self.assertRaises(
+            exception.StackValidationFailed, self.stack(**options).validate
+        )
+        return str(error)
+
+    def test_what_is_wrong(self):
+        rows = [
+            ({'os': None}, 'either "os" or "base_image" is needed'),
+            (
+                {'recipe': 'redis', 'manifest': {'a': 1}},
+                'only one of "recipe" and "manifest"',
+            ),
+            ({'recipe_version': '7'}, 'no use without "recipe"'),
+            ({'resources': {'a': 'b'}}, 'no use without "manifest"'),
+            (
+                {'members': ['p'], 'visibility': 'private'},
+                'only an image with "visibility: shared"',
+            ),
+            ({'files': [{'path': '/a'}]}, 'files[0]: exactly one of'),
+            (
+                {'files': [{'path': '/a', 'content': '', 'mode': 'rw'}]},
+                'mode',
+            ),
+            ({'files': [{'path': 'a', 'content': ''}]}, 'path'),
+            # What YAML makes of 0644 without quotes.
+            ({'files': [{'path': '/a', 'content': '', 'mode': 420}]}, 'mode'),
+            ({'disk_format': 'iso'}, 'disk_format'),
+            ({'container_format': 'x'}, 'container_format'),
+            ({'visibility': 'x'}, 'visibility'),
+            ({'reuse': 'perhaps'}, 'reuse'),
+            ({'timeout': 0}, 'timeout'),
+            ({'min_disk': -1}, 'min_disk'),
+            ({'max_age': -1}, 'max_age'),
+            ({'name': ''}, 'name'),
+            ({'os': 'debian-99'}, 'there is: debian-12, debian-13'),
+            ({'recipe': 'redsi'}, 'There is no recipe "redsi"'),
+        ]
+        for number, (changes, expected) in enumerate(rows):
+            text = self.refused(changes=changes, stack_name=f's{number}')
+            self.assertIn(expected, text)
+        self.assertEqual(0, self.service.count('create'))
+
+    def test_all_at_once(self):
+        text = self.refused(changes={'os': None, 'recipe_version': '7'})
+        self.assertIn('either "os"', text)
+        self.assertIn('without "recipe"', text)
+
+    def test_timeout_of_the_stack(self):
+        text = self.refused(changes={'timeout': 1201}, timeout_mins=20)
+        self.assertIn('The build may take 1201 seconds', text)
+        self.assertIn('only 1200', text)
+        self.assertIn('--timeout 21', text)
+        stack = self.stack(
+            changes={'timeout': 1200}, timeout_mins=20, stack_name='enough'
+        )
+        stack.validate()
+
+    def test_default_timeout_of_the_stack(self):
+        self.assertIn('only 3600', self.refused(changes={'timeout': 3601}))
+
+    def test_service_looks_at_the_description(self):
+        self.service.away['plan'] = fake_service.bad_request(
+            ('packages[0]', 'it is empty'), ('manifest', 'it is odd')
+        )
+        text = self.refused()
+        self.assertIn('packages[0]: it is empty; manifest: it is odd.', text)
+
+    def test_service_that_is_slow_or_away_is_not_asked_again(self):
+        self.service.away['plan'] = exceptions.ConnectionFailed('No.')
+        stack = self.stack(
+            template=base.TEMPLATE
+            + '  two:\n    type: OS::ImageBuild::Image\n'
+            '    properties: {os: debian-13}\n'
+        )
+        stack.validate()
+        self.assertEqual(1, self.service.count('plan'))
+
+    def test_values_of_other_resources_are_not_known_yet(self):
+        self.stack(template=CHAIN).validate()
+        planned = [call[1]['name'] for call in self.service.named('plan')]
+        self.assertEqual(['base'], planned)
+
+    def test_template_without_values_of_its_parameters(self):
+        template = base.TEMPLATE.replace(
+            'debian-12', '{get_param: os}'
+        ).replace('resources:', 'parameters: {os: {type: string}}\nresources:')
+        stack = self.stack(template=template)
+        stack.strict_validate = False
+        stack.validate()
+        self.assertEqual(0, self.service.count('plan'))
+
+    def test_service_away_while_a_name_is_looked_up(self):
+        self.service.away['operating_systems'] = exceptions.ConnectionFailed(
+            'Connection refused.'
+        )
+        self.assertIn('Connection refused.', self.refused())
+
+    def test_names_that_are_not_found_are_looked_up_again(self):
+        self.refused(changes={'os': 'debian-14'}, stack_name='first')
+        self.service.operating_systems = types.SimpleNamespace(
+            list=lambda: [client.OperatingSystem(name='debian-14')]
+        )
+        self.stack(changes={'os': 'debian-14'}).validate()
+
+
+class TestPreview(base.HeatPluginTestCase):
+    def preview(self, **options):
+        found = api.format_stack_preview(self.stack(**options))
+        return found['resources'][0]['attributes']
+
+    def test_would_build(self):
+        attributes = self.preview()
+        self.assertEqual('will build 1 step', attributes['status'])
+        self.assertEqual(64, len(attributes['content_key']))
+        self.assertEqual('', attributes['image_id'])
+        self.assertEqual(0, self.service.count('create'))
+
+    def plan(self, **values):
+        plan = client.Plan.from_dict(values)
+        self.mock(fake_service.Builds, 'plan', return_value=plan)
+
+    def test_would_reuse(self):
+        self.plan(reuse={'image_id': 'i'}, would_build=False)
+        attributes = self.preview()
+        self.assertEqual('will reuse image i', attributes['status'])
+        self.assertEqual('i', attributes['image_id'])
+
+    def test_would_wait(self):
+        self.plan(reuse={'build_id': 'b'}, would_build=False)
+        self.assertIn('will wait for build b', self.preview()['status'])
+
+    def test_nothing_is_known(self):
+        self.service.away['plan'] = exceptions.ServerError('Broken.')
+        self.assertIsNone(self.preview()['status'])
+        self.service.away['plan'] = fake_service.bad_request(('a', 'b'))
+        self.assertIsNone(self.preview(stack_name='other')['status'])
+
+
+class TestServer(base.HeatPluginTestCase):
+    """The traps of OS::Nova::Server."""
+
+    def setUp(self):
+        super().setUp()
+        self.stub_FlavorConstraint_validate()
+        self.mock(
+            nova.NovaClientPlugin, 'is_version_supported', return_value=True
+        )
+        self.mock(
+            nova.NovaClientPlugin,
+            'get_flavor',
+            return_value=types.SimpleNamespace(id='f', ram=1, disk=1),
+        )
+        self.asked = self.mock(
+            glance.GlanceClientPlugin,
+            'get_image',
+            # Too large for the flavor, if it were looked at.
+            return_value=types.SimpleNamespace(
+                id='other', status='active', min_ram=999, min_disk=999
+            ),
+        )
+
+    def server(self, image):
+        stack = self.stack(template=base.TEMPLATE + SERVER % image)
+        stack.validate()
+        return stack
+
+    def test_get_resource_before_there_is_an_image(self):
+        # Glance has an image that happens to be named as the resource.
+        self.server('{get_resource: web}')
+        self.assertFalse(self.asked.called)
+
+    def test_get_attr_before_there_is_an_image(self):
+        self.server('{get_attr: [web, image_id]}')
+        self.assertFalse(self.asked.called)
+
+    def test_server_gets_the_id(self):
+        self.mock(
+            glance.GlanceClientPlugin,
+            'find_image_by_name_or_id',
+            side_effect=lambda plugin, name: name,
+        )
+        made = self.mock(
+            server.Server, 'handle_create', return_value='server-1'
+        )
+        self.mock(server.Server, 'check_create_complete', return_value=True)
+        for image in '{get_resource: web}', '{get_attr: [web, image_id]}':
+            stack = self.stack(
+                template=base.TEMPLATE + SERVER % image,
+                stack_name=f's{len(image)}',
+            )
+            stack.create()
+            self.assertTrue(made.called, stack.status_reason)
+            self.assertTrue(stack['web'].FnGetRefId())
+            self.assertEqual(
+                stack['web'].FnGetRefId(), stack['server'].properties['image']
+            )
