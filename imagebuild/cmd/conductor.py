@@ -1,0 +1,101 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""imagebuild-conductor: claims builds and runs them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from collections.abc import Sequence
+from importlib import metadata
+
+from oslo_config import cfg
+from oslo_log import log
+from oslo_reports import guru_meditation_report
+from oslo_reports import opts as report_opts
+from oslo_reports.generators import conf as report_generator
+
+from imagebuild import conf as imagebuild_conf
+from imagebuild import exception
+from imagebuild.conductor import process
+from imagebuild.conductor import service
+
+LOG = logging.getLogger(__name__)
+
+PROGRAM = 'imagebuild-conductor'
+PROJECT = 'imagebuild'
+
+
+class _Version:
+    """What a guru meditation report wants to know."""
+
+    def vendor_string(self) -> str:
+        return PROJECT
+
+    def product_string(self) -> str:
+        return PROGRAM
+
+    def version_string_with_package(self) -> str:
+        try:
+            return metadata.version(PROJECT)
+        except metadata.PackageNotFoundError:
+            return 'unknown'
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    make: Callable[[cfg.ConfigOpts], service.Conductor] = process.from_conf,
+) -> int:
+    """Run the program.
+
+    :param argv: its arguments; by default those of this process.
+    :param make: makes the conductor; tests bring their own.
+    :returns: exit code.
+    """
+    conf = cfg.ConfigOpts()
+    try:
+        _configure(conf, sys.argv[1:] if argv is None else argv)
+        process.Process(conf, make(conf)).run()
+    except cfg.Error as error:
+        print(f'{PROGRAM}: {error}', file=sys.stderr)
+        return exception.InvalidInput.exit_code
+    except exception.ImageBuildError as error:
+        print(f'{PROGRAM}: {error}', file=sys.stderr)
+        return error.exit_code
+    except Exception:
+        LOG.exception('A defect of imagebuild')
+        return exception.EnvironmentFault.exit_code
+    return 0
+
+
+def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
+    imagebuild_conf.register(conf)
+    log.register_options(conf)
+    log.set_defaults(
+        default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']
+    )
+    report_opts.set_defaults(conf)
+    conf(list(argv), project=PROJECT, prog=PROGRAM)
+    log.setup(conf, PROJECT)
+    report = guru_meditation_report.TextGuruMeditation
+    # Its own section shows the global object, which we do not use. Secret
+    # options are masked.
+    report.register_section(
+        'Options', report_generator.ConfigReportGenerator(conf)
+    )
+    report.setup_autorun(_Version(), service_name=PROGRAM, conf=conf)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,299 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One try of one build, from the claim to its end.
+
+The try is a thread. What it does in order: make a workspace; if an earlier
+try may have got as far, look for its image in the store; run the build job;
+upload; remove the workspace; end the row. Everything that can go wrong ends
+in one of the exceptions of :mod:`imagebuild.conductor.claims`, and those in
+one of three: the row is ended, given back, or left to its new owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild import sealing
+from imagebuild.conductor import claims
+from imagebuild.conductor import controls as controls_kit
+from imagebuild.conductor import journal as journals
+from imagebuild.conductor import metrics
+from imagebuild.conductor import request_log
+from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import supervisor as supervisors
+from imagebuild.conductor import uploads as upload_kit
+from imagebuild.conductor import workspace as workspaces
+
+LOG = logging.getLogger(__name__)
+
+
+class Attempt:
+    """A try of a build.
+
+    :param build: as it was claimed.
+    :param on_end: called when nothing of it is left here.
+    """
+
+    def __init__(
+        self,
+        services: service_kit.Services,
+        build: db.Build,
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._services = services
+        self._build = build
+        self._on_end = on_end
+        self._claim = claims.Claim(services.database, build, services.patience)
+        self._controls = controls_kit.Controls(self._claim)
+        self._uploads = upload_kit.Uploads(
+            services, self._claim, self._controls
+        )
+        self._journal = journals.Journal(
+            services.database,
+            self._claim,
+            max_log_size=services.conf.conductor.max_log_size,
+            on_step=_count_step,
+        )
+        self._thread = threading.Thread(
+            target=self._run, name=f'build-{build.id}', daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, reason: claims.Stopped) -> None:
+        """Have it end for this reason; returns at once."""
+        self._controls.stop(reason)
+
+    def join(self, seconds: float) -> bool:
+        """Wait for its end.
+
+        :returns: whether it has ended.
+        """
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    # -- the thread ---------------------------------------------------------
+
+    def _run(self) -> None:
+        request_log.enter(self._build)
+        try:
+            self._attempt()
+        except claims.Lost as lost:
+            LOG.warning('Stops, and drops its work: %s', lost)
+            self._count('lost')
+            self._after_loss()
+        except exception.DatabaseUnavailable as error:
+            LOG.error('The build is left to the others: %s', error)
+        except Exception:
+            LOG.exception('A defect of imagebuild')
+        finally:
+            self._on_end(self._build.id)
+
+    def _attempt(self) -> None:
+        LOG.info(
+            'Begins build %s, try %d', self._build.id, self._build.attempt
+        )
+        self._services.notifier.started(self._build)
+        try:
+            image = self._make()
+            self._end('active', image=image)
+        except claims.Cancelled as reason:
+            self._uploads.discard()
+            self._end('cancelled', reason=str(reason))
+        except claims.HandedBack as reason:
+            self._claim.release(str(reason))
+            self._count('handed back')
+        except claims.Failed as failed:
+            self._failed(failed)
+
+    def _make(self) -> dict[str, Any]:
+        """Make the image and put it where it is wanted.
+
+        :returns: it, as ``finish_build`` wants it.
+        :raises Stopped: it came to nothing.
+        """
+        self._journal.note(
+            f'Try {self._build.attempt} on {self._services.name}'
+        )
+        try:
+            self._services.patience.insist('a look', self._claim.look)
+            with self._workspace() as workspace:
+                return self._work(workspace)
+        except exception.DatabaseUnavailable:
+            raise
+        except exception.ImageBuildError as error:
+            raise claims.Failed.of(error) from error
+        except OSError as error:
+            raise claims.Failed(
+                f'The conductor cannot work in '
+                f'{self._services.work_dir}: {error.strerror or error}.'
+            ) from error
+        except claims.Stopped:
+            raise
+        except Exception as error:
+            LOG.exception('A defect of imagebuild')
+            raise claims.Failed(
+                f'Unexpected {type(error).__name__} in the conductor.'
+            ) from error
+
+    def _work(self, workspace: workspaces.Workspace) -> dict[str, Any]:
+        if self._build.attempt > 1:
+            found = self._uploads.find_finished()
+            if found is not None:
+                self._journal.note('The image of an earlier try is complete')
+                return found
+        supervisor = supervisors.Supervisor(
+            self._services,
+            self._claim,
+            self._journal,
+            self._controls,
+            workspace,
+        )
+        result = supervisor.run(self._request(supervisor), self._build.timeout)
+        self._count_cache()
+        return self._uploads.run(supervisor, result)
+
+    @contextlib.contextmanager
+    def _workspace(self) -> Iterator[workspaces.Workspace]:
+        workspace = workspaces.Workspace.make(
+            self._services.work_dir, self._build.id, self._build.attempt
+        )
+        try:
+            yield workspace
+        finally:
+            workspace.remove()
+
+    def _request(self, supervisor: supervisors.Supervisor) -> dict[str, Any]:
+        """What the build job is told."""
+        build = self._build
+        request = dict(build.request)
+        if build.secrets:
+            values = sealing.unseal(
+                self._services.conf.encryption_keys, build.secrets
+            )
+            request['arguments'] = {**request.get('arguments', {}), **values}
+        disk_format = request.get('disk_format') or 'qcow2'
+        return {
+            'action': 'build',
+            'build_id': build.id,
+            'attempt': build.attempt,
+            'workspace': str(supervisor.folder),
+            'request': request,
+            'base': build.base,
+            'driver': build.driver,
+            # As they were accepted, with what the catalogue said then.
+            'driver_options': build.base.get('driver_options')
+            or request.get('driver_options')
+            or {},
+            'timeout': build.timeout,
+            'output': str(supervisor.folder / f'image.{disk_format}'),
+            'disk_format': disk_format,
+            'config': self._services.job_config(),
+        }
+
+    # -- endings ------------------------------------------------------------
+
+    def _end(
+        self,
+        status: str,
+        *,
+        reason: str = '',
+        fault: str | None = None,
+        image: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._last_words(reason or status)
+        try:
+            build = self._claim.finish(
+                status, reason=reason, fault=fault, image=image
+            )
+        except claims.Lost:
+            if not self._is_ended_so(image):
+                raise
+            build = self._services.database.get_build(self._build.id)
+        self._count(status)
+        LOG.info('Ends build %s: %s %s', build.id, status, reason)
+        self._services.notifier.ended(build)
+
+    def _failed(self, failed: claims.Failed) -> None:
+        most = self._services.conf.conductor.max_attempts
+        LOG.warning('Try %d failed: %s', self._build.attempt, failed)
+        if failed.again and self._build.attempt < most:
+            try:
+                self._last_words(f'{failed} Another try follows.')
+                self._controls.pause(self._services.conf.conductor.retry_delay)
+            except claims.Cancelled as reason:
+                self._uploads.discard()
+                self._end('cancelled', reason=str(reason))
+                return
+            except claims.HandedBack:
+                pass
+            self._claim.release(f'Try {self._build.attempt}: {failed}')
+            self._count('retried')
+            return
+        self._uploads.discard()
+        self._end('error', reason=str(failed), fault=failed.fault)
+
+    def _last_words(self, sentence: str) -> None:
+        """Write the rest of the log before the row says it is the end."""
+        self._journal.note(sentence)
+        self._journal.flush_last()
+
+    def _is_ended_so(self, image: Mapping[str, Any] | None) -> bool:
+        """Whether the end was written by a call whose answer was lost."""
+        try:
+            now = self._services.database.get_build(self._build.id)
+        except exception.NotFound:
+            return False
+        return bool(
+            now.conductor == self._services.name
+            and now.attempt == self._build.attempt
+            and now.status in ('active', 'error', 'cancelled')
+            and (image is None or now.image_id == image['image_id'])
+        )
+
+    def _after_loss(self) -> None:
+        """Leave no image behind that nobody will ever ask for.
+
+        A new owner looks for it; a build that has ended or was deleted has
+        none, unless its row names the very image.
+        """
+        try:
+            now = self._services.database.get_build(self._build.id)
+            abandoned = now.status in ('error', 'cancelled')
+        except exception.NotFound:
+            abandoned = True
+        except exception.DatabaseUnavailable:
+            abandoned = False
+        if abandoned:
+            self._uploads.discard()
+
+    def _count(self, outcome: str) -> None:
+        metrics.ATTEMPTS.labels(outcome).inc()
+
+    def _count_cache(self) -> None:
+        if self._build.base.get('kind') in ('glance', 'url'):
+            found = 'miss' if self._journal.has_downloaded else 'hit'
+            metrics.CACHE.labels(found).inc()
+
+
+def _count_step(validator: str, seconds: float) -> None:
+    metrics.STEP_SECONDS.labels(validator).observe(seconds)

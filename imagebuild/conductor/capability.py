@@ -1,0 +1,142 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What this conductor can build: drivers that work here, and the catalogue."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import threading
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_config import cfg
+
+from imagebuild import catalogue as catalogues
+from imagebuild import exception
+from imagebuild.conductor import services
+from imagebuild.drivers import base as drivers_base
+from imagebuild.drivers import registry
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Capability:
+    """What a conductor offers.
+
+    :ivar drivers: names of drivers that miss nothing on this host.
+    :ivar operating_systems: names; empty for all.
+    """
+
+    drivers: tuple[str, ...]
+    operating_systems: tuple[str, ...]
+    architecture: str
+    slots: int
+
+    def registration(self, name: str, version: str) -> dict[str, Any]:
+        """What ``Database.register_conductor`` wants."""
+        return {'name': name, 'version': version, **dataclasses.asdict(self)}
+
+
+class Offer:
+    """The capability and the catalogue, read again on SIGHUP.
+
+    :param conf: options, read at :meth:`reload`.
+    :param installed: gives the drivers by name; tests bring their own.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        installed: Callable[
+            [], Mapping[str, drivers_base.Driver]
+        ] = registry.drivers,
+    ) -> None:
+        self._conf = conf
+        self._installed = installed
+        self._lock = threading.Lock()
+        self._catalogue = catalogues.Catalogue({})
+        self._capability = self._look()
+
+    @property
+    def catalogue(self) -> catalogues.Catalogue:
+        with self._lock:
+            return self._catalogue
+
+    @property
+    def capability(self) -> Capability:
+        with self._lock:
+            return self._capability
+
+    def driver(self, name: str) -> drivers_base.Driver | None:
+        """A driver that is installed; None when there is none."""
+        return self._installed().get(name)
+
+    def load(self) -> None:
+        """Read the catalogue for the first time.
+
+        :raises InvalidManifest: it has problems.
+        """
+        catalogue = self._read_catalogue()
+        with self._lock:
+            self._catalogue = catalogue
+
+    def reload(self) -> None:
+        """Read all again; a catalogue with problems is not taken."""
+        capability = self._look()
+        with self._lock:
+            self._capability = capability
+        try:
+            self.load()
+        except exception.InvalidManifest as error:
+            LOG.error('The catalogue stays as it was: %s', error)
+
+    def _read_catalogue(self) -> catalogues.Catalogue:
+        path = self._conf.operating_systems_file
+        if not os.path.exists(path):
+            LOG.warning('There is no catalogue %s', path)
+            return catalogues.Catalogue({})
+        return catalogues.load(path)
+
+    def _look(self) -> Capability:
+        section = self._conf.conductor
+        return Capability(
+            drivers=tuple(_working(self._installed(), section.drivers)),
+            operating_systems=tuple(section.operating_systems),
+            architecture=services.architecture(),
+            slots=section.max_builds,
+        )
+
+
+def _working(
+    installed: Mapping[str, drivers_base.Driver], wanted: list[str]
+) -> list[str]:
+    """The drivers that can work here; says why another one cannot."""
+    usual = [name for name in sorted(installed) if installed[name].by_default]
+    found = []
+    for name in wanted or usual:
+        if name not in installed:
+            LOG.error('The driver "%s" is not installed', name)
+        elif missing := installed[name].missing():
+            level = logging.ERROR if wanted else logging.INFO
+            LOG.log(
+                level,
+                'The driver "%s" is not offered, missing: %s',
+                name,
+                ', '.join(missing),
+            )
+        else:
+            found.append(name)
+    return found

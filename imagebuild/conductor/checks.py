@@ -1,0 +1,250 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What only a conductor can say about a request before it is queued.
+
+The API has no access to drivers, to Glance as the service user, or to files
+of this host. It asks here, and a user's mistake is found at once instead of
+in an hour.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import catalogue as catalogues
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.clients import glance as glance_client
+from imagebuild.conductor import capability
+from imagebuild.conductor import services as service_kit
+from imagebuild.drivers import base as drivers_base
+
+LOG = logging.getLogger(__name__)
+
+#: Makes a client of Glance for the service user.
+OpenGlance = Callable[[], glance_client.Glance]
+
+
+class _Refused(Exception):  # noqa: N818
+    """The request cannot be served; with what is wrong."""
+
+    def __init__(self, *problems: exception.Problem) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+class Checks:
+    """Looks at requests.
+
+    :param offer: the drivers and the catalogue of this conductor.
+    :param open_store: gives the store of a destination.
+    :param open_glance: gives Glance, where there is one.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        offer: capability.Offer,
+        *,
+        open_store: service_kit.OpenStore,
+        open_glance: OpenGlance,
+    ) -> None:
+        self._database = database
+        self._offer = offer
+        self._open_store = open_store
+        self._open_glance = open_glance
+
+    def check_request(
+        self, project_id: str, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """See whether a request can be served, and what it starts from.
+
+        :param project_id: whose images ``base_image`` may name.
+        :param request: the body, after defaulting.
+        :returns: ``problems``, each ``{path, message}``; and ``base``: see
+            :class:`imagebuild.drivers.base.BaseImage`, and in it
+            ``driver_options`` with those of the catalogue; None when there
+            are problems.
+        :raises ServiceUnavailable: Glance is needed and is away.
+        """
+        try:
+            base = self._resolve(project_id, request)
+        except _Refused as refused:
+            problems = [
+                {'path': problem.path, 'message': problem.message}
+                for problem in refused.problems
+            ]
+            return {'problems': problems, 'base': None}
+        return {'problems': [], 'base': base}
+
+    def verify_image(self, image_row_id: str) -> bool:
+        """Whether an image can still be used; its row says it if not.
+
+        :raises ServiceUnavailable: the store cannot be asked.
+        """
+        try:
+            image = self._database.get_image(image_row_id)
+        except exception.NotFound:
+            return False
+        if image.status != 'active':
+            return False
+        if self._open_store(image.destination).exists(image.image_id):
+            return True
+        LOG.warning(
+            'Image %s of build %s was deleted by somebody else',
+            image.image_id,
+            image.build_id,
+        )
+        self._database.image_deleted(image.id)
+        return False
+
+    # -- resolving ----------------------------------------------------------
+
+    def _resolve(
+        self, project_id: str, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        entry = self._entry(request)
+        name = request.get('driver') or entry.driver
+        driver = self._offer.driver(name)
+        if driver is None:
+            raise _refused('driver', f'there is no driver "{name}"')
+        options = {
+            **entry.driver_options,
+            **(request.get('driver_options') or {}),
+        }
+        try:
+            driver.validate(options)
+        except exception.InvalidManifest as error:
+            raise _Refused(
+                *(_below('driver_options', each) for each in error.errors)
+            ) from error
+        if driver.wants_base:
+            base = self._base_image(project_id, request, entry)
+        elif request.get('base_image'):
+            raise _refused(
+                'base_image', f'the driver "{name}" starts from nothing'
+            )
+        else:
+            base = {'kind': 'none', 'identity': driver.identity(options)}
+        found = drivers_base.BaseImage.from_dict(
+            {**base, 'driver': name, 'os': entry.name}
+        )
+        return {**found.to_dict(), 'driver_options': options}
+
+    def _entry(self, request: Mapping[str, Any]) -> catalogues.OperatingSystem:
+        name = request.get('os') or ''
+        if not name:
+            return catalogues.OperatingSystem('')
+        entry = self._offer.catalogue.get(name)
+        if entry is None:
+            known = ', '.join(self._offer.catalogue.names()) or 'none'
+            raise _refused(
+                'os', f'there is no operating system "{name}"; found: {known}'
+            )
+        return entry
+
+    def _base_image(
+        self,
+        project_id: str,
+        request: Mapping[str, Any],
+        entry: catalogues.OperatingSystem,
+    ) -> dict[str, Any]:
+        given = request.get('base_image')
+        image = entry.image
+        if given:
+            return self._in_glance('base_image', project_id, str(given))
+        if 'url' in image:
+            checksum = image['checksum']
+            return {
+                'kind': 'url',
+                'location': image['url'],
+                'checksum': checksum,
+                'identity': checksum,
+            }
+        if 'path' in image:
+            return _file(image['path'], image.get('checksum', ''))
+        if 'tag' in image:
+            return self._in_glance('os', None, tag=image['tag'])
+        if image:
+            return self._in_glance(
+                'os', None, image.get('id') or image['name']
+            )
+        raise _refused(
+            'os' if entry.name else '',
+            'a base image is needed, and none is named',
+        )
+
+    def _in_glance(
+        self,
+        path: str,
+        project_id: str | None,
+        id_or_name: str = '',
+        *,
+        tag: str = '',
+    ) -> dict[str, Any]:
+        try:
+            image = self._open_glance().visible_image(
+                project_id, id_or_name, tag=tag
+            )
+        except exception.InvalidInput as error:
+            raise _refused(path, str(error)) from error
+        return {
+            'kind': 'glance',
+            'id': image.id,
+            'checksum': image.checksum,
+            'size': image.size,
+            'disk_format': image.disk_format,
+            'identity': image.checksum or f'glance:{image.id}',
+        }
+
+
+def _file(path: str, checksum: str) -> dict[str, Any]:
+    """A base image that is a file; without a checksum its age counts."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if not checksum:
+            raise exception.EnvironmentFault(
+                f'The base image {path} cannot be read on this conductor: '
+                f'{error.strerror}.'
+            ) from error
+        # Another conductor may have it.
+        return {
+            'kind': 'path',
+            'location': path,
+            'checksum': checksum,
+            'identity': checksum,
+        }
+    return {
+        'kind': 'path',
+        'location': path,
+        'checksum': checksum,
+        'size': status.st_size,
+        'identity': checksum
+        or f'path:{path}:{status.st_size}:{status.st_mtime_ns}',
+    }
+
+
+def _refused(path: str, message: str) -> _Refused:
+    return _Refused(exception.Problem(path, message))
+
+
+def _below(path: str, problem: exception.Problem) -> exception.Problem:
+    """The same problem of something that lies at a path of the request."""
+    if not problem.path:
+        return exception.Problem(path, problem.message)
+    dot = '' if problem.path.startswith('[') else '.'
+    return exception.Problem(f'{path}{dot}{problem.path}', problem.message)

@@ -1,0 +1,235 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One job: a child process, what it is told, and what it says.
+
+The protocol: one line of JSON on its standard input, which then stays open
+as a life line (its end tells the job that the conductor is dead); events as
+lines of JSON on its standard output; text for the log on its standard error.
+
+Nothing a job says is trusted: lines have a limit, what is not an event goes
+to the log, and the pipes are always read, so a job never waits for us.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import IO
+from typing import Any
+
+from imagebuild.conductor import job_processes
+from imagebuild.disks import processes
+
+LOG = logging.getLogger(__name__)
+
+#: What is run for a job.
+JOB_COMMAND = (sys.executable, '-m', 'imagebuild.job')
+
+#: Called with each event but the last.
+OnEvent = Callable[[dict[str, Any]], None]
+
+_LONGEST_EVENT = 1024 * 1024
+_LONGEST_LINE = 8192
+_LAST_WORDS = 20
+_DRAIN = 2.0
+
+
+class Job:
+    """A job from its start to its end.
+
+    :param command: the program.
+    :param request: what it is told.
+    :param folder: where it runs.
+    :param on_event: called from another thread with each event.
+    :param wake: called from another thread when there is something new.
+    :param context: called first in each of the job's threads (log context).
+    :ivar leader: its first process.
+    :ivar last: its event ``finished`` or ``failed``; None until then.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        request: Mapping[str, Any],
+        folder: pathlib.Path,
+        *,
+        on_event: OnEvent,
+        wake: Callable[[], None],
+        note: Callable[[job_processes.Leader], None],
+        context: Callable[[], None] = lambda: None,
+    ) -> None:
+        mark = secrets.token_hex(16)
+        realm = processes.realm()
+        # Written down before it is there, so that it is found by its mark
+        # when this process dies right after starting it.
+        note(job_processes.Leader(0, 0, mark, realm))
+        self._process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, job_processes.MARK: mark},
+        )
+        # The process is ours and not waited for, so it is still there, if
+        # only as a zombie.
+        self.leader = job_processes.Leader(
+            self._process.pid,
+            processes.start_time(self._process.pid) or 0,
+            mark,
+            realm,
+        )
+        note(self.leader)
+        self.last: dict[str, Any] | None = None
+        self._on_event = on_event
+        self._wake = wake
+        self._context = context
+        self._words: collections.deque[str] = collections.deque(
+            maxlen=_LAST_WORDS
+        )
+        text = json.dumps(request, separators=(',', ':')) + '\n'
+        self._threads = [
+            self._thread('in', lambda: self._tell(text.encode())),
+            self._thread('out', self._read_events),
+            self._thread('err', self._read_log),
+        ]
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote to its standard error."""
+        return '\n'.join(self._words)
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs.
+
+        When it is not None every event has been handed on, and nothing of
+        the job is left.
+        """
+        code = self._process.poll()
+        if code is None:
+            return None
+        self._join(_DRAIN)
+        job_processes.end(self.leader, grace=0)
+        self._join(_DRAIN)
+        self._close()
+        return code
+
+    @property
+    def has_closed_its_output(self) -> bool:
+        """Whether no further event can come; then it is about to end."""
+        return not self._threads[1].is_alive()
+
+    def wait(self, seconds: float) -> None:
+        """Give a process that closed its output time to end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
+    def end(self, grace: float) -> None:
+        """End it and everything it started.
+
+        :param grace: seconds between SIGTERM and SIGKILL.
+        """
+        job_processes.end(self.leader, grace=grace)
+        self._process.wait()
+        self._join(_DRAIN)
+        self._close()
+
+    # -- the threads --------------------------------------------------------
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            self._context()
+            try:
+                work()
+            except (OSError, ValueError) as error:
+                # A pipe that was closed.
+                LOG.debug('job %s: %s', name, error)
+            finally:
+                self._wake()
+
+        thread = threading.Thread(
+            target=run, name=f'job-{self._process.pid}-{name}', daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _tell(self, request: bytes) -> None:
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.write(request)
+        self._process.stdin.flush()
+
+    def _read_events(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101
+        for line in _lines(self._process.stdout, _LONGEST_EVENT):
+            event = _parse(line)
+            if event is None:
+                LOG.warning('Not an event: %.500s', line)
+                self._words.append(line[:_LONGEST_LINE])
+            elif event['event'] in ('finished', 'failed'):
+                self.last = event
+            else:
+                self._on_event(event)
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101
+        for line in _lines(self._process.stderr, _LONGEST_LINE):
+            self._words.append(line)
+            LOG.info('job: %s', line)
+
+    def _join(self, seconds: float) -> None:
+        for thread in self._threads[1:]:
+            thread.join(seconds)
+
+    def _close(self) -> None:
+        pipes = (
+            self._process.stdin,
+            self._process.stdout,
+            self._process.stderr,
+        )
+        for thread, pipe in zip(self._threads, pipes, strict=True):
+            # Closing a pipe that is being read waits for its reader.
+            if pipe is not None and not thread.is_alive():
+                with contextlib.suppress(OSError, ValueError):
+                    pipe.close()
+
+
+def _lines(pipe: IO[bytes], longest: int) -> Iterator[str]:
+    """Lines without their ends; what exceeds the limit is cut off."""
+    while line := pipe.readline(longest + 1):
+        whole = line.endswith(b'\n') or len(line) <= longest
+        yield line[:longest].decode('utf-8', 'replace').rstrip('\r\n')
+        while not whole:
+            rest = pipe.readline(longest + 1)
+            whole = rest.endswith(b'\n') or not rest
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(event, dict) and isinstance(event.get('event'), str):
+        return event
+    return None

@@ -1,0 +1,176 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Ends a job with everything it started, and nothing else.
+
+A job leads a session of its own, but what it starts may leave the session
+(daemons do). So every job gets a mark in its environment, which its
+descendants inherit, and the processes of a job are: its session, its
+descendants, and whatever carries the mark. No cgroup is needed, which
+containers and unprivileged conductors may not have.
+
+Pids are used again by the kernel. A process is therefore only signalled
+through a handle (pidfd) that was taken before it was looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import time
+from collections.abc import Iterator
+
+from imagebuild.disks import processes
+
+#: The variable that holds the mark.
+MARK = 'IMAGEBUILD_JOB_MARK'
+
+_PPID, _SESSION, _START = 1, 3, 19
+_PAUSE = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Leader:
+    """The process of a job that leads its session.
+
+    :ivar pid: also the number of its session and process group.
+    :ivar started: its start time in ticks since boot.
+    :ivar mark: value of :data:`MARK` in its environment.
+    :ivar realm: boot and pid namespace that the pid belongs to.
+    """
+
+    pid: int
+    started: int
+    mark: str
+    realm: str
+
+    @classmethod
+    def of(cls, pid: int, mark: str) -> Leader | None:
+        """Describe a process; None when it is already gone."""
+        started = processes.start_time(pid)
+        if started is None:
+            return None
+        return cls(pid, started, mark, processes.realm())
+
+
+def members(leader: Leader) -> set[int]:
+    """The processes of a job that are left, zombies not counted.
+
+    Processes of another boot or pid namespace are not looked for.
+    """
+    if leader.realm != processes.realm():
+        return set()
+    table = dict(_table())
+    own = table.get(leader.pid)
+    # While a session has members the kernel does not give its number to a
+    # new process; with the leader gone a session of the same number may be
+    # another one, and only the mark tells.
+    ours = own is not None and own.started == leader.started
+    found = {
+        pid
+        for pid, each in table.items()
+        if (ours and each.session == leader.pid)
+        or _is_marked(pid, leader.mark)
+    }
+    if ours:
+        found.add(leader.pid)
+    _add_descendants(found, table)
+    return {pid for pid in found if not table[pid].zombie} - {os.getpid()}
+
+
+def end(leader: Leader, *, grace: float) -> bool:
+    """End a job: SIGTERM, a little time, then SIGKILL until all are gone.
+
+    :param grace: seconds between the two.
+    :returns: whether anything was still there.
+    """
+    pids = members(leader)
+    if not pids:
+        return False
+    if grace > 0:
+        _signal(leader, pids, signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        while time.monotonic() < deadline and members(leader):
+            time.sleep(_PAUSE)
+    deadline = time.monotonic() + 10
+    while (pids := members(leader)) and time.monotonic() < deadline:
+        # Again until none is left: they may be starting others meanwhile.
+        _signal(leader, pids, signal.SIGKILL)
+        time.sleep(_PAUSE)
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class _Process:
+    parent: int
+    session: int
+    started: int
+    zombie: bool
+
+
+def _read(pid: int) -> _Process | None:
+    try:
+        line = pathlib.Path(f'/proc/{pid}/stat').read_bytes()
+    except OSError:
+        return None
+    fields = line.rpartition(b')')[2].split()
+    return _Process(
+        int(fields[_PPID]),
+        int(fields[_SESSION]),
+        int(fields[_START]),
+        fields[0] in (b'Z', b'X'),
+    )
+
+
+def _table() -> Iterator[tuple[int, _Process]]:
+    for name in os.listdir('/proc'):
+        if name.isdigit() and (found := _read(int(name))) is not None:
+            yield int(name), found
+
+
+def _is_marked(pid: int, mark: str) -> bool:
+    try:
+        environment = pathlib.Path(f'/proc/{pid}/environ').read_bytes()
+    except OSError:
+        return False
+    return f'{MARK}={mark}'.encode() in environment.split(b'\0')
+
+
+def _add_descendants(found: set[int], table: dict[int, _Process]) -> None:
+    more = set(found)
+    while more:
+        more = {
+            pid
+            for pid, each in table.items()
+            if each.parent in more and pid not in found
+        }
+        found |= more
+
+
+def _signal(leader: Leader, pids: set[int], number: signal.Signals) -> None:
+    handles = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            handles[pid] = os.pidfd_open(pid)
+    try:
+        # Looked at again: whoever is a member still now is the process
+        # that its handle was taken of.
+        still = members(leader)
+        for pid, handle in handles.items():
+            if pid in still:
+                with contextlib.suppress(OSError):
+                    signal.pidfd_send_signal(handle, number)
+    finally:
+        for handle in handles.values():
+            os.close(handle)

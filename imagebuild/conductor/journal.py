@@ -1,0 +1,242 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a job reports, on its way into the database.
+
+The threads that read a job's pipes put events in; the supervisor writes them
+out, about once a second. While the database is away they stay here; what
+exceeds the limits then is dropped, the oldest first, and the log says so.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.conductor import claims
+
+LOG = logging.getLogger(__name__)
+
+#: Characters of log and steps that wait for the database at most.
+MOST_TEXT = 1024 * 1024
+MOST_STEPS = 2000
+
+_LONGEST_TEXT = 4000
+_LONGEST_NAME = 255
+_PAUSE = 1.0
+_LONGEST_PAUSE = 10.0
+
+#: Told about each finished step: validator and seconds.
+OnStep = Callable[[str, float], None]
+
+
+class Journal:
+    """Log, steps and progress of one try of a build.
+
+    :param claim: what makes writing safe.
+    :param max_log_size: bytes that the whole log may have.
+    :param on_step: told about each finished step.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        claim: claims.Claim,
+        *,
+        max_log_size: int,
+        on_step: OnStep = lambda _validator, _seconds: None,
+    ) -> None:
+        self._database = database
+        self._claim = claim
+        self._max_log_size = max_log_size
+        self._on_step = on_step
+        self._lock = threading.Lock()
+        self._text: collections.deque[str] = collections.deque()
+        self._characters = 0
+        self._dropped = 0
+        self._steps: collections.deque[dict[str, Any]] = collections.deque(
+            maxlen=MOST_STEPS
+        )
+        self._progress: dict[str, Any] = {}
+        self._pause = _PAUSE
+        self._not_before = 0.0
+        #: Paths of steps that reported themselves as failed.
+        self.failed_paths: set[str] = set()
+        #: Whether the base image was not in the cache.
+        self.has_downloaded = False
+
+    # -- in -----------------------------------------------------------------
+
+    def note(self, sentence: str) -> None:
+        """Add a line to the log."""
+        self._append(f'{sentence}\n')
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take an event of a job; one that makes no sense is logged."""
+        handler = _HANDLERS.get(str(event['event']))
+        try:
+            if handler is not None:
+                handler(self, event)
+        except (KeyError, TypeError, ValueError) as error:
+            LOG.warning('Event %.200r makes no sense: %r', event, error)
+
+    def _plan(self, event: Mapping[str, Any]) -> None:
+        total = int(event['total'])
+        self._set(progress_total=total, progress_done=0)
+        self.note(f'{total} steps')
+
+    def _step_started(self, event: Mapping[str, Any]) -> None:
+        number, total = int(event['number']), int(event['total'])
+        what = str(event.get('description') or event['validator'])
+        self._set(
+            progress_done=number - 1,
+            progress_total=max(number, total),
+            progress_step=what[:_LONGEST_NAME],
+        )
+        self.note(f'[{number}/{total}] {what}')
+
+    def _output(self, event: Mapping[str, Any]) -> None:
+        self.note(f'    {event["line"]}')
+
+    def _notice(self, event: Mapping[str, Any]) -> None:
+        self.note(str(event['message']))
+
+    def _step_finished(self, event: Mapping[str, Any]) -> None:
+        step = _step(event, self._claim.build.attempt)
+        if step['result'] == 'failed':
+            self.failed_paths.add(step['path'])
+        with self._lock:
+            self._steps.append(step)
+        self._set(progress_done=step['number'])
+        self._on_step(step['validator'], step['seconds'])
+        message = f': {step["message"]}' if step['message'] else ''
+        self.note(f'    {step["result"]}{message} ({step["seconds"]:.1f} s)')
+
+    def _moved(self, event: Mapping[str, Any]) -> None:
+        done, total = int(event['done']), int(event['total'])
+        self.has_downloaded |= str(event.get('what')).startswith('download')
+        share = f' {100 * done // total} %' if total > 0 else ''
+        self._set(progress_step=f'{event.get("what", "")}{share}'.strip())
+
+    def _set(self, **values: Any) -> None:
+        with self._lock:
+            self._progress.update(values)
+
+    def _append(self, text: str) -> None:
+        with self._lock:
+            self._text.append(text)
+            self._characters += len(text)
+            while self._characters > MOST_TEXT and len(self._text) > 1:
+                self._characters -= len(self._text.popleft())
+                self._dropped += 1
+
+    # -- out ----------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what there is; without the database, keep it for later.
+
+        :raises Lost: the build is no longer ours.
+        """
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self._write()
+            self._pause = _PAUSE
+        except exception.DatabaseUnavailable as error:
+            LOG.warning('The log has to wait: %s', error)
+            self._not_before = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        except exception.NotFound as error:
+            raise claims.Lost('the build was deleted') from error
+
+    def flush_last(self) -> None:
+        """Write the rest at the end of a try, if that can be done now."""
+        self._not_before = 0.0
+        self.flush()
+
+    def _write(self) -> None:
+        build_id = self._claim.build.id
+        text = self._take_text()
+        if text:
+            try:
+                self._database.append_log(build_id, text, self._max_log_size)
+            except exception.DatabaseUnavailable:
+                self._put_back(text)
+                raise
+        while self._steps:
+            self._database.add_step(build_id, self._steps[0])
+            with self._lock:
+                self._steps.popleft()
+        self._write_progress()
+
+    def _write_progress(self) -> None:
+        with self._lock:
+            progress, self._progress = self._progress, {}
+        if not progress:
+            return
+        try:
+            self._claim.update(progress)
+        except exception.DatabaseUnavailable:
+            with self._lock:
+                self._progress = {**progress, **self._progress}
+            raise
+
+    def _take_text(self) -> str:
+        with self._lock:
+            lines = list(self._text)
+            if self._dropped:
+                lines.insert(
+                    0,
+                    f'({self._dropped} lines are missing: the database was '
+                    'away)\n',
+                )
+            self._text.clear()
+            self._characters = self._dropped = 0
+        return ''.join(lines)
+
+    def _put_back(self, text: str) -> None:
+        with self._lock:
+            self._text.appendleft(text)
+            self._characters += len(text)
+
+
+def _step(event: Mapping[str, Any], attempt: int) -> dict[str, Any]:
+    def text(name: str, longest: int) -> str:
+        return str(event.get(name) or '')[-longest:]
+
+    return {
+        'attempt': attempt,
+        'number': int(event.get('number') or 0),
+        'path': text('path', _LONGEST_NAME),
+        'validator': text('validator', 64),
+        'description': text('description', _LONGEST_NAME),
+        'result': text('result', 32),
+        'seconds': float(event.get('seconds') or 0),
+        'message': text('message', _LONGEST_TEXT),
+        'output': text('output', _LONGEST_TEXT),
+    }
+
+
+_HANDLERS: dict[str, Callable[[Journal, Mapping[str, Any]], None]] = {
+    'plan': Journal._plan,
+    'step_started': Journal._step_started,
+    'output': Journal._output,
+    'notice': Journal._notice,
+    'step_finished': Journal._step_finished,
+    'progress': Journal._moved,
+}

@@ -1,0 +1,57 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Figures of a conductor, for Prometheus.
+
+They are in prometheus_client's default registry: ``[conductor] metrics_port``
+shows them, and so does /metrics of an API that runs in the same process
+(imagebuild-standalone). What the whole service has (builds by status, the
+queue) is counted in the database by the API.
+"""
+
+import prometheus_client
+
+STEP_SECONDS = prometheus_client.Histogram(
+    'imagebuild_step_seconds',
+    'Seconds that the steps of manifests took.',
+    ['validator'],
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800),
+)
+ATTEMPTS = prometheus_client.Counter(
+    'imagebuild_attempts_total',
+    'Tries of builds by how they ended.',
+    ['outcome'],
+)
+BUILD_SECONDS = prometheus_client.Histogram(
+    'imagebuild_job_seconds',
+    'Seconds that jobs took.',
+    ['action'],
+    buckets=(0.1, 1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200),
+)
+UPLOAD_BYTES = prometheus_client.Counter(
+    'imagebuild_upload_bytes_total', 'Bytes of images that were uploaded.'
+)
+CACHE = prometheus_client.Counter(
+    'imagebuild_base_image_cache_total',
+    'Base images that builds asked the cache for, by hit or miss.',
+    ['result'],
+)
+RUNNING = prometheus_client.Gauge(
+    'imagebuild_running_builds', 'Builds that this conductor runs.'
+)
+
+
+def serve(port: int, host: str) -> None:
+    """Show the figures over HTTP, from a thread of their own.
+
+    :raises OSError: the address cannot be had.
+    """
+    prometheus_client.start_http_server(port, host)

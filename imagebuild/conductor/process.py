@@ -1,0 +1,161 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A conductor as a process of its own: its signals.
+
+We handle signals ourselves rather than with oslo.service's launcher: that
+one forks workers, and the life lines of the jobs, the locks of the
+workspaces and the drain belong to one process.
+
+=========  ==============================================================
+SIGTERM    claim nothing more, wait graceful_shutdown_timeout for running
+SIGINT     builds, hand the rest back, end; the second one: hand back now
+SIGHUP     read mutable options, drivers and the catalogue again
+SIGUSR2    print a guru meditation report (set up by the program)
+=========  ==============================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from oslo_config import cfg
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild import notifications
+from imagebuild.conductor import metrics
+from imagebuild.conductor import rpcapi
+from imagebuild.conductor import service
+from imagebuild.conf import database as database_conf
+from imagebuild.db import engine
+from imagebuild.db import transaction
+
+LOG = logging.getLogger(__name__)
+
+_DATABASE_TRIES = 3.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def from_conf(conf: cfg.ConfigOpts, **parts: Any) -> service.Conductor:
+    """Make a conductor as configured.
+
+    :param parts: instead of what is configured; see
+        :class:`imagebuild.conductor.service.Conductor`.
+    """
+    return service.Conductor(
+        conf,
+        database(conf),
+        rpcapi.get_transport(conf),
+        notifier=notifications.Notifier(
+            conf, f'imagebuild-conductor.{conf.conductor.name}'
+        ),
+        **parts,
+    )
+
+
+def database(conf: cfg.ConfigOpts) -> db.Database:
+    """The database of the service, as a conductor uses it.
+
+    Its calls give up sooner than elsewhere: who must not do without an
+    answer waits here anyway, and a build that is to be stopped has to be
+    heard meanwhile.
+    """
+    return db.Database(
+        database_conf.connection(conf),
+        pool=engine.PoolSettings(**database_conf.pool(conf)),
+        retries=transaction.Retries(
+            seconds=min(_DATABASE_TRIES, conf.database.retry_for)
+        ),
+    )
+
+
+class Process:
+    """Runs a conductor until a signal ends it. For the main thread."""
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, conductor: service.Conductor
+    ) -> None:
+        self._conf = conf
+        self._conductor = conductor
+        # Its put() may be called by a signal handler at any moment.
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Run it.
+
+        :raises ImageBuildError: it cannot start.
+        """
+        before = {each: signal.signal(each, self._note) for each in _SIGNALS}
+        try:
+            self._serve_metrics()
+            starting = threading.Thread(target=self._start, name='start')
+            starting.start()
+            self._until_told()
+            self._drain()
+            self._conductor.stop()
+            starting.join()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._failure is not None:
+            raise self._failure
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._signals.put(number)
+
+    def _start(self) -> None:
+        try:
+            self._conductor.start()
+        except exception.DatabaseUnavailable as error:
+            LOG.warning('Never came up: %s', error)
+        except BaseException as error:
+            self._failure = error
+            self._signals.put(signal.SIGTERM)
+
+    def _until_told(self) -> None:
+        while self._signals.get() == signal.SIGHUP:
+            try:
+                self._conductor.reload()
+            except Exception:
+                LOG.exception('The configuration stays as it was')
+
+    def _drain(self) -> None:
+        if self._failure is not None:
+            return
+        patience = self._conf.conductor.graceful_shutdown_timeout
+        LOG.info('Drains; %d builds run', len(self._conductor.places))
+        self._conductor.drain()
+        deadline = time.monotonic() + patience
+        while self._conductor.places and time.monotonic() < deadline:
+            with contextlib.suppress(queue.Empty):
+                if self._signals.get(timeout=0.2) != signal.SIGHUP:
+                    return
+
+    def _serve_metrics(self) -> None:
+        section = self._conf.conductor
+        if not section.metrics_port:
+            return
+        try:
+            metrics.serve(section.metrics_port, section.metrics_host)
+        except OSError as error:
+            raise exception.EnvironmentFault(
+                f'[conductor] metrics_port {section.metrics_port} cannot be '
+                f'had: {error.strerror}.'
+            ) from error

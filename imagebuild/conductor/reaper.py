@@ -1,0 +1,217 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Looks after what was left behind: by others that died, and by ourselves.
+
+Everything here may be done by several conductors at once and again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Collection
+
+from imagebuild import exception
+from imagebuild.conductor import claims
+from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import upload_rows
+from imagebuild.conductor import workspace
+from imagebuild.db import records
+
+LOG = logging.getLogger(__name__)
+
+_PURGE_EVERY = 3600.0
+
+
+class Reaper:
+    """A thread that sweeps.
+
+    :param running: ids of the builds that this conductor works on.
+    :param steady_for: seconds for which the database has worked, as seen
+        from here.
+    :param on_release: called when builds went back to the queue.
+    """
+
+    def __init__(
+        self,
+        services: service_kit.Services,
+        *,
+        running: Callable[[], Collection[str]],
+        steady_for: Callable[[], float],
+        on_release: Callable[[], None],
+    ) -> None:
+        self._services = services
+        self._database = services.database
+        self._section = services.conf.conductor
+        self._running = running
+        self._steady_for = steady_for
+        self._on_release = on_release
+        self._suspects: set[str] = set()
+        self._next_purge = 0.0
+        self._bell = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name='reaper', daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Say that there may be something to do."""
+        self._bell.set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._bell.set()
+        if self._thread.is_alive():
+            self._thread.join(self._section.sweep_interval)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self.sweep()
+            self._bell.wait(self._section.sweep_interval)
+            self._bell.clear()
+
+    def sweep(self) -> None:
+        """Do everything once; what fails is tried again the next time."""
+        for work in (
+            self.sweep_workspaces,
+            self.release_orphans,
+            self.release_own,
+            self.discard_uploads,
+            self.delete_images,
+            self.purge,
+        ):
+            if self._stopped.is_set():
+                return
+            try:
+                work()
+            except exception.ImageBuildError as error:
+                LOG.warning('%s has to wait: %s', work.__name__, error)
+            except Exception:
+                LOG.exception('A defect of imagebuild')
+
+    def sweep_workspaces(self) -> None:
+        """Remove workspaces of dead conductors with their processes."""
+        workspace.sweep(self._services.work_dir)
+
+    def release_orphans(self) -> None:
+        """Give back the builds of conductors that are dead or gone."""
+        if self._steady_for() < self._section.dead_after:
+            return
+        for conductor in self._database.dead_conductors(
+            self._section.dead_after
+        ):
+            LOG.warning(
+                'Conductor %s is taken for dead; last heard of at %s',
+                conductor.name,
+                conductor.heartbeat_at,
+            )
+            self._database.unregister(conductor.name)
+        for build in self._database.orphans(self._section.dead_after):
+            if build.conductor != self._services.name:
+                self._give_back(build, f'Conductor {build.conductor} died')
+
+    def release_own(self) -> None:
+        """Give back builds that have our name and that we do not work on.
+
+        They are an earlier life's. One is only believed to be when it is
+        seen twice, as a build that was just claimed may not have begun.
+        """
+        idle = {
+            build.id: build
+            for build in self._database.builds_of(self._services.name)
+            if build.id not in self._running()
+        }
+        for build_id in self._suspects & idle.keys():
+            self._give_back(
+                idle[build_id], f'Conductor {self._services.name} restarted'
+            )
+        self._suspects = set(idle)
+
+    def release_former_life(self) -> None:
+        """As :meth:`release_own`, at the start: nothing of ours runs yet."""
+        for build in self._database.builds_of(self._services.name):
+            self._give_back(
+                build, f'Conductor {self._services.name} restarted'
+            )
+
+    def discard_uploads(self) -> None:
+        """Remove half images of builds that have ended without them."""
+        for row in self._database.list_uploads(status='uploading'):
+            try:
+                build = self._database.get_build(row.build_id)
+            except exception.NotFound:
+                continue
+            if build.status in ('error', 'cancelled'):
+                upload_rows.discard(self._services, row, build.content_key)
+
+    def delete_images(self) -> None:
+        """Delete images that no build uses any more."""
+        for image in self._database.images_without_users():
+            try:
+                store = self._services.open_store(image.destination)
+                store.delete(image.image_id)
+            except exception.Forbidden as error:
+                LOG.error('Not our image: %s', error)
+            except exception.InvalidInput as error:
+                # In use, say: one image does not keep the others.
+                LOG.info('Image %s stays for now: %s', image.image_id, error)
+                continue
+            self._database.image_deleted(image.id)
+            LOG.info('Deleted image %s, unused', image.image_id)
+
+    def purge(self) -> None:
+        """Remove old rows, once an hour."""
+        days = self._section.retention_days
+        if not days or time.monotonic() < self._next_purge:
+            return
+        self._next_purge = time.monotonic() + _PURGE_EVERY
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        removed = self._database.purge(now - datetime.timedelta(days=days))
+        if removed:
+            LOG.info('Removed %d old builds from the database', removed)
+
+    def _give_back(self, build: records.Build, why: str) -> None:
+        holder = claims.holder(build)
+        if build.cancel_requested or build.status == 'deleting':
+            # Once it has ended nobody would ask the store any more.
+            if not self._discard_all(build):
+                return
+        elif build.attempt >= self._section.max_attempts:
+            self._discard_all(build)
+            ended = self._database.finish_build(
+                build.id,
+                **holder,
+                status='error',
+                reason=f'{why}; that was try {build.attempt} of '
+                f'{self._section.max_attempts}.',
+                fault='service',
+            )
+            if ended is not None:
+                LOG.warning('Gave build %s up: %s', build.id, why)
+                self._services.notifier.ended(ended)
+            return
+        if self._database.release_build(build.id, **holder, reason=f'{why}.'):
+            LOG.warning('Gave build %s back: %s', build.id, why)
+            self._on_release()
+
+    def _discard_all(self, build: records.Build) -> bool:
+        rows = self._database.list_uploads(build_id=build.id)
+        gone = True
+        for row in rows:
+            gone &= upload_rows.discard(self._services, row, build.content_key)
+        return gone

@@ -1,0 +1,294 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The conductors as others see them: what can be asked over the bus.
+
+Nothing here is needed for a build to happen: the database is the queue, and
+a conductor that missed a message finds the build at its next sweep. So what
+only rings a bell never fails and never waits for a broker that is away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+import oslo_messaging
+from oslo_config import cfg
+
+from imagebuild import exception
+
+LOG = logging.getLogger(__name__)
+
+TOPIC = 'imagebuild.conductor'
+VERSION = '1.0'
+#: Seconds that a question may take, unless the caller says otherwise.
+CALL_TIMEOUT = 20.0
+
+#: Messages that wait for a broker that is away; further ones are dropped.
+_MOST_WAITING = 1000
+#: Questions that wait for a broker that is away; further ones fail at once.
+_MOST_ASKING = 64
+#: Seconds after its time limit that a question is given up.
+_SLACK = 2.0
+
+
+def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
+    """The bus that ``transport_url`` names; ``fake://`` is in memory.
+
+    :param conf: of the program; oslo.messaging registers its options in it.
+    :param url: instead of what the option says.
+    """
+    _register_measures(conf)
+    return oslo_messaging.get_rpc_transport(conf, url=url)
+
+
+def get_notifier(conf: cfg.ConfigOpts, publisher: str) -> Any:
+    """An oslo.messaging notifier; see imagebuild.notifications.
+
+    Made here, as this package has to be imported before oslo.messaging.
+    """
+    transport = oslo_messaging.get_notification_transport(conf)
+    return oslo_messaging.Notifier(transport, publisher_id=publisher, retry=1)
+
+
+def _register_measures(conf: cfg.ConfigOpts) -> None:
+    """Register what oslo.messaging registers in the global object only.
+
+    Its client (18.3) reads the sections [oslo_messaging_tracing] and
+    [oslo_messaging_metrics] of the configuration it was given, and fails
+    where that is not ``cfg.CONF``.
+    """
+    for part in ('tracing', 'metrics'):
+        with contextlib.suppress(ImportError, AttributeError):
+            name = f'oslo_messaging_{part}'
+            module = importlib.import_module(f'oslo_messaging._{part}.client')
+            conf.register_opts(getattr(module, name), group=name)
+
+
+class Sender:
+    """Sends messages from a thread of its own.
+
+    oslo.messaging waits seconds, or as long as it takes, for a broker that
+    is away; who only wants to tell something does not.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[tuple[str, Callable[[], object]]] = (
+            queue.Queue(_MOST_WAITING)
+        )
+        self._lock = threading.Lock()
+        self._pid = 0
+
+    def send(self, what: str, act: Callable[[], object]) -> None:
+        """Have something sent soon; never raises, never waits.
+
+        :param what: for the log.
+        """
+        with self._lock:
+            # Started by the first message: a web server forks before.
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                threading.Thread(
+                    target=self._run, name='sender', daemon=True
+                ).start()
+        try:
+            self._waiting.put_nowait((what, act))
+        except queue.Full:
+            LOG.warning('%s was dropped: the bus is away', what)
+
+    def _run(self) -> None:
+        while True:
+            what, act = self._waiting.get()
+            try:
+                act()
+            except Exception as error:
+                LOG.warning('%s was not sent: %s', what, error)
+
+
+class ConductorAPI:
+    """Client of all conductors.
+
+    :param transport: of :func:`get_transport`.
+    :param timeout: seconds that a question may take.
+    """
+
+    def __init__(
+        self, transport: Any, *, timeout: float = CALL_TIMEOUT
+    ) -> None:
+        target = oslo_messaging.Target(topic=TOPIC, version=VERSION)
+        self._client = oslo_messaging.get_rpc_client(
+            transport, target, timeout=timeout, retry=1
+        )
+        self._timeout = timeout
+        self._sender = Sender()
+        self._asking = threading.Semaphore(_MOST_ASKING)
+
+    # -- bells --------------------------------------------------------------
+
+    def build(
+        self, build_id: str, *, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say that a build was queued.
+
+        To all conductors: the message does not know which of them has a
+        free place, and the database lets only one have the build.
+        """
+        self._ring('build', context, build_id=build_id)
+
+    def upload(
+        self, upload_id: str, *, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say that an upload was queued."""
+        self._ring('upload', context, upload_id=upload_id)
+
+    def cancel(
+        self, build_id: str, *, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say that a build is to be cancelled, as its row already does."""
+        self._ring('cancel', context, build_id=build_id)
+
+    def delete(
+        self, build_id: str, *, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say that a build was deleted: its image may have no user left."""
+        self._ring('delete', context, build_id=build_id)
+
+    # -- questions ----------------------------------------------------------
+
+    def check_request(
+        self, context: Mapping[str, Any], request: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Have a conductor look at what the API cannot.
+
+        :param context: of the request, as ``RequestContext.to_dict()``.
+        :param request: the body, after defaulting.
+        :returns: ``problems``: a list of ``{path, message}``; ``base``: the
+            base image it resolves to, None when there are problems.
+        :raises NoConductor: none answered in time.
+        :raises ServiceUnavailable: one answered that it cannot tell now.
+        """
+        answer: dict[str, Any] = self._ask(
+            'check_request', context, request=dict(request)
+        )
+        return answer
+
+    def verify_image(
+        self,
+        image_row_id: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Whether an image is still there; if not, its row says so now.
+
+        :raises NoConductor: none answered in time.
+        :raises ServiceUnavailable: the Image service cannot be asked.
+        """
+        return bool(
+            self._ask('verify_image', context, image_row_id=image_row_id)
+        )
+
+    def read_log(
+        self,
+        build_id: str,
+        offset: int = 0,
+        limit: int = 1024 * 1024,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> tuple[str, int]:
+        """Read a part of a build's log; see ``Database.read_log``.
+
+        :raises NotFound: there is no such build.
+        :raises NoConductor: none answered in time.
+        """
+        text, following = self._ask(
+            'read_log', context, build_id=build_id, offset=offset, limit=limit
+        )
+        return text, following
+
+    # -- how ----------------------------------------------------------------
+
+    def _ring(
+        self, method: str, context: Mapping[str, Any] | None, **what: str
+    ) -> None:
+        fanout = self._client.prepare(fanout=True)
+        told = dict(context or {})
+        self._sender.send(
+            f'The message "{method}"',
+            lambda: fanout.cast(told, method, **what),
+        )
+
+    def _ask(
+        self, method: str, context: Mapping[str, Any] | None, **what: Any
+    ) -> Any:
+        try:
+            answer = self._in_time(
+                lambda: self._client.call(dict(context or {}), method, **what)
+            )
+        except oslo_messaging.MessagingTimeout as error:
+            raise exception.NoConductor(
+                reason='none answered in time'
+            ) from error
+        except oslo_messaging.MessagingException as error:
+            raise exception.ServiceUnavailable(
+                service='messaging', reason=str(error)
+            ) from error
+        if 'error' in answer:
+            raise _ERRORS[answer['error']['kind']](answer['error']['message'])
+        return answer['result']
+
+    def _in_time(self, call: Callable[[], Any]) -> Any:
+        """Make a call, and give it up when its time is over.
+
+        The first call of a process waits for ever for the broker, whatever
+        its time limit, since it has to make the queue of the answers.
+        """
+        if not self._asking.acquire(blocking=False):
+            raise exception.ServiceUnavailable(
+                service='messaging', reason='too many questions wait for it'
+            )
+        outcome: queue.SimpleQueue[tuple[Any, BaseException | None]] = (
+            queue.SimpleQueue()
+        )
+
+        def ask() -> None:
+            try:
+                outcome.put((call(), None))
+            except BaseException as error:
+                outcome.put((None, error))
+            finally:
+                self._asking.release()
+
+        threading.Thread(target=ask, name='question', daemon=True).start()
+        try:
+            answer, error = outcome.get(timeout=self._timeout + _SLACK)
+        except queue.Empty:
+            raise exception.NoConductor(
+                reason='the messaging service does not answer'
+            ) from None
+        if error is not None:
+            raise error
+        return answer
+
+
+#: Errors travel by name and sentence: what oslo.messaging makes of an
+#: exception on its way has the traceback in its message.
+_ERRORS: dict[str, type[exception.ImageBuildError]] = {
+    'not_found': exception.NotFound,
+    'unavailable': exception.ServiceUnavailable,
+}

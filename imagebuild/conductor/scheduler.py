@@ -1,0 +1,160 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Claims builds while there are free places."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.conductor import capability as capabilities
+from imagebuild.conductor import claims
+
+LOG = logging.getLogger(__name__)
+
+#: Begins a build that was claimed.
+Begin = Callable[[db.Build], None]
+
+_PAUSE = 2.0
+_PATIENCE = 15.0
+
+
+class Running(Protocol):
+    """A build that runs; see :class:`imagebuild.conductor.builds.Attempt`."""
+
+    def stop(self, reason: claims.Stopped) -> None: ...
+
+    def join(self, seconds: float) -> bool: ...
+
+
+class Places:
+    """The builds that run here; used by all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Running] = {}
+
+    def add(self, build_id: str, running: Running) -> None:
+        with self._lock:
+            self._running[build_id] = running
+
+    def remove(self, build_id: str) -> None:
+        with self._lock:
+            self._running.pop(build_id, None)
+
+    def ids(self) -> set[str]:
+        with self._lock:
+            return set(self._running)
+
+    def get(self, build_id: str) -> Running | None:
+        with self._lock:
+            return self._running.get(build_id)
+
+    def all(self) -> list[Running]:
+        with self._lock:
+            return list(self._running.values())
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._running)
+
+
+class Scheduler:
+    """A thread that claims; woken by a bell, or after a while without.
+
+    :param begin: begins a claimed build; may raise.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        name: str,
+        *,
+        offer: Callable[[], capabilities.Capability],
+        running_limit: Callable[[], int],
+        places: Places,
+        begin: Begin,
+        sweep_interval: float,
+    ) -> None:
+        self._database = database
+        self._name = name
+        self._offer = offer
+        self._running_limit = running_limit
+        self._places = places
+        self._begin = begin
+        self._sweep_interval = sweep_interval
+        self._bell = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name='scheduler', daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Say that there may be something to do."""
+        self._bell.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; returns when that is certain."""
+        self._stopped.set()
+        self._bell.set()
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            pause = self._sweep_interval
+            try:
+                self.claim_all()
+            except exception.DatabaseUnavailable as error:
+                LOG.warning('No builds can be claimed now: %s', error)
+                pause = min(pause, _PAUSE)
+            except Exception:
+                LOG.exception('A defect of imagebuild')
+            self._bell.wait(pause)
+            self._bell.clear()
+
+    def claim_all(self) -> None:
+        """Claim builds until the places or the builds run out."""
+        while not self._stopped.is_set() and self._claim_some():
+            pass
+
+    def _claim_some(self) -> bool:
+        offer = self._offer()
+        free = offer.slots - len(self._places)
+        if free <= 0 or not offer.drivers:
+            return False
+        limit = self._running_limit()
+        ids = self._database.claimable(
+            drivers=offer.drivers,
+            operating_systems=offer.operating_systems,
+            architecture=offer.architecture,
+            running_limit=limit,
+        )
+        claimed = 0
+        for build_id in ids:
+            if self._stopped.is_set() or claimed == free:
+                break
+            build = self._database.claim(
+                build_id, self._name, running_limit=limit
+            )
+            if build is not None:
+                claimed += 1
+                self._begin(build)
+        # Others had them all: look again only when there may be more.
+        return claimed > 0

@@ -1,0 +1,69 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What every build of a conductor needs, handed around in one piece."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import platform
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Protocol
+
+from oslo_config import cfg
+
+from imagebuild import db
+from imagebuild.conductor import claims
+from imagebuild.stores import base as stores_base
+
+#: Gives the store of a destination, '' for this cloud.
+OpenStore = Callable[[str], stores_base.Store]
+#: The sections of the configuration that jobs and stores are given.
+JobConfig = Callable[[], Mapping[str, Any]]
+
+
+class Notifier(Protocol):
+    """Told when builds begin and end; see imagebuild.notifications."""
+
+    def started(self, build: db.Build) -> None: ...
+
+    def ended(self, build: db.Build) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    """The surroundings of one conductor.
+
+    :ivar conf: options; mutable ones are read when they are needed.
+    :ivar name: of the conductor.
+    :ivar job_command: the program of a job.
+    :ivar job_config: what the job is told of the configuration.
+    :ivar work_dir: where workspaces are made.
+    """
+
+    conf: cfg.ConfigOpts
+    name: str
+    database: db.Database
+    patience: claims.Patience
+    notifier: Notifier
+    open_store: OpenStore
+    job_command: Sequence[str]
+    job_config: JobConfig
+    work_dir: pathlib.Path
+
+
+def architecture() -> str:
+    """The architecture of this host, as images call it."""
+    return platform.machine()

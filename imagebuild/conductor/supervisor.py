@@ -1,0 +1,187 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Watches over one job: its events, time and claim, and who wants it ended."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import signal
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild.conductor import child
+from imagebuild.conductor import claims
+from imagebuild.conductor import controls as controls_kit
+from imagebuild.conductor import journal as journals
+from imagebuild.conductor import metrics
+from imagebuild.conductor import request_log
+from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import workspace as workspaces
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that a job has between SIGTERM and SIGKILL.
+GRACE = 5.0
+
+_TICK = 1.0
+_SLACK = 5.0
+
+
+class Supervisor:
+    """Runs the jobs of one try of a build, one after another.
+
+    :param workspace: where they work.
+    """
+
+    def __init__(
+        self,
+        services: service_kit.Services,
+        claim: claims.Claim,
+        journal: journals.Journal,
+        controls: controls_kit.Controls,
+        workspace: workspaces.Workspace,
+    ) -> None:
+        self._services = services
+        self._claim = claim
+        self._journal = journal
+        self._controls = controls
+        self._workspace = workspace
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where the files of the build are."""
+        return self._workspace.path
+
+    def report(self, event: Mapping[str, Any]) -> None:
+        """Put an event into the journal."""
+        self._journal.event(event)
+
+    def run(
+        self,
+        request: Mapping[str, Any],
+        seconds: float,
+        *,
+        on_event: child.OnEvent | None = None,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> dict[str, Any]:
+        """Run a job to its end.
+
+        :param request: what it is told.
+        :param seconds: the time it has.
+        :param on_event: called with its events, instead of the journal.
+        :param on_tick: called about once a second.
+        :returns: its result.
+        :raises Failed: it failed, crashed or took too long.
+        :raises Stopped: somebody else ended it.
+        """
+        begun = time.monotonic()
+        job = child.Job(
+            self._services.job_command,
+            request,
+            self.folder,
+            on_event=on_event or self._journal.event,
+            wake=self._controls.wake,
+            note=self._workspace.note,
+            context=lambda: request_log.enter(self._claim.build),
+        )
+        try:
+            # A job ends itself in time, and says what it was doing.
+            code = self._watch(job, begun + seconds + _SLACK, on_tick)
+        except BaseException as error:
+            LOG.info('Ending the job: %s', error)
+            # A claim that was lost is somebody else's: no time for manners.
+            job.end(0 if isinstance(error, claims.Lost) else GRACE)
+            raise
+        finally:
+            metrics.BUILD_SECONDS.labels(str(request['action'])).observe(
+                time.monotonic() - begun
+            )
+        try:
+            return _result(job, code, self._journal)
+        except claims.Failed as failed:
+            # What took all of its time would take it again.
+            failed.again &= time.monotonic() - begun < seconds
+            raise
+
+    def _watch(
+        self, job: child.Job, deadline: float, on_tick: Callable[[], None]
+    ) -> int:
+        while True:
+            code = job.poll()
+            self._journal.flush()
+            on_tick()
+            if code is not None:
+                return code
+            self._controls.check()
+            if time.monotonic() > deadline:
+                raise claims.Failed(
+                    'The build was stopped: its time is up.', again=False
+                )
+            if job.has_closed_its_output:
+                job.wait(_TICK)
+            else:
+                self._controls.wait(_TICK)
+
+
+def _result(
+    job: child.Job, code: int, journal: journals.Journal
+) -> dict[str, Any]:
+    """What a job that ended says, in one of three ways."""
+    last = job.last
+    if last is not None and last['event'] == 'finished' and code == 0:
+        result = last.get('result')
+        return dict(result) if isinstance(result, dict) else {}
+    if last is not None and last['event'] == 'failed':
+        _note_step(last.get('step'), journal)
+        fault = last.get('fault')
+        raise claims.Failed(
+            str(last.get('reason') or 'The build failed.'),
+            fault='user' if fault == 'user' else 'service',
+        )
+    how = (
+        f'with signal {-code} ({_signal_name(-code)})'
+        if code < 0
+        else f'with exit code {code}'
+    )
+    words = job.last_words.strip()
+    raise claims.Failed(
+        f'The build process ended {how}; '
+        + (f'its last words: {words}' if words else 'it said nothing.')
+    )
+
+
+def _note_step(step: Any, journal: journals.Journal) -> None:
+    """Keep the step that failed, if it did not report itself."""
+    if isinstance(step, dict) and step.get('path') not in (
+        journal.failed_paths
+    ):
+        message = step.get('message') or (
+            f'exit code {step.get("exit_code")}: {step.get("command")}'
+        )
+        journal.event(
+            {
+                **step,
+                'event': 'step_finished',
+                'result': 'failed',
+                'message': message,
+            }
+        )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return 'unknown'

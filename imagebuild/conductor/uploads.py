@@ -1,0 +1,265 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Takes the finished disk of a build to where it is wanted.
+
+Before the store is called there is a row for the upload, and the store marks
+the image with the row's id. So whoever comes after a crash knows what to ask
+for, and each upload has one image however often it is tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import TypeVar
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.conductor import claims
+from imagebuild.conductor import controls as controls_kit
+from imagebuild.conductor import metrics
+from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import supervisor as supervisors
+from imagebuild.conductor import upload_rows
+from imagebuild.stores import base as stores_base
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
+
+_FIRST_PAUSE = 2.0
+_LONGEST_PAUSE = 30.0
+
+
+class Uploads:
+    """The uploads of one build."""
+
+    def __init__(
+        self,
+        services: service_kit.Services,
+        claim: claims.Claim,
+        controls: controls_kit.Controls,
+    ) -> None:
+        self._services = services
+        self._claim = claim
+        self._controls = controls
+        self._build = claim.build
+
+    @property
+    def _destinations(self) -> list[str]:
+        return list(self._build.request.get('destinations') or [''])
+
+    def find_finished(self) -> dict[str, Any] | None:
+        """Look for images that an earlier try has already put everywhere.
+
+        :returns: as :meth:`run`; None when something is missing.
+        :raises Failed: a store could not be asked.
+        """
+        rows = self._rows()
+        found = {}
+        for destination in self._destinations:
+            row = rows.get(destination)
+            if row is None:
+                return None
+            image = self._retried(functools.partial(self._find, row))
+            if image is None:
+                return None
+            found[destination] = (row, image)
+        for row, image in found.values():
+            self._done(row, image)
+        return self._keep(
+            {where: image for where, (_, image) in found.items()}
+        )
+
+    def run(
+        self,
+        supervisor: supervisors.Supervisor,
+        result: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Upload the disk to every destination.
+
+        :param result: what the build job said of its disk.
+        :returns: the image in this cloud, as ``finish_build`` wants it.
+        :raises Failed: it could not be done.
+        :raises Stopped: somebody ended it.
+        """
+        self._claim.insist_on({'status': 'uploading'})
+        images = {}
+        for destination in self._destinations:
+            row = self._begin(destination)
+            request = upload_rows.request(
+                self._services, self._build, row, result
+            )
+            image = self._retried(
+                functools.partial(self._upload, supervisor, request, row)
+            )
+            metrics.UPLOAD_BYTES.inc(image.size)
+            self._done(row, image)
+            images[destination] = image
+        return self._keep(images)
+
+    def discard(self) -> None:
+        """Remove whatever was uploaded, complete or not.
+
+        What cannot be removed in a while is left to the reaper.
+        """
+        with contextlib.suppress(exception.DatabaseUnavailable):
+            for row in self._rows().values():
+                self._discard(row)
+
+    def _discard(self, row: db.Upload) -> None:
+        pause = _FIRST_PAUSE
+        for _ in range(self._services.conf.conductor.upload_attempts):
+            if upload_rows.discard(
+                self._services, row, self._build.content_key
+            ) or not self._services.patience.pause(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    # -- rows ---------------------------------------------------------------
+
+    def _rows(self) -> dict[str, db.Upload]:
+        rows = self._services.patience.insist(
+            'the list of uploads',
+            lambda: self._services.database.list_uploads(
+                build_id=self._build.id
+            ),
+        )
+        return {row.destination: row for row in rows}
+
+    def _begin(self, destination: str) -> db.Upload:
+        """The row of an upload, made when there is none."""
+        database, insist = (
+            self._services.database,
+            self._services.patience.insist,
+        )
+        mine = {
+            'status': 'uploading',
+            'status_reason': '',
+            'conductor': self._services.name,
+            'attempt': self._build.attempt,
+            'bytes_done': 0,
+        }
+        row = self._rows().get(destination)
+        if row is None:
+            values = {
+                **mine,
+                # The same however often this is tried.
+                'id': upload_rows.upload_id(self._build.id, destination),
+                'build_id': self._build.id,
+                'destination': destination,
+                'disk_format': upload_rows.disk_format(self._build),
+            }
+            return insist('an upload', lambda: database.create_upload(values))
+        row_id = row.id
+        insist('an upload', lambda: database.update_upload(row_id, mine))
+        return row
+
+    def _done(self, row: db.Upload, image: stores_base.StoredImage) -> None:
+        self._services.patience.insist(
+            'an upload',
+            lambda: self._services.database.update_upload(
+                row.id,
+                {
+                    'status': 'active',
+                    'status_reason': '',
+                    'image_id': image.image_id,
+                    'size': image.size,
+                    'bytes_done': image.size,
+                    'os_hash_algo': image.os_hash_algo,
+                    'os_hash_value': image.os_hash_value,
+                },
+            ),
+        )
+
+    def _keep(
+        self, images: Mapping[str, stores_base.StoredImage]
+    ) -> dict[str, Any]:
+        """Note the further images; return the one of this cloud."""
+        values = {
+            where: {
+                'destination': where,
+                'image_id': image.image_id,
+                'disk_format': upload_rows.disk_format(self._build),
+                'container_format': upload_rows.container_format(self._build),
+                'size': image.size,
+                'os_hash_algo': image.os_hash_algo,
+                'os_hash_value': image.os_hash_value,
+            }
+            for where, image in images.items()
+        }
+        here = values.pop('', None) or values.pop(next(iter(values)))
+        for each in values.values():
+            self._services.patience.insist(
+                'an image',
+                functools.partial(
+                    self._services.database.add_image, self._build.id, each
+                ),
+            )
+        return here
+
+    # -- the store ----------------------------------------------------------
+
+    def _find(self, row: db.Upload) -> stores_base.StoredImage | None:
+        store = self._services.open_store(row.destination)
+        return store.find(upload_rows.stamp(row, self._build.content_key))
+
+    def _upload(
+        self,
+        supervisor: supervisors.Supervisor,
+        request: Mapping[str, Any],
+        row: db.Upload,
+    ) -> stores_base.StoredImage:
+        progress = upload_rows.Progress(
+            self._services.database, row, supervisor.report
+        )
+        result = supervisor.run(
+            request,
+            self._services.conf.conductor.upload_timeout,
+            on_event=progress.event,
+            on_tick=progress.write,
+        )
+        try:
+            return stores_base.StoredImage(
+                image_id=str(result['image_id']),
+                size=int(result['size']),
+                os_hash_algo=str(result['os_hash_algo']),
+                os_hash_value=str(result['os_hash_value']),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise claims.Failed(
+                f'The upload job did not say what it made: {error!r}.'
+            ) from error
+
+    def _retried(self, act: Callable[[], T]) -> T:
+        """Do something that needs a store, again while that is away."""
+        pause = _FIRST_PAUSE
+        left = self._services.conf.conductor.upload_attempts
+        while True:
+            left -= 1
+            try:
+                return act()
+            except exception.EnvironmentFault as error:
+                failed = claims.Failed.of(error)
+            except exception.ImageBuildError as error:
+                raise claims.Failed.of(error) from error
+            except claims.Failed as error:
+                failed = error
+            if left <= 0 or not failed.again:
+                raise failed
+            LOG.warning('Again in %d s: %s', pause, failed)
+            self._controls.pause(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,0 +1,136 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Tells others when builds begin and end, by oslo.messaging notifications.
+
+=========================  ========  ======================================
+event                      priority  when
+=========================  ========  ======================================
+image_build.build.start    INFO      a conductor begins; again at each try
+image_build.build.end      INFO      the build is ``active`` or ``cancelled``
+image_build.build.error    ERROR     the build is ``error``
+=========================  ========  ======================================
+
+The payload has the same names each time::
+
+    {
+        build_id,
+        name,
+        project_id,
+        user_id,
+        request_id,
+        status,
+        status_reason,
+        fault,
+        os,
+        driver,
+        architecture,
+        content_key,
+        attempt,
+        conductor,
+        image_id,
+        size,
+        os_hash_algo,
+        os_hash_value,
+        reused_from,
+        created_at,
+        started_at,
+        finished_at,
+    }
+
+Times are ISO 8601 in UTC with ``Z``. What was asked for (arguments, files,
+manifests) is never in it. Nothing is sent unless
+``[oslo_messaging_notifications] driver`` names one, and what goes wrong is
+logged and forgotten: no build fails because nobody listened.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import Any
+
+from oslo_config import cfg
+
+from imagebuild import db
+from imagebuild.conductor import rpcapi
+
+LOG = logging.getLogger(__name__)
+
+PREFIX = 'image_build.build'
+
+_COPIED = (
+    'name',
+    'project_id',
+    'user_id',
+    'request_id',
+    'status',
+    'status_reason',
+    'fault',
+    'os',
+    'driver',
+    'architecture',
+    'content_key',
+    'attempt',
+    'conductor',
+    'image_id',
+    'size',
+    'os_hash_algo',
+    'os_hash_value',
+    'reused_from',
+)
+_TIMES = ('created_at', 'started_at', 'finished_at')
+
+
+class Notifier:
+    """Sends the notifications of one conductor.
+
+    :param conf: of the program; ``[oslo_messaging_notifications]``.
+    :param publisher: such as ``imagebuild-conductor.host-1``.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, publisher: str) -> None:
+        self._notifier = rpcapi.get_notifier(conf, publisher)
+        self._sender = rpcapi.Sender()
+
+    def started(self, build: db.Build) -> None:
+        """A conductor begins a build."""
+        self._send('info', 'start', build)
+
+    def ended(self, build: db.Build) -> None:
+        """A build is ``active``, ``cancelled`` or ``error``."""
+        if build.status == 'error':
+            self._send('error', 'error', build)
+        else:
+            self._send('info', 'end', build)
+
+    def _send(self, priority: str, event: str, build: db.Build) -> None:
+        context = {
+            'request_id': build.request_id,
+            'project_id': build.project_id,
+        }
+        send = getattr(self._notifier, priority)
+        self._sender.send(
+            f'The notification "{event}" of build {build.id}',
+            lambda: send(context, f'{PREFIX}.{event}', payload(build)),
+        )
+
+
+def payload(build: db.Build) -> dict[str, Any]:
+    """What is said about a build."""
+    said: dict[str, Any] = {'build_id': build.id}
+    said.update((name, getattr(build, name)) for name in _COPIED)
+    said.update((name, _iso(getattr(build, name))) for name in _TIMES)
+    return said
+
+
+def _iso(time: datetime.datetime | None) -> str | None:
+    return None if time is None else f'{time.isoformat()}Z'

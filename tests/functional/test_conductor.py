@@ -1,0 +1,463 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A conductor in this process: builds from the queue to the store."""
+
+import json
+import time
+
+import pytest
+
+from imagebuild import exception
+from imagebuild import sealing
+from imagebuild.conductor import child
+from imagebuild.conductor import rpcapi
+from tests.functional import conductors
+from tests.functional.conductors import add_build
+from tests.functional.conductors import images_in
+from tests.functional.conductors import running
+from tests.functional.conductors import wait_for
+from tests.functional.conductors import wait_until
+from tests.functional.conductors import workspaces_in
+
+
+@pytest.fixture
+def database(tmp_path):
+    return conductors.make_database(tmp_path)
+
+
+def api_of(conductor):
+    return rpcapi.ConductorAPI(rpcapi.get_transport(conductor.services.conf))
+
+
+def test_a_build_becomes_an_image(tmp_path, database):
+    with running(tmp_path) as conductor:
+        build_id = add_build(database, options={'lines': 3}, tags=['a'])
+        api_of(conductor).build(build_id)
+        build = wait_for(database, build_id, 'active')
+    [image] = images_in(tmp_path)
+    assert build.image_id == image['id']
+    assert build.os_hash_value == image['os_hash_value']
+    assert build.size == image['size']
+    assert build.conductor == 'c1' and build.attempt == 1
+    assert image['owner'] == conductors.PROJECT
+    assert image['imagebuild_build_id'] == build_id
+    assert image['tags'] == ['a']
+    text, _ = database.read_log(build_id)
+    assert '[1/1] run the script' in text and 'line 2' in text
+    [step] = database.list_steps(build_id)
+    assert (step.number, step.result) == (1, 'ran')
+    assert (build.progress_done, build.progress_total) == (1, 1)
+    [upload] = database.list_uploads(build_id=build_id)
+    assert upload.status == 'active' and upload.bytes_done == build.size
+    assert workspaces_in(tmp_path) == []
+    assert conductor.services.notifier.seen == [
+        ('start', build_id),
+        ('active', build_id),
+    ]
+
+
+def test_a_lost_bell_is_found_by_the_sweep(tmp_path, database):
+    with running(tmp_path):
+        time.sleep(0.2)
+        build_id = add_build(database)
+        wait_for(database, build_id, 'active', seconds=10)
+
+
+def test_hidden_values_reach_only_the_job(tmp_path, database):
+    with running(tmp_path):
+        build_id = add_build(
+            database,
+            arguments={'port': 1, 'password': '***'},
+            secrets=sealing.seal([conductors.KEY], {'password': 'horse'}),
+            options={'seconds': 5},
+        )
+        path = tmp_path / 'work' / f'{build_id}-1' / 'arguments'
+        wait_until(lambda: path.exists() and path.read_text())
+        assert json.loads(path.read_text()) == {'port': 1, 'password': 'horse'}
+        database.request_cancel(build_id)
+        build = wait_for(database, build_id, 'cancelled')
+    assert build.secrets is None
+    assert 'horse' not in repr(build)
+
+
+def test_a_user_fault_ends_at_once_with_its_step(tmp_path, database):
+    with running(tmp_path):
+        build_id = add_build(database, options={'end': 'user'})
+        build = wait_for(database, build_id, 'error')
+    assert build.fault == 'user' and build.attempt == 1
+    assert build.status_reason == 'validators[0].script: exit code 3'
+    [step] = database.list_steps(build_id)
+    assert step.result == 'failed' and step.output == 'no such package'
+    assert images_in(tmp_path) == [] and workspaces_in(tmp_path) == []
+
+
+def test_a_service_fault_is_tried_again(tmp_path, database):
+    flag = tmp_path / 'mended'
+    with running(tmp_path, retry_delay=1):
+        build_id = add_build(
+            database, options={'end': 'service', 'until': str(flag)}
+        )
+        wait_until(lambda: database.get_build(build_id).attempt == 2)
+        flag.touch()
+        build = wait_for(database, build_id, 'active')
+    assert build.attempt in (2, 3)
+    assert len(images_in(tmp_path)) == 1
+
+
+def test_service_faults_are_not_tried_for_ever(tmp_path, database):
+    with running(tmp_path):
+        build_id = add_build(database, options={'end': 'service'})
+        build = wait_for(database, build_id, 'error')
+    assert build.attempt == 3 and build.fault == 'service'
+    assert build.status_reason == 'The appliance failed.'
+
+
+def test_a_crash_gives_its_last_words(tmp_path, database):
+    with running(tmp_path, max_attempts=1):
+        build_id = add_build(database, options={'end': 'crash'})
+        build = wait_for(database, build_id, 'error')
+    assert build.fault == 'service'
+    assert 'signal 11 (SIGSEGV)' in build.status_reason
+    assert 'Segmentation fault is near' in build.status_reason
+
+
+def test_garbage_is_put_up_with(tmp_path, database):
+    with running(tmp_path):
+        build_id = add_build(database, options={'end': 'garbage'})
+        wait_for(database, build_id, 'active')
+
+
+def test_much_output_is_cut(tmp_path, database):
+    with running(tmp_path, max_log_size=5000):
+        build_id = add_build(database, options={'lines': 5000})
+        build = wait_for(database, build_id, 'active')
+    assert 4000 < build.log_size < 6000
+
+
+def test_a_timeout_ends_everything_the_job_started(tmp_path, database):
+    with running(tmp_path):
+        build_id = add_build(database, options={'end': 'hang'}, timeout=1)
+        wait_until(lambda: len(_in_workspace(build_id)) >= 2)
+        build = wait_for(database, build_id, 'error')
+    assert build.attempt == 1
+    assert 'time is up' in build.status_reason
+    assert _in_workspace(build_id) == []
+    assert workspaces_in(tmp_path) == []
+
+
+@pytest.mark.parametrize('by', ['message', 'database'])
+def test_cancel_ends_everything_the_job_started(tmp_path, database, by):
+    with running(tmp_path) as conductor:
+        build_id = add_build(database, options={'end': 'hang'})
+        wait_until(lambda: len(_in_workspace(build_id)) >= 2)
+        database.request_cancel(build_id)
+        if by == 'message':
+            api_of(conductor).cancel(build_id)
+        build = wait_for(database, build_id, 'cancelled', seconds=15)
+    assert build.fault is None
+    assert _in_workspace(build_id) == []
+    assert workspaces_in(tmp_path) == []
+
+
+def test_cancel_during_the_upload_leaves_no_image(tmp_path, database):
+    with running(tmp_path):
+        build_id = add_build(database, tags=['slow:30'])
+        wait_for(database, build_id, 'uploading')
+        [upload] = wait_until(
+            lambda: [
+                row
+                for row in database.list_uploads(build_id=build_id)
+                if row.bytes_done
+            ]
+        )
+        database.request_cancel(build_id)
+        wait_for(database, build_id, 'cancelled')
+    assert images_in(tmp_path) == []
+    assert database.get_upload(upload.id).status == 'error'
+
+
+def test_a_running_build_that_is_deleted_goes(tmp_path, database):
+    with running(tmp_path) as conductor:
+        build_id = add_build(database, options={'seconds': 30})
+        wait_for(database, build_id, 'building')
+        wait_until(lambda: _in_workspace(build_id))
+        database.delete_build(build_id)
+        api_of(conductor).delete(build_id)
+        wait_until(lambda: database.list_builds() == [])
+        wait_until(lambda: not len(conductor.places))
+    assert workspaces_in(tmp_path) == [] and images_in(tmp_path) == []
+
+
+def test_an_image_without_users_is_deleted(tmp_path, database):
+    with running(tmp_path) as conductor:
+        build_id = add_build(database)
+        wait_for(database, build_id, 'active')
+        database.delete_build(build_id)
+        api_of(conductor).delete(build_id)
+        wait_until(lambda: images_in(tmp_path) == [])
+
+
+def test_a_store_that_is_away_is_waited_for(tmp_path, database):
+    flag = tmp_path / 'back'
+    with running(tmp_path):
+        build_id = add_build(database, tags=[f'away:{flag}'])
+        wait_for(database, build_id, 'uploading')
+        time.sleep(1)
+        flag.touch()
+        build = wait_for(database, build_id, 'active')
+    # The disk was kept: nothing was built twice.
+    assert build.attempt == 1 and len(images_in(tmp_path)) == 1
+
+
+def test_a_refused_image_is_the_users_fault(tmp_path, database):
+    with running(tmp_path):
+        build_id = add_build(database, tags=['refuse'])
+        build = wait_for(database, build_id, 'error')
+    assert build.fault == 'user'
+    assert build.status_reason == 'Glance refuses it.'
+
+
+def test_a_drain_finishes_what_can_be(tmp_path, database):
+    with running(tmp_path) as conductor:
+        first = add_build(database, options={'seconds': 1})
+        wait_for(database, first, 'building')
+        conductor.drain()
+        second = add_build(database)
+        wait_until(lambda: database.list_conductors()[0].status == 'draining')
+        assert conductor.wait(20)
+    assert database.get_build(first).status == 'active'
+    assert database.get_build(second).status == 'queued'
+    assert database.list_conductors()[0].status == 'down'
+
+
+def test_a_stop_hands_back_what_runs(tmp_path, database):
+    with running(tmp_path) as conductor:
+        build_id = add_build(database, options={'end': 'hang'})
+        wait_until(lambda: len(_in_workspace(build_id)) >= 2)
+        conductor.stop()
+        build = database.get_build(build_id)
+        assert (build.status, build.conductor) == ('queued', None)
+        assert _in_workspace(build_id) == []
+        assert workspaces_in(tmp_path) == []
+
+
+def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
+    with running(tmp_path) as conductor:
+        build_id = add_build(database, tags=['slow:3'])
+        wait_for(database, build_id, 'uploading')
+        conductor.stop()
+        assert database.get_build(build_id).status == 'queued'
+    with running(tmp_path, 'c2'):
+        build = wait_for(database, build_id, 'active')
+    assert build.attempt == 2
+    assert [image['id'] for image in images_in(tmp_path)] == [build.image_id]
+
+
+def test_an_image_of_an_earlier_try_is_taken(tmp_path, database):
+    # Killed between the upload and the end of the row.
+    with running(tmp_path) as conductor:
+        finish = conductor.services.database.finish_build
+        conductor.services.database.finish_build = lambda *_, **__: None
+        build_id = add_build(database)
+        wait_until(lambda: len(images_in(tmp_path)) == 1)
+        wait_until(lambda: not len(conductor.places))
+        conductor.services.database.finish_build = finish
+        [image] = images_in(tmp_path)
+        build = wait_for(database, build_id, 'active')
+    assert build.attempt == 2 and build.image_id == image['id']
+    text, _ = database.read_log(build_id)
+    assert 'earlier try is complete' in text
+    assert text.count('run the script') == 1
+    assert len(images_in(tmp_path)) == 1
+
+
+def test_who_lost_a_build_drops_it(tmp_path, database):
+    with running(tmp_path, sweep_interval=60) as conductor:
+        build_id = add_build(database, options={'end': 'hang'})
+        conductor.scheduler.ring()
+        wait_until(lambda: len(_in_workspace(build_id)) >= 2)
+        assert database.release_build(
+            build_id, conductor='c1', attempt=1, reason='it seemed dead'
+        )
+        assert database.claim(build_id, 'another') is not None
+        wait_until(lambda: not len(conductor.places))
+        assert _in_workspace(build_id) == []
+        assert workspaces_in(tmp_path) == []
+        build = database.get_build(build_id)
+        assert (build.status, build.conductor) == ('building', 'another')
+
+
+def test_what_an_earlier_life_had_is_handed_back(tmp_path, database):
+    build_id = add_build(database)
+    assert database.claim(build_id, 'c1') is not None
+    with running(tmp_path):
+        build = wait_for(database, build_id, 'active')
+    assert build.attempt == 2
+
+
+def test_builds_of_a_dead_conductor_are_taken_over(tmp_path, database):
+    database.register_conductor(
+        {
+            'name': 'dead',
+            'drivers': ['fake'],
+            'operating_systems': [],
+            'architecture': 'x86_64',
+            'slots': 1,
+            'version': '1',
+        }
+    )
+    build_id, last_try = add_build(database), add_build(database)
+    assert database.claim(build_id, 'dead') is not None
+    for attempt in (1, 2, 3):
+        assert database.claim(last_try, 'dead') is not None
+        if attempt < 3:
+            database.release_build(
+                last_try, conductor='dead', attempt=attempt, reason='x'
+            )
+    with running(tmp_path, dead_after=3):
+        build = wait_for(database, build_id, 'active')
+        given_up = wait_for(database, last_try, 'error')
+    assert build.conductor == 'c1' and build.attempt == 2
+    assert given_up.fault == 'service'
+    assert 'dead' in given_up.status_reason
+
+
+def test_two_conductors_share_sixty_builds(tmp_path, database):
+    with (
+        running(tmp_path, 'c1', max_builds=4) as first,
+        running(tmp_path, 'c2', max_builds=4) as second,
+    ):
+        api = api_of(first)
+        ids = []
+        for _ in range(60):
+            ids.append(add_build(database))
+            api.build(ids[-1])
+        for build_id in ids:
+            wait_for(database, build_id, 'active', seconds=90)
+    builds = [database.get_build(build_id) for build_id in ids]
+    assert {build.attempt for build in builds} == {1}
+    assert {build.conductor for build in builds} == {'c1', 'c2'}
+    begun = first.services.notifier.seen + second.services.notifier.seen
+    assert sorted(i for what, i in begun if what == 'start') == sorted(ids)
+    images = images_in(tmp_path)
+    assert len(images) == 60
+    assert {image['id'] for image in images} == {b.image_id for b in builds}
+    assert workspaces_in(tmp_path) == []
+
+
+def test_max_builds_is_kept_and_reloaded(tmp_path, database):
+    with running(tmp_path, max_builds=1) as conductor:
+        ids = [add_build(database, options={'seconds': 60}) for _ in range(3)]
+        conductor.scheduler.ring()
+        wait_until(lambda: len(conductor.places) == 1)
+        time.sleep(1.5)
+        assert len(conductor.places) == 1
+        conductors.write_conf(tmp_path, 'c1', max_builds=3)
+        conductor.reload()
+        wait_until(lambda: len(conductor.places) == 3)
+        wait_until(lambda: database.list_conductors()[0].slots == 3)
+        for build_id in ids:
+            database.request_cancel(build_id)
+
+
+@pytest.mark.parametrize('when', ['build', 'upload', 'start'])
+def test_a_database_that_is_away_is_waited_for(tmp_path, database, when):
+    # Longer than dead_after: nobody may be taken for dead afterwards.
+    shaky = [
+        conductors.Shaky(f'sqlite:///{tmp_path}/imagebuild.sqlite')
+        for _ in range(2)
+    ]
+    do = {
+        'build': {'options': {'seconds': 8, 'lines': 3}},
+        'upload': {'tags': ['slow:8']},
+        'start': {'options': {'seconds': 0}},
+    }
+    with (
+        running(tmp_path, 'c1', parts={'database': shaky[0]}),
+        running(tmp_path, 'c2', parts={'database': shaky[1]}),
+    ):
+        if when == 'start':
+            _set(shaky, away=True)
+        build_id = add_build(database, **do[when])
+        if when != 'start':
+            status = 'uploading' if when == 'upload' else 'building'
+            wait_for(database, build_id, status)
+            _set(shaky, away=True)
+        time.sleep(6)
+        _set(shaky, away=False)
+        build = wait_for(database, build_id, 'active', seconds=40)
+        # Who could not beat is not dead.
+        time.sleep(3)
+        assert {c.status for c in database.list_conductors()} == {'up'}
+    assert build.attempt == 1
+    assert len(images_in(tmp_path)) == 1
+    text, _ = database.read_log(build_id)
+    assert text.count('line 0') == 1
+    assert len(database.list_steps(build_id)) == 1
+
+
+def test_the_real_job(tmp_path, database):
+    parts = {'job_command': child.JOB_COMMAND}
+    with running(tmp_path, parts=parts) as conductor:
+        good = add_build(database, options={'seconds': 0.1, 'size': 1})
+        bad = add_build(
+            database, options={'fail': 'It went wrong.', 'fault': 'user'}
+        )
+        crashing = add_build(database, options={'fault': 'crash', 'fail': 'x'})
+        conductor.scheduler.ring()
+        build = wait_for(database, good, 'active')
+        assert wait_for(database, bad, 'error').fault == 'user'
+        failed = wait_for(database, crashing, 'error', seconds=60)
+    assert failed.fault == 'service' and failed.attempt == 3
+    assert 'ended with' in failed.status_reason
+    [image] = images_in(tmp_path)
+    assert image['id'] == build.image_id
+    assert workspaces_in(tmp_path) == []
+
+
+def test_questions_are_answered(tmp_path, database):
+    with running(tmp_path) as conductor:
+        api = api_of(conductor)
+        context = {'project_id': conductors.PROJECT}
+        answer = api.check_request(
+            context, {'os': 'fake-os', 'driver_options': {'lines': 1}}
+        )
+        assert answer['problems'] == []
+        assert answer['base']['driver'] == 'fake'
+        assert answer['base']['identity'] == 'fake:{"lines": 1}'
+        answer = api.check_request(context, {'os': 'plan-9'})
+        assert [each['path'] for each in answer['problems']] == ['os']
+        build_id = add_build(database)
+        build = wait_for(database, build_id, 'active')
+        text, offset = api.read_log(build_id, 0, 10)
+        assert len(text) == 10 and offset == 10
+        assert api.verify_image(build.image_row_id)
+        conductors.store(tmp_path).delete(build.image_id)
+        assert not api.verify_image(build.image_row_id)
+        assert database.get_image(build.image_row_id).status == 'deleted'
+
+
+def _set(databases, *, away):
+    for each in databases:
+        each.away = away
+
+
+def _in_workspace(build_id: str) -> list[int]:
+    return conductors.processes_with(f'{build_id}-')
+
+
+def test_a_name_is_had_once(tmp_path, database):
+    conf = conductors.read_conf(conductors.write_conf(tmp_path, 'c1'))
+    with running(tmp_path):
+        second = conductors.make_conductor(conf)
+        with pytest.raises(exception.EnvironmentFault, match='c1'):
+            second.start()

@@ -1,0 +1,216 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""imagebuild-conductor as a real process: killed, stopped, told things."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from tests.functional import conductors
+from tests.functional.conductors import add_build
+from tests.functional.conductors import images_in
+from tests.functional.conductors import processes_with
+from tests.functional.conductors import running
+from tests.functional.conductors import wait_for
+from tests.functional.conductors import wait_until
+from tests.functional.conductors import workspaces_in
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def database(tmp_path):
+    return conductors.make_database(tmp_path)
+
+
+@contextlib.contextmanager
+def program(folder, name='p1', **options):
+    """A conductor in a process of its own; killed at the end."""
+    conf = conductors.write_conf(folder, name, **options)
+    command = [
+        sys.executable,
+        '-W',
+        'ignore',
+        '-m',
+        'tests.functional.conductor_program',
+        '--config-file',
+        str(conf),
+    ]
+    with (folder / f'{name}.log').open('wb') as log:
+        started = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        wait_until(
+            lambda: 'is up' in log_of(folder, name) or started.poll(),
+            what=f'the start: {log_of(folder, name)}',
+        )
+        assert started.poll() is None, log_of(folder, name)
+        yield started
+    finally:
+        if started.poll() is None:
+            started.kill()
+        started.wait()
+
+
+def log_of(folder, name='p1'):
+    return (folder / f'{name}.log').read_text()
+
+
+@pytest.mark.parametrize('when', ['build', 'upload', 'a deaf job'])
+def test_killed_and_taken_over(tmp_path, database, when):
+    do = {
+        'build': {'options': {'seconds': 5}},
+        'upload': {'tags': ['slow:4']},
+        'a deaf job': {
+            'options': {'end': 'hang', 'until': str(tmp_path / 'mended')}
+        },
+    }
+    status = 'uploading' if when == 'upload' else 'building'
+    with program(tmp_path) as conductor:
+        build_id = add_build(database, **do[when])
+        wait_for(database, build_id, status)
+        wait_until(lambda: processes_with(f'{build_id}-1'))
+        if when == 'a deaf job':
+            wait_until(lambda: len(processes_with(f'{build_id}-1')) >= 2)
+        conductor.kill()
+        conductor.wait()
+        (tmp_path / 'mended').touch()
+        with running(tmp_path, 'c2'):
+            wait_until(lambda: f'{build_id}-1' not in workspaces_in(tmp_path))
+            assert processes_with(f'{build_id}-1') == []
+            build = wait_for(database, build_id, 'active', seconds=40)
+    assert (build.conductor, build.attempt) == ('c2', 2)
+    assert [image['id'] for image in images_in(tmp_path)] == [build.image_id]
+    assert workspaces_in(tmp_path) == []
+    names = {each.name: each.status for each in database.list_conductors()}
+    assert names['p1'] == 'down'
+
+
+def test_job_dies_with_its_conductor(tmp_path, database):
+    # Without anybody to sweep: the life line alone.
+    with program(tmp_path) as conductor:
+        build_id = add_build(database, options={'seconds': 60})
+        wait_until(lambda: processes_with(f'{build_id}-1'))
+        conductor.kill()
+        conductor.wait()
+        wait_until(lambda: not processes_with(f'{build_id}-1'), seconds=5)
+
+
+def test_sigterm_finishes_short_builds(tmp_path, database):
+    with program(tmp_path) as conductor:
+        build_id = add_build(database, options={'seconds': 2})
+        wait_for(database, build_id, 'building')
+        conductor.terminate()
+        assert conductor.wait(30) == 0
+    assert database.get_build(build_id).status == 'active'
+    assert database.list_conductors()[0].status == 'down'
+
+
+@pytest.mark.parametrize('how', ['time is up', 'second signal'])
+def test_sigterm_hands_back_the_rest(tmp_path, database, how):
+    seconds = 1 if how == 'time is up' else 600
+    with program(tmp_path, graceful_shutdown_timeout=seconds) as conductor:
+        build_id = add_build(database, options={'seconds': 60})
+        wait_until(lambda: processes_with(f'{build_id}-1'))
+        conductor.terminate()
+        if how == 'second signal':
+            wait_until(lambda: 'Drains' in log_of(tmp_path))
+            conductor.terminate()
+        assert conductor.wait(30) == 0
+    build = database.get_build(build_id)
+    assert (build.status, build.conductor) == ('queued', None)
+    assert 'p1 stops' in build.status_reason
+    assert workspaces_in(tmp_path) == []
+    assert processes_with(f'{build_id}-1') == []
+
+
+def test_sighup_reads_the_mutable_options(tmp_path, database):
+    with program(tmp_path, max_builds=1) as conductor:
+        conductors.write_conf(tmp_path, 'p1', max_builds=7)
+        conductor.send_signal(signal.SIGHUP)
+        wait_until(lambda: database.list_conductors()[0].slots == 7)
+        (tmp_path / 'operating-systems.yaml').write_text('a: [broken')
+        conductor.send_signal(signal.SIGHUP)
+        wait_until(lambda: 'stays as it was' in log_of(tmp_path))
+        assert conductor.poll() is None
+
+
+def test_sigusr2_prints_a_report_without_secrets(tmp_path, database):
+    with program(tmp_path) as conductor:
+        conductor.send_signal(signal.SIGUSR2)
+        wait_until(lambda: 'Guru Meditation' in log_of(tmp_path))
+        wait_until(lambda: 'max_builds' in log_of(tmp_path))
+    assert conductors.KEY not in log_of(tmp_path)
+
+
+def test_log_lines_have_the_request_id(tmp_path, database):
+    with program(tmp_path):
+        build_id = add_build(
+            database,
+            options={'end': 'crash'},
+            request_id='req-of-this-build',
+        )
+        wait_for(database, build_id, 'error')
+    lines = [
+        line
+        for line in log_of(tmp_path).splitlines()
+        if 'Begins build' in line or 'Segmentation' in line
+    ]
+    assert len(lines) >= 2
+    assert all('[req-of-this-build]' in line for line in lines)
+
+
+def test_metrics_are_shown(tmp_path, database, unused_port):
+    with program(tmp_path, metrics_port=unused_port):
+        build_id = add_build(database)
+        wait_for(database, build_id, 'active')
+        url = f'http://127.0.0.1:{unused_port}/metrics'
+        with urllib.request.urlopen(url) as answer:
+            text = answer.read().decode()
+    assert 'imagebuild_step_seconds_count{validator="script"} 1.0' in text
+    assert 'imagebuild_upload_bytes_total 4096.0' in text
+
+
+def test_a_broken_catalogue_is_said_at_the_start(tmp_path, database):
+    (tmp_path / 'operating-systems.yaml').write_text('a: {image: {}}\n')
+    conf = conductors.write_conf(tmp_path, 'p1')
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'imagebuild.cmd.conductor',
+            '--config-file',
+            str(conf),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, 'PYTHONWARNINGS': 'ignore'},
+    )
+    assert done.returncode == 2
+    assert 'catalogue' in done.stderr and 'a.image' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.fixture
+def unused_port():
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        return taken.getsockname()[1]

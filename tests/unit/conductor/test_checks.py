@@ -1,0 +1,223 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import dataclasses
+from unittest import mock
+
+import pytest
+
+from imagebuild import catalogue
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.clients import glance
+from imagebuild.clients import images
+from imagebuild.conductor import capability
+from imagebuild.conductor import checks as checks_module
+from imagebuild.drivers import base as drivers_base
+from imagebuild.stores import base as stores_base
+
+SHA = 'sha256:' + '0' * 64
+ENTRIES = {
+    name: catalogue.OperatingSystem(name, driver=driver, image=image)
+    for name, driver, image in [
+        ('by-name', 'wants', {'name': 'debian'}),
+        ('by-tag', 'wants', {'tag': 'newest'}),
+        ('by-url', 'wants', {'url': 'http://h/f', 'checksum': SHA}),
+        ('by-path', 'wants', {'path': '/no/such/file', 'checksum': SHA}),
+        ('gone', 'wants', {'path': '/no/such/file'}),
+        ('none', 'wants', {}),
+        ('scratch', 'makes', {}),
+    ]
+}
+
+
+def driver(name, wants_base):
+    made = mock.create_autospec(drivers_base.Driver, instance=True)
+    made.name, made.wants_base = name, wants_base
+    made.identity.side_effect = lambda options: f'{name}:{options}'
+    return made
+
+
+@pytest.fixture
+def offer():
+    made = mock.create_autospec(capability.Offer, instance=True)
+    made.catalogue = catalogue.Catalogue(ENTRIES)
+    known = {'wants': driver('wants', True), 'makes': driver('makes', False)}
+    made.driver.side_effect = known.get
+    return made
+
+
+@pytest.fixture
+def client():
+    made = mock.create_autospec(glance.Glance, instance=True)
+    made.visible_image.return_value = images.Image(
+        'i1',
+        status='active',
+        size=5,
+        disk_format='qcow2',
+        os_hash_algo='sha512',
+        os_hash_value='ab',
+    )
+    return made
+
+
+@pytest.fixture
+def store():
+    return mock.create_autospec(stores_base.Store, instance=True)
+
+
+@pytest.fixture
+def database():
+    return mock.create_autospec(db.Database, instance=True)
+
+
+@pytest.fixture
+def checks(database, offer, store, client):
+    return checks_module.Checks(
+        database,
+        offer,
+        open_store=lambda _: store,
+        open_glance=lambda: client,
+    )
+
+
+@pytest.mark.parametrize(
+    'request_, asked, base',
+    [
+        (
+            {'os': 'by-name'},
+            mock.call(None, 'debian', tag=''),
+            {'kind': 'glance', 'id': 'i1', 'identity': 'sha512:ab'},
+        ),
+        (
+            {'os': 'by-tag'},
+            mock.call(None, '', tag='newest'),
+            {'kind': 'glance', 'disk_format': 'qcow2', 'size': 5},
+        ),
+        (
+            {'base_image': 'mine', 'driver': 'wants'},
+            mock.call('p1', 'mine', tag=''),
+            {'kind': 'glance', 'os': '', 'driver': 'wants'},
+        ),
+        (
+            {'os': 'by-url'},
+            None,
+            {'kind': 'url', 'location': 'http://h/f', 'identity': SHA},
+        ),
+        ({'os': 'by-path'}, None, {'kind': 'path', 'identity': SHA}),
+        (
+            {'os': 'scratch', 'driver_options': {'a': 1}},
+            None,
+            {
+                'kind': 'none',
+                'identity': "makes:{'a': 1}",
+                'driver_options': {'a': 1},
+            },
+        ),
+    ],
+)
+def test_resolves(checks, client, request_, asked, base):
+    answer = checks.check_request('p1', request_)
+    assert answer['problems'] == []
+    assert base.items() <= answer['base'].items()
+    if asked is None:
+        client.visible_image.assert_not_called()
+    else:
+        assert client.visible_image.call_args == asked
+
+
+@pytest.mark.parametrize(
+    'request_, path',
+    [
+        ({'os': 'plan-9'}, 'os'),
+        ({'os': 'none'}, 'os'),
+        ({'driver': 'wants'}, ''),
+        ({'os': 'by-url', 'driver': 'magic'}, 'driver'),
+        ({'os': 'scratch', 'base_image': 'x'}, 'base_image'),
+    ],
+)
+def test_refuses(checks, request_, path):
+    answer = checks.check_request('p1', request_)
+    assert answer['base'] is None
+    assert [problem['path'] for problem in answer['problems']] == [path]
+
+
+@pytest.mark.parametrize(
+    'request_, path',
+    [
+        ({'os': 'by-name'}, 'os'),
+        ({'base_image': 'x', 'driver': 'wants'}, 'base_image'),
+    ],
+)
+@pytest.mark.parametrize(
+    'error',
+    [
+        exception.NotFound(what='image', id='x'),
+        exception.InvalidInput('Two images have that name.'),
+    ],
+)
+def test_an_image_that_is_not_visible(checks, client, request_, path, error):
+    client.visible_image.side_effect = error
+    [problem] = checks.check_request('p1', request_)['problems']
+    assert problem == {'path': path, 'message': str(error)}
+
+
+def test_all_problems_of_driver_options(checks, offer):
+    offer.driver(
+        'wants'
+    ).validate.side_effect = drivers_base.InvalidDriverOptions(
+        [exception.Problem('size', 'no'), exception.Problem('', 'bad')]
+    )
+    problems = checks.check_request('p1', {'os': 'by-url'})['problems']
+    assert [problem['path'] for problem in problems] == [
+        'driver_options.size',
+        'driver_options',
+    ]
+
+
+@pytest.mark.parametrize('request_', [{'os': 'by-name'}, {'os': 'gone'}])
+def test_the_service_s_own_trouble_is_no_problem_of_the_user(
+    checks, client, request_
+):
+    client.visible_image.side_effect = exception.ServiceUnavailable(
+        service='image', reason='away'
+    )
+    with pytest.raises(exception.EnvironmentFault):
+        checks.check_request('p1', request_)
+
+
+def image(**values):
+    known = {field.name: '' for field in dataclasses.fields(db.Image)}
+    return db.Image(**{**known, 'id': 'r1', 'status': 'active', **values})
+
+
+@pytest.mark.parametrize('there', [True, False])
+def test_an_image_is_looked_for(checks, database, store, there):
+    database.get_image.return_value = image(image_id='i1')
+    store.exists.return_value = there
+    assert checks.verify_image('r1') is there
+    assert database.image_deleted.called is not there
+
+
+def test_an_image_being_deleted_is_not_used(checks, database, store):
+    database.get_image.return_value = image(status='deleting')
+    assert not checks.verify_image('r1')
+    store.exists.assert_not_called()
+
+
+def test_a_store_that_is_away_says_nothing(checks, database, store):
+    database.get_image.return_value = image()
+    store.exists.side_effect = exception.ServiceUnavailable(
+        service='image', reason='away'
+    )
+    with pytest.raises(exception.ServiceUnavailable):
+        checks.verify_image('r1')
+    database.image_deleted.assert_not_called()

@@ -1,0 +1,345 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import dataclasses
+import datetime
+import threading
+import time
+from unittest import mock
+
+import pytest
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.conductor import capability
+from imagebuild.conductor import claims
+from imagebuild.conductor import controls
+from imagebuild.conductor import heartbeat
+from imagebuild.conductor import journal as journals
+from imagebuild.conductor import scheduler
+
+AWAY = exception.DatabaseUnavailable(reason='it restarts')
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
+
+
+def make_build(**values):
+    known = {field.name: None for field in dataclasses.fields(db.Build)}
+    return db.Build(
+        **{
+            **known,
+            'id': 'b1',
+            'status': 'building',
+            'conductor': 'c1',
+            'attempt': 1,
+            'cancel_requested': False,
+            'created_at': NOW,
+            'images': (),
+            **values,
+        }
+    )
+
+
+@pytest.fixture
+def database():
+    made = mock.create_autospec(db.Database, instance=True)
+    made.get_build.return_value = make_build()
+    made.update_build.return_value = True
+    return made
+
+
+@pytest.fixture
+def hurry():
+    return threading.Event()
+
+
+@pytest.fixture
+def claim(database, hurry):
+    return claims.Claim(database, make_build(), claims.Patience(hurry))
+
+
+# -- claims -----------------------------------------------------------------
+
+
+def test_changes_are_fenced(claim, database):
+    claim.update({'progress_done': 1})
+    database.update_build.assert_called_once_with(
+        'b1', {'progress_done': 1}, conductor='c1', attempt=1
+    )
+
+
+@pytest.mark.parametrize(
+    'now, error',
+    [
+        ({'conductor': 'c2'}, claims.Lost),
+        ({'attempt': 2}, claims.Lost),
+        ({'status': 'queued', 'conductor': None}, claims.Lost),
+        ({'status': 'active'}, claims.Lost),
+        ({'cancel_requested': True}, claims.Cancelled),
+        ({'status': 'deleting'}, claims.Cancelled),
+    ],
+)
+def test_a_look_finds_out(claim, database, now, error):
+    database.update_build.return_value = False
+    database.get_build.return_value = make_build(**now)
+    with pytest.raises(error):
+        claim.look()
+    with pytest.raises(error):
+        claim.update({'progress_done': 1})
+
+
+def test_a_deleted_build_is_lost(claim, database):
+    database.get_build.side_effect = exception.NotFound(what='build', id='b1')
+    with pytest.raises(claims.Lost, match='deleted'):
+        claim.look()
+
+
+def test_the_end_waits_for_the_database(claim, database, monkeypatch):
+    monkeypatch.setattr(threading.Event, 'wait', lambda *_: None)
+    database.finish_build.side_effect = [AWAY, AWAY, make_build()]
+    assert claim.finish('active').id == 'b1'
+
+
+def test_nothing_waits_in_a_hurry(claim, database, hurry):
+    hurry.set()
+    database.release_build.side_effect = AWAY
+    with pytest.raises(exception.DatabaseUnavailable):
+        claim.release('we stop')
+
+
+def test_an_end_that_is_not_ours(claim, database):
+    database.finish_build.return_value = None
+    with pytest.raises(claims.Lost):
+        claim.finish('active')
+
+
+@pytest.mark.parametrize(
+    'error, fault, again',
+    [
+        (exception.EnvironmentFault('x'), 'service', True),
+        (exception.InvalidInput('x'), 'user', False),
+    ],
+)
+def test_failures_of_our_errors(error, fault, again):
+    failed = claims.Failed.of(error)
+    assert (failed.fault, failed.again) == (fault, again)
+
+
+def test_the_first_reason_to_stop_counts(claim):
+    control = controls.Controls(claim)
+    control.check()
+    control.stop(claims.HandedBack('we stop'))
+    control.stop(claims.Cancelled('too late'))
+    with pytest.raises(claims.HandedBack):
+        control.pause(60)
+
+
+# -- journal ----------------------------------------------------------------
+
+STEP = {
+    'event': 'step_finished',
+    'number': 1,
+    'path': 'validators[0]',
+    'validator': 'package',
+    'description': 'install nginx',
+    'result': 'changed',
+    'seconds': 1.5,
+    'message': '',
+    'output': 'done',
+}
+
+
+@pytest.fixture
+def journal(database, claim):
+    return journals.Journal(database, claim, max_log_size=1000)
+
+
+def text_of(database):
+    return ''.join(call.args[1] for call in database.append_log.call_args_list)
+
+
+def test_events_become_log_steps_and_progress(journal, database):
+    journal.event({'event': 'plan', 'total': 2})
+    journal.event({**STEP, 'event': 'step_started', 'total': 2, 'number': 1})
+    journal.event({'event': 'output', 'stream': 'stdout', 'line': 'hello'})
+    journal.event(STEP)
+    journal.flush()
+    assert text_of(database) == (
+        '2 steps\n[1/2] install nginx\n    hello\n    changed (1.5 s)\n'
+    )
+    [call] = database.add_step.call_args_list
+    assert call.args[1]['attempt'] == 1 and call.args[1]['output'] == 'done'
+    values = database.update_build.call_args.args[1]
+    assert values == {
+        'progress_total': 2,
+        'progress_done': 1,
+        'progress_step': 'install nginx',
+    }
+
+
+@pytest.mark.parametrize(
+    'event',
+    [
+        {'event': 'unknown'},
+        {'event': 'plan'},
+        {'event': 'plan', 'total': 'many'},
+        {'event': 'step_started', 'number': None},
+        {'event': 'output'},
+        {'event': 'progress', 'done': 1, 'total': {}},
+        {'event': 'step_finished', 'seconds': 'long'},
+    ],
+)
+def test_events_that_make_no_sense_are_left_out(journal, database, event):
+    journal.event(event)
+    journal.flush()
+    database.add_step.assert_not_called()
+    database.update_build.assert_not_called()
+
+
+def test_without_the_database_everything_is_kept(journal, database):
+    database.append_log.side_effect = AWAY
+    journal.note('first')
+    journal.event(STEP)
+    journal.flush()
+    database.append_log.side_effect = None
+    database.append_log.reset_mock()
+    journal.note('second')
+    journal.flush_last()
+    assert text_of(database).startswith('first\n')
+    assert text_of(database).endswith('second\n')
+    assert database.add_step.call_count == 1
+    assert database.update_build.call_args.args[1]['progress_done'] == 1
+
+
+def test_a_progress_that_was_not_written_is_kept(journal, database):
+    database.update_build.side_effect = AWAY
+    journal.event(STEP)
+    journal.flush()
+    database.update_build.side_effect = None
+    journal.flush_last()
+    assert database.update_build.call_args.args[1] == {'progress_done': 1}
+    assert database.add_step.call_count == 1
+
+
+def test_what_waits_has_a_limit(journal, database):
+    for number in range(3000):
+        journal.note(f'{number} ' + 'x' * 1000)
+    journal.flush()
+    text = text_of(database)
+    assert len(text) <= journals.MOST_TEXT + 100
+    assert text.startswith('(')
+    assert 'lines are missing' in text.splitlines()[0]
+    assert text.splitlines()[-1].startswith('2999 ')
+
+
+def test_a_deleted_build_has_no_journal(journal, database):
+    database.append_log.side_effect = exception.NotFound(what='b', id='b1')
+    journal.note('x')
+    with pytest.raises(claims.Lost):
+        journal.flush()
+
+
+# -- heart and scheduler ----------------------------------------------------
+
+OFFER = capability.Capability(('fake',), (), 'x86_64', 2)
+
+
+@pytest.fixture
+def heart(database):
+    return heartbeat.Heart(
+        database,
+        'c1',
+        '1',
+        offer=lambda: OFFER,
+        running=lambda: 0,
+        interval=0.05,
+    )
+
+
+def test_one_that_was_taken_for_dead_registers_again(heart, database):
+    database.heartbeat.side_effect = [True, True, False, True]
+    heart.beat()
+    heart.beat()
+    assert database.register_conductor.call_count == 1
+    heart.beat()
+    assert database.register_conductor.call_count == 2
+
+
+def test_nobody_is_judged_right_after_a_failure(heart, database):
+    # All look dead then: none could beat.
+    assert heart.steady_for == 0
+    heart.start()
+    wait_until(lambda: heart.steady_for > 0.2)
+    database.heartbeat.side_effect = AWAY
+    wait_until(lambda: heart.steady_for == 0)
+    database.heartbeat.side_effect = None
+    wait_until(lambda: 0 < heart.steady_for)
+    assert heart.steady_for < 0.2
+    heart.stop()
+    database.unregister.assert_called_once_with('c1')
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def make_scheduler(database, begun, places=None, slots=2):
+    return scheduler.Scheduler(
+        database,
+        'c1',
+        offer=lambda: dataclasses.replace(OFFER, slots=slots),
+        running_limit=lambda: -1,
+        places=places or scheduler.Places(),
+        begin=begun.append,
+        sweep_interval=60,
+    )
+
+
+def test_no_more_is_claimed_than_there_are_places(database):
+    begun = []
+    places = scheduler.Places()
+    places.add('other', mock.Mock())
+    database.claimable.return_value = ['a', 'b', 'c']
+    database.claim.side_effect = lambda id, *_, **__: make_build(id=id)
+    made = make_scheduler(database, begun, places)
+    made._begin = lambda build: (
+        begun.append(build.id),
+        places.add(build.id, mock.Mock()),
+    )
+    made.claim_all()
+    assert begun == ['a']
+
+
+def test_what_others_claimed_is_passed_over(database):
+    begun = []
+    database.claimable.side_effect = [['a', 'b'], []]
+    database.claim.side_effect = [None, make_build(id='b')]
+    make_scheduler(database, begun).claim_all()
+    assert [build.id for build in begun] == ['b']
+
+
+def test_nothing_is_claimed_without_a_driver_or_a_place(database):
+    make_scheduler(database, [], slots=0).claim_all()
+    database.claimable.assert_not_called()
+
+
+def test_a_failure_of_the_database_does_not_end_the_scheduler(database):
+    begun = []
+    database.claimable.side_effect = [AWAY, ['a'], []]
+    database.claim.return_value = make_build(id='a')
+    made = make_scheduler(database, begun)
+    made.start()
+    wait_until(lambda: database.claimable.call_count >= 1)
+    made.ring()
+    wait_until(lambda: begun)
+    made.stop()

@@ -1,0 +1,219 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import dataclasses
+import types
+from unittest import mock
+
+import pytest
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.conductor import reaper as reaper_module
+from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import upload_rows
+from imagebuild.stores import base as stores_base
+from tests.unit.conductor.test_parts import make_build
+
+SECTION = types.SimpleNamespace(
+    dead_after=30,
+    max_attempts=3,
+    retention_days=30,
+    sweep_interval=10,
+    upload_attempts=2,
+)
+
+
+def record(kind, **values):
+    known = {field.name: '' for field in dataclasses.fields(kind)}
+    return kind(**{**known, **values})
+
+
+class Setting:
+    """A reaper and what it works with."""
+
+    def __init__(self, tmp_path):
+        self.database = mock.create_autospec(db.Database, instance=True)
+        self.database.dead_conductors.return_value = []
+        self.database.orphans.return_value = []
+        self.database.builds_of.return_value = []
+        self.database.list_uploads.return_value = []
+        self.database.images_without_users.return_value = []
+        self.store = mock.create_autospec(stores_base.Store, instance=True)
+        self.notifier = mock.create_autospec(
+            service_kit.Notifier, instance=True
+        )
+        self.steady_for = 100.0
+        self.running = set()
+        self.released = mock.Mock()
+        self.reaper = reaper_module.Reaper(
+            service_kit.Services(
+                conf=types.SimpleNamespace(conductor=SECTION),
+                name='me',
+                database=self.database,
+                patience=mock.Mock(),
+                notifier=self.notifier,
+                open_store=lambda _: self.store,
+                job_command=(),
+                job_config=dict,
+                work_dir=tmp_path,
+            ),
+            running=lambda: self.running,
+            steady_for=lambda: self.steady_for,
+            on_release=self.released,
+        )
+
+
+@pytest.fixture
+def setting(tmp_path):
+    return Setting(tmp_path)
+
+
+def upload(**values):
+    return record(db.Upload, **{'id': 'u1', 'build_id': 'b1', **values})
+
+
+def test_orphans_are_released(setting):
+    setting.database.orphans.return_value = [make_build(conductor='dead')]
+    setting.reaper.release_orphans()
+    [call] = setting.database.release_build.call_args_list
+    assert call.kwargs['conductor'] == 'dead'
+    assert call.kwargs['attempt'] == 1
+    setting.released.assert_called_once_with()
+
+
+def test_nobody_is_judged_too_soon(setting):
+    setting.steady_for = 29.0
+    setting.database.orphans.return_value = [make_build(conductor='dead')]
+    setting.reaper.release_orphans()
+    setting.database.release_build.assert_not_called()
+    setting.database.unregister.assert_not_called()
+
+
+def test_dead_conductors_are_marked(setting):
+    setting.database.dead_conductors.return_value = [
+        record(db.Conductor, name='dead')
+    ]
+    setting.reaper.release_orphans()
+    setting.database.unregister.assert_called_once_with('dead')
+
+
+def test_the_last_try_is_not_repeated(setting):
+    setting.database.orphans.return_value = [
+        make_build(conductor='dead', attempt=3)
+    ]
+    setting.database.list_uploads.return_value = [upload()]
+    setting.database.finish_build.return_value = make_build(status='error')
+    setting.reaper.release_orphans()
+    setting.store.discard.assert_called_once()
+    kwargs = setting.database.finish_build.call_args.kwargs
+    assert (kwargs['status'], kwargs['fault']) == ('error', 'service')
+    setting.notifier.ended.assert_called_once()
+
+
+@pytest.mark.parametrize('away', [True, False])
+def test_a_cancelled_orphan_is_released_without_its_half_image(setting, away):
+    setting.database.orphans.return_value = [
+        make_build(conductor='dead', status='deleting', attempt=3)
+    ]
+    setting.database.list_uploads.return_value = [upload()]
+    if away:
+        setting.store.discard.side_effect = exception.ServiceUnavailable(
+            service='image', reason='away'
+        )
+    setting.reaper.release_orphans()
+    # Once it is deleted nobody would remove what it left in the store.
+    assert setting.database.release_build.called is not away
+
+
+def test_own_builds_are_released_when_seen_idle_twice(setting):
+    build = make_build(conductor='me')
+    setting.database.builds_of.return_value = [build]
+    setting.reaper.release_own()
+    setting.database.release_build.assert_not_called()
+    setting.running = {build.id}
+    setting.reaper.release_own()
+    setting.running = set()
+    setting.reaper.release_own()
+    setting.database.release_build.assert_not_called()
+    setting.reaper.release_own()
+    setting.database.release_build.assert_called_once()
+
+
+@pytest.mark.parametrize(
+    'status, discarded',
+    [
+        ('error', True),
+        ('cancelled', True),
+        ('uploading', False),
+        ('queued', False),
+        ('active', False),
+    ],
+)
+def test_half_images_go_when_their_build_has_ended(setting, status, discarded):
+    setting.database.list_uploads.return_value = [upload()]
+    setting.database.get_build.return_value = make_build(status=status)
+    setting.reaper.discard_uploads()
+    assert setting.store.discard.called is discarded
+
+
+def image(id, **values):
+    return record(db.Image, id=id, image_id=f'glance-{id}', **values)
+
+
+def test_unused_images_are_deleted_one_by_one(setting):
+    setting.database.images_without_users.return_value = [
+        image('a'),
+        image('b'),
+        image('c'),
+    ]
+    setting.store.delete.side_effect = [
+        None,
+        exception.Conflict(
+            what='image', id='b', status='in use', reason='a server'
+        ),
+        None,
+    ]
+    setting.reaper.delete_images()
+    deleted = [
+        call.args[0] for call in setting.database.image_deleted.call_args_list
+    ]
+    assert deleted == ['a', 'c']
+
+
+def test_a_foreign_image_is_forgotten_and_left(setting):
+    setting.database.images_without_users.return_value = [image('a')]
+    setting.store.delete.side_effect = exception.Forbidden(rule='stamps')
+    setting.reaper.delete_images()
+    setting.database.image_deleted.assert_called_once_with('a')
+
+
+def test_one_failure_does_not_stop_a_sweep(setting):
+    setting.database.dead_conductors.side_effect = (
+        exception.DatabaseUnavailable(reason='away')
+    )
+    setting.database.builds_of.side_effect = RuntimeError('a defect')
+    setting.reaper.sweep()
+    setting.database.images_without_users.assert_called_once_with()
+    setting.database.purge.assert_called_once()
+
+
+def test_purging_is_done_once_an_hour(setting):
+    setting.reaper.purge()
+    setting.reaper.purge()
+    setting.database.purge.assert_called_once()
+
+
+def test_an_upload_has_the_same_id_however_often():
+    build_id = '00000000-0000-4000-8000-000000000001'
+    ids = {upload_rows.upload_id(build_id, '') for _ in range(3)}
+    assert len(ids) == 1
+    assert upload_rows.upload_id(build_id, 'edge') not in ids
