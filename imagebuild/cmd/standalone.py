@@ -1,0 +1,309 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""imagebuild-standalone: the whole service in one process.
+
+The same API and conductor as everywhere, with parts that need no setting up:
+a bus in memory, a SQLite file, images in a folder, and no Keystone. For one
+machine and one person: everyone who reaches the port is an operator, so it
+listens on the loopback interface only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import waitress.server
+from oslo_config import cfg
+from oslo_log import log
+
+from imagebuild import conf as imagebuild_conf
+from imagebuild import db
+from imagebuild import exception
+from imagebuild import notifications
+from imagebuild import sealing
+from imagebuild.api import app as api_app
+from imagebuild.cmd import program
+from imagebuild.conductor import rpcapi
+from imagebuild.conductor import service
+from imagebuild.conf import database as database_conf
+from imagebuild.db import engine
+from imagebuild.db import migration
+
+#: Threads that answer requests; logs that are followed are polled for, so
+#: none is held.
+_THREADS = 8
+#: What the catalogue holds until it is edited.
+_RELEASES = {
+    'debian-13': 'Debian 13 (trixie)',
+    'debian-12': 'Debian 12 (bookworm)',
+    'debian-11': 'Debian 11 (bullseye)',
+}
+_CATALOGUE_HEAD = """\
+# The operating systems that builds can ask for (--os). Written once by
+# imagebuild-standalone and yours from then on; it is read at the start.
+"""
+
+
+def default_state() -> pathlib.Path:
+    """Where the state is kept unless something else is said."""
+    base = os.environ.get('XDG_STATE_HOME') or pathlib.Path.home().joinpath(
+        '.local', 'state'
+    )
+    return pathlib.Path(base, 'imagebuild')
+
+
+def configure(
+    state: pathlib.Path,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    config_files: Sequence[str] = (),
+) -> cfg.ConfigOpts:
+    """The configuration of an embedded service.
+
+    :param state: folder of everything it keeps; made if it is not there.
+    :param host: address to listen on.
+    :param port: 0 takes any that is free.
+    :param config_files: read over the embedded settings, so that they can
+        change any of them.
+    :raises InvalidInput: a file cannot be used.
+    :raises UnwritablePath: the folder cannot be.
+    """
+    state = state.absolute()
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        catalogue = _catalogue(state)
+        key = _key(state)
+    except OSError as error:
+        raise exception.UnwritablePath(
+            path=state, reason=error.strerror or error
+        ) from None
+    conf = cfg.ConfigOpts()
+    imagebuild_conf.register(conf)
+    log.register_options(conf)
+    log.set_defaults(
+        default_log_levels=[
+            *log.get_default_log_levels(),
+            *('stevedore=WARN', 'alembic=WARN', 'oslo=WARN', 'waitress=WARN'),
+        ]
+    )
+    _embed(conf, state, catalogue, key)
+    try:
+        conf(
+            args=[],
+            project='imagebuild',
+            default_config_files=list(config_files),
+            default_config_dirs=[],
+        )
+    except cfg.Error as error:
+        raise exception.InvalidInput(
+            f'The configuration cannot be used: {error}.'
+        ) from error
+    # The command line is nearer than any file.
+    if host is not None:
+        conf.set_override('bind_host', host, 'api')
+    if port is not None:
+        conf.set_override('bind_port', port, 'api')
+    return conf
+
+
+def _embed(
+    conf: cfg.ConfigOpts,
+    state: pathlib.Path,
+    catalogue: pathlib.Path,
+    key: str,
+) -> None:
+    """Other defaults than a service with parts of its own has."""
+    conf.set_default('state_path', str(state))
+    conf.set_default('operating_systems_file', str(catalogue))
+    conf.set_default('encryption_keys', [key])
+    conf.set_default('auth_strategy', 'noauth', 'api')
+    conf.set_default('store', 'file', 'conductor')
+
+
+def _catalogue(state: pathlib.Path) -> pathlib.Path:
+    path = state / 'operating-systems.yaml'
+    if not path.exists():
+        entries = [
+            f'{name}:\n'
+            f'  description: {description}, from packages\n'
+            '  driver: bootstrap\n'
+            f'  driver_options: {{os: {name}}}\n'
+            for name, description in _RELEASES.items()
+        ]
+        path.write_text('\n'.join([_CATALOGUE_HEAD, *entries]))
+    return path
+
+
+def _key(state: pathlib.Path) -> str:
+    path = state / 'encryption-key'
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        with open(descriptor, 'w') as stream:
+            stream.write(sealing.new_key())
+    return path.read_text().strip()
+
+
+class Standalone:
+    """API and conductor in this process.
+
+    :param conf: of :func:`configure`.
+    :ivar url: where the API answers, once started.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        url = database_conf.connection(conf)
+        migration.upgrade(url)
+        self.database = db.Database(
+            url, pool=engine.PoolSettings(**database_conf.pool(conf))
+        )
+        transport = rpcapi.get_transport(conf, 'fake://')
+        self.conductor = service.Conductor(
+            conf,
+            self.database,
+            transport,
+            notifier=notifications.Notifier(conf, 'image-build.standalone'),
+        )
+        application = api_app.create_app(
+            conf,
+            database=self.database,
+            conductor_api=rpcapi.ConductorAPI(
+                transport, timeout=conf.api.check_timeout
+            ),
+        )
+        self._server = _listen(conf, application)
+        self.url = f'http://{conf.api.bind_host}:{_port(self._server)}'
+        self._thread = threading.Thread(
+            target=self._server.run, name='api', daemon=True
+        )
+
+    def start(self) -> None:
+        """Start; requests are answered when this returns."""
+        self.conductor.start()
+        self._thread.start()
+
+    def stop(self, patience: float) -> None:
+        """Finish what runs, then stop.
+
+        :param patience: seconds that running builds are given; what is not
+            done by then starts anew with the next start.
+        """
+        self.conductor.drain()
+        try:
+            self.conductor.wait(patience)
+        finally:
+            self.conductor.stop()
+            self._server.close()
+            self.database.close()
+
+
+def _listen(conf: cfg.ConfigOpts, application: Any) -> Any:
+    host, port = conf.api.bind_host, conf.api.bind_port
+    try:
+        return waitress.server.create_server(
+            application,
+            host=host,
+            port=port,
+            threads=_THREADS,
+            max_request_body_size=2 * conf.api.max_request_size,
+            ident='imagebuild',
+        )
+    except OSError as error:
+        raise exception.EnvironmentFault(
+            f'Port {port} of {host} cannot be listened on: '
+            f'{error.strerror or error}.'
+        ) from None
+
+
+def _port(server: Any) -> int:
+    return int(server.effective_port)
+
+
+# -- the program ------------------------------------------------------------
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog='imagebuild-standalone',
+        description='The image build service for one machine and one '
+        'person: API and conductor in one process, without Keystone, '
+        'Glance, a message broker or a database server.',
+    )
+    add = parser.add_argument
+    add(
+        '--state-dir',
+        type=pathlib.Path,
+        metavar='DIR',
+        default=default_state(),
+        help='folder of everything it keeps, images included '
+        '(default: %(default)s)',
+    )
+    add('--host', help='loopback address to listen on (default: 127.0.0.1)')
+    add('--port', type=int, help='port to listen on (default: 9797)')
+    add(
+        '--config-file',
+        metavar='FILE',
+        action='append',
+        default=[],
+        help='a configuration file; later ones take precedence',
+    )
+    add(
+        '--drain',
+        type=float,
+        metavar='SECONDS',
+        default=0.0,
+        help='how long running builds may go on after a signal '
+        '(default: they are stopped, and begin anew at the next start)',
+    )
+    add('--debug', action='store_true', help='log more, print tracebacks')
+    return parser
+
+
+def _work(options: argparse.Namespace) -> int:
+    conf = configure(
+        options.state_dir,
+        host=options.host,
+        port=options.port,
+        config_files=options.config_file,
+    )
+    if options.debug:
+        conf.set_override('debug', True)
+    log.setup(conf, 'imagebuild')
+    standalone = Standalone(conf)
+    standalone.start()
+    print(f'imagebuild answers at {standalone.url}', flush=True)
+    try:
+        threading.Event().wait()
+    except exception.Interrupted:
+        standalone.stop(options.drain)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    :returns: exit code; a signal is how it is stopped, and no failure.
+    """
+    options = make_parser().parse_args(argv)
+    return program.run(lambda: _work(options), debug=options.debug)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
