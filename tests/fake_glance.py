@@ -71,7 +71,7 @@ SCHEMAS = {
     },
 }
 RESERVED = ('id', 'status', 'size', 'os_hash_algo', 'os_hash_value')
-IMAGE = re.compile(r'/v2/images/([^/]+)(/file|/members)?')
+IMAGE = re.compile(r'/v2/images/([^/]+)(/file|/members)?(?:/([^/]+))?')
 
 
 @dataclasses.dataclass
@@ -281,9 +281,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             record = self.glance.images.get(match[1])
             if record is None:
                 raise _Refused(404, f'No image found with ID {match[1]}')
-            getattr(
-                self, self.command.lower() + (match[2] or '').replace('/', '_')
-            )(record)
+            what = self.command.lower() + (match[2] or '').replace('/', '_')
+            getattr(self, what)(record, *filter(None, [match[3]]))
         else:
             raise _Refused(404, 'not a path of this fake')
 
@@ -384,6 +383,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 'schema': '/v2/schemas/member',
             },
         )
+
+    def delete_members(self, record, member):
+        self._require_shared(record)
+        if self.glance.members.get(record['id'], {}).pop(member, None) is None:
+            raise _Refused(404, f'{member} not found in the member list')
+        self._answer(204)
 
     # -- bytes --------------------------------------------------------------
 

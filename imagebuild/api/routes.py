@@ -127,6 +127,12 @@ ROUTES: tuple[Route, ...] = (
         answer=base.ref('Build'), errors=[404],
     ),
     Route(
+        'PATCH', _BUILD, builds.update,
+        "Changes what is said about a build's image.",
+        body=build_schemas.UPDATE, answer=base.ref('Build'),
+        errors=[404, 409, 503],
+    ),
+    Route(
         'DELETE', _BUILD, builds.delete,
         'Deletes a build, and its image with the last build that uses it.',
         status=204, errors=[404],

@@ -77,6 +77,19 @@ class BuildManager(managers.Manager):
             records.Build, '/builds', 'builds', params, limit=limit
         )
 
+    def update(self, build_id: str, **changes: Any) -> records.Build:
+        """Change what is said about the image of an active build.
+
+        :param changes: ``name``, ``visibility``, ``protected``, ``tags``,
+            ``members``, ``properties``, ``min_disk``, ``min_ram``; each
+            takes the place of what was there.
+        :raises BadRequest, Conflict, Forbidden, NotFound: as they say.
+        """
+        body = self._transport.json(
+            'PATCH', _path(build_id), json=changes, idempotent=True
+        )
+        return managers.record(records.Build, body, 'build')
+
     def get(self, build_id: str) -> records.Build:
         """Return one build.
 

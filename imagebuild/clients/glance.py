@@ -183,6 +183,15 @@ class Glance:
             ):
                 self._client.image_members.create(image_id, member)
 
+    def unshare(self, image_id: str, *, keep: Sequence[str] = ()) -> None:
+        """Share an image with nobody but these."""
+        for member in sorted(set(self.members(image_id)) - set(keep)):
+            with (
+                contextlib.suppress(exception.NotFound),
+                errors.translated(SERVICE, image_id),
+            ):
+                self._client.image_members.delete(image_id, member)
+
     def delete(self, image_id: str) -> None:
         """Remove an image that is not protected; no error if it is gone.
 

@@ -139,10 +139,24 @@ class Checks:
             )
         else:
             base = {'kind': 'none', 'identity': driver.identity(options)}
+        self._check_destinations(request)
+        # Whose fault a broken image is depends on who has named it.
+        named = '' if request.get('base_image') else entry.name
         found = drivers_base.BaseImage.from_dict(
-            {**base, 'driver': name, 'os': entry.name}
+            {**base, 'driver': name, 'os': named}
         )
         return {**found.to_dict(), 'driver_options': options}
+
+    def _check_destinations(self, request: Mapping[str, Any]) -> None:
+        problems = []
+        for number, name in enumerate(request.get('destinations') or ()):
+            try:
+                self._open_store(name)
+            except exception.InvalidInput as error:
+                path = f'destinations[{number}]'
+                problems.append(exception.Problem(path, str(error)))
+        if problems:
+            raise _Refused(*problems)
 
     def _entry(self, request: Mapping[str, Any]) -> catalogues.OperatingSystem:
         name = request.get('os') or ''

@@ -24,8 +24,10 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import checks
 from imagebuild.conductor import claims
+from imagebuild.conductor import edits
 from imagebuild.conductor import rpcapi
 from imagebuild.conductor import scheduler
+from imagebuild.conductor import services as service_kit
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ Context = Mapping[str, Any]
 class Manager:
     """The endpoint of :class:`imagebuild.conductor.rpcapi.ConductorAPI`.
 
+    :param open_store: gives the store of a destination.
     :param ring_scheduler: has it look for builds.
     :param ring_reaper: has it sweep.
     """
@@ -47,12 +50,14 @@ class Manager:
         places: scheduler.Places,
         checks: checks.Checks,
         *,
+        open_store: service_kit.OpenStore,
         ring_scheduler: Callable[[], None],
         ring_reaper: Callable[[], None],
     ) -> None:
         self._database = database
         self._places = places
         self._checks = checks
+        self._open_store = open_store
         self._ring_scheduler = ring_scheduler
         self._ring_reaper = ring_reaper
 
@@ -85,6 +90,15 @@ class Manager:
         self, _context: Context, image_row_id: str
     ) -> dict[str, Any]:
         return _answer(lambda: self._checks.verify_image(image_row_id))
+
+    def update_image(
+        self, _context: Context, build_id: str, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return _answer(
+            lambda: edits.update_image(
+                self._database, self._open_store, build_id, changes
+            )
+        )
 
     def read_log(
         self, _context: Context, build_id: str, offset: int, limit: int

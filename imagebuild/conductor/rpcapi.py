@@ -203,6 +203,28 @@ class ConductorAPI:
             self._ask('verify_image', context, image_row_id=image_row_id)
         )
 
+    def update_image(
+        self,
+        build_id: str,
+        changes: Mapping[str, Any],
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, str]]:
+        """Have what is said about a build's image changed.
+
+        :param changes: fields of the request.
+        :returns: what the store has against it, each ``{path, message}``;
+            empty when it is done.
+        :raises NotFound: there is no such build, or its image is gone.
+        :raises NoConductor: none answered in time; it may be done all the
+            same, and can be asked for again.
+        :raises ServiceUnavailable: the store cannot be asked.
+        """
+        problems: list[dict[str, str]] = self._ask(
+            'update_image', context, build_id=build_id, changes=dict(changes)
+        )
+        return problems
+
     def read_log(
         self,
         build_id: str,

@@ -237,6 +237,7 @@ class Conductor:
                 open_store=self.services.open_store,
                 open_glance=self._open_glance,
             ),
+            open_store=self.services.open_store,
             ring_scheduler=self.scheduler.ring,
             ring_reaper=self.reaper.ring,
         )

@@ -49,6 +49,25 @@ def container_format(build: db.Build) -> str:
     return str(build.request.get('container_format') or 'bare')
 
 
+def _said(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: request[key] for key in _IMAGE if key in request}
+
+
+def image(
+    build: db.Build, request: Mapping[str, Any]
+) -> stores_base.ImageProperties:
+    """What a request says about the image that a build has made."""
+    return stores_base.ImageProperties.from_dict(
+        {
+            **_said(request),
+            'name': request['name'],
+            'owner': build.project_id,
+            'disk_format': disk_format(build),
+            'container_format': container_format(build),
+        }
+    )
+
+
 def request(
     services: service_kit.Services,
     build: db.Build,
@@ -61,7 +80,6 @@ def request(
     """
     checksums = result.get('checksum') or {}
     algo = 'sha512' if 'sha512' in checksums else 'sha256'
-    image = {key: build.request[key] for key in _IMAGE if key in build.request}
     return {
         'action': 'upload',
         'upload_id': row.id,
@@ -72,7 +90,11 @@ def request(
         'path': result['path'],
         'disk_format': disk_format(build),
         'container_format': container_format(build),
-        'image': {**image, 'name': build.name, 'owner': build.project_id},
+        'image': {
+            **_said(build.request),
+            'name': build.name,
+            'owner': build.project_id,
+        },
         'stamp': {
             'build_id': build.id,
             'upload_id': row.id,

@@ -27,6 +27,7 @@ CREATE_DRIVER = 'image-build:builds:create:driver'
 CREATE_DESTINATIONS = 'image-build:builds:create:destinations'
 CREATE_PUBLIC = 'image-build:builds:create:public'
 CREATE_COMMUNITY = 'image-build:builds:create:community'
+UPDATE = 'image-build:builds:update'
 CANCEL = 'image-build:builds:cancel'
 DELETE = 'image-build:builds:delete'
 
@@ -102,6 +103,13 @@ RULES = [
         'Let everyone use the image who knows its id (visibility '
         '"community").',
         *_MAKE,
+    ),
+    base.rule(
+        UPDATE,
+        base.MEMBER_OR_ADMIN,
+        "Change what is said about a build's image. A visibility is judged "
+        'by the rules of creation as well.',
+        f'PATCH {_SHOW.split()[1]}',
     ),
     base.rule(
         CANCEL,

@@ -26,6 +26,7 @@ import abc
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -204,6 +205,27 @@ class Store(abc.ABC):
 
         :raises Conflict: it is in use.
         :raises Forbidden: there is an image of that id without a stamp.
+        :raises ServiceUnavailable: as for :meth:`upload`.
+        """
+
+    @abc.abstractmethod
+    def update(
+        self,
+        image_id: str,
+        image: ImageProperties,
+        *,
+        dropped: Collection[str] = (),
+    ) -> None:
+        """Say of an image what is to be said of it from now on.
+
+        Its bytes, formats and owner stay. May be called again after a
+        failure.
+
+        :param image: all of it, also what does not change.
+        :param dropped: names of properties that it had and shall not have.
+        :raises NotFound: there is no such image.
+        :raises InvalidInput: as for :meth:`upload`; what could be changed
+            before may be.
         :raises ServiceUnavailable: as for :meth:`upload`.
         """
 

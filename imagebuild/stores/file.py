@@ -25,6 +25,7 @@ import os
 import pathlib
 import shutil
 import uuid
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -153,6 +154,27 @@ class FileStore(base.Store):
             shutil.rmtree(gone, ignore_errors=True)
             os.rename(target, gone)
             shutil.rmtree(gone)
+
+    def update(
+        self,
+        image_id: str,
+        image: base.ImageProperties,
+        *,
+        dropped: Collection[str] = (),
+    ) -> None:
+        """See :meth:`base.Store.update`."""
+        said = metadata.changeable(image)
+        target = self._path(image_id)
+        found = self._read(target) if target else None
+        if target is None or found is None:
+            raise exception.NotFound(what='image', id=image_id)
+        kept = {
+            name: value
+            for name, value in found.items()
+            if name not in dropped or name in said
+        }
+        members = {'members': sorted(set(image.members))}
+        _write_json(target / METADATA, {**kept, **said, **members})
 
     def exists(self, image_id: str) -> bool:
         """See :meth:`base.Store.exists`."""

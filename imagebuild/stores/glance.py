@@ -37,6 +37,7 @@ import logging
 import pathlib
 import time
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
 from typing import ClassVar
@@ -139,6 +140,30 @@ class GlanceStore(base.Store):
         if not found.properties.get(base.UPLOAD_ID):
             raise exception.Forbidden(rule='only images of builds are deleted')
         self._delete(found)
+
+    def update(
+        self,
+        image_id: str,
+        image: base.ImageProperties,
+        *,
+        dropped: Collection[str] = (),
+    ) -> None:
+        """See :meth:`base.Store.update`."""
+        said = metadata.changeable(image)
+        found = self._glance.get(image_id)
+        if found.visibility == 'shared':
+            # An image that is not shared any more has no list of members.
+            self._glance.unshare(image_id, keep=image.members)
+        self._glance.update(
+            image_id,
+            remove_props=[
+                name
+                for name in dropped
+                if name in found.properties and name not in said
+            ],
+            **said,
+        )
+        self._glance.share(image_id, image.members)
 
     def exists(self, image_id: str) -> bool:
         """See :meth:`base.Store.exists`."""

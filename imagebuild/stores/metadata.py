@@ -61,6 +61,22 @@ def described(
     }
 
 
+#: What an image keeps when something else is said about it.
+_FIXED = (
+    *('owner', 'disk_format', 'container_format'),
+    *(base.BUILD_ID, base.UPLOAD_ID, base.CONTENT_KEY),
+)
+
+
+def changeable(image: base.ImageProperties) -> dict[str, Any]:
+    """The same without what an image keeps for life.
+
+    :raises InvalidRequest: as :func:`described` does.
+    """
+    values = described(image, base.Stamp('', ''))
+    return {key: values[key] for key in values if key not in _FIXED}
+
+
 def _problem(name: str) -> str:
     if name in images.BASE_FIELDS:
         return 'is a field of the image itself'

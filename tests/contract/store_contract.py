@@ -213,6 +213,66 @@ class StoreContract:
         assert store.find(stamp) is None
         store.delete(stored.image_id)
 
+    # -- update -------------------------------------------------------------
+
+    def test_update(self, store, file, stamp):
+        first = base.ImageProperties(
+            name='web',
+            owner=self.OWNER,
+            visibility='shared',
+            members=[self.MEMBER],
+            tags=['old'],
+            properties={'os_distro': 'debian', 'hw_disk_bus': 'virtio'},
+        )
+        stored = store.upload(file, first, stamp)
+        second = base.ImageProperties(
+            name='web two',
+            owner='nobody',
+            disk_format='raw',
+            visibility='private',
+            protected=True,
+            tags=['new'],
+            properties={'os_distro': 'ubuntu'},
+            min_ram=64,
+        )
+        for _ in range(2):
+            store.update(stored.image_id, second, dropped=['hw_disk_bus'])
+            seen = self.look(store, stored.image_id)
+            assert seen['name'] == 'web two'
+            assert seen['visibility'] == 'private'
+            assert not list(seen.get('members') or ())
+            assert seen['protected'] is True
+            assert list(seen['tags']) == ['new']
+            assert seen['os_distro'] == 'ubuntu'
+            assert 'hw_disk_bus' not in seen
+            assert seen['min_ram'] == 64
+        # What it is stays, and who made it.
+        assert seen['owner'] == self.OWNER
+        assert seen['disk_format'] == 'qcow2'
+        assert seen['imagebuild_upload_id'] == stamp.upload_id
+        assert seen['os_hash_value'] == stored.os_hash_value
+        store.update(stored.image_id, first)
+        assert list(self.look(store, stored.image_id)['members']) == [
+            self.MEMBER
+        ]
+        store.delete(stored.image_id)
+
+    def test_update_of_what_is_not_there(self, store, image):
+        with pytest.raises(exception.NotFound):
+            store.update(str(uuid.uuid4()), image)
+
+    def test_update_that_is_refused(self, store, file, image, stamp):
+        stored = store.upload(file, image, stamp)
+        bad = base.ImageProperties(
+            name='x', owner=self.OWNER, properties={'owner': 'me'}
+        )
+        with pytest.raises(exception.InvalidInput):
+            store.update(stored.image_id, bad)
+        assert self.look(store, stored.image_id)['owner'] == self.OWNER
+        store.delete(stored.image_id)
+
+    # -- the rest -----------------------------------------------------------
+
     @pytest.mark.parametrize('image_id', [str(uuid.uuid4()), '../x', ''])
     def test_what_is_not_there(self, store, image_id):
         assert not store.exists(image_id)

@@ -14,6 +14,7 @@
 import contextlib
 import dataclasses
 import pathlib
+from unittest import mock
 
 from cryptography import fernet
 from oslo_config import cfg
@@ -22,7 +23,9 @@ import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.api import app
+from imagebuild.conductor import edits
 from imagebuild.db import migration
+from imagebuild.stores import base as stores_base
 
 OPERATING_SYSTEMS = """
 debian-12:
@@ -87,6 +90,14 @@ class Conductors:
             self._database.image_deleted(image_row_id)
             return False
         return True
+
+    def update_image(self, build_id, changes, *, context=None):
+        def open_store(_destination):
+            return mock.create_autospec(stores_base.Store, instance=True)
+
+        return edits.update_image(
+            self._database, open_store, build_id, changes
+        )
 
     def read_log(self, build_id, offset=0, limit=1, *, context=None):
         if isinstance(self.answer, Exception):

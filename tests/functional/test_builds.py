@@ -279,6 +279,63 @@ def test_a_running_build_is_cancelled_by_its_conductor(service, client):
     assert service.conductors.bells[-1] == ('cancel', build_id)
 
 
+def test_what_is_said_about_an_image_is_changed(service, client):
+    body = {**WEB, 'properties': {'a': '1', 'b': '2'}, 'tags': ['old']}
+    build = ask(client, body).json
+    path = f'/v1/builds/{build["id"]}'
+    early = client.patch(path, json={'name': 'new'})
+    assert early.status_code == 409
+    assert 'only an image that is there' in early.json['error']['message']
+    service.finish(build['id'])
+    changed = client.patch(
+        path, json={'name': 'new', 'properties': {'b': '3'}, 'min_ram': 64.0}
+    )
+    assert changed.status_code == 200
+    assert changed.json['name'] == 'new'
+    seen = client.get(path).json
+    assert seen['request']['properties'] == {'b': '3'}
+    assert seen['request']['tags'] == ['old']
+    assert seen['request']['min_ram'] == 64
+    assert seen['content_key'] == build['content_key']
+
+
+@pytest.mark.parametrize(
+    'change, path',
+    [
+        ({}, ''),
+        ({'packages': []}, 'packages'),
+        ({'name': ''}, 'name'),
+        ({'visibility': 'private', 'members': ['p']}, 'members'),
+        ({'properties': {'owner': 'me'}}, 'properties.owner'),
+    ],
+)
+def test_changes_that_cannot_be(service, client, change, path):
+    build = ask(client, WEB).json
+    service.finish(build['id'])
+    answer = client.patch(f'/v1/builds/{build["id"]}', json=change)
+    assert answer.status_code == 400
+    assert answer.json['error']['errors'][0]['path'] == path
+    assert client.get(f'/v1/builds/{build["id"]}').json['name'] == 'web'
+
+
+def test_changing_is_for_members_and_public_for_operators(service, client):
+    build = ask(client, WEB, **{'X-Project-Id': 'p'}).json
+    service.finish(build['id'])
+    path = f'/v1/builds/{build["id"]}'
+    for roles, change, status in [
+        ('reader', {'name': 'x'}, 403),
+        ('member,reader', {'visibility': 'public'}, 403),
+        ('member,reader', {'name': 'x'}, 200),
+        ('admin', {'visibility': 'public'}, 200),
+    ]:
+        headers = {'X-Project-Id': 'p', 'X-Roles': roles}
+        answer = client.patch(path, json=change, headers=headers)
+        assert answer.status_code == status, (roles, change)
+    other = {'X-Project-Id': 'q', 'X-Roles': 'member,reader'}
+    answer = client.patch(path, json={'name': 'x'}, headers=other)
+    assert answer.status_code == 404
+
+
 def test_deleting_tells_the_conductors(service, client):
     build_id = ask(client, WEB).json['id']
     service.finish(build_id)

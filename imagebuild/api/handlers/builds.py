@@ -21,9 +21,11 @@ import flask
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.api import call as calls
+from imagebuild.api import changes
 from imagebuild.api import paging
 from imagebuild.api import responses
 from imagebuild.api import submission
+from imagebuild.api import validation
 from imagebuild.api import views
 from imagebuild.policies import builds as policies
 
@@ -139,6 +141,29 @@ def steps(call: calls.Call, build_id: str) -> flask.Response:
     call.context.can(policies.STEPS, build)
     found = call.database.list_steps(build.id)
     return responses.ok({'steps': [views.step(step) for step in found]})
+
+
+def update(call: calls.Call, build_id: str) -> flask.Response:
+    """PATCH /v1/builds/{build_id}"""
+    build = _visible(call, build_id)
+    call.context.can(policies.UPDATE, build)
+    wanted = changes.prepare(call, build)
+    if build.status != 'active':
+        raise exception.Conflict(
+            what='Build',
+            id=build.id,
+            status=build.status,
+            reason='only an image that is there can be changed',
+        )
+    problems = call.conductor_api.update_image(
+        build.id, wanted, context=call.context.to_dict()
+    )
+    validation.refuse(
+        exception.Problem(problem['path'], problem['message'])
+        for problem in problems
+    )
+    build = call.database.get_build(build.id)
+    return responses.ok(views.build(build, call.root))
 
 
 def cancel(call: calls.Call, build_id: str) -> flask.Response:

@@ -25,6 +25,7 @@ STATUSES = [
     'cancelled',
     'deleting',
 ]
+UPDATE = description.CHANGES
 SORT_KEYS = ['created_at', 'finished_at', 'name', 'os', 'status', 'updated_at']
 
 _ID = {**base.UUID, 'description': "The build's id."}

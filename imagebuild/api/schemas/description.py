@@ -218,6 +218,26 @@ DESCRIPTION: base.Schema = {
     'x-needs': 'one of os and base_image',
 }
 
+#: What may be said otherwise of an image that is there already.
+CHANGEABLE = (
+    *('name', 'visibility', 'protected', 'tags', 'members', 'properties'),
+    *('min_disk', 'min_ram'),
+)
+CHANGES: base.Schema = {
+    'type': 'object',
+    'additionalProperties': False,
+    'minProperties': 1,
+    'properties': {
+        # Nothing has a default: what is not given stays.
+        name: {
+            key: value
+            for key, value in DESCRIPTION['properties'][name].items()
+            if key != 'default'
+        }
+        for name in CHANGEABLE
+    },
+}
+
 #: Every field.
 FIELDS = frozenset(DESCRIPTION['properties'])
 #: Those that say what is inside the image.
@@ -235,11 +255,18 @@ def with_defaults(body: Mapping[str, Any]) -> dict[str, Any]:
         for name, schema in properties.items()
         if 'default' in schema
     }
-    request.update(body)
-    for name, value in request.items():
-        if properties[name].get('type') == 'integer':
-            request[name] = int(value)
-    return request
+    return request | whole_numbers(body)
+
+
+def whole_numbers(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body that passed the schema, with 1.0 as 1."""
+    properties = DESCRIPTION['properties']
+    return {
+        name: int(value)
+        if properties[name].get('type') == 'integer'
+        else value
+        for name, value in body.items()
+    }
 
 
 def problems(
@@ -259,6 +286,16 @@ def problems(
         yield exception.Problem(
             'timeout', f'a build may take at most {max_timeout} seconds'
         )
+    yield from image_problems(request)
+
+
+def image_problems(
+    request: Mapping[str, Any],
+) -> Iterator[exception.Problem]:
+    """Find what no schema says well of what is said about the image.
+
+    :param request: with its defaults, without the fields that are wrong.
+    """
     if request['members'] and request['visibility'] != 'shared':
         yield exception.Problem(
             'members', 'only an image of visibility "shared" has members'

@@ -24,8 +24,13 @@ from osc_lib.command import command
 
 from imagebuild.client import exceptions
 from imagebuild.client.osc import columns
+from imagebuild.client.osc import options
 from imagebuild.client.osc import plugin
 
+_CHANGEABLE = (
+    'name', 'visibility', 'protected', 'tags', 'members', 'properties',
+    'min_disk', 'min_ram',
+)  # fmt: skip
 STATUSES = (
     'queued', 'building', 'uploading', 'active', 'error', 'cancelled',
     'deleting',
@@ -91,6 +96,32 @@ class ShowBuild(command.ShowOne):
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         manager = plugin.client_of(self).builds
         return columns.show(manager.find(parsed_args.build))
+
+
+class SetBuild(command.ShowOne):
+    """Change what is said about the image of a build
+
+    Tags, members and properties take the place of those that were there.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = _with_build(super().get_parser(prog_name))
+        options.add_changes(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        changes = {
+            name: value
+            for name in _CHANGEABLE
+            if (value := getattr(parsed_args, name)) is not None
+        }
+        if not changes:
+            raise osc_exceptions.CommandError('Nothing is to be changed.')
+        manager = plugin.client_of(self).builds
+        build = manager.find(parsed_args.build)
+        return columns.show(manager.update(build.id, **changes))
 
 
 class DeleteBuild(command.Command):

@@ -149,6 +149,12 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what may be said otherwise of an image later."""
+    parser.add_argument('--name', metavar='<name>', help='New name')
+    _add_said(parser.add_argument_group('the image in Glance'))
+
+
 def _add_image(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('the image in Glance')
     group.add_argument(
@@ -160,6 +166,17 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--container-format', metavar='<format>', help='Default: bare'
     )
+    group.add_argument(
+        '--destination',
+        dest='destinations',
+        metavar='<cloud>',
+        action='append',
+        help='Cloud to upload to (repeat for several)',
+    )
+    _add_said(group)
+
+
+def _add_said(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--min-disk', metavar='<gib>', type=int, help='Least disk, in GiB'
     )
@@ -198,7 +215,6 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     for option, dest, metavar, what in (
         ('--tag', 'tags', '<tag>', 'Tag'),
         ('--member', 'members', '<project-id>', 'Project that may use it'),
-        ('--destination', 'destinations', '<cloud>', 'Cloud to upload to'),
     ):
         group.add_argument(
             option,

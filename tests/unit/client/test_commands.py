@@ -307,6 +307,30 @@ def test_several_at_once(run, requests_mock, body, command, method, path):
     assert requests_mock.last_request.path == f'/v1/builds/c{path}'
 
 
+def test_set(run, requests_mock, body):
+    requests_mock.get(URL, json={'builds': [body(id='a')]})
+    requests_mock.patch(f'{URL}/a', json=body(id='a', name='new'))
+    found = shown(
+        run(
+            builds.SetBuild,
+            *('a', '--name', 'new', '--tag', 'x', '--property', 'a=1'),
+            '--unprotected',
+        )
+    )
+    assert found['name'] == 'new'
+    assert requests_mock.last_request.json() == {
+        'name': 'new',
+        'tags': ['x'],
+        'properties': {'a': '1'},
+        'protected': False,
+    }
+
+
+def test_set_nothing(run, requests_mock, body):
+    with pytest.raises(osc_exceptions.CommandError, match='Nothing'):
+        run(builds.SetBuild, 'a')
+
+
 def test_log(run, quick, requests_mock, body, capsys):
     requests_mock.get(URL, json={'builds': [body(id='b')]})
     requests_mock.get(
@@ -380,7 +404,7 @@ def test_every_entry_point_is_a_command():
                 ],
                 command,
             )
-    assert len(found) == 11
+    assert len(found) == 12
     assert all(command.__doc__ for command in found.values())
 
 

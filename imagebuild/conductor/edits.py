@@ -1,0 +1,66 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is said about an image that is there already is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import upload_rows
+
+
+def update_image(
+    database: db.Database,
+    open_store: service_kit.OpenStore,
+    build_id: str,
+    changes: Mapping[str, Any],
+) -> list[dict[str, str]]:
+    """Change what is said about a build's image, in every place it is.
+
+    The store comes first: what the row of the build says has happened. An
+    image that several builds of a project share has what was said last.
+
+    :param changes: fields of the request, judged by the API.
+    :returns: what the store has against them, each ``{path, message}``;
+        empty when it is done.
+    :raises NotFound: there is no such build, or its image is gone.
+    :raises ServiceUnavailable: the store cannot be asked.
+    """
+    build = database.get_build(build_id)
+    request = {**build.request, **changes}
+    wanted = upload_rows.image(build, request)
+    dropped = set(build.request.get('properties') or ()) - set(
+        request.get('properties') or ()
+    )
+    try:
+        for image in build.images:
+            open_store(image.destination).update(
+                image.image_id, wanted, dropped=dropped
+            )
+    except exception.InvalidManifest as error:
+        return [_problem(each.path, each.message) for each in error.errors]
+    except exception.NotFound:
+        raise
+    except exception.InvalidInput as error:
+        return [_problem('', str(error))]
+    database.update_build(
+        build_id, {'request': request, 'name': request['name']}
+    )
+    return []
+
+
+def _problem(path: str, message: str) -> dict[str, str]:
+    return {'path': path, 'message': message}
