@@ -1,0 +1,112 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Servers that tests talk to.
+
+Also for tests elsewhere: import the fixtures you want in a conftest.py. Those
+of a session share one server; ask it for a database of your own
+(``server.url('name')``). A test that stops, kills or restarts a server starts
+one for itself::
+
+    with mariadb.running(tmp_path) as server:
+        ...
+        server.kill()
+        server.start()
+
+The clouds of a session are one cloud, as much of it as was asked for so far.
+With IMAGEBUILD_TEST_CLOUD naming a folder it is kept there and goes on to run:
+for a developer, who stops it with "tools/cloud/down --state FOLDER".
+"""
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from tools.cloud import cloud as clouds
+from tools.cloud import state as cloud_state
+from tools.cloud.servers import mariadb
+from tools.cloud.servers import postgresql
+from tools.cloud.servers import rabbitmq
+
+FOLDER_VARIABLE = 'IMAGEBUILD_TEST_CLOUD'
+
+
+@pytest.fixture(scope='session')
+def cloud_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[pathlib.Path]:
+    """Where the cloud is; it is down when the session ends."""
+    kept = os.environ.get(FOLDER_VARIABLE)
+    if kept:
+        yield pathlib.Path(kept)
+        return
+    folder = tmp_path_factory.mktemp('cloud')
+    yield folder
+    clouds.Cloud(folder).down()
+
+
+@pytest.fixture(scope='session')
+def glance_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
+    """Keystone, Glance, RabbitMQ, MariaDB and ours; 30 s."""
+    return _up(cloud_folder, 'glance')
+
+
+@pytest.fixture(scope='session')
+def heat_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
+    """With Heat; 15 s more."""
+    return _up(cloud_folder, 'heat')
+
+
+@pytest.fixture(scope='session')
+def nova_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
+    """With Nova, whose servers are pretended; 60 s more."""
+    return _up(cloud_folder, 'nova')
+
+
+def _up(folder: pathlib.Path, level: str) -> clouds.Cloud:
+    state = cloud_state.State(folder).section('cloud')
+    levels = [level, state.get('level', level)]
+    cloud = clouds.Cloud(
+        folder,
+        level=max(levels, key=clouds.LEVELS.index),
+        virt=state.get('virt', 'fake'),
+    )
+    cloud.up(host_is_ready=True)
+    return cloud
+
+
+@pytest.fixture(scope='session')
+def mariadb_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[mariadb.MariaDB]:
+    """A MariaDB for the session; 1 s."""
+    with mariadb.running(tmp_path_factory.mktemp('mariadb')) as server:
+        yield server
+
+
+@pytest.fixture(scope='session')
+def postgresql_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[postgresql.PostgreSQL]:
+    """A PostgreSQL for the session; 1 s."""
+    with postgresql.running(tmp_path_factory.mktemp('postgresql')) as server:
+        yield server
+
+
+@pytest.fixture(scope='session')
+def rabbitmq_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[rabbitmq.RabbitMQ]:
+    """A RabbitMQ for the session; 6 s."""
+    with rabbitmq.running(tmp_path_factory.mktemp('rabbitmq')) as server:
+        yield server

@@ -1,0 +1,152 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the tests do as people of the cloud: ask, wait, look."""
+
+import collections
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import glanceclient
+from keystoneauth1 import loading
+from keystoneauth1 import session as ksa_session
+
+from imagebuild.client import client as clients
+from tools.cloud import cloud as clouds
+from tools.cloud import credentials
+from tools.cloud import ini
+
+PROGRAM = pathlib.Path(sys.executable).with_name('openstack')
+
+#: Added to the catalogue; ``tiny`` is an image in Glance.
+SYSTEMS = """
+tiny:
+  description: Debian 12 without kernel, in Glance
+  image: {name: debian-12-minimal-base}
+slow:
+  description: nothing at all, in some seconds
+  driver: fake
+  driver_options: {seconds: 15}
+heavy:
+  description: a file that takes time to upload
+  driver: fake
+  driver_options: {size: 600}
+"""
+
+
+def session(cloud: clouds.Cloud, user: str) -> ksa_session.Session:
+    """A Keystone session of this user."""
+    site = cloud.site
+    auth = site.credentials(user, credentials.PEOPLE[user])
+    loader = loading.get_plugin_loader(auth.pop('auth_type'))
+    return ksa_session.Session(auth=loader.load_from_options(**auth))
+
+
+def client(cloud: clouds.Cloud, user: str = 'demo') -> clients.Client:
+    """Our client as this user."""
+    return clients.Client(session(cloud, user), connect_retries=5)
+
+
+def glance(cloud: clouds.Cloud, user: str = 'imagebuild') -> Any:
+    """Glance's client as this user; our service user sees all images."""
+    return glanceclient.Client('2', session=session(cloud, user))
+
+
+def openstack(
+    cloud: clouds.Cloud, *arguments: str, user: str = 'demo'
+) -> 'subprocess.CompletedProcess[str]':
+    """Run the openstack program that has our commands."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        env={
+            'PATH': os.environ['PATH'],
+            'HOME': os.environ.get('HOME', '/'),
+            'PYTHONWARNINGS': 'ignore',
+            **cloud.environment(user),
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def ended(build: Any) -> bool:
+    return build.status in ('active', 'error', 'cancelled')
+
+
+def wait(
+    ours: clients.Client,
+    build_id: str,
+    until: Callable[[Any], bool] = ended,
+    seconds: float = 300,
+) -> Any:
+    """Wait until a build is like this."""
+    end = time.monotonic() + seconds
+    while True:
+        build = ours.builds.get(build_id)
+        if until(build):
+            return build
+        assert not ended(build), build
+        assert time.monotonic() < end, build
+        time.sleep(0.3)
+
+
+def stamped(cloud: clouds.Cloud, build_id: str) -> list[Any]:
+    """The images in Glance that this build made, whatever their status."""
+    return [
+        image
+        for image in glance(cloud).images.list()
+        if image.get('imagebuild_build_id') == build_id
+    ]
+
+
+def statuses(ours: clients.Client, **filters: str) -> collections.Counter[str]:
+    return collections.Counter(
+        build.status for build in ours.builds.list(**filters)
+    )
+
+
+def left_over(cloud: clouds.Cloud) -> list[str]:
+    """Workspaces of builds, and processes that name their folder."""
+    folder = cloud.folder / 'imagebuild'
+    # A name with a dot is the lock of a conductor that is up.
+    found = [str(path) for path in folder.glob('work-*/[!.]*')]
+    needle = os.fsencode(folder) + b'/work-'
+    for process in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        with contextlib.suppress(OSError):
+            line = process.read_bytes()
+            if needle in line:
+                found.append(line.replace(b'\0', b' ').decode()[:200])
+    return found
+
+
+def assert_nothing_left(cloud: clouds.Cloud, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while left := left_over(cloud):
+        assert time.monotonic() < end, left
+        time.sleep(1)
+
+
+@contextlib.contextmanager
+def catalogue(cloud: clouds.Cloud) -> Iterator[None]:
+    """Offer SYSTEMS, once."""
+    path = cloud.service('imagebuild-api').catalogue
+    text = path.read_text()
+    if SYSTEMS not in text:
+        ini.write(path, text + SYSTEMS)
+        cloud.up(host_is_ready=True)
+    yield

@@ -1,0 +1,150 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The cloud breaks while it builds: nothing is lost, nothing is doubled."""
+
+import pathlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cloud import people
+from tests.cloud import test_builds
+from tools.cloud import cloud as clouds
+
+cloud = test_builds.cloud
+
+
+@pytest.fixture(autouse=True)
+def whole(cloud: clouds.Cloud) -> Iterator[None]:
+    """Whatever a test broke is mended for the next."""
+    yield
+    cloud.up(host_is_ready=True)
+
+
+def _is(status: str) -> Any:
+    return lambda build: build.status == status
+
+
+def _assert_one_image(cloud: clouds.Cloud, done: Any, attempts: int) -> None:
+    assert done.status == 'active', done
+    assert done.attempt <= attempts
+    images = people.stamped(cloud, done.id)
+    assert [image['id'] for image in images] == [done.image_id]
+    assert images[0]['status'] == 'active'
+    assert images[0]['os_hash_value'] == done.checksum['os_hash_value']
+
+
+def test_conductor_killed_while_it_builds(cloud: clouds.Cloud) -> None:
+    ours = people.client(cloud)
+    build = ours.builds.create(
+        name='killed',
+        os='tiny',
+        reuse='never',
+        manifest={
+            'validators': [
+                {'script': {'sleeps': {'inline': 'echo asleep; sleep 20'}}}
+            ]
+        },
+    )
+    people.wait(
+        ours,
+        build.id,
+        lambda _: 'asleep' in ours.builds.log(build.id).text,
+    )
+    first = ours.builds.get(build.id).conductor
+    cloud.service(first).kill()
+    done = people.wait(ours, build.id)
+    _assert_one_image(cloud, done, attempts=2)
+    assert done.conductor != first
+    # It finds what its former life left when it is back.
+    cloud.up(host_is_ready=True)
+    people.assert_nothing_left(cloud)
+
+
+def test_conductor_killed_while_it_uploads(cloud: clouds.Cloud) -> None:
+    ours = people.client(cloud)
+    build = ours.builds.create(
+        name='killed uploading',
+        os='heavy',
+        disk_format='raw',
+        reuse='never',
+    )
+    people.wait(ours, build.id, _is('uploading'))
+    first = ours.builds.get(build.id).conductor
+    cloud.service(first).kill()
+    done = people.wait(ours, build.id)
+    _assert_one_image(cloud, done, attempts=2)
+    cloud.up(host_is_ready=True)
+    people.assert_nothing_left(cloud)
+
+
+@pytest.mark.parametrize('name', ['rabbitmq', 'mariadb'])
+def test_server_restarted(cloud: clouds.Cloud, name: str) -> None:
+    ours = people.client(cloud)
+    builds = [
+        ours.builds.create(name=f'{name} {number}', os='slow', reuse='never')
+        for number in range(3)
+    ]
+    people.wait(ours, builds[0].id, _is('building'))
+    server = getattr(cloud.site, name)
+    server.kill()
+    time.sleep(3)
+    server.start()
+    _wait_until_it_answers(ours, builds[0].id)
+    for build in builds:
+        _assert_one_image(cloud, people.wait(ours, build.id), attempts=3)
+    # And it is not only that what was begun has ended.
+    after = ours.builds.create(name='after', os='fake-1', reuse='never')
+    _assert_one_image(cloud, people.wait(ours, after.id), attempts=1)
+    people.assert_nothing_left(cloud)
+
+
+def _wait_until_it_answers(ours: Any, build_id: str) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            ours.builds.get(build_id)
+            return
+        except Exception:
+            assert time.monotonic() < end
+            time.sleep(1)
+
+
+def test_glance_away_for_a_minute(cloud: clouds.Cloud) -> None:
+    ours = people.client(cloud)
+    build = ours.builds.create(name='patient', os='slow', reuse='never')
+    people.wait(ours, build.id, _is('building'))
+    glance = cloud.service('glance')
+    glance.kill()
+    back = threading.Timer(60, glance.start)
+    back.start()
+    try:
+        done = people.wait(ours, build.id)
+    finally:
+        back.join()
+    _assert_one_image(cloud, done, attempts=1)
+    people.assert_nothing_left(cloud)
+
+
+def test_drained_conductor_hands_over(cloud: clouds.Cloud) -> None:
+    ours = people.client(cloud)
+    build = ours.builds.create(name='drained', os='slow', reuse='never')
+    people.wait(ours, build.id, _is('building'))
+    name = ours.builds.get(build.id).conductor
+    cloud.service(name).stop()
+    done = people.wait(ours, build.id)
+    _assert_one_image(cloud, done, attempts=2)
+    log = pathlib.Path(cloud.service(name).log).read_text(errors='replace')
+    assert 'Traceback' not in log
