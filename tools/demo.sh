@@ -12,40 +12,69 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 #
-# Builds a Debian 12 image with Redis 7 from nothing, and checks it.
+# Starts the image build service, has it build a Debian 12 image with Redis 7
+# from nothing, and checks the image.
 #
 #   tools/demo.sh [folder]        (default: ./demo)
 #
-# Takes some minutes, more where the guest is emulated. Needs root (or sudo)
-# for packages of the distribution, some GiB of disk and a package mirror.
+# Takes some minutes, more where the guest is emulated. Needs root for making
+# the base image, some GiB of disk and a package mirror. The service listens
+# on the loopback interface and is stopped at the end; what it has built stays
+# in the folder, so that a second run gets the same image at once.
 
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 DIR=${1:-demo}
-IMAGE=$DIR/debian-12-redis.qcow2
 VENV=${VENV:-$ROOT/.venv}
 export VENV
 
 step() { printf '\n==> %s\n' "$*"; }
+show() {
+    printf '$ %s\n' "$*"
+    "$@"
+}
 
 step 'Making this host ready'
 "$ROOT/tools/setup-host.sh" runtime
 PATH=$VENV/bin:$PATH
 
 mkdir -p "$DIR"
-if [[ -e $IMAGE ]]; then
-    step "Using the image that is there: $IMAGE"
-else
-    step 'Building a Debian 12 base image from packages'
-    imagebuild-bootstrap --os debian-12 --output "$IMAGE"
-fi
+DIR=$(realpath "$DIR")
+LOG=$DIR/service.log
+IMAGE=$DIR/debian-12-redis.qcow2
 
-step 'Packing Redis 7 into it'
-imagebuild-pack --image "$IMAGE" redis 7
+step "Starting the service (its log: $LOG)"
+imagebuild-standalone --state-dir "$DIR/state" --port 0 >"$LOG" 2>&1 &
+SERVICE=$!
+stop_service() {
+    kill "$SERVICE" 2>/dev/null || true
+    wait "$SERVICE" 2>/dev/null || true
+}
+trap stop_service EXIT
+URL=
+for _ in $(seq 120); do
+    URL=$(sed -n 's/^imagebuild answers at //p' "$LOG")
+    [[ -z $URL ]] || break
+    if ! kill -0 "$SERVICE" 2>/dev/null; then
+        tail -n 20 "$LOG" >&2
+        exit 3
+    fi
+    sleep 1
+done
+[[ -n $URL ]] || { echo 'the service does not start' >&2; exit 3; }
+echo "imagebuild answers at $URL"
 
-step 'Checking the packed image, changing nothing'
-imagebuild-pack --image "$IMAGE" --test-only redis 7
+step 'Building Debian 12 with Redis 7'
+export OS_AUTH_TYPE=none OS_ENDPOINT=$URL PYTHONWARNINGS=ignore
+show openstack image build create redis --os debian-12 \
+    --recipe redis --recipe-version 7 --argument maxmemory=64mb --wait
+ID=$(openstack image build list --name redis --status active --limit 1 \
+    -f value -c 'Image ID')
+cp --reflink=auto --sparse=always "$DIR/state/images/$ID/image" "$IMAGE"
 
-step "Done. The image: $(realpath "$IMAGE")"
+step 'Checking the image, changing nothing'
+show imagebuild-pack --image "$IMAGE" --test-only redis 7 --maxmemory 64mb
+
+step "Done. The image: $IMAGE"
 ls -lh "$IMAGE"

@@ -231,7 +231,8 @@ make_venv() {
     fi
     SKIP_GENERATE_AUTHORS=1 SKIP_WRITE_GIT_CHANGELOG=1 \
         "$VENV/bin/python" -m pip install -qq --no-input \
-        --disable-pip-version-check "${args[@]}" --editable . </dev/null
+        --disable-pip-version-check "${args[@]}" --editable '.[client]' \
+        </dev/null
     for profile in "${PROFILES[@]}"; do
         file=$(PROFILES=("$profile"); requirement_files)
         stamp "$file" >"$(stamp_file "$profile")"
