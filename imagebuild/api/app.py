@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
@@ -106,7 +107,11 @@ def _with_middleware(
 
 def make_flask(service: calls.Service) -> flask.Flask:
     """Make the Flask application, without middleware."""
-    app = flask.Flask('imagebuild.api', static_folder=None)
+    # The instance folder is not used; finding it fails where the current
+    # folder has one of our name.
+    app = flask.Flask(
+        'imagebuild.api', static_folder=None, instance_path=os.sep
+    )
     app.config['MAX_CONTENT_LENGTH'] = service.conf.api.max_request_size
     # A redirect would be HTML, and clients do not repeat a POST.
     app.url_map.strict_slashes = False

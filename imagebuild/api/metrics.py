@@ -12,9 +12,10 @@
 """Figures for Prometheus.
 
 They are read from the database at each scrape, so any API process gives the
-same ones and none has to be asked twice. What a conductor did itself (seconds
-of steps, cache hits, bytes) is at the conductor's own port ([conductor]
-metrics_port).
+same ones and none has to be asked twice. They go down when builds are purged.
+What a conductor counts itself (histograms, base images found in its cache) is
+at its own port ([conductor] metrics_port), and here too where it is in the
+same process (imagebuild-standalone).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import collections
 import datetime
 from collections.abc import Iterator
 
+import prometheus_client
 from prometheus_client import core
 from prometheus_client import registry
 
@@ -53,6 +55,10 @@ class _Collector(registry.Collector):
         yield from _queue(self.service, builds)
         yield from _conductors(self.service)
         yield _uploads(self.service)
+        yield from _work_done(self.service)
+        for family in prometheus_client.REGISTRY.collect():
+            if family.name.startswith('imagebuild_'):
+                yield family
 
 
 def _builds(
@@ -118,6 +124,33 @@ def _conductors(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
         'imagebuild_slots_used',
         'Builds that those conductors run',
         value=sum(each.running for each in alive if each.status == 'up'),
+    )
+
+
+def _work_done(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
+    done = service.database.work_done()
+    steps = core.GaugeMetricFamily(
+        'imagebuild_steps', 'Steps that builds ran', labels=['validator']
+    )
+    seconds = core.GaugeMetricFamily(
+        'imagebuild_steps_seconds',
+        'Seconds that those steps took',
+        labels=['validator'],
+    )
+    for validator, (number, took) in sorted(done.steps.items()):
+        steps.add_metric([validator], number)
+        seconds.add_metric([validator], took)
+    yield steps
+    yield seconds
+    yield core.GaugeMetricFamily(
+        'imagebuild_builds_reused',
+        'Builds that were given an image of the same content',
+        value=done.reused,
+    )
+    yield core.GaugeMetricFamily(
+        'imagebuild_uploaded_bytes',
+        'Bytes of images that were uploaded',
+        value=done.uploaded_bytes,
     )
 
 

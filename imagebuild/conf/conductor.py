@@ -235,7 +235,8 @@ raise it only where that has the room.
         min=0,
         mutable=True,
         help="""
-Days for which deleted builds, and logs of old ones, stay in the database.
+Days for which builds that were deleted, failed or were cancelled stay in the
+database, with their logs. Those of active builds stay as long as the build.
 
 0 keeps them for ever, and the database grows.
 """,

@@ -48,8 +48,8 @@ them; put it on a local file system.
         help="""
 The catalogue of operating systems that can be asked for.
 
-API servers and conductors each read it when they start, conductors again on
-SIGHUP; keep it the same everywhere. Without the file only requests that name
+Conductors read it when they start and on SIGHUP, API servers whenever it
+changes; keep it the same everywhere. Without the file only requests that name
 a ``base_image`` can be served.
 """,
     ),
@@ -61,11 +61,12 @@ a ``base_image`` can be served.
         help="""
 Keys that hidden argument values are encrypted with while they wait.
 
-The first one encrypts, all of them decrypt: to replace a key, put the new
-one first everywhere, and drop the old one when the builds of its time have
-ended. All API servers and conductors need the same. Without a key requests
-with hidden values are refused; the others work. A key is 32 random bytes in
-URL-safe base64; ``python3 -m imagebuild.sealing`` prints a new one.
+The first one encrypts, all of them decrypt. To replace a key, add the new one
+last everywhere, then move it to the front everywhere, and drop the old one
+when the builds of its time have ended. All API servers and conductors need
+the same. Without a key requests with hidden values are refused; the others
+work. A key is 32 random bytes in URL-safe base64; ``python3 -m
+imagebuild.sealing`` prints a new one.
 """,
     ),
 ]

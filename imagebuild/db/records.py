@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 #: Every status of a build; a deleted build has none, it is not found.
@@ -211,3 +212,17 @@ class Event:
     at: datetime.datetime
     kind: str
     message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkDone:
+    """What the builds that are kept came to.
+
+    :ivar steps: validator to how many steps there were, and their seconds.
+    :ivar reused: builds that were given an image that was there.
+    :ivar uploaded_bytes: of images that arrived.
+    """
+
+    steps: Mapping[str, tuple[int, float]]
+    reused: int
+    uploaded_bytes: int

@@ -52,6 +52,7 @@ def make_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
 
 def get_enforcer() -> policy.Enforcer:
     """Entry point of the oslo.policy programs, with the usual files."""
-    conf = cfg.ConfigOpts()
+    # The global object: oslopolicy-validator reads its options there.
+    conf = cfg.CONF
     conf([], project='imagebuild')
     return make_enforcer(conf)

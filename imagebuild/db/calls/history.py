@@ -19,6 +19,7 @@ from typing import Any
 from imagebuild.db import records
 from imagebuild.db import transaction
 from imagebuild.db.queries import events
+from imagebuild.db.queries import figures
 from imagebuild.db.queries import logs
 from imagebuild.db.queries import steps
 
@@ -27,6 +28,10 @@ READ_LIMIT = 1024 * 1024
 
 
 class HistoryCalls(transaction.Transactions):
+    def work_done(self) -> records.WorkDone:
+        """Add up steps, reuses and uploads of all builds that are kept."""
+        return self._read(figures.work_done)
+
     def append_log(self, build_id: str, text: str, max_size: int = -1) -> int:
         """Write to the end of a build's log.
 

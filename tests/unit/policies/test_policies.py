@@ -48,7 +48,9 @@ def make(tmp_path):
 
 
 WRITES = {
-    name for name in NAMES if re.search(r':(create|update|cancel|delete)', name)
+    name
+    for name in NAMES
+    if re.search(r':(create|update|cancel|delete)', name)
 }
 ADMINS = {
     'image-build:builds:list:all_projects',
