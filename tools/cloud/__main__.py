@@ -22,6 +22,7 @@ from typing import Any
 from tools.cloud import cloud as cloud_module
 from tools.cloud import errors
 from tools.cloud import state as cloud_state
+from tools.cloud import venv
 from tools.cloud.servers import process
 
 #: Seconds since the start are printed before each line.
@@ -55,6 +56,14 @@ def _up(options: argparse.Namespace) -> int:
 def _down(options: argparse.Namespace) -> int:
     cloud_module.Cloud(options.state, report=_say).down(wipe=options.wipe)
     _say('down')
+    return 0
+
+
+def _environment(options: argparse.Namespace) -> int:
+    site = cloud_module.Cloud(options.state).site
+    venv.make_openstack(site.processes)
+    venv.install_plugin(site.processes)
+    print(venv.openstack())
     return 0
 
 
@@ -98,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     down = _command(commands, 'down', _down, 'stop every process of it')
     _wipe(down, 'remove its data, too')
     _command(commands, 'status', _status, 'say what runs')
+    _command(
+        commands,
+        'environment',
+        _environment,
+        "make the services' virtual environment and print where it is",
+    )
     return parser
 
 
