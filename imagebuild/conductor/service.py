@@ -50,6 +50,7 @@ from imagebuild.conductor import checks
 from imagebuild.conductor import child
 from imagebuild.conductor import claims
 from imagebuild.conductor import heartbeat
+from imagebuild.conductor import kept
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
 from imagebuild.conductor import reaper
@@ -94,6 +95,7 @@ class Conductor:
         self._hurry = threading.Event()
         self._server: Any = None
         self._name_lock: int | None = None
+        self._clients = kept.Kept()
         self.places = scheduler.Places()
         self.services = service_kit.Services(
             conf=conf,
@@ -198,6 +200,7 @@ class Conductor:
     def reload(self) -> None:
         """Take over changed options, drivers and the catalogue (SIGHUP)."""
         self._conf.mutate_config_files()
+        self._clients.forget()
         self.offer.reload()
         self.heart.beat_now()
         self.scheduler.ring()
@@ -221,10 +224,17 @@ class Conductor:
             raise exception.InvalidInput(
                 f'There is no destination "{destination}".'
             )
-        return stores.load(self._conf.conductor.store, job_config(self._conf))
+        conf = self._conf
+        return self._clients.get(
+            'store',
+            lambda: stores.load(conf.conductor.store, job_config(conf)),
+        )
 
     def _open_glance(self) -> glance_client.Glance:
-        return glance_client.Glance.from_config(job_config(self._conf))
+        return self._clients.get(
+            'glance',
+            lambda: glance_client.Glance.from_config(job_config(self._conf)),
+        )
 
     def _serve(self) -> None:
         """Serve the bus; the broker may come up later than we do."""

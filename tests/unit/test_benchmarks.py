@@ -11,12 +11,20 @@
 # under the License.
 """The benchmarks' command line and arithmetic; not what they measure."""
 
+import argparse
+import datetime
 import importlib.util
+import math
 import pathlib
 import sys
 import types
 
 import pytest
+
+from benchmarks import figures
+from benchmarks.api import run as api
+from benchmarks.queue import fates
+from benchmarks.queue import run as queue
 
 RUN = pathlib.Path(__file__).parents[2] / 'benchmarks' / 'pack' / 'run.py'
 
@@ -103,3 +111,213 @@ def test_summary_is_the_median_of_ratios(run: types.ModuleType) -> None:
     assert list(found['ratios']) == ['A/B']
     assert found['ratios']['A/B']['pairs'] == pytest.approx([0.5, 0.75, 0.6])
     assert found['ratios']['A/B']['median'] == pytest.approx(0.6)
+
+
+# -- what the benchmarks of the service share -------------------------------
+
+
+@pytest.mark.parametrize(
+    ('values', 'percent', 'expected'),
+    [
+        ([7.0], 50, 7.0),
+        ([7.0], 100, 7.0),
+        ([4.0, 1.0, 3.0, 2.0], 50, 2.0),
+        ([4.0, 1.0, 3.0, 2.0], 51, 3.0),
+        ([4.0, 1.0, 3.0, 2.0], 0, 1.0),
+        (range(1, 101), 95, 95),
+        (range(1, 101), 99, 99),
+        (range(1, 101), 100, 100),
+    ],
+)
+def test_percentile(values, percent, expected) -> None:
+    assert figures.percentile(values, percent) == expected
+
+
+def test_percentile_of_nothing() -> None:
+    with pytest.raises(ValueError, match='nothing was measured'):
+        figures.percentile([], 50)
+
+
+def test_distribution() -> None:
+    assert figures.distribution(range(1, 201)) == {
+        'p50': 100,
+        'p95': 190,
+        'p99': 198,
+        'max': 200,
+    }
+    assert figures.distribution([]) == {}
+
+
+def test_ratios_turn_by_turn() -> None:
+    assert figures.ratios([1.0, 9.0, 5.0], [2.0, 10.0]) == [0.5, 0.9]
+
+
+def test_median() -> None:
+    assert figures.median([3.0, 1.0, 2.0]) == 2.0
+    assert math.isnan(figures.median([]))
+
+
+def test_table() -> None:
+    text = figures.table(
+        ['what', 'rate', 'n'], [['list of 20', 1.234, 7], ['show', 123.0, 10]]
+    )
+    assert text.splitlines() == [
+        'what          rate   n',
+        'list of 20    1.23   7',
+        'show        123.00  10',
+    ]
+
+
+@pytest.mark.parametrize('text', ['0', '-1'])
+def test_positive(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        figures.positive(text)
+
+
+# -- the API ----------------------------------------------------------------
+
+
+def turn(kind: str, who: str, rate: float) -> api.Turn:
+    return api.Turn(kind, who, rate, 1000 / rate, 2000 / rate, 1, 2, 0)
+
+
+def test_api_defaults() -> None:
+    options = api.make_parser().parse_args([])
+    assert (options.clients, options.threads) == (4, 4)
+    assert (options.requests, options.rounds) == (200, 5)
+
+
+@pytest.mark.parametrize('argv', [['--clients', '0'], ['--rounds', 'x']])
+def test_api_bad_options(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        api.make_parser().parse_args(argv)
+    assert caught.value.code == 2
+
+
+def test_api_summary() -> None:
+    # The second turns were disturbed: the ratio of medians would be another.
+    rates = [('A', 50), ('B', 25), ('A', 10), ('B', 20), ('A', 60), ('B', 20)]
+    rows = api.summary([turn('show', who, rate) for who, rate in rates])
+    assert [row[:2] for row in rows] == [
+        ['show', 'A'],
+        ['show', 'B'],
+        ['show', 'A/B'],
+    ]
+    assert [row[2] for row in rows] == [50, 20, 2.0]
+    assert rows[0][3] == pytest.approx(20)
+    assert rows[2][5] == 1
+
+
+# -- the queue --------------------------------------------------------------
+
+START = datetime.datetime(2026, 1, 1)
+
+
+def at(seconds: float) -> datetime.datetime:
+    return START + datetime.timedelta(seconds=seconds)
+
+
+def fate(*claims: fates.Claim, **values) -> fates.Fate:
+    return fates.Fate(
+        **{
+            'id': 'a',
+            'project': 'p',
+            'status': 'active',
+            'attempt': len(claims),
+            'created': at(0),
+            'finished': at(10),
+            'claims': claims,
+            'images': 1,
+            **values,
+        }
+    )
+
+
+ONCE = fates.Claim(at(2), 1, 'c1')
+AGAIN = fates.Claim(at(6), 2, 'c2')
+
+
+def test_claim() -> None:
+    assert fates.claim(at(6), 'attempt 2 by conductor c2') == AGAIN
+    assert fates.claim(at(6), 'Conductor c1 died.') is None
+
+
+@pytest.mark.parametrize(
+    ('build', 'expected'),
+    [
+        (fate(ONCE), []),
+        (fate(ONCE, status='error'), ['a']),
+        (fate(status='queued', finished=None, images=0), ['a']),
+        (fate(ONCE, images=0), ['a']),
+    ],
+)
+def test_lost(build: fates.Fate, expected: list[str]) -> None:
+    assert fates.lost([build]) == expected
+
+
+@pytest.mark.parametrize(
+    ('build', 'killed', 'expected'),
+    [
+        (fate(ONCE), '', []),
+        (fate(), '', []),
+        (fate(ONCE, images=2), '', ['a']),
+        # The row says one try, the events say two.
+        (fate(ONCE, ONCE, attempt=1), '', ['a']),
+        (fate(ONCE, AGAIN), '', ['a']),
+        (fate(ONCE, AGAIN), 'c1', []),
+        (fate(ONCE, AGAIN), 'c2', ['a']),
+        (fate(ONCE, AGAIN, images=2), 'c1', ['a']),
+    ],
+)
+def test_doubled(build: fates.Fate, killed: str, expected: list[str]) -> None:
+    assert fates.doubled([build], killed) == expected
+
+
+def test_waits_for_the_first_claim() -> None:
+    assert fates.waits([fate(ONCE, AGAIN), fate()]) == [2.0]
+
+
+def test_throughput() -> None:
+    later = fate(ONCE, created=at(1), finished=at(20))
+    assert fates.throughput([fate(ONCE), later]) == pytest.approx(0.1)
+    assert fates.throughput([fate(finished=None)]) == 0
+
+
+def test_occupancy() -> None:
+    # From 2 to 10 and from 6 to 12, of 10 seconds of 2 places.
+    found = [fate(ONCE), fate(ONCE, AGAIN, finished=at(12))]
+    assert fates.occupancy(found, 2) == pytest.approx(14 / 20)
+    assert fates.occupancy([], 2) == 0
+
+
+def test_shares() -> None:
+    assert fates.shares([fate(ONCE), fate(ONCE, AGAIN), fate()]) == {
+        'c1': 1,
+        'c2': 1,
+    }
+
+
+def test_halfway() -> None:
+    found = [
+        fate(fates.Claim(at(number), 1, 'c'), project=project)
+        for number, project in enumerate('abababbb')
+    ]
+    assert fates.halfway(found) == {'a': 2, 'b': 2}
+
+
+def test_queue_defaults() -> None:
+    options = queue.make_parser().parse_args([])
+    assert (options.builds, options.conductors) == (2000, 8)
+    assert (options.job, options.kill) == ('scripted', False)
+
+
+def test_queue_verdict() -> None:
+    found = queue.judged([fate(ONCE), fate(ONCE, AGAIN)], 'c1')
+    assert found == {
+        'builds': 2,
+        'lost': 0,
+        'doubled': 0,
+        'second tries': 1,
+        'builds/s': 0.2,
+        'wait': {'p50': 2, 'p95': 2, 'p99': 2, 'max': 2},
+    }
