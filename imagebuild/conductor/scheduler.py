@@ -29,6 +29,8 @@ LOG = logging.getLogger(__name__)
 Begin = Callable[[db.Build], None]
 
 _PAUSE = 2.0
+#: Looks in a row that others may win before the next bell is waited for.
+_LOST = 5
 _PATIENCE = 15.0
 
 
@@ -131,14 +133,23 @@ class Scheduler:
 
     def claim_all(self) -> None:
         """Claim builds until the places or the builds run out."""
-        while not self._stopped.is_set() and self._claim_some():
-            pass
+        lost = 0
+        while not self._stopped.is_set() and lost < _LOST:
+            claimed = self._claim_some()
+            if claimed is None:
+                return
+            # Others had them all; there may be more behind those.
+            lost = 0 if claimed else lost + 1
 
-    def _claim_some(self) -> bool:
+    def _claim_some(self) -> int | None:
+        """Claim what one look shows.
+
+        :returns: how many; None when there was nothing to be claimed.
+        """
         offer = self._offer()
         free = offer.slots - len(self._places)
         if free <= 0 or not offer.drivers:
-            return False
+            return None
         limit = self._running_limit()
         ids = self._database.claimable(
             drivers=offer.drivers,
@@ -146,6 +157,8 @@ class Scheduler:
             architecture=offer.architecture,
             running_limit=limit,
         )
+        if not ids:
+            return None
         claimed = 0
         for build_id in ids:
             if self._stopped.is_set() or claimed == free:
@@ -156,5 +169,4 @@ class Scheduler:
             if build is not None:
                 claimed += 1
                 self._begin(build)
-        # Others had them all: look again only when there may be more.
-        return claimed > 0
+        return claimed

@@ -1,0 +1,94 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""How a conductor claims."""
+
+from unittest import mock
+
+import pytest
+
+from imagebuild.conductor import capability
+from imagebuild.conductor import scheduler
+
+
+class Queue:
+    """The database, where others may be quicker.
+
+    :ivar looks: how often it was asked what there is.
+    """
+
+    def __init__(self, waiting, won):
+        self.waiting = list(waiting)
+        self.won = won
+        self.looks = 0
+
+    def claimable(self, **_offer):
+        self.looks += 1
+        return self.waiting[:20]
+
+    def claim(self, build_id, _name, **_limit):
+        if build_id in self.waiting:
+            self.waiting.remove(build_id)
+        return mock.Mock(id=build_id) if self.won(build_id) else None
+
+
+@pytest.fixture
+def claim():
+    def run(queue, slots=2):
+        places = scheduler.Places()
+        begun = []
+
+        def begin(build):
+            places.add(build.id, mock.Mock())
+            begun.append(build.id)
+
+        scheduler.Scheduler(
+            queue,
+            'c1',
+            offer=lambda: capability.Capability(
+                drivers=('fake',),
+                operating_systems=(),
+                architecture='x86_64',
+                slots=slots,
+            ),
+            running_limit=lambda: -1,
+            places=places,
+            begin=begin,
+            sweep_interval=10,
+        ).claim_all()
+        return begun
+
+    return run
+
+
+def test_no_more_than_there_are_places(claim):
+    queue = Queue('abcde', lambda _: True)
+    assert claim(queue) == ['a', 'b']
+    assert queue.waiting == ['c', 'd', 'e']
+
+
+def test_others_had_all_that_was_seen(claim):
+    names = [f'b{number:02}' for number in range(25)]
+    queue = Queue(names, lambda name: name >= 'b20')
+    assert claim(queue) == ['b20', 'b21']
+
+
+def test_it_does_not_look_for_ever(claim):
+    queue = Queue('a', lambda _: False)
+    queue.claim = lambda *_args, **_more: None
+    assert claim(queue) == []
+    assert queue.looks == 5
+
+
+def test_nothing_waits(claim):
+    queue = Queue('', lambda _: True)
+    assert claim(queue) == []
+    assert queue.looks == 1
