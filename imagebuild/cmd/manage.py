@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""imagebuild-manage: looks after the service's database."""
+"""imagebuild-manage: looks after the service's database and its quotas."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.cmd import program
 from imagebuild.conf import database
+from imagebuild.conf import quota
 from imagebuild.db import engine
 from imagebuild.db import migration
 from imagebuild.db import transaction
@@ -44,6 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
     area = areas.add_parser('db', help='the tables of the service')
     commands = area.add_subparsers(metavar='COMMAND', required=True)
     _add_commands(commands, common)
+    area = areas.add_parser('quota', help='limits of a project of its own')
+    _add_quota(area.add_subparsers(metavar='COMMAND', required=True), common)
     return parser
 
 
@@ -101,6 +104,35 @@ def _add_commands(
     purge.set_defaults(work=_purge)
 
 
+def _add_quota(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    common: argparse.ArgumentParser,
+) -> None:
+    show = commands.add_parser(
+        'show', parents=[common], help="print a project's limits"
+    )
+    show.set_defaults(work=_quota_show)
+    change = commands.add_parser(
+        'set', parents=[common], help='give a project a limit of its own'
+    )
+    change.set_defaults(work=_quota_set)
+    unset = commands.add_parser(
+        'unset',
+        parents=[common],
+        help='let the limit of the configuration hold again',
+    )
+    unset.set_defaults(work=_quota_set, limit=None)
+    for command in (show, change, unset):
+        command.add_argument('project', help='id of the project')
+    for command in (change, unset):
+        command.add_argument(
+            'resource', choices=[each.name for each in quota.OPTS]
+        )
+    change.add_argument(
+        'limit', type=int, help='builds, or bytes; -1 for no limit'
+    )
+
+
 def _days(text: str) -> int:
     days = int(text)
     if not 0 <= days <= 36500:
@@ -122,11 +154,30 @@ def _version(conf: cfg.ConfigOpts, _arguments: argparse.Namespace) -> None:
     print(found or 'none')
 
 
-def _purge(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
-    store = db.Database(
+def _database(conf: cfg.ConfigOpts) -> db.Database:
+    return db.Database(
         database.connection(conf),
         pool=engine.PoolSettings(**database.pool(conf)),
     )
+
+
+def _quota_show(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    store = _database(conf)
+    own = store.get_quotas(arguments.project)
+    for resource, limit in sorted((quota.limits(conf) | own).items()):
+        origin = 'of its own' if resource in own else 'of the configuration'
+        print(f'{resource:13} {limit} ({origin})')
+    store.close()
+
+
+def _quota_set(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    store = _database(conf)
+    store.set_quota(arguments.project, arguments.resource, arguments.limit)
+    store.close()
+
+
+def _purge(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    store = _database(conf)
     age = datetime.timedelta(days=arguments.older_than)
     removed = store.purge(transaction.utcnow() - age)
     store.close()

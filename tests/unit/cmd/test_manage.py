@@ -68,6 +68,19 @@ def test_purge(run, url):
     database.close()
 
 
+def test_quota(run):
+    run('db', 'sync')
+    usual = run('quota', 'show', 'red')[1]
+    assert 'own' not in usual
+    assert run('quota', 'set', 'red', 'running', '7') == (0, '', '')
+    assert 'running       7 (of its own)\n' in run('quota', 'show', 'red')[1]
+    assert run('quota', 'show', 'blue')[1] == usual
+    assert run('quota', 'set', 'red', 'running', '-1') == (0, '', '')
+    assert 'running       -1 (of its own)' in run('quota', 'show', 'red')[1]
+    assert run('quota', 'unset', 'red', 'running') == (0, '', '')
+    assert run('quota', 'show', 'red')[1] == usual
+
+
 def test_config_file_after_the_command(config, capsys, url):
     arguments = ['db', 'sync', '--config-file', str(config)]
     assert manage.main(arguments) == 0
