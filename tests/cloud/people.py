@@ -42,6 +42,14 @@ slow:
   description: nothing at all, in some seconds
   driver: fake
   driver_options: {seconds: 15}
+endless:
+  description: nothing at all, in ten minutes
+  driver: fake
+  driver_options: {seconds: 600}
+failing:
+  description: it fails, and the user is to blame
+  driver: fake
+  driver_options: {fail: It cannot be done.}
 heavy:
   description: a file that takes time to upload
   driver: fake

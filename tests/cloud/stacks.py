@@ -1,0 +1,174 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Stacks of the cloud's Heat, as a member of a project makes them."""
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from heatclient import client as heatclient
+from heatclient import exc
+
+from tests.cloud import people
+from tools.cloud import cloud as clouds
+
+IMAGE = 'OS::ImageBuild::Image'
+
+
+def template(**properties: Any) -> dict[str, Any]:
+    """A stack with one image."""
+    return {
+        'heat_template_version': '2018-08-31',
+        'resources': {'image': {'type': IMAGE, 'properties': properties}},
+        'outputs': {
+            'image_id': {'value': {'get_resource': 'image'}},
+            'hash': {'value': {'get_attr': ['image', 'os_hash_value']}},
+            'build_id': {'value': {'get_attr': ['image', 'build_id']}},
+        },
+    }
+
+
+def with_server(**properties: Any) -> dict[str, Any]:
+    """The same with a server that boots from it."""
+    made = template(**properties)
+    made['resources']['server'] = {
+        'type': 'OS::Nova::Server',
+        'properties': {
+            'image': {'get_resource': 'image'},
+            'flavor': 'm1.tiny',
+            'networks': [{'allocate_network': 'none'}],
+        },
+    }
+    made['outputs']['server_id'] = {'value': {'get_resource': 'server'}}
+    return made
+
+
+class Stacks:
+    """Makes stacks and removes them at the end."""
+
+    def __init__(self, cloud: clouds.Cloud, user: str = 'demo') -> None:
+        self.cloud = cloud
+        self.heat = heatclient.Client('1', session=people.session(cloud, user))
+        self.names: list[str] = []
+
+    def create(
+        self, content: dict[str, Any], *, wait: bool = True, **more: Any
+    ) -> str:
+        """Make a stack.
+
+        :returns: its name.
+        """
+        name = f'stack-{uuid.uuid4().hex[:8]}'
+        self.names.append(name)
+        self.heat.stacks.create(
+            stack_name=name, template=content, **{'timeout_mins': 20, **more}
+        )
+        if wait:
+            self.expect(name, 'CREATE_COMPLETE')
+        return name
+
+    def update(
+        self,
+        name: str,
+        content: dict[str, Any],
+        end: str = 'UPDATE_COMPLETE',
+        **more: Any,
+    ) -> None:
+        self.heat.stacks.update(
+            name, template=content, **{'timeout_mins': 20, **more}
+        )
+        self.expect(name, end)
+
+    def delete(self, name: str) -> None:
+        """Delete a stack and see it gone."""
+        with contextlib.suppress(exc.HTTPNotFound):
+            self.heat.stacks.delete(name)
+        end = time.monotonic() + 300
+        while True:
+            try:
+                stack = self.heat.stacks.get(name)
+            except exc.HTTPNotFound:
+                return
+            if stack.stack_status == 'DELETE_COMPLETE':
+                return
+            assert stack.stack_status != 'DELETE_FAILED', self.reasons(name)
+            assert time.monotonic() < end, stack.stack_status
+            time.sleep(1)
+
+    def expect(self, name: str, status: str, seconds: float = 600) -> None:
+        """Wait until the stack is like this."""
+        end = time.monotonic() + seconds
+        while True:
+            stack = self.heat.stacks.get(name)
+            if stack.stack_status == status:
+                return
+            over = stack.stack_status.endswith(('_FAILED', '_COMPLETE'))
+            settled = over and _age(stack) > 5
+            assert not settled, self.reasons(name)
+            assert time.monotonic() < end, stack.stack_status
+            time.sleep(1)
+
+    def reasons(self, name: str) -> str:
+        stack = self.heat.stacks.get(name)
+        return f'{stack.stack_status}: {stack.stack_status_reason}'
+
+    def outputs(self, name: str) -> dict[str, Any]:
+        stack = self.heat.stacks.get(name)
+        return {
+            output['output_key']: output['output_value']
+            for output in stack.outputs
+        }
+
+    def resource(self, name: str, resource: str = 'image') -> Any:
+        return self.heat.resources.get(name, resource)
+
+    def failures(self, name: str) -> str:
+        """What ``openstack stack failures list`` prints."""
+        return self.cloud.openstack('stack', 'failures', 'list', name)
+
+    def remove_all(self) -> None:
+        for name in reversed(self.names):
+            self.delete(name)
+
+
+def _age(stack: Any) -> float:
+    """Seconds since the stack was last touched, by its own words."""
+    when = stack.updated_time or stack.creation_time
+    parsed = time.strptime(when.rstrip('Z').split('.')[0], '%Y-%m-%dT%H:%M:%S')
+    return time.time() - (time.mktime(parsed) - time.timezone)
+
+
+def using(cloud: clouds.Cloud) -> Iterator[Stacks]:
+    """For a fixture."""
+    stacks = Stacks(cloud)
+    yield stacks
+    stacks.remove_all()
+
+
+def image_of(cloud: clouds.Cloud, image_id: str) -> Any:
+    """What Glance says of an image, None when it has none."""
+    found = [
+        image
+        for image in people.glance(cloud).images.list()
+        if image['id'] == image_id
+    ]
+    return found[0] if found else None
+
+
+def server_of(cloud: clouds.Cloud, server_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        cloud.openstack('server', 'show', server_id, '-f', 'json')
+    )
+    return found

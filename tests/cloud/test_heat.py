@@ -1,0 +1,326 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""OS::ImageBuild::Image on the real engine: its whole life."""
+
+import pathlib
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from heatclient import exc
+
+from tests.cloud import people
+from tests.cloud import stacks as stack_tools
+from tools.cloud import cloud as clouds
+
+
+@pytest.fixture(scope='module')
+def cloud(nova_cloud: clouds.Cloud) -> Iterator[clouds.Cloud]:
+    with people.catalogue(nova_cloud):
+        yield nova_cloud
+
+
+@pytest.fixture
+def stacks(cloud: clouds.Cloud) -> Iterator[stack_tools.Stacks]:
+    yield from stack_tools.using(cloud)
+
+
+def content(os: str = 'fake-1', **more: Any) -> dict[str, Any]:
+    """Properties of an image that no other test has."""
+    return {'os': os, 'packages': [f'p-{uuid.uuid4()}'], **more}
+
+
+def builds_of(cloud: clouds.Cloud, properties: dict[str, Any]) -> list[Any]:
+    """The builds that were asked for with this content."""
+    return [
+        build
+        for build in people.client(cloud).builds.list()
+        if build.request.get('packages') == properties['packages']
+    ]
+
+
+def test_a_server_boots_from_the_image(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    name = stacks.create(stack_tools.with_server(**content()))
+    outputs = stacks.outputs(name)
+    image = stack_tools.image_of(cloud, outputs['image_id'])
+    assert image['status'] == 'active'
+    assert image['owner'] == people.session(cloud, 'demo').get_project_id()
+    server = stack_tools.server_of(cloud, outputs['server_id'])
+    assert server['status'] == 'ACTIVE'
+    assert outputs['image_id'] in str(server['image'])
+    # The resource is the build, its reference the image.
+    resource = stacks.resource(name)
+    assert resource.physical_resource_id == outputs['build_id']
+    assert resource.attributes['status'] == 'active'
+    assert outputs['hash'] == image['os_hash_value']
+    stacks.delete(name)
+    assert _gone(cloud, outputs['image_id'])
+
+
+def _gone(cloud: clouds.Cloud, image_id: str, seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while stack_tools.image_of(cloud, image_id) is not None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(1)
+    return True
+
+
+def test_update_in_place(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    inside = content()
+    other = people.session(cloud, 'other').get_project_id()
+    name = stacks.create(
+        stack_tools.with_server(
+            **inside, name='before', tags=['a'], properties={'x': '1'}
+        )
+    )
+    before = stacks.outputs(name)
+    changes = {
+        'name': 'after',
+        'tags': ['b'],
+        'visibility': 'shared',
+        'members': [other],
+        'properties': {'y': '2'},
+        'min_ram': 32,
+    }
+    stacks.update(name, stack_tools.with_server(**inside, **changes))
+    assert stacks.outputs(name) == before
+    image = stack_tools.image_of(cloud, before['image_id'])
+    assert (image['name'], image['tags']) == ('after', ['b'])
+    assert (image['visibility'], image['min_ram']) == ('shared', 32)
+    assert image['y'] == '2'
+    assert 'x' not in image
+    members = people.glance(cloud).image_members.list(image['id'])
+    assert [member['member_id'] for member in members] == [other]
+    assert len(builds_of(cloud, inside)) == 1
+
+
+def test_update_of_the_content(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    name = stacks.create(stack_tools.with_server(**content()))
+    before = stacks.outputs(name)
+    stacks.update(name, stack_tools.with_server(**content()))
+    after = stacks.outputs(name)
+    assert after['image_id'] != before['image_id']
+    server = stack_tools.server_of(cloud, after['server_id'])
+    assert after['image_id'] in str(server['image'])
+    assert _gone(cloud, before['image_id'])
+
+
+def test_image_that_another_stack_uses_stays(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    shared = content()
+    first = stacks.create(stack_tools.template(**shared))
+    second = stacks.create(stack_tools.template(**shared))
+    image_id = stacks.outputs(first)['image_id']
+    assert stacks.outputs(second)['image_id'] == image_id
+    stacks.update(first, stack_tools.template(**content()))
+    stacks.delete(first)
+    time.sleep(5)
+    assert stack_tools.image_of(cloud, image_id)['status'] == 'active'
+    stacks.delete(second)
+    assert _gone(cloud, image_id)
+
+
+def test_rollback_leaves_all_as_it_was(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    name = stacks.create(stack_tools.with_server(**content()))
+    before = stacks.outputs(name)
+    server = stack_tools.server_of(cloud, before['server_id'])
+    broken = content('failing')
+    stacks.update(
+        name,
+        stack_tools.with_server(**broken),
+        'ROLLBACK_COMPLETE',
+        disable_rollback=False,
+    )
+    assert stacks.outputs(name) == before
+    assert stack_tools.image_of(cloud, before['image_id'])
+    now = stack_tools.server_of(cloud, before['server_id'])
+    assert now['updated'] == server['updated']
+    assert not builds_of(cloud, broken)
+
+
+def test_rollback_does_not_take_an_image_from_others(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    """The new image is good, what comes after it fails."""
+    shared = content()
+    other = stacks.create(stack_tools.template(**shared))
+    image_id = stacks.outputs(other)['image_id']
+    name = stacks.create(stack_tools.template(**content()))
+    failing = stack_tools.template(**shared)
+    failing['resources']['after'] = {
+        'type': 'OS::Heat::TestResource',
+        'depends_on': 'image',
+        'properties': {'fail': True},
+    }
+    stacks.update(name, failing, 'ROLLBACK_COMPLETE', disable_rollback=False)
+    time.sleep(5)
+    assert stack_tools.image_of(cloud, image_id)['status'] == 'active'
+
+
+def test_broken_recipe_is_one_build(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    inside = content('failing')
+    name = stacks.create(stack_tools.template(**inside), wait=False)
+    stacks.expect(name, 'CREATE_FAILED')
+    builds = builds_of(cloud, inside)
+    assert [build.status for build in builds] == ['error']
+    assert builds[0].attempt == 1
+    failures = stacks.failures(name)
+    assert 'It cannot be done.' in failures
+
+
+def test_mistake_is_told_before_anything_is_made(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    with pytest.raises(exc.HTTPBadRequest) as caught:
+        stacks.heat.stacks.create(
+            stack_name='mistaken',
+            template=stack_tools.template(
+                os='fake-1', recipe='redis', arguments={'colour': 'red'}
+            ),
+        )
+    assert 'arguments.colour: unknown argument' in str(caught.value)
+    assert 'maxmemory' in str(caught.value)
+
+
+def test_delete_while_it_builds(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    inside = content('slow')
+    name = stacks.create(stack_tools.template(**inside), wait=False)
+    _until(lambda: builds_of(cloud, inside))
+    build = builds_of(cloud, inside)[0]
+    stacks.delete(name)
+    assert not builds_of(cloud, inside)
+    assert not people.stamped(cloud, build.id)
+    people.assert_nothing_left(cloud)
+
+
+def _until(condition: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def test_time_out_of_the_stack(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    inside = content('endless')
+    name = stacks.create(
+        stack_tools.template(**inside), wait=False, timeout_mins=1
+    )
+    stacks.expect(name, 'CREATE_FAILED', seconds=180)
+    _until(lambda: all(map(people.ended, builds_of(cloud, inside))))
+    assert [each.status for each in builds_of(cloud, inside)] == ['cancelled']
+    people.assert_nothing_left(cloud)
+
+
+def test_conductor_killed_during_the_build(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    inside = content('slow')
+    name = stacks.create(stack_tools.template(**inside), wait=False)
+    _until(
+        lambda: [b.status for b in builds_of(cloud, inside)] == ['building']
+    )
+    [build] = builds_of(cloud, inside)
+    cloud.service(build.conductor).kill()
+    try:
+        stacks.expect(name, 'CREATE_COMPLETE')
+    finally:
+        cloud.up(host_is_ready=True)
+    [build] = builds_of(cloud, inside)
+    assert build.attempt == 2
+    assert len(people.stamped(cloud, build.id)) == 1
+
+
+def test_image_deleted_behind_its_back(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    inside = content()
+    name = stacks.create(stack_tools.template(**inside))
+    before = stacks.outputs(name)['image_id']
+    people.glance(cloud).images.delete(before)
+    stacks.heat.actions.check(name)
+    stacks.expect(name, 'CHECK_FAILED')
+    assert before in stacks.reasons(name) + str(
+        stacks.resource(name).to_dict()
+    )
+    stacks.update(name, stack_tools.template(**inside))
+    after = stacks.outputs(name)['image_id']
+    assert after != before
+    assert stack_tools.image_of(cloud, after)['status'] == 'active'
+
+
+def test_two_stacks_at_once_are_one_build(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    inside = content('slow')
+    names = [
+        stacks.create(stack_tools.template(**inside), wait=False)
+        for _ in range(2)
+    ]
+    for name in names:
+        stacks.expect(name, 'CREATE_COMPLETE')
+    ids = {stacks.outputs(name)['image_id'] for name in names}
+    assert len(ids) == 1
+    builds = builds_of(cloud, inside)
+    assert len(builds) == 2
+    assert sum(len(people.stamped(cloud, each.id)) for each in builds) == 1
+
+
+def test_twenty_images_in_a_stack(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    made = stack_tools.template(**content())
+    made['resources'] = {
+        f'image{number}': {
+            'type': stack_tools.IMAGE,
+            'properties': content(),
+        }
+        for number in range(20)
+    }
+    made['outputs'] = {
+        name: {'value': {'get_resource': name}} for name in made['resources']
+    }
+    name = stacks.create(made)
+    assert len(set(stacks.outputs(name).values())) == 20
+
+
+def test_no_traceback_of_ours(cloud: clouds.Cloud) -> None:
+    """After all of the above; Heat logs each failure at INFO with one."""
+    log = pathlib.Path(cloud.service('heat-engine').log)
+    text = log.read_text(errors='replace')
+    loud = re.split(r'^(?=\d{4}-\d\d-\d\d \d\d:)', text, flags=re.M)
+    ours = [
+        entry
+        for entry in loud
+        if re.search(r' (WARNING|ERROR|CRITICAL) ', entry.split('\n')[0])
+        and 'Traceback' in entry
+        and ('heat_plugin' in entry or 'imagebuild' in entry)
+    ]
+    assert not ours, ours[0]
