@@ -18,6 +18,7 @@ import json
 import types
 
 from heat.engine.clients.os import glance
+
 from imagebuild import client
 from imagebuild import exception
 from imagebuild.client import exceptions
