@@ -30,6 +30,7 @@ COMMANDS = {
     'build plan': create.PlanBuild,
     'build list': builds.ListBuild,
     'build show': builds.ShowBuild,
+    'build set': builds.SetBuild,
     'build delete': builds.DeleteBuild,
     'build cancel': builds.CancelBuild,
     'build log': builds.LogBuild,

@@ -53,6 +53,9 @@ class StubStore(base.Store):
 
     def delete(self, image_id): ...
 
+    def update(self, image_id, image, *, dropped=()):
+        raise NotImplementedError
+
     def exists(self, image_id): ...
 
     def find(self, stamp): ...
