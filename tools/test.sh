@@ -77,6 +77,14 @@ heat_tests || heat=1
 # side by side; the second one's output is shown when it is complete. Both
 # use the same base images.
 SECOND=(tests/cloud tests/integration/test_all_or_nothing.py)
+# Written for the Heat issue, which is open, and not part of this yet: each
+# has run by itself at most.
+NOT_YET=(
+    --ignore=tests/cloud/test_boot.py
+    --ignore=tests/cloud/test_devstack.py
+    --ignore=tests/cloud/test_gallery.py
+    --ignore=tests/cloud/test_tempest.py
+)
 IMAGES=
 FIRST_PID=
 SECOND_PID=
@@ -95,7 +103,7 @@ fi
 second=0
 first=0
 pytest --junitxml="$RESULTS/second.xml" --durations=15 "$@" "${SECOND[@]}" \
-    </dev/null >"$RESULTS/second.log" 2>&1 &
+    "${NOT_YET[@]}" </dev/null >"$RESULTS/second.log" 2>&1 &
 SECOND_PID=$!
 pytest --junitxml="$RESULTS/junit.xml" --durations=25 "$@" \
     tests/unit tests/functional tests/integration \

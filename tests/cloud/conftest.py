@@ -16,6 +16,7 @@ import pytest
 from tests.cloud.fixtures import cloud_folder  # noqa: F401
 from tests.cloud.fixtures import glance_cloud  # noqa: F401
 from tests.cloud.fixtures import heat_cloud  # noqa: F401
+from tests.cloud.fixtures import libvirt_cloud  # noqa: F401
 from tests.cloud.fixtures import mariadb_server  # noqa: F401
 from tests.cloud.fixtures import nova_cloud  # noqa: F401
 from tests.cloud.fixtures import postgresql_server  # noqa: F401

@@ -23,7 +23,8 @@ one for itself::
 
 The clouds of a session are one cloud, as much of it as was asked for so far.
 With IMAGEBUILD_TEST_CLOUD naming a folder it is kept there and goes on to run:
-for a developer, who stops it with "tools/cloud/down --state FOLDER".
+for a developer, who stops it with "tools/cloud/down --state FOLDER". The same
+for the one with real servers is IMAGEBUILD_TEST_LIBVIRT_CLOUD.
 """
 
 import os
@@ -39,6 +40,7 @@ from tools.cloud.servers import postgresql
 from tools.cloud.servers import rabbitmq
 
 FOLDER_VARIABLE = 'IMAGEBUILD_TEST_CLOUD'
+LIBVIRT_VARIABLE = 'IMAGEBUILD_TEST_LIBVIRT_CLOUD'
 
 
 @pytest.fixture(scope='session')
@@ -71,6 +73,20 @@ def heat_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
 def nova_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
     """With Nova, whose servers are pretended; 60 s more."""
     return _up(cloud_folder, 'nova')
+
+
+@pytest.fixture(scope='session')
+def libvirt_cloud(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[clouds.Cloud]:
+    """Another cloud, whose servers are guests of qemu; 90 s."""
+    kept = os.environ.get(LIBVIRT_VARIABLE)
+    folder = pathlib.Path(kept) if kept else tmp_path_factory.mktemp('libvirt')
+    cloud = clouds.Cloud(folder, level='nova', virt='libvirt')
+    cloud.up(host_is_ready=True)
+    yield cloud
+    if not kept:
+        cloud.down()
 
 
 def _up(folder: pathlib.Path, level: str) -> clouds.Cloud:

@@ -229,9 +229,9 @@ class Cloud:
             self.report(f'{name} is stopped')
 
     def _wipe(self) -> None:
-        environment = venv.openstack()
+        environments = (venv.openstack(), venv.tempest().folder)
         for entry in self.folder.iterdir():
-            if environment != entry:
+            if entry not in environments:
                 _remove(entry)
         with contextlib.suppress(OSError):
             self.folder.rmdir()

@@ -9,13 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The virtual environments: one for OpenStack's services, one for us."""
+"""The virtual environments: for OpenStack's services, for us, for Tempest."""
 
 import configparser
+import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterator
 from collections.abc import Mapping
 
 from tools.cloud import errors
@@ -24,19 +27,124 @@ from tools.cloud.servers import process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VARIABLE = 'IMAGEBUILD_CLOUD_VENV'
+TEMPEST_VARIABLE = 'IMAGEBUILD_TEMPEST_VENV'
 
 _HERE = pathlib.Path(__file__).resolve().parent
-_REQUIREMENTS = _HERE / 'requirements.txt'
-_CONSTRAINTS = _HERE / 'constraints.txt'
 _SETUP_HOST = ROOT / 'tools' / 'setup-host.sh'
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """A virtual environment of programs that are not ours.
+
+    :ivar requirements: what is installed, as pip reads it.
+    :ivar constraints: in which versions.
+    """
+
+    folder: pathlib.Path
+    requirements: pathlib.Path
+    constraints: pathlib.Path
+
+    def version(self) -> str:
+        """Tells one content of it from another."""
+        digest = hashlib.sha256()
+        for file in (self.requirements, self.constraints):
+            digest.update(file.read_bytes())
+        for word in (str(self.folder), os.path.realpath(python())):
+            digest.update(word.encode())
+        return digest.hexdigest()
+
+    def make(self, processes: process.Processes) -> bool:
+        """Make it; False when it was up to date."""
+        stamp = self.folder / '.imagebuild-cloud'
+        with self._alone():
+            if stamp.exists() and stamp.read_text() == self.version():
+                return False
+            processes.run(
+                'venv', [python(), '-m', 'venv', '--clear', str(self.folder)]
+            )
+            self._pip(
+                processes,
+                f'--requirement={self.requirements}',
+                f'--constraint={self.constraints}',
+            )
+            stamp.write_text(self.version())
+            return True
+
+    def install_ours(self, processes: process.Processes) -> bool:
+        """Install this checkout, too; False when it was up to date.
+
+        Without our requirements: what of ours runs in it has to do with
+        what is there.
+        """
+        stamp = self.folder / '.imagebuild-plugin'
+        digest = hashlib.sha256(f'{ROOT} {self.version()}'.encode())
+        for name in ('setup.cfg', 'setup.py', 'pyproject.toml'):
+            digest.update((ROOT / name).read_bytes())
+        wanted = digest.hexdigest()
+        if stamp.exists() and stamp.read_text() == wanted:
+            return False
+        self._pip(
+            processes,
+            *('--no-deps', '--editable', str(ROOT)),
+            env={
+                # As in tools/setup-host.sh: trees without git's history.
+                'PBR_VERSION': os.environ.get('PBR_VERSION') or _our_version(),
+                'SKIP_GENERATE_AUTHORS': '1',
+                'SKIP_WRITE_GIT_CHANGELOG': '1',
+            },
+        )
+        stamp.write_text(wanted)
+        return True
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.folder.with_name(f'{self.folder.name}.lock')
+        with lock.open('a') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _pip(
+        self,
+        processes: process.Processes,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        processes.run(
+            'venv',
+            [
+                # Others may want this machine meanwhile.
+                'nice',
+                str(self.folder / 'bin' / 'python'),
+                *('-m', 'pip', 'install', '--quiet', '--quiet', '--no-input'),
+                '--disable-pip-version-check',
+                *arguments,
+            ],
+            env=env,
+            within=1800,
+        )
 
 
 def openstack() -> pathlib.Path:
     """Where OpenStack's services are installed; clouds share it."""
-    named = os.environ.get(VARIABLE)
+    return _named(VARIABLE, 'venv')
+
+
+def tempest() -> Environment:
+    """Tempest's own environment, beside OpenStack's; 60 MB."""
+    return Environment(
+        _named(TEMPEST_VARIABLE, 'tempest-venv'),
+        _HERE / 'tempest-requirements.txt',
+        _HERE / 'tempest-constraints.txt',
+    )
+
+
+def _named(variable: str, name: str) -> pathlib.Path:
+    named = os.environ.get(variable)
     if named:
         return pathlib.Path(named).absolute()
-    return cloud_state.default_folder() / 'venv'
+    return cloud_state.default_folder() / name
 
 
 def imagebuild() -> pathlib.Path:
@@ -51,12 +159,7 @@ def python() -> str:
 
 def version() -> str:
     """Tells one content of OpenStack's environment from another."""
-    digest = hashlib.sha256()
-    for file in (_REQUIREMENTS, _CONSTRAINTS):
-        digest.update(file.read_bytes())
-    for word in (str(openstack()), os.path.realpath(python())):
-        digest.update(word.encode())
-    return digest.hexdigest()
+    return _openstack().version()
 
 
 def make_openstack(processes: process.Processes) -> bool:
@@ -64,73 +167,24 @@ def make_openstack(processes: process.Processes) -> bool:
 
     One to two minutes and 700 MB, once.
     """
-    folder = openstack()
-    stamp = folder / '.imagebuild-cloud'
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f'{folder.name}.lock').open('a') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if stamp.exists() and stamp.read_text() == version():
-            return False
-        processes.run('venv', [python(), '-m', 'venv', '--clear', str(folder)])
-        _pip(
-            processes,
-            f'--requirement={_REQUIREMENTS}',
-            f'--constraint={_CONSTRAINTS}',
-        )
-        stamp.write_text(version())
-        return True
+    return _openstack().make(processes)
 
 
 def install_plugin(processes: process.Processes) -> bool:
-    """Install ours beside Heat; False when it was up to date.
+    """Install ours beside Heat; False when it was up to date."""
+    return _openstack().install_ours(processes)
 
-    Without our requirements: Heat's plugin has to do with what Heat has.
-    """
-    stamp = openstack() / '.imagebuild-plugin'
-    digest = hashlib.sha256(f'{ROOT} {version()}'.encode())
-    for name in ('setup.cfg', 'setup.py', 'pyproject.toml'):
-        digest.update((ROOT / name).read_bytes())
-    wanted = digest.hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return False
-    _pip(
-        processes,
-        *('--no-deps', '--editable', str(ROOT)),
-        env={
-            # As in tools/setup-host.sh: trees without git's history.
-            'PBR_VERSION': os.environ.get('PBR_VERSION') or _our_version(),
-            'SKIP_GENERATE_AUTHORS': '1',
-            'SKIP_WRITE_GIT_CHANGELOG': '1',
-        },
+
+def _openstack() -> Environment:
+    return Environment(
+        openstack(), _HERE / 'requirements.txt', _HERE / 'constraints.txt'
     )
-    stamp.write_text(wanted)
-    return True
 
 
 def _our_version() -> str:
     setup = configparser.ConfigParser()
     setup.read(ROOT / 'setup.cfg')
     return setup['metadata']['version']
-
-
-def _pip(
-    processes: process.Processes,
-    *arguments: str,
-    env: Mapping[str, str] | None = None,
-) -> None:
-    processes.run(
-        'venv',
-        [
-            # Others may want this machine meanwhile.
-            'nice',
-            str(openstack() / 'bin' / 'python'),
-            *('-m', 'pip', 'install', '--quiet', '--quiet', '--no-input'),
-            '--disable-pip-version-check',
-            *arguments,
-        ],
-        env=env,
-        within=1800,
-    )
 
 
 def make_imagebuild(processes: process.Processes) -> None:
