@@ -81,7 +81,6 @@ SECOND=(tests/cloud tests/integration/test_all_or_nothing.py)
 # has run by itself at most.
 NOT_YET=(
     --ignore=tests/cloud/test_boot.py
-    --ignore=tests/cloud/test_devstack.py
     --ignore=tests/cloud/test_gallery.py
     --ignore=tests/cloud/test_tempest.py
 )
