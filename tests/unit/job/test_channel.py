@@ -87,6 +87,8 @@ def test_nobody_reads(pipe):
     events = channel.Events(outgoing, told.set)
     events.send('notice', message='x')
     assert told.wait(5)
+    # Its thread closes the pipe: not when the number is somebody else's.
+    events.close(5)
 
 
 def test_the_other_end_is_closed(pipe):
