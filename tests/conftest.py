@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import pathlib
+import signal
 
 import pytest
 
@@ -18,6 +19,11 @@ INTEGRATION = pathlib.Path(__file__).parent / 'integration'
 #: Seconds. Under emulation an appliance starts in 10 s and installs a
 #: package in 30 s.
 INTEGRATION_TIMEOUT = 1800
+
+
+# A shell has what it starts in the background ignore SIGINT, and so would
+# everything that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -99,12 +99,13 @@ if [[ -z ${IMAGEBUILD_TEST_CACHE:-} ]]; then
     IMAGES=$(mktemp -d "${TMPDIR:-/var/tmp}/imagebuild-test-images.XXXXXX")
     export IMAGEBUILD_TEST_CACHE=$IMAGES
 fi
+SHORT=(--tb=short --durations=20)
 second=0
 first=0
-pytest --junitxml="$RESULTS/second.xml" --durations=15 "$@" "${SECOND[@]}" \
+pytest --junitxml="$RESULTS/second.xml" "${SHORT[@]}" "$@" "${SECOND[@]}" \
     "${NOT_YET[@]}" </dev/null >"$RESULTS/second.log" 2>&1 &
 SECOND_PID=$!
-pytest --junitxml="$RESULTS/junit.xml" --durations=25 "$@" \
+pytest --junitxml="$RESULTS/junit.xml" "${SHORT[@]}" "$@" \
     tests/unit tests/functional tests/integration \
     --ignore="${SECOND[1]}" </dev/null >"$RESULTS/first.log" 2>&1 &
 FIRST_PID=$!

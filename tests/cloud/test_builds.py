@@ -36,7 +36,7 @@ validators:
 - script: {greet.sh: {env_vars: [greeting]}}
 - script:
     keeps the password:
-      inline: 'echo "the password is $password" > /root/secret'
+      inline: 'echo "the password is $password" > /etc/the-secret'
       env_vars: [password]
 """
 GREET = '#!/bin/sh\necho "greeting: $greeting" | tee /etc/greeting\n'
@@ -151,7 +151,7 @@ def _check_image(
     ) as remote:
         assert remote.read_file('/etc/greeting') == b'greeting: good day\n'
         assert remote.read_file('/etc/motd') == b'hello from a file\n'
-        assert SECRET.encode() in remote.read_file('/root/secret')
+        assert SECRET.encode() in remote.read_file('/etc/the-secret')
         assert 'Status: install ok installed' in (
             remote.run(['dpkg', '-s', 'tree']).stdout
         )

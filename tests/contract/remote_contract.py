@@ -129,10 +129,6 @@ class Pieces:
 class RemoteContract:
     """What every Remote does. Subclasses provide the fixture ``remote``."""
 
-    @pytest.fixture
-    def remote(self):
-        raise NotImplementedError
-
     # -- run ----------------------------------------------------------------
 
     def test_the_streams_and_the_exit_code_are_kept_apart(self, remote):

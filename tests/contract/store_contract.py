@@ -22,6 +22,7 @@ A module that has a store makes it pass them like this::
         def content(self, store, image_id) -> bytes: ...
 """
 
+import abc
 import hashlib
 import os
 import uuid
@@ -33,7 +34,7 @@ from imagebuild.disks import blank
 from imagebuild.stores import base
 
 
-class StoreContract:
+class StoreContract(abc.ABC):
     #: Ids of projects that exist where the store is.
     OWNER = 'b' * 32
     MEMBER = 'c' * 32
@@ -53,12 +54,13 @@ class StoreContract:
     def image(self):
         return base.ImageProperties(name='web', owner=self.OWNER)
 
+    @abc.abstractmethod
     def look(self, store, image_id):
         """What is said about an image, with Glance's names, and members."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def content(self, store, image_id):
-        raise NotImplementedError
+        """The image's bytes."""
 
     # -- upload -------------------------------------------------------------
 

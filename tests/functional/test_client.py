@@ -19,7 +19,6 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -117,8 +116,7 @@ PROGRAM = pathlib.Path(sys.executable).parent / 'openstack'
 @pytest.fixture
 def openstack(service, tmp_path):
     """Run the program; returns the process when it has ended."""
-    if not shutil.which(PROGRAM):
-        pytest.skip('python-openstackclient is not installed')
+    assert PROGRAM.exists(), 'python-openstackclient is not installed'
 
     def call(*line, start=False):
         command = [

@@ -19,7 +19,6 @@ import itertools
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -275,8 +274,7 @@ PROGRAM = pathlib.Path(sys.executable).parent / 'openstack'
 
 @pytest.fixture
 def openstack(url, tmp_path):
-    if not shutil.which(PROGRAM):
-        pytest.skip('python-openstackclient is not installed')
+    assert PROGRAM.exists(), 'python-openstackclient is not installed'
 
     def call(*line):
         environment = {

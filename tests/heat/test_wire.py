@@ -11,7 +11,7 @@
 # under the License.
 """The resource over the real client: what goes over the wire."""
 
-import pytest
+import requests_mock
 from heat.engine import scheduler
 from keystoneauth1 import noauth
 from keystoneauth1 import session
@@ -19,8 +19,6 @@ from keystoneauth1 import session
 from heat_plugin.clients import image_build
 from imagebuild import client
 from tests.heat import base
-
-requests_mock = pytest.importorskip('requests_mock')
 
 URL = 'http://builder.example.org/v1'
 BUILD = {'id': 'b1', 'name': 'web', 'status': 'queued', 'image_id': None}

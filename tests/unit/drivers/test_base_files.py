@@ -11,7 +11,6 @@
 # under the License.
 import hashlib
 import os
-import shutil
 
 import pytest
 
@@ -124,7 +123,6 @@ def test_other_bytes_than_glance_said(server, settings, disk):
     assert not list(settings.cache.folder.glob('*.part'))
 
 
-@pytest.mark.skipif(not shutil.which('qemu-img'), reason='needs qemu-img')
 def test_a_backing_file_is_refused(server, settings, tmp_path):
     (tmp_path / 'secret').write_bytes(b's' * 512)
     evil = tmp_path / 'evil.qcow2'
@@ -149,7 +147,6 @@ def test_a_format_that_it_is_not(server, settings, disk, said):
         pass
 
 
-@pytest.mark.skipif(not shutil.which('qemu-img'), reason='needs qemu-img')
 def test_a_format_that_we_do_not_have(server, settings, tmp_path):
     path = tmp_path / 'disk'
     blank.create(path, 'vmdk', MIB)

@@ -54,7 +54,7 @@ class StubStore(base.Store):
     def delete(self, image_id): ...
 
     def update(self, image_id, image, *, dropped=()):
-        raise NotImplementedError
+        raise AssertionError('an upload does not call this')
 
     def exists(self, image_id): ...
 

@@ -16,6 +16,7 @@ others are folders of the cloud: the host's own libvirt, if it has one, is
 neither configured nor disturbed. Needs root.
 """
 
+import abc
 import os
 import pathlib
 import shlex
@@ -81,11 +82,6 @@ class _Daemon(base.Server):
     def __init__(self, state: cloud_state.State) -> None:
         super().__init__(state.folder / 'libvirt', state)
 
-    @property
-    def socket(self) -> pathlib.Path:
-        """Where it listens."""
-        raise NotImplementedError
-
     def prepare(self) -> None:
         if os.geteuid():
             raise errors.CloudError('libvirt needs root; try nova=fake.')
@@ -117,8 +113,9 @@ class _Daemon(base.Server):
             files=[config, self.folder / 'etc' / 'qemu.conf'],
         )
 
+    @abc.abstractmethod
     def _listens(self) -> bool:
-        raise NotImplementedError
+        """Whether it answers."""
 
 
 class Virtlogd(_Daemon):
