@@ -19,6 +19,9 @@ image_build.build.end      INFO      the build is ``active`` or ``cancelled``
 image_build.build.error    ERROR     the build is ``error``
 =========================  ========  ======================================
 
+A build that no conductor has (there is an image already, it waited for
+another, it was cancelled in the queue) has no start.
+
 The payload has the same names each time::
 
     {
@@ -91,7 +94,7 @@ _TIMES = ('created_at', 'started_at', 'finished_at')
 
 
 class Notifier:
-    """Sends the notifications of one conductor.
+    """Sends the notifications of one program.
 
     :param conf: of the program; ``[oslo_messaging_notifications]``.
     :param publisher: such as ``imagebuild-conductor.host-1``.

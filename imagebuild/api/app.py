@@ -26,6 +26,7 @@ from oslo_middleware import request_id
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import notifications
 from imagebuild import policies
 from imagebuild.api import auth
 from imagebuild.api import call as calls
@@ -45,12 +46,14 @@ def create_app(
     *,
     database: db.Database,
     conductor_api: rpcapi.ConductorAPI,
+    notifier: notifications.Notifier,
     bus_probe: rpcapi.ConductorAPI | None = None,
 ) -> WSGIApplication:
     """Put the API together; nothing is connected to.
 
     :param conf: registered (:func:`imagebuild.conf.register`) and read.
     :param conductor_api: asks the conductors.
+    :param notifier: told of builds that end before a conductor has them.
     :param bus_probe: the same with a short time limit, for /healthcheck;
         without it, ``conductor_api`` asks there too.
     :returns: a WSGI application; may be used by many threads at once.
@@ -61,6 +64,7 @@ def create_app(
         database=database,
         conductor_api=conductor_api,
         bus_probe=bus_probe or conductor_api,
+        notifier=notifier,
         enforcer=policies.make_enforcer(conf),
         catalogue=calls.CatalogueFile(conf.operating_systems_file),
     )
@@ -70,7 +74,7 @@ def create_app(
 def set_defaults() -> None:
     """Tell oslo.middleware, and the generator of the sample, our defaults."""
     cors.set_defaults(
-        allow_methods=['GET', 'POST', 'DELETE'],
+        allow_methods=sorted({route.method for route in routes.ROUTES}),
         allow_headers=['X-Auth-Token', microversion.HEADER],
         expose_headers=[
             microversion.HEADER,

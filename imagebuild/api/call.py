@@ -29,6 +29,7 @@ from imagebuild import catalogue
 from imagebuild import context
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import notifications
 from imagebuild.api import microversion
 from imagebuild.conductor import rpcapi
 
@@ -85,6 +86,7 @@ class Service:
     database: db.Database
     conductor_api: rpcapi.ConductorAPI
     bus_probe: rpcapi.ConductorAPI
+    notifier: notifications.Notifier
     enforcer: policy.Enforcer
     catalogue: CatalogueFile
 

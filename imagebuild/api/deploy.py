@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from oslo_log import log
 import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import notifications
 from imagebuild.api import app
 from imagebuild.conductor import rpcapi
 from imagebuild.conf import database as database_conf
@@ -88,6 +90,9 @@ def load_app(conf: cfg.ConfigOpts) -> WSGIApplication:
         database=database,
         conductor_api=rpcapi.ConductorAPI(
             transport, timeout=conf.api.check_timeout
+        ),
+        notifier=notifications.Notifier(
+            conf, f'imagebuild-api.{socket.gethostname()}'
         ),
         bus_probe=rpcapi.ConductorAPI(transport, timeout=PROBE_TIMEOUT),
     )

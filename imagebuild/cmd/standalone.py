@@ -174,11 +174,9 @@ class Standalone:
             url, pool=engine.PoolSettings(**database_conf.pool(conf))
         )
         transport = rpcapi.get_transport(conf, 'fake://')
+        notifier = notifications.Notifier(conf, 'imagebuild-standalone')
         self.conductor = service.Conductor(
-            conf,
-            self.database,
-            transport,
-            notifier=notifications.Notifier(conf, 'image-build.standalone'),
+            conf, self.database, transport, notifier=notifier
         )
         application = api_app.create_app(
             conf,
@@ -186,6 +184,7 @@ class Standalone:
             conductor_api=rpcapi.ConductorAPI(
                 transport, timeout=conf.api.check_timeout
             ),
+            notifier=notifier,
         )
         self._server = _listen(conf, application)
         self.url = f'http://{conf.api.bind_host}:{_port(self._server)}'

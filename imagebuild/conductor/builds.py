@@ -231,7 +231,17 @@ class Attempt:
             build = self._services.database.get_build(self._build.id)
         self._count(status)
         LOG.info('Ends build %s: %s %s', build.id, status, reason)
-        self._services.notifier.ended(build)
+        self._tell(build)
+
+    def _tell(self, build: db.Build) -> None:
+        """Notify of the end of a build, and of those that waited for it."""
+        notifier = self._services.notifier
+        notifier.ended(build)
+        try:
+            for follower in self._services.database.list_ended_with(build):
+                notifier.ended(follower)
+        except exception.DatabaseUnavailable as error:
+            LOG.warning('Those that waited are not notified of: %s', error)
 
     def _failed(self, failed: claims.Failed) -> None:
         most = self._services.conf.conductor.max_attempts

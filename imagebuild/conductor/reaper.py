@@ -207,6 +207,10 @@ class Reaper:
             return
         if self._database.release_build(build.id, **holder, reason=f'{why}.'):
             LOG.warning('Gave build %s back: %s', build.id, why)
+            if build.cancel_requested and build.status != 'deleting':
+                self._services.notifier.ended(
+                    self._database.get_build(build.id)
+                )
             self._on_release()
 
     def _discard_all(self, build: records.Build) -> bool:

@@ -26,6 +26,7 @@ from imagebuild.api import app
 from imagebuild.conductor import edits
 from imagebuild.db import migration
 from imagebuild.stores import base as stores_base
+from tests.functional import notices
 
 OPERATING_SYSTEMS = """
 debian-12:
@@ -115,6 +116,7 @@ class Service:
     conf: cfg.ConfigOpts
     database: db.Database
     conductors: Conductors
+    notices: notices.Notices
     wsgi: object
 
     def up(self, name='builder-1', **values):
@@ -192,10 +194,16 @@ def running(folder, **api_options):
     migration.upgrade(url)
     database = db.Database(url)
     conductors = Conductors(database)
+    notifier = notices.Notices()
     application = app.create_app(
-        conf, database=database, conductor_api=conductors
+        conf,
+        database=database,
+        conductor_api=conductors,
+        notifier=notifier,
     )
-    service = Service(conf, database, conductors, at_localhost(application))
+    service = Service(
+        conf, database, conductors, notifier, at_localhost(application)
+    )
     service.up()
     try:
         yield service

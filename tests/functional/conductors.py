@@ -33,6 +33,7 @@ from imagebuild.conductor import rpcapi
 from imagebuild.conductor import service
 from imagebuild.db import migration
 from imagebuild.stores import file as file_store
+from tests.functional import notices
 
 SCRIPTED_JOB = (
     sys.executable,
@@ -57,19 +58,6 @@ class FakeDriver:
 
     def identity(self, options):
         return f'fake:{json.dumps(options, sort_keys=True)}'
-
-
-class Notices:
-    """A notifier that remembers."""
-
-    def __init__(self):
-        self.seen = []
-
-    def started(self, build):
-        self.seen.append(('start', build.id))
-
-    def ended(self, build):
-        self.seen.append((build.status, build.id))
 
 
 def write_conf(folder, name, **conductor):
@@ -130,7 +118,7 @@ def make_conductor(conf, **parts):
         'job_command': SCRIPTED_JOB,
         'offer': capability.Offer(conf, lambda: {'fake': FakeDriver()}),
         'open_store': lambda _destination: images,
-        'notifier': Notices(),
+        'notifier': notices.Notices(),
         **parts,
     }
     database = parts.pop('database', None) or process.database(conf)

@@ -65,6 +65,24 @@ def test_a_build_becomes_an_image(tmp_path, database):
     ]
 
 
+def test_the_end_of_those_that_waited_is_told(tmp_path, database):
+    content = {'content_key': 'c' * 64, 'reuse': 'always'}
+    leader = add_build(database, **content)
+    follower = add_build(database, **content)
+    other = add_build(database, options={'end': 'hang'})
+    with running(tmp_path, max_builds=1) as conductor:
+        wait_for(database, follower, 'active')
+        wait_until(lambda: len(conductor.services.notifier.seen) > 2)
+        seen = conductor.services.notifier.seen[:3]
+    assert seen == [
+        ('start', leader),
+        ('active', leader),
+        ('active', follower),
+    ]
+    assert database.get_build(follower).reused_from == leader
+    assert database.list_ended_with(database.get_build(other)) == []
+
+
 def test_a_lost_bell_is_found_by_the_sweep(tmp_path, database):
     with running(tmp_path):
         time.sleep(0.2)

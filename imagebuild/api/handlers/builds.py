@@ -45,6 +45,9 @@ def create(call: calls.Call) -> flask.Response:
     build = submission.create(call, found)
     if build.status == 'queued' and build.leader_id is None:
         call.conductor_api.build(build.id, context=call.context.to_dict())
+    elif build.status in _OVER:
+        # There was an image already: no conductor ever has this one.
+        call.service.notifier.ended(build)
     return _accepted(call, build)
 
 
@@ -178,7 +181,9 @@ def cancel(call: calls.Call, build_id: str) -> flask.Response:
             reason='there is nothing left to cancel',
         )
     build = call.database.request_cancel(build.id)
-    if build.status not in _OVER:
+    if build.status == 'cancelled':
+        call.service.notifier.ended(build)
+    elif build.status not in _OVER:
         call.conductor_api.cancel(build.id, context=call.context.to_dict())
     return _accepted(call, build)
 

@@ -180,6 +180,13 @@ class BuildCalls(transaction.Transactions):
             )
         )
 
+    def list_ended_with(self, build: records.Build) -> list[records.Build]:
+        """List the followers that ended when a build did.
+
+        :param build: as :meth:`finish_build` returned it.
+        """
+        return self._read(lambda session: builds.ended_with(session, build))
+
     def request_cancel(self, id: str) -> records.Build:
         """Cancel a build: a queued one now, a running one by its conductor.
 

@@ -185,6 +185,24 @@ def listed(
     return as_records(session, session.scalars(query.limit(limit)))
 
 
+def ended_with(
+    session: orm.Session, build: records.Build
+) -> list[records.Build]:
+    query = (
+        sa.select(Build)
+        .where(
+            LIVE,
+            Build.project_id == build.project_id,
+            Build.content_key == build.content_key,
+            Build.finished_at == build.finished_at,
+            Build.status == build.status,
+            Build.id != build.id,
+        )
+        .order_by(Build.created_at, Build.id)
+    )
+    return as_records(session, session.scalars(query))
+
+
 def _order(sort: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     order = list(sort) or [('created_at', 'desc')]
     for name, direction in order:

@@ -21,6 +21,7 @@ from werkzeug import test as werkzeug_test
 import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import notifications
 from imagebuild.api import app
 from imagebuild.api import faults
 from imagebuild.api import routes
@@ -47,6 +48,7 @@ def make_client(conf, database):
         conf,
         database=database,
         conductor_api=mock.create_autospec(rpcapi.ConductorAPI, instance=True),
+        notifier=mock.create_autospec(notifications.Notifier, instance=True),
     )
 
     def local(environ, start_response):

@@ -90,6 +90,16 @@ def test_orphans_are_released(setting):
     setting.released.assert_called_once_with()
 
 
+def test_who_wanted_an_end_is_told(setting):
+    setting.database.orphans.return_value = [
+        make_build(conductor='dead', cancel_requested=True)
+    ]
+    cancelled = make_build(status='cancelled')
+    setting.database.get_build.return_value = cancelled
+    setting.reaper.release_orphans()
+    setting.notifier.ended.assert_called_once_with(cancelled)
+
+
 def test_nobody_is_judged_too_soon(setting):
     setting.steady_for = 29.0
     setting.database.orphans.return_value = [make_build(conductor='dead')]
