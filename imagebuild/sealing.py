@@ -20,6 +20,8 @@ no build of its time is left.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -64,6 +66,21 @@ def unseal(keys: Sequence[str], token: str) -> dict[str, Any]:
         ) from error
     values: dict[str, Any] = json.loads(text)
     return values
+
+
+def digest(keys: Sequence[str], text: str) -> str:
+    """Digest what depends on hidden values, so that none can be guessed.
+
+    A digest without a key would tell whoever sees it whether a guess at the
+    values is right. It is another one once another key is the newest.
+
+    :param keys: as for :func:`seal`.
+    :returns: 64 hexadecimal digits.
+    :raises SealingFailed: there is no key, or one is malformed.
+    """
+    _box(keys, 'digested')
+    key = b'content key' + keys[0].encode()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def new_key() -> str:

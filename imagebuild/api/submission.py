@@ -145,6 +145,7 @@ def _resolve(
         request['recipe_version'] = described.recipe[1]
     masked = _masked(request, secrets)
     base = _check(call, masked)
+    base['steps_key'] = described.steps_key()
     deciding = {
         **request,
         'architecture': target.architecture,
@@ -156,6 +157,9 @@ def _resolve(
         content_key = description.content_key(described, base, deciding)
     except exception.StepError as error:
         raise _of_recipe(error) from error
+    if secrets:
+        keys = call.service.conf.encryption_keys
+        content_key = sealing.digest(keys, content_key)
     return Submission(
         request=masked,
         secrets=secrets,

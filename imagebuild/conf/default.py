@@ -65,8 +65,9 @@ The first one encrypts, all of them decrypt. To replace a key, add the new one
 last everywhere, then move it to the front everywhere, and drop the old one
 when the builds of its time have ended. All API servers and conductors need
 the same. Without a key requests with hidden values are refused; the others
-work. A key is 32 random bytes in URL-safe base64; ``python3 -m
-imagebuild.sealing`` prints a new one.
+work. The first also goes into the content keys of such requests: with another
+one, the same request builds a new image once. A key is 32 random bytes in
+URL-safe base64; ``python3 -m imagebuild.sealing`` prints a new one.
 """,
     ),
 ]

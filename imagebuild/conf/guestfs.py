@@ -116,12 +116,14 @@ that much more time.
         default=7200,
         min=1,
         help="""
-Seconds that all steps of a manifest together may take.
+Seconds that all steps of a manifest together may take in imagebuild-pack.
 
-The run is then stopped and the image left as it was. The default is four
-times the default of command_timeout. Raise it together with command_timeout
-for long manifests; a longer limit lets a run that makes no progress keep the
-host's memory for longer.
+Builds of the service have a time limit of their own, build_timeout of section
+[conductor] or what the request says, and this is not looked at. The run is
+then stopped and the image left as it was. The default is four times the
+default of command_timeout. Raise it together with command_timeout for long
+manifests; a longer limit lets a run that makes no progress keep the host's
+memory for longer.
 """,
     ),
 ]

@@ -122,6 +122,15 @@ class Description:
         both = f'{key} {self._plugin.content_key(self.values)}'
         return hashlib.sha256(both.encode()).hexdigest()
 
+    def steps_key(self) -> str:
+        """A digest of the steps; of no value, hidden ones least of all.
+
+        Steps of a recipe that is a plugin are not in it.
+
+        :returns: 64 hexadecimal digits.
+        """
+        return self._manifest.steps_key()
+
     def run(
         self,
         remote: Remote,

@@ -44,6 +44,7 @@ class Order:
 
     :ivar request: the body of INTERFACE section 2, hidden values included.
     :ivar base: what was resolved when the build was accepted.
+    :ivar steps_key: of the steps that were accepted, None if nobody knows.
     :ivar workspace: an existing folder of this build only.
     :ivar output: the file to make.
     :ivar config: sections by name.
@@ -57,6 +58,7 @@ class Order:
     output: pathlib.Path
     disk_format: drivers.OutputFormat
     config: Mapping[str, Mapping[str, Any]]
+    steps_key: str | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Order:
@@ -74,6 +76,7 @@ class Order:
             output=pathlib.Path(document['output']),
             disk_format=cast(drivers.OutputFormat, document['disk_format']),
             config=document['config'],
+            steps_key=document['base'].get('steps_key'),
         )
 
 
@@ -112,9 +115,13 @@ def run(
 def _load(order: Order) -> description.Description:
     paths = order.config.get('DEFAULT', {}).get('recipe_path') or ()
     try:
-        return description.load(order.request, recipe_paths=paths)
+        described = description.load(order.request, recipe_paths=paths)
     except exception.InvalidRequest as error:
         raise failure.NotAccepted(reason=error) from error
+    if order.steps_key not in (None, described.steps_key()):
+        # Its image would be given to whoever asks for what was accepted.
+        raise failure.NotAccepted(reason='the steps are not the same')
+    return described
 
 
 def _apply(

@@ -81,6 +81,13 @@ class Manifest:
         """
         return content_key.digest(self.validators, self.resolve(values))
 
+    def steps_key(self) -> str:
+        """A digest of the steps alone, whatever the arguments are.
+
+        :returns: 64 hexadecimal digits.
+        """
+        return content_key.digest(self.validators, {})
+
     def run(
         self,
         remote: remotes_base.Remote,

@@ -18,6 +18,7 @@ from werkzeug import test as werkzeug_test
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import notifications
 from imagebuild import sealing
 from imagebuild.api import app
 from imagebuild.conductor import rpcapi
@@ -69,7 +70,8 @@ def test_a_new_build_rings_the_bell(service, client):
 def test_the_row_has_all_that_a_conductor_needs(service, client):
     answer = ask(client, {**WEB, 'timeout': 600, 'max_age': 60})
     build = service.database.get_build(answer.json['id'])
-    assert build.base == api_service.BASE
+    assert {**build.base, **api_service.BASE} == build.base
+    assert len(build.base['steps_key']) == 64
     assert build.timeout == 600
     assert build.max_age == 60
     assert build.architecture == 'x86_64'
@@ -92,6 +94,8 @@ def test_the_same_content_gives_the_same_image(service, client):
     assert second['image_id'] == 'glance-1'
     assert second['reused_from'] == first['id']
     assert len(service.conductors.bells) == 1
+    # No conductor will ever have it, so that the end is told here.
+    assert service.notices.seen == [('active', second['id'])]
 
 
 def test_never_builds_anew(service, client):
@@ -160,6 +164,15 @@ def test_hidden_values_decide_the_content(service, client):
     first = ask(client, SECRET).json['content_key']
     other = {**SECRET, 'arguments': {'password': 'another'}}
     assert ask(client, other).json['content_key'] != first
+
+
+def test_a_content_key_tells_no_guess(service, client):
+    """Who sees it cannot find out whether a guess is right."""
+    first = ask(client, SECRET).json['content_key']
+    assert ask(client, SECRET).json['content_key'] == first
+    keys = [sealing.new_key(), *service.conf.encryption_keys]
+    service.conf.set_override('encryption_keys', keys)
+    assert ask(client, SECRET).json['content_key'] != first
 
 
 def test_without_keys_hidden_values_are_refused(service, client):
@@ -277,6 +290,15 @@ def test_a_running_build_is_cancelled_by_its_conductor(service, client):
     assert answer.status_code == 202
     assert answer.json['status'] == 'building'
     assert service.conductors.bells[-1] == ('cancel', build_id)
+    assert service.notices.seen == []
+
+
+def test_a_queued_build_is_cancelled_at_once(service, client):
+    build_id = ask(client, WEB).json['id']
+    answer = client.post(f'/v1/builds/{build_id}/cancel')
+    assert answer.json['status'] == 'cancelled'
+    assert service.conductors.bells == [('build', build_id)]
+    assert service.notices.seen == [('cancelled', build_id)]
 
 
 def test_what_is_said_about_an_image_is_changed(service, client):
@@ -384,9 +406,14 @@ def silent_client(tmp_path):
     database = db.Database(url)
     transport = rpcapi.get_transport(conf, 'fake://')
     bus = rpcapi.ConductorAPI(transport, timeout=1)
-    application = app.create_app(conf, database=database, conductor_api=bus)
+    application = app.create_app(
+        conf,
+        database=database,
+        conductor_api=bus,
+        notifier=notifications.Notifier(conf, 'api'),
+    )
     wsgi = api_service.at_localhost(application)
-    api_service.Service(conf, database, None, wsgi).up()
+    api_service.Service(conf, database, None, None, wsgi).up()
     yield werkzeug_test.Client(wsgi)
     database.close()
     conf.clear()

@@ -60,6 +60,17 @@ def test_wrong_keys(keys, match):
         sealing.unseal(keys, token)
 
 
+def test_a_digest_needs_the_key():
+    one, other = sealing.new_key(), sealing.new_key()
+    digest = sealing.digest([one, other], 'text')
+    assert len(digest) == 64
+    assert digest == sealing.digest([one], 'text')
+    assert digest != sealing.digest([other, one], 'text')
+    assert digest != sealing.digest([one], 'texts')
+    with pytest.raises(sealing.SealingFailed, match='digested.*no key'):
+        sealing.digest([], 'text')
+
+
 def test_a_key_is_printed():
     done = subprocess.run(
         [sys.executable, '-m', 'imagebuild.sealing'],

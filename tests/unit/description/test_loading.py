@@ -58,6 +58,19 @@ def manifest(*validators, **rest):
     return {'validators': list(validators), **rest}
 
 
+def test_the_steps_key_has_no_values(load):
+    manifest = {
+        'validators': [{'script': {'x': {'inline': 'true'}}}],
+        'arguments': {'word': {'default': 'a', 'hidden': True}},
+    }
+    one = load(manifest=manifest, arguments={'word': 'one'})
+    two = load(manifest=manifest, arguments={'word': 'two'})
+    assert one.content_key() != two.content_key()
+    assert one.steps_key() == two.steps_key()
+    other = load(manifest=manifest, packages=['tree'])
+    assert other.steps_key() != one.steps_key()
+
+
 def test_nothing_at_all(load):
     loaded = load(name='an image', os='debian-12')
     assert loaded.steps == []

@@ -21,6 +21,7 @@ import sys
 
 import pytest
 
+from imagebuild import description
 from imagebuild import job as jobs
 from tests.unit.job import job_process
 
@@ -176,6 +177,19 @@ def test_a_request_that_only_the_api_accepts(start, document):
     assert job.wait() == 1
     assert job.events[-1]['fault'] == 'service'
     assert 'refuses what the API accepted' in job.events[-1]['reason']
+
+
+def test_other_steps_than_were_accepted(start, document):
+    wrong = document()
+    loaded = description.load(wrong['request'])
+    wrong['base']['steps_key'] = loaded.steps_key()
+    assert start(wrong).wait() == 0
+    [script] = wrong['request']['resources']
+    wrong['request']['resources'][script] = 'false'
+    job = start(wrong)
+    assert job.wait() == 1
+    assert job.events[-1]['fault'] == 'service'
+    assert 'the steps are not the same' in job.events[-1]['reason']
 
 
 def test_a_disk_that_is_too_small(start, document):
