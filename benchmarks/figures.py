@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the benchmarks of the service share: arithmetic, tables, machine."""
+"""What the benchmarks share: arithmetic, tables, machine."""
 
 from __future__ import annotations
 

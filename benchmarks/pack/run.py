@@ -23,7 +23,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import platform
 import re
 import shutil
 import statistics
@@ -37,7 +36,11 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from imagebuild.appliance import accelerator
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import figures  # noqa: E402
+from imagebuild.appliance import accelerator  # noqa: E402
 
 MARKER = 'etc/imagebuild-benchmark'
 COMMAND = f'id -u >/{MARKER}'
@@ -162,17 +165,7 @@ def _first_line(*argv: str) -> str:
 
 def machine(chosen: str) -> dict[str, Any]:
     """Describe this machine."""
-    model = re.search(
-        r'^model name\s*: (.*)$',
-        pathlib.Path('/proc/cpuinfo').read_text(),
-        re.MULTILINE,
-    )
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    return {
-        'cpu': model[1] if model else platform.machine(),
-        'cores': len(os.sched_getaffinity(0)),
-        'memory': f'{memory / 2**30:.1f} GiB',
-        'kernel': platform.release(),
+    return figures.machine() | {
         'qemu': _first_line('qemu-system-x86_64', '--version'),
         'libguestfs': _first_line('guestfish', '--version'),
         'virt-customize': _first_line('virt-customize', '--version'),

@@ -209,13 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :returns: the exit code of INTERFACE, section 1.
     """
-    arguments = make_parser().parse_args(argv)
-
-    def work() -> int:
-        run(arguments)
-        return 0
-
-    return program.run(work, debug=arguments.debug)
+    return program.run_parsed(make_parser(), run, argv)
 
 
 if __name__ == '__main__':

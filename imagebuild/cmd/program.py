@@ -13,10 +13,12 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from collections.abc import Sequence
 from types import FrameType
 
 from imagebuild import exception
@@ -59,6 +61,26 @@ def run(work: Callable[[], int], *, debug: bool = False) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def run_parsed(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace], object],
+    argv: Sequence[str] | None,
+) -> int:
+    """Read a command line, do what it says; see :func:`run`.
+
+    :param parser: has an option ``--debug``.
+    :param work: is given what was read.
+    :param argv: the arguments, None for the process's own.
+    """
+    arguments = parser.parse_args(argv)
+
+    def do() -> int:
+        work(arguments)
+        return 0
+
+    return run(do, debug=arguments.debug)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import datetime
 import logging
-import threading
 import time
 from collections.abc import Callable
 from collections.abc import Collection
 
 from imagebuild import exception
 from imagebuild.conductor import claims
+from imagebuild.conductor import loop as loops
 from imagebuild.conductor import services as service_kit
 from imagebuild.conductor import upload_rows
 from imagebuild.conductor import workspace
@@ -60,30 +60,22 @@ class Reaper:
         self._on_release = on_release
         self._suspects: set[str] = set()
         self._next_purge = 0.0
-        self._bell = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name='reaper', daemon=True
-        )
+        self._loop = loops.Loop('reaper', self._work)
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def ring(self) -> None:
         """Say that there may be something to do."""
-        self._bell.set()
+        self._loop.ring()
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._bell.set()
-        if self._thread.is_alive():
-            self._thread.join(self._section.sweep_interval)
+        """Sweep no more."""
+        self._loop.stop(self._section.sweep_interval)
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self.sweep()
-            self._bell.wait(self._section.sweep_interval)
-            self._bell.clear()
+    def _work(self) -> float:
+        self.sweep()
+        return float(self._section.sweep_interval)
 
     def sweep(self) -> None:
         """Do everything once; what fails is tried again the next time."""
@@ -95,7 +87,7 @@ class Reaper:
             self.delete_images,
             self.purge,
         ):
-            if self._stopped.is_set():
+            if self._loop.stopped:
                 return
             try:
                 work()

@@ -22,6 +22,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import capability as capabilities
 from imagebuild.conductor import claims
+from imagebuild.conductor import loop as loops
 
 LOG = logging.getLogger(__name__)
 
@@ -98,43 +99,33 @@ class Scheduler:
         self._places = places
         self._begin = begin
         self._sweep_interval = sweep_interval
-        self._bell = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name='scheduler', daemon=True
-        )
+        self._loop = loops.Loop('scheduler', self._work)
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def ring(self) -> None:
         """Say that there may be something to do."""
-        self._bell.set()
+        self._loop.ring()
 
     def stop(self) -> None:
         """Claim nothing more; returns when that is certain."""
-        self._stopped.set()
-        self._bell.set()
-        if self._thread.is_alive():
-            self._thread.join(_PATIENCE)
+        self._loop.stop(_PATIENCE)
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            pause = self._sweep_interval
-            try:
-                self.claim_all()
-            except exception.DatabaseUnavailable as error:
-                LOG.warning('No builds can be claimed now: %s', error)
-                pause = min(pause, _PAUSE)
-            except Exception:
-                LOG.exception('A defect of imagebuild')
-            self._bell.wait(pause)
-            self._bell.clear()
+    def _work(self) -> float:
+        try:
+            self.claim_all()
+        except exception.DatabaseUnavailable as error:
+            LOG.warning('No builds can be claimed now: %s', error)
+            return min(self._sweep_interval, _PAUSE)
+        except Exception:
+            LOG.exception('A defect of imagebuild')
+        return self._sweep_interval
 
     def claim_all(self) -> None:
         """Claim builds until the places or the builds run out."""
         lost = 0
-        while not self._stopped.is_set() and lost < _LOST:
+        while not self._loop.stopped and lost < _LOST:
             claimed = self._claim_some()
             if claimed is None:
                 return
@@ -161,7 +152,7 @@ class Scheduler:
             return None
         claimed = 0
         for build_id in ids:
-            if self._stopped.is_set() or claimed == free:
+            if self._loop.stopped or claimed == free:
                 break
             build = self._database.claim(
                 build_id, self._name, running_limit=limit

@@ -18,6 +18,7 @@ import functools
 import stevedore
 
 from imagebuild import exception
+from imagebuild import extensions
 from imagebuild.distros import base
 from imagebuild.distros import os_release as os_releases
 from imagebuild.remotes import base as remotes_base
@@ -29,18 +30,9 @@ NAMESPACE = 'imagebuild.distros'
 def families() -> dict[str, type[base.Distro]]:
     """Every family that is installed, by its name."""
     manager = stevedore.ExtensionManager[base.Distro](
-        NAMESPACE, on_load_failure_callback=_refuse
+        NAMESPACE, on_load_failure_callback=extensions.refuse
     )
     return {extension.plugin.family: extension.plugin for extension in manager}
-
-
-def _refuse(
-    manager: object, entry_point: object, error: BaseException
-) -> None:
-    raise exception.MissingDependency(
-        what=f'the extension {entry_point}',
-        remedy=f'it does not load ({error})',
-    ) from error
 
 
 def for_release(release: os_releases.OsRelease) -> base.Distro:

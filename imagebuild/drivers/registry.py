@@ -18,6 +18,7 @@ import functools
 import stevedore
 
 from imagebuild import exception
+from imagebuild import extensions
 from imagebuild.drivers import base
 
 NAMESPACE = 'imagebuild.drivers'
@@ -30,7 +31,9 @@ def drivers() -> dict[str, base.Driver]:
     :raises MissingDependency: an extension does not load.
     """
     manager = stevedore.ExtensionManager[base.Driver](
-        NAMESPACE, invoke_on_load=False, on_load_failure_callback=_refuse
+        NAMESPACE,
+        invoke_on_load=False,
+        on_load_failure_callback=extensions.refuse,
     )
     found = {extension.name: extension.plugin() for extension in manager}
     return dict(sorted(found.items()))
@@ -47,12 +50,3 @@ def get(name: str) -> base.Driver:
         raise exception.InvalidInput(
             f'There is no driver "{name}"; found: {", ".join(drivers())}.'
         ) from None
-
-
-def _refuse(
-    manager: object, entry_point: object, error: BaseException
-) -> None:
-    raise exception.MissingDependency(
-        what=f'the extension {entry_point}',
-        remedy=f'it does not load ({error})',
-    ) from error

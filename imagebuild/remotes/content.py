@@ -12,7 +12,8 @@
 """A Remote that is content with everything, for builds without a guest.
 
 It calls itself Debian 12. Packages that are installed are there afterwards,
-files that are written have what was written, scripts succeed, and every
+each with an enabled service of its own name; files that are written have what
+was written, one among systemd's units is a unit; scripts succeed, and every
 other command succeeds without a word. Validators that look for more than
 that find nothing and fail.
 """
@@ -20,6 +21,7 @@ that find nothing and fail.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from imagebuild.remotes import base
 from imagebuild.remotes import fake
@@ -27,6 +29,10 @@ from imagebuild.remotes import fake
 #: In the script that looks at files.
 _LOOKS_AT_FILES = 'sha256sum < "$path"'
 _INSTALL = ('install', '--')
+#: In the scripts that look at units and change them; the latter has both.
+_LOOKS_AT_UNITS = 'systemctl --root=/ is-enabled'
+_CHANGES_UNITS = 'systemctl --root=/ "$1" "$2"'
+_UNIT_FOLDERS = ('/etc', '/lib', '/usr/lib')
 #: Words before the arguments: /bin/sh -c TEXT imagebuild.
 _SHELL_WORDS = 4
 
@@ -46,6 +52,8 @@ class ContentRemote(fake.FakeRemote):
         )
         self._output_lines = output_lines
         self._packages: dict[str, str] = {}
+        self._enabled: dict[str, bool] = {}
+        self._masked: set[str] = set()
         self.when(lambda command: True, self._reply)
 
     def write_file(
@@ -71,6 +79,11 @@ class ContentRemote(fake.FakeRemote):
         words = command.argv[_SHELL_WORDS:]
         if _LOOKS_AT_FILES in text:
             return fake.Answer(''.join(self._look(path) for path in words))
+        if _CHANGES_UNITS in text:
+            return self._change_units(words)
+        if _LOOKS_AT_UNITS in text:
+            lines = [f'{unit} {self._unit(unit)}\n' for unit in words]
+            return fake.Answer(''.join(lines))
         if _INSTALL[1] in words and _INSTALL[0] in words:
             for name in words[words.index(_INSTALL[1]) + 1 :]:
                 package, _, version = name.partition('=')
@@ -99,3 +112,28 @@ class ContentRemote(fake.FakeRemote):
         # Both by name and by number: whatever was asked for is there.
         who = f'{found.owner} {found.group} {found.owner} {found.group}'
         return f'file {digest} {found.mode:o} {who}\n'
+
+    def _unit(self, name: str) -> str:
+        """What ``systemctl is-enabled`` says."""
+        if name in self._masked:
+            return 'masked'
+        comes_with = name.removesuffix('.service') in self._packages
+        paths = [f'{each}/systemd/system/{name}' for each in _UNIT_FOLDERS]
+        if not comes_with and not any(path in self.files for path in paths):
+            return 'not-found'
+        enabled = self._enabled.get(name, comes_with)
+        return 'enabled' if enabled else 'disabled'
+
+    def _change_units(self, words: Sequence[str]) -> fake.Answer:
+        """Verb, unit, verb, unit, as far as the units are there."""
+        for verb, name in zip(words[::2], words[1::2], strict=True):
+            if self._unit(name) == 'not-found':
+                error = f'Failed to {verb} unit: {name} does not exist\n'
+                return fake.Answer(stderr=error, exit_code=1)
+            if verb == 'mask':
+                self._masked.add(name)
+            elif verb == 'unmask':
+                self._masked.discard(name)
+            else:
+                self._enabled[name] = verb == 'enable'
+        return fake.Answer()

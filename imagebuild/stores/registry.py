@@ -20,6 +20,7 @@ from typing import Any
 import stevedore
 
 from imagebuild import exception
+from imagebuild import extensions
 from imagebuild.stores import base
 
 NAMESPACE = 'imagebuild.stores'
@@ -32,7 +33,9 @@ def stores() -> dict[str, type[base.Store]]:
     :raises MissingDependency: an extension does not load.
     """
     manager = stevedore.ExtensionManager[base.Store](
-        NAMESPACE, invoke_on_load=False, on_load_failure_callback=_refuse
+        NAMESPACE,
+        invoke_on_load=False,
+        on_load_failure_callback=extensions.refuse,
     )
     found = {extension.name: extension.plugin for extension in manager}
     return dict(sorted(found.items()))
@@ -52,12 +55,3 @@ def load(name: str, config: Mapping[str, Mapping[str, Any]]) -> base.Store:
             f'There is no store "{name}"; found: {", ".join(stores())}.'
         ) from None
     return kind.from_config(config)
-
-
-def _refuse(
-    manager: object, entry_point: object, error: BaseException
-) -> None:
-    raise exception.MissingDependency(
-        what=f'the extension {entry_point}',
-        remedy=f'it does not load ({error})',
-    ) from error

@@ -32,17 +32,11 @@ from imagebuild.db import transaction
 from tests.contract.database import claimable
 from tests.contract.database import clock  # noqa: F401
 from tests.contract.database import crowded  # noqa: F401
-from tests.contract.database import crowds
 from tests.contract.database import database  # noqa: F401
-from tests.contract.database import endings
 from tests.contract.database import finish
-from tests.contract.database import history
-from tests.contract.database import losses
-from tests.contract.database import queue
-from tests.contract.database import requests
 from tests.contract.database import start
-from tests.contract.database import tables
 from tests.contract.database import values
+from tests.contract.database.suite import *  # noqa: F403, H303
 from tools.cloud.servers import mariadb
 from tools.cloud.servers import postgresql
 
@@ -77,50 +71,6 @@ def blank_url(server):
     server.drop('blank')
     yield server.url('blank')
     server.drop('blank')
-
-
-class TestTables(tables.TablesContract):
-    pass
-
-
-class TestRequests(requests.RequestContract):
-    pass
-
-
-class TestQueue(queue.QueueContract):
-    pass
-
-
-class TestConductors(queue.ConductorContract):
-    pass
-
-
-class TestEndings(endings.EndingContract):
-    pass
-
-
-class TestLogs(history.LogContract):
-    pass
-
-
-class TestHistory(history.HistoryContract):
-    pass
-
-
-class TestUploads(history.UploadContract):
-    pass
-
-
-class TestPurge(history.PurgeContract):
-    pass
-
-
-class TestLosses(losses.LossContract):
-    pass
-
-
-class TestCrowds(crowds.CrowdContract):
-    pass
 
 
 class TestServers:

@@ -42,6 +42,7 @@ LOCAL = {
 #: a room of its own ("cmd.conductor") is not part of the room around it.
 MAY_IMPORT: dict[str, set[str]] = {
     'exception': set(),
+    'extensions': set(),
     # Inside a disk image, and inside the machine that holds it
     'appliance': set(),
     'distros': {'remotes.base'},
@@ -128,7 +129,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 #: Everyone may import these.
-COMMON = {'exception'}
+COMMON = {'exception', 'extensions'}
 
 #: Not one of ours, but with a home: only these rooms import it.
 HOMES = {'guestfs': {'appliance'}}

@@ -18,6 +18,7 @@ import functools
 import stevedore
 
 from imagebuild import exception
+from imagebuild import extensions
 from imagebuild.manifest.validators import base
 
 NAMESPACE = 'imagebuild.validators'
@@ -30,7 +31,7 @@ def types() -> dict[str, type[base.Validator]]:
     :raises MissingDependency: one does not load, or two claim one name.
     """
     manager = stevedore.ExtensionManager[base.Validator](
-        NAMESPACE, on_load_failure_callback=_refuse
+        NAMESPACE, on_load_failure_callback=extensions.refuse
     )
     found: dict[str, type[base.Validator]] = {}
     for extension in manager:
@@ -42,12 +43,3 @@ def types() -> dict[str, type[base.Validator]]:
                 f'{extension.plugin.__module__} claim the name',
             )
     return found
-
-
-def _refuse(
-    manager: object, entry_point: object, error: BaseException
-) -> None:
-    raise exception.MissingDependency(
-        what=f'the extension {entry_point}',
-        remedy=f'it does not load ({error})',
-    ) from error

@@ -1,0 +1,62 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A thread that works when it is rung, and now and then without."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Loop:
+    """Repeats some work in a thread of its own.
+
+    :param name: of the thread.
+    :param work: does it once, and returns the seconds until the next time,
+        unless it is rung before. What it raises ends the loop.
+    """
+
+    def __init__(self, name: str, work: Callable[[], float]) -> None:
+        self._work = work
+        self._bell = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=name, daemon=True
+        )
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the work is to end."""
+        return self._stopped.is_set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Say that there may be something to do."""
+        self._bell.set()
+
+    def stop(self, patience: float) -> None:
+        """Have it end, and wait for the work that is being done.
+
+        :param patience: seconds to wait at most.
+        """
+        self._stopped.set()
+        self._bell.set()
+        if self._thread.is_alive():
+            self._thread.join(patience)
+
+    def _run(self) -> None:
+        while not self.stopped:
+            pause = self._work()
+            self._bell.wait(pause)
+            self._bell.clear()

@@ -1,0 +1,67 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""All of the contract, for modules that run it on a database.
+
+They import the classes; pytest runs them there, with that module's fixtures.
+"""
+
+from tests.contract.database import crowds
+from tests.contract.database import endings
+from tests.contract.database import history
+from tests.contract.database import losses
+from tests.contract.database import queue
+from tests.contract.database import requests
+from tests.contract.database import tables
+
+
+class TestTables(tables.TablesContract):
+    pass
+
+
+class TestRequests(requests.RequestContract):
+    pass
+
+
+class TestQueue(queue.QueueContract):
+    pass
+
+
+class TestConductors(queue.ConductorContract):
+    pass
+
+
+class TestEndings(endings.EndingContract):
+    pass
+
+
+class TestLogs(history.LogContract):
+    pass
+
+
+class TestHistory(history.HistoryContract):
+    pass
+
+
+class TestUploads(history.UploadContract):
+    pass
+
+
+class TestPurge(history.PurgeContract):
+    pass
+
+
+class TestLosses(losses.LossContract):
+    pass
+
+
+class TestCrowds(crowds.CrowdContract):
+    pass
