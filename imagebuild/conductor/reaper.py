@@ -143,13 +143,8 @@ class Reaper:
 
     def discard_uploads(self) -> None:
         """Remove half images of builds that have ended without them."""
-        for row in self._database.list_uploads(status='uploading'):
-            try:
-                build = self._database.get_build(row.build_id)
-            except exception.NotFound:
-                continue
-            if build.status in ('error', 'cancelled'):
-                upload_rows.discard(self._services, row, build.content_key)
+        for row, content_key in self._database.abandoned_uploads():
+            upload_rows.discard(self._services, row, content_key)
 
     def delete_images(self) -> None:
         """Delete images that no build uses any more."""

@@ -74,6 +74,16 @@ class UploadCalls(transaction.Transactions):
             )
         )
 
+    def abandoned_uploads(self) -> list[tuple[records.Upload, str]]:
+        """List uploads whose builds ended without them, deleted ones too.
+
+        What they have put into a store is to be removed, and the upload
+        given another status.
+
+        :returns: oldest first, each with its build's content key.
+        """
+        return self._read(uploads.abandoned)
+
     def update_upload(
         self,
         id: str,

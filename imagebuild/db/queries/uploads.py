@@ -91,6 +91,25 @@ def listed(
     return [_record(upload, owner) for upload, owner in found]
 
 
+def abandoned(session: orm.Session) -> list[tuple[records.Upload, str]]:
+    query = (
+        sa.select(Upload, Build.project_id, Build.content_key)
+        .join(Build, Build.id == Upload.build_id)
+        .where(
+            Upload.status == 'uploading',
+            sa.or_(
+                Build.deleted_at.is_not(None),
+                Build.status.in_(('error', 'cancelled')),
+            ),
+        )
+        .order_by(Upload.created_at, Upload.id)
+    )
+    return [
+        (_record(upload, owner), content_key)
+        for upload, owner, content_key in session.execute(query)
+    ]
+
+
 def update(
     session: orm.Session,
     id: str,

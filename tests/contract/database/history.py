@@ -230,6 +230,37 @@ class UploadContract:
         with pytest.raises(exception.NotFound):
             database.list_uploads(marker='no-such')
 
+    @pytest.mark.parametrize(
+        'status, is_deleted, is_abandoned',
+        [
+            ('building', False, False),
+            ('building', True, False),
+            ('active', False, False),
+            ('active', True, True),
+            ('error', False, True),
+            ('cancelled', True, True),
+        ],
+    )
+    def test_abandoned(
+        self, database, build, status, is_deleted, is_abandoned
+    ):
+        """The image of a deleted build is not forgotten in the store."""
+        upload = database.create_upload(
+            {
+                'build_id': build.id,
+                'disk_format': 'raw',
+                'status': 'uploading',
+            }
+        )
+        done = {'build_id': build.id, 'disk_format': 'raw', 'status': 'error'}
+        database.create_upload(done)
+        if status != 'building':
+            finish(database, build, status)
+        if is_deleted:
+            database.delete_build(build.id)
+        expected = [(upload, build.content_key)] if is_abandoned else []
+        assert database.abandoned_uploads() == expected
+
 
 class PurgeContract:
     def fill(self, database, id):

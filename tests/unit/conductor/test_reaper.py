@@ -46,6 +46,7 @@ class Setting:
         self.database.orphans.return_value = []
         self.database.builds_of.return_value = []
         self.database.list_uploads.return_value = []
+        self.database.abandoned_uploads.return_value = []
         self.database.images_without_users.return_value = []
         self.store = mock.create_autospec(stores_base.Store, instance=True)
         self.notifier = mock.create_autospec(
@@ -158,21 +159,13 @@ def test_own_builds_are_released_when_seen_idle_twice(setting):
     setting.database.release_build.assert_called_once()
 
 
-@pytest.mark.parametrize(
-    'status, discarded',
-    [
-        ('error', True),
-        ('cancelled', True),
-        ('uploading', False),
-        ('queued', False),
-        ('active', False),
-    ],
-)
-def test_half_images_go_when_their_build_has_ended(setting, status, discarded):
-    setting.database.list_uploads.return_value = [upload()]
-    setting.database.get_build.return_value = make_build(status=status)
+def test_half_images_go_when_their_build_has_ended(setting):
+    setting.database.abandoned_uploads.return_value = [(upload(), 'key')]
     setting.reaper.discard_uploads()
-    assert setting.store.discard.called is discarded
+    [call] = setting.store.discard.call_args_list
+    assert call.args[0].content_key == 'key'
+    update = setting.database.update_upload.call_args
+    assert update.args == ('u1', {'status': 'error', 'image_id': None})
 
 
 def image(id, **values):
