@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""imagebuild-manage: looks after the service's database and its quotas."""
+"""imagebuild-manage: the service's database, quotas and queue."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_commands(commands, common)
     area = areas.add_parser('quota', help='limits of a project of its own')
     _add_quota(area.add_subparsers(metavar='COMMAND', required=True), common)
+    area = areas.add_parser('build', help='builds in the queue')
+    _add_build(area.add_subparsers(metavar='COMMAND', required=True), common)
     return parser
 
 
@@ -133,6 +135,31 @@ def _add_quota(
     )
 
 
+def _add_build(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    common: argparse.ArgumentParser,
+) -> None:
+    prioritize = commands.add_parser(
+        'prioritize',
+        parents=[common],
+        help='have a build begin before others, or after them',
+    )
+    prioritize.set_defaults(work=_build_prioritize)
+    prioritize.add_argument('build', help='id of the build')
+    prioritize.add_argument(
+        'priority',
+        type=_priority,
+        help='-1000 to 1000: the higher, the sooner; others have 0',
+    )
+
+
+def _priority(text: str) -> int:
+    number = int(text)
+    if not -1000 <= number <= 1000:
+        raise ValueError(text)
+    return number
+
+
 def _days(text: str) -> int:
     days = int(text)
     if not 0 <= days <= 36500:
@@ -173,6 +200,22 @@ def _quota_show(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
 def _quota_set(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     store = _database(conf)
     store.set_quota(arguments.project, arguments.resource, arguments.limit)
+    store.close()
+
+
+def _build_prioritize(
+    conf: cfg.ConfigOpts, arguments: argparse.Namespace
+) -> None:
+    store = _database(conf)
+    if not store.update_build(
+        arguments.build,
+        {'priority': arguments.priority},
+        expected_status='queued',
+    ):
+        build = store.get_build(arguments.build)
+        raise exception.InvalidInput(
+            f'Build {build.id} is not in the queue; it is {build.status}.'
+        )
     store.close()
 
 

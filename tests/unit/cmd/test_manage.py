@@ -123,3 +123,24 @@ def test_bad_usage(words, capsys):
     with pytest.raises(SystemExit) as caught:
         manage.main(words)
     assert caught.value.code == 2
+
+
+def test_a_build_is_moved_to_the_front(run, url):
+    run('db', 'sync')
+    database = db.Database(url)
+    first, second = (database.create_build(values()).id for _ in range(2))
+    assert run('build', 'prioritize', second, '5') == (0, '', '')
+    assert run('build', 'prioritize', first, '-1') == (0, '', '')
+    order = [b.id for b in database.list_builds(sort=[('priority', 'desc')])]
+    assert order == [second, first]
+    database.request_cancel(first)
+    code, _, said = run('build', 'prioritize', first, '9')
+    assert (code, said) == (
+        2,
+        f'Build {first} is not in the queue; it is cancelled.\n',
+    )
+    code, _, said = run('build', 'prioritize', 'none', '9')
+    assert (code, 'none' in said) == (2, True)
+    with pytest.raises(SystemExit):
+        run('build', 'prioritize', second, '1001')
+    database.close()
