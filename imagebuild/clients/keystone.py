@@ -51,7 +51,8 @@ def session(config: Mapping[str, Any]) -> ksa_session.Session:
         )
     except ksa_exceptions.ClientException as error:
         raise exception.EnvironmentFault(
-            f'The credentials in [keystone] cannot be used: {error}.'
+            'This service is not connected to an Image service: the '
+            f'credentials in [keystone] cannot be used: {error}.'
         ) from error
     connection = loading.session.Session().load_from_options(
         insecure=bool(config.get('insecure')),

@@ -47,9 +47,11 @@ def load(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
         except ValueError as error:
             problems.append(f'"{name}" {error}')
     if problems:
-        raise osc_exceptions.CommandError(
-            '\n  '.join([f'Files that the manifest {path} names:', *problems])
+        title = (
+            f'Files that the manifest {path} names; a script without '
+            '"inline" is one, beside it:'
         )
+        raise osc_exceptions.CommandError('\n  '.join([title, *problems]))
     return manifest, texts
 
 

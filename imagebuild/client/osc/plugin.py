@@ -45,6 +45,7 @@ def make_client(instance: Any) -> client.Client:
 
     :param instance: osc-lib's ClientManager.
     """
+    logging.getLogger('keystoneauth.session').addFilter(shorten_retries)
     version = instance._api_version[API_NAME]
     override = instance.get_configuration().get(
         'image_build_endpoint_override'
@@ -90,6 +91,19 @@ def check_api_version(version: str) -> bool:
         raise osc_exceptions.CommandError(
             f'"{version}" is not a version of the image build API, such as '
             f'{client.MICROVERSION}.'
+        )
+    return True
+
+
+def shorten_retries(record: logging.LogRecord) -> bool:
+    """Say in one line that the service is away, as who waits may see often.
+
+    keystoneauth quotes three nested exceptions each time.
+    """
+    if str(record.msg).startswith('Failure: %(e)s. Retrying'):
+        record.msg = (
+            'The service cannot be reached; it is asked again in '
+            '%(delay).1f s.'
         )
     return True
 

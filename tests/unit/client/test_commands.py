@@ -16,6 +16,9 @@ import pathlib
 import types
 
 import pytest
+from keystoneauth1 import exceptions as ksa_exceptions
+from keystoneauth1 import noauth
+from keystoneauth1 import session as ksa_session
 from osc_lib import exceptions as osc_exceptions
 
 from imagebuild.client.osc import builds
@@ -455,3 +458,21 @@ def test_logged_command_line(line, logged):
     record = logging.LogRecord('x', 20, 'x', 1, 'START: %s', (line,), None)
     assert plugin.hide_arguments(record)
     assert record.getMessage() == f'START: {logged}'
+
+
+def test_retries_are_told_in_a_line(caplog):
+    """What keystoneauth says when nobody listens."""
+    session = ksa_session.Session(noauth.NoAuth(endpoint='http://127.0.0.1:1'))
+    manager = types.SimpleNamespace(
+        _api_version={plugin.API_NAME: '1'},
+        get_configuration=dict,
+        session=session,
+        region_name=None,
+        interface='public',
+    )
+    plugin.make_client(manager)
+    with pytest.raises(ksa_exceptions.ConnectFailure):
+        session.get('http://127.0.0.1:1/', connect_retries=1)
+    assert [record.getMessage() for record in caplog.records] == [
+        'The service cannot be reached; it is asked again in 0.5 s.'
+    ]
