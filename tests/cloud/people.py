@@ -50,6 +50,10 @@ failing:
   description: it fails, and the user is to blame
   driver: fake
   driver_options: {fail: It cannot be done.}
+unlucky:
+  description: nothing at all, since the service fails
+  driver: fake
+  driver_options: {fail: The disk is broken., fault: service}
 heavy:
   description: a file that takes time to upload
   driver: fake

@@ -192,6 +192,56 @@ def test_broken_recipe_is_one_build(
     assert 'It cannot be done.' in failures
 
 
+def test_failing_step_is_shown(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    """The step, and the end of what it printed; a real guest."""
+    script = 'echo "looking for the tool"; no-such-tool --now'
+    manifest = {'validators': [{'script': {'sets up': {'inline': script}}}]}
+    inside = content('debian-12-minimal', manifest=manifest)
+    del inside['packages']
+    name = stacks.create(stack_tools.template(**inside), wait=False)
+    stacks.expect(name, 'CREATE_FAILED')
+    failures = stacks.failures(name)
+    assert 'manifest.validators[0].script' in failures
+    assert 'exit code 127' in failures
+    assert 'looking for the tool' in failures
+    assert 'no-such-tool: command not found' in failures
+    assert 'Traceback' not in failures
+
+
+def test_fault_of_the_service_is_told_so(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    """It is tried again, as one build, and the user is not to blame."""
+    inside = content('unlucky')
+    name = stacks.create(stack_tools.template(**inside), wait=False)
+    stacks.expect(name, 'CREATE_FAILED')
+    [build] = builds_of(cloud, inside)
+    assert (build.status, build.fault) == ('error', 'service')
+    assert build.attempt == 3
+    failures = stacks.failures(name)
+    assert 'The image build service failed, not the template' in failures
+    assert 'The disk is broken.' in failures
+
+
+def test_no_room_in_the_quota(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    project = people.session(cloud, 'demo').get_project_id() or ''
+    server = cloud.service('imagebuild-api')
+    server.manage('quota', 'set', project, 'queued', '0')
+    try:
+        inside = content()
+        name = stacks.create(stack_tools.template(**inside), wait=False)
+        stacks.expect(name, 'CREATE_FAILED')
+        failures = stacks.failures(name)
+        assert 'quota' in failures.lower()
+        assert not builds_of(cloud, inside)
+    finally:
+        server.manage('quota', 'unset', project, 'queued')
+
+
 def test_mistake_is_told_before_anything_is_made(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:

@@ -79,13 +79,16 @@ class _ImageBuild(service.Service):
             ini.write(self.extra, '')
 
     def sync_database(self) -> None:
+        self.manage('db', 'sync')
+
+    def manage(self, *arguments: str) -> None:
+        """Run imagebuild-manage, as the cloud's operator."""
         self.processes.run(
             'imagebuild-manage',
             [
                 str(venv.imagebuild() / 'bin' / 'imagebuild-manage'),
                 f'--config-file={self.config_file}',
-                'db',
-                'sync',
+                *arguments,
             ],
         )
 
