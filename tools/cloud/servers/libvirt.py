@@ -147,7 +147,7 @@ class Libvirtd(_Daemon):
         end_guests(self.state)
 
     def _listens(self) -> bool:
-        return _virsh(self.state, 'version').returncode == 0
+        return virsh(self.state, 'version').returncode == 0
 
 
 def end_guests(state: cloud_state.State) -> None:
@@ -164,9 +164,10 @@ def end_guests(state: cloud_state.State) -> None:
             file.unlink(missing_ok=True)
 
 
-def _virsh(
+def virsh(
     state: cloud_state.State, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
+    """Ask the cloud's libvirt, or tell it something."""
     return subprocess.run(
         ['virsh', '--quiet', f'--connect={uri(state)}', *arguments],
         capture_output=True,
