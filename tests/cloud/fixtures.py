@@ -24,7 +24,8 @@ one for itself::
 The clouds of a session are one cloud, as much of it as was asked for so far.
 With IMAGEBUILD_TEST_CLOUD naming a folder it is kept there and goes on to run:
 for a developer, who stops it with "tools/cloud/down --state FOLDER". The same
-for the one with real servers is IMAGEBUILD_TEST_LIBVIRT_CLOUD.
+for the one with real servers is IMAGEBUILD_TEST_LIBVIRT_CLOUD. All clouds make
+their base images in the one folder that image_cache is (import that, too).
 """
 
 import os
@@ -34,6 +35,7 @@ from collections.abc import Iterator
 import pytest
 
 from tools.cloud import cloud as clouds
+from tools.cloud import ini
 from tools.cloud import state as cloud_state
 from tools.cloud.servers import mariadb
 from tools.cloud.servers import postgresql
@@ -45,16 +47,15 @@ LIBVIRT_VARIABLE = 'IMAGEBUILD_TEST_LIBVIRT_CLOUD'
 
 @pytest.fixture(scope='session')
 def cloud_folder(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, image_cache: pathlib.Path
 ) -> Iterator[pathlib.Path]:
     """Where the cloud is; it is down when the session ends."""
     kept = os.environ.get(FOLDER_VARIABLE)
-    if kept:
-        yield pathlib.Path(kept)
-        return
-    folder = tmp_path_factory.mktemp('cloud')
+    folder = pathlib.Path(kept) if kept else tmp_path_factory.mktemp('cloud')
+    _configure(clouds.Cloud(folder), image_cache)
     yield folder
-    clouds.Cloud(folder).down()
+    if not kept:
+        clouds.Cloud(folder).down()
 
 
 @pytest.fixture(scope='session')
@@ -75,18 +76,36 @@ def nova_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
     return _up(cloud_folder, 'nova')
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def libvirt_cloud(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, image_cache: pathlib.Path
 ) -> Iterator[clouds.Cloud]:
-    """Another cloud, whose servers are guests of qemu; 90 s."""
+    """Another cloud, whose servers are guests of qemu; 90 s.
+
+    It goes with the module, as two clouds take much memory.
+    """
     kept = os.environ.get(LIBVIRT_VARIABLE)
     folder = pathlib.Path(kept) if kept else tmp_path_factory.mktemp('libvirt')
     cloud = clouds.Cloud(folder, level='nova', virt='libvirt')
+    _configure(cloud, image_cache)
     cloud.up(host_is_ready=True)
     yield cloud
     if not kept:
         cloud.down()
+
+
+def _configure(cloud: clouds.Cloud, folder: pathlib.Path) -> None:
+    """Set what is different in tests, in a cloud that is new."""
+    extra = cloud.service('imagebuild-api').extra
+    if extra.exists():
+        return
+    sections: ini.Sections = {
+        # No base image is made twice in a session.
+        'disks': {'cache_dir': folder / 'made'},
+        # A token that was revoked is refused at once.
+        'keystone_authtoken': {'token_cache_time': -1},
+    }
+    ini.write(extra, ini.text(sections))
 
 
 def _up(folder: pathlib.Path, level: str) -> clouds.Cloud:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from heatclient import client as heatclient
 from heatclient import exc
 
 from tests.cloud import people
@@ -274,6 +275,35 @@ def _until(condition: Any, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.5)
+
+
+def test_token_ends_during_the_build(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    """Heat goes on with a trust; see "Options of heat.conf" in the docs."""
+    inside = content('slow')
+    session = people.session(cloud, 'demo')
+    mine = stack_tools.Stacks(cloud)
+    mine.heat = heatclient.Client('1', session=session)
+    name = mine.create(stack_tools.template(**inside), wait=False)
+    stacks.names.append(name)
+    _until(
+        lambda: [b.status for b in builds_of(cloud, inside)] == ['building']
+    )
+    token = session.get_token() or ''
+    session.delete(
+        f'{cloud.site.url("keystone")}/v3/auth/tokens',
+        headers={'X-Subject-Token': token},
+        authenticated=True,
+    )
+    refused = session.get(
+        f'{cloud.site.url("imagebuild-api")}/v1/builds',
+        headers={'X-Auth-Token': token},
+        authenticated=False,
+        raise_exc=False,
+    )
+    assert refused.status_code == 401
+    stacks.expect(name, 'CREATE_COMPLETE')
 
 
 def test_time_out_of_the_stack(

@@ -70,6 +70,8 @@ class _Heat(service.Service):
             'stack_domain_admin_password': site.password('heat_domain_admin'),
             'stack_user_domain_name': 'heat',
             'num_engine_workers': 2,
+            # A build may take longer than the token of its stack lives.
+            'reauthentication_auth_method': 'trusts',
             'plugin_dirs': self._plugin_folders(),
             'environment_dir': self.etc / 'environment.d',
             'template_dir': self.etc / 'templates',
