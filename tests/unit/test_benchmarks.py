@@ -25,6 +25,7 @@ from benchmarks import figures
 from benchmarks.api import run as api
 from benchmarks.queue import fates
 from benchmarks.queue import run as queue
+from benchmarks.user_data import run as user_data
 
 RUN = pathlib.Path(__file__).parents[2] / 'benchmarks' / 'pack' / 'run.py'
 
@@ -321,3 +322,37 @@ def test_queue_verdict() -> None:
         'builds/s': 0.2,
         'wait': {'p50': 2, 'p95': 2, 'p99': 2, 'max': 2},
     }
+
+
+def turned(way: str, serves: float, build: float = 0.0) -> user_data.Turn:
+    return user_data.Turn(
+        way=way, complete=9, serves=serves, guest=50, build=build, load=1
+    )
+
+
+def test_user_data_options() -> None:
+    options = user_data.make_parser().parse_args(['--state', '/x'])
+    assert (options.runs, options.within) == (1, 1800)
+    assert options.state == pathlib.Path('/x')
+
+
+def test_user_data_templates() -> None:
+    for name in user_data.WAYS.values():
+        assert (user_data.TEMPLATES / name).is_file()
+
+
+def test_user_data_summary() -> None:
+    turns = [
+        turned('user data', 300),
+        turned('built', 250, 70),
+        turned('reused', 100),
+        turned('user data', 400),
+        turned('built', 240, 80),
+        turned('reused', 90),
+    ]
+    assert user_data.summary(turns) == [
+        ['user data', 9, 350, 50, 0],
+        ['built', 9, 245, 50, 75],
+        ['reused', 9, 95, 50, 0],
+    ]
+    assert user_data.saved(turns) == {'built': 105, 'reused': 255}
