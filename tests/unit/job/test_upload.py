@@ -78,7 +78,7 @@ DOCUMENT = {
     'build_id': 'b1',
     'project_id': 'p1',
     'store': 'stub',
-    'path': '/work/image',
+    'path': '/srv/image',
     'disk_format': 'raw',
     'container_format': 'bare',
     'image': {
@@ -114,7 +114,7 @@ def test_a_good_upload(work, store):
     code, events = work()
     assert code == 0
     [(path, image, stamp, checksum)] = store.calls
-    assert path == pathlib.Path('/work/image')
+    assert path == pathlib.Path('/srv/image')
     assert image == base.ImageProperties(
         'n', 'p1', disk_format='raw', tags=['t'], min_ram=5
     )
