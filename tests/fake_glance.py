@@ -248,15 +248,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
-        # What is still to come of the request is not read.
-        self.close_connection = self.command != 'GET'
+        # What is still to come of the request is not read. The client is
+        # told, or it may send its next request into a closing connection.
+        headers = {} if self.command == 'GET' else {'Connection': 'close'}
         title = f'{refused.status} No'
         text = (
             f'<html>\n <head>\n  <title>{title}</title>\n </head>\n <body>\n'
             f'  <h1>{title}</h1>\n  {refused.message}<br /><br />\n\n\n'
             ' </body>\n</html>'
         )
-        self._answer(refused.status, text.encode(), 'text/html')
+        self._answer(refused.status, text.encode(), 'text/html', **headers)
 
     def _answer(self, status, body=b'', kind='application/json', **headers):
         self.send_response(status)
