@@ -112,6 +112,41 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
+def make_parser(
+    doc: str | None, numbers: Sequence[tuple[str, int, str]]
+) -> argparse.ArgumentParser:
+    """A command line with the options that all benchmarks have.
+
+    :param doc: of the program; its first line describes it.
+    :param numbers: options that take a whole number from 1 on: name,
+        default, and what it is.
+    """
+    parser = argparse.ArgumentParser(description=(doc or '').splitlines()[0])
+    for name, number, text in numbers:
+        parser.add_argument(
+            name,
+            metavar='N',
+            type=positive,
+            default=number,
+            help=f'{text} (default: {number})',
+        )
+    parser.add_argument(
+        '--json', metavar='FILE', type=pathlib.Path, help='write a report'
+    )
+    return parser
+
+
+def add_state(parser: argparse.ArgumentParser) -> None:
+    """Let a cloud of tools/cloud be kept."""
+    parser.add_argument(
+        '--state',
+        metavar='FOLDER',
+        type=pathlib.Path,
+        help='make the cloud here, or use the one here, and leave it up; it '
+        'must not be for anything else (default: a temporary one)',
+    )
+
+
 def positive(text: str) -> int:
     """An argument: 1 or more."""
     number = int(text)

@@ -97,32 +97,16 @@ class Turn:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or '').splitlines()[0]
+    parser = figures.make_parser(
+        __doc__,
+        (
+            ('--clients', 4, 'requests that are under way at once'),
+            ('--requests', 200, 'requests of a turn'),
+            ('--rounds', 5, 'turns of each'),
+            ('--threads', 4, 'threads of each API server; it is one process'),
+        ),
     )
-    for name, number, text in (
-        ('--clients', 4, 'requests that are under way at once'),
-        ('--requests', 200, 'requests of a turn'),
-        ('--rounds', 5, 'turns of each'),
-        ('--threads', 4, 'threads of each API server; it is one process'),
-    ):
-        parser.add_argument(
-            name,
-            metavar='N',
-            type=figures.positive,
-            default=number,
-            help=f'{text} (default: {number})',
-        )
-    parser.add_argument(
-        '--json', metavar='FILE', type=pathlib.Path, help='write a report'
-    )
-    parser.add_argument(
-        '--state',
-        metavar='FOLDER',
-        type=pathlib.Path,
-        help='make the cloud here, or use the one here, and leave it up; it '
-        'must not be for anything else (default: a temporary one)',
-    )
+    figures.add_state(parser)
     return parser
 
 

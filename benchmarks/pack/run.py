@@ -84,17 +84,10 @@ def _package(text: str) -> str:
     return text
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError('it must be 1 or more')
-    return number
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or '').splitlines()[0]
+    parser = figures.make_parser(
+        __doc__, [('--runs', 3, 'how often each way has its turn')]
     )
     add = parser.add_argument
     add(
@@ -112,14 +105,6 @@ def make_parser() -> argparse.ArgumentParser:
         default=['nginx'],
         help='what is installed (default: nginx)',
     )
-    add(
-        '--runs',
-        metavar='N',
-        type=_positive,
-        default=3,
-        help='how often each way has its turn (default: 3)',
-    )
-    add('--json', metavar='FILE', type=pathlib.Path, help='write a report')
     add(
         '--workspace',
         metavar='DIR',

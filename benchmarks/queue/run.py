@@ -43,25 +43,18 @@ _POLL = 0.5
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or '').splitlines()[0]
+    parser = figures.make_parser(
+        __doc__,
+        (
+            ('--builds', 2000, 'builds that are asked for at once'),
+            ('--paced', 100, 'builds that are then asked for one by one'),
+            ('--conductors', 8, 'conductor processes'),
+            ('--places', 2, 'builds that run at once on each'),
+            ('--projects', 5, 'projects that ask'),
+            ('--within', 900, 'seconds after which the rest counts as lost'),
+        ),
     )
     add = parser.add_argument
-    for name, number, text in (
-        ('--builds', 2000, 'builds that are asked for at once'),
-        ('--paced', 100, 'builds that are then asked for one by one'),
-        ('--conductors', 8, 'conductor processes'),
-        ('--places', 2, 'builds that run at once on each'),
-        ('--projects', 5, 'projects that ask'),
-        ('--within', 900, 'seconds after which the rest counts as lost'),
-    ):
-        add(
-            name,
-            metavar='N',
-            type=figures.positive,
-            default=number,
-            help=f'{text} (default: {number})',
-        )
     add(
         '--seconds',
         metavar='S',
@@ -81,7 +74,6 @@ def make_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='kill -9 one of the conductors when a third is done',
     )
-    add('--json', metavar='FILE', type=pathlib.Path, help='write a report')
     return parser
 
 

@@ -95,33 +95,14 @@ class Turn:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or '').splitlines()[0]
+    parser = figures.make_parser(
+        __doc__,
+        (
+            ('--runs', 1, 'turns of each way'),
+            ('--within', 1800, 'seconds after which a turn has failed'),
+        ),
     )
-    parser.add_argument(
-        '--runs',
-        metavar='N',
-        type=figures.positive,
-        default=1,
-        help='turns of each way (default: 1)',
-    )
-    parser.add_argument(
-        '--within',
-        metavar='S',
-        type=figures.positive,
-        default=1800,
-        help='seconds after which a turn has failed (default: 1800)',
-    )
-    parser.add_argument(
-        '--json', metavar='FILE', type=pathlib.Path, help='write a report'
-    )
-    parser.add_argument(
-        '--state',
-        metavar='FOLDER',
-        type=pathlib.Path,
-        help='make the cloud here, or use the one here, and leave it up '
-        '(default: a temporary one)',
-    )
+    figures.add_state(parser)
     return parser
 
 

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
 from typing import Any
 
 import glanceclient
@@ -153,12 +152,14 @@ def assert_nothing_left(cloud: clouds.Cloud, seconds: float = 60) -> None:
         time.sleep(1)
 
 
-@contextlib.contextmanager
-def catalogue(cloud: clouds.Cloud) -> Iterator[None]:
-    """Offer SYSTEMS, once."""
+def offer_systems(cloud: clouds.Cloud) -> clouds.Cloud:
+    """Have a cloud offer SYSTEMS, if it does not yet.
+
+    :returns: the cloud.
+    """
     path = cloud.service('imagebuild-api').catalogue
     text = path.read_text()
     if SYSTEMS not in text:
         ini.write(path, text + SYSTEMS)
         cloud.up(host_is_ready=True)
-    yield
+    return cloud

@@ -59,8 +59,7 @@ def cloud(
         )
         with minimal_image.open('rb') as stream:
             images.images.upload(image['id'], stream)
-    with people.catalogue(glance_cloud):
-        yield glance_cloud
+    return people.offer_systems(glance_cloud)
 
 
 def test_the_whole_way(cloud: clouds.Cloud, tmp_path: pathlib.Path) -> None:

@@ -28,9 +28,8 @@ from tools.cloud import cloud as clouds
 
 
 @pytest.fixture(scope='module')
-def cloud(nova_cloud: clouds.Cloud) -> Iterator[clouds.Cloud]:
-    with people.catalogue(nova_cloud):
-        yield nova_cloud
+def cloud(nova_cloud: clouds.Cloud) -> clouds.Cloud:
+    return people.offer_systems(nova_cloud)
 
 
 @pytest.fixture

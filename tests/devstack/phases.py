@@ -109,6 +109,20 @@ class Devstack:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def check_upgrade(self) -> str:
+        """What imagebuild-status says of the configuration that was made."""
+        done = subprocess.run(
+            [
+                PROGRAMS / 'imagebuild-status',
+                f'--config-file={self.conf}',
+                *('upgrade', 'check'),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def calls(self, phase: str) -> list[list[str]]:
         """Functions of devstack that a phase called, in all runs so far."""
         found = []
