@@ -63,6 +63,7 @@ def main() -> int:
         LOG.info('%s', error)
         return imagebuild.job.STOPPED
     finally:
+        processes.wait_if_killing()
         events.close()
         processes.kill_descendants()
 
@@ -109,6 +110,7 @@ def _fail(
     monitor: monitors.JobMonitor | None = None,
 ) -> int:
     _end_signals()
+    processes.wait_if_killing()
     monitor = monitor or monitors.JobMonitor(events)
     events.send('failed', **failure.event(error, monitor))
     return 1

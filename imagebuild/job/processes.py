@@ -17,7 +17,10 @@ import contextlib
 import os
 import pathlib
 import signal
+import threading
 import time
+
+_killing = threading.Event()
 
 
 def own_group() -> None:
@@ -33,11 +36,23 @@ def kill_everything() -> None:
     Programs that a job runs are in groups of their own, so the group is not
     enough.
     """
+    _killing.set()
     kill_descendants()
     # Nobody but us has been put into it.
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_if_killing() -> None:
+    """Never return once :func:`kill_everything` has begun.
+
+    It may have begun in another thread. What fails from then on, fails
+    because a process that it needed has been killed: nobody may be told so,
+    and the process may not end by itself with that as its result.
+    """
+    while _killing.is_set():
+        time.sleep(1)
 
 
 def kill_descendants() -> None:

@@ -14,7 +14,8 @@
 Its options: ``sleep`` (seconds in the run), ``child`` (start a program in a
 session of its own), ``file`` (a file that is there while the disk is open),
 ``raise`` (name of an exception), ``print`` (a text for standard output, by
-Python and by a program), ``format`` (of the disk).
+Python and by a program), ``format`` (of the disk), ``guest`` (the run lasts as
+long as a program does, and the host is slow to find processes).
 """
 
 import contextlib
@@ -28,6 +29,7 @@ from imagebuild import exception
 from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.job import main
+from imagebuild.job import processes
 from imagebuild.remotes import fake
 
 
@@ -81,6 +83,8 @@ def remote(options):
     made.on(['/bin/sh'])
 
     def slow(command):
+        if 'guest' in options:
+            raise lost_guest()
         time.sleep(float(options.get('sleep', 0)))
         return fake.Answer('slept\n')
 
@@ -101,6 +105,22 @@ def remote(options):
         fake.Answer(error=exception.ApplianceFailed(reason='it is gone')),
     )
     return made
+
+
+def lost_guest():
+    """Wait for a program as for a guest, on a loaded host."""
+    quickly = processes.descendants
+
+    def slowly(of):
+        found = quickly(of)
+        # Some are killed now; the next look is late.
+        if not found:
+            time.sleep(1)
+        return found
+
+    processes.descendants = slowly
+    subprocess.run(['sleep', '320'], check=False)
+    return exception.ApplianceFailed(reason='it is gone')
 
 
 def timeout():

@@ -23,6 +23,7 @@ import pytest
 
 from imagebuild import description
 from imagebuild import job as jobs
+from imagebuild.job import processes
 from tests.unit.job import job_process
 
 STEP = 'manifest.validators[0].script'
@@ -271,6 +272,17 @@ def test_the_conductor_is_gone(start, document):
     job.process.stdin.close()
     assert job.wait() == -signal.SIGKILL
     job_process.wait_until_gone(child)
+    assert kinds(job)[-1] == 'step_started'
+
+
+def test_the_conductor_is_gone_and_its_guest_is_killed(start, document):
+    job = start(document(guest=True))
+    job.until(lambda event: event['event'] == 'step_started')
+    while not processes.descendants(job.process.pid):
+        assert job.process.poll() is None
+    job.process.stdin.close()
+    # Not by itself, with the guest's end as the build's failure.
+    assert job.wait() == -signal.SIGKILL
     assert kinds(job)[-1] == 'step_started'
 
 
