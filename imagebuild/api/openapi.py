@@ -16,10 +16,12 @@ from __future__ import annotations
 import http
 import re
 from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
 
 from imagebuild.api import microversion
+from imagebuild.api import samples
 from imagebuild.api.schemas import base
 
 if TYPE_CHECKING:
@@ -56,7 +58,9 @@ def document(table: Iterable[routes.Route], root: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in table:
         path = _PARAMETER.sub(r'{\1}', route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(
+            route, routes.COMPONENTS
+        )
     return {
         'openapi': '3.1.0',
         'info': {
@@ -83,13 +87,15 @@ def document(table: Iterable[routes.Route], root: str) -> dict[str, Any]:
     }
 
 
-def _operation(route: routes.Route) -> dict[str, Any]:
+def _operation(
+    route: routes.Route, components: Mapping[str, base.Schema]
+) -> dict[str, Any]:
     operation: dict[str, Any] = {
         'operationId': _operation_id(route),
         'summary': route.summary,
         'tags': [_tag(route)],
         'parameters': _parameters(route),
-        'responses': _responses(route),
+        'responses': _responses(route, components),
     }
     if route.public:
         operation['security'] = []
@@ -97,10 +103,31 @@ def _operation(route: routes.Route) -> dict[str, Any]:
         operation['requestBody'] = {
             'required': True,
             'content': {
-                'application/json': {'schema': base.ref('Description')}
+                'application/json': _content(
+                    named(route.body, components), components
+                )
             },
         }
     return operation
+
+
+def named(
+    schema: base.Schema, components: Mapping[str, base.Schema]
+) -> base.Schema:
+    """Refer to a schema by its name, if it has one."""
+    for name, component in components.items():
+        if component is schema:
+            return base.ref(name)
+    return schema
+
+
+def _content(
+    schema: base.Schema, components: Mapping[str, base.Schema]
+) -> dict[str, Any]:
+    return {
+        'schema': dict(schema),
+        'example': samples.sample(schema, components),
+    }
 
 
 def _operation_id(route: routes.Route) -> str:
@@ -135,27 +162,31 @@ def _parameter(
     }
 
 
-def _responses(route: routes.Route) -> dict[str, Any]:
+def _responses(
+    route: routes.Route, components: Mapping[str, base.Schema]
+) -> dict[str, Any]:
     errors = {*_ANY_ERRORS, *route.errors}
     if not route.public:
         errors.update(_TOKEN_ERRORS)
     if route.body is not None:
         errors.update(_BODY_ERRORS)
-    responses = {str(route.status): _answer(route)}
+    responses = {str(route.status): _answer(route, components)}
     for code in sorted(errors):
         responses[str(code)] = {
             'description': http.HTTPStatus(code).phrase,
             'content': {'application/json': {'schema': base.ref('Error')}},
         }
     if route.path == '/healthcheck':
-        responses['503'] = _answer(route)
+        responses['503'] = _answer(route, components)
     return responses
 
 
-def _answer(route: routes.Route) -> dict[str, Any]:
+def _answer(
+    route: routes.Route, components: Mapping[str, base.Schema]
+) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if route.answer is not None:
-        content['application/json'] = {'schema': dict(route.answer)}
+        content['application/json'] = _content(route.answer, components)
     if route.text:
         content[route.text] = {'schema': {'type': 'string'}}
     answer: dict[str, Any] = {

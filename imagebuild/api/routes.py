@@ -81,6 +81,7 @@ _NEXT_OFFSET = base.Parameter(
 #: Schemas that the OpenAPI document holds under a name.
 COMPONENTS: dict[str, base.Schema] = {
     'Build': build_schemas.BUILD,
+    'Changes': build_schemas.UPDATE,
     'Conductor': conductor_schemas.CONDUCTOR,
     'Description': build_schemas.CREATE,
     'Error': base.ERROR,

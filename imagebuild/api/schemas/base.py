@@ -72,6 +72,19 @@ def closed(
     }
 
 
+def field(schema: Schema, description: str, *examples: Any) -> Schema:
+    """A field of an object, for people who read the OpenAPI document.
+
+    :param schema: of its value.
+    :param description: one or two sentences, or a few words.
+    :param examples: values; the first is part of the reference's samples.
+    """
+    field = {**schema, 'description': description}
+    if examples:
+        field['examples'] = list(examples)
+    return field
+
+
 def listing(name: str, component: str) -> Schema:
     """A page of a list.
 
@@ -80,7 +93,11 @@ def listing(name: str, component: str) -> Schema:
     """
     return closed(
         {
-            name: {'type': 'array', 'items': ref(component)},
+            name: {
+                'type': 'array',
+                'items': ref(component),
+                'description': 'The items of this page.',
+            },
             'next': {
                 'type': 'string',
                 'description': 'Where the next page is, when there is one.',
@@ -97,8 +114,24 @@ def ref(component: str) -> Schema:
 
 LINKS: Schema = {
     'type': 'array',
-    'items': closed({'rel': TEXT, 'href': TEXT}),
+    'description': 'Where more is found.',
+    'items': closed(
+        {
+            'rel': field(TEXT, 'What is there.', 'self'),
+            'href': field(TEXT, 'Its URL.', 'http://controller:9797/v1/...'),
+        }
+    ),
 }
+
+CHECKSUM: Schema = closed(
+    {
+        'os_hash_algo': field(MAYBE_TEXT, 'Name of the hash.', 'sha512'),
+        'os_hash_value': field(
+            MAYBE_TEXT, 'The hash, in hexadecimal digits.', '5f1a9c...'
+        ),
+    },
+    description='Of the image, as the image service has it.',
+)
 
 LIMIT = Parameter(
     'limit',
@@ -125,10 +158,14 @@ ERROR: Schema = {
     'properties': {
         'error': {
             'type': 'object',
+            'description': 'What went wrong.',
             'required': ['code', 'title', 'message', 'errors'],
             'properties': {
                 'code': {'type': 'integer', 'description': 'HTTP status.'},
-                'title': {'type': 'string'},
+                'title': {
+                    'type': 'string',
+                    'description': 'The phrase of the HTTP status.',
+                },
                 'message': {
                     'type': 'string',
                     'description': 'For people, in plain sentences.',
@@ -137,7 +174,16 @@ ERROR: Schema = {
                     'type': 'array',
                     'description': 'Everything that is wrong with the '
                     'request, each with its place in it.',
-                    'items': closed({'path': TEXT, 'message': TEXT}),
+                    'items': closed(
+                        {
+                            'path': field(
+                                TEXT,
+                                'Place in the request.',
+                                'packages[1]',
+                            ),
+                            'message': field(TEXT, 'What is wrong there.'),
+                        }
+                    ),
                 },
                 'min_version': {
                     'type': 'string',

@@ -28,135 +28,214 @@ STATUSES = [
 UPDATE = description.CHANGES
 SORT_KEYS = ['created_at', 'finished_at', 'name', 'os', 'status', 'updated_at']
 
-_ID = {**base.UUID, 'description': "The build's id."}
+_ID = base.field(
+    base.UUID, "The build's id.", '25f1b4b2-7e27-4f0b-a1f4-5a7b7f3b2f0e'
+)
+_OS = base.field(
+    base.MAYBE_TEXT,
+    'Name of the operating system; null when a base image was given.',
+    'debian-12',
+)
+_DRIVER = base.field(base.TEXT, 'What makes the disk.', 'guestfs')
+_ARCHITECTURE = base.field(
+    base.TEXT, 'Processor architecture of the image.', 'x86_64'
+)
+_CONTENT_KEY = base.field(
+    base.TEXT,
+    'SHA-256 of everything that decides what is in the image.',
+    'c7ab2d5e0f6cc4d33d05f5b9d0f4e7d5a7a2c7c8f5a3a1d1f24c0f0e3b9a6d10',
+)
+_IMAGE_ID = 'b2f4e1d0-94c5-4c07-9f5f-0f3a5c6d7e81'
+
+_IMAGES: base.Schema = {
+    'type': 'array',
+    'description': 'The image in each cloud.',
+    'items': base.closed(
+        {
+            'destination': base.field(
+                base.TEXT, 'Name of a cloud; empty: this one.', ''
+            ),
+            'image_id': base.field(
+                base.TEXT, 'Its id in that cloud.', _IMAGE_ID
+            ),
+            'disk_format': base.field(base.TEXT, 'Its format.', 'qcow2'),
+            'status': base.field(base.TEXT, 'Status of its upload.', 'active'),
+        }
+    ),
+}
+_PROGRESS: base.Schema = base.closed(
+    {
+        'done': base.field(base.COUNT, 'Finished steps.', 3),
+        'total': base.field(base.COUNT, 'All steps.', 4),
+        'step': base.field(
+            base.TEXT, 'What is being done.', 'packages[0]: package nginx'
+        ),
+    },
+    description='How far it is.',
+)
 
 BUILD: base.Schema = base.closed(
     {
         'id': _ID,
-        'name': base.TEXT,
-        'status': {'enum': STATUSES},
-        'status_reason': base.MAYBE_TEXT,
-        'fault': {
-            'enum': ['user', 'service', None],
-            'description': 'Of an error: who can mend it.',
-        },
-        'project_id': base.TEXT,
-        'user_id': base.TEXT,
-        'os': base.MAYBE_TEXT,
-        'driver': base.TEXT,
-        'architecture': base.TEXT,
-        'content_key': base.TEXT,
-        'reused_from': {
-            **base.MAYBE_UUID,
-            'description': 'The build that made the image.',
-        },
-        'image_id': {
-            **base.MAYBE_TEXT,
-            'description': 'Id of the image in this cloud, once it is known.',
-        },
-        'images': {
-            'type': 'array',
-            'items': base.closed(
-                {
-                    'destination': {
-                        **base.TEXT,
-                        'description': 'Name of a cloud; empty: this one.',
-                    },
-                    'image_id': base.TEXT,
-                    'disk_format': base.TEXT,
-                    'status': base.TEXT,
-                }
-            ),
-        },
-        'checksum': base.closed(
+        'name': base.field(base.TEXT, 'Name of the image.', 'web'),
+        'status': base.field(
+            {'enum': STATUSES}, 'Where it is in its life.', 'active'
+        ),
+        'status_reason': base.field(
+            base.MAYBE_TEXT, 'Why it is so, of an error above all.', None
+        ),
+        'fault': base.field(
+            {'enum': ['user', 'service', None]},
+            'Of an error: who can mend it.',
+            None,
+        ),
+        'project_id': base.field(
+            base.TEXT,
+            'Id of the project that it belongs to.',
+            '478077fd6842449f845658aee5509589',
+        ),
+        'user_id': base.field(
+            base.TEXT,
+            'Id of the user who asked for it.',
+            'a743f4479cea470fa1d8ccd7579516e9',
+        ),
+        'os': _OS,
+        'driver': _DRIVER,
+        'architecture': _ARCHITECTURE,
+        'content_key': _CONTENT_KEY,
+        'reused_from': base.field(
+            base.MAYBE_UUID, 'The build that made the image.', None
+        ),
+        'image_id': base.field(
+            base.MAYBE_TEXT,
+            'Id of the image in this cloud, once it is known.',
+            _IMAGE_ID,
+        ),
+        'images': _IMAGES,
+        'checksum': base.CHECKSUM,
+        'size': base.field(base.MAYBE_COUNT, 'Bytes of the image.', 482344960),
+        'conductor': base.field(
+            base.MAYBE_TEXT, 'Name of the conductor that has it.', 'build-1'
+        ),
+        'attempt': base.field(
+            base.COUNT, 'How often a conductor began it.', 1
+        ),
+        'progress': _PROGRESS,
+        'log_size': base.field(base.COUNT, 'Bytes of its log.', 20480),
+        'created_at': base.field(base.TIME, 'When it was asked for.'),
+        'started_at': base.field(
+            base.MAYBE_TIME, 'When a conductor first began it.'
+        ),
+        'finished_at': base.field(base.MAYBE_TIME, 'When it was over.'),
+        'updated_at': base.field(base.TIME, 'When it last changed.'),
+        'request': base.field(
+            {'type': 'object'},
+            'What was asked for, with its defaults; values of hidden '
+            'arguments are masked.',
             {
-                'os_hash_algo': base.MAYBE_TEXT,
-                'os_hash_value': base.MAYBE_TEXT,
-            }
+                'name': 'web',
+                'os': 'debian-12',
+                'packages': ['nginx'],
+                'disk_format': 'qcow2',
+            },
         ),
-        'size': {**base.MAYBE_COUNT, 'description': 'Bytes.'},
-        'conductor': base.MAYBE_TEXT,
-        'attempt': {
-            **base.COUNT,
-            'description': 'How often a conductor began it.',
-        },
-        'progress': base.closed(
-            {'done': base.COUNT, 'total': base.COUNT, 'step': base.TEXT}
-        ),
-        'log_size': {**base.COUNT, 'description': 'Bytes.'},
-        'created_at': base.TIME,
-        'started_at': base.MAYBE_TIME,
-        'finished_at': base.MAYBE_TIME,
-        'updated_at': base.TIME,
-        'request': {
-            'type': 'object',
-            'description': 'What was asked for, with its defaults; values of '
-            'hidden arguments are "***".',
-        },
         'links': base.LINKS,
     }
 )
 
+_PATH = base.field(base.TEXT, 'Its place in the request.', 'packages[0]')
+_VALIDATOR = base.field(base.TEXT, 'Its kind.', 'package')
+_STEP_TEXT = base.field(base.TEXT, 'What it does, in words.', 'package nginx')
+
 STEP: base.Schema = base.closed(
     {
-        'attempt': base.COUNT,
-        'number': base.COUNT,
-        'path': {
-            **base.TEXT,
-            'description': 'Its place in the request, such as packages[0].',
-        },
-        'validator': base.TEXT,
-        'description': base.TEXT,
-        'result': base.TEXT,
-        'seconds': {'type': 'number'},
-        'message': base.TEXT,
-        'output': {**base.TEXT, 'description': 'The end of what it printed.'},
-        'created_at': base.TIME,
+        'attempt': base.field(
+            base.COUNT, 'The attempt that it belongs to.', 1
+        ),
+        'number': base.field(
+            base.COUNT, 'Its place among the steps of the attempt.', 1
+        ),
+        'path': _PATH,
+        'validator': _VALIDATOR,
+        'description': _STEP_TEXT,
+        'result': base.field(
+            base.TEXT,
+            'How it ended: ok, changed, ran, failed or skipped.',
+            'changed',
+        ),
+        'seconds': base.field({'type': 'number'}, 'How long it took.', 21.4),
+        'message': base.field(
+            base.TEXT, 'What it says, of a failure above all.', ''
+        ),
+        'output': base.field(
+            base.TEXT, 'The end of what its commands printed.', ''
+        ),
+        'created_at': base.field(base.TIME, 'When it ended.'),
     }
 )
 STEPS: base.Schema = base.closed(
-    {'steps': {'type': 'array', 'items': base.ref('Step')}}
+    {
+        'steps': {
+            'type': 'array',
+            'items': base.ref('Step'),
+            'description': 'In the order in which they were done.',
+        }
+    }
 )
 
 PLAN: base.Schema = base.closed(
     {
-        'content_key': base.TEXT,
-        'os': base.MAYBE_TEXT,
-        'driver': base.TEXT,
-        'architecture': base.TEXT,
+        'content_key': _CONTENT_KEY,
+        'os': _OS,
+        'driver': _DRIVER,
+        'architecture': _ARCHITECTURE,
         'base': base.closed(
             {
-                'kind': base.TEXT,
-                'id': base.MAYBE_TEXT,
-                'checksum': base.MAYBE_TEXT,
-                'size': base.MAYBE_COUNT,
-            }
+                'kind': base.field(base.TEXT, 'How it is reached.', 'image'),
+                'id': base.field(
+                    base.MAYBE_TEXT, 'Its id, of an image.', _IMAGE_ID
+                ),
+                'checksum': base.field(
+                    base.MAYBE_TEXT, 'Its checksum, when it is known.', None
+                ),
+                'size': base.field(
+                    base.MAYBE_COUNT, 'Its bytes, when known.', 418906112
+                ),
+            },
+            description='What the build begins with.',
         ),
         'reuse': base.closed(
             {
-                'image_id': base.MAYBE_TEXT,
-                'build_id': base.MAYBE_TEXT,
+                'image_id': base.field(
+                    base.MAYBE_TEXT, 'Id of the image.', None
+                ),
+                'build_id': base.field(
+                    base.MAYBE_TEXT, 'Id of the build.', None
+                ),
             },
             description='The image that would be taken instead of building, '
             'and the build that made it; or the build of the same content '
             'that would be waited for.',
         ),
-        'would_build': {'type': 'boolean'},
+        'would_build': base.field(
+            {'type': 'boolean'}, 'Whether a new image would be made.', True
+        ),
         'steps': {
             'type': 'array',
+            'description': 'What would be done, in this order.',
             'items': base.closed(
                 {
-                    'path': base.TEXT,
-                    'validator': base.TEXT,
-                    'description': base.TEXT,
+                    'path': _PATH,
+                    'validator': _VALIDATOR,
+                    'description': _STEP_TEXT,
                 }
             ),
         },
-        'conductors': {
-            'type': 'array',
-            'items': base.TEXT,
-            'description': 'Those that could build it now.',
-        },
+        'conductors': base.field(
+            {'type': 'array', 'items': base.TEXT},
+            'Those that could build it now.',
+            ['build-1'],
+        ),
     }
 )
 

@@ -17,27 +17,43 @@ from imagebuild.api.schemas import base
 
 CONDUCTOR: base.Schema = base.closed(
     {
-        'name': base.TEXT,
-        'status': {'enum': ['up', 'draining', 'down']},
+        'name': base.field(base.TEXT, 'Its name.', 'build-1'),
+        'status': base.field(
+            {'enum': ['up', 'draining', 'down']},
+            'Whether it takes builds; draining: it ends those that it has.',
+            'up',
+        ),
         'alive': {
             'type': 'boolean',
             'description': 'Whether it was heard of lately.',
         },
-        'drivers': {'type': 'array', 'items': base.TEXT},
+        'drivers': base.field(
+            {'type': 'array', 'items': base.TEXT},
+            'Names of the drivers that it has.',
+            ['guestfs'],
+        ),
         'operating_systems': {
             'type': 'array',
             'items': base.TEXT,
             'description': 'Empty: all.',
         },
-        'architecture': base.TEXT,
-        'slots': {**base.COUNT, 'description': 'Builds at once.'},
-        'running': base.COUNT,
-        'version': base.TEXT,
-        'started_at': base.TIME,
-        'heartbeat_at': base.TIME,
+        'architecture': base.field(
+            base.TEXT, 'Of the images that it can build.', 'x86_64'
+        ),
+        'slots': base.field(base.COUNT, 'Builds at once.', 2),
+        'running': base.field(base.COUNT, 'Builds that it has now.', 1),
+        'version': base.field(base.TEXT, 'Its version.', '1.0.0'),
+        'started_at': base.field(base.TIME, 'When it started.'),
+        'heartbeat_at': base.field(base.TIME, 'When it was last heard of.'),
     }
 )
 
 LIST: base.Schema = base.closed(
-    {'conductors': {'type': 'array', 'items': base.ref('Conductor')}}
+    {
+        'conductors': {
+            'type': 'array',
+            'items': base.ref('Conductor'),
+            'description': 'All that are known.',
+        }
+    }
 )

@@ -53,7 +53,11 @@ _PACKAGE: base.Schema = {
             'additionalProperties': {
                 'type': ['object', 'null'],
                 'additionalProperties': False,
-                'properties': {'version': engine_schema.SCALAR},
+                'properties': {
+                    'version': base.field(
+                        engine_schema.SCALAR, 'The version wanted.'
+                    )
+                },
             },
         },
     ],
@@ -80,8 +84,16 @@ _FILE: base.Schema = {
             'type': ['string', 'integer'],
             'description': 'Octal digits, such as "0644".',
         },
-        'owner': {'title': 'a user', 'type': ['string', 'integer']},
-        'group': {'title': 'a group', 'type': ['string', 'integer']},
+        'owner': {
+            'title': 'a user',
+            'type': ['string', 'integer'],
+            'description': 'Name or number of the user who owns it.',
+        },
+        'group': {
+            'title': 'a group',
+            'type': ['string', 'integer'],
+            'description': 'Name or number of its group.',
+        },
     },
 }
 
@@ -107,11 +119,20 @@ _SOURCE: Mapping[str, base.Schema] = {
     },
 }
 _CONTENT: Mapping[str, base.Schema] = {
-    'packages': {'type': 'array', 'items': _PACKAGE},
-    'pip_packages': _STRINGS,
-    'files': {'type': 'array', 'items': _FILE},
+    'packages': {
+        'type': 'array',
+        'items': _PACKAGE,
+        'description': 'Packages of the distribution, each a name or '
+        '{name: {version: ...}}.',
+    },
+    'pip_packages': base.field(_STRINGS, 'Requirements, as pip reads them.'),
+    'files': {
+        'type': 'array',
+        'items': _FILE,
+        'description': 'Files to write.',
+    },
     'recipe': {**base.NAME, 'description': 'Name of one of /v1/recipes.'},
-    'recipe_version': base.NAME,
+    'recipe_version': base.field(base.NAME, 'Version of the recipe.'),
     'manifest': {
         'type': 'object',
         'description': 'A manifest, instead of a recipe.',
@@ -132,10 +153,12 @@ _IMAGE: Mapping[str, base.Schema] = {
     'disk_format': {
         'enum': ['qcow2', 'raw', 'vmdk', 'vhd', 'vdi'],
         'default': 'qcow2',
+        'description': 'Format of the image.',
     },
     'container_format': {
         'enum': ['bare', 'ovf', 'ova', 'docker', 'compressed'],
         'default': 'bare',
+        'description': 'What the image service shall say the disk is in.',
     },
     'min_disk': {
         'type': 'integer',
@@ -152,13 +175,19 @@ _IMAGE: Mapping[str, base.Schema] = {
     'visibility': {
         'enum': ['private', 'shared', 'community', 'public'],
         'default': 'shared',
+        'description': 'Who sees the image.',
     },
-    'protected': {'type': 'boolean', 'default': False},
+    'protected': {
+        'type': 'boolean',
+        'default': False,
+        'description': 'Whether the image can not be deleted.',
+    },
     'tags': {
         'type': 'array',
         'uniqueItems': True,
         'items': base.NAME,
         'default': [],
+        'description': 'Tags of the image.',
     },
     'members': {
         'type': 'array',
@@ -172,6 +201,7 @@ _IMAGE: Mapping[str, base.Schema] = {
         'propertyNames': base.NAME,
         'additionalProperties': {'type': 'string', 'maxLength': 65535},
         'default': {},
+        'description': 'Further properties of the image, such as os_distro.',
     },
 }
 _BUILD: Mapping[str, base.Schema] = {
@@ -213,6 +243,9 @@ DESCRIPTION: base.Schema = {
         **_IMAGE,
         **_BUILD,
     },
+    'examples': [
+        {'name': 'web', 'os': 'debian-12', 'packages': ['nginx']},
+    ],
     # The service names both when they are missing; for readers of the
     # OpenAPI document.
     'x-needs': 'one of os and base_image',
@@ -227,6 +260,7 @@ CHANGES: base.Schema = {
     'type': 'object',
     'additionalProperties': False,
     'minProperties': 1,
+    'examples': [{'name': 'web-2', 'tags': ['tested']}],
     'properties': {
         # Nothing has a default: what is not given stays.
         name: {

@@ -17,11 +17,17 @@ from imagebuild.api.schemas import base
 
 OPERATING_SYSTEM: base.Schema = base.closed(
     {
-        'name': base.TEXT,
-        'description': base.TEXT,
-        'architecture': base.TEXT,
-        'driver': base.TEXT,
-        'min_disk': {**base.COUNT, 'description': 'GiB.'},
+        'name': base.field(base.TEXT, 'Its name.', 'debian-12'),
+        'description': base.field(
+            base.TEXT, 'What it is.', 'Debian 12 (bookworm)'
+        ),
+        'architecture': base.field(
+            base.TEXT, 'Processor architecture of its images.', 'x86_64'
+        ),
+        'driver': base.field(base.TEXT, 'What makes its disks.', 'guestfs'),
+        'min_disk': base.field(
+            base.COUNT, 'GiB that a disk of it needs at least.', 2
+        ),
     }
 )
 
@@ -30,6 +36,7 @@ LIST: base.Schema = base.closed(
         'operating_systems': {
             'type': 'array',
             'items': base.ref('OperatingSystem'),
+            'description': 'All of the catalogue.',
         }
     }
 )

@@ -16,9 +16,11 @@ from __future__ import annotations
 from imagebuild.api.schemas import base
 
 _SUMMARY = {
-    'name': base.TEXT,
-    'version': base.TEXT,
-    'description': base.TEXT,
+    'name': base.field(base.TEXT, 'Its name.', 'redis'),
+    'version': base.field(base.TEXT, 'Its version.', '7'),
+    'description': base.field(
+        base.TEXT, 'What it makes.', 'Redis, a key-value store'
+    ),
     'links': base.LINKS,
 }
 
@@ -26,7 +28,9 @@ RECIPE_SUMMARY: base.Schema = base.closed(_SUMMARY)
 RECIPE: base.Schema = base.closed(
     {
         **_SUMMARY,
-        'min_disk': {**base.COUNT, 'description': 'GiB.'},
+        'min_disk': base.field(
+            base.COUNT, 'GiB that a disk with it needs at least.', 2
+        ),
         'arguments': {
             'type': 'object',
             'description': 'A JSON schema of the arguments.',
@@ -35,5 +39,11 @@ RECIPE: base.Schema = base.closed(
 )
 
 LIST: base.Schema = base.closed(
-    {'recipes': {'type': 'array', 'items': base.ref('RecipeSummary')}}
+    {
+        'recipes': {
+            'type': 'array',
+            'items': base.ref('RecipeSummary'),
+            'description': 'All recipes of the service.',
+        }
+    }
 )

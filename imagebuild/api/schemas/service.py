@@ -17,29 +17,45 @@ from imagebuild.api.schemas import base
 
 _VERSION: base.Schema = base.closed(
     {
-        'id': base.TEXT,
-        'status': base.TEXT,
-        'min_version': base.TEXT,
-        'max_version': base.TEXT,
-        'updated': base.TEXT,
+        'id': base.field(base.TEXT, 'Of the version.', 'v1'),
+        'status': base.field(base.TEXT, 'Of the version.', 'CURRENT'),
+        'min_version': base.field(base.TEXT, 'The first microversion.', '1.0'),
+        'max_version': base.field(base.TEXT, 'The last microversion.', '1.0'),
+        'updated': base.field(
+            base.TEXT, 'When it last changed.', '2026-11-01T00:00:00Z'
+        ),
         'links': base.LINKS,
     }
 )
 
 VERSIONS: base.Schema = base.closed(
-    {'versions': {'type': 'array', 'items': _VERSION}}
+    {
+        'versions': {
+            'type': 'array',
+            'items': _VERSION,
+            'description': 'All versions of the API.',
+        }
+    }
 )
-VERSION: base.Schema = base.closed({'version': _VERSION})
+VERSION: base.Schema = base.closed(
+    {'version': {**_VERSION, 'description': 'The version.'}}
+)
 
 HEALTH: base.Schema = base.closed(
     {
-        'status': {'enum': ['ok', 'error']},
+        'status': base.field(
+            {'enum': ['ok', 'error']}, 'Error when any check has one.'
+        ),
         'checks': {
             'type': 'object',
+            'description': 'Each check by its name.',
+            'examples': [{'database': {'status': 'ok', 'reason': ''}}],
             'additionalProperties': base.closed(
                 {
-                    'status': {'enum': ['ok', 'error']},
-                    'reason': base.TEXT,
+                    'status': base.field(
+                        {'enum': ['ok', 'error']}, 'How it went.'
+                    ),
+                    'reason': base.field(base.TEXT, 'Why.'),
                 }
             ),
         },

@@ -17,27 +17,34 @@ from imagebuild.api.schemas import base
 
 UPLOAD: base.Schema = base.closed(
     {
-        'id': base.UUID,
-        'build_id': base.UUID,
-        'project_id': base.TEXT,
+        'id': base.field(base.UUID, "The upload's id."),
+        'build_id': base.field(base.UUID, 'The build that made the image.'),
+        'project_id': base.field(
+            base.TEXT, 'Id of the project that it belongs to.'
+        ),
         'destination': {
             **base.TEXT,
             'description': 'Name of a cloud; empty: this one.',
         },
-        'disk_format': base.TEXT,
-        'status': {'enum': ['queued', 'uploading', 'active', 'error']},
-        'status_reason': base.MAYBE_TEXT,
-        'image_id': base.MAYBE_TEXT,
-        'size': {**base.MAYBE_COUNT, 'description': 'Bytes.'},
-        'bytes_done': base.COUNT,
-        'checksum': base.closed(
-            {
-                'os_hash_algo': base.MAYBE_TEXT,
-                'os_hash_value': base.MAYBE_TEXT,
-            }
+        'disk_format': base.field(
+            base.TEXT, 'Format of the image there.', 'qcow2'
         ),
-        'created_at': base.TIME,
-        'updated_at': base.TIME,
+        'status': base.field(
+            {'enum': ['queued', 'uploading', 'active', 'error']},
+            'Where it is in its life.',
+            'active',
+        ),
+        'status_reason': base.field(
+            base.MAYBE_TEXT, 'Why it is so, of an error above all.', None
+        ),
+        'image_id': base.field(base.MAYBE_TEXT, 'Id of the image there.'),
+        'size': base.field(base.MAYBE_COUNT, 'Bytes of the image.', 482344960),
+        'bytes_done': base.field(
+            base.COUNT, 'Bytes that are there already.', 482344960
+        ),
+        'checksum': base.CHECKSUM,
+        'created_at': base.field(base.TIME, 'When it was asked for.'),
+        'updated_at': base.field(base.TIME, 'When it last changed.'),
     }
 )
 

@@ -12,6 +12,7 @@
 import json
 import re
 
+import jsonschema
 import openapi_spec_validator
 import pytest
 
@@ -74,3 +75,56 @@ def test_all_components_are_used(document):
     text = json.dumps(document)
     for name in document['components']['schemas']:
         assert f'"#/components/schemas/{name}"' in text, name
+
+
+def objects(value, place=''):
+    """Every schema of an object that says which keys it has."""
+    if isinstance(value, dict):
+        if isinstance(value.get('properties'), dict) and 'type' in value:
+            yield place, value
+        for key, below in value.items():
+            yield from objects(below, f'{place}/{key}')
+    if isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from objects(below, f'{place}/{number}')
+
+
+def test_every_field_is_described(document):
+    silent = [
+        f'{place}/{name}'
+        for place, schema in objects(document)
+        for name, field in schema['properties'].items()
+        if not (field.get('description') or '$ref' in field)
+    ]
+    assert silent == []
+
+
+def contents(document):
+    for path, method, operation in operations(document):
+        for answer in (
+            operation.get('requestBody', {}),
+            *operation['responses'].values(),
+        ):
+            content = answer.get('content', {}).get('application/json', {})
+            if 'example' in content:
+                yield f'{method} {path}', content
+
+
+def test_samples_are_what_their_schemas_allow(document):
+    seen = set()
+    for place, content in contents(document):
+        seen.add(place)
+        jsonschema.Draft202012Validator(
+            {**content['schema'], 'components': document['components']},
+            format_checker=jsonschema.FormatChecker(),
+        ).validate(content['example'])
+    assert {'post /v1/builds', 'get /v1/builds', 'get /v1/uploads'} <= seen
+
+
+def test_the_body_of_each_call_is_its_own(document):
+    def body(method, path):
+        request = document['paths'][path][method]['requestBody']
+        return request['content']['application/json']['schema']['$ref']
+
+    assert body('post', '/v1/builds').endswith('/Description')
+    assert body('patch', '/v1/builds/{build_id}').endswith('/Changes')
