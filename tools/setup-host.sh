@@ -229,6 +229,9 @@ make_venv() {
         PBR_VERSION=${PBR_VERSION:-$(sed -n 's/^version = //p' setup.cfg)}
         export PBR_VERSION
     fi
+    # The name that this distribution had once: both would be found.
+    "$VENV/bin/python" -m pip uninstall -qq --yes \
+        --disable-pip-version-check imagebuild </dev/null
     SKIP_GENERATE_AUTHORS=1 SKIP_WRITE_GIT_CHANGELOG=1 \
         "$VENV/bin/python" -m pip install -qq --no-input \
         --disable-pip-version-check "${args[@]}" --editable '.[client]' \

@@ -17,7 +17,6 @@ import logging
 import sys
 from collections.abc import Callable
 from collections.abc import Sequence
-from importlib import metadata
 
 from oslo_config import cfg
 from oslo_log import log
@@ -27,6 +26,7 @@ from oslo_reports.generators import conf as report_generator
 
 from imagebuild import conf as imagebuild_conf
 from imagebuild import exception
+from imagebuild import release
 from imagebuild.conductor import process
 from imagebuild.conductor import service
 
@@ -46,10 +46,7 @@ class _Version:
         return PROGRAM
 
     def version_string_with_package(self) -> str:
-        try:
-            return metadata.version(PROJECT)
-        except metadata.PackageNotFoundError:
-            return 'unknown'
+        return release.version()
 
 
 def main(

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import logging
 import pathlib
@@ -31,6 +30,7 @@ from imagebuild import conf as conf_module
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
+from imagebuild import release
 from imagebuild.cmd import console
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
@@ -153,11 +153,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help='print what commands print',
     )
     add('--debug', action='store_true', help='print tracebacks')
-    add('--version', action='version', version=_version())
-
-
-def _version() -> str:
-    return f'%(prog)s {importlib.metadata.version("imagebuild")}'
+    add('--version', action='version', version=f'%(prog)s {release.version()}')
 
 
 def _add_arguments(

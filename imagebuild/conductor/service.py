@@ -34,7 +34,6 @@ import pathlib
 import threading
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import oslo_messaging
@@ -43,6 +42,7 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import release
 from imagebuild.clients import glance as glance_client
 from imagebuild.conductor import builds
 from imagebuild.conductor import capability
@@ -121,7 +121,7 @@ class Conductor:
         return heartbeat.Heart(
             self.services.database,
             self.services.name,
-            _version(),
+            release.version(),
             offer=lambda: self.offer.capability,
             running=lambda: len(self.places),
             interval=self._conf.conductor.heartbeat_interval,
@@ -291,10 +291,3 @@ def job_config(conf: cfg.ConfigOpts) -> dict[str, Any]:
 def running_limit(conf: cfg.ConfigOpts) -> int:
     """How many builds of one project may run at once, -1 for no limit."""
     return int(conf.quota.running)
-
-
-def _version() -> str:
-    try:
-        return metadata.version('imagebuild')
-    except metadata.PackageNotFoundError:
-        return 'unknown'

@@ -43,6 +43,7 @@ LOCAL = {
 MAY_IMPORT: dict[str, set[str]] = {
     'exception': set(),
     'extensions': set(),
+    'release': set(),
     # Inside a disk image, and inside the machine that holds it
     'appliance': set(),
     'distros': {'remotes.base'},
@@ -129,7 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 #: Everyone may import these.
-COMMON = {'exception', 'extensions'}
+COMMON = {'exception', 'extensions', 'release'}
 
 #: Not one of ours, but with a home: only these rooms import it.
 HOMES = {'guestfs': {'appliance'}}

@@ -84,6 +84,15 @@ class Environment:
         wanted = digest.hexdigest()
         if stamp.exists() and stamp.read_text() == wanted:
             return False
+        # The name that our distribution had once: both would be found.
+        processes.run(
+            'venv',
+            [
+                str(self.folder / 'bin' / 'python'),
+                *('-m', 'pip', 'uninstall', '--quiet', '--yes'),
+                *('--disable-pip-version-check', 'imagebuild'),
+            ],
+        )
         self._pip(
             processes,
             *('--no-deps', '--editable', str(ROOT)),

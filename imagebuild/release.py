@@ -1,0 +1,29 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which release of imagebuild this is."""
+
+from importlib import metadata
+
+#: What pip calls us. The package index has an ``imagebuild`` that is
+#: somebody else's; only what is imported has that name here.
+DISTRIBUTION = 'openstack-imagebuild'
+
+
+def version() -> str:
+    """Return the version that is installed.
+
+    :returns: ``unknown`` in a checkout that was never installed.
+    """
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return 'unknown'
