@@ -30,7 +30,7 @@ VENV=${VENV:-$PWD/.venv}
 export VENV
 RESULTS=${TEST_RESULTS:-test-results}
 
-tools/setup-host.sh test
+tools/setup-host.sh test docs
 PATH=$VENV/bin:$PATH
 
 lint=0
