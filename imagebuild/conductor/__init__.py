@@ -13,9 +13,13 @@
 
 Threads only. oslo.messaging pulls in oslo.service, which loads eventlet
 unless another backend was chosen before; so it is chosen here, ahead of every
-module of this package.
+module of this package. oslo.service of 2025.1 has no other backend: eventlet
+is loaded there, but nothing is monkey patched, so threads stay threads.
 """
+
+import contextlib
 
 from oslo_service import backend
 
-backend.init_backend(backend.BackendType.THREADING)
+with contextlib.suppress(ValueError):
+    backend.init_backend(backend.BackendType.THREADING)

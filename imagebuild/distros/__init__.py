@@ -29,8 +29,10 @@ NAMESPACE = 'imagebuild.distros'
 @functools.cache
 def families() -> dict[str, type[base.Distro]]:
     """Every family that is installed, by its name."""
-    manager = stevedore.ExtensionManager[base.Distro](
-        NAMESPACE, on_load_failure_callback=extensions.refuse
+    manager: stevedore.ExtensionManager[base.Distro] = (
+        stevedore.ExtensionManager(
+            NAMESPACE, on_load_failure_callback=extensions.refuse
+        )
     )
     return {extension.plugin.family: extension.plugin for extension in manager}
 

@@ -30,10 +30,12 @@ def drivers() -> dict[str, base.Driver]:
 
     :raises MissingDependency: an extension does not load.
     """
-    manager = stevedore.ExtensionManager[base.Driver](
-        NAMESPACE,
-        invoke_on_load=False,
-        on_load_failure_callback=extensions.refuse,
+    manager: stevedore.ExtensionManager[base.Driver] = (
+        stevedore.ExtensionManager(
+            NAMESPACE,
+            invoke_on_load=False,
+            on_load_failure_callback=extensions.refuse,
+        )
     )
     found = {extension.name: extension.plugin() for extension in manager}
     return dict(sorted(found.items()))

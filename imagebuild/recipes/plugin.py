@@ -202,9 +202,10 @@ def find() -> tuple[list[PluginRecipe], dict[str, str]]:
         broken[entry_point.name] = f'it does not load ({error})'
 
     recipes: list[PluginRecipe] = []
-    for extension in stevedore.ExtensionManager[Any](
+    manager: stevedore.ExtensionManager[Any] = stevedore.ExtensionManager(
         NAMESPACE, on_load_failure_callback=note
-    ):
+    )
+    for extension in manager:
         try:
             recipes.extend(_recipes(extension))
         # Whatever a plugin raises, it must not hide the others.

@@ -32,10 +32,12 @@ def stores() -> dict[str, type[base.Store]]:
 
     :raises MissingDependency: an extension does not load.
     """
-    manager = stevedore.ExtensionManager[base.Store](
-        NAMESPACE,
-        invoke_on_load=False,
-        on_load_failure_callback=extensions.refuse,
+    manager: stevedore.ExtensionManager[base.Store] = (
+        stevedore.ExtensionManager(
+            NAMESPACE,
+            invoke_on_load=False,
+            on_load_failure_callback=extensions.refuse,
+        )
     )
     found = {extension.name: extension.plugin for extension in manager}
     return dict(sorted(found.items()))

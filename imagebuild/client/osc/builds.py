@@ -19,7 +19,6 @@ from collections.abc import Callable
 from typing import Any
 
 from osc_lib import exceptions as osc_exceptions
-from osc_lib.cli import pagination
 from osc_lib.command import command
 
 from imagebuild.client import exceptions
@@ -64,7 +63,7 @@ class ListBuild(command.Lister):
             metavar='<key>[:<direction>]',
             help='Such as created_at:asc; the newest are first by default',
         )
-        pagination.add_marker_pagination_option_to_parser(parser)
+        options.add_pages(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:

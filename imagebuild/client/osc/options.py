@@ -149,6 +149,26 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pages(parser: argparse.ArgumentParser) -> None:
+    """Add ``--limit`` and ``--marker``.
+
+    As osc_lib.cli.pagination does, which the osc-lib of 2025.1 has not.
+    """
+    parser.add_argument(
+        '--limit',
+        metavar='<limit>',
+        type=int,
+        action=parseractions.NonNegativeAction,
+        help='The maximum number of entries to return; the service has one '
+        'of its own for what it answers at once',
+    )
+    parser.add_argument(
+        '--marker',
+        metavar='<marker>',
+        help='The last entry of the page before',
+    )
+
+
 def add_changes(parser: argparse.ArgumentParser) -> None:
     """Add the options of what may be said otherwise of an image later."""
     parser.add_argument('--name', metavar='<name>', help='New name')

@@ -30,8 +30,10 @@ def types() -> dict[str, type[base.Validator]]:
 
     :raises MissingDependency: one does not load, or two claim one name.
     """
-    manager = stevedore.ExtensionManager[base.Validator](
-        NAMESPACE, on_load_failure_callback=extensions.refuse
+    manager: stevedore.ExtensionManager[base.Validator] = (
+        stevedore.ExtensionManager(
+            NAMESPACE, on_load_failure_callback=extensions.refuse
+        )
     )
     found: dict[str, type[base.Validator]] = {}
     for extension in manager:

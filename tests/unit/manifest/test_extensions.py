@@ -230,11 +230,7 @@ def extensions(monkeypatch):
                 on_load_failure_callback(None, 'acme = acme:X', failing)
             return found
 
-        class Manager:
-            def __class_getitem__(cls, item):
-                return manager
-
-        monkeypatch.setattr('stevedore.ExtensionManager', Manager)
+        monkeypatch.setattr('stevedore.ExtensionManager', manager)
         validators.types.cache_clear()
         distros.families.cache_clear()
 

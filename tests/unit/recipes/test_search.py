@@ -44,9 +44,6 @@ def plugins(monkeypatch):
     found = {}
 
     class Manager:
-        def __class_getitem__(cls, item):
-            return cls
-
         def __init__(self, namespace, on_load_failure_callback):
             assert namespace == 'imagebuild.recipes'
             self.extensions = []
