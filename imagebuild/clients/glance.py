@@ -63,11 +63,22 @@ class Glance:
     reached or fails. Safe to use from several threads.
 
     :param session: of the service user.
+    :param trusted_projects: ids of the projects whose images the operator's
+        catalogue may name besides public ones; None for the service user's
+        own.
     :param options: of the adapter: ``region_name``, ``interface``,
         ``endpoint_override``, ...
     """
 
-    def __init__(self, session: ksa_session.Session, **options: Any) -> None:
+    def __init__(
+        self,
+        session: ksa_session.Session,
+        *,
+        trusted_projects: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        self._session = session
+        self._trusted_projects = trusted_projects
         self._client: Any = glanceclient.Client(
             '2', session=session, **options
         )
@@ -91,7 +102,11 @@ class Glance:
         }
         if section.get('valid_interfaces'):
             options['interface'] = list(section['valid_interfaces'])
-        return cls(keystone.session(config.get('keystone', {})), **options)
+        return cls(
+            keystone.session(config.get('keystone', {})),
+            trusted_projects=section.get('trusted_projects') or None,
+            **options,
+        )
 
     # -- looking ------------------------------------------------------------
 
@@ -121,22 +136,40 @@ class Glance:
             return [images.Image.from_answer(answer) for answer in found]
 
     def visible_image(
-        self, project_id: str | None, id_or_name: str = '', *, tag: str = ''
+        self, project_id: str, id_or_name: str = '', *, tag: str = ''
     ) -> images.Image:
-        """Find the base image that is meant.
+        """Find the base image that a project means.
 
         By Glance's own rules: a project's own images, public ones, those
         shared with it that it has accepted, and community ones when they
         are asked for by id. Any other is as if it were not there.
 
-        :param project_id: for whom; None for an image that the operator's
-            catalogue names, which need only be visible to the service user.
+        :param project_id: for whom.
         :param id_or_name: an id, or the name of one image only.
         :param tag: instead: the newest active image that has it.
         :raises NotFound: there is no such image for this project.
         :raises InvalidInput: several have the name, or it is not active.
         """
         return visibility.find(self, project_id, id_or_name, tag)
+
+    def trusted_image(self, kind: visibility.Kind, value: str) -> images.Image:
+        """Find the base image that the operator's catalogue means.
+
+        Only public images and those of trusted projects; no other project's
+        image is ever taken for one of them, whatever it is called.
+
+        :param kind: what the catalogue says of it.
+        :param value: its id, the name of one image only, or a tag: then the
+            newest active image that has it.
+        :raises NotFound: there is no such image.
+        :raises InvalidInput: several have the name, or it is not active.
+        """
+        projects = self._trusted_projects
+        if projects is None:
+            with errors.translated(SERVICE):
+                own = self._session.get_project_id()
+            projects = [own] if own else []
+        return visibility.find_trusted(self, projects, kind, value)
 
     def members(self, image_id: str) -> dict[str, str]:
         """Who an image is shared with: project id to status.

@@ -14,13 +14,21 @@
 The service user sees every image, so this is decided here, by Glance's own
 rules. An image that somebody may not use is as if it were not there: whoever
 guesses ids or names learns nothing from the answer.
+
+What the operator's catalogue names is used by everybody, so it follows a rule
+of its own: any member of the cloud can give an image any name and any tag, and
+an id that Glance has purged as well. Only who owns an image, and that it is
+public, cannot be chosen.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
+from typing import Literal
 from typing import Protocol
 
 from imagebuild import exception
@@ -28,6 +36,10 @@ from imagebuild.clients import images
 
 _UUID = re.compile(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', re.I)
 _LISTED = 8
+
+#: How the catalogue may name an image in Glance.
+Kind = Literal['id', 'name', 'tag']
+_MayUse = Callable[[images.Image], bool]
 
 
 class Images(Protocol):
@@ -41,24 +53,46 @@ class Images(Protocol):
 
 
 def find(
-    glance: Images, project_id: str | None, id_or_name: str, tag: str
+    glance: Images, project_id: str, id_or_name: str, tag: str
 ) -> images.Image:
     """See :meth:`imagebuild.clients.glance.Glance.visible_image`."""
+
+    def listed(image: images.Image) -> bool:
+        return _is_listed(glance, image, project_id)
+
     if tag:
-        return _newest(glance, project_id, tag)
+        return _newest(glance, tag, listed)
     if _UUID.fullmatch(id_or_name):
         with contextlib.suppress(exception.NotFound):
             image = glance.get(id_or_name.lower())
             if _is_visible(glance, image, project_id):
                 return _active(image)
-    return _named(glance, project_id, id_or_name)
+    return _named(glance, id_or_name, listed)
 
 
-def _named(glance: Images, project_id: str | None, name: str) -> images.Image:
+def find_trusted(
+    glance: Images, projects: Collection[str], kind: Kind, value: str
+) -> images.Image:
+    """See :meth:`imagebuild.clients.glance.Glance.trusted_image`."""
+
+    def trusted(image: images.Image) -> bool:
+        return image.visibility == 'public' or image.owner in projects
+
+    if kind == 'tag':
+        return _newest(glance, value, trusted)
+    if kind == 'name':
+        return _named(glance, value, trusted)
+    image = glance.get(value.lower())
+    if not trusted(image):
+        raise exception.NotFound(what='image', id=value)
+    return _active(image)
+
+
+def _named(glance: Images, name: str, may_use: _MayUse) -> images.Image:
     found = [
         image
         for image in (glance.list(name=name) if name else ())
-        if image.name == name and _is_listed(glance, image, project_id)
+        if image.name == name and may_use(image)
     ]
     if not found:
         raise exception.NotFound(what='image', id=name)
@@ -72,29 +106,25 @@ def _named(glance: Images, project_id: str | None, name: str) -> images.Image:
     return _active((active or found)[0])
 
 
-def _newest(glance: Images, project_id: str | None, tag: str) -> images.Image:
+def _newest(glance: Images, tag: str, may_use: _MayUse) -> images.Image:
     for image in glance.list(tag=tag, status='active'):
-        if _is_listed(glance, image, project_id):
+        if may_use(image):
             return image
     raise exception.NotFound(what='active image with the tag', id=tag)
 
 
-def _is_listed(
-    glance: Images, image: images.Image, project_id: str | None
-) -> bool:
+def _is_listed(glance: Images, image: images.Image, project_id: str) -> bool:
     """Whether a project sees an image without knowing its id.
 
     Anybody can make a community image of any name.
     """
     if image.visibility == 'community' and image.owner != project_id:
-        return project_id is None
+        return False
     return _is_visible(glance, image, project_id)
 
 
-def _is_visible(
-    glance: Images, image: images.Image, project_id: str | None
-) -> bool:
-    if project_id is None or image.is_visible_to(project_id, ()):
+def _is_visible(glance: Images, image: images.Image, project_id: str) -> bool:
+    if image.is_visible_to(project_id, ()):
         return True
     if image.visibility != 'shared':
         return False

@@ -18,6 +18,7 @@ in an hour.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable
@@ -28,11 +29,15 @@ from imagebuild import catalogue as catalogues
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.clients import glance as glance_client
+from imagebuild.clients import images
+from imagebuild.clients import visibility
 from imagebuild.conductor import capability
 from imagebuild.conductor import services as service_kit
 from imagebuild.drivers import base as drivers_base
 
 LOG = logging.getLogger(__name__)
+
+_IN_GLANCE: tuple[visibility.Kind, ...] = ('id', 'name', 'tag')
 
 #: Makes a client of Glance for the service user.
 OpenGlance = Callable[[], glance_client.Glance]
@@ -179,7 +184,12 @@ class Checks:
         given = request.get('base_image')
         image = entry.image
         if given:
-            return self._in_glance('base_image', project_id, str(given))
+            return _in_glance(
+                'base_image',
+                lambda: self._open_glance().visible_image(
+                    project_id, str(given)
+                ),
+            )
         if 'url' in image:
             checksum = image['checksum']
             return {
@@ -190,39 +200,33 @@ class Checks:
             }
         if 'path' in image:
             return _file(image['path'], image.get('checksum', ''))
-        if 'tag' in image:
-            return self._in_glance('os', None, tag=image['tag'])
-        if image:
-            return self._in_glance(
-                'os', None, image.get('id') or image['name']
-            )
+        for kind in _IN_GLANCE:
+            if kind in image:
+                return _in_glance(
+                    'os',
+                    functools.partial(
+                        self._open_glance().trusted_image, kind, image[kind]
+                    ),
+                )
         raise _refused(
             'os' if entry.name else '',
             'a base image is needed, and none is named',
         )
 
-    def _in_glance(
-        self,
-        path: str,
-        project_id: str | None,
-        id_or_name: str = '',
-        *,
-        tag: str = '',
-    ) -> dict[str, Any]:
-        try:
-            image = self._open_glance().visible_image(
-                project_id, id_or_name, tag=tag
-            )
-        except exception.InvalidInput as error:
-            raise _refused(path, str(error)) from error
-        return {
-            'kind': 'glance',
-            'id': image.id,
-            'checksum': image.checksum,
-            'size': image.size,
-            'disk_format': image.disk_format,
-            'identity': image.checksum or f'glance:{image.id}',
-        }
+
+def _in_glance(path: str, find: Callable[[], images.Image]) -> dict[str, Any]:
+    try:
+        image = find()
+    except exception.InvalidInput as error:
+        raise _refused(path, str(error)) from error
+    return {
+        'kind': 'glance',
+        'id': image.id,
+        'checksum': image.checksum,
+        'size': image.size,
+        'disk_format': image.disk_format,
+        'identity': image.checksum or f'glance:{image.id}',
+    }
 
 
 def _file(path: str, checksum: str) -> dict[str, Any]:

@@ -51,6 +51,20 @@ Without the version. Set it where this host reaches Glance by another way
 than everybody else.
 """,
     ),
+    cfg.ListOpt(
+        'trusted_projects',
+        default=[],
+        sample_default='<id of the project with your base images>',
+        help="""
+Ids of projects whose images the catalogue of operating systems may name.
+
+Besides them it may name public images, and no others: every member of the
+cloud can make an image of any name and with any tag, and it would be built
+from for everybody. The default is the service user's own project. Name the
+project here that holds your private base images; who may upload images there
+decides what everybody's builds start from.
+""",
+    ),
     cfg.IntOpt(
         'retry_timeout',
         default=300,

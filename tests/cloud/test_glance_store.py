@@ -13,6 +13,7 @@
 
 import dataclasses
 import hashlib
+import io
 import os
 import pathlib
 import threading
@@ -26,6 +27,7 @@ from imagebuild.clients import glance as glance_client
 from imagebuild.disks import base_images
 from imagebuild.stores import base
 from imagebuild.stores import registry
+from tests.cloud import people
 from tests.contract import store_contract
 from tools.cloud import cloud as clouds
 
@@ -245,3 +247,73 @@ class TestBaseImages:
             size=len(content),
         ) as path:
             assert path.read_bytes() == content
+
+
+class TestCatalogue:
+    """Nobody's image is taken for one of the operator's."""
+
+    @pytest.fixture
+    def make(self, glance_cloud):
+        """Make an image as this user."""
+        made = []
+
+        def make(user, *, content=b'x', **values):
+            client = people.glance(glance_cloud, user)
+            record = client.images.create(
+                disk_format='raw', container_format='bare', **values
+            )
+            made.append((client, record.id))
+            if content:
+                client.images.upload(record.id, io.BytesIO(content))
+            # Glance's times are seconds.
+            time.sleep(1.1)
+            return record.id
+
+        yield make
+        for client, image_id in made:
+            client.images.delete(image_id)
+
+    @pytest.mark.parametrize('kind', ['name', 'tag'])
+    @pytest.mark.parametrize('visibility', ['private', 'shared', 'community'])
+    def test_two_members_want_to_replace_a_base_image(
+        self, glance, make, kind, visibility
+    ):
+        word = f'base-{uuid.uuid4()}'
+        said = {'name': word} if kind == 'name' else {'tags': [word]}
+        theirs = make('demo', visibility=visibility, **said)
+        with pytest.raises(exception.NotFound):
+            glance.trusted_image(kind, word)
+        public = make('admin', visibility='public', **said)
+        make('other', visibility=visibility, **said)
+        make('demo', content=b'', visibility=visibility, **said)
+        assert glance.trusted_image(kind, word).id == public
+        with pytest.raises(exception.NotFound):
+            glance.trusted_image('id', theirs)
+
+    def test_rotation(self, glance_cloud, glance, make):
+        """The service user's own, private ones; the default trusts them."""
+        tag = f'tag-{uuid.uuid4()}'
+        ours = people.glance(glance_cloud)
+        old = make('imagebuild', tags=[tag], visibility='private')
+        theirs = make('demo', tags=[tag], visibility='private')
+        new = make('imagebuild', content=b'', tags=[tag], visibility='private')
+        assert glance.trusted_image('tag', tag).id == old
+        ours.image_tags.delete(old, tag)
+        with pytest.raises(exception.NotFound):
+            glance.trusted_image('tag', tag)
+        ours.images.upload(new, io.BytesIO(b'y'))
+        assert glance.trusted_image('tag', tag).id == new
+        ours.images.update(new, os_hidden=True)
+        with pytest.raises(exception.NotFound):
+            glance.trusted_image('tag', tag)
+        assert glance.get(theirs).status == 'active'
+
+    def test_projects_that_the_operator_names(self, config, projects, make):
+        word = f'base-{uuid.uuid4()}'
+        theirs = make('demo', name=word, visibility='private')
+        make('other', name=word, visibility='private')
+        section = {**config['glance'], 'trusted_projects': [projects['demo']]}
+        trusting = glance_client.Glance.from_config(
+            {**config, 'glance': section}
+        )
+        assert trusting.trusted_image('name', word).id == theirs

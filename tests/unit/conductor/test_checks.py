@@ -30,6 +30,7 @@ ENTRIES = {
     for name, driver, image in [
         ('by-name', 'wants', {'name': 'debian'}),
         ('by-tag', 'wants', {'tag': 'newest'}),
+        ('by-id', 'wants', {'id': 'i1'}),
         ('by-url', 'wants', {'url': 'http://h/f', 'checksum': SHA}),
         ('by-path', 'wants', {'path': '/no/such/file', 'checksum': SHA}),
         ('gone', 'wants', {'path': '/no/such/file'}),
@@ -58,13 +59,15 @@ def offer():
 @pytest.fixture
 def client():
     made = mock.create_autospec(glance.Glance, instance=True)
-    made.visible_image.return_value = images.Image(
-        'i1',
-        status='active',
-        size=5,
-        disk_format='qcow2',
-        os_hash_algo='sha512',
-        os_hash_value='ab',
+    made.visible_image.return_value = made.trusted_image.return_value = (
+        images.Image(
+            'i1',
+            status='active',
+            size=5,
+            disk_format='qcow2',
+            os_hash_algo='sha512',
+            os_hash_value='ab',
+        )
     )
     return made
 
@@ -94,17 +97,17 @@ def checks(database, offer, store, client):
     [
         (
             {'os': 'by-name'},
-            mock.call(None, 'debian', tag=''),
+            mock.call.trusted_image('name', 'debian'),
             {'kind': 'glance', 'id': 'i1', 'identity': 'sha512:ab'},
         ),
         (
             {'os': 'by-tag'},
-            mock.call(None, '', tag='newest'),
+            mock.call.trusted_image('tag', 'newest'),
             {'kind': 'glance', 'disk_format': 'qcow2', 'size': 5},
         ),
         (
             {'base_image': 'mine', 'driver': 'wants'},
-            mock.call('p1', 'mine', tag=''),
+            mock.call.visible_image('p1', 'mine'),
             {'kind': 'glance', 'os': '', 'driver': 'wants'},
         ),
         (
@@ -129,9 +132,9 @@ def test_resolves(checks, client, request_, asked, base):
     assert answer['problems'] == []
     assert base.items() <= answer['base'].items()
     if asked is None:
-        client.visible_image.assert_not_called()
+        assert client.mock_calls == []
     else:
-        assert client.visible_image.call_args == asked
+        assert client.mock_calls == [asked]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +169,7 @@ def test_refuses(checks, request_, path):
 )
 def test_an_image_that_is_not_visible(checks, client, request_, path, error):
     client.visible_image.side_effect = error
+    client.trusted_image.side_effect = error
     [problem] = checks.check_request('p1', request_)['problems']
     assert problem == {'path': path, 'message': str(error)}
 
@@ -187,7 +191,7 @@ def test_all_problems_of_driver_options(checks, offer):
 def test_the_service_s_own_trouble_is_no_problem_of_the_user(
     checks, client, request_
 ):
-    client.visible_image.side_effect = exception.ServiceUnavailable(
+    client.trusted_image.side_effect = exception.ServiceUnavailable(
         service='image', reason='away'
     )
     with pytest.raises(exception.EnvironmentFault):
