@@ -16,6 +16,8 @@
     <recipe path>/<name>/<version>/manifest.yaml
     <recipe path>/<name>/<version>/...     its scripts and files
     <recipe path>/<name>/common/...        those that versions share
+
+``image.yaml``, as Sahara calls it, will do for ``manifest.yaml``.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ from imagebuild.recipes import base
 LOG = logging.getLogger(__name__)
 
 MANIFEST = 'manifest.yaml'
+#: What a folder's manifest may be called; the first that is there is meant.
+MANIFESTS = (MANIFEST, 'image.yaml')
 COMMON = 'common'
 
 #: What a recipe and a version may be called.
@@ -70,7 +74,7 @@ class FolderRecipe(base.Recipe):
         if common.is_dir():
             roots.append(common)
         return manifest.load(
-            self._inside(self.folder / MANIFEST),
+            self._inside(_manifest_of(self.folder)),
             resource_roots=roots,
             path=path,
         )
@@ -146,10 +150,17 @@ def find(recipe_path: pathlib.Path) -> Iterator[FolderRecipe]:
         try:
             for version in _folders(recipe_path / name):
                 folder = recipe_path / name / version
-                if version != COMMON and (folder / MANIFEST).is_file():
+                if version != COMMON and _manifest_of(folder).is_file():
                     yield FolderRecipe(recipe_path, name, version)
         except OSError as error:
             LOG.warning('%s/%s was passed over: %s', recipe_path, name, error)
+
+
+def _manifest_of(folder: pathlib.Path) -> pathlib.Path:
+    for name in MANIFESTS:
+        if (folder / name).is_file():
+            return folder / name
+    return folder / MANIFEST
 
 
 def _folders(path: pathlib.Path) -> list[str]:

@@ -20,6 +20,9 @@ An entry point names a module, a class or an object with::
 
 and, if it likes, ``description`` and ``content_key(version, values)``. Of
 the middle two one is enough. The entry point's name is the recipe's.
+
+A plugin of OpenStack Sahara, whose ``pack_image`` takes ``test_only``, will
+do as it is (:mod:`imagebuild.recipes.sahara`).
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.recipes import base
+from imagebuild.recipes import sahara
 
 NAMESPACE = 'imagebuild.recipes'
 
@@ -220,6 +224,8 @@ def _recipes(extension: Any) -> Iterator[PluginRecipe]:
     plugin = extension.plugin
     if inspect.isclass(plugin):
         plugin = plugin()
+    if sahara.is_one(plugin):
+        plugin = sahara.Plugin(plugin)
     entry_point = extension.entry_point
     code = entry_point.value
     if getattr(entry_point, 'dist', None) is not None:

@@ -43,6 +43,9 @@ from imagebuild.manifest.context import Context
 from imagebuild.manifest.context import StepRecord
 from imagebuild.manifest.report import Result
 
+#: Properties that only scripts have.
+_OF_SCRIPTS = frozenset({'env_vars', 'inline', 'output'})
+
 
 class Builder:
     """Where a validator is built: its place, its files, its siblings.
@@ -124,8 +127,7 @@ class Builder:
         [(name, spec)] = item.items()
         kind = self._types.get(name)
         if kind is None:
-            known = ', '.join(sorted(self._types))
-            self.problem(f'unknown validator; known are: {known}', name)
+            self.problem(self._unknown(name, spec), name)
             return None
         inner = self.at(name)
         wrong = schemas.check(spec, kind.schema, inner.path)
@@ -133,6 +135,16 @@ class Builder:
             self.problems.extend(wrong)
             return None
         return kind.from_spec(spec, inner)
+
+    def _unknown(self, name: Any, spec: Any) -> str:
+        known = ', '.join(sorted(self._types))
+        script = isinstance(spec, dict) and not _OF_SCRIPTS.isdisjoint(spec)
+        if script or '/' in str(name):
+            return (
+                'unknown validator; a script is written '
+                f'{{script: {{{name}: {{...}}}}}}; known are: {known}'
+            )
+        return f'unknown validator; known are: {known}'
 
 
 class Validator(abc.ABC):

@@ -116,6 +116,17 @@ V = 'validators[0].'
                 'package, script'
             ],
         ),
+        (
+            'validators: [{a/b/c: {inline: x}}]',
+            [
+                'validators[0]["a/b/c"]: unknown validator; a script is '
+                'written {script: {a/b/c: {...}}}; known are: '
+            ],
+        ),
+        (
+            'validators: [{greet: {output: said, inline: echo}}]',
+            [V + 'greet: unknown validator; a script is written {script: '],
+        ),
         # package
         ('validators: [package: ]', [V + 'package: None is none of: ']),
         ('validators: [package: []]', [V + 'package: it must not be empty']),

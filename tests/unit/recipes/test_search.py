@@ -105,6 +105,15 @@ def test_folder(recipe_path, write):
     assert str(found['web']['9']) == 'web 9'
 
 
+def test_the_name_that_sahara_gives_manifests(recipe_path, write):
+    write('spark/2.3/image.yaml')
+    write('both/1/image.yaml', 'validators: 5\n')
+    write('both/1/manifest.yaml')
+    found = recipes.find([recipe_path])
+    assert found['spark']['2.3'].description == 'Good.'
+    assert found['both']['1'].description == 'Good.'
+
+
 def test_earlier_hides_later(recipe_path, write, tmp_path, plugins):
     plugins['web'] = Plugin
     write('redis/7/manifest.yaml', 'description: Mine.\nvalidators: []\n')
