@@ -22,6 +22,8 @@ extensions = [
     'openstackdocstheme',
     'sphinx.ext.graphviz',
     'sphinxcontrib.openapi',
+    'oslo_config.sphinxext',
+    'oslo_policy.sphinxext',
     'stevedore.sphinxext',
 ]
 graphviz_output_format = 'svg'

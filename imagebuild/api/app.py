@@ -30,6 +30,7 @@ from imagebuild import notifications
 from imagebuild import policies
 from imagebuild.api import auth
 from imagebuild.api import call as calls
+from imagebuild.api import cors as api_cors
 from imagebuild.api import documents
 from imagebuild.api import faults
 from imagebuild.api import microversion
@@ -71,21 +72,6 @@ def create_app(
     return _with_middleware(make_flask(service).wsgi_app, conf)
 
 
-def set_defaults() -> None:
-    """Tell oslo.middleware, and the generator of the sample, our defaults."""
-    cors.set_defaults(
-        allow_methods=sorted({route.method for route in routes.ROUTES}),
-        allow_headers=['X-Auth-Token', microversion.HEADER],
-        expose_headers=[
-            microversion.HEADER,
-            'Location',
-            'Retry-After',
-            'X-Next-Offset',
-            request_id.HTTP_RESP_HEADER_REQUEST_ID,
-        ],
-    )
-
-
 def _with_middleware(
     application: WSGIApplication, conf: cfg.ConfigOpts
 ) -> WSGIApplication:
@@ -100,7 +86,7 @@ def _with_middleware(
     application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
     # Outermost: browsers ask it before they send a token, and must be able
     # to read errors.
-    set_defaults()
+    api_cors.set_defaults()
     application = cors.CORS(application, conf)
     if conf.api.auth_strategy == 'noauth':
         # Again, before a proxy's headers may say where a request is from.

@@ -13,11 +13,16 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
+
+from imagebuild import policies
+from imagebuild.api import cors
+from imagebuild.conf import opts
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -53,6 +58,23 @@ def test_the_reference_has_every_call_with_samples(html):
     for anchor in ('post--v1-builds', 'get--v1-uploads', 'get--v1-conductors'):
         assert f'id="{anchor}"' in page
     assert 'packages[0]: package nginx' in page
+
+
+def test_every_option_is_shown(html):
+    page = (html / 'operator' / 'options.html').read_text()
+    for group, options in opts.list_opts():
+        section = getattr(group, 'name', group)
+        for option in options:
+            assert f'id="{section}.{option.dest}"' in page
+    # Of the libraries, with our defaults: theirs have more methods.
+    shown = page.partition('id="cors.allow_methods"')[2].partition('</dl>')[0]
+    assert re.findall(r"'([A-Z]+)'", shown) == list(cors.METHODS)
+
+
+def test_every_policy_is_shown(html):
+    page = (html / 'operator' / 'policies.html').read_text()
+    for rule in policies.list_rules():
+        assert f'>{rule.name}<' in page
 
 
 def test_release_notes_lint():
