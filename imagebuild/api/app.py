@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -25,7 +26,6 @@ from oslo_middleware import http_proxy_to_wsgi
 from oslo_middleware import request_id
 
 from imagebuild import db
-from imagebuild import exception
 from imagebuild import notifications
 from imagebuild import policies
 from imagebuild.api import auth
@@ -130,28 +130,29 @@ def _view(
         if not route.public:
             auth.check_identity(request.environ, who)
         for value in parameters.values():
-            if documents.text_complaint(value):
+            if len(value) > 255 or documents.text_complaint(value):
                 flask.abort(404)
         version = flask.g.version = microversion.parse(
             request.headers.get(microversion.HEADER)
         )
         query = validation.query(request, route.query)
-        body: dict[str, Any] = {}
-        problems: list[exception.Problem] = []
-        if route.body is not None:
-            body, problems = validation.body(request, route.body)
         call = calls.Call(
             service=service,
             context=who,
             version=version,
             query=query,
-            body=body,
-            problems=problems,
+            read=functools.partial(_body, request, route),
             root=request.url_root.rstrip('/'),
         )
         return route.handler(call, **parameters)
 
     return view
+
+
+def _body(request: flask.Request, route: routes.Route) -> calls.Body:
+    if route.body is None:
+        return {}, ()
+    return validation.body(request, route.body)
 
 
 def _finish(response: flask.Response) -> flask.Response:

@@ -14,10 +14,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 import pathlib
 import threading
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -34,6 +36,9 @@ from imagebuild.api import microversion
 from imagebuild.conductor import rpcapi
 
 LOG = logging.getLogger(__name__)
+
+#: A body, and what its schema finds wrong with it.
+Body = tuple[Mapping[str, Any], Sequence[exception.Problem]]
 
 
 class CatalogueFile:
@@ -112,8 +117,8 @@ class Call:
     :ivar context: who asks; of a route that needs no token it may be nobody.
     :ivar version: the microversion asked for.
     :ivar query: the parameters given, converted.
-    :ivar body: the body, empty where there is none.
-    :ivar problems: what the schema finds wrong with the body.
+    :ivar read: reads the body and checks it against the schema; called once,
+        by who asks for :attr:`body` or :attr:`problems`.
     :ivar root: URL of the service without a slash at the end.
     """
 
@@ -121,9 +126,24 @@ class Call:
     context: context.RequestContext
     version: microversion.Version
     query: Mapping[str, Any]
-    body: Mapping[str, Any]
-    problems: Sequence[exception.Problem]
+    read: Callable[[], Body]
     root: str
+
+    @functools.cached_property
+    def _read(self) -> Body:
+        # Not before a handler asks: who may not do a thing does not have
+        # the service read what it would be done with.
+        return self.read()
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The body, empty where there is none."""
+        return self._read[0]
+
+    @property
+    def problems(self) -> Sequence[exception.Problem]:
+        """What the schema finds wrong with the body."""
+        return self._read[1]
 
     @property
     def database(self) -> db.Database:

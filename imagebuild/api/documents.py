@@ -13,14 +13,16 @@
 
 JSON, made strict: a key that stands twice is an error, as are numbers that
 are none (NaN, 1e999) or too large for anyone to keep, half characters (lone
-surrogates), NUL characters (which PostgreSQL does not keep), and nesting or
-numbers of values that could only be meant to keep the service busy.
+surrogates), NUL characters (which PostgreSQL does not keep), and nesting,
+keys or numbers of values that could only be meant to keep the service busy.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 from typing import NoReturn
@@ -32,8 +34,12 @@ from imagebuild.manifest import schema
 MAX_DEPTH = 65
 #: Values in one body.
 MAX_NODES = 50_000
+#: Characters of one key; a path of the guest may be one.
+MAX_KEY = 4096
 #: What every database and every JSON library keeps exactly.
 MAX_INT = 2**63 - 1
+#: Characters of a number with a fraction; a double has 17 digits.
+MAX_DIGITS = 400
 
 
 def parse(data: bytes) -> Any:
@@ -61,7 +67,8 @@ def parse(data: bytes) -> Any:
         )
     except RecursionError:
         _refuse(f'it is nested more than {MAX_DEPTH} levels deep')
-    problems = list(text_problems(value))
+    # More of them help nobody.
+    problems = list(itertools.islice(text_problems(value), 100))
     if problems:
         raise exception.InvalidRequest(problems)
     return value
@@ -73,29 +80,37 @@ def text_problems(value: Any) -> Iterator[exception.Problem]:
     :raises InvalidRequest: the value is too deep or has too many parts.
     """
     left = [MAX_NODES]
+    # Joined for a problem only: a path for each of many values below a long
+    # key would be a long copy for each.
+    place: list[str | int] = []
 
-    def walk(value: Any, path: str, depth: int) -> Iterator[exception.Problem]:
+    def walk(value: Any) -> Iterator[exception.Problem]:
         left[0] -= 1
         if left[0] < 0:
             _refuse(f'it has more than {MAX_NODES} values')
-        if depth > MAX_DEPTH:
+        if len(place) > MAX_DEPTH:
             _refuse(f'it is nested more than {MAX_DEPTH} levels deep')
         if isinstance(value, str):
             wrong = text_complaint(value)
             if wrong:
-                yield exception.Problem(path, wrong)
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                yield from walk(item, f'{path}[{index}]', depth + 1)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                where = schema.join(path, key)
-                wrong = text_complaint(key)
-                if wrong:
-                    yield exception.Problem(where, f'in the key, {wrong}')
-                yield from walk(item, where, depth + 1)
+                yield exception.Problem(schema.join('', *place), wrong)
+            return
+        for key, item in _inner(value):
+            place.append(key)
+            wrong = text_complaint(key) if isinstance(key, str) else None
+            if wrong:
+                where = schema.join('', *place)
+                yield exception.Problem(where, f'in the key, {wrong}')
+            yield from walk(item)
+            place.pop()
 
-    return walk(value, '', 0)
+    return walk(value)
+
+
+def _inner(value: Any) -> Iterable[tuple[str | int, Any]]:
+    if isinstance(value, list):
+        return enumerate(value)
+    return value.items() if isinstance(value, dict) else ()
 
 
 def text_complaint(text: str) -> str | None:
@@ -110,6 +125,9 @@ def text_complaint(text: str) -> str | None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, _ in pairs:
+        if len(key) > MAX_KEY:
+            _refuse(f'the key "{key[:64]}..." is longer than {MAX_KEY}')
     result = dict(pairs)
     if len(result) < len(pairs):
         seen: set[str] = set()
@@ -127,6 +145,8 @@ def _int(text: str) -> int:
 
 
 def _float(text: str) -> float:
+    if len(text) > MAX_DIGITS:
+        _refuse(f'the number {text[:24]} has too many digits')
     number = float(text)
     if not math.isfinite(number):
         _refuse(f'the number {text[:24]} is too large')

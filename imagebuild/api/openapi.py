@@ -32,8 +32,8 @@ _PARAMETER = re.compile(r'<(\w+)>')
 #: What a path parameter is.
 _PATH_PARAMETERS = {
     'build_id': base.Parameter('build_id', 'Id of a build.', base.UUID),
-    'name': base.Parameter('name', 'Name of a recipe.'),
-    'version': base.Parameter('version', 'Version of a recipe.'),
+    'name': base.Parameter('name', 'Name of a recipe.', base.NAME),
+    'version': base.Parameter('version', 'Version of a recipe.', base.NAME),
 }
 _VERSION_HEADER = base.Parameter(
     microversion.HEADER,

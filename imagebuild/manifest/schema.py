@@ -22,6 +22,7 @@ from typing import cast
 
 import jsonschema
 from jsonschema import exceptions as schema_exceptions
+from jsonschema import validators
 
 from imagebuild import exception
 
@@ -42,6 +43,7 @@ def join(path: str, *parts: str | int) -> str:
         if isinstance(part, int):
             path += f'[{part}]'
         elif _PLAIN_KEY.match(part):
+            part = _one_line(part)
             path += f'.{part}' if path else part
         else:
             escaped = part.replace('\\', '\\\\').replace('"', '\\"')
@@ -64,11 +66,37 @@ def check(
     :param limit: look no further after so many; None for all.
     :returns: problems in the order of their places, empty when all is well.
     """
-    checker = jsonschema.Draft202012Validator(schema)
-    found: list[exception.Problem] = []
-    for error in itertools.islice(checker.iter_errors(value), limit):
-        found.extend(_problems(error, path))
-    return sorted(set(found))
+    errors = _Validator(schema).iter_errors(value)
+    found = itertools.chain.from_iterable(
+        _problems(error, path) for error in errors
+    )
+    return sorted(set(itertools.islice(found, limit)))
+
+
+def _unique_items(
+    _validator: object, wanted: bool, instance: Any, _schema: object
+) -> Iterable[schema_exceptions.ValidationError]:
+    """``uniqueItems`` of lists of texts, in linear time.
+
+    jsonschema compares each item with each other one where they cannot be
+    sorted. What is no text is left to the schema of the items.
+    """
+    if not wanted or not isinstance(instance, list):
+        return
+    seen: set[str] = set()
+    for item in instance:
+        if isinstance(item, str) and item in seen:
+            yield schema_exceptions.ValidationError(
+                f'{_shown(item)} is listed more than once'
+            )
+            return
+        if isinstance(item, str):
+            seen.add(item)
+
+
+_Validator: Any = validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator, {'uniqueItems': _unique_items}
+)
 
 
 def _problems(
@@ -117,6 +145,8 @@ def _message(error: schema_exceptions.ValidationError) -> str:
     schema: Any = error.schema
     value: Any = error.validator_value
     told = schema.get('x-message')
+    if error.validator == 'pattern':
+        told = schema.get('x-pattern-message', told)
     if told:
         return f'{_shown(error.instance)} {told}'
     if error.validator in ('anyOf', 'oneOf'):
@@ -129,8 +159,12 @@ def _message(error: schema_exceptions.ValidationError) -> str:
         return f'{_shown(error.instance)} is not one of: {choices}'
     if error.validator in ('minItems', 'minProperties', 'minLength'):
         return 'it must not be empty'
-    if error.validator == 'maxProperties':
+    if error.validator == 'maxProperties' and value == 1:
         return f'{_shown(error.instance)} must have exactly one key'
+    if error.validator in ('maxItems', 'maxProperties'):
+        return f'it has more than {value} entries'
+    if error.validator == 'maxLength':
+        return f'{_shown(error.instance)} is longer than {value} characters'
     if error.validator == 'pattern':
         return f'{_shown(error.instance)} is not of the accepted form'
     return _one_line(error.message)
@@ -143,11 +177,14 @@ def _kinds(alternatives: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        # repr() may be ten times as long.
+        value = value[: 2 * _LONGEST_VALUE]
     return _one_line(repr(value))
 
 
 def _one_line(text: str) -> str:
-    text = ' '.join(text.split())
+    text = ' '.join(text[: 8 * _LONGEST_VALUE].split())
     if len(text) > _LONGEST_VALUE:
         return text[:_LONGEST_VALUE] + '...'
     return text

@@ -41,6 +41,7 @@ LOCAL = {
 #: are modules of imagebuild, their submodules included; a submodule that is
 #: a room of its own ("cmd.conductor") is not part of the room around it.
 MAY_IMPORT: dict[str, set[str]] = {
+    'control_characters': set(),
     'exception': set(),
     'extensions': set(),
     'release': set(),
@@ -130,7 +131,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 #: Everyone may import these.
-COMMON = {'exception', 'extensions', 'release'}
+COMMON = {'control_characters', 'exception', 'extensions', 'release'}
 
 #: Not one of ours, but with a home: only these rooms import it.
 HOMES = {'guestfs': {'appliance'}}

@@ -17,6 +17,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild import control_characters
+from imagebuild.api import documents
+
 Schema = Mapping[str, Any]
 
 #: The largest number of a database's integer column.
@@ -26,7 +29,14 @@ UUID_PATTERN = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 
 TEXT: Schema = {'type': 'string'}
 MAYBE_TEXT: Schema = {'type': ['string', 'null']}
-NAME: Schema = {'type': 'string', 'minLength': 1, 'maxLength': 255}
+#: A short text that others see, too: on their terminals and in their logs.
+LABEL: Schema = {
+    'type': 'string',
+    'maxLength': 255,
+    'pattern': control_characters.PATTERN,
+    'x-pattern-message': 'holds a control character',
+}
+NAME: Schema = {**LABEL, 'minLength': 1}
 COUNT: Schema = {'type': 'integer', 'minimum': 0}
 MAYBE_COUNT: Schema = {'type': ['integer', 'null'], 'minimum': 0}
 UUID: Schema = {
@@ -52,7 +62,7 @@ class Parameter:
 
     name: str
     description: str
-    schema: Schema = dataclasses.field(default_factory=lambda: TEXT)
+    schema: Schema = dataclasses.field(default_factory=lambda: LABEL)
 
 
 def closed(
@@ -83,6 +93,22 @@ def field(schema: Schema, description: str, *examples: Any) -> Schema:
     if examples:
         field['examples'] = list(examples)
     return field
+
+
+def mapping(keys: int, values: Schema, **more: Any) -> Schema:
+    """An object of any keys.
+
+    :param keys: at most so many.
+    :param values: schema of each value.
+    :param more: further keywords of the schema.
+    """
+    return {
+        'type': 'object',
+        'maxProperties': keys,
+        'propertyNames': {'maxLength': documents.MAX_KEY},
+        'additionalProperties': values,
+        **more,
+    }
 
 
 def listing(name: str, component: str) -> Schema:

@@ -20,12 +20,41 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.api import documents
 from imagebuild.api.schemas import base
+from imagebuild.description import fields
+from imagebuild.description import limits
 from imagebuild.manifest import schema as engine_schema
 
-_STRINGS: base.Schema = {
-    'type': 'array',
-    'items': {'type': 'string', 'minLength': 1, 'maxLength': 1024},
+#: Entries of one list, as the description takes them.
+_MANY = fields.MAX_ITEMS
+#: What Glance lets an image have, unless its operator says otherwise.
+_GLANCE_QUOTA = 128
+#: Clouds of one request.
+_DESTINATIONS = 64
+#: Characters of one text; the whole body has a limit of its own.
+_TEXT = fields.MAX_FILE
+
+#: engine_schema.SCALAR with bounds: a request comes from anybody.
+_SCALAR: base.Schema = {
+    **engine_schema.SCALAR,
+    'maxLength': limits.MAX_VALUE,
+    'minimum': -documents.MAX_INT,
+    'maximum': documents.MAX_INT,
+}
+#: What only the driver or the engine can judge; how deep it is and how many
+#: values it has is limited for the body as a whole.
+_ANYTHING: base.Schema = {
+    'type': 'object',
+    'maxProperties': _MANY,
+    'x-bounded-by': 'the limits of a body',
+}
+#: A name or a number, as the owner of a file is.
+_WHO: base.Schema = {
+    'type': ['string', 'integer'],
+    'maxLength': 64,
+    'minimum': 0,
+    'maximum': base.MAX_INT,
 }
 
 #: What the Image service calls its own; a property of one of these names
@@ -44,18 +73,19 @@ _RESERVED_PREFIXES = ('os_glance', 'imagebuild_')
 _PACKAGE: base.Schema = {
     'title': 'a package',
     'anyOf': [
-        {'title': 'a name', 'type': 'string', 'minLength': 1},
+        {**base.NAME, 'title': 'a name', 'maxLength': 1024},
         {
             'title': 'a name with its version',
             'type': 'object',
             'minProperties': 1,
             'maxProperties': 1,
+            'propertyNames': {**base.NAME, 'maxLength': 1024},
             'additionalProperties': {
                 'type': ['object', 'null'],
                 'additionalProperties': False,
                 'properties': {
                     'version': base.field(
-                        engine_schema.SCALAR, 'The version wanted.'
+                        {**_SCALAR, 'maxLength': 1024}, 'The version wanted.'
                     )
                 },
             },
@@ -69,29 +99,35 @@ _FILE: base.Schema = {
     'required': ['path'],
     'properties': {
         'path': {
-            'type': 'string',
-            'minLength': 1,
+            **base.NAME,
+            'maxLength': 4096,
             'description': 'Absolute path in the image.',
         },
-        'content': {'type': 'string', 'description': 'Its text.'},
+        'content': {
+            'type': 'string',
+            'maxLength': _TEXT,
+            'description': 'Its text.',
+        },
         'content_base64': {
             'type': 'string',
+            # Four for three, and a line break after 57.
+            'maxLength': _TEXT * 3 // 2,
             'contentEncoding': 'base64',
             'description': 'Its bytes, instead of a text.',
         },
         'mode': {
+            **_WHO,
             'title': 'a mode',
-            'type': ['string', 'integer'],
             'description': 'Octal digits, such as "0644".',
         },
         'owner': {
+            **_WHO,
             'title': 'a user',
-            'type': ['string', 'integer'],
             'description': 'Name or number of the user who owns it.',
         },
         'group': {
+            **_WHO,
             'title': 'a group',
-            'type': ['string', 'integer'],
             'description': 'Name or number of its group.',
         },
     },
@@ -114,40 +150,47 @@ _SOURCE: Mapping[str, base.Schema] = {
         'default.',
     },
     'driver_options': {
-        'type': 'object',
+        **_ANYTHING,
         'description': "For the driver, over the operating system's own.",
     },
 }
 _CONTENT: Mapping[str, base.Schema] = {
     'packages': {
         'type': 'array',
+        'maxItems': _MANY,
         'items': _PACKAGE,
         'description': 'Packages of the distribution, each a name or '
         '{name: {version: ...}}.',
     },
-    'pip_packages': base.field(_STRINGS, 'Requirements, as pip reads them.'),
+    'pip_packages': {
+        'type': 'array',
+        'maxItems': _MANY,
+        'items': {**base.NAME, 'maxLength': 1024},
+        'description': 'Requirements, as pip reads them.',
+    },
     'files': {
         'type': 'array',
+        'maxItems': _MANY,
         'items': _FILE,
         'description': 'Files to write.',
     },
     'recipe': {**base.NAME, 'description': 'Name of one of /v1/recipes.'},
     'recipe_version': base.field(base.NAME, 'Version of the recipe.'),
     'manifest': {
-        'type': 'object',
+        **_ANYTHING,
         'description': 'A manifest, instead of a recipe.',
     },
-    'resources': {
-        'type': 'object',
-        'description': 'The scripts and files that the manifest names.',
-        'additionalProperties': {'type': 'string'},
-    },
-    'arguments': {
-        'type': 'object',
-        'description': 'Values of the arguments of the recipe or manifest. '
+    'resources': base.mapping(
+        _MANY,
+        {'type': 'string', 'maxLength': _TEXT},
+        description='The scripts and files that the manifest names.',
+    ),
+    'arguments': base.mapping(
+        _MANY,
+        _SCALAR,
+        description='Values of the arguments of the recipe or manifest. '
         'Hidden ones are kept encrypted and are not shown again.',
-        'additionalProperties': engine_schema.SCALAR,
-    },
+    ),
 }
 _IMAGE: Mapping[str, base.Schema] = {
     'disk_format': {
@@ -184,6 +227,7 @@ _IMAGE: Mapping[str, base.Schema] = {
     },
     'tags': {
         'type': 'array',
+        'maxItems': _GLANCE_QUOTA,
         'uniqueItems': True,
         'items': base.NAME,
         'default': [],
@@ -191,6 +235,7 @@ _IMAGE: Mapping[str, base.Schema] = {
     },
     'members': {
         'type': 'array',
+        'maxItems': _GLANCE_QUOTA,
         'uniqueItems': True,
         'items': base.NAME,
         'default': [],
@@ -198,6 +243,7 @@ _IMAGE: Mapping[str, base.Schema] = {
     },
     'properties': {
         'type': 'object',
+        'maxProperties': _GLANCE_QUOTA,
         'propertyNames': base.NAME,
         'additionalProperties': {'type': 'string', 'maxLength': 65535},
         'default': {},
@@ -209,6 +255,7 @@ _BUILD: Mapping[str, base.Schema] = {
         'type': 'array',
         'uniqueItems': True,
         'minItems': 1,
+        'maxItems': _DESTINATIONS,
         'items': base.NAME,
         'description': 'Names of the clouds to upload to; this one by '
         'default.',

@@ -1,0 +1,84 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Characters that do something to whoever looks at a text.
+
+Names, tags, reasons and log lines come from users and from guests, and are
+read on operators' terminals and in log files. An escape sequence rewrites
+what stands on a terminal, a newline makes a log line that nobody wrote, and a
+bidirectional override shows one name and means another.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+#: C0, DEL, C1, line and paragraph separators, and what turns the direction
+#: of writing; as the inside of a class of a regular expression that Python
+#: and ECMA 262 (JSON Schema) read the same way.
+CLASS = (
+    r'\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029'
+    r'\u202a-\u202e\u2066-\u2069'
+)
+#: A whole text without any; for schemas.
+PATTERN = f'^[^{CLASS}]*$(?!\\n)'
+
+_ANY = re.compile(f'[{CLASS}]')
+#: A log of many lines is fine as it is shown.
+_BUT_LAYOUT = re.compile(f'(?![\\n\\t])[{CLASS}]')
+
+
+def found_in(text: str) -> bool:
+    """Whether a text holds one."""
+    return _ANY.search(text) is not None
+
+
+def escaped(text: str, *, layout: bool = False) -> str:
+    """Return a text with each of them written as Python writes it.
+
+    >>> escaped('a\\x1b[2Jb')
+    'a\\\\x1b[2Jb'
+
+    :param layout: leave newlines and tabs.
+    """
+    pattern = _BUT_LAYOUT if layout else _ANY
+    return pattern.sub(lambda match: _escape(match[0]), text)
+
+
+def _escape(character: str) -> str:
+    return character.encode('unicode_escape').decode('ascii')
+
+
+def protect_logs() -> None:
+    """Escape them in every message that this process logs from now on.
+
+    In the factory of the records, so that it holds for all handlers, also
+    for those that are made when the logging is configured again.
+    """
+    before = logging.getLogRecordFactory()
+    if getattr(before, 'protected', False):
+        return
+
+    def make(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = before(*args, **kwargs)
+        try:
+            message = record.getMessage()
+        except Exception:
+            # logging reports that itself when the record is handled.
+            return record
+        if found_in(message):
+            record.msg, record.args = escaped(message), ()
+        return record
+
+    make.protected = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make)
