@@ -15,14 +15,11 @@
 # devstack/plugin.sh
 # What devstack calls: which phase does what. The work is in lib/imagebuild.
 
-# Save trace setting
-_XTRACE_IMAGEBUILD_PLUGIN=$(set +o | grep xtrace)
-set +o xtrace
-
 # shellcheck source=devstack/lib/imagebuild
 source "$IMAGEBUILD_DIR/devstack/lib/imagebuild"
 
-if is_service_enabled imagebuild-api imagebuild-conductor; then
+# Heat's engine may be on another host than the service.
+if is_service_enabled imagebuild-api imagebuild-conductor h-eng; then
     case "$1${2:+ $2}" in
         "stack pre-install")
             echo_summary "Checking what imagebuild needs"
@@ -34,17 +31,21 @@ if is_service_enabled imagebuild-api imagebuild-conductor; then
             ;;
         "stack post-config")
             echo_summary "Configuring imagebuild"
-            configure_imagebuild
-            create_imagebuild_accounts
+            if is_imagebuild_enabled; then
+                configure_imagebuild
+                create_imagebuild_accounts
+            fi
             configure_imagebuild_in_heat
             ;;
         "stack extra")
-            echo_summary "Starting imagebuild"
             # Heat's own plugin writes heat.conf anew in post-config; where it
             # comes after this one, its engine starts after this.
             configure_imagebuild_in_heat
-            init_imagebuild
-            start_imagebuild
+            if is_imagebuild_enabled; then
+                echo_summary "Starting imagebuild"
+                init_imagebuild
+                start_imagebuild
+            fi
             ;;
         "stack test-config")
             if is_service_enabled tempest; then
@@ -53,13 +54,14 @@ if is_service_enabled imagebuild-api imagebuild-conductor; then
             fi
             ;;
         "unstack")
-            stop_imagebuild
+            if is_imagebuild_enabled; then
+                stop_imagebuild
+            fi
             ;;
         "clean")
-            cleanup_imagebuild
+            if is_imagebuild_enabled; then
+                cleanup_imagebuild
+            fi
             ;;
     esac
 fi
-
-# Restore xtrace
-$_XTRACE_IMAGEBUILD_PLUGIN

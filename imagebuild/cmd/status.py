@@ -27,6 +27,7 @@ from imagebuild import exception
 from imagebuild import sealing
 from imagebuild.conf import database
 from imagebuild.db import migration
+from imagebuild.drivers import registry
 
 _CODE = upgradecheck.Code
 
@@ -83,6 +84,29 @@ class Checks(upgradecheck.UpgradeCommands):
             return upgradecheck.Result(_CODE.FAILURE, str(error))
         return upgradecheck.Result(_CODE.SUCCESS)
 
+    def check_drivers(self) -> upgradecheck.Result:
+        """A conductor of this host could build something."""
+        try:
+            found, reasons = registry.offered(
+                registry.drivers(), self.conf.conductor.drivers
+            )
+        except exception.ImageBuildError as error:
+            return upgradecheck.Result(_CODE.WARNING, str(error))
+        why = '; '.join(f'{name}: {words}' for name, words in reasons.items())
+        if not found:
+            return upgradecheck.Result(
+                _CODE.WARNING,
+                f'No driver can be used on this host ({why}): a conductor '
+                'here would build nothing. A host of the API alone needs '
+                'none.',
+            )
+        if reasons and self.conf.conductor.drivers:
+            return upgradecheck.Result(
+                _CODE.WARNING,
+                f'[conductor] drivers names some that cannot be used: {why}.',
+            )
+        return upgradecheck.Result(_CODE.SUCCESS)
+
     def check_policy(self) -> upgradecheck.Result:
         """The policy file is YAML."""
         return common_checks.check_policy_json(self, self.conf)
@@ -93,6 +117,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ('Database tables', check_database),
         ('Operating systems', check_operating_systems),
         ('Encryption keys', check_encryption_keys),
+        ('Drivers', check_drivers),
         ('Policy file', check_policy),
     )
 

@@ -124,19 +124,16 @@ def _working(
     installed: Mapping[str, drivers_base.Driver], wanted: list[str]
 ) -> list[str]:
     """The drivers that can work here; says why another one cannot."""
-    usual = [name for name in sorted(installed) if installed[name].by_default]
-    found = []
-    for name in wanted or usual:
-        if name not in installed:
-            LOG.error('The driver "%s" is not installed', name)
-        elif missing := installed[name].missing():
-            level = logging.ERROR if wanted else logging.INFO
-            LOG.log(
-                level,
-                'The driver "%s" is not offered, missing: %s',
-                name,
-                ', '.join(missing),
-            )
-        else:
-            found.append(name)
+    found, reasons = registry.offered(installed, wanted)
+    # The usual ones may be missing, unless there is no other.
+    level = logging.ERROR if wanted else logging.INFO
+    for name, reason in reasons.items():
+        LOG.log(level, 'The driver "%s" is not offered, %s', name, reason)
+    if not found:
+        LOG.error(
+            'No driver can be used on this host: this conductor will build '
+            'nothing (%s)',
+            '; '.join(f'{name}: {why}' for name, why in reasons.items())
+            or 'none is installed',
+        )
     return found

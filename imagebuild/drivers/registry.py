@@ -14,6 +14,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import stevedore
 
@@ -39,6 +41,28 @@ def drivers() -> dict[str, base.Driver]:
     )
     found = {extension.name: extension.plugin() for extension in manager}
     return dict(sorted(found.items()))
+
+
+def offered(
+    installed: Mapping[str, base.Driver], wanted: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Tell the drivers that can work on this host from those that cannot.
+
+    :param installed: of :func:`drivers`.
+    :param wanted: names; empty for those that are meant for everybody.
+    :returns: names, and of each other one the reason.
+    """
+    usual = [name for name in sorted(installed) if installed[name].by_default]
+    found = []
+    reasons = {}
+    for name in wanted or usual:
+        if name not in installed:
+            reasons[name] = 'not installed'
+        elif missing := installed[name].missing():
+            reasons[name] = f'missing: {", ".join(missing)}'
+        else:
+            found.append(name)
+    return found, reasons
 
 
 def get(name: str) -> base.Driver:

@@ -109,6 +109,8 @@ def _variables(site: cloud_site.Site) -> dict[str, object]:
     mariadb = site.mariadb
     return {
         'SERVICE_HOST': site.mariadb.host,
+        # No Neutron.
+        'ENABLED_SERVICES': 'key,g-api,h-eng,rabbit,mysql,tempest',
         'KEYSTONE_SERVICE_URI': site.url('keystone'),
         'MEMCACHE_SERVERS': '',
         'DATABASE_HOST': mariadb.host,

@@ -17,7 +17,9 @@
 # without devstack. What the plugin calls is recorded, a line of tabbed words
 # each, in $STAND_IN/calls. Ini files are really written; nothing is installed
 # and nothing started. Names, arguments and what is left behind are those of
-# devstack's master; the code is not.
+# devstack's master of 2026-07-17; the code is not. So are the values: those
+# which devstack itself never sets (SERVICE_PROTOCOL, with tls-proxy) no test
+# sets, either.
 #
 # STAND_IN, a folder of the test's, is /opt/stack here. STAND_IN/local.conf
 # holds the variables of a local.conf.
@@ -33,10 +35,10 @@ STAND_IN_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 DEST=$STAND_IN
 TOP_DIR=$STAND_IN/devstack
 STACK_USER=$(id -un)
-ENABLED_SERVICES=key,g-api,h-eng,rabbit,mysql,tempest
+ENABLED_SERVICES=key,g-api,h-eng,rabbit,mysql,neutron-api,tempest
 DISABLED_SERVICES=
 DATABASE_TYPE=mysql
-DATABASE_BACKENDS=mysql
+DATABASE_BACKENDS=" mysql postgresql"
 DATABASE_HOST=127.0.0.1
 DATABASE_USER=root
 DATABASE_PASSWORD=secretdatabase
@@ -50,7 +52,6 @@ SERVICE_PROJECT_NAME=service
 SERVICE_DOMAIN_NAME=Default
 SERVICE_TIMEOUT=60
 REGION_NAME=RegionOne
-KEYSTONE_SERVICE_URI=http://192.0.2.10/identity
 MEMCACHE_SERVERS=127.0.0.1:11211
 SSL_BUNDLE_FILE=$STAND_IN/data/ca-bundle.pem
 ENABLE_DEBUG_LOG_LEVEL=True
@@ -62,7 +63,11 @@ HEAT_CONF=$STAND_IN/etc/heat/heat.conf
 TEMPEST_CONFIG=$STAND_IN/tempest/etc/tempest.conf
 APACHE_CONF_DIR=$STAND_IN/etc/apache2/sites-available
 IMAGEBUILD_CONF_DIR=$STAND_IN/etc/imagebuild
+SYSTEMD_DIR=$STAND_IN/etc/systemd/system
 STAND_IN_BIN_DIR=${STAND_IN_BIN_DIR:-/usr/local/bin}
+# What setup_devstack_virtualenv leaves, GLOBAL_VENV being True.
+export PYTHON=$STAND_IN_BIN_DIR/python3
+export PATH=$STAND_IN_BIN_DIR:$PATH
 
 function disable_service {
     local service
@@ -105,6 +110,14 @@ if [[ -e $STAND_IN/local.conf ]]; then
 fi
 DATA_DIR=${DATA_DIR:-$DEST/data}
 
+# lib/keystone, as it reads at its end
+KEYSTONE_SERVICE_PROTOCOL=$SERVICE_PROTOCOL
+if is_service_enabled tls-proxy; then
+    KEYSTONE_SERVICE_PROTOCOL=https
+fi
+KEYSTONE_SERVICE_URI=${KEYSTONE_SERVICE_URI:-\
+$KEYSTONE_SERVICE_PROTOCOL://$SERVICE_HOST/identity}
+
 # What the stand-in itself needs
 # ------------------------------
 
@@ -117,11 +130,19 @@ function _record {
 # Functions that do nothing but are recorded
 for _name in install_package pip_install setup_develop add_user_to_group \
     enable_apache_site disable_apache_site restart_apache_server \
-    run_process stop_process wait_for_service recreate_database mysql \
+    run_process wait_for_service recreate_database mysql \
     create_service_user get_or_create_service get_or_create_endpoint; do
     eval "function $_name { _record $_name \"\$@\"; }"
 done
 unset _name
+
+# The networks that all projects see
+function openstack {
+    [[ $* == *" network list --share "* ]] || return 1
+    if [[ -n ${SHARED_NETWORK:-} ]]; then
+        echo "$SHARED_NETWORK"
+    fi
+}
 
 # functions, functions-common
 # ---------------------------
@@ -141,6 +162,17 @@ function die {
 function echo_summary {
     _record echo_summary "$@"
     echo "$@"
+}
+
+# Only what is enabled.
+function stop_process {
+    if is_service_enabled "$1"; then
+        _record stop_process "$@"
+    fi
+}
+
+function ipv6_unquote {
+    echo "$1" | tr -d []
 }
 
 function trueorfalse {
@@ -203,6 +235,9 @@ function inidelete {
 # -------------------------------------------
 
 function database_connection_url {
+    if [[ -n ${NO_DATABASE:-} ]]; then
+        return
+    fi
     local server=$DATABASE_USER:$DATABASE_PASSWORD@$DATABASE_HOST
     local url="mysql+pymysql://$server/$1?charset=utf8"
     echo "${STAND_IN_DATABASE_URL:-$url}"

@@ -34,6 +34,7 @@ SCRIPTS = [
     phases.PLUGIN / 'settings',
     phases.PLUGIN / 'plugin.sh',
     LIBRARY,
+    *sorted((phases.PLUGIN / 'upgrade').iterdir()),
     phases.STAND_IN,
     phases.OVER_CLOUD,
 ]
@@ -49,18 +50,25 @@ DIRECT = 'http://192.0.2.10:9797'
 PROGRAM = """\
 #!/bin/sh
 case $(basename "$0") in
-    python3) echo a key ;;
+    python3) case "$*" in *guestfs*) exit %d ;; *) echo %s ;; esac ;;
     imagebuild-status) exit %d ;;
 esac
 """
 
 
 def devstack(
-    folder: pathlib.Path, *, status: int = 0, **variables: object
+    folder: pathlib.Path,
+    *,
+    status: int = 0,
+    guestfs: int = 0,
+    key: str = 'key',
+    **variables: object,
 ) -> phases.Devstack:
     """One whose programs do nothing.
 
     :param status: how ``imagebuild-status upgrade check`` ends.
+    :param guestfs: how ``import guestfs`` ends.
+    :param key: what a new encryption key is.
     """
     programs = folder / 'bin'
     programs.mkdir()
@@ -69,9 +77,10 @@ def devstack(
         'imagebuild-status',
         'oslopolicy-sample-generator',
         'python3',
+        'uwsgi',
     ):
         program = programs / name
-        program.write_text(PROGRAM % status)
+        program.write_text(PROGRAM % (guestfs, key, status))
         program.chmod(0o755)
     return phases.Devstack(
         folder,
@@ -107,7 +116,6 @@ def test_bash_reads_the_script(script: pathlib.Path) -> None:
 def test_install(stack: phases.Devstack) -> None:
     assert stack.calls('stack install')[1:] == [
         ['setup_develop', '-bindep', str(ROOT), 'client'],
-        ['pip_install', 'uwsgi'],
     ]
     assert (ROOT / 'bindep.txt').is_file()
 
@@ -179,7 +187,7 @@ def test_the_database_speaks_all_of_utf8(
 
 
 def test_the_configuration_is_accepted(stack: phases.Devstack) -> None:
-    assert stack.check_upgrade().count('Success') == 4
+    assert stack.check_upgrade().count('Success') == 5
 
 
 def test_the_key_is_made_once(stack: phases.Devstack) -> None:
@@ -321,7 +329,6 @@ def test_tempest_is_configured(stack: phases.Devstack) -> None:
         'build_timeout': '1800',
         'operating_system': 'fake',
         'real_operating_system': '',
-        'network': 'private',
     }
     assert 'image_build_feature_enabled' not in conf
 
@@ -347,13 +354,148 @@ def test_tls(tmp_path: pathlib.Path) -> None:
     made = devstack(
         tmp_path,
         ENABLED_SERVICES='key,g-api,tls-proxy',
-        SERVICE_PROTOCOL='https',
     )
     made.succeed('stack pre-install', 'stack post-config')
     bundle = str(tmp_path / 'data' / 'ca-bundle.pem')
     assert phases.ini(made.conf)['keystone']['cafile'] == bundle
     [endpoint] = made.named('stack post-config', 'get_or_create_endpoint')
     assert endpoint[3] == 'https://192.0.2.10/image-build'
+
+
+def test_ipv6(tmp_path: pathlib.Path) -> None:
+    made = devstack(
+        tmp_path,
+        SERVICE_HOST='[2001:db8::1]',
+        DATABASE_HOST='[2001:db8::1]',
+        IMAGEBUILD_BEHIND_APACHE='False',
+    )
+    made.succeed('stack post-config', 'clean')
+    [endpoint] = made.named('stack post-config', 'get_or_create_endpoint')
+    assert endpoint[3] == 'http://[2001:db8::1]:9797'
+    [dropped] = made.named('clean', 'mysql')
+    assert dropped[1:3] == ['-h', '2001:db8::1']
+
+
+@pytest.mark.parametrize('phase', ['stack install', 'stack post-config'])
+def test_devstacks_interpreter_is_used(
+    phase: str, tmp_path: pathlib.Path
+) -> None:
+    """Plain python3 may be another one; here it is one that fails."""
+    made = devstack(tmp_path)
+    other = tmp_path / 'other'
+    other.mkdir()
+    (other / 'python3').write_text('#!/bin/sh\nexit 99\n')
+    (other / 'python3').chmod(0o755)
+    done = made.run(
+        phase,
+        before=f'export PATH={other}:$PATH',
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_guestfs_it_ends_at_once(tmp_path: pathlib.Path) -> None:
+    done = devstack(tmp_path, guestfs=1).run('stack install')
+    assert done.returncode == 1
+    assert f'{tmp_path}/bin/python3 cannot import guestfs' in done.stderr
+
+
+@pytest.mark.parametrize(
+    'variables',
+    [
+        {'IMAGEBUILD_DRIVERS': 'fake'},
+        {'DISABLED_SERVICES': ',imagebuild-conductor'},
+    ],
+)
+def test_not_everybody_needs_guestfs(
+    variables: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    devstack(tmp_path, guestfs=1, **variables).succeed('stack install')
+
+
+@pytest.mark.parametrize(
+    ('given', 'before', 'words'),
+    [
+        ({'key': ''}, '', 'no encryption key'),
+        ({}, 'NO_DATABASE=yes', 'knows no database'),
+    ],
+)
+def test_no_empty_value_is_written(
+    given: dict[str, str],
+    before: str,
+    words: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    made = devstack(tmp_path, **given)
+    done = made.run('stack post-config', before=before)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert not made.named('stack post-config', 'create_service_user')
+
+
+def test_the_database_of_another_host_is_kept(tmp_path: pathlib.Path) -> None:
+    made = devstack(tmp_path, ENABLED_SERVICES='key,g-api')
+    made.succeed('stack post-config', 'stack extra')
+    assert not made.named('stack extra', 'recreate_database')
+
+
+def test_a_host_that_only_has_heat(tmp_path: pathlib.Path) -> None:
+    made = devstack(
+        tmp_path,
+        ENABLED_SERVICES='h-eng',
+        DISABLED_SERVICES=',imagebuild-api,imagebuild-conductor',
+    )
+    made.heat_conf.write_text('[DEFAULT]\n')
+    made.succeed(*phases.STACK, 'unstack', 'clean')
+    assert made.named('stack install', 'setup_develop') == [
+        ['setup_develop', str(ROOT)]
+    ]
+    assert str(RESOURCES) in made.heat_conf.read_text()
+    assert not made.etc.exists()
+    assert not made.named('stack extra', 'run_process')
+
+
+@pytest.mark.parametrize('phase', ['stack post-config', 'unstack'])
+def test_fewer_conductors_than_before(
+    phase: str, tmp_path: pathlib.Path
+) -> None:
+    more = devstack(tmp_path, IMAGEBUILD_CONDUCTORS=3)
+    more.succeed('stack post-config')
+    units = tmp_path / 'etc' / 'systemd' / 'system'
+    units.mkdir(parents=True)
+    for name in conductors():
+        (units / f'devstack@{name}.service').touch()
+    local = tmp_path / 'local.conf'
+    local.write_text('IMAGEBUILD_CONDUCTORS=1\n')
+    more.succeed(phase)
+    gone = [
+        call[1]
+        for call in more.named(phase, 'stop_process')
+        if call[1][-1].isdigit()
+    ]
+    assert gone == conductors()[1:]
+    assert [path.name for path in units.iterdir()] == [
+        'devstack@imagebuild-conductor.service'
+    ]
+    assert [path.name for path in more.etc.glob('*conductor*.conf')] == [
+        'imagebuild-conductor.conf'
+    ]
+
+
+@pytest.mark.parametrize(
+    ('services', 'shared', 'network'),
+    [
+        ('key,g-api,tempest,neutron-api', 'shared', 'shared'),
+        ('key,g-api,tempest,q-svc', '', None),
+        ('key,g-api,tempest', 'shared', None),
+    ],
+)
+def test_tempests_network_is_one_that_it_can_see(
+    services: str, shared: str, network: str | None, tmp_path: pathlib.Path
+) -> None:
+    made = devstack(tmp_path, ENABLED_SERVICES=services, SHARED_NETWORK=shared)
+    made.succeed('stack test-config')
+    conf = phases.ini(made.tempest_conf)
+    assert conf['image_build'].get('network') == network
 
 
 def test_a_host_that_only_builds(tmp_path: pathlib.Path) -> None:
@@ -366,12 +508,12 @@ def test_a_host_that_only_builds(tmp_path: pathlib.Path) -> None:
         IMAGEBUILD_CONDUCTORS=1,
     )
     # The other host has made the tables.
-    done = made.run('stack pre-install', 'stack install', 'stack post-config')
+    done = made.run(*phases.STACK[:4])
     assert done.returncode == 0, done.stderr
     assert phases.ini(made.conf)['DEFAULT']['encryption_keys'] == 'a,b'
     assert not (made.etc / 'imagebuild-api-uwsgi.ini').exists()
     assert not made.named('stack post-config', 'create_service_user')
-    assert not made.named('stack install', 'pip_install')
+    assert not made.named('stack extra', 'recreate_database', 'mysql')
 
 
 def test_a_catalogue_of_ones_own(tmp_path: pathlib.Path) -> None:
@@ -422,7 +564,9 @@ def test_what_is_not_ready_is_not_started(
 
 def test_nothing_is_done_when_it_is_disabled(tmp_path: pathlib.Path) -> None:
     disabled = ',imagebuild-api,imagebuild-conductor'
-    made = devstack(tmp_path, DISABLED_SERVICES=disabled)
+    made = devstack(
+        tmp_path, DISABLED_SERVICES=disabled, ENABLED_SERVICES='key,g-api'
+    )
     made.succeed(*phases.STACK, 'unstack', 'clean')
     assert not any(made.calls(phase) for phase in phases.STACK)
     assert not made.etc.exists()
@@ -437,6 +581,8 @@ def test_the_trace_setting_is_kept(state: str, tmp_path: pathlib.Path) -> None:
         after='set +o | grep xtrace',
     )
     assert done.stdout.splitlines()[-1] == f'set {state}o xtrace'
+    # What is done shows in stack.sh's log, as others' work does.
+    assert ('+ check_imagebuild' in done.stderr) is (state == '-')
 
 
 def test_unstack_stops_and_clean_removes(tmp_path: pathlib.Path) -> None:

@@ -127,7 +127,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         'sealing',
     },
     'cmd.manage': {'cmd', 'conf', 'db'},
-    'cmd.status': {'catalogue', 'cmd', 'conf', 'db', 'sealing'},
+    'cmd.status': {
+        'catalogue',
+        'cmd',
+        'conf',
+        'db',
+        'drivers',
+        'sealing',
+    },
 }
 
 #: Everyone may import these.

@@ -12,18 +12,26 @@
 import pytest
 from cryptography import fernet
 
+from imagebuild import exception
 from imagebuild.cmd import status
 from imagebuild.db import migration
+from imagebuild.drivers import registry
 
 
 @pytest.fixture
 def check(tmp_path, capsys):
-    def check(*, keys='', catalogue='debian-12: {driver: fake}\n'):
+    def check(
+        *,
+        keys='',
+        catalogue='debian-12: {driver: fake}\n',
+        drivers='fake',
+    ):
         (tmp_path / 'os.yaml').write_text(catalogue)
         conf = tmp_path / 'imagebuild.conf'
         conf.write_text(
             f'[DEFAULT]\nstate_path = {tmp_path}\nencryption_keys = {keys}\n'
             f'operating_systems_file = {tmp_path}/os.yaml\n'
+            f'[conductor]\ndrivers = {drivers}\n'
         )
         code = status.main(['--config-file', str(conf), 'upgrade', 'check'])
         return code, ' '.join(capsys.readouterr().out.replace('|', '').split())
@@ -44,7 +52,7 @@ def key():
 def test_all_is_well(check, tables, key):
     code, output = check(keys=key)
     assert code == 0, output
-    assert output.count('Success') == 4
+    assert output.count('Success') == 5
 
 
 def test_old_tables(check, key):
@@ -73,3 +81,33 @@ def test_broken_catalogue(check, tables, key):
 
 def test_empty_catalogue(check, tables, key):
     assert check(keys=key, catalogue='')[0] == 1
+
+
+def test_no_driver_can_be_used(check, tables, key, monkeypatch):
+    class Broken:
+        by_default = True
+
+        def missing(self):
+            return ['the package python3-guestfs']
+
+    monkeypatch.setattr(registry, 'drivers', lambda: {'guestfs': Broken()})
+    code, output = check(keys=key, drivers='')
+    assert code == 1
+    assert 'No driver can be used on this host' in output
+    assert 'guestfs: missing: the package python3-guestfs' in output
+
+
+def test_one_of_the_drivers_is_unknown(check, tables, key):
+    code, output = check(keys=key, drivers='fake,nonsense')
+    assert code == 1
+    assert 'nonsense: not installed' in output
+
+
+def test_extensions_that_do_not_load(check, tables, key, monkeypatch):
+    def drivers():
+        raise exception.MissingDependency(what='the extension x', remedy='y')
+
+    monkeypatch.setattr(registry, 'drivers', drivers)
+    code, output = check(keys=key)
+    assert code == 1
+    assert 'the extension x' in output

@@ -1,0 +1,76 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a conductor says of the drivers that it can offer."""
+
+import logging
+
+import pytest
+from oslo_config import cfg
+
+from imagebuild import conf as imagebuild_conf
+from imagebuild.conductor import capability
+
+
+class Driver:
+    by_default = True
+
+    def __init__(self, *missing):
+        self._missing = missing
+
+    def missing(self):
+        return self._missing
+
+
+@pytest.fixture
+def conf():
+    made = cfg.ConfigOpts()
+    imagebuild_conf.register(made)
+    made([])
+    return made
+
+
+def errors(caplog):
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.ERROR
+    ]
+
+
+@pytest.mark.parametrize(
+    ('installed', 'why'),
+    [
+        ({'guestfs': Driver('python3-guestfs')}, 'guestfs: missing: python3'),
+        ({}, 'none is installed'),
+    ],
+)
+def test_a_conductor_without_a_driver_says_so(conf, caplog, installed, why):
+    offer = capability.Offer(conf, lambda: installed)
+    assert offer.capability.drivers == ()
+    [message] = errors(caplog)
+    assert 'this conductor will build nothing' in message
+    assert why in message
+
+
+def test_one_driver_is_enough(conf, caplog):
+    installed = {'a': Driver(), 'b': Driver('a program')}
+    offer = capability.Offer(conf, lambda: installed)
+    assert offer.capability.drivers == ('a',)
+    assert errors(caplog) == []
+
+
+def test_what_was_asked_for_is_missed(conf, caplog):
+    conf.set_override('drivers', ['b', 'c'], 'conductor')
+    installed = {'a': Driver(), 'b': Driver()}
+    offer = capability.Offer(conf, lambda: installed)
+    assert offer.capability.drivers == ('b',)
+    assert errors(caplog) == ['The driver "c" is not offered, not installed']
