@@ -31,6 +31,7 @@ from imagebuild import catalogue
 from imagebuild import context
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import image_properties
 from imagebuild import notifications
 from imagebuild.api import microversion
 from imagebuild.conductor import rpcapi
@@ -98,6 +99,11 @@ class Service:
     @property
     def recipe_paths(self) -> Sequence[pathlib.Path]:
         return [pathlib.Path(path) for path in self.conf.recipe_path]
+
+    @property
+    def property_rules(self) -> image_properties.Rules:
+        """Which properties a request may give an image."""
+        return image_properties.Rules.from_section(self.conf.glance)
 
     def conductors(self) -> list[db.Conductor]:
         """Those that take builds now."""

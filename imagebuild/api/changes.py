@@ -35,5 +35,7 @@ def prepare(call: calls.Call, build: db.Build) -> dict[str, Any]:
     submission.authorize(call.context, changes)
     # What it comes to with all that stays as it was.
     whole = schemas.with_defaults({**build.request, **changes})
-    validation.refuse(schemas.image_problems(whole))
+    validation.refuse(
+        schemas.image_problems(whole, call.service.property_rules)
+    )
     return changes

@@ -105,6 +105,7 @@ def prepare(call: calls.Call) -> Submission:
         request,
         given=call.body,
         max_timeout=call.service.conf.api.max_build_timeout,
+        rules=call.service.property_rules,
     )
     described = _describe(call, request, problems)
     target = targets.find(call, request, problems)

@@ -18,6 +18,8 @@ from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild import image_properties
+
 _OPEN_TO_ALL = ('public', 'community')
 
 
@@ -92,13 +94,4 @@ class Image:
 
 
 #: The names that are Glance's own; everything else is a property.
-BASE_FIELDS = frozenset(
-    {
-        'checksum', 'container_format', 'created_at', 'deleted',
-        'deleted_at', 'direct_url', 'disk_format', 'file', 'id', 'is_public',
-        'links', 'locations', 'min_disk', 'min_ram', 'name', 'os_hash_algo',
-        'os_hash_value', 'os_hidden', 'owner', 'protected', 'schema', 'self',
-        'size', 'status', 'stores', 'tags', 'updated_at', 'virtual_size',
-        'visibility',
-    }
-)  # fmt: skip
+BASE_FIELDS = image_properties.FIELDS

@@ -89,6 +89,30 @@ Nearly always that is at once. Raise it where Glance copies or converts an
 image before it is active.
 """,
     ),
+    cfg.ListOpt(
+        'denied_properties',
+        default=[],
+        sample_default='kernel_id,ramdisk_id,hw_*',
+        help="""
+Properties that no request may give an image, as shell patterns.
+
+Images are made by the service user, for whom property protections of Glance
+do not act; repeat here what they keep ordinary users from writing. Names that
+Glance, Cinder and Nova reserve are refused without it. Upper and lower case
+are the same.
+""",
+    ),
+    cfg.ListOpt(
+        'allowed_properties',
+        default=[],
+        sample_default='img_signature*',
+        help="""
+Properties that requests may set although Cinder or Nova reserve them.
+
+Shell patterns. What other services trust is then what any user says; an
+operator has few reasons to do this.
+""",
+    ),
 ]
 
 

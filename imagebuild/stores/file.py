@@ -33,6 +33,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild import image_properties
 from imagebuild.disks import convert
 from imagebuild.disks import faults
 from imagebuild.disks import space
@@ -58,16 +59,24 @@ class FileStore(base.Store):
 
     name: ClassVar[str] = 'file'
 
-    def __init__(self, folder: pathlib.Path, *, reserve: int = 0) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        reserve: int = 0,
+        rules: image_properties.Rules | None = None,
+    ) -> None:
         self.folder = folder
+        self._rules = rules or image_properties.Rules()
         self._reserve = reserve
 
     @classmethod
     def from_config(cls, config: Mapping[str, Mapping[str, Any]]) -> Self:
         """See :meth:`base.Store.from_config`.
 
-        :param config: ``file_store`` (its ``folder`` is required) and
-            ``disks`` (``space_reserve``).
+        :param config: ``file_store`` (its ``folder`` is required),
+            ``disks`` (``space_reserve``) and ``glance`` (which properties
+            an image may have).
         """
         folder = config.get('file_store', {}).get('folder')
         if not folder:
@@ -75,7 +84,13 @@ class FileStore(base.Store):
                 'The store "file" has no folder to put images into.'
             )
         reserve = int(config.get('disks', {}).get('space_reserve') or 0)
-        return cls(pathlib.Path(folder), reserve=reserve * 1024 * 1024)
+        return cls(
+            pathlib.Path(folder),
+            reserve=reserve * 1024 * 1024,
+            rules=image_properties.Rules.from_section(
+                config.get('glance', {})
+            ),
+        )
 
     def upload(
         self,
@@ -89,7 +104,7 @@ class FileStore(base.Store):
     ) -> base.StoredImage:
         """See :meth:`base.Store.upload`."""
         described = {
-            **metadata.described(image, stamp),
+            **metadata.described(image, stamp, self._rules),
             'members': sorted(set(image.members)),
         }
         image_id = str(uuid.uuid5(uuid.NAMESPACE_OID, stamp.upload_id))
@@ -163,7 +178,7 @@ class FileStore(base.Store):
         dropped: Collection[str] = (),
     ) -> None:
         """See :meth:`base.Store.update`."""
-        said = metadata.changeable(image)
+        said = metadata.changeable(image, self._rules)
         target = self._path(image_id)
         found = self._read(target) if target else None
         if target is None or found is None:

@@ -44,6 +44,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild import image_properties
 from imagebuild.clients import errors
 from imagebuild.clients import glance
 from imagebuild.clients import images
@@ -72,6 +73,7 @@ class GlanceStore(base.Store):
         away.
     :param activation_timeout: seconds from the last byte until an image
         must be active.
+    :param rules: which properties an image may have.
     :param sleep: waits for some seconds.
     """
 
@@ -83,11 +85,13 @@ class GlanceStore(base.Store):
         *,
         retry_timeout: float = _RETRY_TIMEOUT,
         activation_timeout: float = _ACTIVATION_TIMEOUT,
+        rules: image_properties.Rules | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._glance = client
         self._retry_timeout = retry_timeout
         self._activation_timeout = activation_timeout
+        self._rules = rules or image_properties.Rules()
         self._sleep = sleep
 
     @classmethod
@@ -99,6 +103,7 @@ class GlanceStore(base.Store):
         section = config.get('glance', {})
         return cls(
             glance.Glance.from_config(config),
+            rules=image_properties.Rules.from_section(section),
             retry_timeout=float(section.get('retry_timeout', _RETRY_TIMEOUT)),
             activation_timeout=float(
                 section.get('activation_timeout', _ACTIVATION_TIMEOUT)
@@ -118,7 +123,7 @@ class GlanceStore(base.Store):
         on_notice: base.OnNotice | None = None,
     ) -> base.StoredImage:
         """See :meth:`base.Store.upload`."""
-        described = metadata.described(image, stamp)
+        described = metadata.described(image, stamp, self._rules)
 
         def attempt() -> base.StoredImage:
             with sending.Source(path, _HASH, checksum, on_progress) as source:
@@ -149,7 +154,7 @@ class GlanceStore(base.Store):
         dropped: Collection[str] = (),
     ) -> None:
         """See :meth:`base.Store.update`."""
-        said = metadata.changeable(image)
+        said = metadata.changeable(image, self._rules)
         found = self._glance.get(image_id)
         if found.visibility == 'shared':
             # An image that is not shared any more has no list of members.

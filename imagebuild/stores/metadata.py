@@ -16,14 +16,14 @@ from __future__ import annotations
 from typing import Any
 
 from imagebuild import exception
-from imagebuild.clients import images
+from imagebuild import image_properties
 from imagebuild.stores import base
-
-_RESERVED = ('imagebuild_', 'os_glance_')
 
 
 def described(
-    image: base.ImageProperties, stamp: base.Stamp
+    image: base.ImageProperties,
+    stamp: base.Stamp,
+    rules: image_properties.Rules,
 ) -> dict[str, Any]:
     """An image's fields and properties in one mapping, as Glance has them.
 
@@ -33,9 +33,9 @@ def described(
         visibility that has none.
     """
     problems = [
-        exception.Problem(f'properties.{name}', problem)
+        exception.Problem(f'properties.{name}', wrong)
         for name in image.properties
-        if (problem := _problem(name))
+        if (wrong := rules.complaint(name))
     ]
     visibility = image.visibility or ('shared' if image.members else 'private')
     if image.members and visibility != 'shared':
@@ -68,18 +68,12 @@ _FIXED = (
 )
 
 
-def changeable(image: base.ImageProperties) -> dict[str, Any]:
+def changeable(
+    image: base.ImageProperties, rules: image_properties.Rules
+) -> dict[str, Any]:
     """The same without what an image keeps for life.
 
     :raises InvalidRequest: as :func:`described` does.
     """
-    values = described(image, base.Stamp('', ''))
+    values = described(image, base.Stamp('', ''), rules)
     return {key: values[key] for key in values if key not in _FIXED}
-
-
-def _problem(name: str) -> str:
-    if name in images.BASE_FIELDS:
-        return 'is a field of the image itself'
-    if name.startswith(_RESERVED):
-        return 'is said by the service itself'
-    return ''

@@ -43,6 +43,7 @@ LOCAL = {
 MAY_IMPORT: dict[str, set[str]] = {
     'control_characters': set(),
     'exception': set(),
+    'image_properties': set(),
     'extensions': set(),
     'release': set(),
     # Inside a disk image, and inside the machine that holds it
@@ -58,9 +59,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     'sealing': set(),
     # Where a disk comes from and where it goes
     'disks': {'appliance'},
-    'clients': set(),
+    'clients': {'image_properties'},
     'drivers': {'appliance', 'clients', 'disks', 'remotes'},
-    'stores': {'clients', 'disks'},
+    'stores': {'clients', 'disks', 'image_properties'},
     # The service
     'conf': {'appliance'},
     'db': set(),
@@ -101,6 +102,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'context',
         'db',
         'description',
+        'image_properties',
         'manifest',
         'notifications',
         'policies',

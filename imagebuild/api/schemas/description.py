@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
+from imagebuild import image_properties
 from imagebuild.api import documents
 from imagebuild.api.schemas import base
 from imagebuild.description import fields
@@ -56,19 +57,6 @@ _WHO: base.Schema = {
     'minimum': 0,
     'maximum': base.MAX_INT,
 }
-
-#: What the Image service calls its own; a property of one of these names
-#: would not be a property.
-_IMAGE_FIELDS = frozenset(
-    {
-        'checksum', 'container_format', 'created_at', 'direct_url',
-        'disk_format', 'file', 'id', 'locations', 'members', 'min_disk',
-        'min_ram', 'name', 'os_hash_algo', 'os_hash_value', 'os_hidden',
-        'owner', 'protected', 'schema', 'self', 'size', 'status', 'stores',
-        'tags', 'updated_at', 'virtual_size', 'visibility',
-    }
-)  # fmt: skip
-_RESERVED_PREFIXES = ('os_glance', 'imagebuild_')
 
 _PACKAGE: base.Schema = {
     'title': 'a package',
@@ -351,13 +339,18 @@ def whole_numbers(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems(
-    request: Mapping[str, Any], *, given: Collection[str], max_timeout: int
+    request: Mapping[str, Any],
+    *,
+    given: Collection[str],
+    max_timeout: int,
+    rules: image_properties.Rules,
 ) -> Iterator[exception.Problem]:
     """Find what no schema says well.
 
     :param request: with its defaults, without the fields that are wrong.
     :param given: every field that was given.
     :param max_timeout: seconds that a build may be given.
+    :param rules: which properties an image may have.
     """
     if 'os' not in given and 'base_image' not in given:
         yield exception.Problem(
@@ -367,23 +360,23 @@ def problems(
         yield exception.Problem(
             'timeout', f'a build may take at most {max_timeout} seconds'
         )
-    yield from image_problems(request)
+    yield from image_problems(request, rules)
 
 
 def image_problems(
-    request: Mapping[str, Any],
+    request: Mapping[str, Any], rules: image_properties.Rules
 ) -> Iterator[exception.Problem]:
     """Find what no schema says well of what is said about the image.
 
     :param request: with its defaults, without the fields that are wrong.
+    :param rules: which properties an image may have.
     """
     if request['members'] and request['visibility'] != 'shared':
         yield exception.Problem(
             'members', 'only an image of visibility "shared" has members'
         )
     for name in request['properties']:
-        if name in _IMAGE_FIELDS or name.startswith(_RESERVED_PREFIXES):
+        if wrong := rules.complaint(name):
             yield exception.Problem(
-                engine_schema.join('properties', name),
-                'the name is reserved by the image service or this one',
+                engine_schema.join('properties', name), wrong
             )

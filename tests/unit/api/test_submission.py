@@ -13,6 +13,7 @@ import pytest
 
 from imagebuild import context
 from imagebuild import exception
+from imagebuild import image_properties
 from imagebuild.api import submission
 from imagebuild.api.schemas import description
 from imagebuild.policies import builds as policies
@@ -63,7 +64,10 @@ def test_defaults_are_not_shared():
 
 def paths(request):
     found = description.problems(
-        description.with_defaults(request), given=request, max_timeout=10
+        description.with_defaults(request),
+        given=request,
+        max_timeout=10,
+        rules=image_properties.Rules(),
     )
     return [problem.path for problem in found]
 
