@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -27,11 +26,14 @@ from imagebuild import exception
 from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import monitor as monitors
+from imagebuild.manifest import output_lines
 from imagebuild.manifest import packages as manifest_packages
 from imagebuild.manifest import report as reports
 from imagebuild.remotes import base as remotes_base
 
 _MASK = '***'
+#: Characters of a failed command's output that are looked at.
+_LONGEST_OUTPUT = 256 * 1024
 
 
 class Describable(Protocol):
@@ -56,26 +58,27 @@ class StepRecord:
         self._context = context
         self._step = step
         self._tail = ''
-        self._partial: dict[remotes_base.Stream, str] = {}
+        self._lines = output_lines.LineCutter(self._line)
 
     def on_output(self, stream: remotes_base.Stream, text: str) -> None:
         """Take output from a Remote; lines go to the monitor, masked."""
-        lines = (self._partial.get(stream, '') + text).split('\n')
-        self._partial[stream] = lines.pop()
-        for line in lines:
-            self._line(stream, line)
+        self._lines.add(stream, text)
 
-    def _line(self, stream: remotes_base.Stream, line: str) -> None:
-        line = self._context.mask(line.rstrip('\r'))
-        self._tail = (self._tail + line + '\n')[-reports.TAIL :]
+    def _line(
+        self, stream: remotes_base.Stream, line: str, dropped: int
+    ) -> None:
+        line = self._context.mask(line)
+        if dropped:
+            line = self._context.without_cut_secret(line)
+            line += f' [{dropped} more characters]'
+        self._tail = (self._tail + line[-reports.TAIL :] + '\n')[
+            -reports.TAIL :
+        ]
         self._context.monitor.output(self._step, stream, line)
 
     def flush(self) -> None:
         """Pass on what did not end with a newline."""
-        for stream, line in self._partial.items():
-            if line:
-                self._line(stream, line)
-        self._partial.clear()
+        self._lines.flush()
 
     @property
     def tail(self) -> str:
@@ -213,7 +216,7 @@ class Context:
         if isinstance(error, exception.RemoteCommandFailed):
             output = '\n'.join(
                 part.rstrip('\n')
-                for part in (error.stdout, error.stderr)
+                for part in map(_end_of, (error.stdout, error.stderr))
                 if part.strip()
             )
             return exception.StepFailed(
@@ -290,7 +293,16 @@ class Context:
             text = text.replace(secret, _MASK)
         return text
 
-    def _secrets(self) -> Iterable[str]:
+    def without_cut_secret(self, text: str) -> str:
+        """A masked text without the first part of a secret at its end.
+
+        Where a text was cut a secret may have been cut too, and is not
+        recognized.
+        """
+        longest = max(map(len, self._secrets()), default=0)
+        return text[: max(len(text) - longest, 0)]
+
+    def _secrets(self) -> Sequence[str]:
         lines: set[str] = set()
         for argument in self.declared.values():
             value = self.values.get(argument.name, '')
@@ -299,3 +311,14 @@ class Context:
                 # Output is masked line by line.
                 lines.update(part for part in value.splitlines() if part)
         return sorted(lines, key=len, reverse=True)
+
+
+def _end_of(text: str) -> str:
+    """The last lines of a text, for a report that keeps its end only.
+
+    Whole lines, since secrets are masked line by line; '' when there are
+    none in it.
+    """
+    if len(text) <= _LONGEST_OUTPUT:
+        return text
+    return text[-_LONGEST_OUTPUT:].partition('\n')[2]

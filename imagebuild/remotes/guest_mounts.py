@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.remotes import guest_reading
 
 LOG = logging.getLogger(__name__)
 
@@ -173,8 +174,8 @@ def _name(handle: Any, device: str) -> str | None:
         LOG.debug('%s cannot be mounted: %s', device, error)
         return None
     for path in _OS_RELEASE:
-        if handle.is_file(path, followsymlinks=True):
-            text = handle.read_file(path).decode('utf-8', 'replace')
+        text = guest_reading.table(handle, path)
+        if text is not None:
             found = re.search(r'^PRETTY_NAME="?([^"\n]*)', text, re.MULTILINE)
             return found[1] if found else 'Linux'
     return None
@@ -202,10 +203,7 @@ def _choose(
 
 
 def _fstab(handle: Any) -> list[Entry]:
-    if not handle.is_file('/etc/fstab', followsymlinks=True):
-        return []
-    content: bytes = handle.read_file('/etc/fstab')
-    return parse_fstab(content.decode('utf-8', 'replace'))
+    return parse_fstab(guest_reading.table(handle, '/etc/fstab') or '')
 
 
 def _mount(

@@ -29,6 +29,7 @@ from imagebuild import appliance as appliances
 from imagebuild import exception
 from imagebuild.remotes import base
 from imagebuild.remotes import guest_mounts
+from imagebuild.remotes import guest_reading
 from imagebuild.remotes import guest_wrapper
 from imagebuild.remotes import output_channel
 
@@ -101,6 +102,11 @@ class GuestfsRemote(base.Remote):
                 wanted=root_filesystem,
                 on_notice=on_notice or LOG.warning,
             )
+        except exception.StepError as error:
+            self.close()
+            raise exception.InvalidImage(
+                path=image or str(drives[0].path), reason=error
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -281,13 +287,9 @@ class GuestfsRemote(base.Remote):
             ) from error
 
     def read_file(self, path: str) -> bytes:
-        def read() -> bytes | None:
-            if not self._handle.is_file(path, followsymlinks=True):
-                return None
-            content: bytes = self._handle.read_file(path)
-            return content
-
-        content: bytes | None = self._guest_call(read)
+        content: bytes | None = self._guest_call(
+            guest_reading.read, self._handle, path
+        )
         if content is None:
             raise exception.RemoteFileNotFound(path=path)
         return content
@@ -363,7 +365,7 @@ class GuestfsRemote(base.Remote):
         config = '/etc/selinux/config'
         if not self._handle.is_file(config, followsymlinks=True):
             return ''
-        text = self._handle.read_file(config).decode('utf-8', 'replace')
+        text = guest_reading.table(self._handle, config) or ''
         settings = dict(
             re.findall(r'^(SELINUX|SELINUXTYPE)=(\w+)', text, re.MULTILINE)
         )

@@ -16,6 +16,11 @@ failure only its standard error. So each appliance gets two ports of its own
 whose other ends are sockets here: one for standard output, one for standard
 error. A random token written by the guest-side wrapper marks the end of a
 command's output; a script cannot know it.
+
+A guest may write faster than anybody reads, and for ever. So little is kept
+waiting here: when that is full nothing more is read, the sockets fill, and
+the command in the guest waits. What is kept of a command's output is bounded
+too.
 """
 
 from __future__ import annotations
@@ -27,13 +32,22 @@ import secrets
 import socket
 import struct
 import threading
+import time
 from typing import Any
 
 from imagebuild import exception
 from imagebuild.remotes import base
 
 #: Bytes of one stream that are kept; what comes after is read and dropped.
-KEPT = 32 * 1024 * 1024
+KEPT = 16 * 1024 * 1024
+#: Bytes of one piece, and pieces that may wait to be taken.
+_PIECE = 64 * 1024
+_WAITING = 64
+#: Seconds that may be spent at once on what arrives: whoever watches the
+#: clock has to have a turn, however much a guest prints.
+_TURN = 1.0
+#: Seconds that the end of a command's output may take in all.
+_LONGEST_END = 120.0
 
 STREAMS: tuple[base.Stream, base.Stream] = ('stdout', 'stderr')
 
@@ -77,7 +91,10 @@ class OutputChannel:
 
     def __init__(self) -> None:
         self._ports = {stream: _Port(stream) for stream in STREAMS}
-        self._pieces: queue.Queue[tuple[base.Stream, bytes]] = queue.Queue()
+        self._pieces: queue.Queue[tuple[base.Stream, bytes]] = queue.Queue(
+            _WAITING
+        )
+        self._closed = threading.Event()
 
     def configure(self, handle: Any) -> None:
         """Add the ports to an appliance that is about to start.
@@ -114,12 +131,21 @@ class OutputChannel:
     def _read(self, stream: base.Stream, connection: socket.socket) -> None:
         while True:
             try:
-                piece = connection.recv(65536)
+                piece = connection.recv(_PIECE)
             except OSError:
                 piece = b''
-            self._pieces.put((stream, piece))
-            if not piece:
+            if not self._put(stream, piece) or not piece:
                 return
+
+    def _put(self, stream: base.Stream, piece: bytes) -> bool:
+        """Wait until there is room; False when nobody takes any more."""
+        while not self._closed.is_set():
+            try:
+                self._pieces.put((stream, piece), timeout=1.0)
+            except queue.Full:
+                continue
+            return True
+        return False
 
     def next_piece(self, timeout: float) -> tuple[base.Stream, bytes] | None:
         """The next piece that arrived; None if none does in time.
@@ -135,6 +161,7 @@ class OutputChannel:
 
     def close(self) -> None:
         """Close both ports."""
+        self._closed.set()
         for port in self._ports.values():
             port.close()
 
@@ -159,16 +186,18 @@ class Collector:
         decoder = codecs.getincrementaldecoder('utf-8')
         self._decoders = {name: decoder('replace') for name in STREAMS}
         self._held = dict.fromkeys(STREAMS, b'')
-        self._texts: dict[base.Stream, list[str]] = {
-            name: [] for name in STREAMS
-        }
-        self._sizes = dict.fromkeys(STREAMS, 0)
+        # Bytes, not a list of texts: a guest that prints byte by byte would
+        # make a list that takes fifty times as much.
+        self._kept = {name: bytearray() for name in STREAMS}
         self._ended: set[base.Stream] = set()
 
     def drain(self) -> None:
-        """Take what has arrived, without waiting."""
+        """Take what has arrived, without waiting and without end."""
+        end = time.monotonic() + _TURN
         while (piece := self._channel.next_piece(0)) is not None:
             self._take(*piece)
+            if time.monotonic() > end:
+                return
 
     def finish(self, timeout: float = 10) -> None:
         """Wait until both streams have ended.
@@ -177,9 +206,11 @@ class Collector:
             given up.
         :raises ApplianceFailed: it was.
         """
+        end = time.monotonic() + _LONGEST_END
         while self._ended != set(STREAMS):
             piece = self._channel.next_piece(timeout)
-            if piece is None or not piece[1]:
+            late = time.monotonic() > end
+            if piece is None or not piece[1] or late:
                 raise exception.ApplianceFailed(
                     reason='the output of a command was lost'
                 )
@@ -202,18 +233,15 @@ class Collector:
     def _tell(
         self, stream: base.Stream, data: bytes, *, final: bool = False
     ) -> None:
+        kept = self._kept[stream]
+        kept += data[: max(KEPT - len(kept), 0)]
         text = self._decoders[stream].decode(data, final)
-        if not text:
-            return
-        if self._sizes[stream] < KEPT:
-            self._texts[stream].append(text)
-            self._sizes[stream] += len(text)
-        if self._on_output:
+        if text and self._on_output:
             self._on_output(stream, text)
 
     def text(self, stream: base.Stream) -> str:
-        """Everything that arrived on a stream."""
-        return ''.join(self._texts[stream])
+        """What arrived on a stream, its first 16 MiB."""
+        return self._kept[stream].decode('utf-8', 'replace')
 
 
 def _possible_start(data: bytes, token: bytes) -> int:

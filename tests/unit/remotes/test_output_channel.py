@@ -1,0 +1,161 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Output that never ends: little of it is kept waiting, and time passes."""
+
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.remotes import output_channel
+
+MIB = 1024 * 1024
+
+
+class Guest:
+    """What qemu does: connects to both ports, and writes."""
+
+    def __init__(self, channel: output_channel.OutputChannel) -> None:
+        self.arguments: list[tuple[str, str]] = []
+        channel.configure(self)
+        names = [
+            dict(part.split('=') for part in text.split(',') if '=' in part)[
+                'path'
+            ]
+            for option, text in self.arguments
+            if option == '-chardev'
+        ]
+        self.sockets = []
+        for name in names:
+            each = socket.socket(socket.AF_UNIX)
+            each.connect(f'\0{name}')
+            self.sockets.append(each)
+        channel.connected()
+        self.sent = 0
+
+    def config(self, option: str, text: str) -> None:
+        self.arguments.append((option, text))
+
+    def flood(self, piece: bytes) -> None:
+        """Write for ever, until the other side is gone."""
+        try:
+            while True:
+                self.sent += self.sockets[0].send(piece)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        for each in self.sockets:
+            each.close()
+
+
+@pytest.fixture
+def channel() -> Iterator[output_channel.OutputChannel]:
+    made = output_channel.OutputChannel()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def guest(channel: output_channel.OutputChannel) -> Iterator[Guest]:
+    made = Guest(channel)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def flood(guest: Guest) -> threading.Thread:
+    thread = threading.Thread(
+        target=guest.flood, args=(b'y\n' * 32768,), daemon=True
+    )
+    thread.start()
+    return thread
+
+
+@pytest.mark.usefixtures('flood')
+class TestFlood:
+    def test_nobody_takes(self, guest: Guest) -> None:
+        time.sleep(1)
+        stopped_at = guest.sent
+        time.sleep(0.5)
+        assert guest.sent == stopped_at
+        assert stopped_at < 8 * MIB
+
+    def test_drain_ends(self, channel: output_channel.OutputChannel) -> None:
+        collector = output_channel.Collector(channel, 'token', None)
+        start = time.monotonic()
+        collector.drain()
+        assert time.monotonic() - start < 10
+
+    def test_what_is_kept(self, channel: output_channel.OutputChannel) -> None:
+        seen = 0
+
+        def count(_stream: str, text: str) -> None:
+            nonlocal seen
+            seen += len(text)
+
+        collector = output_channel.Collector(channel, 'token', count)
+        tracemalloc.start()
+        end = time.monotonic() + 60
+        while seen < 3 * output_channel.KEPT and time.monotonic() < end:
+            collector.drain()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert seen >= 3 * output_channel.KEPT
+        assert peak < 3 * output_channel.KEPT
+        assert len(collector.text('stdout')) == output_channel.KEPT
+
+    def test_the_end_is_waited_for_with_a_limit(
+        self,
+        channel: output_channel.OutputChannel,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(output_channel, '_LONGEST_END', 0.5)
+        collector = output_channel.Collector(channel, 'token', None)
+        with pytest.raises(exception.ApplianceFailed):
+            collector.finish()
+
+    def test_close_ends_the_readers(
+        self, channel: output_channel.OutputChannel
+    ) -> None:
+        def readers() -> list[threading.Thread]:
+            return [
+                each
+                for each in threading.enumerate()
+                if each.name == 'guest-stdout'
+            ]
+
+        assert readers()
+        channel.close()
+        for each in readers():
+            each.join(10)
+        assert not readers()
+
+
+def test_byte_by_byte(
+    channel: output_channel.OutputChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of one-character texts would take fifty times their size."""
+    pieces = iter([*[('stdout', b'y')] * 200_000, None])
+    monkeypatch.setattr(channel, 'next_piece', lambda _timeout: next(pieces))
+    collector = output_channel.Collector(channel, 'token', None)
+    monkeypatch.setattr(output_channel, '_TURN', 600)
+    tracemalloc.start()
+    collector.drain()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert collector.text('stdout') == 'y' * 200_000
+    assert peak < MIB
