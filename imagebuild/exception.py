@@ -335,6 +335,15 @@ class DatabaseUnavailable(EnvironmentFault):
     msg_fmt = 'The database cannot be used: %(reason)s.'
 
 
+class TablesMissing(DatabaseUnavailable):
+    """Waiting does not help: somebody has to make or upgrade the tables."""
+
+    msg_fmt = (
+        'The database has not the tables of this release (%(reason)s): run '
+        '"imagebuild-manage db sync".'
+    )
+
+
 class ChecksumMismatch(EnvironmentFault):
     """A file that was fetched is not the one that was described."""
 

@@ -56,6 +56,11 @@ _NOT_NOW = (
     'under the id of this request (header x-openstack-request-id).'
 )
 
+_NOT_SET_UP = (
+    'The service is not set up; its operator has to mend that. Its log tells '
+    'more under the id of this request (header x-openstack-request-id).'
+)
+
 _SENTENCES = {
     400: 'The request is not valid HTTP for this service.',
     403: 'Without authentication only this host is served.',
@@ -119,11 +124,13 @@ def ours(error: exception.ImageBuildError) -> flask.Response:
     code = error.code
     message = str(error)
     headers = {}
-    if code == 503:
+    if code == 503 and not isinstance(error, exception.TablesMissing):
         headers['Retry-After'] = str(RETRY_AFTER)
     if code >= 500:
         LOG.warning('Answered with %d: %s', code, error)
-        if not _is_for_users(error):
+        if isinstance(error, exception.TablesMissing):
+            message = _NOT_SET_UP
+        elif not _is_for_users(error):
             message = _NOT_NOW
     more = {}
     if isinstance(error, microversion.Unsupported):

@@ -55,6 +55,14 @@ def check(service: calls.Service) -> dict[str, Check]:
 def _database(service: calls.Service) -> Check:
     try:
         service.database.ping()
+        service.database.check_tables()
+    except exception.TablesMissing as error:
+        LOG.error('%s', error)
+        return Check(
+            ok=False,
+            reason='its tables are not those of this release: run '
+            '"imagebuild-manage db sync"',
+        )
     except exception.ImageBuildError as error:
         LOG.warning('The database does not answer: %s', error)
         return Check(ok=False, reason='it does not answer')

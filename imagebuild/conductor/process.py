@@ -123,11 +123,16 @@ class Process:
     def _start(self) -> None:
         try:
             self._conductor.start()
+        except exception.TablesMissing as error:
+            self._fail(error)
         except exception.DatabaseUnavailable as error:
             LOG.warning('Never came up: %s', error)
         except BaseException as error:
-            self._failure = error
-            self._signals.put(signal.SIGTERM)
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._signals.put(signal.SIGTERM)
 
     def _until_told(self) -> None:
         while self._signals.get() == signal.SIGHUP:

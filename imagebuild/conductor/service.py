@@ -153,6 +153,9 @@ class Conductor:
         )
         self.reaper.sweep_workspaces()
         insist = self.services.patience.insist
+        missing = insist('the start', self._missing_tables)
+        if missing is not None:
+            raise missing
         insist('the start', self.reaper.release_former_life)
         insist('the start', self.heart.beat)
         self.heart.start()
@@ -160,6 +163,14 @@ class Conductor:
         self.scheduler.start()
         threading.Thread(target=self._serve, name='bus', daemon=True).start()
         LOG.info('Conductor %s is up', self.services.name)
+
+    def _missing_tables(self) -> exception.TablesMissing | None:
+        # Returned, not raised: to wait for them would be to wait for ever.
+        try:
+            self.services.database.check_tables()
+        except exception.TablesMissing as error:
+            return error
+        return None
 
     def drain(self) -> None:
         """Claim nothing more, and say so; running builds go on."""

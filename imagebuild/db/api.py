@@ -16,7 +16,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
+from imagebuild import exception
 from imagebuild.db import engine
+from imagebuild.db import migration
 from imagebuild.db import transaction
 from imagebuild.db.calls import builds
 from imagebuild.db.calls import claims
@@ -77,6 +79,16 @@ class Database(
         :raises DatabaseUnavailable: it does not.
         """
         self._ping()
+
+    def check_tables(self) -> None:
+        """See whether the tables are there and new enough; one try.
+
+        :raises TablesMissing: they are not.
+        :raises DatabaseUnavailable: the database does not answer.
+        """
+        reason = migration.missing(self._revision())
+        if reason:
+            raise exception.TablesMissing(reason=reason)
 
     def close(self) -> None:
         """Close the connections that no call uses; calls may follow."""

@@ -84,6 +84,8 @@ class PoolSettings:
     :ivar recycle: seconds after which a connection is made anew.
     :ivar mysql_sql_mode: strictness of MySQL; None for the server's.
     :ivar mysql_wsrep_sync_wait: Galera only: causality checks.
+    :ivar sqlite_creates: make the file if it is not there; for migrations
+        only: a path that was written wrong must not become an empty database.
     :ivar sqlite_foreign_keys: off for migrations only, which replace tables.
     """
 
@@ -93,6 +95,7 @@ class PoolSettings:
     recycle: int = 3600
     mysql_sql_mode: str | None = 'TRADITIONAL'
     mysql_wsrep_sync_wait: int | None = None
+    sqlite_creates: bool = False
     sqlite_foreign_keys: bool = True
 
 
@@ -197,6 +200,15 @@ def _sqlite(url: sqlalchemy.URL, settings: PoolSettings) -> sqlalchemy.Engine:
     )
     exc_filters.register_engine(engine)
 
+    @event.listens_for(engine, 'do_connect')
+    def _opens(
+        _dialect: object,
+        _record: object,
+        arguments: list[Any],
+        _parameters: object,
+    ) -> None:
+        _needs_file(str(arguments[0]), creates=settings.sqlite_creates)
+
     @event.listens_for(engine, 'connect')
     def _connected(connection: Any, _record: object) -> None:
         # BEGIN is ours, below.
@@ -212,6 +224,21 @@ def _sqlite(url: sqlalchemy.URL, settings: PoolSettings) -> sqlalchemy.Engine:
         connection.exec_driver_sql('BEGIN IMMEDIATE' if writes else 'BEGIN')
 
     return engine
+
+
+def _needs_file(path: str, *, creates: bool) -> None:
+    """Make the file of a database, or say that it is not there.
+
+    It holds tenants' requests and logs, so nobody else reads it; SQLite gives
+    the files beside it (-wal, -shm) the same mode.
+
+    :raises TablesMissing: it is not there and must be.
+    :raises OSError: it cannot be made.
+    """
+    if creates:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    elif not os.path.exists(path):
+        raise exception.TablesMissing(reason=f'there is no file {path}')
 
 
 # -- forks ------------------------------------------------------------------

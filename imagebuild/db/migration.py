@@ -76,10 +76,14 @@ def version(connection: str) -> str | None:
     :raises InvalidInput: the URL cannot be used.
     :raises DatabaseUnavailable: the database does not answer.
     """
-    with _connected(connection) as database:
-        return runtime.MigrationContext.configure(
-            database
-        ).get_current_revision()
+    try:
+        with _connected(connection) as database:
+            return runtime.MigrationContext.configure(
+                database
+            ).get_current_revision()
+    except exception.TablesMissing:
+        # Not even the file of a SQLite database.
+        return None
 
 
 def head() -> str:
@@ -90,6 +94,24 @@ def head() -> str:
             what='imagebuild/db/migrations', remedy='install the package anew'
         )
     return found
+
+
+def missing(found: str | None) -> str:
+    """What the tables lack for this release, '' when they will do.
+
+    Tables of a newer release will do: they keep what this one needs, and
+    have a version that this one does not know.
+
+    :param found: their version, None without tables.
+    """
+    if found is None:
+        return 'there are none'
+    needed = head()
+    scripts = script.ScriptDirectory.from_config(_config())
+    known = {each.revision for each in scripts.walk_revisions()}
+    if found == needed or found not in known:
+        return ''
+    return f'they are at version {found}, and {needed} is needed'
 
 
 def differences(connection: str) -> list[object]:
@@ -116,7 +138,9 @@ def _config() -> alembic.config.Config:
 def _connected(
     connection: str, *, writes: bool = False
 ) -> Iterator[sa.Connection]:
-    settings = engines.PoolSettings(size=1, sqlite_foreign_keys=False)
+    settings = engines.PoolSettings(
+        size=1, sqlite_foreign_keys=False, sqlite_creates=writes
+    )
     url = engines.parse(connection)
     if 'read_timeout' in url.query:
         # Changing a large table, or waiting for another who does, is not
@@ -132,6 +156,7 @@ def _connected(
     except (
         exc.SQLAlchemyError,
         oslo_exception.DBError,
+        OSError,
         engine.dialect.loaded_dbapi.Error,
     ) as error:
         raise exception.DatabaseUnavailable(

@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy
+from alembic.runtime import migration
 from oslo_db import api as oslo_api
 from oslo_db import exception as oslo_exception
 from sqlalchemy import exc
@@ -46,6 +47,10 @@ Work = Callable[[orm.Session], T]
 
 # MySQL: no access, no such database, column or table; SQL we got wrong.
 _LASTING_CODES = {1044, 1045, 1049, 1054, 1064, 1146, 1698}
+# MySQL, PostgreSQL and SQLite: no such column, no such table.
+_TABLE_CODES = {1054, 1146}
+_TABLE_STATES = {'42P01', '42703'}
+_TABLE_WORDS = ('no such table', 'no such column', 'has no column named')
 _LASTING_WORDS = (
     'authentication failed',
     'does not exist',
@@ -116,6 +121,17 @@ class Transactions:
             Retries(seconds=0),
         )
 
+    def _revision(self) -> str | None:
+        """The version of the tables, None without any."""
+
+        def read(session: orm.Session) -> str | None:
+            context = migration.MigrationContext.configure(
+                session.connection()
+            )
+            return context.get_current_revision()
+
+        return self._run(read, self._reading, Retries(seconds=0))
+
     def _run(
         self, work: Work[T], bind: sqlalchemy.Engine, retries: Retries
     ) -> T:
@@ -143,6 +159,8 @@ class Transactions:
             result: T = attempt()
         except self._errors as error:
             LOG.warning('A database call failed: %s', error)
+            if lacks_tables(error):
+                raise exception.TablesMissing(reason=words(error)) from error
             raise exception.DatabaseUnavailable(reason=words(error)) from error
         return result
 
@@ -176,6 +194,22 @@ def is_passing(error: BaseException) -> bool:
     said = str(cause)
     return code not in _LASTING_CODES and not any(
         each in said for each in _LASTING_WORDS
+    )
+
+
+def lacks_tables(error: BaseException) -> bool:
+    """Whether a table or column is missing: the tables are not made, or old.
+
+    Every database says it in words of its own; oslo.db knows tables only.
+    """
+    if isinstance(error, oslo_exception.DBNonExistentTable):
+        return True
+    cause = getattr(error, 'orig', None)
+    code = next(iter(getattr(cause, 'args', ())), None)
+    return (
+        code in _TABLE_CODES
+        or getattr(cause, 'sqlstate', None) in _TABLE_STATES
+        or any(each in str(cause) for each in _TABLE_WORDS)
     )
 
 

@@ -110,6 +110,25 @@ def test_job_dies_with_its_conductor(tmp_path, database):
         wait_until(lambda: not processes_with(f'{build_id}-1'), seconds=5)
 
 
+def test_without_tables(tmp_path):
+    """It says what to do and ends, instead of waiting for ever."""
+    (tmp_path / 'operating-systems.yaml').write_text('')
+    conf = conductors.write_conf(tmp_path, 'p1')
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'imagebuild.cmd.conductor']
+        + ['--config-file', str(conf)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert 'run "imagebuild-manage db sync"' in done.stderr.splitlines()[-1]
+    assert 'Traceback' not in done.stderr
+    assert not (tmp_path / 'imagebuild.sqlite').exists()
+
+
 def test_sigterm_finishes_short_builds(tmp_path, database):
     with program(tmp_path) as conductor:
         build_id = add_build(database, options={'seconds': 2})

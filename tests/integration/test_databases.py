@@ -179,6 +179,14 @@ class TestServers:
         assert crowded.get_build(follower_of.id).status == 'building'
         assert claimable(crowded) == []
 
+    @pytest.mark.parametrize('what', ['no_such FROM builds', '1 FROM no_such'])
+    def test_what_is_missing_of_the_tables(self, crowded, what):
+        crowded.check_tables()
+        with pytest.raises(exception.TablesMissing, match='db sync'):
+            crowded._read(
+                lambda session: session.execute(sa.text(f'SELECT {what}'))
+            )
+
     def test_wrong_password(self, server, url):
         wrong = sa.make_url(url).set(password='wr0ng')
         refused = db.Database(wrong.render_as_string(hide_password=False))

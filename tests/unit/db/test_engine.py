@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import os
+import pathlib
 import threading
 import time
 
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.db import engine
+from imagebuild.db import migration
 from imagebuild.db import transaction
 from tests.contract.database import values
 
@@ -130,9 +132,62 @@ def test_a_forked_process_has_its_own_connections(database):
 def test_a_folder_that_is_not_there(tmp_path):
     database = db.Database(f'sqlite:///{tmp_path}/no/such.sqlite')
     begin = time.monotonic()
-    with pytest.raises(exception.DatabaseUnavailable, match='unable to open'):
+    with pytest.raises(exception.TablesMissing, match='there is no file'):
         database.list_builds()
     assert time.monotonic() - begin < 5, 'it is not tried again'
+    with pytest.raises(exception.DatabaseUnavailable, match='No such file'):
+        migration.upgrade(f'sqlite:///{tmp_path}/no/such.sqlite')
+
+
+def test_a_path_written_wrong_makes_no_database(tmp_path):
+    database = db.Database(f'sqlite:///{tmp_path}/new.sqlite')
+    for call in (database.list_builds, database.ping, database.check_tables):
+        with pytest.raises(exception.TablesMissing, match='db sync'):
+            call()
+    assert migration.version(f'sqlite:///{tmp_path}/new.sqlite') is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_else_reads_the_files(blank_url):
+    migration.upgrade(blank_url)
+    database = db.Database(blank_url)
+    database.ping()
+    path = pathlib.Path(sa.make_url(blank_url).database)
+    files = sorted(path.parent.glob(f'{path.name}*'))
+    assert [each.name.removeprefix(path.name) for each in files] == [
+        '',
+        '-shm',
+        '-wal',
+    ]
+    assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
+
+
+def test_tables_of_an_older_and_a_newer_release(url, database):
+    database.check_tables()
+
+    def stamp(revision):
+        database._write(
+            lambda session: session.execute(
+                sa.text(f"UPDATE alembic_version SET version_num='{revision}'")
+            )
+        )
+
+    stamp('9999')
+    database.check_tables()
+    stamp('0001')
+    if migration.head() != '0001':
+        with pytest.raises(exception.TablesMissing, match='0001'):
+            database.check_tables()
+
+
+@pytest.mark.parametrize('what', ['TABLE builds', 'TABLE alembic_version'])
+def test_tables_that_are_gone(database, what):
+    database._write(lambda session: session.execute(sa.text(f'DROP {what}')))
+    call = database.list_builds
+    if 'alembic' in what:
+        call = database.check_tables
+    with pytest.raises(exception.TablesMissing, match='db sync'):
+        call()
 
 
 def test_a_file_that_is_no_database(tmp_path):
@@ -144,6 +199,7 @@ def test_a_file_that_is_no_database(tmp_path):
 
 
 def test_no_tables(tmp_path):
+    (tmp_path / 'x.sqlite').touch()
     database = db.Database(f'sqlite:///{tmp_path}/x.sqlite')
     with pytest.raises(exception.DatabaseUnavailable, match='no such table'):
         database.list_builds()
