@@ -136,7 +136,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         'DELETE', _BUILD, builds.delete,
         'Deletes a build, and its image with the last build that uses it.',
-        status=204, errors=[404],
+        status=204, errors=[404, 409],
     ),
     Route(
         'POST', f'{_BUILD}/cancel', builds.cancel,

@@ -62,5 +62,24 @@ def update_image(
     return []
 
 
+def protected_images(
+    database: db.Database, open_store: service_kit.OpenStore, build_id: str
+) -> list[str]:
+    """What stands in the way of deleting a build: its protected images.
+
+    The store is asked, not the row: anybody of the project can protect an
+    image in the store, and take that back.
+
+    :returns: ids of images that would go with the build, and are protected.
+    :raises NotFound: there is no such build.
+    :raises ServiceUnavailable: the store cannot be asked.
+    """
+    return [
+        image.image_id
+        for image in database.images_only_used_by(build_id)
+        if open_store(image.destination).is_protected(image.image_id)
+    ]
+
+
 def _problem(path: str, message: str) -> dict[str, str]:
     return {'path': path, 'message': message}

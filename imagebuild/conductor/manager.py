@@ -100,6 +100,15 @@ class Manager:
             )
         )
 
+    def protected_images(
+        self, _context: Context, build_id: str
+    ) -> dict[str, Any]:
+        return _answer(
+            lambda: edits.protected_images(
+                self._database, self._open_store, build_id
+            )
+        )
+
     def read_log(
         self, _context: Context, build_id: str, offset: int, limit: int
     ) -> dict[str, Any]:

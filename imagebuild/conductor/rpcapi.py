@@ -225,6 +225,25 @@ class ConductorAPI:
         )
         return problems
 
+    def protected_images(
+        self,
+        build_id: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Ask which images would go with a build, but are protected.
+
+        :returns: their ids in the store.
+        :raises NotFound: there is no such build.
+        :raises NoConductor: none answered in time.
+        :raises ServiceUnavailable: the store cannot be asked, or the
+            conductor that was asked is older than this question.
+        """
+        ids: list[str] = self._ask(
+            'protected_images', context, build_id=build_id
+        )
+        return ids
+
     def read_log(
         self,
         build_id: str,

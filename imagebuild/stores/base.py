@@ -33,6 +33,8 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import exception
+
 #: Called with bytes done and bytes in all.
 OnProgress = Callable[[int, int], None]
 #: Called with a sentence.
@@ -198,12 +200,12 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def delete(self, image_id: str) -> None:
-        """Remove an image, protected or not; no error if there is none.
+        """Remove an image that is not protected; no error if there is none.
 
         Only images that have a stamp are removed: an id that came out of a
         damaged row never costs somebody else's image.
 
-        :raises Conflict: it is in use.
+        :raises Conflict: it is in use, or protected.
         :raises Forbidden: there is an image of that id without a stamp.
         :raises ServiceUnavailable: as for :meth:`upload`.
         """
@@ -236,6 +238,15 @@ class Store(abc.ABC):
         :raises ServiceUnavailable: as for :meth:`upload`; not known.
         """
 
+    def is_protected(self, image_id: str) -> bool:
+        """Whether :meth:`delete` refuses an image until that is taken back.
+
+        :returns: False for what is not there, and in a store that protects
+            nothing.
+        :raises ServiceUnavailable: as for :meth:`upload`; not known.
+        """
+        return False
+
     @abc.abstractmethod
     def find(self, stamp: Stamp) -> StoredImage | None:
         """Find an image by its ``upload_id``.
@@ -246,10 +257,21 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def discard(self, stamp: Stamp) -> int:
-        """Remove whatever an upload made, complete or not.
+        """Remove whatever an upload made, complete or not, protected or not.
 
-        For uploads that are cancelled, or given up.
+        For uploads that are cancelled, or given up: nobody was ever given
+        what they made.
 
         :returns: how many images were removed.
         :raises ServiceUnavailable: as for :meth:`upload`.
         """
+
+
+def protected(image_id: str) -> exception.Conflict:
+    """What a store raises that is to delete a protected image."""
+    return exception.Conflict(
+        what='Image',
+        id=image_id,
+        status='protected',
+        reason='it is deleted when that is taken back',
+    )

@@ -163,9 +163,14 @@ class FileStore(base.Store):
             return
         if not found.get(base.UPLOAD_ID):
             raise exception.Forbidden(rule='only images of builds are deleted')
+        if found.get('protected'):
+            raise base.protected(image_id)
+        self._remove(target)
+
+    def _remove(self, target: pathlib.Path) -> None:
         with faults.writing(target):
             # First the name, so that no half of an image is ever found.
-            gone = self.folder / f'.{image_id}.deleted'
+            gone = self.folder / f'.{target.name}.deleted'
             shutil.rmtree(gone, ignore_errors=True)
             os.rename(target, gone)
             shutil.rmtree(gone)
@@ -196,6 +201,12 @@ class FileStore(base.Store):
         target = self._path(image_id)
         return target is not None and self._read(target) is not None
 
+    def is_protected(self, image_id: str) -> bool:
+        """See :meth:`base.Store.is_protected`."""
+        target = self._path(image_id)
+        found = self._read(target) if target else None
+        return bool(found and found.get('protected'))
+
     def find(self, stamp: base.Stamp) -> base.StoredImage | None:
         """See :meth:`base.Store.find`."""
         for target in self._stamped(stamp):
@@ -206,7 +217,7 @@ class FileStore(base.Store):
         """See :meth:`base.Store.discard`."""
         found = list(self._stamped(stamp))
         for target in found:
-            self.delete(target.name)
+            self._remove(target)
         return len(found)
 
     def _stamped(self, stamp: base.Stamp) -> Iterator[pathlib.Path]:

@@ -144,7 +144,9 @@ class GlanceStore(base.Store):
             return
         if not found.properties.get(base.UPLOAD_ID):
             raise exception.Forbidden(rule='only images of builds are deleted')
-        self._delete(found)
+        if found.protected:
+            raise base.protected(image_id)
+        self._glance.delete(image_id)
 
     def update(
         self,
@@ -177,6 +179,13 @@ class GlanceStore(base.Store):
         except exception.NotFound:
             return False
 
+    def is_protected(self, image_id: str) -> bool:
+        """See :meth:`base.Store.is_protected`."""
+        try:
+            return self._glance.get(image_id).protected
+        except exception.NotFound:
+            return False
+
     def find(self, stamp: base.Stamp) -> base.StoredImage | None:
         """See :meth:`base.Store.find`."""
         for found in self._stamped(stamp):
@@ -188,7 +197,7 @@ class GlanceStore(base.Store):
         """See :meth:`base.Store.discard`."""
         found = self._stamped(stamp)
         for image in found:
-            self._delete(image)
+            self._remove(image)
         return len(found)
 
     # -- one attempt --------------------------------------------------------
@@ -225,7 +234,7 @@ class GlanceStore(base.Store):
             if image.protected and not record.protected:
                 self._glance.update(record.id, protected=True)
         except (errors.Refused, exception.ChecksumMismatch):
-            self._delete(record)
+            self._remove(record)
             raise
         return _stored(record)
 
@@ -238,7 +247,7 @@ class GlanceStore(base.Store):
                 kept = found
             else:
                 LOG.info('deleting image %s: %s', found.id, found.status)
-                self._delete(found)
+                self._remove(found)
         if kept is None:
             return self._glance.create(**{**described, 'protected': False})
         LOG.info('image %s (%s) is continued', kept.id, kept.status)
@@ -293,7 +302,8 @@ class GlanceStore(base.Store):
                 expected=f'{record.os_hash_algo}:{sent}',
             )
 
-    def _delete(self, image: images.Image) -> None:
+    def _remove(self, image: images.Image) -> None:
+        """Clean up what nobody was given yet, protected or not."""
         if image.protected:
             try:
                 self._glance.update(image.id, protected=False)

@@ -23,6 +23,7 @@ A module that has a store makes it pass them like this::
 """
 
 import abc
+import dataclasses
 import hashlib
 import os
 import uuid
@@ -106,7 +107,7 @@ class StoreContract(abc.ABC):
         assert seen['os_distro'] == 'debian'
         assert seen['min_disk'] == 4
         assert seen['min_ram'] == 512
-        store.delete(stored.image_id)
+        assert store.discard(stamp) == 1
         assert not store.exists(stored.image_id)
 
     def test_members_make_it_shared(self, store, file, stamp):
@@ -214,6 +215,21 @@ class StoreContract(abc.ABC):
         assert not store.exists(stored.image_id)
         assert store.find(stamp) is None
         store.delete(stored.image_id)
+
+    def test_protected_is_not_deleted(self, store, file, image, stamp):
+        shielded = dataclasses.replace(image, protected=True)
+        stored = store.upload(file, shielded, stamp)
+        assert store.is_protected(stored.image_id)
+        for _ in range(2):
+            with pytest.raises(exception.Conflict, match='is protected: '):
+                store.delete(stored.image_id)
+            assert store.exists(stored.image_id)
+        assert self.look(store, stored.image_id)['protected'] is True
+        store.update(stored.image_id, image)
+        assert not store.is_protected(stored.image_id)
+        store.delete(stored.image_id)
+        assert not store.exists(stored.image_id)
+        assert not store.is_protected(stored.image_id)
 
     # -- update -------------------------------------------------------------
 

@@ -59,6 +59,7 @@ class Conductors:
     :ivar asked: the requests that were to be checked.
     :ivar answer: of check_request; an exception is raised.
     :ivar gone: ids of image rows that Glance no longer has.
+    :ivar protected: ids of images that Glance protects, or an exception.
     """
 
     def __init__(self, database):
@@ -67,6 +68,7 @@ class Conductors:
         self.asked = []
         self.answer = {'problems': [], 'base': BASE}
         self.gone = set()
+        self.protected = set()
 
     def build(self, build_id, *, context=None):
         self.bells.append(('build', build_id))
@@ -98,6 +100,15 @@ class Conductors:
 
         return edits.update_image(
             self._database, open_store, build_id, changes
+        )
+
+    def protected_images(self, build_id, *, context=None):
+        if isinstance(self.protected, Exception):
+            raise self.protected
+        store = mock.create_autospec(stores_base.Store, instance=True)
+        store.is_protected.side_effect = self.protected.__contains__
+        return edits.protected_images(
+            self._database, lambda _destination: store, build_id
         )
 
     def read_log(self, build_id, offset=0, limit=1, *, context=None):

@@ -365,6 +365,35 @@ def test_deleting_tells_the_conductors(service, client):
     assert service.conductors.bells[-1] == ('delete', build_id)
 
 
+def test_a_protected_image_keeps_its_last_build(service, client):
+    first = ask(client, {**WEB, 'protected': True}).json['id']
+    service.finish(first)
+    second = ask(client, WEB).json['id']
+    service.conductors.protected = {'glance-1'}
+    assert client.delete(f'/v1/builds/{first}').status_code == 204
+    answer = client.delete(f'/v1/builds/{second}')
+    assert answer.status_code == 409
+    said = answer.json['error']['message']
+    assert 'the last that uses a protected image' in said
+    assert 'glance-1' in said
+    assert '"protected": false' in said
+    assert client.get(f'/v1/builds/{second}').json['status'] == 'active'
+    assert service.database.images_without_users() == []
+    assert ('delete', second) not in service.conductors.bells
+    service.conductors.protected = set()
+    assert client.delete(f'/v1/builds/{second}').status_code == 204
+
+
+def test_nobody_can_say_whether_an_image_is_protected(service, client):
+    kept = ask(client, {**WEB, 'protected': True}).json['id']
+    service.finish(kept)
+    free = ask(client, {**WEB, 'name': 'x', 'packages': ['zip']}).json['id']
+    service.finish(free, 'glance-2')
+    service.conductors.protected = exception.NoConductor(reason='silence')
+    assert client.delete(f'/v1/builds/{kept}').status_code == 409
+    assert client.delete(f'/v1/builds/{free}').status_code == 204
+
+
 # -- health -----------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from imagebuild import exception
 from imagebuild.api import call as calls
 from imagebuild.api import changes
 from imagebuild.api import paging
+from imagebuild.api import protection
 from imagebuild.api import responses
 from imagebuild.api import submission
 from imagebuild.api import validation
@@ -192,6 +193,7 @@ def delete(call: calls.Call, build_id: str) -> flask.Response:
     """DELETE /v1/builds/{build_id}"""
     build = _visible(call, build_id)
     call.context.can(policies.DELETE, build)
+    protection.check(call, build)
     call.database.delete_build(build.id)
     call.conductor_api.delete(build.id, context=call.context.to_dict())
     return responses.no_content()

@@ -75,6 +75,16 @@ class ImageCalls(transaction.Transactions):
         """
         return self._write(images.take_unused)
 
+    def images_only_used_by(self, build_id: str) -> list[records.Image]:
+        """The images, wherever they are, that would go with a build.
+
+        :returns: none when another build uses them as well.
+        :raises NotFound: there is no such build.
+        """
+        return self._read(
+            lambda session: images.only_used_by(session, build_id)
+        )
+
     def stored_bytes(self, project_id: str) -> int:
         """Bytes of the images of a project that are not deleted yet."""
         return self._read(

@@ -161,6 +161,25 @@ def retire_further(session: orm.Session, build: models.Build) -> None:
         )
 
 
+def only_used_by(session: orm.Session, build_id: str) -> list[records.Image]:
+    build = builds.live_row(session, build_id)
+    image = build.image_row_id and session.get(Image, build.image_row_id)
+    if not image or image.status != 'active':
+        return []
+    others = sa.select(Build.id).where(
+        Build.image_row_id == image.id, Build.id != build_id, builds.LIVE
+    )
+    if session.scalar(others.limit(1)) is not None:
+        return []
+    query = sa.select(Image).where(
+        Image.build_id == image.build_id, Image.status == 'active'
+    )
+    return [
+        common.record(records.Image, each)
+        for each in session.scalars(query.order_by(Image.destination))
+    ]
+
+
 def being_deleted(
     session: orm.Session, image_row_id: str | None
 ) -> records.Image | None:

@@ -179,9 +179,13 @@ class EndingContract:
     def test_the_last_user_takes_the_image_along(self, database):
         maker = finish(database, start(database, content_key='k'))
         user = database.create_build(values(content_key='k'))
+        assert database.images_only_used_by(maker.id) == []
+        assert database.images_only_used_by(user.id) == []
         assert database.delete_build(maker.id) is None
         assert database.images_without_users() == []
         assert database.get_build(user.id).image_id == 'glance-1'
+        [image] = database.images_only_used_by(user.id)
+        assert image.id == maker.image_row_id
         image = database.delete_build(user.id)
         assert (image.id, image.status) == (maker.image_row_id, 'deleting')
         assert database.find_image('p1', 'k') is None
@@ -211,9 +215,17 @@ class EndingContract:
         }
         database.delete_build(build.id)
         assert database.images_without_users() == []
-        database.delete_build(user.id)
-        found = {i.image_id for i in database.images_without_users()}
-        assert found == {'glance-1', 'g-east', 'g-west'}
+        for look in (
+            lambda: database.images_only_used_by(user.id),
+            lambda: (
+                database.delete_build(user.id)
+                and database.images_without_users()
+            ),
+        ):
+            found = {image.image_id for image in look()}
+            assert found == {'glance-1', 'g-east', 'g-west'}
+        with pytest.raises(exception.NotFound):
+            database.images_only_used_by(user.id)
 
     def test_images_of_a_failed_build_go_along(self, database):
         build = start(database)

@@ -1,0 +1,49 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A protected image is not deleted with its last build."""
+
+from __future__ import annotations
+
+from imagebuild import db
+from imagebuild import exception
+from imagebuild.api import call as calls
+
+
+def check(call: calls.Call, build: db.Build) -> None:
+    """Refuse to delete the last build that uses a protected image.
+
+    Other users may come and go in between. What is decided here is only
+    said here: the store itself keeps what is protected.
+
+    :raises Conflict: it is, with a sentence about what to do.
+    """
+    images = call.database.images_only_used_by(build.id)
+    if not images:
+        return
+    try:
+        protected = call.conductor_api.protected_images(
+            build.id, context=call.context.to_dict()
+        )
+    except exception.EnvironmentFault:
+        # Nobody can look. What was asked for last is most likely so, and a
+        # build that asked for nothing can be deleted at any time.
+        wanted = build.request.get('protected')
+        protected = [image.image_id for image in images] if wanted else []
+    if protected:
+        raise exception.Conflict(
+            what='Build',
+            id=build.id,
+            status='the last that uses a protected image',
+            reason=f'image {protected[0]} would be deleted with it; take the '
+            'protection back first, with "protected": false for this build '
+            'or in the image service',
+        )
