@@ -20,6 +20,7 @@ servers want to know.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ from imagebuild.clients import keystone
 from imagebuild.clients import visibility
 
 SERVICE = 'image'
+
+_PATCH = 'application/openstack-images-v2.1-json-patch'
 
 _ADAPTER_OPTIONS = (
     'service_type',
@@ -201,7 +204,27 @@ class Glance:
         """
         with errors.translated(SERVICE, image_id):
             changed = self._client.images.update(image_id, **values)
+            if 'tags' in values and not values['tags'] and changed['tags']:
+                changed = self._without_tags(image_id)
             return images.Image.from_answer(changed)
+
+    def _without_tags(self, image_id: str) -> Any:
+        """Remove all tags.
+
+        glanceclient sends nothing for an empty list, and removes single tags
+        without quoting them.
+        """
+        response = self._adapter.patch(
+            f'/v2/images/{image_id}',
+            data=json.dumps([{'op': 'replace', 'path': '/tags', 'value': []}]),
+            headers={'Content-Type': _PATCH},
+            raise_exc=False,
+        )
+        if response.status_code >= 300:
+            raise errors.of_answer(
+                SERVICE, response.status_code, response.text, image_id
+            )
+        return response.json()
 
     def share(self, image_id: str, members: Sequence[str]) -> None:
         """Share an image with projects; those that have it keep it.

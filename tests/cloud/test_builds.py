@@ -202,6 +202,28 @@ def test_image_that_somebody_deleted_is_built_again(
     assert people.wait(ours, never.id).image_id != second.image_id
 
 
+def test_protected_until_that_is_taken_back(cloud: clouds.Cloud) -> None:
+    ours = people.client(cloud)
+    request = {'os': 'fake-1', 'packages': [f'shielded-{uuid.uuid4()}']}
+    first = ours.builds.create(name='one', protected=True, **request)
+    image_id = people.wait(ours, first.id).image_id
+    second = people.wait(ours, ours.builds.create(name='two', **request).id)
+    assert second.image_id == image_id
+    ours.builds.delete(second.id)
+    for _ in range(2):
+        with pytest.raises(exceptions.Conflict, match=f'image {image_id} '):
+            ours.builds.delete(first.id)
+    images = people.glance(cloud, 'demo').images
+    assert images.get(image_id).protected is True
+    # In the image service, where our row does not see it.
+    images.update(image_id, protected=False)
+    ours.builds.delete(first.id)
+    end = time.monotonic() + 60
+    while people.stamped(cloud, first.id):
+        assert time.monotonic() < end, 'the image stays'
+        time.sleep(1)
+
+
 def test_projects_are_apart(cloud: clouds.Cloud) -> None:
     ours = people.client(cloud)
     build = ours.builds.create(name='mine', os='slow', packages=['apart'])

@@ -275,6 +275,33 @@ class StoreContract(abc.ABC):
         ]
         store.delete(stored.image_id)
 
+    def test_everything_is_made_empty(self, store, file, image, stamp):
+        full = dataclasses.replace(
+            image,
+            visibility='shared',
+            members=[self.MEMBER],
+            tags=['one', 'two words', 'thr/ee'],
+            properties={'os_distro': 'debian', 'description': 'of a build'},
+            protected=True,
+            min_disk=4,
+            min_ram=512,
+        )
+        stored = store.upload(file, full, stamp)
+        empty = dataclasses.replace(
+            image, visibility='shared', properties={'os_distro': ''}
+        )
+        for _ in range(2):
+            store.update(stored.image_id, empty, dropped=['description'])
+            seen = self.look(store, stored.image_id)
+            assert list(seen['tags']) == []
+            assert list(seen['members']) == []
+            assert 'description' not in seen
+            assert seen['os_distro'] == ''
+            assert seen['protected'] is False
+            assert (seen['min_disk'], seen['min_ram']) == (0, 0)
+        assert seen['imagebuild_upload_id'] == stamp.upload_id
+        store.delete(stored.image_id)
+
     def test_update_of_what_is_not_there(self, store, image):
         with pytest.raises(exception.NotFound):
             store.update(str(uuid.uuid4()), image)
