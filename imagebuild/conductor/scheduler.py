@@ -79,6 +79,7 @@ class Scheduler:
     """A thread that claims; woken by a bell, or after a while without.
 
     :param begin: begins a claimed build; may raise.
+    :param has_room: whether the disk has room for one more.
     """
 
     def __init__(
@@ -91,9 +92,12 @@ class Scheduler:
         places: Places,
         begin: Begin,
         sweep_interval: float,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._database = database
         self._name = name
+        self._has_room = has_room
+        self._lacks_room = False
         self._offer = offer
         self._running_limit = running_limit
         self._places = places
@@ -132,6 +136,17 @@ class Scheduler:
             # Others had them all; there may be more behind those.
             lost = 0 if claimed else lost + 1
 
+    def _room(self) -> bool:
+        lacks = not self._has_room()
+        if lacks != self._lacks_room:
+            LOG.warning(
+                'The disk has no room for another build: none is claimed'
+                if lacks
+                else 'The disk has room again'
+            )
+            self._lacks_room = lacks
+        return not lacks
+
     def _claim_some(self) -> int | None:
         """Claim what one look shows.
 
@@ -139,7 +154,7 @@ class Scheduler:
         """
         offer = self._offer()
         free = offer.slots - len(self._places)
-        if free <= 0 or not offer.drivers:
+        if free <= 0 or not offer.drivers or not self._room():
             return None
         limit = self._running_limit()
         ids = self._database.claimable(
@@ -152,7 +167,7 @@ class Scheduler:
             return None
         claimed = 0
         for build_id in ids:
-            if self._loop.stopped or claimed == free:
+            if self._loop.stopped or claimed == free or not self._room():
                 break
             build = self._database.claim(
                 build_id, self._name, running_limit=limit

@@ -54,6 +54,7 @@ from imagebuild.conductor import kept
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
 from imagebuild.conductor import reaper
+from imagebuild.conductor import room
 from imagebuild.conductor import rpcapi
 from imagebuild.conductor import scheduler
 from imagebuild.conductor import services as service_kit
@@ -136,6 +137,9 @@ class Conductor:
             places=self.places,
             begin=self._begin,
             sweep_interval=self._conf.conductor.sweep_interval,
+            has_room=lambda: room.for_another(
+                self._conf, self.services.work_dir
+            ),
         )
 
     # -- its life -----------------------------------------------------------

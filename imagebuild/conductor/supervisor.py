@@ -27,6 +27,7 @@ from imagebuild.conductor import controls as controls_kit
 from imagebuild.conductor import journal as journals
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
+from imagebuild.conductor import room
 from imagebuild.conductor import services as service_kit
 from imagebuild.conductor import workspace as workspaces
 
@@ -87,6 +88,14 @@ class Supervisor:
         :raises Stopped: somebody else ended it.
         """
         begun = time.monotonic()
+        grown = room.Watch(self._services.conf, self.folder)
+
+        def tick() -> None:
+            on_tick()
+            # An upload reads.
+            if request['action'] == 'build':
+                grown.check()
+
         job = child.Job(
             self._services.job_command,
             request,
@@ -98,7 +107,7 @@ class Supervisor:
         )
         try:
             # A job ends itself in time, and says what it was doing.
-            code = self._watch(job, begun + seconds + _SLACK, on_tick)
+            code = self._watch(job, begun + seconds + _SLACK, tick)
         except BaseException as error:
             LOG.info('Ending the job: %s', error)
             # A claim that was lost is somebody else's: no time for manners.

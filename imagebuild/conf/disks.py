@@ -61,6 +61,36 @@ before it starts. The default keeps other programs on the host going while a
 disk grows faster than expected. Raise it on a host where others write to the
 same file system; 0 switches the reserve off and costs nothing, but a disk
 that runs full then stops whatever else writes to it.
+
+A conductor claims no build while there is less room than this and what a
+build needs to begin; builds wait, or go to another conductor. When builds
+that run have used up the room, the largest of them is stopped.
+""",
+    ),
+    cfg.IntOpt(
+        'max_build_size',
+        default=100,
+        min=0,
+        mutable=True,
+        help="""
+Room that the files of one build may take on the host, in GiB.
+
+They are the changes that it makes to its base image and the finished image.
+A build that exceeds this is stopped, and that is its user's fault. Lower it
+where many people share small hosts. 0 sets no limit: one build may then take
+all room but the reserve.
+""",
+    ),
+    cfg.IntOpt(
+        'max_virtual_size',
+        default=1024,
+        min=0,
+        help="""
+Size that the disk of an image may have, in GiB.
+
+It is what the guest sees, and a server needs a disk at least as large; on
+the host it takes only what was written. Larger base images and larger values
+of the driver option "size" are refused. 0 sets no limit.
 """,
     ),
 ]

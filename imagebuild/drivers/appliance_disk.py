@@ -122,6 +122,7 @@ def opened(
     with workspaces.Workspace(folder / 'disk', folder=folder) as workspace:
         space.check(folder, _GROWTH + settings.space_reserve)
         size = max(image.virtual_size, options.size * space.GIB)
+        _check_size(size, settings.max_virtual_size)
         path = workspace.path / 'overlay.qcow2'
         qemu = qemu_img.QemuImg(workspace.record_process)
         overlay.create(image, path, size=size, qemu=qemu)
@@ -133,6 +134,14 @@ def opened(
         with remote:
             top = image_file.ImageInfo(path, 'qcow2', size, 0, backing=image)
             yield ApplianceDisk(remote, top, options, settings, monitor)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if limit and size > limit:
+        raise exception.InvalidInput(
+            f'The disk would have {space.human(size)}, and may have '
+            f'{space.human(limit)}.'
+        )
 
 
 def _remote(

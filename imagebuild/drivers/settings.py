@@ -46,6 +46,7 @@ class Settings:
         for.
     :ivar space_reserve: bytes that are left free on the file system of the
         workspace.
+    :ivar max_virtual_size: bytes that a disk may have, 0 for no limit.
     """
 
     cache: base_images.Cache
@@ -57,6 +58,7 @@ class Settings:
     run_timeout: float | None = None
     retry_timeout: float = 300.0
     space_reserve: int = 0
+    max_virtual_size: int = 0
 
     @classmethod
     def from_config(
@@ -101,6 +103,9 @@ class Settings:
                 config.get('glance', {}).get('retry_timeout', 300)
             ),
             space_reserve=reserve,
+            max_virtual_size=int(disks.get('max_virtual_size') or 0)
+            * 1024
+            * _MIB,
         )
 
 

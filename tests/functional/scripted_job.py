@@ -66,6 +66,9 @@ def build(document):
         say('output', stream='stdout', line=f'line {number}')
     arguments = document['request'].get('arguments') or {}
     pathlib.Path('arguments').write_text(json.dumps(arguments))
+    if 'grow' in options:
+        with open('grown', 'wb') as file:
+            os.posix_fallocate(file.fileno(), 0, options['grow'])
     time.sleep(options.get('seconds', 0))
     end = options.get('end', 'ok')
     if 'until' in options and os.path.exists(options['until']):

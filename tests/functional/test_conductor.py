@@ -107,6 +107,29 @@ def test_hidden_values_reach_only_the_job(tmp_path, database):
     assert 'horse' not in repr(build)
 
 
+def test_a_build_that_fills_the_disk_is_stopped(tmp_path, database):
+    with running(tmp_path) as conductor:
+        conductor.services.conf.set_override('max_build_size', 1, 'disks')
+        options = {'grow': 1024**3 + 4096, 'seconds': 60}
+        build_id = add_build(database, options=options)
+        build = wait_for(database, build_id, 'error')
+    assert build.fault == 'user' and build.attempt == 1
+    assert 'and may take 1.0 GiB.' in build.status_reason
+    assert images_in(tmp_path) == [] and workspaces_in(tmp_path) == []
+
+
+def test_builds_wait_for_room(tmp_path, database):
+    with running(tmp_path) as conductor:
+        conf = conductor.services.conf
+        conf.set_override('space_reserve', 2**40, 'disks')
+        build_id = add_build(database)
+        time.sleep(2.5)
+        build = database.get_build(build_id)
+        assert (build.status, build.attempt) == ('queued', 0)
+        conf.clear_override('space_reserve', 'disks')
+        assert wait_for(database, build_id, 'active').attempt == 1
+
+
 def test_a_user_fault_ends_at_once_with_its_step(tmp_path, database):
     with running(tmp_path):
         build_id = add_build(database, options={'end': 'user'})

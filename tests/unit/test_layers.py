@@ -87,6 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'db',
         'description',
         'disks.processes',
+        'disks.space',
         'drivers',
         'job',
         'notifications',

@@ -42,7 +42,7 @@ class Queue:
 
 @pytest.fixture
 def claim():
-    def run(queue, slots=2):
+    def run(queue, slots=2, has_room=lambda: True):
         places = scheduler.Places()
         begun = []
 
@@ -63,10 +63,22 @@ def claim():
             places=places,
             begin=begin,
             sweep_interval=10,
+            has_room=has_room,
         ).claim_all()
         return begun
 
     return run
+
+
+def test_nothing_is_claimed_without_room(claim, caplog):
+    """So no attempt is used up, and another conductor can have it."""
+    queue = Queue('abcde', lambda _: True)
+    assert claim(queue, has_room=lambda: False) == []
+    assert queue.looks == 0
+    assert caplog.text.count('The disk has no room for another build') == 1
+    left = iter([True, True, False])
+    assert claim(queue, has_room=lambda: next(left, False)) == ['a']
+    assert queue.waiting == ['b', 'c', 'd', 'e']
 
 
 def test_no_more_than_there_are_places(claim):

@@ -1,0 +1,127 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The disk of this host, which builds share.
+
+What a guest writes makes the files of its build grow, as far as its disk is
+large. So a build that grows too much is stopped before it takes the room of
+the others, and nothing is claimed while there is no room: the queue, or
+another host, is a better place for a build than an attempt that fails.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+
+from oslo_config import cfg
+
+from imagebuild.conductor import claims
+from imagebuild.disks import space
+
+#: Bytes that a build needs to begin; see drivers/appliance_disk.py.
+_GROWTH = space.GIB
+#: Looking at many files takes this part of the time at most.
+_SHARE = 20
+_PAUSE = 2.0
+
+
+def for_another(conf: cfg.ConfigOpts, work_dir: pathlib.Path) -> bool:
+    """Whether one more build can begin here.
+
+    A folder that cannot be looked at has room: what is wrong with it is
+    said by whoever works there.
+    """
+    free = _free(work_dir)
+    return free is None or free >= _reserve(conf) + _GROWTH
+
+
+class Watch:
+    """Watches the room that one build takes.
+
+    :param folder: of the build, beside those of the others.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, folder: pathlib.Path) -> None:
+        self._conf = conf
+        self._folder = folder
+        self._next = 0.0
+
+    def check(self) -> None:
+        """Look, unless that was just done.
+
+        :raises Failed: the build has grown too much; it is the user's fault
+            unless others have taken the room.
+        """
+        begun = time.monotonic()
+        if begun < self._next:
+            return
+        limit = self._conf.disks.max_build_size * space.GIB
+        used = allocated(self._folder)
+        if limit and used > limit:
+            raise claims.Failed(
+                f'The build was stopped: its files take {space.human(used)} '
+                'on the disk of the host, and may take '
+                f'{space.human(limit)}.',
+                fault='user',
+            )
+        free = _free(self._folder)
+        if free is not None and free < _reserve(self._conf):
+            self._short_of_room(used)
+        took = time.monotonic() - begun
+        self._next = begun + max(_PAUSE, took * _SHARE)
+
+    def _short_of_room(self, used: int) -> None:
+        """The largest build goes, and has all others go on."""
+        others = (
+            allocated(folder)
+            for folder in self._folder.parent.iterdir()
+            if folder != self._folder and not folder.name.startswith('.')
+        )
+        if used < max(others, default=0):
+            return
+        is_large = used > _GROWTH
+        raise claims.Failed(
+            'The build was stopped: the disk of its host is nearly full, and '
+            f'no build there takes more than this one, {space.human(used)}.',
+            fault='user' if is_large else 'service',
+        )
+
+
+def allocated(folder: pathlib.Path) -> int:
+    """Bytes that a folder takes on its disk, with all below it."""
+    total = 0
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    total += status.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError:
+            # It is being removed just now.
+            continue
+    return total
+
+
+def _free(folder: pathlib.Path) -> int | None:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def _reserve(conf: cfg.ConfigOpts) -> int:
+    return int(conf.disks.space_reserve) * 1024**2

@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The disk of a conductor's host."""
+
+import os
+import types
+
+import pytest
+
+from imagebuild.conductor import claims
+from imagebuild.conductor import room
+
+GIB = 1024**3
+
+
+@pytest.fixture
+def conf():
+    disks = types.SimpleNamespace(space_reserve=512, max_build_size=100)
+    return types.SimpleNamespace(disks=disks)
+
+
+@pytest.fixture
+def disk(monkeypatch, tmp_path):
+    """A disk with builds on it; ``used`` is what each takes."""
+    disk = types.SimpleNamespace(free=50 * GIB, used={}, now=1000.0, looks=0)
+
+    def allocated(folder):
+        disk.looks += 1
+        return disk.used[folder.name]
+
+    def make(name, used):
+        (tmp_path / name).mkdir()
+        disk.used[name] = used
+        return tmp_path / name
+
+    def statvfs(_folder):
+        return types.SimpleNamespace(f_bavail=disk.free, f_frsize=1)
+
+    disk.make = make
+    disk.path = tmp_path
+    monkeypatch.setattr(room, 'allocated', allocated)
+    monkeypatch.setattr(room.os, 'statvfs', statvfs)
+    monkeypatch.setattr(room.time, 'monotonic', lambda: disk.now)
+    return disk
+
+
+def test_a_build_that_grows_beyond_its_limit(conf, disk):
+    watch = room.Watch(conf, disk.make('mine', 99 * GIB))
+    watch.check()
+    disk.used['mine'] = 101 * GIB
+    watch.check()
+    disk.now += 2
+    with pytest.raises(claims.Failed, match='101.0 GiB .* 100.0 GiB') as info:
+        watch.check()
+    assert (info.value.fault, info.value.again) == ('user', False)
+    conf.disks.max_build_size = 0
+    watch.check()
+
+
+def test_the_largest_goes_when_room_is_short(conf, disk):
+    large = room.Watch(conf, disk.make('large', 20 * GIB))
+    small = room.Watch(conf, disk.make('small', 2 * GIB))
+    (disk.path / '.name.lock').write_text('')
+    disk.free = 512 * 1024**2
+    large.check()
+    disk.now += 2
+    disk.free -= 1
+    small.check()
+    with pytest.raises(claims.Failed, match='nearly full.*20.0 GiB') as info:
+        large.check()
+    assert (info.value.fault, info.value.again) == ('user', False)
+
+
+def test_others_than_builds_took_the_room(conf, disk):
+    watch = room.Watch(conf, disk.make('mine', GIB))
+    disk.free = 0
+    with pytest.raises(claims.Failed) as info:
+        watch.check()
+    assert (info.value.fault, info.value.again) == ('service', True)
+
+
+def test_room_for_another(conf, disk):
+    disk.free = GIB + 512 * 1024**2
+    assert room.for_another(conf, disk.path)
+    disk.free -= 1
+    assert not room.for_another(conf, disk.path)
+
+
+def test_a_folder_that_is_not_there_is_not_full(conf, tmp_path):
+    assert room.for_another(conf, tmp_path / 'none')
+    room.Watch(conf, tmp_path / 'none').check()
+
+
+def test_allocated(tmp_path):
+    (tmp_path / 'a' / 'b').mkdir(parents=True)
+    (tmp_path / 'a' / 'b' / 'data').write_bytes(os.urandom(100_000))
+    with (tmp_path / 'a' / 'sparse').open('wb') as file:
+        file.truncate(10 * GIB)
+    (tmp_path / 'link').symlink_to('/usr')
+    (tmp_path / 'pipe').symlink_to(tmp_path)
+    os.sync()
+    assert 100_000 <= room.allocated(tmp_path) < 1_000_000
