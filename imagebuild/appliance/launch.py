@@ -36,10 +36,14 @@ from typing import TypeVar
 
 from imagebuild import exception
 from imagebuild.appliance import accelerator
+from imagebuild.appliance import network
 from imagebuild.appliance import settings as appliance_settings
 
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')
+
+#: python -I -S restricted.py resolv.conf qemu
+_BEFORE_QEMU = 6
 
 _TICK = 0.25
 #: Below this many bytes the disk under the overlay counts as full: qemu
@@ -254,11 +258,12 @@ def launch(
     :param on_console: called with pieces of the guest kernel's console.
     :param on_notice: called with a sentence the user should see (emulation
         instead of KVM).
-    :raises MissingDependency: libguestfs is not installed.
+    :raises MissingDependency: libguestfs or slirp4netns is not installed.
     :raises ApplianceFailed: it does not start; the reason names the disk
         when that is what is wrong.
     """
     settings = settings or appliance_settings.ApplianceSettings()
+    network.check(settings)
     chosen, why = accelerator.choose(settings.accelerator)
     if why:
         LOG.info(why)
@@ -323,6 +328,8 @@ class _Options:
         handle.set_memsize(self.settings.memory)
         handle.set_smp(self.settings.cpus)
         handle.set_network(self.settings.network)
+        if network.is_restricted(self.settings):
+            handle.set_hv(str(network.hypervisor(handle.get_hv())))
         if chosen == 'tcg':
             handle.set_append(_TCG_KERNEL)
             handle.config('-cpu', _TCG_CPU)
@@ -349,6 +356,9 @@ def _launch_reason(error: Exception, console: str) -> str:
     # libguestfs' own message is a page about LIBGUESTFS_DEBUG; qemu's
     # complaint about the disk is on the console.
     for line in console.splitlines():
+        if line.startswith(network.COMPLAINT):
+            reason = line.removeprefix(network.COMPLAINT).strip()
+            return f'its network cannot be kept from this host: {reason}'
         if 'qemu-system' in line and ': ' in line:
             return line.partition(': ')[2].strip()
     return first_line(error)
@@ -363,6 +373,7 @@ def first_line(error: Exception) -> str:
 def _child_that_names(folder: pathlib.Path) -> int | None:
     """The qemu of ours that has a file of this folder open."""
     wanted = os.fsencode(folder) + b'/'
+    ours = pathlib.Path('/proc/self/cmdline').read_bytes()
     for name in os.listdir('/proc'):
         if not name.isdigit():
             continue
@@ -370,11 +381,13 @@ def _child_that_names(folder: pathlib.Path) -> int | None:
             process = pathlib.Path('/proc', name)
             fields = (process / 'stat').read_text().rpartition(')')[2].split()
             line = (process / 'cmdline').read_bytes()
-            # The watcher that libguestfs forks has our own command line.
-            program = line.partition(b'\0')[0]
+            # The watcher that libguestfs forks has our own command line;
+            # what becomes qemu names it among its first arguments.
+            programs = line.split(b'\0')[:_BEFORE_QEMU]
             if (
                 int(fields[1]) == os.getpid()
-                and b'qemu' in os.path.basename(program)
+                and line != ours
+                and any(b'qemu' in os.path.basename(p) for p in programs)
                 and wanted in line
             ):
                 return int(name)

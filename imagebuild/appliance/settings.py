@@ -52,6 +52,8 @@ class ApplianceSettings:
     :ivar accelerator: ``auto`` probes KVM once per boot of the host and
         falls back to emulation (``tcg``) where guests do not run on it.
     :ivar network: whether commands in the guest reach the network.
+    :ivar allow_host_network: whether they also reach the addresses of this
+        host, its loopback and link-local metadata services included.
     :ivar launch_timeout: seconds after which a start that made no progress
         is given up; emulation takes 7 to 20 s.
     """
@@ -60,4 +62,5 @@ class ApplianceSettings:
     cpus: int = dataclasses.field(default_factory=default_cpus)
     accelerator: Accelerator = 'auto'
     network: bool = True
+    allow_host_network: bool = False
     launch_timeout: float = 180.0

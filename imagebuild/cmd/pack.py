@@ -124,6 +124,11 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     add('--no-network', action='store_true', help='no network in the guest')
     add(
+        '--allow-host-network',
+        action='store_true',
+        help="let the guest reach this host's own addresses",
+    )
+    add(
         '--accelerator',
         choices=('auto', 'kvm', 'tcg'),
         help='what the appliance runs on (default: probed once per boot)',
@@ -260,6 +265,9 @@ def _settings(
         cpus=options.cpus or conf.guestfs.cpus or defaults.cpus,
         accelerator=options.accelerator or conf.guestfs.accelerator,
         network=conf.guestfs.network and not options.no_network,
+        allow_host_network=(
+            conf.guestfs.allow_host_network or options.allow_host_network
+        ),
         launch_timeout=conf.guestfs.launch_timeout,
     )
 

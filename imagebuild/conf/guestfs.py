@@ -82,8 +82,26 @@ Whether commands inside the image reach the network.
 
 The default lets package managers reach their mirrors, by way of the host's
 own network and its name servers. A guest then also reaches whatever else the
-host reaches. Switch it off where manifests come from people who must not;
-only manifests that download nothing will then work.
+host reaches, except what allow_host_network is about. Switch it off where
+manifests come from people who must not; only manifests that download nothing
+will then work.
+""",
+    ),
+    cfg.BoolOpt(
+        'allow_host_network',
+        default=False,
+        help="""
+Whether commands inside the image reach the addresses of this host.
+
+By default they do not: neither its loopback nor any other IPv4 address that
+it has when the guest starts, nor the link-local addresses 169.254.0.0/16,
+where clouds answer with the host's credentials. qemu then runs in a network
+namespace of its own behind slirp4netns, which must be installed, and guests
+have no IPv6. Name servers on the host's loopback work all the same. Set it
+where a mirror or proxy that guests must reach listens on this host itself
+(or have it listen on another one), or where a host with IPv6 alone makes
+images; every script of every manifest then reaches every server that listens
+on this host.
 """,
     ),
     cfg.IntOpt(

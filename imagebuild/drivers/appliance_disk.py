@@ -53,6 +53,7 @@ _GROWTH = space.GIB
 _PROGRAMS = {
     'qemu-img': 'qemu-img (qemu-utils)',
     'qemu-system-x86_64': 'qemu-system-x86_64 (qemu-system-x86)',
+    'slirp4netns': 'slirp4netns',
 }
 
 

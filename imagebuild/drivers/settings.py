@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from imagebuild.clients import glance
 
 _MIB = 1024 * 1024
-_APPLIANCE = ('memory', 'cpus', 'accelerator', 'network', 'launch_timeout')
+_APPLIANCE = (
+    'memory',
+    'cpus',
+    'accelerator',
+    'network',
+    'allow_host_network',
+    'launch_timeout',
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,8 @@ from imagebuild.manifest import schema
 #: these names could not be given on the command line.
 GLOBAL_OPTIONS = frozenset(
     {
-        'accelerator', 'backing-file', 'command-timeout', 'config-file',
+        'accelerator', 'allow-host-network', 'backing-file',
+        'command-timeout', 'config-file',
         'cpus', 'debug', 'generalize', 'h', 'help', 'host', 'identity',
         'image', 'json', 'keep-cache', 'manifest', 'memory', 'no-network',
         'plan', 'recipe-path', 'reconcile', 'resource-root',

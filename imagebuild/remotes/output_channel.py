@@ -28,9 +28,10 @@ from __future__ import annotations
 import codecs
 import os
 import queue
-import secrets
+import shutil
 import socket
 import struct
+import tempfile
 import threading
 import time
 from typing import Any
@@ -49,6 +50,8 @@ _TURN = 1.0
 #: Seconds that the end of a command's output may take in all.
 _LONGEST_END = 120.0
 
+_LONGEST_DIRECTORY = 80
+
 STREAMS: tuple[base.Stream, base.Stream] = ('stdout', 'stderr')
 
 
@@ -57,12 +60,19 @@ class _Port:
 
     def __init__(self, stream: base.Stream) -> None:
         self.stream = stream
-        # Abstract: no file is left behind when this process is killed.
-        self.name = f'imagebuild-{os.getpid()}-{secrets.token_hex(16)}'
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listening.bind(f'\0{self.name}')
-        self._listening.listen(1)
         self._connection: socket.socket | None = None
+
+    def listen(self, directory: str) -> str:
+        """Wait for qemu there.
+
+        :returns: the path of the socket, which is a file: the name of an
+            abstract one is not known in qemu's network namespace.
+        """
+        path = os.path.join(directory, self.stream)
+        self._listening.bind(path)
+        self._listening.listen(1)
+        return path
 
     def accept(self, timeout: float) -> socket.socket:
         """Take qemu's connection, and nobody else's."""
@@ -91,6 +101,7 @@ class OutputChannel:
 
     def __init__(self) -> None:
         self._ports = {stream: _Port(stream) for stream in STREAMS}
+        self._directory: str | None = None
         self._pieces: queue.Queue[tuple[base.Stream, bytes]] = queue.Queue(
             _WAITING
         )
@@ -101,11 +112,11 @@ class OutputChannel:
 
         The guest finds them by name below /sys/class/virtio-ports.
         """
+        directory = self._directory = _directory(handle)
         for port in self._ports.values():
-            handle.config(
-                '-chardev',
-                f'socket,id=ib{port.stream},path={port.name},abstract=on',
-            )
+            # A comma ends qemu's value, two are one.
+            path = port.listen(directory).replace(',', ',,')
+            handle.config('-chardev', f'socket,id=ib{port.stream},path={path}')
             handle.config(
                 '-device',
                 f'virtserialport,chardev=ib{port.stream},'
@@ -164,6 +175,17 @@ class OutputChannel:
         self._closed.set()
         for port in self._ports.values():
             port.close()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _directory(handle: Any) -> str:
+    # The appliance's own is removed even when this process is killed, but a
+    # socket's path has at most 107 bytes.
+    within = handle.get_tmpdir()
+    if len(os.fsencode(within)) > _LONGEST_DIRECTORY:
+        within = handle.get_sockdir()
+    return tempfile.mkdtemp(prefix='out-', dir=within)
 
 
 class Collector:
