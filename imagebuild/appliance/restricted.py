@@ -229,7 +229,8 @@ def only_user_network(arguments: Sequence[str]) -> list[str]:
     """Make every network of qemu's command line one of qemu's own.
 
     Newer libguestfs starts passt, outside of any namespace, and connects
-    qemu with it.
+    qemu with it. There is no IPv6 in the namespace, so that guests which
+    try it first would wait for nothing.
 
     :param arguments: qemu's.
     :returns: the same, with other networks replaced.
@@ -237,11 +238,12 @@ def only_user_network(arguments: Sequence[str]) -> list[str]:
     result = list(arguments)
     for number, argument in enumerate(result[:-1]):
         value = result[number + 1]
-        if argument != '-netdev' or value.startswith('user,'):
+        if argument != '-netdev':
             continue
         name = re.search(r'(?:^|[,{ "])id"?[=:] ?"?([^,"}]+)', value)
         result[number + 1] = (
-            f'user,id={name[1] if name else "usernet"},net=169.254.0.0/16'
+            f'user,id={name[1] if name else "usernet"},'
+            'net=169.254.0.0/16,ipv6=off'
         )
     return result
 
