@@ -11,6 +11,7 @@
 # under the License.
 """Output that never ends: little of it is kept waiting, and time passes."""
 
+import pathlib
 import socket
 import threading
 import time
@@ -28,7 +29,10 @@ MIB = 1024 * 1024
 class Guest:
     """What qemu does: connects to both ports, and writes."""
 
-    def __init__(self, channel: output_channel.OutputChannel) -> None:
+    def __init__(
+        self, channel: output_channel.OutputChannel, directory: pathlib.Path
+    ) -> None:
+        self.directory = directory
         self.arguments: list[tuple[str, str]] = []
         channel.configure(self)
         names = [
@@ -41,10 +45,17 @@ class Guest:
         self.sockets = []
         for name in names:
             each = socket.socket(socket.AF_UNIX)
-            each.connect(f'\0{name}')
+            each.connect(name)
             self.sockets.append(each)
         channel.connected()
         self.sent = 0
+
+    def get_tmpdir(self) -> str:
+        # Too long for the path of a socket.
+        return str(self.directory / ('x' * 100))
+
+    def get_sockdir(self) -> str:
+        return str(self.directory)
 
     def config(self, option: str, text: str) -> None:
         self.arguments.append((option, text))
@@ -70,10 +81,14 @@ def channel() -> Iterator[output_channel.OutputChannel]:
 
 
 @pytest.fixture
-def guest(channel: output_channel.OutputChannel) -> Iterator[Guest]:
-    made = Guest(channel)
+def guest(
+    channel: output_channel.OutputChannel, tmp_path: pathlib.Path
+) -> Iterator[Guest]:
+    made = Guest(channel, tmp_path)
     yield made
     made.close()
+    channel.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
