@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Sequence
@@ -24,6 +25,17 @@ from imagebuild.disks import host_command
 from imagebuild.disks import image_file
 
 _LOCKED = ('Failed to get "', 'Failed to get shared "', 'Failed to lock byte')
+#: What it says when it does not want an image, and what is the host's then.
+_REFUSED = ('Could not open', 'Check failed', 'qcow2: ')
+_OF_THE_HOST = (
+    'Permission denied',
+    'No such file or directory',
+    'Input/output error',
+    'Cannot allocate memory',
+    'Too many open files',
+    'No space left on device',
+    'Operation not permitted',
+)
 _DAMAGED = 2
 _LEAKS = 3
 
@@ -53,6 +65,7 @@ class QemuImg:
         :param writes_to: the file written, for messages.
         :returns: its standard output.
         :raises ImageBusy: another qemu process uses the image.
+        :raises InvalidImage: what the image holds is refused.
         :raises EnvironmentFault: see :func:`host_command.run`.
         """
         try:
@@ -66,6 +79,11 @@ class QemuImg:
         except exception.HostCommandFailed as error:
             if any(text in str(error) for text in _LOCKED):
                 raise exception.ImageBusy(path=image, by='') from error
+            refusal = _refusal(str(error.kwargs['reason']))
+            if refusal:
+                raise exception.InvalidImage(
+                    path=image, reason=f'qemu-img refuses it: {refusal}'
+                ) from error
             raise
 
     def check(
@@ -100,6 +118,17 @@ class QemuImg:
                 reason='it is damaged or cut off; repair it first '
                 '(qemu-img check -r all) or fetch it again',
             ) from error
+
+
+def _refusal(reason: str) -> str:
+    """Why an image is refused; '' when the host is what failed."""
+    refused = any(text in reason for text in _REFUSED)
+    if not refused or any(text in reason for text in _OF_THE_HOST):
+        return ''
+    # Without the description of the image, which names files of the host.
+    last = re.sub(r"'[^']*': ", '', ' '.join(reason.split()))
+    last = re.sub(r'qemu-img: |Could not open ', '', last)
+    return last[:300].rstrip('.')
 
 
 def options_of(
