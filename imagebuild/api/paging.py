@@ -79,22 +79,27 @@ def check_marker(
 
 
 def page(
-    call: calls.Call, name: str, path: str, items: Sequence[dict[str, Any]]
+    call: calls.Call,
+    name: str,
+    path: str,
+    items: Sequence[dict[str, Any]],
+    *,
+    more: bool,
 ) -> dict[str, Any]:
     """Return the document of one page.
 
     :param name: key of the items.
     :param path: of the list, such as ``/v1/builds``.
-    :param items: one more than :func:`limit` when there is another page.
+    :param items: at most :func:`limit`.
+    :param more: whether there is another page.
     """
-    size = limit(call)
-    result: dict[str, Any] = {name: list(items[:size])}
-    if len(items) > size:
+    result: dict[str, Any] = {name: list(items)}
+    if more and items:
         query = {
             key: str(value).lower() if isinstance(value, bool) else value
             for key, value in call.query.items()
         }
-        query['marker'] = items[size - 1]['id']
-        query['limit'] = size
+        query['marker'] = items[-1]['id']
+        query['limit'] = limit(call)
         result['next'] = f'{call.root}{path}?{urllib.parse.urlencode(query)}'
     return result

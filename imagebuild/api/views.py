@@ -80,6 +80,26 @@ def build(record: db.Build, root: str) -> dict[str, Any]:
     }
 
 
+#: Fields of a request that may be large; who wants them asks for the build.
+LARGE_FIELDS = frozenset(
+    {
+        *('packages', 'pip_packages', 'files', 'manifest', 'resources'),
+        *('arguments', 'driver_options', 'properties', 'members'),
+    }
+)
+
+
+def build_summary(record: db.Build, root: str) -> dict[str, Any]:
+    """Return a build for a list, without the large fields of its request."""
+    found = build(record, root)
+    found['request'] = {
+        name: value
+        for name, value in record.request.items()
+        if name not in LARGE_FIELDS
+    }
+    return found
+
+
 def _checksum(record: db.Build | db.Upload) -> dict[str, str | None]:
     return {
         'os_hash_algo': record.os_hash_algo,

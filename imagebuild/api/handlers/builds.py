@@ -36,6 +36,8 @@ _OVER = ('active', 'error', 'cancelled', 'deleting')
 _FILTERS = ('status', 'name', 'os', 'driver', 'content_key')
 #: Bytes of a log in one answer, unless the request says otherwise.
 _LOG_LIMIT = 256 * 1024
+#: Bytes that the builds of one page may hold in the database.
+_PAGE_BYTES = 4 * 1024 * 1024
 
 
 def create(call: calls.Call) -> flask.Response:
@@ -80,17 +82,18 @@ def _being_built(call: calls.Call, found: submission.Submission) -> str | None:
     """The build of the same content that would be waited for."""
     if found.request['reuse'] != 'always':
         return None
-    running = call.database.list_builds(
+    running, _ = call.database.page_of_builds(
         project_id=call.context.project_id,
         filters={
             'content_key': found.content_key,
             'status': ['queued', 'building', 'uploading'],
+            'reuse': 'always',
         },
         sort=[('created_at', 'asc')],
+        limit=1,
+        max_bytes=_PAGE_BYTES,
     )
-    return next(
-        (build.id for build in running if build.reuse == 'always'), None
-    )
+    return running[0].id if running else None
 
 
 def _base(base: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,17 +111,18 @@ def index(call: calls.Call) -> flask.Response:
     call.context.can(policies.LIST)
     project_id = paging.project(call)
     paging.check_marker(call, call.database.get_build, project_id)
-    found = call.database.list_builds(
+    found, more = call.database.page_of_builds(
         project_id=project_id,
         filters={
             name: call.query[name] for name in _FILTERS if name in call.query
         },
         sort=paging.sort(call),
-        limit=paging.limit(call) + 1,
+        limit=paging.limit(call),
+        max_bytes=_PAGE_BYTES,
         marker=call.query.get('marker'),
     )
-    items = [views.build(build, call.root) for build in found]
-    return responses.ok(paging.page(call, 'builds', PATH, items))
+    items = [views.build_summary(build, call.root) for build in found]
+    return responses.ok(paging.page(call, 'builds', PATH, items, more=more))
 
 
 def show(call: calls.Call, build_id: str) -> flask.Response:

@@ -36,4 +36,9 @@ def index(call: calls.Call) -> flask.Response:
         marker=call.query.get('marker'),
     )
     items = [views.upload(upload) for upload in found]
-    return responses.ok(paging.page(call, 'uploads', PATH, items))
+    size = paging.limit(call)
+    return responses.ok(
+        paging.page(
+            call, 'uploads', PATH, items[:size], more=len(items) > size
+        )
+    )

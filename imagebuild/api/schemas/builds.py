@@ -131,7 +131,9 @@ BUILD: base.Schema = base.closed(
         'request': base.field(
             {'type': 'object'},
             'What was asked for, with its defaults; values of hidden '
-            'arguments are masked.',
+            'arguments are masked. In a list it lacks what may be large: '
+            'packages, files, manifest, resources, arguments, driver options, '
+            'properties and members.',
             {
                 'name': 'web',
                 'os': 'debian-12',

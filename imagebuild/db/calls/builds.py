@@ -101,6 +101,37 @@ class BuildCalls(transaction.Transactions):
             )
         )
 
+    def page_of_builds(
+        self,
+        *,
+        limit: int,
+        max_bytes: int,
+        project_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        sort: Sequence[tuple[str, str]] = (),
+        marker: str | None = None,
+    ) -> tuple[list[records.Build], bool]:
+        """List builds as :meth:`list_builds` does, within some memory.
+
+        :param limit: at most so many.
+        :param max_bytes: of what the builds hold; the page ends before the
+            build that goes beyond it, but holds at least one.
+        :returns: the builds, and whether there are more.
+        :raises InvalidInput: an unknown filter, sort key or direction.
+        :raises NotFound: there is no build of the marker's id.
+        """
+        return self._read(
+            lambda session: builds.page(
+                session,
+                project_id=project_id,
+                filters=filters or {},
+                sort=sort,
+                limit=limit,
+                max_bytes=max_bytes,
+                marker=marker,
+            )
+        )
+
     def update_build(
         self,
         id: str,

@@ -165,7 +165,61 @@ def listed(
     limit: int | None,
     marker: str | None,
 ) -> list[records.Build]:
-    query = sa.select(Build).where(LIVE)
+    query = _sorted(
+        session, sa.select(Build), project_id, filters, sort, marker
+    )
+    return as_records(session, session.scalars(query.limit(limit)))
+
+
+def page(
+    session: orm.Session,
+    *,
+    project_id: str | None,
+    filters: Mapping[str, Any],
+    sort: Sequence[tuple[str, str]],
+    limit: int,
+    max_bytes: int,
+    marker: str | None,
+) -> tuple[list[records.Build], bool]:
+    # Only then what is large: who asks for a thousand builds must not have
+    # us read a thousand requests of the largest size.
+    columns: Any = sa.select(
+        Build.id,
+        sa.func.length(Build.request, type_=sa.Integer)
+        + sa.func.length(Build.base, type_=sa.Integer)
+        + sa.func.length(Build.status_reason, type_=sa.Integer),
+    )
+    query = _sorted(session, columns, project_id, filters, sort, marker)
+    ids: list[str] = []
+    left = max_bytes
+    found = session.execute(query.limit(limit + 1)).all()
+    for id, size in found[:limit]:
+        left -= size or 0
+        if ids and left < 0:
+            break
+        ids.append(id)
+    rows = {
+        row.id: row
+        for row in session.scalars(
+            sa.select(Build)
+            .where(Build.id.in_(ids))
+            .execution_options(populate_existing=True)
+        )
+    }
+    # One may have been removed since.
+    kept = [rows[id] for id in ids if id in rows]
+    return as_records(session, kept), len(ids) < len(found)
+
+
+def _sorted(
+    session: orm.Session,
+    query: sa.Select[Any],
+    project_id: str | None,
+    filters: Mapping[str, Any],
+    sort: Sequence[tuple[str, str]],
+    marker: str | None,
+) -> sa.Select[Any]:
+    query = query.where(LIVE)
     if project_id is not None:
         query = query.where(Build.project_id == project_id)
     for name, wanted in filters.items():
@@ -182,7 +236,7 @@ def listed(
         query = query.order_by(
             column.desc() if direction == 'desc' else column.asc()
         )
-    return as_records(session, session.scalars(query.limit(limit)))
+    return query
 
 
 def ended_with(

@@ -257,6 +257,27 @@ class RequestContract:
         keys = [getattr(build, key) for build in whole]
         assert keys == sorted(keys, reverse=direction == 'desc')
 
+    def test_a_page_is_bounded_by_bytes(self, database):
+        big, small = {'manifest': 'x' * 10_000}, {'name': 'x'}
+        for request in (big, small, big, big, small):
+            database.create_build(values(request=request))
+        whole = database.list_builds()
+        sizes, marker, more, seen = [], None, True, []
+        while more:
+            page, more = database.page_of_builds(
+                limit=3, max_bytes=11_000, marker=marker
+            )
+            sizes.append(len(page))
+            seen += page
+            marker = page[-1].id
+        assert seen == whole
+        # Newest first: small and big, big, small, big.
+        assert sizes == [2, 2, 1] or sizes == [2, 1, 2]
+        assert database.page_of_builds(limit=3, max_bytes=1)[1] is True
+        assert database.page_of_builds(
+            limit=3, max_bytes=1, filters={'name': 'nobody'}
+        ) == ([], False)
+
     def test_several_sort_keys(self, database):
         for name, priority in [('b', 1), ('a', 0), ('a', 1), ('b', 0)]:
             database.create_build(values(name=name, priority=priority))

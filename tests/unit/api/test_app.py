@@ -64,7 +64,7 @@ def client(conf, database):
 
 
 def test_a_mistake_of_ours_is_a_500_without_details(client, database):
-    database.list_builds.side_effect = RuntimeError('password 123')
+    database.page_of_builds.side_effect = RuntimeError('password 123')
     answer = client.get('/v1/builds')
     assert answer.status_code == 500
     assert answer.json['error']['code'] == 500
@@ -73,7 +73,7 @@ def test_a_mistake_of_ours_is_a_500_without_details(client, database):
 
 
 def test_a_fault_of_the_service_is_told_without_its_parts(client, database):
-    database.list_builds.side_effect = exception.DatabaseUnavailable(
+    database.page_of_builds.side_effect = exception.DatabaseUnavailable(
         reason='cannot connect to 10.1.2.3'
     )
     answer = client.get('/v1/builds')
@@ -127,7 +127,7 @@ def test_a_token_is_needed(keystone, database):
     assert answer.status_code == 401
     assert answer.json['error']['title'] == 'Unauthorized'
     assert 'WWW-Authenticate' in answer.headers
-    assert not database.list_builds.called
+    assert not database.page_of_builds.called
 
 
 def test_some_need_no_token(keystone):
@@ -143,7 +143,7 @@ def test_identity_headers_are_keystones_alone(keystone, database):
         'X-Roles': 'admin',
     }
     assert keystone.get('/v1/builds', headers=headers).status_code == 401
-    assert not database.list_builds.called
+    assert not database.page_of_builds.called
 
 
 def test_a_body_is_not_read_without_a_token(keystone):
