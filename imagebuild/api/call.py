@@ -33,6 +33,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import image_properties
 from imagebuild import notifications
+from imagebuild.api import latest
 from imagebuild.api import microversion
 from imagebuild.conductor import rpcapi
 
@@ -86,6 +87,7 @@ class Service:
     """What all requests share.
 
     :ivar bus_probe: asks over the bus with a short time limit.
+    :ivar health: what /healthcheck found last.
     """
 
     conf: cfg.ConfigOpts
@@ -95,6 +97,9 @@ class Service:
     notifier: notifications.Notifier
     enforcer: policy.Enforcer
     catalogue: CatalogueFile
+    health: latest.Latest[Any] = dataclasses.field(
+        default_factory=latest.Latest
+    )
 
     @property
     def recipe_paths(self) -> Sequence[pathlib.Path]:

@@ -43,7 +43,16 @@ class Check:
 
 
 def check(service: calls.Service) -> dict[str, Check]:
-    """Look at everything the API needs; takes a few seconds at most."""
+    """Look at everything the API needs; takes a few seconds at most.
+
+    While one looks, others are told what was found last: anybody may ask, and
+    must not occupy the API's threads while the bus or the database is away.
+    """
+    found: dict[str, Check] = service.health.get(lambda: _look(service))
+    return found
+
+
+def _look(service: calls.Service) -> dict[str, Check]:
     checks: dict[str, Callable[[calls.Service], Check]] = {
         'database': _database,
         'bus': _bus,
