@@ -13,13 +13,47 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from imagebuild import db
+from imagebuild import exception
 from imagebuild.api import call as calls
 from imagebuild.api import submission
 from imagebuild.api import validation
 from imagebuild.api.schemas import description as schemas
+
+LOG = logging.getLogger(__name__)
+
+
+#: What a further build of an image may want beyond what others do.
+_WANTED = (
+    *('protected', 'tags', 'members', 'properties', 'min_disk', 'min_ram'),
+)
+
+
+def join(call: calls.Call, build: db.Build) -> None:
+    """Have an image that is reused be what this build wants as well.
+
+    The image is there and can be used: should no conductor be able to
+    change it now, the next change of one of its builds does.
+    """
+    if build.status != 'active' or not any(
+        build.request.get(name) for name in _WANTED
+    ):
+        return
+    try:
+        problems = call.conductor_api.update_image(
+            build.id, {}, context=call.context.to_dict()
+        )
+    except (exception.EnvironmentFault, exception.NotFound) as error:
+        problems = [{'path': '', 'message': str(error)}]
+    for problem in problems:
+        LOG.warning(
+            'The image of build %s stays as it is: %s',
+            build.id,
+            problem['message'],
+        )
 
 
 def prepare(call: calls.Call, build: db.Build) -> dict[str, Any]:

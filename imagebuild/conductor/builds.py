@@ -33,6 +33,7 @@ from imagebuild import exception
 from imagebuild import sealing
 from imagebuild.conductor import claims
 from imagebuild.conductor import controls as controls_kit
+from imagebuild.conductor import edits
 from imagebuild.conductor import journal as journals
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
@@ -238,8 +239,15 @@ class Attempt:
         notifier = self._services.notifier
         notifier.ended(build)
         try:
-            for follower in self._services.database.list_ended_with(build):
+            followers = self._services.database.list_ended_with(build)
+            for follower in followers:
                 notifier.ended(follower)
+            if followers and build.status == 'active':
+                edits.settle(
+                    self._services.database,
+                    self._services.open_store,
+                    build.id,
+                )
         except exception.DatabaseUnavailable as error:
             LOG.warning('Those that waited are not notified of: %s', error)
 

@@ -13,13 +13,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import sharing
 from imagebuild.conductor import upload_rows
+
+LOG = logging.getLogger(__name__)
 
 
 def update_image(
@@ -30,8 +34,8 @@ def update_image(
 ) -> list[dict[str, str]]:
     """Change what is said about a build's image, in every place it is.
 
-    The store comes first: what the row of the build says has happened. An
-    image that several builds of a project share has what was said last.
+    The store comes first: what the row of the build says has happened. For
+    an image that several builds share see :mod:`imagebuild.conductor.sharing`.
 
     :param changes: fields of the request, judged by the API.
     :returns: what the store has against them, each ``{path, message}``;
@@ -41,9 +45,15 @@ def update_image(
     """
     build = database.get_build(build_id)
     request = {**build.request, **changes}
-    wanted = upload_rows.image(build, request)
+    whole = sharing.merged(
+        [
+            request if user.id == build.id else user.request
+            for user in database.users_of_image(build_id)
+        ]
+    )
+    wanted = upload_rows.image(build, whole)
     dropped = set(build.request.get('properties') or ()) - set(
-        request.get('properties') or ()
+        whole.get('properties') or ()
     )
     try:
         for image in build.images:
@@ -60,6 +70,25 @@ def update_image(
         build_id, {'request': request, 'name': request['name']}
     )
     return []
+
+
+def settle(
+    database: db.Database, open_store: service_kit.OpenStore, build_id: str
+) -> None:
+    """Have an image be what all builds want that have it from now on.
+
+    What cannot be done now is done with the next change of one of them.
+    """
+    try:
+        problems = update_image(database, open_store, build_id, {})
+    except exception.ImageBuildError as error:
+        problems = [_problem('', str(error))]
+    for problem in problems:
+        LOG.warning(
+            'The image of build %s is not as all want it that share it: %s',
+            build_id,
+            problem['message'],
+        )
 
 
 def protected_images(

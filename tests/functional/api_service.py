@@ -59,6 +59,7 @@ class Conductors:
     :ivar asked: the requests that were to be checked.
     :ivar answer: of check_request; an exception is raised.
     :ivar gone: ids of image rows that Glance no longer has.
+    :ivar updates: what images were to be, one after the other.
     :ivar protected: ids of images that Glance protects, or an exception.
     """
 
@@ -69,6 +70,7 @@ class Conductors:
         self.answer = {'problems': [], 'base': BASE}
         self.gone = set()
         self.protected = set()
+        self.updates = []
 
     def build(self, build_id, *, context=None):
         self.bells.append(('build', build_id))
@@ -95,12 +97,13 @@ class Conductors:
         return True
 
     def update_image(self, build_id, changes, *, context=None):
-        def open_store(_destination):
-            return mock.create_autospec(stores_base.Store, instance=True)
-
-        return edits.update_image(
-            self._database, open_store, build_id, changes
-        )
+        store = mock.create_autospec(stores_base.Store, instance=True)
+        try:
+            return edits.update_image(
+                self._database, lambda _destination: store, build_id, changes
+            )
+        finally:
+            self.updates += [call.args[1] for call in store.update.mock_calls]
 
     def protected_images(self, build_id, *, context=None):
         if isinstance(self.protected, Exception):

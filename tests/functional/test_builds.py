@@ -384,6 +384,31 @@ def test_a_protected_image_keeps_its_last_build(service, client):
     assert client.delete(f'/v1/builds/{second}').status_code == 204
 
 
+def test_a_second_build_takes_nothing_from_the_first(service, client):
+    said = {'tags': ['a'], 'min_disk': 4}
+    first = ask(client, {**WEB, **said}).json['id']
+    service.finish(first)
+    plain = ask(client, {**WEB, 'name': 'plain'}).json
+    assert plain['status'] == 'active'
+    assert service.conductors.updates == []
+    wanted = {'name': 'two', 'protected': True, 'tags': ['b'], 'min_disk': 2}
+    second = ask(client, {**WEB, **wanted}).json
+    assert second['reused_from'] == first
+    [image] = service.conductors.updates
+    assert (image.name, image.protected, image.min_disk) == ('web', True, 4)
+    assert sorted(image.tags) == ['a', 'b']
+    path = f'/v1/builds/{first}'
+    assert client.patch(path, json={'tags': []}).status_code == 200
+    image = service.conductors.updates[-1]
+    assert (image.name, image.protected) == ('web', True)
+    assert list(image.tags) == ['b']
+    path = f'/v1/builds/{second["id"]}'
+    change = {'protected': False, 'name': 'three'}
+    assert client.patch(path, json=change).json['name'] == 'three'
+    image = service.conductors.updates[-1]
+    assert (image.name, image.protected) == ('web', False)
+
+
 def test_nobody_can_say_whether_an_image_is_protected(service, client):
     kept = ask(client, {**WEB, 'protected': True}).json['id']
     service.finish(kept)

@@ -65,6 +65,15 @@ def test_a_build_becomes_an_image(tmp_path, database):
     ]
 
 
+def test_those_that_waited_get_what_they_want(tmp_path, database):
+    content = {'content_key': 'c' * 64, 'reuse': 'always'}
+    add_build(database, tags=['one'], **content)
+    follower = add_build(database, tags=['two'], **content)
+    with running(tmp_path):
+        wait_for(database, follower, 'active')
+        wait_until(lambda: images_in(tmp_path)[0]['tags'] == ['one', 'two'])
+
+
 def test_the_end_of_those_that_waited_is_told(tmp_path, database):
     content = {'content_key': 'c' * 64, 'reuse': 'always'}
     leader = add_build(database, **content)

@@ -51,6 +51,7 @@ def create(call: calls.Call) -> flask.Response:
     elif build.status in _OVER:
         # There was an image already: no conductor ever has this one.
         call.service.notifier.ended(build)
+        changes.join(call, build)
     return _accepted(call, build)
 
 

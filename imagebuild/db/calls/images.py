@@ -85,6 +85,14 @@ class ImageCalls(transaction.Transactions):
             lambda session: images.only_used_by(session, build_id)
         )
 
+    def users_of_image(self, build_id: str) -> list[records.Build]:
+        """The builds that share a build's image, the oldest first.
+
+        :returns: the build itself among them.
+        :raises NotFound: there is no such build.
+        """
+        return self._read(lambda session: images.users(session, build_id))
+
     def stored_bytes(self, project_id: str) -> int:
         """Bytes of the images of a project that are not deleted yet."""
         return self._read(

@@ -180,6 +180,18 @@ def only_used_by(session: orm.Session, build_id: str) -> list[records.Image]:
     ]
 
 
+def users(session: orm.Session, build_id: str) -> list[records.Build]:
+    build = builds.live_row(session, build_id)
+    if build.image_row_id is None:
+        return [builds.as_record(session, build)]
+    query = (
+        sa.select(Build)
+        .where(Build.image_row_id == build.image_row_id, builds.LIVE)
+        .order_by(Build.created_at, Build.id)
+    )
+    return [builds.as_record(session, each) for each in session.scalars(query)]
+
+
 def being_deleted(
     session: orm.Session, image_row_id: str | None
 ) -> records.Image | None:

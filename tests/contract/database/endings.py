@@ -179,11 +179,15 @@ class EndingContract:
     def test_the_last_user_takes_the_image_along(self, database):
         maker = finish(database, start(database, content_key='k'))
         user = database.create_build(values(content_key='k'))
+        both = [build.id for build in database.users_of_image(user.id)]
+        assert both == [maker.id, user.id]
         assert database.images_only_used_by(maker.id) == []
         assert database.images_only_used_by(user.id) == []
         assert database.delete_build(maker.id) is None
         assert database.images_without_users() == []
         assert database.get_build(user.id).image_id == 'glance-1'
+        [left] = database.users_of_image(user.id)
+        assert left.id == user.id
         [image] = database.images_only_used_by(user.id)
         assert image.id == maker.image_row_id
         image = database.delete_build(user.id)
