@@ -153,12 +153,19 @@ def _parameters(route: routes.Route) -> list[dict[str, Any]]:
 def _parameter(
     parameter: base.Parameter, where: str, *, required: bool = False
 ) -> dict[str, Any]:
+    schema = dict(parameter.schema)
+    if parameter.repeatable:
+        schema = {
+            'type': 'array',
+            'items': schema,
+            'maxItems': base.MAX_REPEATED,
+        }
     return {
         'name': parameter.name,
         'in': where,
         'required': required,
         'description': parameter.description,
-        'schema': dict(parameter.schema),
+        'schema': schema,
     }
 
 

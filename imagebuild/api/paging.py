@@ -101,5 +101,6 @@ def page(
         }
         query['marker'] = items[-1]['id']
         query['limit'] = limit(call)
-        result['next'] = f'{call.root}{path}?{urllib.parse.urlencode(query)}'
+        encoded = urllib.parse.urlencode(query, doseq=True)
+        result['next'] = f'{call.root}{path}?{encoded}'
     return result

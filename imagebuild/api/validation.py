@@ -69,6 +69,13 @@ def query(
         if name not in known:
             names = ', '.join(known) or 'none'
             message = f'unknown query parameter; known are: {names}'
+        elif known[name].repeatable and len(values) <= base.MAX_REPEATED:
+            result[name] = list(dict.fromkeys(values))
+            for value in result[name]:
+                problems.extend(_wrong(name, value, known[name].schema))
+            continue
+        elif known[name].repeatable:
+            message = f'it is given more than {base.MAX_REPEATED} times'
         elif len(values) > 1:
             message = 'it is given more than once'
         else:

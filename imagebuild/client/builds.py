@@ -69,7 +69,8 @@ class BuildManager(managers.Manager):
         :param marker: begin after the build with this id.
         :param sort: such as ``created_at:desc``.
         :param filters: ``status``, ``name``, ``os``, ``driver``,
-            ``content_key``, and for administrators ``all_projects`` and
+            ``content_key`` (each a value, or a sequence of which one will
+            do; ``name`` only a value), and for administrators ``all_projects`` and
             ``project_id``.
         """
         params = {'marker': marker, 'sort': sort, **filters}

@@ -16,6 +16,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import TypeVar
 
@@ -79,7 +80,7 @@ def items(body: Any, key: str) -> list[Mapping[str, Any]]:
     return found
 
 
-def next_page(body: Any, key: str) -> Mapping[str, str] | None:
+def next_page(body: Any, key: str) -> Mapping[str, Sequence[str]] | None:
     """Return the query of the next page, None on the last one."""
     if not isinstance(body, dict):
         return None
@@ -91,10 +92,8 @@ def next_page(body: Any, key: str) -> Mapping[str, str] | None:
                 link = item.get('href')
     if not isinstance(link, str) or not link:
         return None
-    return dict(
-        urllib.parse.parse_qsl(
-            urllib.parse.urlsplit(link).query, keep_blank_values=True
-        )
+    return urllib.parse.parse_qs(
+        urllib.parse.urlsplit(link).query, keep_blank_values=True
     )
 
 

@@ -39,6 +39,19 @@ RUNNING = ('building', 'uploading', 'deleting')
 ENDED = ('active', 'error', 'cancelled')
 
 
+#: What builds can be sorted by, in the API and in the database.
+SORT_KEYS = (
+    'created_at',
+    'driver',
+    'finished_at',
+    'name',
+    'os',
+    'priority',
+    'status',
+    'updated_at',
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Image:
     """An image that a build made and put somewhere.

@@ -51,6 +51,10 @@ TIME: Schema = {'type': 'string', 'format': 'date-time'}
 MAYBE_TIME: Schema = {'type': ['string', 'null'], 'format': 'date-time'}
 
 
+#: Values of a parameter that may be given several times.
+MAX_REPEATED = 20
+
+
 @dataclasses.dataclass(frozen=True)
 class Parameter:
     """A query parameter, path parameter or header.
@@ -58,11 +62,13 @@ class Parameter:
     :ivar name: as users type it.
     :ivar description: one sentence.
     :ivar schema: of the value; its type is string, integer or boolean.
+    :ivar repeatable: it may be given several times; its value is a list.
     """
 
     name: str
     description: str
     schema: Schema = dataclasses.field(default_factory=lambda: LABEL)
+    repeatable: bool = False
 
 
 def closed(

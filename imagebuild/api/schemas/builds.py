@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from imagebuild.api.schemas import base
 from imagebuild.api.schemas import description
+from imagebuild.db import records
 
 STATUSES = [
     'queued',
@@ -26,7 +27,7 @@ STATUSES = [
     'deleting',
 ]
 UPDATE = description.CHANGES
-SORT_KEYS = ['created_at', 'finished_at', 'name', 'os', 'status', 'updated_at']
+SORT_KEYS = records.SORT_KEYS
 
 _ID = base.field(
     base.UUID, "The build's id.", '25f1b4b2-7e27-4f0b-a1f4-5a7b7f3b2f0e'
@@ -247,14 +248,22 @@ LIST: base.Schema = base.listing('builds', 'Build')
 _SORT = f'({"|".join(SORT_KEYS)})(:(asc|desc))?'
 
 LIST_QUERY = (
-    base.Parameter('status', 'Of this status.', {'enum': STATUSES}),
+    base.Parameter(
+        'status',
+        'Of this status, or of one of several.',
+        {'enum': STATUSES},
+        repeatable=True,
+    ),
     base.Parameter('name', 'Of this name.', base.NAME),
-    base.Parameter('os', 'Of this operating system.', base.NAME),
-    base.Parameter('driver', 'Of this driver.', base.NAME),
+    base.Parameter(
+        'os', 'Of this operating system.', base.NAME, repeatable=True
+    ),
+    base.Parameter('driver', 'Of this driver.', base.NAME, repeatable=True),
     base.Parameter(
         'content_key',
         'Of this content.',
         {'type': 'string', 'pattern': '^[0-9a-f]{64}$', 'maxLength': 64},
+        repeatable=True,
     ),
     base.Parameter(
         'sort',

@@ -51,7 +51,7 @@ class CreateBuild(command.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         manager = plugin.client_of(self).builds
-        build = manager.create(**_described(self, parsed_args))
+        build = manager.create(**description.load(parsed_args))
         if parsed_args.wait or parsed_args.follow:
             build = watched(manager, build, follow=parsed_args.follow)
             if build.status != 'active':
@@ -71,7 +71,7 @@ class PlanBuild(command.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         manager = plugin.client_of(self).builds
-        plan = manager.plan(**_described(self, parsed_args))
+        plan = manager.plan(**description.load(parsed_args))
         return (
             (
                 'would_build',
@@ -92,15 +92,6 @@ class PlanBuild(command.ShowOne):
                 columns.listed(plan.conductors),
             ),
         )
-
-
-def _described(
-    caller: command.Command, args: argparse.Namespace
-) -> dict[str, Any]:
-    if args.os is None:
-        # The program's own parser was quicker (see the plugin).
-        args.os = getattr(caller.app.options, plugin.OS_DEST, None)
-    return description.load(args)
 
 
 def watched(

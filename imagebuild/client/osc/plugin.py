@@ -32,8 +32,6 @@ API_VERSION_OPTION = 'os_image_build_api_version'
 API_NAME = 'image_build'
 API_VERSIONS = ('1',)
 
-#: Where the global parser puts the value of --os.
-OS_DEST = 'image_build_os'
 #: Where osc-lib and cliff log the command line.
 _LOGGERS = ('osc_lib.shell', 'openstackclient.shell', 'cliff.app')
 
@@ -76,13 +74,26 @@ def build_option_parser(parser: ParserT) -> ParserT:
         help='Image build API version, default: '
         f'{DEFAULT_API_VERSION} (Env: OS_IMAGE_BUILD_API_VERSION)',
     )
-    # The program looks for its own options in the whole command line and
-    # takes "--os" for an abbreviation of one of the many that begin so. An
-    # exact match comes first: this one hands it on to our commands.
-    parser.add_argument('--os', dest=OS_DEST, help=argparse.SUPPRESS)
+    _leave_os_to_commands(parser)
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(hide_arguments)
     return parser
+
+
+def _leave_os_to_commands(parser: argparse.ArgumentParser) -> None:
+    """Keep the program from taking ``--os`` for one of its own options.
+
+    It looks for those in the whole command line and lets them be abbreviated:
+    "--os" would be an ambiguous beginning of "--os-cloud" and many more. Of
+    argparse's public switches there is only one that forbids all
+    abbreviations, and those of other options are not ours to forbid.
+    """
+    abbreviated = parser._get_option_tuples
+
+    def without_os(option: str) -> Any:
+        return [] if option.split('=')[0] == '--os' else abbreviated(option)
+
+    parser._get_option_tuples = without_os  # type: ignore[method-assign]
 
 
 def check_api_version(version: str) -> bool:

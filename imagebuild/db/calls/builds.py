@@ -83,7 +83,7 @@ class BuildCalls(transaction.Transactions):
         :param project_id: only this project's; None for all.
         :param filters: column -> value or collection of values (any of
             them); see ``queries.builds.FILTERS``.
-        :param sort: pairs of a column (``queries.builds.SORT_KEYS``) and
+        :param sort: pairs of a column (``records.SORT_KEYS``) and
             ``asc`` or ``desc``; default: newest first.
         :param limit: at most so many.
         :param marker: id of the last build of the page before.

@@ -45,17 +45,6 @@ FILTERS = (
     'leader_id',
     'reused_from',
 )
-#: What list_builds can sort by: columns that always have a value.
-SORT_KEYS = (
-    'created_at',
-    'updated_at',
-    'name',
-    'status',
-    'os',
-    'driver',
-    'priority',
-    'id',
-)
 #: What update_build leaves to the calls that keep the rows consistent.
 _NOT_BY_UPDATE = {
     'id',
@@ -233,8 +222,10 @@ def _sorted(
         query = query.where(_after(session, marker, project_id, order))
     for name, direction in order:
         column = getattr(Build, name)
+        # What has no value comes last: left to themselves, databases differ.
         query = query.order_by(
-            column.desc() if direction == 'desc' else column.asc()
+            column.is_(None),
+            column.desc() if direction == 'desc' else column.asc(),
         )
     return query
 
@@ -260,7 +251,7 @@ def ended_with(
 def _order(sort: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     order = list(sort) or [('created_at', 'desc')]
     for name, direction in order:
-        if name not in SORT_KEYS:
+        if name not in records.SORT_KEYS:
             raise exception.InvalidInput(f'Builds cannot be sorted by {name}.')
         if direction not in ('asc', 'desc'):
             raise exception.InvalidInput(
@@ -286,9 +277,10 @@ def _after(
     same: list[sa.ColumnElement[bool]] = []
     for name, direction in order:
         column, value = getattr(Build, name), getattr(last, name)
-        further = column < value if direction == 'desc' else column > value
-        ways.append(sa.and_(*same, further))
-        same.append(column == value)
+        if value is not None:
+            further = column < value if direction == 'desc' else column > value
+            ways.append(sa.and_(*same, sa.or_(further, column.is_(None))))
+        same.append(common.one_of(column, value))
     return sa.or_(*ways)
 
 

@@ -14,6 +14,7 @@
 import pytest
 
 from imagebuild import exception
+from imagebuild.db import records
 from tests.contract.database import IMAGE
 from tests.contract.database import finish
 from tests.contract.database import start
@@ -240,11 +241,15 @@ class RequestContract:
         assert only == two
 
     @pytest.mark.parametrize('direction', ['asc', 'desc'])
-    @pytest.mark.parametrize('key', ['name', 'created_at', 'priority', 'id'])
+    @pytest.mark.parametrize('key', records.SORT_KEYS)
     def test_pages_are_complete(self, database, key, direction):
         for number in range(7):
             database.create_build(
-                values(name=f'n{number % 3}', priority=number % 2)
+                values(
+                    name=f'n{number % 3}',
+                    priority=number % 2,
+                    os=(None, 'a', 'b')[number % 3],
+                )
             )
         whole = database.list_builds(sort=[(key, direction)])
         paged, marker = [], None
@@ -255,6 +260,10 @@ class RequestContract:
             marker = page[-1].id
         assert [b.id for b in paged] == [b.id for b in whole]
         keys = [getattr(build, key) for build in whole]
+        # What has no value comes last, whatever the direction.
+        having = [value for value in keys if value is not None]
+        assert keys == having + [None] * (len(keys) - len(having))
+        keys = having
         assert keys == sorted(keys, reverse=direction == 'desc')
 
     def test_a_page_is_bounded_by_bytes(self, database):

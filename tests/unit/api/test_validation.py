@@ -76,6 +76,7 @@ def test_bad_queries(text, path, words):
         ('created_at:desc,name:asc', True),
         ('created_at:down', False),
         ('created_at,', False),
+        ('finished_at:desc,driver', True),
         ('id', False),
         ('name:asc\n', False),
     ],
@@ -87,6 +88,22 @@ def test_sort(text, is_good):
         else:
             with pytest.raises(exception.InvalidRequest):
                 validation.query(flask.request, builds.LIST_QUERY)
+
+
+def test_filters_may_be_repeated():
+    text = 'status=error&status=queued&status=error&os=a&os=b&name=x'
+    found = query(text, builds.LIST_QUERY)
+    assert found == {
+        'status': ['error', 'queued'],
+        'os': ['a', 'b'],
+        'name': 'x',
+    }
+    for text in (
+        'status=error&status=asleep',
+        '&'.join(f'os={number}' for number in range(21)),
+    ):
+        with pytest.raises(exception.InvalidRequest):
+            query(text, builds.LIST_QUERY)
 
 
 def body(data, content_type='application/json'):

@@ -19,6 +19,7 @@ import pytest
 from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1 import noauth
 from keystoneauth1 import session as ksa_session
+from openstackclient import shell
 from osc_lib import exceptions as osc_exceptions
 
 from imagebuild.client.osc import builds
@@ -67,10 +68,20 @@ def test_create(run, requests_mock, body):
     assert human(found['progress']) == ''
 
 
-def test_os_that_the_program_took_for_its_own(run, requests_mock, body):
-    requests_mock.post(URL, json=body())
-    run(create.CreateBuild, 'web', image_build_os='debian-12')
-    assert requests_mock.last_request.json()['os'] == 'debian-12'
+@pytest.mark.parametrize(
+    'line',
+    [
+        ['image', 'build', 'create', 'web', '--os', 'debian-12'],
+        ['image', 'build', 'create', '--os=debian-12', 'web'],
+        # Not only ours: it is nobody's global option.
+        ['os', 'thing', '--os', 'x'],
+    ],
+)
+def test_the_program_leaves_os_to_commands(line):
+    parser = shell.OpenStackShell().parser
+    options, rest = parser.parse_known_args(['--os-clou', 'c', *line])
+    assert rest == line
+    assert options.cloud == 'c', 'other abbreviations are as they were'
 
 
 def test_values_of_arguments_are_not_shown(run, requests_mock, body):
