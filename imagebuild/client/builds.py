@@ -70,8 +70,8 @@ class BuildManager(managers.Manager):
         :param sort: such as ``created_at:desc``.
         :param filters: ``status``, ``name``, ``os``, ``driver``,
             ``content_key`` (each a value, or a sequence of which one will
-            do; ``name`` only a value), and for administrators ``all_projects`` and
-            ``project_id``.
+            do; ``name`` only a value), and for administrators
+            ``all_projects`` and ``project_id``.
         """
         params = {'marker': marker, 'sort': sort, **filters}
         return self._pages(
@@ -122,6 +122,35 @@ class BuildManager(managers.Manager):
     def delete(self, build_id: str) -> None:
         """Give up a build, and its image if no other build uses it."""
         self._transport.request('DELETE', _path(build_id))
+
+    def wait_deleted(
+        self,
+        build_id: str,
+        timeout: float | None = None,
+        *,
+        interval: float = 2.0,
+        patience: float = PATIENCE,
+    ) -> None:
+        """Wait until a build that was deleted is gone.
+
+        :param timeout: seconds, None for as long as it takes.
+        :param interval: seconds between two looks.
+        :param patience: seconds for which the service may be away.
+        :raises WaitTimeout: the time is up; it is still being deleted.
+        """
+        patient = patiences.Patience(patience, interval)
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                build = patient.call(lambda: self.get(build_id))
+            except exceptions.NotFound:
+                return
+            if end is not None and time.monotonic() >= end:
+                raise exceptions.WaitTimeout(
+                    f'The build {build_id} is still {build.status} after '
+                    f'{timeout:g} seconds.'
+                )
+            time.sleep(interval)
 
     def cancel(self, build_id: str) -> None:
         """Ask for the end of a build that is not done.

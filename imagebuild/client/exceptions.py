@@ -39,6 +39,7 @@ from typing import ClassVar
 
 import requests
 
+from imagebuild import control_characters
 from imagebuild import exception
 
 #: Characters of an answer that is not the service's own (a proxy's page).
@@ -103,7 +104,10 @@ class HttpError(ClientError):
         ]
         if self.code >= 500 and self.request_id:
             lines.append(f'  (request {self.request_id})')
-        return '\n'.join([self.message, *lines])
+        # It goes to terminals, and may quote what somebody else wrote.
+        return control_characters.escaped(
+            '\n'.join([self.message, *lines]), layout=True
+        )
 
 
 class BadRequest(HttpError):

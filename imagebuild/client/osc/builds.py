@@ -25,6 +25,8 @@ from imagebuild.client import exceptions
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import options
 from imagebuild.client.osc import plugin
+from imagebuild.client.osc import progress
+from imagebuild.client.osc import terminal
 
 _CHANGEABLE = (
     'name', 'visibility', 'protected', 'tags', 'members', 'properties',
@@ -36,7 +38,7 @@ STATUSES = (
 )  # fmt: skip
 
 
-class ListBuild(command.Lister):
+class ListBuild(terminal.SafeOutput, command.Lister):
     """List builds"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -52,9 +54,22 @@ class ListBuild(command.Lister):
         parser.add_argument(
             '--status',
             metavar='<status>',
+            action='append',
             choices=STATUSES,
-            help=f'Only builds that are {", ".join(STATUSES)}',
+            help=f'Only builds that are {", ".join(STATUSES)} (repeat for '
+            'several)',
         )
+        for option, what in (
+            ('os', 'of this operating system'),
+            ('driver', 'of this driver'),
+            ('content-key', 'of this content'),
+        ):
+            parser.add_argument(
+                f'--{option}',
+                metavar=f'<{option}>',
+                action='append',
+                help=f'Only builds {what} (repeat for several)',
+            )
         parser.add_argument(
             '--name', metavar='<name>', help='Only builds with this name'
         )
@@ -73,6 +88,9 @@ class ListBuild(command.Lister):
         found = plugin.client_of(self).builds.list(
             all_projects=parsed_args.all_projects or None,
             status=parsed_args.status,
+            os=parsed_args.os,
+            driver=parsed_args.driver,
+            content_key=parsed_args.content_key,
             name=parsed_args.name,
             sort=parsed_args.sort,
             limit=parsed_args.limit,
@@ -84,7 +102,7 @@ class ListBuild(command.Lister):
         )
 
 
-class ShowBuild(command.ShowOne):
+class ShowBuild(terminal.SafeOutput, command.ShowOne):
     """Show a build"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -97,7 +115,30 @@ class ShowBuild(command.ShowOne):
         return columns.show(manager.find(parsed_args.build))
 
 
-class SetBuild(command.ShowOne):
+class ListStep(terminal.SafeOutput, command.Lister):
+    """List the steps of a build that have ended"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = _with_build(super().get_parser(prog_name))
+        parser.add_argument(
+            '--long', action='store_true', help='With what they printed'
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
+        manager = plugin.client_of(self).builds
+        steps = manager.steps(manager.find(parsed_args.build).id)
+        fields = columns.STEPS_LONG if parsed_args.long else columns.STEPS
+        return (
+            tuple(name for name, _ in fields),
+            [
+                columns.values(value(step) for _, value in fields)
+                for step in steps
+            ],
+        )
+
+
+class SetBuild(terminal.SafeOutput, command.ShowOne):
     """Change what is said about the image of a build
 
     Tags, members and properties take the place of those that were there.
@@ -123,21 +164,34 @@ class SetBuild(command.ShowOne):
         return columns.show(manager.update(build.id, **changes))
 
 
-class DeleteBuild(command.Command):
+class DeleteBuild(terminal.SafeOutput, command.Command):
     """Delete builds, and their images if no other build uses them"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        return _with_builds(super().get_parser(prog_name))
+        parser = _with_builds(super().get_parser(prog_name))
+        parser.add_argument(
+            '--wait', action='store_true', help='Wait until they are gone'
+        )
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         manager = plugin.client_of(self).builds
-        _each(
-            parsed_args.builds,
-            lambda name: manager.delete(manager.find(name).id),
-        )
+        deleted = []
+
+        def delete(name: str) -> None:
+            build = manager.find(name)
+            manager.delete(build.id)
+            deleted.append(build.id)
+
+        try:
+            _each(parsed_args.builds, delete)
+        finally:
+            if parsed_args.wait:
+                for build_id in deleted:
+                    manager.wait_deleted(build_id)
 
 
-class CancelBuild(command.Command):
+class CancelBuild(terminal.SafeOutput, command.Command):
     """Stop builds"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -151,7 +205,7 @@ class CancelBuild(command.Command):
         )
 
 
-class LogBuild(command.Command):
+class LogBuild(terminal.SafeOutput, command.Command):
     """Print the log of a build"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -159,7 +213,7 @@ class LogBuild(command.Command):
         parser.add_argument(
             '--follow',
             action='store_true',
-            help='Go on until the build has ended',
+            help='Go on until the build has ended; fail if it did',
         )
         parser.add_argument(
             '--offset',
@@ -176,6 +230,7 @@ class LogBuild(command.Command):
         if parsed_args.follow:
             for text in manager.follow_log(build.id, parsed_args.offset):
                 _write(text)
+            progress.check(manager, manager.get(build.id))
             return
         offset = parsed_args.offset
         while True:
@@ -187,7 +242,7 @@ class LogBuild(command.Command):
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    terminal.safe(sys.stdout).write(text)
     sys.stdout.flush()
 
 

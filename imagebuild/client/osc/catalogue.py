@@ -22,20 +22,24 @@ from osc_lib.command import command
 from imagebuild.client import listings
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import plugin
+from imagebuild.client.osc import terminal
 
 
-class ListRecipe(command.Lister):
+class ListRecipe(terminal.SafeOutput, command.Lister):
     """List the recipes that images can be built from"""
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
         found = plugin.client_of(self).recipes.list()
         return (
             ('Name', 'Version', 'Description'),
-            [(item.name, item.version, item.description) for item in found],
+            [
+                columns.values((item.name, item.version, item.description))
+                for item in found
+            ],
         )
 
 
-class ShowRecipe(command.ShowOne):
+class ShowRecipe(terminal.SafeOutput, command.ShowOne):
     """Show a recipe and its arguments"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -57,14 +61,14 @@ class ShowRecipe(command.ShowOne):
             manager, parsed_args.name
         )
         recipe = manager.get(parsed_args.name, version)
-        return (
+        return columns.shown(
             ('name', 'version', 'description', 'min_disk', 'arguments'),
             (
                 recipe.name,
                 recipe.version,
                 recipe.description,
                 recipe.min_disk,
-                columns.Nested(recipe.arguments),
+                columns.Arguments(recipe.arguments),
             ),
         )
 
@@ -81,7 +85,7 @@ def _only_version(manager: listings.RecipeManager, name: str) -> str:
     )
 
 
-class ListOperatingSystem(command.Lister):
+class ListOperatingSystem(terminal.SafeOutput, command.Lister):
     """List the operating systems that images can be built with"""
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
@@ -89,19 +93,21 @@ class ListOperatingSystem(command.Lister):
         return (
             ('Name', 'Description', 'Architecture', 'Driver', 'Min Disk'),
             [
-                (
-                    item.name,
-                    item.description,
-                    item.architecture,
-                    item.driver,
-                    item.min_disk,
+                columns.values(
+                    (
+                        item.name,
+                        item.description,
+                        item.architecture,
+                        item.driver,
+                        item.min_disk,
+                    )
                 )
                 for item in found
             ],
         )
 
 
-class ListBuilder(command.Lister):
+class ListBuilder(terminal.SafeOutput, command.Lister):
     """List the conductors, which build images (for administrators)"""
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
@@ -119,16 +125,18 @@ class ListBuilder(command.Lister):
                 'Heartbeat At',
             ),
             [
-                (
-                    item.name,
-                    item.status,
-                    item.alive,
-                    item.running,
-                    item.slots,
-                    columns.listed(item.drivers),
-                    columns.listed(item.operating_systems),
-                    item.architecture,
-                    item.heartbeat_at,
+                columns.values(
+                    (
+                        item.name,
+                        item.status,
+                        item.alive,
+                        item.running,
+                        item.slots,
+                        columns.listed(item.drivers),
+                        columns.listed(item.operating_systems),
+                        item.architecture,
+                        item.heartbeat_at,
+                    )
                 )
                 for item in found
             ],

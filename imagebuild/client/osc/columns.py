@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +64,86 @@ class DoneOf(columns.FormattableColumn[records.Progress]):
         }
 
 
+class Arguments(columns.FormattableColumn[Mapping[str, Any]]):
+    """The arguments of a recipe: a line for each, not its JSON schema."""
+
+    def human_readable(self) -> str:
+        required = self._value.get('required') or ()
+        return '\n'.join(
+            _argument(name, schema, name in required)
+            for name, schema in (self._value.get('properties') or {}).items()
+        )
+
+
+def _argument(name: str, schema: Mapping[str, Any], required: bool) -> str:
+    facts = (
+        [str(schema['type'])] if isinstance(schema.get('type'), str) else []
+    )
+    if schema.get('enum'):
+        facts.append('one of ' + ', '.join(map(str, schema['enum'])))
+    if required:
+        facts.append('required')
+    elif schema.get('default') is not None:
+        facts.append(f'default: {schema["default"]}')
+    line = f'{name} ({"; ".join(facts)})' if facts else name
+    what = schema.get('description')
+    return f'{line}: {what}' if what else line
+
+
+class Absent(columns.FormattableColumn[None]):
+    """What there is not: null to programs, nothing to people."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def human_readable(self) -> str:
+        return ''
+
+    # Rows are sorted by columns that only some of them have.
+    def __lt__(self, other: object) -> bool:
+        return not isinstance(other, Absent)
+
+    def __gt__(self, other: object) -> bool:
+        return False
+
+
+def values(found: Iterable[Any]) -> tuple[Any, ...]:
+    """A row; what is empty was null in the service's answer."""
+    return tuple(
+        Absent() if value is None or value == '' else value for value in found
+    )
+
+
+def shown(
+    names: tuple[str, ...], found: tuple[Any, ...]
+) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Names and values as cliff's ShowOne wants them."""
+    return names, values(found)
+
+
 Field = tuple[str, Callable[[records.Build], Any]]
+StepField = tuple[str, Callable[[records.Step], Any]]
+
+STEPS: Sequence[StepField] = (
+    ('Attempt', lambda step: step.attempt),
+    ('Number', lambda step: step.number),
+    ('Path', lambda step: step.path),
+    ('Validator', lambda step: step.validator),
+    ('Result', lambda step: step.result),
+    ('Seconds', lambda step: round(step.seconds, 1)),
+    ('Message', lambda step: step.message),
+)
+STEPS_LONG: Sequence[StepField] = (
+    *STEPS,
+    ('Description', lambda step: step.description),
+    ('Output', lambda step: step.output),
+)
+
+
+def _size(build: records.Build) -> Any:
+    return (
+        None if build.size is None else format_columns.SizeColumn(build.size)
+    )
 
 
 def _checksum(build: records.Build) -> str:
@@ -77,11 +157,8 @@ def _images(build: records.Build) -> Nested:
 
 
 def _request(build: records.Build) -> Nested:
-    """What was asked for, without values: some of them may be secret."""
-    request = dict(build.request)
-    if isinstance(request.get('arguments'), dict):
-        request['arguments'] = dict.fromkeys(request['arguments'], '***')
-    return Nested(request)
+    """What was asked for. The service masks the values of what is hidden."""
+    return Nested(dict(build.request))
 
 
 BUILD: Sequence[Field] = (
@@ -120,7 +197,7 @@ LONG: Sequence[Field] = (
     *LIST,
     ('Finished At', lambda build: build.finished_at),
     ('Progress', lambda build: DoneOf(build.progress)),
-    ('Size', lambda build: format_columns.SizeColumn(build.size or 0)),
+    ('Size', lambda build: _size(build)),
     ('Driver', lambda build: build.driver),
     ('Reused From', lambda build: build.reused_from),
     ('Fault', lambda build: build.fault),
@@ -138,7 +215,7 @@ def show(build: records.Build) -> tuple[tuple[str, ...], tuple[Any, ...]]:
 
 def row(fields: Sequence[Field], build: records.Build) -> tuple[Any, ...]:
     """The values of one build."""
-    return tuple(value(build) for _, value in fields)
+    return values(value(build) for _, value in fields)
 
 
 def listed(values: Sequence[str]) -> format_columns.ListColumn:

@@ -17,7 +17,6 @@ import argparse
 import sys
 from typing import Any
 
-from osc_lib import exceptions as osc_exceptions
 from osc_lib.command import command
 
 from imagebuild.client import builds
@@ -27,11 +26,12 @@ from imagebuild.client.osc import description
 from imagebuild.client.osc import options
 from imagebuild.client.osc import plugin
 from imagebuild.client.osc import progress
+from imagebuild.client.osc import terminal
 
 Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 
 
-class CreateBuild(command.ShowOne):
+class CreateBuild(terminal.SafeOutput, command.ShowOne):
     """Build an image"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -54,14 +54,44 @@ class CreateBuild(command.ShowOne):
         build = manager.create(**description.load(parsed_args))
         if parsed_args.wait or parsed_args.follow:
             build = watched(manager, build, follow=parsed_args.follow)
-            if build.status != 'active':
-                raise osc_exceptions.CommandError(
-                    progress.failure(manager, build)
-                )
+            progress.check(manager, build)
+        if build.reused_from:
+            sys.stderr.write(
+                f'Nothing was built: the image of the build '
+                f'{build.reused_from} has the same content and is reused.\n'
+            )
         return columns.show(build)
 
 
-class PlanBuild(command.ShowOne):
+class WaitBuild(terminal.SafeOutput, command.ShowOne):
+    """Wait until a build has ended, and fail if it did"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'build', metavar='<build>', help='Build (name or ID)'
+        )
+        parser.add_argument(
+            '--timeout',
+            metavar='<seconds>',
+            type=int,
+            help='Wait no longer; the build goes on',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        manager = plugin.client_of(self).builds
+        build = watched(
+            manager,
+            manager.find(parsed_args.build),
+            follow=False,
+            timeout=parsed_args.timeout,
+        )
+        progress.check(manager, build)
+        return columns.show(build)
+
+
+class PlanBuild(terminal.SafeOutput, command.ShowOne):
     """Show what building an image would do, and do nothing"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -72,7 +102,7 @@ class PlanBuild(command.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         manager = plugin.client_of(self).builds
         plan = manager.plan(**description.load(parsed_args))
-        return (
+        return columns.shown(
             (
                 'would_build',
                 'reused_image_id',
@@ -84,8 +114,8 @@ class PlanBuild(command.ShowOne):
             ),
             (
                 plan.would_build,
-                plan.reuse.get('image_id') or '',
-                plan.reuse.get('build_id') or '',
+                plan.reuse.get('image_id'),
+                plan.reuse.get('build_id'),
                 plan.content_key,
                 plan.driver,
                 columns.Steps(plan.steps),
@@ -95,7 +125,11 @@ class PlanBuild(command.ShowOne):
 
 
 def watched(
-    manager: builds.BuildManager, build: records.Build, *, follow: bool
+    manager: builds.BuildManager,
+    build: records.Build,
+    *,
+    follow: bool,
+    timeout: float | None = None,
 ) -> records.Build:
     """Wait until a build has ended and show how it goes.
 
@@ -107,7 +141,9 @@ def watched(
         with progress.Display(live=False if follow else None) as display:
             display.show(build)
             if not follow:
-                return manager.wait(build.id, on_progress=display.show)
+                return manager.wait(
+                    build.id, timeout, on_progress=display.show
+                )
             for text in manager.follow_log(build.id):
                 display.write(text)
             return manager.get(build.id)

@@ -90,8 +90,10 @@ def _leave_os_to_commands(parser: argparse.ArgumentParser) -> None:
     """
     abbreviated = parser._get_option_tuples
 
-    def without_os(option: str) -> Any:
-        return [] if option.split('=')[0] == '--os' else abbreviated(option)
+    def without_os(option_string: str) -> list[Any]:
+        if option_string.partition('=')[0] == '--os':
+            return []
+        return list(abbreviated(option_string))
 
     parser._get_option_tuples = without_os  # type: ignore[method-assign]
 

@@ -17,12 +17,15 @@ import sys
 from types import TracebackType
 from typing import Self
 
+from osc_lib import exceptions as osc_exceptions
 from rich import console as rich_console
 from rich import progress as rich_progress
 
+from imagebuild import control_characters
 from imagebuild.client import builds
 from imagebuild.client import exceptions
 from imagebuild.client import records
+from imagebuild.client.osc import terminal
 
 #: Lines of a failed step's output that are shown.
 TAIL = 20
@@ -79,22 +82,33 @@ class Display:
                 status=build.status,
                 completed=progress.done,
                 total=progress.total or None,
-                description=progress.step or build.status_reason,
+                description=control_characters.escaped(
+                    progress.step or build.status_reason
+                ),
             )
             return
         steps = (
             f' [{progress.done}/{progress.total}]' if progress.total else ''
         )
         what = f' {progress.step}' if progress.step else ''
-        line = f'{build.status}{steps}{what}'
+        line = control_characters.escaped(f'{build.status}{steps}{what}')
         if line != self._last:
             self._last = line
             self._console.print(line, markup=False)
 
     def write(self, text: str) -> None:
         """Print a part of the log as it is."""
-        sys.stderr.write(text)
+        terminal.safe(sys.stderr).write(text)
         sys.stderr.flush()
+
+
+def check(manager: builds.BuildManager, build: records.Build) -> None:
+    """Pass when a build that has ended became an image.
+
+    :raises CommandError: it did not; the program ends with 1.
+    """
+    if build.status != 'active':
+        raise osc_exceptions.CommandError(failure(manager, build))
 
 
 def failure(manager: builds.BuildManager, build: records.Build) -> str:
@@ -118,7 +132,7 @@ def failure(manager: builds.BuildManager, build: records.Build) -> str:
             lines += [f'    {line}' for line in output]
     if build.status == 'error':
         lines.append(f'The whole log: openstack image build log {build.id}')
-    return '\n'.join(lines)
+    return control_characters.escaped('\n'.join(lines), layout=True)
 
 
 def _failed_step(

@@ -11,8 +11,10 @@
 # under the License.
 """The commands, with a service that is made up."""
 
+import io
 import logging
 import pathlib
+import sys
 import types
 
 import pytest
@@ -21,12 +23,16 @@ from keystoneauth1 import noauth
 from keystoneauth1 import session as ksa_session
 from openstackclient import shell
 from osc_lib import exceptions as osc_exceptions
+from osc_lib.command import command
 
+from imagebuild.client import exceptions
+from imagebuild.client import records
 from imagebuild.client.osc import builds
 from imagebuild.client.osc import catalogue
 from imagebuild.client.osc import create
 from imagebuild.client.osc import plugin
 from imagebuild.client.osc import progress
+from imagebuild.client.osc import terminal
 
 BASE = 'http://images.example:9797/v1'
 URL = f'{BASE}/builds'
@@ -44,6 +50,7 @@ def run(builder):
         made = command(app, None)
         return made.take_action(made.get_parser('x').parse_args(line))
 
+    call.builder = builder
     return call
 
 
@@ -84,14 +91,11 @@ def test_the_program_leaves_os_to_commands(line):
     assert options.cloud == 'c', 'other abbreviations are as they were'
 
 
-def test_values_of_arguments_are_not_shown(run, requests_mock, body):
-    request = {'arguments': {'port': '6379'}, 'packages': ['a']}
+def test_the_service_decides_which_values_are_shown(run, requests_mock, body):
+    request = {'arguments': {'port': '6379', 'key': '***'}}
     requests_mock.post(URL, json=body(request=request))
     found = shown(run(create.CreateBuild, 'web'))
-    assert found['request'].machine_readable() == {
-        'arguments': {'port': '***'},
-        'packages': ['a'],
-    }
+    assert found['request'].machine_readable() == request
 
 
 @pytest.fixture
@@ -241,14 +245,16 @@ def test_plan(run, requests_mock):
     found = shown(run(create.PlanBuild, 'web'))
     assert human(found['steps']) == '1. package nginx\n2. files[0]'
     assert human(found['conductors']) == 'a, b'
-    assert found['reused_image_id'] == ''
+    assert human(found['reused_image_id']) == ''
+    assert found['reused_image_id'].machine_readable() is None
 
 
 def test_list(run, requests_mock, body):
     requests_mock.get(URL, json={'builds': [body(image_id='i')]})
     names, [row] = run(builds.ListBuild)
     assert names == ('ID', 'Name', 'Status', 'OS', 'Image ID', 'Created At')
-    assert row[1:5] == ('web', 'queued', '', 'i')
+    assert [human(cell) for cell in row[1:5]] == ['web', 'queued', '', 'i']
+    assert row[3].machine_readable() is None
     assert requests_mock.last_request.qs == {}
 
 
@@ -256,14 +262,19 @@ def test_list_long(run, requests_mock, body):
     requests_mock.get(URL, json={'builds': [body(project_id='p')]})
     names, [row] = run(
         builds.ListBuild, '--long', '--all-projects', '--status', 'error',
+        '--status', 'queued', '--os', 'a', '--os', 'b', '--driver', 'd',
+        '--content-key', 'k',
         '--name', 'web', '--sort', 'name:asc', '--limit', '5', '--marker', 'm',
     )  # fmt: skip
     found = dict(zip(names, row, strict=True))
     assert found['Project'] == 'p'
-    assert found['Fault'] == ''
+    assert found['Fault'].machine_readable() is None
     assert requests_mock.last_request.qs == {
         'all_projects': ['true'],
-        'status': ['error'],
+        'status': ['error', 'queued'],
+        'os': ['a', 'b'],
+        'driver': ['d'],
+        'content_key': ['k'],
         'name': ['web'],
         'sort': ['name:asc'],
         'limit': ['5'],
@@ -366,6 +377,122 @@ def test_log_follow(run, quick, requests_mock, body, capsys):
     assert capsys.readouterr().out == 'one\n'
 
 
+def test_log_follow_ends_as_the_build_did(
+    run, quick, requests_mock, body, capsys
+):
+    requests_mock.get(URL, json={'builds': [body(id='b')]})
+    ended = body(id='b', status='error', status_reason='No such package.')
+    requests_mock.get(f'{URL}/b', json=ended)
+    requests_mock.get(f'{URL}/b/log', [{'text': 'one\n'}, {'text': ''}])
+    requests_mock.get(f'{URL}/b/steps', json={'steps': []})
+    with pytest.raises(osc_exceptions.CommandError, match='No such package'):
+        run(builds.LogBuild, 'web', '--follow')
+    assert capsys.readouterr().out == 'one\n'
+
+
+def test_wait_for_a_build(run, quick, requests_mock, body, capsys):
+    requests_mock.get(URL, json={'builds': [body(id='b')]})
+    requests_mock.get(
+        f'{URL}/b',
+        [
+            {'json': body(id='b', status='building')},
+            {'json': body(id='b', status='active', image_id='i')},
+        ],
+    )
+    assert shown(run(create.WaitBuild, 'web'))['image_id'] == 'i'
+    requests_mock.get(f'{URL}/b', json=body(id='b', status='cancelled'))
+    with pytest.raises(osc_exceptions.CommandError, match='cancelled'):
+        run(create.WaitBuild, 'web')
+    requests_mock.get(f'{URL}/b', json=body(id='b', status='building'))
+    with pytest.raises(exceptions.WaitTimeout, match='still building'):
+        run(create.WaitBuild, 'web', '--timeout', '0')
+
+
+def test_steps(run, requests_mock, body):
+    requests_mock.get(URL, json={'builds': [body(id='b')]})
+    step = {
+        'attempt': 1,
+        'number': 2,
+        'path': 'x',
+        'validator': 'package',
+        'result': 'failed',
+        'seconds': 1.26,
+        'output': 'E: no',
+    }
+    requests_mock.get(f'{URL}/b/steps', json={'steps': [step]})
+    names, [row] = run(builds.ListStep, 'web')
+    assert row[:6] == (1, 2, 'x', 'package', 'failed', 1.3)
+    assert 'Output' not in names
+    names, [row] = run(builds.ListStep, 'web', '--long')
+    assert dict(zip(names, row, strict=True))['Output'] == 'E: no'
+
+
+def test_delete_and_wait(run, quick, requests_mock, body):
+    requests_mock.get(URL, json={'builds': [body(id='b')]})
+    requests_mock.delete(f'{URL}/b', status_code=202)
+    looks = requests_mock.get(
+        f'{URL}/b',
+        [{'json': body(id='b', status='deleting')}, {'status_code': 404}],
+    )
+    run(builds.DeleteBuild, 'web', '--wait')
+    assert looks.call_count == 2
+
+
+def test_a_reused_build_says_so(run, requests_mock, body, capsys):
+    requests_mock.post(URL, json=body(status='active', reused_from='other'))
+    run(create.CreateBuild, 'web')
+    assert 'image of the build other' in capsys.readouterr().err
+
+
+HOSTILE = 'a\x1b[2Jb\u202ec\r'
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_control_characters_do_not_reach_a_terminal(
+    run, quick, requests_mock, body, capsys, monkeypatch
+):
+    requests_mock.get(URL, json={'builds': [body(id='b', name=HOSTILE)]})
+    app = types.SimpleNamespace(stdout=Terminal())
+
+    class Shown(terminal.SafeOutput, command.Command):
+        def take_action(self, parsed_args):
+            self.app.stdout.write(f'{HOSTILE}\n\t')
+
+    Shown(app, None).run(types.SimpleNamespace())
+    escaped = r'a\x1b[2Jb\u202ec\r'
+    assert app.stdout.getvalue() == f'{escaped}\n\t'
+
+    build = records.Build(id='b', name=HOSTILE, status_reason=HOSTILE)
+    requests_mock.get(f'{URL}/b/steps', json={'steps': []})
+    told = progress.failure(run.builder.builds, build)
+    assert '\x1b' not in told and told.count(escaped) == 2
+    with progress.Display(live=False) as display:
+        display.show(build)
+        display.show(
+            records.Build(id='b', progress=records.Progress(step=HOSTILE))
+        )
+    assert '\x1b' not in capsys.readouterr().err
+    assert '\x1b' not in str(exceptions.BadRequest(HOSTILE))
+
+    monkeypatch.setattr('sys.stdout', Terminal())
+    requests_mock.get(f'{URL}/b/log', [{'text': HOSTILE}, {'text': ''}])
+    run(builds.LogBuild, 'web')
+    assert sys.stdout.getvalue() == escaped
+
+
+def test_a_log_in_a_pipe_is_as_it_was_written(
+    run, requests_mock, body, capsys
+):
+    requests_mock.get(URL, json={'builds': [body(id='b')]})
+    requests_mock.get(f'{URL}/b/log', [{'text': HOSTILE}, {'text': ''}])
+    run(builds.LogBuild, 'web')
+    assert capsys.readouterr().out == HOSTILE
+
+
 def test_recipes(run, requests_mock):
     listed = [
         {'name': 'redis', 'version': '7'},
@@ -375,13 +502,31 @@ def test_recipes(run, requests_mock):
     requests_mock.get(f'{BASE}/recipes', json={'recipes': listed})
     requests_mock.get(
         f'{BASE}/recipes/redis/7',
-        json={**listed[0], 'arguments': {'type': 'object'}},
+        json={
+            **listed[0],
+            'arguments': {
+                'type': 'object',
+                'required': ['password'],
+                'properties': {
+                    'port': {
+                        'type': 'integer',
+                        'default': 6379,
+                        'description': 'Where it listens.',
+                    },
+                    'password': {'type': 'string', 'enum': ['a', 'b']},
+                },
+            },
+        },
     )
     _, rows = run(catalogue.ListRecipe)
     assert [row[:2] for row in rows][-1] == ('web', '2')
     for line in (['redis'], ['redis', '7']):
         found = shown(run(catalogue.ShowRecipe, *line))
-        assert '"type": "object"' in human(found['arguments'])
+        assert human(found['arguments']).splitlines() == [
+            'port (integer; default: 6379): Where it listens.',
+            'password (string; one of a, b; required)',
+        ]
+        assert found['arguments'].machine_readable()['type'] == 'object'
     with pytest.raises(osc_exceptions.CommandError, match='1, 2'):
         run(catalogue.ShowRecipe, 'web')
     with pytest.raises(osc_exceptions.CommandError, match='no recipe "x"'):
@@ -418,7 +563,10 @@ def test_every_entry_point_is_a_command():
                 ],
                 command,
             )
-    assert len(found) == 12
+    assert len(found) == 14
+    assert all(
+        issubclass(each, terminal.SafeOutput) for each in found.values()
+    )
     assert all(command.__doc__ for command in found.values())
 
 

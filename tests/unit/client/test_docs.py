@@ -34,6 +34,8 @@ COMMANDS = {
     'build delete': builds.DeleteBuild,
     'build cancel': builds.CancelBuild,
     'build log': builds.LogBuild,
+    'build wait': create.WaitBuild,
+    'build steps': builds.ListStep,
     'recipe list': catalogue.ListRecipe,
     'recipe show': catalogue.ShowRecipe,
     'os list': catalogue.ListOperatingSystem,
