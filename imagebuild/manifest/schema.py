@@ -61,7 +61,8 @@ def check(
     """Return everything that is wrong with a value.
 
     :param value: what :mod:`imagebuild.manifest.document` returned.
-    :param schema: JSON schema, draft 2020-12.
+    :param schema: JSON schema, draft 2020-12. ``x-message`` is said of a
+        value that it refuses; ``<key>`` stands for the value's own key.
     :param path: where the value stands.
     :param limit: look no further after so many; None for all.
     :returns: problems in the order of their places, empty when all is well.
@@ -148,6 +149,8 @@ def _message(error: schema_exceptions.ValidationError) -> str:
     if error.validator == 'pattern':
         told = schema.get('x-pattern-message', told)
     if told:
+        key = str(error.absolute_path[-1]) if error.absolute_path else ''
+        told = told.replace('<key>', _one_line(key))
         return f'{_shown(error.instance)} {told}'
     if error.validator in ('anyOf', 'oneOf'):
         kinds = ', '.join(_kinds(value))

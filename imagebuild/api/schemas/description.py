@@ -26,6 +26,7 @@ from imagebuild.api.schemas import base
 from imagebuild.description import fields
 from imagebuild.description import limits
 from imagebuild.manifest import schema as engine_schema
+from imagebuild.manifest.validators import package
 
 #: Entries of one list, as the description takes them.
 _MANY = fields.MAX_ITEMS
@@ -76,6 +77,7 @@ _PACKAGE: base.Schema = {
                         {**_SCALAR, 'maxLength': 1024}, 'The version wanted.'
                     )
                 },
+                'x-message': package.VERSION_ALONE,
             },
         },
     ],

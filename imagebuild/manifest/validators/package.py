@@ -40,6 +40,10 @@ _VERSION: Mapping[str, Any] = {
     'pattern': r'^[A-Za-z0-9][A-Za-z0-9+._:~^*-]*$(?!\n)',
     'maxLength': 255,
 }
+#: What is said of ``{nginx: "1.22"}``; see :func:`schema.check`.
+VERSION_ALONE = (
+    'cannot stand for a version by itself; write {<key>: {version: ...}}'
+)
 _VERSIONED: Mapping[str, Any] = {
     'title': 'a mapping of package name to {version: ...}',
     'type': 'object',
@@ -49,6 +53,7 @@ _VERSIONED: Mapping[str, Any] = {
         'type': ['object', 'null'],
         'properties': {'version': _VERSION},
         'additionalProperties': False,
+        'x-message': VERSION_ALONE,
     },
 }
 #: JSON schema of one package, or of several with their versions.
