@@ -17,43 +17,11 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-from heat.engine import function
-
 from heat_plugin import schema
+from heat_plugin import unknown
 
 
-class Given:
-    """The properties as far as they are known.
-
-    :param properties: Heat's.
-    :ivar complete: all of them are known: none waits for another resource.
-    """
-
-    def __init__(self, properties: Any) -> None:
-        self._properties = properties
-        self.complete = not self._waiting(dict(properties.data))
-
-    def has(self, name: str) -> bool:
-        """Whether a property has a value, or will have one."""
-        if name not in self._properties.data:
-            return False
-        if self._waiting(self._properties.data[name]):
-            return True
-        return self._properties.get_user_value(name) not in (None, '', [], {})
-
-    def __getitem__(self, name: str) -> Any:
-        return self._properties[name]
-
-    @staticmethod
-    def _waiting(snippet: Any) -> bool:
-        # As Heat does for constraints.
-        return any(
-            resource.action == resource.INIT
-            for resource in function.dependencies(snippet)
-        )
-
-
-def problems(given: Given) -> Iterator[str]:
+def problems(given: unknown.Given) -> Iterator[str]:
     """Find what the schema of single properties does not say."""
     if not (given.has(schema.OS) or given.has(schema.BASE_IMAGE)):
         yield 'either "os" or "base_image" is needed'
@@ -63,12 +31,12 @@ def problems(given: Given) -> Iterator[str]:
         yield '"recipe_version" is of no use without "recipe"'
     if given.has(schema.RESOURCES) and not given.has(schema.MANIFEST):
         yield '"resources" is of no use without "manifest"'
-    if given.complete:
-        yield from _of_values(given)
+    yield from _of_values(given)
 
 
-def _of_values(given: Given) -> Iterator[str]:
-    if given[schema.MEMBERS] and given[schema.VISIBILITY] != 'shared':
+def _of_values(given: unknown.Given) -> Iterator[str]:
+    visibility = given[schema.VISIBILITY]
+    if given[schema.MEMBERS] and visibility not in (None, 'shared'):
         yield 'only an image with "visibility: shared" has "members"'
     for index, item in enumerate(given[schema.FILES] or ()):
         found = [
@@ -81,17 +49,31 @@ def _of_values(given: Given) -> Iterator[str]:
                 f'files[{index}]: exactly one of "content" and '
                 '"content_base64" is needed'
             )
+    for name, value in (given[schema.IMAGE_PROPERTIES] or {}).items():
+        if isinstance(value, dict | list):
+            kind = 'map' if isinstance(value, dict) else 'list'
+            yield (
+                f'properties.{name}: the value is a {kind}; the properties '
+                'of an image are texts'
+            )
 
 
-def request(properties: Any, name: str) -> dict[str, Any]:
+def request(
+    properties: Mapping[str, Any] | unknown.Given, name: str
+) -> dict[str, Any]:
     """Make the body of a request of the properties.
 
+    :param properties: Heat's, or what is known of them.
     :param name: of the image, if the template gives none.
     """
-    body = {
+    given = {
         key: properties[key]
         for key in (*schema.CONTENT, *schema.ABOUT, *schema.BUILDING)
-        if properties[key] is not None
+    }
+    body = {
+        key: stripped(key, value)
+        for key, value in given.items()
+        if value is not None
     }
     body.setdefault(schema.NAME, name)
     if schema.FILES in body:
@@ -101,7 +83,8 @@ def request(properties: Any, name: str) -> dict[str, Any]:
         ]
     if not body.get(schema.DESTINATIONS):
         body.pop(schema.DESTINATIONS, None)
-    body[schema.IMAGE_PROPERTIES] = texts(body[schema.IMAGE_PROPERTIES])
+    if schema.IMAGE_PROPERTIES in body:
+        body[schema.IMAGE_PROPERTIES] = texts(body[schema.IMAGE_PROPERTIES])
     return body
 
 
@@ -113,7 +96,9 @@ def changes(prop_diff: Mapping[str, Any], name: str) -> dict[str, Any]:
     :param name: of the image, if the template gives none.
     """
     body = {
-        key: value for key, value in prop_diff.items() if key in schema.ABOUT
+        key: stripped(key, value)
+        for key, value in prop_diff.items()
+        if key in schema.ABOUT
     }
     if schema.NAME in body and body[schema.NAME] is None:
         body[schema.NAME] = name
@@ -125,12 +110,36 @@ def changes(prop_diff: Mapping[str, Any], name: str) -> dict[str, Any]:
     return body
 
 
-def texts(image_properties: Mapping[str, Any] | None) -> dict[str, str]:
+def stripped(key: str, value: Any) -> Any:
+    """Leave out the blanks around names.
+
+    A comma_delimited_list, "nginx, curl", keeps those after its commas; so
+    does what a template takes out of one.
+    """
+    if key in schema.NAMES and isinstance(value, str):
+        return value.strip()
+    if key in schema.LISTS_OF_NAMES and isinstance(value, list):
+        return [
+            item.strip() if isinstance(item, str) else item for item in value
+        ]
+    return value
+
+
+def texts(image_properties: Mapping[str, Any] | None) -> dict[str, Any]:
     """Make texts of the properties of an image, as Glance wants them.
 
-    YAML makes numbers and booleans of some.
+    YAML makes numbers and booleans of some. What is null is left out: that
+    is how a template says that there is none. A map or list stays what it
+    is, and the service refuses it.
     """
     return {
-        str(key): str(value).lower() if isinstance(value, bool) else str(value)
+        str(key): _text(value)
         for key, value in (image_properties or {}).items()
+        if value is not None
     }
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, dict | list) else str(value)

@@ -26,9 +26,11 @@ from heat.engine import translation
 from oslo_log import log as logging
 
 from heat_plugin import checks
+from heat_plugin import failures
 from heat_plugin import reality
 from heat_plugin import schema
 from heat_plugin import sentences
+from heat_plugin import unknown
 from heat_plugin.clients import image_build
 from imagebuild.client import Client
 from imagebuild.client import Plan
@@ -66,32 +68,40 @@ class DescribedImage(resource.Resource):
         if not self.stack.strict_validate:
             # Parameters without values.
             return
-        given = checks.Given(self.properties)
+        given = unknown.Given(self.properties)
         problems = [*checks.problems(given)]
-        if given.complete:
-            timeout = given[schema.TIMEOUT]
-            limit = self.stack.timeout_secs()
-            if timeout and timeout > limit:
-                problems.append(sentences.too_long(timeout, limit))
+        timeout = given[schema.TIMEOUT]
+        limit = self.stack.timeout_secs()
+        if timeout and timeout > limit:
+            problems.append(sentences.too_long(timeout, limit))
         if problems:
             raise self._invalid('; '.join(problems))
-        if given.complete:
-            self._ask_plan()
+        self._ask_plan(given)
 
-    def _ask_plan(self) -> Plan | None:
+    def _ask_plan(self, given: unknown.Given) -> Plan | None:
         """Let the service look at the description, if it has the time.
 
-        :raises StackValidationFailed: it found mistakes.
+        Values of resources that are not there yet are replaced by others,
+        and what is said of those is not passed on.
+
+        :returns: None if it has not, or if not all values are known.
+        :raises StackValidationFailed: it found mistakes, or does not let
+            this user have such an image.
         """
         try:
             plan: Plan | None = self.client_plugin().plan(
-                checks.request(self.properties, self.name)
+                checks.request(given, self.name)
             )
         except exceptions.BadRequest as error:
+            told = given.about_known(error.errors)
+            if error.errors and not told:
+                return None
             raise self._invalid(
-                sentences.clean(sentences.problems(error))
+                sentences.clean(sentences.problems(error, told))
             ) from None
-        return plan
+        except exceptions.ClientError as error:
+            raise self._invalid(sentences.refused(error, self.name)) from None
+        return plan if given.complete else None
 
     def _invalid(self, text: str) -> Exception:
         failed: Exception = exception.StackValidationFailed(
@@ -100,11 +110,10 @@ class DescribedImage(resource.Resource):
         return failed
 
     def preview(self) -> Self:
-        if checks.Given(self.properties).complete:
-            try:
-                self._plan = self._ask_plan()
-            except exception.StackValidationFailed as error:
-                LOG.info('%s', error)
+        try:
+            self._plan = self._ask_plan(unknown.Given(self.properties))
+        except exception.StackValidationFailed as error:
+            LOG.info('%s', error)
         return self
 
     # -- what templates see -------------------------------------------------
@@ -122,6 +131,17 @@ class DescribedImage(resource.Resource):
             return self.resource_id
         if name == schema.IMAGE_ID:
             return self.get_reference_id()
+        try:
+            return self._ask_attribute(name)
+        except exceptions.NotFound:
+            # Heat takes it for a value that there is not.
+            raise
+        except exceptions.ClientError as error:
+            raise failures.ImageBuildRefused(
+                sentences.refused(error, self._image_name())
+            ) from None
+
+    def _ask_attribute(self, name: str) -> Any:
         build = self._service().builds.get(self._id())
         if name == schema.LOG:
             return reality.log_tail(self._service(), build)

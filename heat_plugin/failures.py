@@ -22,6 +22,12 @@ from __future__ import annotations
 
 from heat.common import exception
 
+from imagebuild.client import exceptions
+
+#: The service is away, or something is wrong with it: what was asked may be
+#: right, and asking again later may help.
+AWAY = (exceptions.ConnectionFailed, exceptions.ServerError)
+
 
 class ImageBuildFailed(exception.Error):
     """There is no image, and the text says why."""
@@ -33,6 +39,10 @@ class ImageBuildRefused(exception.Error):
 
 class ImageNotAsBuilt(exception.Error):
     """The image is gone or is not what was built."""
+
+
+class NotLookedUp(exception.Error):
+    """The service does not say which names it has, and the text why."""
 
 
 class UnknownName(exception.EntityNotFound):

@@ -147,9 +147,13 @@ class Image(inspected.InspectedImage):
     def handle_preempt(self) -> None:
         """A newer template arrives while the image is built.
 
-        A build that the newer template wants as well goes on.
+        A build that the newer template wants as well goes on. Heat has set
+        the action to that of the newer template by now, UPDATE or DELETE,
+        without having stored it: what is being done it does not say. If
+        that is not a build, there is nothing to cancel and the service says
+        so. Nothing may be written to the database here.
         """
-        if self.action == self.CREATE and not self._still_wanted():
+        if not self._still_wanted():
             self._cancel()
 
     def _still_wanted(self) -> bool:

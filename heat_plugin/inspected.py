@@ -45,6 +45,8 @@ class InspectedImage(described.DescribedImage):
             )
 
     def _problems(self) -> list[str]:
+        if self.resource_id is None:
+            return ['no build was made']
         try:
             build = self._service().builds.get(self._id())
         except exceptions.NotFound:
@@ -70,6 +72,10 @@ class InspectedImage(described.DescribedImage):
             raise exception.EntityNotFound(
                 entity='Resource', name=self.name
             ) from None
+        if not (build.finished or build.status == 'deleting'):
+            # A newer template while it is built: with nothing to compare,
+            # Heat goes on to handle_preempt.
+            return {}
         image = self._glance_image(build.image_id)
         problems = [*reality.missing(build, image)]
         if problems:

@@ -82,7 +82,7 @@ def about(build: Build, image: Any) -> dict[str, Any]:
 
 def same_tags(live: list[str], wanted: list[str] | None) -> bool:
     """Glance keeps no order of tags."""
-    return sorted(live) == sorted(wanted or [])
+    return sorted(live) == sorted(tag.strip() for tag in wanted or [])
 
 
 def _field(image: Any, name: str) -> Any:

@@ -51,6 +51,10 @@ ABOUT = (
 #: Say how a build goes: a change holds for the next one.
 BUILDING = (REUSE, MAX_AGE, TIMEOUT) = ('reuse', 'max_age', 'timeout')
 
+#: Names: the blanks around them mean nothing.
+NAMES = (OS, RECIPE, RECIPE_VERSION, DRIVER)
+LISTS_OF_NAMES = (PACKAGES, PIP_PACKAGES, DESTINATIONS, TAGS, MEMBERS)
+
 #: Of an entry of ``files``.
 FILE_KEYS = (PATH, TEXT, BASE64, MODE, OWNER, GROUP) = (
     'path', 'content', 'content_base64', 'mode', 'owner', 'group',

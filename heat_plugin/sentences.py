@@ -11,10 +11,11 @@
 # under the License.
 """What users read: why an image is not there.
 
-``openstack stack failures list`` shows these texts and nothing else, and
-``openstack stack event list`` their first 255 characters. So each begins with
-one plain sentence that says what failed, where in the template, and whose
-fault it is; what a failing step printed comes after.
+``openstack stack failures list`` shows the last ten lines of these texts and
+nothing else, and ``openstack stack event list`` their first 255 characters.
+So each begins with one plain sentence that says what failed, where in the
+template, and whose fault it is; what a failing step printed comes after, and
+all of it is ten lines at most.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from imagebuild import exception
 from imagebuild.client import Build
 from imagebuild.client import Plan
 from imagebuild.client import Step
 from imagebuild.client import exceptions
 
-#: Characters of output that are shown.
-TAIL = 1000
+#: Lines of output that are shown, and characters of each.
+TAIL_LINES = 6
+TAIL_WIDTH = 200
+#: The same of a reason that the service gives.
+REASON_LINES = 3
+REASON_WIDTH = 600
 
 _REFUSALS = (
     exceptions.BadRequest,
@@ -37,6 +43,8 @@ _REFUSALS = (
     exceptions.Conflict,
     exceptions.TooLarge,
 )
+#: With the colon or bracket around it, such as "to http://10.0.0.5:9393/v1:".
+_URL = re.compile(r'https?://[^\s,;()<>"\']*[^\s,;()<>"\'.:]')
 #: Colours and other commands to a terminal.
 _ESCAPES = re.compile(r'\x1b(\[[0-?]*[ -/]*[@-~]|[@-_])')
 #: Control characters, and characters that a database with three bytes for
@@ -75,15 +83,14 @@ def _mistake(build: Build, step: Step | None) -> str:
         f'{_reason(build)} (Build {build.id}.)'
     )
     output = tail(step.output) if step else ''
-    if output and output not in text:
+    if output and output not in build.status_reason:
         text += f'\nThe end of what the step printed:\n{output}'
     return clean(text)
 
 
 def _reason(build: Build) -> str:
-    return sentence(
-        build.status_reason or f'it ended as "{build.status}" without a reason'
-    )
+    text = shortened(build.status_reason, REASON_LINES, REASON_WIDTH)
+    return sentence(text or f'it ended as "{build.status}" without a reason')
 
 
 def failing(steps: Iterable[Step]) -> Step | None:
@@ -113,27 +120,48 @@ def refused(error: Exception, name: str) -> str:
             "The image build service did not accept Heat's credentials for "
             f'the image "{name}"; with reauthentication_auth_method = trusts '
             'in heat.conf they are renewed while an image is built: '
-            f'{sentence(str(error))}'
+            f'{without_urls(sentence(str(error)))}'
         )
     if isinstance(error, exceptions.HttpError):
         number = f' (Request {error.request_id}.)' if error.request_id else ''
         return clean(
             'The image build service failed, not the template, at the image '
-            f'"{name}": {sentence(error.message)}{number}'
+            f'"{name}": {without_urls(sentence(error.message))}{number}'
         )
     return clean(
         'The image build service was not reached for the image '
-        f'"{name}": {sentence(str(error))}'
+        f'"{name}": {without_urls(sentence(str(error)))}'
     )
 
 
-def problems(error: exceptions.HttpError) -> str:
-    """Everything that is wrong with a request, each with its path."""
+def not_looked_up(error: exceptions.ClientError) -> str:
+    """Say why it is not known which names the service has."""
+    message = getattr(error, 'message', str(error))
+    return clean(
+        'the image build service did not say which names it has: '
+        f'{without_urls(sentence(message))}'
+    )
+
+
+def without_urls(text: str) -> str:
+    """Leave out where services are: that is the operator's own affair."""
+    return _URL.sub('its address', text)
+
+
+def problems(
+    error: exceptions.HttpError,
+    told: Iterable[exception.Problem] | None = None,
+) -> str:
+    """Everything that is wrong with a request, each with its path.
+
+    :param told: those of its problems that are to be named; all of them by
+        default.
+    """
     found = [
         f'{problem.path}: {problem.message}'
         if problem.path
         else problem.message
-        for problem in error.errors
+        for problem in (error.errors if told is None else told)
     ]
     return '; '.join(found) or error.message
 
@@ -165,14 +193,31 @@ def too_long(timeout: int, limit: int) -> str:
     )
 
 
-def tail(output: str, limit: int = TAIL) -> str:
-    """The end of a text, whole lines if that is possible."""
-    text = clean(output).strip('\n')
-    if len(text) <= limit:
-        return text
-    text = text[-limit:]
-    _, newline, lines = text.partition('\n')
-    return f'...\n{lines}' if newline and lines else f'...{text}'
+def tail(output: str) -> str:
+    """The last lines of a text, none of them long."""
+    lines = [line for line in _lines(output) if line.strip()]
+    cut = [_cut(line, TAIL_WIDTH) for line in lines]
+    if len(cut) <= TAIL_LINES:
+        return '\n'.join(cut)
+    return '\n'.join(['...', *cut[1 - TAIL_LINES :]])
+
+
+def shortened(text: str, lines: int, width: int) -> str:
+    """The beginning of a text; its other lines are left out."""
+    found = _lines(text.strip())
+    kept = [_cut(line, width) for line in found[:lines]]
+    if len(found) > lines:
+        kept[-1] += ' ...'
+    return '\n'.join(kept)
+
+
+def _lines(text: str) -> list[str]:
+    # As the command splits them: at form feeds, for instance, too.
+    return clean(text).splitlines()
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f'{line[:width]}...'
 
 
 def sentence(text: str) -> str:

@@ -16,18 +16,46 @@ Heat remembers for a while that a value was found, never that it was not.
 
 from __future__ import annotations
 
-from heat.common import exception
-from heat.engine import constraints
+from typing import Any
 
+from heat.engine import constraints
+from oslo_log import log as logging
+
+from heat_plugin import failures
+from heat_plugin import sentences
 from heat_plugin.clients import image_build
 from imagebuild.client import exceptions
+
+LOG = logging.getLogger(__name__)
 
 
 class _NameConstraint(constraints.BaseCustomConstraint):
     resource_client_name = image_build.CLIENT_NAME
-    #: A service that is not reached cannot confirm a name: the user reads
-    #: that, not a failure of Heat.
-    expected_exceptions = (exception.EntityNotFound, exceptions.ClientError)
+    expected_exceptions = (failures.UnknownName, failures.NotLookedUp)
+
+    def validate(self, value: str, context: Any) -> bool:
+        """Tell whether the service has a name; True while it is away.
+
+        Heat asks again when it creates the resource, which waits for the
+        service. So a short absence fails no stack, and is not laid at the
+        door of the value.
+        """
+        try:
+            return bool(super().validate(value, context))
+        except failures.AWAY as error:
+            # Not remembered as found: it passed through Heat's cache.
+            LOG.warning('"%s" could not be looked up: %s', value, error)
+            return True
+
+    def validate_with_client(self, client: Any, resource_id: str) -> None:
+        try:
+            super().validate_with_client(client, resource_id)
+        except failures.AWAY:
+            raise
+        except exceptions.ClientError as error:
+            raise failures.NotLookedUp(
+                sentences.not_looked_up(error)
+            ) from None
 
 
 class RecipeConstraint(_NameConstraint):

@@ -82,7 +82,7 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
         """
         return _found(
             'recipe',
-            name,
+            name.strip(),
             (item.name for item in self.client().recipes.list()),
         )
 
@@ -92,21 +92,24 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
         :raises UnknownName: it is not in the catalogue.
         """
         listed = self.client().operating_systems.list()
-        return _found('operating system', name, (item.name for item in listed))
+        return _found(
+            'operating system',
+            name.strip(),
+            (item.name for item in listed),
+        )
 
     def plan(self, request: Mapping[str, Any]) -> client.Plan | None:
         """Say what a build would do, None if that cannot be known quickly.
 
-        :raises BadRequest: the request is wrong.
+        :raises ClientError: the service does not take the request: it is
+            wrong, or not allowed.
         """
         if self._plan_seconds <= 0:
             return None
         begin = time.monotonic()
         try:
             return self._planner().builds.plan(**request)
-        except exceptions.BadRequest:
-            raise
-        except exceptions.ClientError as error:
+        except failures.AWAY as error:
             # Only an early look: creating the resource tells more. The rest
             # of the stack need not wait for the same answer.
             LOG.info('The image build service could not plan: %s', error)

@@ -276,6 +276,107 @@ def _until(condition: Any, seconds: float = 60) -> None:
         time.sleep(0.5)
 
 
+def _is_built(cloud: clouds.Cloud, properties: dict[str, Any]) -> Any:
+    """Wait until the only build with this content runs."""
+    _until(
+        lambda: (
+            [b.status for b in builds_of(cloud, properties)] == ['building']
+        )
+    )
+    return builds_of(cloud, properties)[0]
+
+
+def _given_up(cloud: clouds.Cloud, build: Any, seconds: float = 60) -> None:
+    """Wait until a build that would go on for ever is cancelled or gone."""
+
+    def over() -> bool:
+        found = people.client(cloud).builds.list()
+        return all(b.status != 'building' for b in found if b.id == build.id)
+
+    _until(over, seconds)
+
+
+def test_newer_templates_cancel_what_they_make_obsolete(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    """While it is created, and while its replacement is."""
+    first, second, last = content('endless'), content('endless'), content()
+    name = stacks.create(stack_tools.template(**first), wait=False)
+    build = _is_built(cloud, first)
+    stacks.heat.stacks.update(
+        name, template=stack_tools.template(**second), timeout_mins=20
+    )
+    _given_up(cloud, build)
+    build = _is_built(cloud, second)
+    stacks.update(name, stack_tools.template(**last))
+    _given_up(cloud, build)
+    image_id = stacks.outputs(name)['image_id']
+    assert stack_tools.image_of(cloud, image_id)['status'] == 'active'
+    assert not people.stamped(cloud, build.id)
+
+
+def test_newer_template_replaces_a_replacement(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    before, between, last = content(), content('endless'), content()
+    name = stacks.create(stack_tools.template(**before))
+    stacks.heat.stacks.update(
+        name, template=stack_tools.template(**between), timeout_mins=20
+    )
+    build = _is_built(cloud, between)
+    stacks.update(name, stack_tools.template(**last))
+    _given_up(cloud, build)
+    assert [b.status for b in builds_of(cloud, last)] == ['active']
+    _until(lambda: not builds_of(cloud, before))
+
+
+def test_newer_template_that_wants_the_same_image(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    inside = content('slow')
+    name = stacks.create(stack_tools.template(**inside), wait=False)
+    build = _is_built(cloud, inside)
+    stacks.update(name, stack_tools.template(**inside, tags=['new']))
+    assert [b.id for b in builds_of(cloud, inside)] == [build.id]
+    image_id = stacks.outputs(name)['image_id']
+    assert stack_tools.image_of(cloud, image_id)['tags'] == ['new']
+
+
+def _updating(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks, before: dict[str, Any]
+) -> tuple[str, Any]:
+    """A stack whose update builds for ever; its name and the build."""
+    name = stacks.create(stack_tools.template(**before))
+    after = content('endless')
+    stacks.heat.stacks.update(
+        name, template=stack_tools.template(**after), timeout_mins=20
+    )
+    return name, _is_built(cloud, after)
+
+
+def test_stack_cancel(cloud: clouds.Cloud, stacks: stack_tools.Stacks) -> None:
+    """It rolls back: the old image is a newer wish."""
+    before = content()
+    name, build = _updating(cloud, stacks, before)
+    stacks.heat.actions.cancel_update(name)
+    _given_up(cloud, build)
+    stacks.expect(name, 'ROLLBACK_COMPLETE')
+    assert [b.status for b in builds_of(cloud, before)] == ['active']
+
+
+def test_update_after_stack_cancel_without_rollback(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    """Heat lets what runs go on, until a template comes."""
+    before = content()
+    name, build = _updating(cloud, stacks, before)
+    stacks.heat.actions.cancel_without_rollback(name)
+    stacks.expect(name, 'UPDATE_FAILED')
+    stacks.update(name, stack_tools.template(**before))
+    _given_up(cloud, build)
+    assert [b.status for b in builds_of(cloud, before)] == ['active']
+
+
 def test_token_ends_during_the_build(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:

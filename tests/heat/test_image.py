@@ -16,6 +16,7 @@ from heat.engine import resource
 from heat.engine import scheduler
 from heat.engine import stack as heat_stack
 from heat.tests import utils
+from heatclient.common import format_utils
 
 from heat_plugin import image
 from imagebuild.client import exceptions
@@ -134,6 +135,34 @@ class TestCreate(base.HeatPluginTestCase):
             'Reading package lists...\nE: no such thing',
             reason,
         )
+
+    def test_sentence_is_seen_however_much_is_printed(self):
+        """As "openstack stack failures list" shows it: the last ten lines."""
+        for number, (printed, reason) in enumerate(
+            (
+                ([f'line {i}' for i in range(60)], 'exit code 1'),
+                (['x' * 5000] * 60, 'exit code 1'),
+                ([f'a{i}\x0cb\u2028c' for i in range(60)], 'exit code 1'),
+                (
+                    [f'line {i}' for i in range(60)],
+                    '\n'.join(f'reason {i}' for i in range(60)),
+                ),
+            )
+        ):
+            self.service.outcome = {
+                'status': 'error',
+                'fault': 'user',
+                'status_reason': reason,
+            }
+            self.service.step_list = [
+                fake_service.step('packages', output='\n'.join(printed))
+            ]
+            told = self.failed(stack_name=f's{number}')
+            shown = format_utils.indent_and_truncate(told, truncate=True)
+            self.assertIn('could not be built, step packages', shown)
+            self.assertIn('(Build build-', shown)
+            self.assertIn(printed[-1][-1], shown.splitlines()[-1])
+            self.assertLess(len(shown), 4000)
 
     def test_steps_that_cannot_be_read_hide_nothing(self):
         self.service.outcome = {'status': 'error', 'status_reason': 'Broken'}
@@ -257,6 +286,32 @@ class TestCreate(base.HeatPluginTestCase):
         web = self.web(changes={'destinations': ['other']})
         self.assertEqual('', web.FnGetRefId())
 
+    def test_blanks_around_names(self):
+        """A comma_delimited_list keeps those after its commas."""
+        self.web(
+            changes={
+                'os': ' debian-12 ',
+                'packages': ['nginx', ' curl ', {'vim': {'version': '9'}}],
+                'tags': ['a', ' b'],
+                'members': [' p1'],
+                'destinations': [' other'],
+            }
+        )
+        for call in ('plan', 'create'):
+            [(_, sent)] = self.service.named(call)
+            self.assertEqual('debian-12', sent['os'])
+            self.assertEqual(
+                ['nginx', 'curl', {'vim': {'version': '9'}}], sent['packages']
+            )
+            self.assertEqual(['a', 'b'], sent['tags'])
+            self.assertEqual(['p1'], sent['members'])
+            self.assertEqual(['other'], sent['destinations'])
+
+    def test_no_value_of_an_image_property(self):
+        self.web(changes={'properties': {'a': None, 'b': True, 'c': 0}})
+        [(_, sent)] = self.service.named('create')
+        self.assertEqual({'b': 'true', 'c': '0'}, sent['properties'])
+
     def test_twenty_in_one_stack(self):
         resources = ''.join(
             f'\n  image{number}:\n    type: OS::ImageBuild::Image\n'
@@ -272,36 +327,52 @@ class TestCreate(base.HeatPluginTestCase):
 
 
 class TestPreempt(base.HeatPluginTestCase):
-    def preempt(self, **changes):
+    """In the state in which Heat calls it: see check_resource.py.
+
+    Heat looked at the resource anew, and began the newer action, which it
+    did not store: the action is not CREATE any more.
+    """
+
+    def preempt(self, latest, action='UPDATE'):
         self.service.looks = 10**6
-        stack = self.stack()
-        web = stack['web']
+        web = self.stack()['web']
         web.state_set('CREATE', 'IN_PROGRESS')
         web.handle_create()
-        latest = self.newer(**changes)
+        web.action = action
         self.mock(heat_stack.Stack, 'load', return_value=latest)
         web.handle_preempt()
         return self.service.count('cancel')
 
     def test_other_content_cancels(self):
-        self.assertEqual(1, self.preempt(packages=['apache2']))
+        newer = self.newer(packages=['apache2'])
+        self.assertEqual(1, self.preempt(newer))
 
     def test_same_content_goes_on(self):
-        self.assertEqual(0, self.preempt(name='other', tags=['new']))
+        newer = self.newer(name='other', tags=['new'])
+        self.assertEqual(0, self.preempt(newer))
 
     def test_resource_that_is_not_in_the_template_any_more(self):
-        web = self.stack()['web']
-        web.state_set('CREATE', 'IN_PROGRESS')
-        web.handle_create()
+        self.assertEqual(1, self.preempt({}))
+
+    def test_resource_that_is_deleted(self):
+        self.assertEqual(1, self.preempt({}, action='DELETE'))
+
+    def test_replacement(self):
+        self.assertEqual(1, self.preempt(self.newer(os='debian-13'), 'CREATE'))
+
+    def test_build_that_has_ended(self):
+        web = self.web()
+        web.action = 'UPDATE'
         self.mock(heat_stack.Stack, 'load', return_value={})
         web.handle_preempt()
-        self.assertEqual(1, self.service.count('cancel'))
+        self.assertEqual('active', self.service.made['build-1'].status)
 
-    def test_nothing_is_cancelled_while_it_is_deleted(self):
-        web = self.web()
-        web.state_set('DELETE', 'IN_PROGRESS')
+    def test_before_there_is_a_build(self):
+        web = self.stack()['web']
+        web.action = 'UPDATE'
+        self.mock(heat_stack.Stack, 'load', return_value={})
         web.handle_preempt()
-        self.assertEqual(0, self.service.count('cancel'))
+        self.assertEqual([], self.service.calls)
 
 
 class TestUpdate(base.HeatPluginTestCase):

@@ -46,6 +46,17 @@ resources:
       packages: [nginx]
 """
 
+#: Its value is not known before it is created.
+OTHER = """
+  other:
+    type: OS::Heat::Value
+    properties: {value: x}
+"""
+
+URL = 'http://10.0.0.5:9393/v1/os'
+#: As keystoneauth says it.
+AWAY = f'Unable to establish connection to {URL}: refused.'
+
 
 class TestValidate(base.HeatPluginTestCase):
     def refused(self, **options):
@@ -127,9 +138,103 @@ class TestValidate(base.HeatPluginTestCase):
         self.assertEqual(1, self.service.count('plan'))
 
     def test_values_of_other_resources_are_not_known_yet(self):
+        # What the service misses there is what is not known.
+        self.service.away['plan'] = [
+            None,
+            fake_service.bad_request(('os', '"base_image" is needed')),
+        ]
         self.stack(template=CHAIN).validate()
-        planned = [call[1]['name'] for call in self.service.named('plan')]
-        self.assertEqual(['base'], planned)
+        [_, (_, sent)] = self.service.named('plan')
+        self.assertNotIn('base_image', sent)
+        self.assertEqual(['nginx'], sent['packages'])
+
+    def with_value(self, **changes):
+        """A stack with a property that another resource gives."""
+        value = {'get_attr': ['other', 'value']}
+        made = base.TEMPLATE + OTHER
+        return self.stack(
+            template=made,
+            changes={
+                'arguments': {'a': value, 'b': 'red'},
+                'recipe': 'redis',
+                **changes,
+            },
+        )
+
+    def test_placeholders_for_what_is_not_known(self):
+        self.with_value().validate()
+        [(_, sent)] = self.service.named('plan')
+        self.assertEqual({'a': 'placeholder', 'b': 'red'}, sent['arguments'])
+
+    def test_mistakes_beside_what_is_not_known(self):
+        self.service.away['plan'] = fake_service.bad_request(
+            ('arguments.a', 'not one of x, y'),
+            ('arguments.b', 'not a number'),
+            ('packages[0]', 'it is empty'),
+        )
+        error = self.assertRaises(
+            exception.StackValidationFailed, self.with_value().validate
+        )
+        self.assertIn('arguments.b: not a number', str(error))
+        self.assertIn('packages[0]: it is empty', str(error))
+        self.assertNotIn('arguments.a', str(error))
+
+    def test_only_the_placeholder_is_a_mistake(self):
+        self.service.away['plan'] = fake_service.bad_request(
+            ('arguments.a', 'not one of x, y')
+        )
+        self.with_value().validate()
+        self.assertEqual(1, self.service.count('plan'))
+
+    def test_checks_of_one_property_beside_what_is_not_known(self):
+        stack = self.with_value(members=['p'], visibility='private')
+        error = self.assertRaises(
+            exception.StackValidationFailed, stack.validate
+        )
+        self.assertIn('only an image with "visibility: shared"', str(error))
+
+    def test_time_limit_beside_what_is_not_known(self):
+        stack = self.with_value(timeout=3601)
+        error = self.assertRaises(
+            exception.StackValidationFailed, stack.validate
+        )
+        self.assertIn('only 3600', str(error))
+
+    def test_part_of_a_list_is_not_known(self):
+        value = {'get_attr': ['other', 'value']}
+        self.with_value(
+            packages=['nginx', value],
+            files=[{'path': '/a', 'content': value}],
+            min_disk=value,
+        ).validate()
+        [(_, sent)] = self.service.named('plan')
+        self.assertEqual(['nginx', 'placeholder'], sent['packages'])
+        self.assertEqual('placeholder', sent['files'][0]['content'])
+        self.assertNotIn('min_disk', sent)
+
+    def test_what_this_user_may_not_have(self):
+        self.service.away['plan'] = exceptions.Forbidden(
+            'Public images are for administrators.'
+        )
+        text = self.refused(changes={'visibility': 'public'})
+        self.assertIn('Public images are for administrators.', text)
+
+    def test_refusal_of_one_image_is_none_of_the_others(self):
+        # A preview goes on after it.
+        self.service.away['plan'] = [exceptions.Forbidden('Not for you.')]
+        two = (
+            '  two:\n    type: OS::ImageBuild::Image\n'
+            '    properties: {os: debian-13}\n'
+        )
+        api.format_stack_preview(self.stack(template=base.TEMPLATE + two))
+        self.assertEqual(2, self.service.count('plan'))
+
+    def test_values_of_image_properties(self):
+        for value, kind in (({'a': 1}, 'map'), ([1], 'list')):
+            text = self.refused(
+                changes={'properties': {'x': value}}, stack_name=kind
+            )
+            self.assertIn(f'properties.x: the value is a {kind}', text)
 
     def test_template_without_values_of_its_parameters(self):
         template = base.TEMPLATE.replace(
@@ -141,10 +246,26 @@ class TestValidate(base.HeatPluginTestCase):
         self.assertEqual(0, self.service.count('plan'))
 
     def test_service_away_while_a_name_is_looked_up(self):
-        self.service.away['operating_systems'] = exceptions.ConnectionFailed(
-            'Connection refused.'
+        """That is no mistake of the value; creating it waits."""
+        for number, error in enumerate((AWAY, exceptions.ServerError(AWAY))):
+            self.service.away['operating_systems'] = (
+                exceptions.ConnectionFailed(error) if error is AWAY else error
+            )
+            # A name of its own: that it was found may be remembered.
+            changes = {'os': f'debian-away-{number}'}
+            self.stack(changes=changes, stack_name=f's{number}').validate()
+            # It was not taken for found.
+            self.service.away.clear()
+            text = self.refused(changes=changes, stack_name=f'again{number}')
+            self.assertIn('There is no operating system "debian-away', text)
+
+    def test_names_are_refused(self):
+        self.service.away['operating_systems'] = exceptions.Forbidden(
+            f'Policy does not allow it at {URL}.'
         )
-        self.assertIn('Connection refused.', self.refused())
+        text = self.refused()
+        self.assertIn('did not say which names it has', text)
+        self.assertNotIn('10.0.0.5', text)
 
     def test_names_that_are_not_found_are_looked_up_again(self):
         self.refused(changes={'os': 'debian-14'}, stack_name='first')

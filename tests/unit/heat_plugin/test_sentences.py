@@ -109,10 +109,10 @@ def test_what_an_event_shows_has_the_step():
 def test_tail_is_bounded_and_of_whole_lines():
     output = '\n'.join(f'line {number}' for number in range(1000))
     text = sentences.tail(output)
-    assert len(text) <= sentences.TAIL + 4
     assert text.startswith('...\nline ')
     assert text.endswith('line 999')
-    assert sentences.tail('x' * 5000) == '...' + 'x' * sentences.TAIL
+    assert len(text.splitlines()) == sentences.TAIL_LINES
+    assert sentences.tail('x' * 5000) == 'x' * sentences.TAIL_WIDTH + '...'
     assert sentences.tail('\n\nshort\n') == 'short'
 
 
