@@ -175,6 +175,9 @@ class Checks:
             )
         return entry
 
+    def _trusted(self, kind: visibility.Kind, value: str) -> images.Image:
+        return self._open_glance().trusted_image(kind, value)
+
     def _base_image(
         self,
         project_id: str,
@@ -204,13 +207,24 @@ class Checks:
             if kind in image:
                 return _in_glance(
                     'os',
-                    functools.partial(
-                        self._open_glance().trusted_image, kind, image[kind]
-                    ),
+                    functools.partial(self._trusted, kind, image[kind]),
                 )
         raise _refused(
             'os' if entry.name else '',
             'a base image is needed, and none is named',
+        )
+
+
+def needs_glance(config: Mapping[str, Mapping[str, Any]]) -> None:
+    """Pass where there is an Image service to ask.
+
+    :raises InvalidInput: none is configured; trying again will not help.
+    """
+    section = config.get('keystone', {})
+    kind = section.get('auth_type') or 'password'
+    if kind in ('password', 'v3password') and not section.get('auth_url'):
+        raise exception.InvalidInput(
+            'this service has no Image service to take a base image from'
         )
 
 

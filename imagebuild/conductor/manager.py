@@ -117,15 +117,26 @@ class Manager:
         )
 
 
+#: What who asked is told of a fault of this host.
+_NOT_FOR_USERS = (
+    'A conductor cannot do this until its operator has mended something; its '
+    'log tells more.'
+)
+
+
 def _answer(question: Callable[[], Any]) -> dict[str, Any]:
     """An answer, or an error as rpcapi understands it."""
     try:
         return {'result': question()}
     except exception.NotFound as error:
         kind, message = 'not_found', str(error)
-    except exception.ImageBuildError as error:
+    except exception.ServiceUnavailable as error:
         LOG.warning('No answer: %s', error)
         kind, message = 'unavailable', str(error)
+    except exception.ImageBuildError as error:
+        # Its words are for operators: paths of this host, options.
+        LOG.warning('No answer: %s', error)
+        kind, message = 'unavailable', _NOT_FOR_USERS
     except Exception as error:
         LOG.exception('A defect of imagebuild')
         kind = 'unavailable'

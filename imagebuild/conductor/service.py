@@ -246,9 +246,10 @@ class Conductor:
         )
 
     def _open_glance(self) -> glance_client.Glance:
+        config = job_config(self._conf)
+        checks.needs_glance(config)
         return self._clients.get(
-            'glance',
-            lambda: glance_client.Glance.from_config(job_config(self._conf)),
+            'glance', lambda: glance_client.Glance.from_config(config)
         )
 
     def _serve(self) -> None:

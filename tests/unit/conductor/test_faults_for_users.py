@@ -1,0 +1,87 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What who asks a conductor is told of faults that are not theirs."""
+
+from unittest import mock
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.conductor import checks
+from imagebuild.conductor import manager
+from imagebuild.conductor import service
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        exception.EnvironmentFault(
+            'The base image /srv/images/a.qcow2 cannot be read.'
+        ),
+        exception.InvalidInput('[keystone] of /etc/imagebuild is wrong'),
+        OSError(2, 'No such file', '/srv/images/a.qcow2'),
+    ],
+)
+def test_no_path_of_the_host_is_told(error):
+    answer = manager._answer(mock.Mock(side_effect=error))
+    assert answer['error']['kind'] == 'unavailable'
+    for word in ('/srv', '/etc', 'keystone'):
+        assert word not in answer['error']['message']
+
+
+def test_what_is_away_is_named():
+    error = exception.ServiceUnavailable(service='image', reason='HTTP 503')
+    answer = manager._answer(mock.Mock(side_effect=error))
+    assert answer['error']['message'] == str(error)
+
+
+@pytest.mark.parametrize('section', [{}, {'auth_type': 'password'}])
+def test_without_an_image_service_there_is_no_base_image(section):
+    with pytest.raises(exception.InvalidInput, match='no Image service'):
+        checks.needs_glance({'keystone': section})
+
+
+@pytest.mark.parametrize(
+    'section', [{'auth_url': 'http://h'}, {'auth_type': 'none'}]
+)
+def test_with_one_it_is_asked(section):
+    checks.needs_glance({'keystone': section})
+
+
+@pytest.mark.parametrize(
+    'request_, path',
+    [
+        ({'base_image': 'mine', 'driver': 'wants'}, 'base_image'),
+        ({'os': 'by-name'}, 'os'),
+    ],
+)
+def test_a_request_for_one_is_refused(request_, path):
+    """A 400 of that field, not a 503 that asks to try again."""
+    driver = mock.Mock(wants_base=True)
+    driver.name = 'wants'
+    offer = mock.Mock()
+    offer.driver.return_value = driver
+    entry = mock.Mock(image={'name': 'debian'}, driver='wants')
+    entry.name, entry.driver_options = 'by-name', {}
+    offer.catalogue.get.return_value = entry
+    conductor = mock.Mock()
+    conductor._conf.keystone = {}
+    with mock.patch.object(service, 'job_config', return_value={}):
+        answer = checks.Checks(
+            mock.Mock(),
+            offer,
+            open_store=mock.Mock(),
+            open_glance=lambda: service.Conductor._open_glance(conductor),
+        ).check_request('p1', request_)
+    (problem,) = answer['problems']
+    assert problem['path'] == path
+    assert 'no Image service' in problem['message']
