@@ -33,11 +33,13 @@ must be deleted.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pathlib
 import time
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 from typing import ClassVar
@@ -142,11 +144,14 @@ class GlanceStore(base.Store):
             found = self._glance.get(image_id)
         except exception.NotFound:
             return
-        if not found.properties.get(base.UPLOAD_ID):
-            raise exception.Forbidden(rule='only images of builds are deleted')
-        if found.protected:
-            raise base.protected(image_id)
-        self._glance.delete(image_id)
+        with self._unless_gone(image_id):
+            if not found.properties.get(base.UPLOAD_ID):
+                raise exception.Forbidden(
+                    rule='only images of builds are deleted'
+                )
+            if found.protected:
+                raise base.protected(image_id)
+            self._glance.delete(image_id)
 
     def update(
         self,
@@ -304,12 +309,26 @@ class GlanceStore(base.Store):
 
     def _remove(self, image: images.Image) -> None:
         """Clean up what nobody was given yet, protected or not."""
-        if image.protected:
-            try:
+        with self._unless_gone(image.id):
+            if image.protected:
                 self._glance.update(image.id, protected=False)
+            self._glance.delete(image.id)
+
+    @contextlib.contextmanager
+    def _unless_gone(self, image_id: str) -> Iterator[None]:
+        """Have no error about an image that is gone.
+
+        Every conductor cleans up, several at the same moment: what one sees
+        of an image that another deletes just now can be anything.
+        """
+        try:
+            yield
+        except exception.ImageBuildError:
+            try:
+                self._glance.get(image_id)
             except exception.NotFound:
                 return
-        self._glance.delete(image.id)
+            raise
 
 
 def _stored(record: images.Image) -> base.StoredImage:

@@ -11,6 +11,7 @@
 # under the License.
 """The store contract, and who may use which image, against a real Glance."""
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import io
@@ -247,6 +248,29 @@ class TestBaseImages:
             size=len(content),
         ) as path:
             assert path.read_bytes() == content
+
+
+def test_conductors_delete_an_image_at_the_same_moment(
+    config, projects, tmp_path
+):
+    stores = [registry.load('glance', config) for _ in range(3)]
+    path = tmp_path / 'image'
+    path.write_bytes(b'x' * 4096)
+    image = base.ImageProperties(
+        name='once', owner=projects['demo'], disk_format='raw', tags=['t']
+    )
+    barrier = threading.Barrier(len(stores))
+
+    def delete(store, image_id):
+        barrier.wait(60)
+        store.delete(image_id)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for _ in range(5):
+            stamp = base.Stamp(str(uuid.uuid4()), str(uuid.uuid4()), 'key')
+            made = stores[0].upload(path, image, stamp).image_id
+            [*pool.map(delete, stores, [made] * len(stores))]
+            assert not stores[0].exists(made)
 
 
 class TestCatalogue:

@@ -11,6 +11,7 @@
 # under the License.
 """The store glance when Glance, or an upload before, does not go right."""
 
+import dataclasses
 import hashlib
 import threading
 
@@ -135,6 +136,50 @@ def test_what_has_no_stamp_is_never_deleted(server, store):
     with pytest.raises(exception.Forbidden):
         store.delete(plain['id'])
     assert plain['id'] in server.images
+
+
+@pytest.mark.parametrize('status', [403, 404, 409, 500])
+@pytest.mark.parametrize('protected', [False, True])
+def test_another_deletes_it_at_the_same_moment(
+    server, store, monkeypatch, status, protected
+):
+    left = leave(server, 'active', CONTENT)
+    delete = store._glance.delete
+
+    def too_late(image_id):
+        delete(image_id)
+        server.fail('DELETE', image_id, status)
+        delete(image_id)
+
+    monkeypatch.setattr(store._glance, 'delete', too_late)
+    if protected:
+        left['protected'] = True
+        assert store.discard(STAMP) == 1
+    else:
+        store.delete(left['id'])
+    assert not server.images
+
+
+def test_half_of_it_is_gone_already(server, store, monkeypatch):
+    """What has no stamp any more is not taken for somebody else's."""
+    left = leave(server, 'active', CONTENT)
+    get = store._glance.get
+
+    def seen(image_id):
+        found = get(image_id)
+        server.images.clear()
+        return dataclasses.replace(found, properties={})
+
+    monkeypatch.setattr(store._glance, 'get', seen)
+    store.delete(left['id'])
+
+
+@pytest.mark.parametrize('status', [409, 500])
+def test_an_error_about_what_is_there_is_told(server, store, status):
+    left = leave(server, 'active', CONTENT)
+    server.fail('DELETE', left['id'], status)
+    with pytest.raises(exception.ImageBuildError):
+        store.delete(left['id'])
 
 
 @pytest.mark.parametrize('status', ['queued', 'saving', 'deactivated'])
