@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.remotes import guest_files
 from imagebuild.remotes import guest_reading
 
 LOG = logging.getLogger(__name__)
@@ -117,11 +118,11 @@ def mount_all(
         cannot be mounted.
     """
     filesystems: Mapping[str, str] = handle.list_filesystems()
-    roots = dict(_roots(handle, filesystems))
+    devices = _Devices(handle, filesystems)
+    roots = dict(_roots(handle, filesystems, devices))
     root = _choose(roots, wanted, image, filesystems)
     handle.umount_all()
     handle.mount(root, '/')
-    devices = _Devices(handle, filesystems)
     for entry in _fstab(handle):
         if entry.target != '/':
             _mount(handle, entry, devices, image, on_notice)
@@ -129,7 +130,7 @@ def mount_all(
 
 
 def _roots(
-    handle: Any, filesystems: Mapping[str, str]
+    handle: Any, filesystems: Mapping[str, str], devices: _Devices
 ) -> Iterator[tuple[str, str]]:
     """Every file system that holds an operating system, and its name."""
     for device, kind in filesystems.items():
@@ -137,17 +138,17 @@ def _roots(
         # which are not always those of the handle (libguestfs 1.48).
         if kind in _NEVER_ROOT or ':' in device:
             continue
-        name = _name(handle, device)
+        name = _name(handle, device, devices)
         if name is not None:
             # A btrfs whose default subvolume is the root is one system,
             # whatever subvolumes and snapshots it has.
             yield device, name
         elif kind == 'btrfs':
-            yield from _roots_in_subvolumes(handle, device)
+            yield from _roots_in_subvolumes(handle, device, devices)
 
 
 def _roots_in_subvolumes(
-    handle: Any, device: str
+    handle: Any, device: str, devices: _Devices
 ) -> Iterator[tuple[str, str]]:
     try:
         handle.umount_all()
@@ -161,23 +162,54 @@ def _roots_in_subvolumes(
         if '.snapshots/' in path:
             continue
         subvolume = f'btrfsvol:{device}/{path}'
-        name = _name(handle, subvolume)
+        name = _name(handle, subvolume, devices)
         if name is not None:
             yield subvolume, name
 
 
-def _name(handle: Any, device: str) -> str | None:
+def _name(handle: Any, device: str, devices: _Devices) -> str | None:
+    """The name of the system on a file system, None when it holds none."""
     try:
         handle.umount_all()
         handle.mount_ro(device, '/')
     except RuntimeError as error:
         LOG.debug('%s cannot be mounted: %s', device, error)
         return None
+    return _release_name(handle) or _name_in_usr(handle, devices)
+
+
+def _release_name(handle: Any) -> str | None:
     for path in _OS_RELEASE:
         text = guest_reading.table(handle, path)
         if text is not None:
             found = re.search(r'^PRETTY_NAME="?([^"\n]*)', text, re.MULTILINE)
             return found[1] if found else 'Linux'
+    return None
+
+
+def _name_in_usr(handle: Any, devices: _Devices) -> str | None:
+    """What a root says whose /usr is a file system of its own.
+
+    Its /etc/os-release is a link into /usr then (Azure's RHEL images with
+    logical volumes).
+    """
+    if not (
+        handle.is_symlink('/etc/os-release') or handle.is_file('/etc/passwd')
+    ):
+        return None
+    for entry in _fstab(handle):
+        if entry.target != '/usr':
+            continue
+        device = devices.find(entry.spec)
+        if device is None:
+            # It is a root, and what is missing is said when it is mounted.
+            return 'Linux'
+        try:
+            _mount_one(handle, entry, device, '/usr', 'ro')
+        except RuntimeError as error:
+            LOG.debug('%s cannot be mounted on /usr: %s', device, error)
+            return 'Linux'
+        return _release_name(handle)
     return None
 
 
@@ -225,25 +257,31 @@ def _mount(
         on_notice(f'Not mounted: {reason}.')
         return
     try:
-        if not handle.is_dir(entry.target, followsymlinks=True):
-            handle.mkdir_p(entry.target)
-        _mount_one(handle, entry, device)
-    except RuntimeError as error:
+        # A mount, unlike other calls, would look at links from outside the
+        # guest: an absolute one would lead into the appliance.
+        folder = guest_files.make_directory(handle, entry.target)
+        _mount_one(handle, entry, device, handle.realpath(folder))
+    except (RuntimeError, UnicodeDecodeError, exception.StepError) as error:
         reason = f'{device} cannot be mounted on {entry.target} ({error})'
         if needed:
             raise exception.InvalidImage(path=image, reason=reason) from error
         on_notice(f'Not mounted: {reason}.')
 
 
-def _mount_one(handle: Any, entry: Entry, device: str) -> None:
+def _mount_one(
+    handle: Any, entry: Entry, device: str, target: str, *options: str
+) -> None:
+    """Mount with the options that decide what is mounted, and no others."""
     subvolume = entry.option('subvol')
     number = entry.option('subvolid')
     if subvolume:
-        handle.mount_options(f'subvol={subvolume}', device, entry.target)
+        options = (*options, f'subvol={subvolume}')
     elif number:
-        handle.mount_options(f'subvolid={number}', device, entry.target)
+        options = (*options, f'subvolid={number}')
+    if options:
+        handle.mount_options(','.join(options), device, target)
     else:
-        handle.mount(device, entry.target)
+        handle.mount(device, target)
 
 
 class _Devices:

@@ -26,13 +26,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import NamedTuple
+
+from imagebuild import exception
+
+#: Bytes of one argument that the kernel takes (MAX_ARG_STRLEN).
+_LONGEST_ARGUMENT = 128 * 1024 - 1
 
 # $1 token, $2 seconds, $3 file for standard input, $4 file to remove
-# afterwards ('' for none), then what env takes: NAME=VALUE ... command.
-# The last line printed is "exit code" and "late" or "in-time".
+# afterwards ('' for none), $5 where to put /etc/resolv.conf if the command
+# changed it ('' for nowhere), then what env takes: NAME=VALUE ... command.
+# The last line printed is exit code, "late" or "in-time", and "changed" or
+# "same" for /etc/resolv.conf.
 WRAPPER = r"""
-token=$1 limit=$2 input=$3 remove=$4
-shift 4
+token=$1 limit=$2 input=$3 remove=$4 aside=$5
+shift 5
 cd /
 umask 022
 room=/dev/.imagebuild-$token
@@ -51,6 +59,15 @@ for port in /sys/class/virtio-ports/vport*; do
     esac
 done
 [ -c "$out" ] && [ -c "$err" ] || exit 91
+resolver() {
+    # Whether it is another file, and what it holds; never a FIFO or device.
+    ls -ild /etc/resolv.conf
+    [ -f /etc/resolv.conf ] && head -c 65536 /etc/resolv.conf | cksum
+}
+if [ -n "$aside" ]; then
+    cp /etc/resolv.conf "$room/resolver" 2>/dev/null || : >"$room/resolver"
+    before=$(resolver 2>/dev/null)
+fi
 cat <"$room/o" >"$out" 2>/dev/null &
 cat_out=$!
 cat <"$room/e" >"$err" 2>/dev/null &
@@ -86,9 +103,16 @@ printf %s "$token" >"$out"
 printf %s "$token" >"$err"
 late=in-time
 [ -e "$room/late" ] && late=late
+resolver=same
+if [ -n "$aside" ] && [ "$(resolver 2>/dev/null)" != "$before" ]; then
+    mv /etc/resolv.conf "$aside" 2>/dev/null
+    if ! [ -e /etc/resolv.conf ] && ! [ -L /etc/resolv.conf ]; then
+        cp "$room/resolver" "$aside.put" && resolver=changed
+    fi
+fi
 rm -rf "$room"
 [ -z "$remove" ] || rm -rf "$remove"
-printf '%s %s\n' "$code" "$late"
+printf '%s %s %s\n' "$code" "$late" "$resolver"
 """
 
 #: What every command is given, as documented at Remote.run.
@@ -119,6 +143,7 @@ def command(
     limit: float,
     input_file: str,
     remove: str,
+    aside: str = '',
 ) -> list[str]:
     """The argument list of one call into the guest.
 
@@ -128,6 +153,8 @@ def command(
     :param limit: seconds.
     :param input_file: guest path of the standard input.
     :param remove: guest path removed afterwards, '' for none.
+    :param aside: guest path to which /etc/resolv.conf is moved when the
+        command changed it, '' if that is the guest's own all the time.
     """
     variables = {**ENVIRONMENT, **(env or {})}
     return [
@@ -139,16 +166,47 @@ def command(
         f'{limit:.3f}',
         input_file,
         remove,
+        aside,
         *(f'{name}={value}' for name, value in variables.items()),
         *argv,
     ]
 
 
-def parse(output: str) -> tuple[int, bool]:
+def refuse_long(command: Sequence[str], shown: Sequence[str]) -> None:
+    """Refuse what the kernel would not take.
+
+    :param command: what :func:`command` returned.
+    :param shown: what to call it.
+    :raises StepError: an argument is too long or holds a NUL character.
+    """
+    for argument in command:
+        if len(argument.encode('utf-8', 'surrogatepass')) > _LONGEST_ARGUMENT:
+            raise exception.StepError(
+                f'an argument or variable of {shown[0]} is longer than 128 KiB'
+            )
+        if '\0' in argument:
+            raise exception.StepError(
+                f'an argument or variable of {shown[0]} holds a NUL character'
+            )
+
+
+class Ending(NamedTuple):
+    """How a command ended.
+
+    :ivar code: its exit code.
+    :ivar late: whether its time was up.
+    :ivar resolver: whether it changed /etc/resolv.conf.
+    """
+
+    code: int
+    late: bool
+    resolver: bool = False
+
+
+def parse(output: str) -> Ending:
     """Read the wrapper's own last line.
 
-    :returns: exit code, and whether the time was up.
     :raises ValueError: it is not of that form.
     """
-    code, late = output.strip().splitlines()[-1].split()
-    return int(code), late == 'late'
+    code, late, resolver = output.strip().splitlines()[-1].split()
+    return Ending(int(code), late == 'late', resolver == 'changed')

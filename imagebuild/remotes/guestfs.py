@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import pathlib
 import re
 import secrets
@@ -28,8 +27,10 @@ from typing import Any
 from imagebuild import appliance as appliances
 from imagebuild import exception
 from imagebuild.remotes import base
+from imagebuild.remotes import guest_files
 from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guest_reading
+from imagebuild.remotes import guest_resolver
 from imagebuild.remotes import guest_wrapper
 from imagebuild.remotes import output_channel
 
@@ -38,8 +39,6 @@ LOG = logging.getLogger(__name__)
 #: Seconds that the guest's own watch is given before the appliance is ended
 #: from outside: it is emulated and may be slow.
 _GRACE = 30.0
-#: Bytes of one argument that the kernel takes (MAX_ARG_STRLEN).
-_LONGEST_ARGUMENT = 128 * 1024 - 1
 #: The appliance's file systems inside the guest's tree: not the guest's.
 _NO_LABELS = ('-e', '/proc', '-e', '/sys', '-e', '/dev')
 
@@ -95,6 +94,8 @@ class GuestfsRemote(base.Remote):
             if on_started:
                 on_started(self.appliance)
             self._channel.connected()
+            # libguestfs' own condition for its swap of /etc/resolv.conf.
+            self._swaps = bool(self._call(self._handle.get_network))
             self.root = self._call(
                 guest_mounts.mount_all,
                 self._handle,
@@ -192,8 +193,8 @@ class GuestfsRemote(base.Remote):
 
     def _new_folder(self, folder: str) -> None:
         if not self._handle.is_dir('/tmp', followsymlinks=True):  # noqa: S108
-            self._handle.mkdir_p('/tmp')  # noqa: S108
-            self._handle.chmod(0o1777, '/tmp')  # noqa: S108
+            real = guest_files.make_directory(self._handle, '/tmp')  # noqa: S108
+            self._handle.chmod(0o1777, real)
         self._handle.mkdir_mode(folder, 0o700)
 
     def _place_script(self, path: str, content: bytes) -> None:
@@ -222,27 +223,30 @@ class GuestfsRemote(base.Remote):
             limit=limit,
             input_file=input_file,
             remove=remove,
+            aside=guest_resolver.aside(token) if self._swaps else '',
         )
-        _refuse_long(command, shown)
+        guest_wrapper.refuse_long(command, shown)
         collector = output_channel.Collector(self._channel, token, on_output)
         start = time.monotonic()
-        code, late = self._command(command, collector, limit)
+        ending = self._command(command, collector, limit)
         self._accounts.clear()
+        if ending.resolver:
+            self._guest_call(guest_resolver.keep, self._handle, token)
         result = base.CommandResult(
             tuple(shown),
-            code,
+            ending.code,
             collector.text('stdout'),
             collector.text('stderr'),
             time.monotonic() - start,
         )
-        if late:
+        if ending.late:
             self._remaining(1)
             raise exception.RemoteCommandTimeout(
                 command=shown[0], seconds=round(limit)
             )
-        if check and code:
+        if check and ending.code:
             raise exception.RemoteCommandFailed(
-                shown, code, result.stdout, result.stderr
+                shown, ending.code, result.stdout, result.stderr
             )
         return result
 
@@ -251,7 +255,7 @@ class GuestfsRemote(base.Remote):
         command: Sequence[str],
         collector: output_channel.Collector,
         limit: float,
-    ) -> tuple[int, bool]:
+    ) -> guest_wrapper.Ending:
         try:
             output = self.appliance.call(
                 self._handle.command,
@@ -277,10 +281,12 @@ class GuestfsRemote(base.Remote):
 
     # -- files --------------------------------------------------------------
 
-    def _guest_call(self, function: Callable[..., Any], *args: Any) -> Any:
+    def _guest_call(
+        self, function: Callable[..., Any], *args: Any, **kw: Any
+    ) -> Any:
         """A call whose failure is the guest's: its disk refuses."""
         try:
-            return self._call(function, *args)
+            return self._call(function, *args, **kw)
         except RuntimeError as error:
             raise exception.StepError(
                 f'the image refuses: {" ".join(str(error).split())}'
@@ -303,16 +309,13 @@ class GuestfsRemote(base.Remote):
         owner: str = 'root',
         group: str = 'root',
     ) -> None:
-        uid = self._id('passwd', owner)
-        gid = self._id('group', group)
-
-        def write() -> None:
-            self._handle.mkdir_p(os.path.dirname(path) or '/')
-            self._handle.write(path, content)
-            self._handle.chown(uid, gid, path)
-            self._handle.chmod(mode, path)
-
-        self._guest_call(write)
+        ids = {
+            'uid': self._id('passwd', owner),
+            'gid': self._id('group', group),
+        }
+        self._guest_call(
+            guest_files.write, self._handle, path, content, mode=mode, **ids
+        )
 
     def _id(self, database: str, name: str) -> int:
         if name == 'root':
@@ -437,15 +440,3 @@ def _file_name(name: str) -> str:
     if last in ('', '.', '..') or len(last.encode()) > 200:
         return 'script'
     return last
-
-
-def _refuse_long(command: Sequence[str], shown: Sequence[str]) -> None:
-    for argument in command:
-        if len(argument.encode('utf-8', 'surrogatepass')) > _LONGEST_ARGUMENT:
-            raise exception.StepError(
-                f'an argument or variable of {shown[0]} is longer than 128 KiB'
-            )
-        if '\0' in argument:
-            raise exception.StepError(
-                f'an argument or variable of {shown[0]} holds a NUL character'
-            )

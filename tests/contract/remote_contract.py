@@ -335,6 +335,11 @@ class RemoteContract:
         remote.write_file('/srv/contract', BINARY * 4096)
         assert remote.read_file('/srv/contract') == BINARY * 4096
 
+    def test_a_file_may_be_larger_than_a_message(self, remote):
+        content = BINARY * (5 * 4096 + 1)
+        remote.write_file('/srv/contract', content)
+        assert remote.read_file('/srv/contract') == content
+
     def test_a_file_is_written_whole(self, remote):
         remote.write_file('/srv/contract', b'a long text')
         remote.write_file('/srv/contract', b'short')
@@ -399,6 +404,52 @@ class RemoteContract:
         assert remote.read_file('/srv/link') == b'before'
         remote.write_file('/srv/link', b'after')
         assert remote.read_file('/srv/real/target') == b'after'
+
+    @pytest.mark.parametrize(
+        'target', ['/srv/inside', 'inside', '../../../../srv/inside']
+    )
+    def test_a_folder_may_be_a_link(self, remote, target):
+        remote.write_file('/srv/inside/there', b'')
+        remote.remove_file('/srv/way')
+        remote.run(link(target, '/srv/way'))
+        remote.write_file('/srv/way/file', target.encode())
+        remote.write_file('/srv/way/new/file', b'deeper')
+        assert remote.read_file('/srv/inside/file') == target.encode()
+        assert remote.read_file('/srv/inside/new/file') == b'deeper'
+
+    @pytest.mark.parametrize(
+        'target', ['/srv/none-1/deep', '../srv/none-2', '../../srv/./none-3/']
+    )
+    def test_what_a_folders_link_leads_to_is_made(self, remote, target):
+        remote.remove_file('/srv/way')
+        remote.run(link(target, '/srv/way'))
+        remote.write_file('/srv/way/new/file', b'x')
+        real = '/' + target.lstrip('./').replace('/./', '/').rstrip('/')
+        assert remote.read_file(f'{real}/new/file') == b'x'
+
+    @pytest.mark.parametrize(
+        'target', ['/srv/no/such', '../run/none/stub', 'to-itself']
+    )
+    def test_a_link_to_nothing_is_replaced(self, remote, target):
+        remote.remove_file('/srv/to-itself')
+        remote.run(link(target, '/srv/to-itself'))
+        remote.write_file('/srv/to-itself', b'a file')
+        assert remote.read_file('/srv/to-itself') == b'a file'
+        for path in ('/srv/no/such', '/run/none/stub'):
+            with pytest.raises(exception.RemoteFileNotFound):
+                remote.read_file(path)
+
+    def test_folders_whose_links_never_end(self, remote):
+        for one, other in (('a', 'b'), ('b', 'a')):
+            remote.remove_file(f'/srv/loop-{one}')
+            remote.run(link(f'loop-{other}/x', f'/srv/loop-{one}'))
+        with pytest.raises(exception.StepError):
+            remote.write_file('/srv/loop-a/file', b'x')
+
+    def test_a_file_where_a_folder_should_be(self, remote):
+        remote.write_file('/srv/in-the-way-2', b'x')
+        with pytest.raises(exception.StepError, match='/srv/in-the-way-2'):
+            remote.write_file('/srv/in-the-way-2/file', b'x')
 
     def test_removing_a_link_leaves_its_target(self, remote):
         remote.write_file('/srv/real/target', b'x')

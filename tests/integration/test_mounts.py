@@ -39,6 +39,7 @@ LAYOUTS = {
     'two': ('/dev/sdd',),
     'none': ('/dev/sde',),
     'missing': ('/dev/sdf',),
+    'usr': ('/dev/sdg',),
 }
 MISSING = '01234567-89ab-cdef-0123-456789abcdef'
 
@@ -208,11 +209,35 @@ def build_roots(lab: Lab) -> None:
         system(handle, 'Missing', '')
 
 
+def build_usr(lab: Lab) -> None:
+    """/usr is a file system of its own, and os-release a link into it."""
+    handle = lab.handle
+    parts(handle, '/dev/sdg', 60, 60, 60)
+    for number in (1, 2, 3):
+        handle.mkfs('ext4', f'/dev/sdg{number}')
+    usr = handle.vfs_uuid('/dev/sdg2')
+    data = handle.vfs_uuid('/dev/sdg3')
+    with lab.alone('/dev/sdg2'):
+        handle.mkdir('/lib')
+        handle.write('/lib/os-release', 'ID=x\nPRETTY_NAME="Own usr"\n')
+    with lab.alone('/dev/sdg1'):
+        for folder in ('/etc', '/usr'):
+            handle.mkdir(folder)
+        handle.ln_s('../usr/lib/os-release', '/etc/os-release')
+        # A mount point by way of a link that begins at the guest's root.
+        handle.ln_s('/srv/data', '/data')
+        handle.write(
+            '/etc/fstab',
+            f'UUID={usr} /usr ext4 ro 0 1\nUUID={data} /data ext4 rw 0 2\n',
+        )
+
+
 def build(lab: Lab) -> None:
     build_separate(lab)
     build_lvm(lab)
     build_btrfs(lab)
     build_roots(lab)
+    build_usr(lab)
     lab.filesystems = lab.handle.list_filesystems()
 
 
@@ -282,6 +307,27 @@ def test_the_default_subvolume_is_one_system(lab: Lab) -> None:
     assert (root, notices) == ('/dev/sdc1', [])
     lab.leave_marks('')
     assert lab.mark('btrfsvol:/dev/sdc1/root') == ''
+
+
+def test_usr_is_a_file_system_of_its_own(lab: Lab) -> None:
+    for wanted in (None, '/dev/sdg1'):
+        assert lab.mount('usr', wanted) == ('/dev/sdg1', [])
+        assert lab.mounted() == {
+            '/': '/dev/sdg1',
+            '/usr': '/dev/sdg2',
+            '/srv/data': '/dev/sdg3',
+        }
+    assert b'Own usr' in lab.handle.read_file('/etc/os-release')
+    lab.leave_marks('/usr', '/data')
+    assert lab.mark('/dev/sdg2') == '/usr'
+    assert lab.mark('/dev/sdg3') == '/data'
+
+
+def test_a_missing_usr_is_named(lab: Lab) -> None:
+    with lab.alone('/dev/sdg1') as handle:
+        handle.write('/etc/fstab', f'UUID={MISSING} /usr ext4 ro 0 1\n')
+    with pytest.raises(exception.InvalidImage, match=f'{MISSING} on /usr,'):
+        lab.mount('usr')
 
 
 def test_two_systems(lab: Lab) -> None:
