@@ -335,17 +335,39 @@ class FakeRemote(base.Remote):
         group: str = 'root',
     ) -> None:
         self._check_open()
-        real = self._real(path)
+        real = self._target(path)
         for what, name, known in (
             ('user', owner, self.users),
             ('group', group, self.groups),
         ):
             if name not in known and not name.isdecimal():
                 raise exception.StepError(f'there is no {what} {name}')
-        if any(other.startswith(real + '/') for other in self.files):
-            raise exception.StepError(f'{path} is a folder')
+        if self._is_directory(real):
+            raise exception.StepError(f'{path} is a directory')
         self.written.append(path)
         self.files[real] = File(content, mode, owner, group)
+
+    def _target(self, path: str) -> str:
+        """Where a file is written; a link to nothing is taken away."""
+        parent, name = posixpath.split(path)
+        parent = self._real(parent)
+        above = parent
+        while above != '/':
+            if above in self.files:
+                raise exception.StepError(f'{above} is not a directory')
+            above = posixpath.dirname(above)
+        here = posixpath.join(parent, name)
+        try:
+            real = self._real(here)
+        except exception.StepError:
+            real = 'a loop'
+        if real in self.files or self._is_directory(real):
+            return real
+        self.links.pop(here, None)
+        return here
+
+    def _is_directory(self, path: str) -> bool:
+        return any(other.startswith(path + '/') for other in self.files)
 
     def remove_file(self, path: str) -> None:
         self._check_open()

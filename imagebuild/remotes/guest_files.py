@@ -49,8 +49,7 @@ def write(
         raise exception.StepError(
             f'{path}: a symbolic link on the way is not UTF-8 text'
         ) from None
-    if not handle.is_file(target, followsymlinks=True):
-        _make_way(handle, target)
+    _make_way(handle, target)
     handle.write(target, content[:_PIECE])
     for start in range(_PIECE, len(content), _PIECE):
         handle.write_append(target, content[start : start + _PIECE])
@@ -60,12 +59,23 @@ def write(
 
 def _make_way(handle: Any, target: str) -> None:
     """Nothing but a file may be written to; a link to nothing goes."""
+    if handle.is_symlink(target) and not _leads_somewhere(handle, target):
+        handle.rm(target)
+    if handle.is_file(target, followsymlinks=True):
+        return
     if handle.is_dir(target, followsymlinks=True):
         raise exception.StepError(f'{target} is a directory')
     if handle.exists(target):
         raise exception.StepError(f'{target} is not a regular file')
-    if handle.is_symlink(target):
-        handle.rm(target)
+
+
+def _leads_somewhere(handle: Any, link: str) -> bool:
+    """Whether something is there; "exists" is true of every link itself."""
+    try:
+        handle.statns(link)
+    except RuntimeError:
+        return False
+    return True
 
 
 def make_directory(handle: Any, path: str, uid: int = 0, gid: int = 0) -> str:
