@@ -103,11 +103,15 @@ class Description:
         return {item.name for item in self.arguments if item.hidden}
 
     def secrets(self) -> list[str]:
-        """The values that must not be shown anywhere."""
+        """The values that must not be shown anywhere.
+
+        What a recipe itself declares as the default is none of them.
+        """
         return [
-            self.values[name]
-            for name in sorted(self.hidden())
-            if self.values.get(name)
+            self.values[item.name]
+            for item in sorted(self.arguments, key=lambda item: item.name)
+            if item.hidden
+            and self.values.get(item.name) not in (None, '', item.default)
         ]
 
     def content_key(self) -> str:

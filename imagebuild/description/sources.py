@@ -62,14 +62,16 @@ class _Resources(manifest_resources.Resources):
         self.names = tuple(texts)
         self.unused = dict.fromkeys(texts)
 
-    def read(self, name: str) -> bytes:
+    def read(
+        self, name: str, limit: int = manifest_resources.MAX_BYTES
+    ) -> bytes:
         if name not in self.names:
             held = ', '.join(self.names) or 'nothing'
             raise manifest_resources.ResourceError(
                 f'there is no "{name}" in "resources", which holds: {held}'
             )
         self.unused.pop(name, None)
-        return super().read(name)
+        return super().read(name, limit)
 
 
 def read(

@@ -23,7 +23,9 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-_MASK = '***'
+from imagebuild.manifest import hiding
+
+_MASK = hiding.MASK
 #: Keys whose values are words of the protocol or computed from files.
 _OURS = frozenset(
     {
@@ -41,8 +43,6 @@ _OURS = frozenset(
 _PATH_PART = re.compile(r'\[\d+\]|\["(?:[^"\\]|\\.)*"\]|[^.\[]+')
 #: How options are called whose values are secrets.
 _SECRET_OPTIONS = ('password', 'secret', 'token')
-#: A shorter secret may be a part of any word of a path.
-_TELLING = 4
 
 
 class Masker:
@@ -55,13 +55,11 @@ class Masker:
         forms: set[str] = set()
         for secret in secrets:
             forms.update(_forms(secret))
-        self._forms = sorted(forms, key=len, reverse=True)
+        self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def text(self, text: str) -> str:
         """A text without the secrets."""
-        for form in self._forms:
-            text = text.replace(form, _MASK)
-        return text
+        return hiding.hide(text, self._forms)
 
     def path(self, path: str) -> str:
         """A step's path: a branch may be called by a value."""
@@ -76,7 +74,7 @@ class Masker:
             return part
         for form in self._forms:
             if part.strip('["]') == form or (
-                len(form) >= _TELLING and form in part
+                len(form) >= hiding.SHORTEST and form in part
             ):
                 return f'["{_MASK}"]' if part.startswith('[') else _MASK
         return part

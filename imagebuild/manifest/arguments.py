@@ -34,6 +34,7 @@ GLOBAL_OPTIONS = frozenset(
         'image', 'json', 'keep-cache', 'manifest', 'memory', 'no-network',
         'plan', 'recipe-path', 'reconcile', 'resource-root',
         'root-filesystem', 'sparsify', 'test-only', 'timeout', 'verbose',
+        'version',
     }
 )  # fmt: skip
 
@@ -174,6 +175,34 @@ def _pairs(
         problems.append(
             exception.Problem(place, 'it is neither a mapping nor a list')
         )
+
+
+def check(
+    declared: Sequence[Argument], place: str = 'arguments'
+) -> list[exception.Problem]:
+    """Check the names of arguments that a program declared.
+
+    Values and defaults are the program's own affair.
+
+    :returns: what is wrong, empty when all is well.
+    """
+    problems: list[exception.Problem] = []
+    names: set[str] = set()
+    for argument in declared:
+        path = schema.join(place, argument.name)
+        problems.extend(_check_name(argument.name, path))
+        if argument.name in names:
+            problems.append(
+                exception.Problem(
+                    path, f'the argument "{argument.name}" is a duplicate'
+                )
+            )
+        names.add(argument.name)
+        wrong = variable_complaint(argument.target_variable or argument.name)
+        if wrong:
+            problems.append(exception.Problem(path, wrong))
+    problems.extend(_check_variables(declared, place))
+    return list(dict.fromkeys(problems))
 
 
 def _check_name(name: str, path: str) -> list[exception.Problem]:

@@ -25,13 +25,13 @@ from typing import Protocol
 from imagebuild import exception
 from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import hiding
 from imagebuild.manifest import monitor as monitors
 from imagebuild.manifest import output_lines
 from imagebuild.manifest import packages as manifest_packages
 from imagebuild.manifest import report as reports
 from imagebuild.remotes import base as remotes_base
 
-_MASK = '***'
 #: Characters of a failed command's output that are looked at.
 _LONGEST_OUTPUT = 256 * 1024
 
@@ -92,6 +92,18 @@ class Progress:
 
     total: int = 0
     started: int = 0
+    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    def name(self, path: str, description: str) -> str:
+        """What a step is called: two never carry the same name.
+
+        :param path: of the step; the same one keeps its name.
+        """
+        paths = self.names.setdefault(description, [])
+        if path not in paths:
+            paths.append(path)
+        number = paths.index(path) + 1
+        return description if number == 1 else f'{description} ({number})'
 
 
 @dataclasses.dataclass
@@ -154,7 +166,9 @@ class Context:
         step = monitors.Step(
             path=validator.path,
             validator=validator.type_name,
-            description=self.mask(validator.describe()),
+            description=self.progress.name(
+                validator.path, self.mask(validator.describe())
+            ),
             number=self.progress.started,
             total=max(self.progress.total, self.progress.started),
             trial=self.trial,
@@ -173,7 +187,9 @@ class Context:
             record.flush()
         self._finish(step, record, failure, time.monotonic() - start)
         if failure is not None:
-            if self.reconcile:
+            # A trial asks whether this alternative holds: what follows in it
+            # may need what is missing.
+            if self.reconcile or self.trial:
                 raise failure
             self.failures.append(failure)
 
@@ -289,9 +305,7 @@ class Context:
 
     def mask(self, text: str) -> str:
         """Replace the values of hidden arguments."""
-        for secret in self._secrets():
-            text = text.replace(secret, _MASK)
-        return text
+        return hiding.hide(text, self._secrets())
 
     def without_cut_secret(self, text: str) -> str:
         """A masked text without the first part of a secret at its end.
@@ -306,7 +320,8 @@ class Context:
         lines: set[str] = set()
         for argument in self.declared.values():
             value = self.values.get(argument.name, '')
-            if argument.hidden and value:
+            # What the manifest itself declares is no secret.
+            if argument.hidden and value and value != argument.default:
                 lines.add(value)
                 # Output is masked line by line.
                 lines.update(part for part in value.splitlines() if part)

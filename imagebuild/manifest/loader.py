@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -168,13 +169,15 @@ def _check_cases(
     known: set[str] = set()
     for name in builder.outputs:
         known.update(manifest_arguments.variables(name, None))
+    set_by_steps = frozenset(known)
     for name, argument in builder.arguments.items():
         known.update(manifest_arguments.variables(name, argument))
     for step in base.walk(steps):
-        if (
-            isinstance(step, cases.ArgumentCaseValidator)
-            and step.name not in known
-        ):
+        if not isinstance(step, cases.ArgumentCaseValidator):
+            continue
+        if step.name not in set_by_steps:
+            builder.problems.extend(_impossible(step, builder))
+        if step.name not in known:
             builder.problems.append(
                 exception.Problem(
                     schemas.join(step.path, 'argument_name'),
@@ -182,3 +185,23 @@ def _check_cases(
                     'set by a step',
                 )
             )
+
+
+def _impossible(
+    step: cases.ArgumentCaseValidator, builder: base.Builder
+) -> Iterator[exception.Problem]:
+    """Cases that the choices of an argument rule out.
+
+    What a script prints has no choices, so it is only for arguments that no
+    step sets.
+    """
+    for argument in builder.arguments.values():
+        names = manifest_arguments.variables(argument.name, argument)
+        if step.name not in names or not argument.choices:
+            continue
+        for value in step.cases:
+            if value not in argument.choices:
+                yield exception.Problem(
+                    schemas.join(step.path, 'cases', value),
+                    f'the argument "{step.name}" can never have this value',
+                )

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -141,7 +142,13 @@ class Manifest:
         values known now.
         """
         context = self._context(remote, values, None, reconcile=False)
-        return list(_plan(self.validators, context))
+        return [
+            dataclasses.replace(
+                step,
+                description=context.progress.name(step.path, step.description),
+            )
+            for step in _plan(self.validators, context)
+        ]
 
     def _context(
         self,

@@ -17,8 +17,10 @@ import pathlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 
-#: Bytes of one resource; it travels to the guest in one message.
+#: Bytes of one script; it travels to the guest in one message.
 MAX_BYTES = 2 * 1024 * 1024
+#: Bytes of one file that is written in pieces; it is held in memory.
+MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
 class ResourceError(Exception):
@@ -44,15 +46,16 @@ class Resources:
             for name, text in (texts or {}).items()
         }
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limit: int = MAX_BYTES) -> bytes:
         """Return a resource's content.
 
         :param name: relative to one of the roots.
+        :param limit: bytes that it may have.
         :raises ResourceError: it is not there, not a regular file, too
             large, or lies outside (also by a symbolic link).
         """
         if name in self._texts:
-            return self._limited(name, self._texts[name])
+            return self._limited(name, self._texts[name], limit)
         if not name or '\0' in name:
             raise ResourceError(f'"{name!r}" is not a file name')
         if pathlib.PurePosixPath(name).is_absolute():
@@ -63,7 +66,7 @@ class Resources:
         for root in self.roots:
             path = self._inside(root, name)
             if path is not None:
-                return self._content(name, path)
+                return self._content(name, path, limit)
         where = ', '.join(str(root) for root in self.roots) or 'none given'
         raise ResourceError(
             f'there is no file "{name}" in the resource roots ({where})'
@@ -81,12 +84,12 @@ class Resources:
             raise ResourceError(f'"{name}" lies outside the resource roots')
         return path if there else None
 
-    def _content(self, name: str, path: pathlib.Path) -> bytes:
+    def _content(self, name: str, path: pathlib.Path, limit: int) -> bytes:
         if not path.is_file():
             raise ResourceError(f'"{name}" is not a regular file')
         try:
-            if path.stat().st_size > MAX_BYTES:
-                return self._limited(name, b' ' * (MAX_BYTES + 1))
+            if path.stat().st_size > limit:
+                raise _too_large(name, limit)
             return path.read_bytes()
         except OSError as error:
             raise ResourceError(
@@ -94,9 +97,11 @@ class Resources:
             ) from error
 
     @staticmethod
-    def _limited(name: str, content: bytes) -> bytes:
-        if len(content) > MAX_BYTES:
-            raise ResourceError(
-                f'"{name}" is larger than {MAX_BYTES // 1024 // 1024} MiB'
-            )
+    def _limited(name: str, content: bytes, limit: int) -> bytes:
+        if len(content) > limit:
+            raise _too_large(name, limit)
         return content
+
+
+def _too_large(name: str, limit: int) -> ResourceError:
+    return ResourceError(f'"{name}" is larger than {limit // 1024**2} MiB')

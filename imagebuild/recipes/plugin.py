@@ -77,7 +77,13 @@ class PluginRecipe(base.Recipe):
             raise exception.InvalidRecipe(
                 name=self, reason='the plugin makes no images of this version'
             )
-        return [_argument(item) for item in found]
+        declared = [_argument(item) for item in found]
+        problems = manifest_arguments.check(declared)
+        if problems:
+            raise exception.InvalidRecipe(
+                name=self, reason='; '.join(map(str, problems))
+            )
+        return declared
 
     def run(
         self,
@@ -245,4 +251,6 @@ def _argument(item: Any) -> manifest.Argument:
         default=None if default is None else str(default),
         required=bool(getattr(item, 'required', False)),
         choices=tuple(map(str, getattr(item, 'choices', None) or ())),
+        target_variable=getattr(item, 'target_variable', None) or None,
+        hidden=bool(getattr(item, 'hidden', False)),
     )

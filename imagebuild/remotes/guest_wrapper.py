@@ -128,7 +128,13 @@ ENVIRONMENT: Mapping[str, str] = {
 BY_SHEBANG = r"""
 IFS= read -r first <"$1" 2>/dev/null || :
 case "$first" in
-'#!'*) exec "$1" ;;
+'#!'*)
+    set -f
+    set -- "$1" ${first#'#!'}
+    [ -n "$2" ] && [ -x "$2" ] && exec "$1"
+    echo "its first line names ${2:-nothing}, which is not in the image" >&2
+    exit 127
+    ;;
 esac
 [ -x /bin/bash ] && exec /bin/bash "$1"
 exec /bin/sh "$1"

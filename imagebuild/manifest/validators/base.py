@@ -95,13 +95,19 @@ class Builder:
             exception.Problem(schemas.join(self.path, *parts), message)
         )
 
-    def resource(self, name: str, *parts: str | int) -> bytes:
+    def resource(
+        self,
+        name: str,
+        *parts: str | int,
+        limit: int = manifest_resources.MAX_BYTES,
+    ) -> bytes:
         """Read a resource; a problem is noted when that cannot be done.
 
+        :param limit: bytes that it may have.
         :returns: its content, b'' after a problem.
         """
         try:
-            return self.resources.read(name)
+            return self.resources.read(name, limit)
         except manifest_resources.ResourceError as error:
             self.problem(str(error), *parts)
             return b''

@@ -138,15 +138,6 @@ class ArgumentCaseValidator(base.Validator):
             )
             for value, validators in spec['cases'].items()
         }
-        argument = builder.arguments.get(name)
-        if argument is not None and argument.choices:
-            for value in cases:
-                if value not in argument.choices:
-                    builder.problem(
-                        f'the argument "{name}" can never have this value',
-                        'cases',
-                        value,
-                    )
         default = builder.at('default').validators(spec.get('default') or [])
         return cls(builder.path, name, cases, default)
 

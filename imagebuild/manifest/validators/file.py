@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import hashlib
 import posixpath
 import re
 from collections.abc import Collection
@@ -26,6 +27,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild.manifest import document
+from imagebuild.manifest import resources
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
 from imagebuild.manifest.validators import target_files
@@ -132,12 +134,19 @@ def _key(item: Wanted) -> Any:
     content = file.content
     return [
         file.path,
-        None if content is None else content.decode('latin-1'),
+        None if content is None else _key_of_content(content),
         file.mode,
         file.owner,
         file.group,
         item.template,
     ]
+
+
+def _key_of_content(content: bytes) -> str | dict[str, str]:
+    if len(content) <= resources.MAX_BYTES:
+        return content.decode('latin-1')
+    # As JSON it would take several times its size of memory.
+    return {'sha256': hashlib.sha256(content).hexdigest()}
 
 
 def _rendered(item: Wanted, context: base.Context) -> target_files.TargetFile:
@@ -200,7 +209,7 @@ def _content(spec: Mapping[str, Any], builder: base.Builder) -> bytes:
         return b''
     [key] = given
     if key == 'source':
-        return builder.resource(spec[key], key)
+        return builder.resource(spec[key], key, limit=resources.MAX_FILE_BYTES)
     if key == 'content':
         return document.as_text(spec[key]).encode()
     try:

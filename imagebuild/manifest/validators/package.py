@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild.distros import base as distros_base
+from imagebuild.manifest import document
 from imagebuild.manifest import plan as plans
 from imagebuild.manifest.validators import base
 
@@ -44,20 +46,37 @@ _VERSION: Mapping[str, Any] = {
 VERSION_ALONE = (
     'cannot stand for a version by itself; write {<key>: {version: ...}}'
 )
-_VERSIONED: Mapping[str, Any] = {
-    'title': 'a mapping of package name to {version: ...}',
-    'type': 'object',
-    'minProperties': 1,
-    'propertyNames': _NAME,
-    'additionalProperties': {
-        'type': ['object', 'null'],
-        'properties': {'version': _VERSION},
-        'additionalProperties': False,
-        'x-message': VERSION_ALONE,
-    },
+_WRITTEN = re.compile(_VERSION['pattern'])
+_WRITTEN_VERSION: Mapping[str, Any] = {
+    **_VERSION,
+    # YAML reads 1.10 and 5:20.10 as numbers; as written, they are versions.
+    'type': ['string', 'number'],
 }
+
+
+def _versioned(version: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        'title': 'a mapping of package name to {version: ...}',
+        'type': 'object',
+        'minProperties': 1,
+        'propertyNames': _NAME,
+        'additionalProperties': {
+            'type': ['object', 'null'],
+            'properties': {'version': version},
+            'additionalProperties': False,
+            'x-message': VERSION_ALONE,
+        },
+    }
+
+
 #: JSON schema of one package, or of several with their versions.
-ONE: Mapping[str, Any] = {'anyOf': [_NAME, _VERSIONED]}
+ONE: Mapping[str, Any] = {'anyOf': [_NAME, _versioned(_VERSION)]}
+_WRITTEN_ONE: Mapping[str, Any] = {
+    'anyOf': [_NAME, _versioned(_WRITTEN_VERSION)]
+}
+#: Endings of package files, which are no names: nothing is installed under
+#: the path of one.
+_FILES = ('.deb', '.rpm')
 
 
 @dataclasses.dataclass
@@ -79,11 +98,11 @@ class PackageValidator(base.Validator):
     schema: ClassVar[Mapping[str, Any]] = {
         'anyOf': [
             _NAME,
-            _VERSIONED,
+            _versioned(_WRITTEN_VERSION),
             {
                 'title': 'a list of those',
                 'type': 'array',
-                'items': ONE,
+                'items': _WRITTEN_ONE,
                 'minItems': 1,
             },
         ]
@@ -98,7 +117,9 @@ class PackageValidator(base.Validator):
     @classmethod
     def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
         items = spec if isinstance(spec, list) else [spec]
-        wanted = [package for item in items for package in _packages(item)]
+        wanted = [
+            package for item in items for package in _packages(item, builder)
+        ]
         seen: dict[str, str | None] = {}
         for package in wanted:
             if seen.setdefault(package.name, package.version) != (
@@ -227,9 +248,31 @@ class PackageValidator(base.Validator):
         }
 
 
-def _packages(item: Any) -> Iterator[distros_base.Package]:
-    if isinstance(item, str):
-        yield distros_base.Package(item)
-        return
-    for name, properties in item.items():
-        yield distros_base.Package(name, (properties or {}).get('version'))
+def _packages(
+    item: Any, builder: base.Builder
+) -> Iterator[distros_base.Package]:
+    pairs = {item: None} if isinstance(item, str) else item
+    for name, properties in pairs.items():
+        if name.endswith(_FILES):
+            builder.problem(
+                f'"{name}" is a package file, not a package name; install it '
+                'with a script'
+            )
+        version = (properties or {}).get('version')
+        yield distros_base.Package(name, _version(name, version, builder))
+
+
+def _version(name: str, value: Any, builder: base.Builder) -> str | None:
+    """A version as it was written; what lost its writing is refused."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, document.WrittenInt | document.WrittenFloat):
+        if _WRITTEN.fullmatch(value.text):
+            return value.text
+        builder.problem(f'"{value.text}" is not a version of "{name}"')
+    else:
+        builder.problem(
+            f'write the version of "{name}" in quotation marks: {value} '
+            'may have been written differently'
+        )
+    return None

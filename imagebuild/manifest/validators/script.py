@@ -97,7 +97,7 @@ class ScriptValidator(base.Validator):
     @classmethod
     def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
         if isinstance(spec, str):
-            return cls(builder.path, spec, builder.resource(spec))
+            return cls(builder.path, spec, _content(spec, builder))
         [(name, value)] = spec.items()
         inner = builder.at(name)
         properties = _merged(value, inner)
@@ -113,7 +113,7 @@ class ScriptValidator(base.Validator):
         return cls(
             builder.path,
             name,
-            inner.resource(name) if inline is None else inline.encode(),
+            _content(name, inner) if inline is None else inline.encode(),
             properties.get('env_vars') or properties.get('arguments') or (),
             output,
             properties.get('timeout'),
@@ -128,17 +128,20 @@ class ScriptValidator(base.Validator):
     def apply(self, context: base.Context, record: base.StepRecord) -> None:
         record.result = base.Result.RAN
         self._run(context, record)
-        # It may have installed something.
-        context.packages.forget()
 
     def _run(self, context: base.Context, record: base.StepRecord) -> None:
-        result = context.remote.run_script(
-            self.content,
-            name=self.name,
-            env=context.environment(self.names),
-            timeout=self.timeout,
-            on_output=record.on_output,
-        )
+        try:
+            result = context.remote.run_script(
+                self.content,
+                name=self.name,
+                env=context.environment(self.names),
+                timeout=self.timeout,
+                on_output=record.on_output,
+            )
+        finally:
+            # It may have installed something, also when it only had to look
+            # or failed.
+            context.packages.forget()
         if self.output:
             context.set_value(self.output, result.stdout.removesuffix('\n'))
 
@@ -162,6 +165,18 @@ class ScriptValidator(base.Validator):
                 'output': self.output,
             }
         }
+
+
+def _content(name: str, builder: base.Builder) -> bytes:
+    """A script that the kernel can run, as far as can be told now."""
+    content = builder.resource(name)
+    first = content.partition(b'\n')[0]
+    if first.startswith(b'#!') and first.endswith(b'\r'):
+        builder.problem(
+            f'the script "{name}" has Windows line ends (CRLF): what its '
+            'first line names cannot be run; save it with Unix line ends'
+        )
+    return content
 
 
 def _merged(value: Any, builder: base.Builder) -> dict[str, Any]:
