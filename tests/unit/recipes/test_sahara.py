@@ -69,7 +69,7 @@ def recipe(monkeypatch):
     monkeypatch.setattr(
         plugins.stevedore,
         'ExtensionManager',
-        {plugins.Any: lambda *a, **kw: [extension]},
+        lambda *args, **kwargs: [extension],
     )
     return recipes.get('spark', '2.3')
 
