@@ -75,7 +75,7 @@ def test_event():
         'nothing': None,
         'report': {'steps': [{'result': 'ok', 'output': '***'}]},
         'checksum': {'md5': 'ab'},
-        'list': ['***', ['c***']],
+        'list': ['***', ['cab']],
     }
 
 

@@ -108,10 +108,10 @@ def test_a_failure_does_not_tell_the_password() -> None:
     guest.answer(
         remote,
         subscription.REGISTER,
-        fake.Answer(stderr='bad login value/hush-hush\n', exit_code=70),
+        fake.Answer(stderr='bad login value/hush-hush-hush\n', exit_code=70),
     )
     loaded = guest.load(f'subscription: {{{LOGIN}}}')
     with pytest.raises(exception.StepFailed) as caught:
-        loaded.run(remote)
+        loaded.run(remote, {'secret': 'hush-hush-hush'})
     assert 'hush' not in f'{caught.value} {caught.value.output}'
     assert caught.value.command == 'subscription-manager register'
