@@ -19,6 +19,7 @@ from rich import console as rich_console
 from rich import markup
 from rich import status as rich_status
 
+from imagebuild import control_characters
 from imagebuild import manifest
 
 
@@ -38,10 +39,12 @@ class ConsoleMonitor(manifest.Monitor):
         self._status: rich_status.Status | None = None
 
     def _print(self, text: str) -> None:
+        text = control_characters.escaped(text, layout=True)
         self._console.print(text, markup=False)
 
     def doing(self, what: str) -> None:
         """Show what is going on outside of the steps, such as a start."""
+        what = control_characters.escaped(what)
         if not self._live:
             self._print(f'{what} ...')
         elif self._status is None:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import NoReturn
 
 from oslo_config import cfg
 
@@ -47,6 +48,12 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse a command line in a sentence, also as JSON."""
+        raise exception.InvalidInput(
+            f'{message.rstrip(".")}; see "{self.prog} --help".'
+        )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -221,7 +228,9 @@ def _add_recipes(
 
 def _first_look(argv: Sequence[str]) -> argparse.Namespace:
     """The options that decide what further options there are."""
-    parser = _Parser(add_help=False, exit_on_error=False)
+    parser = _Parser(
+        prog='imagebuild-pack', add_help=False, exit_on_error=False
+    )
     _add_options(parser)
     try:
         known, _ = parser.parse_known_args(argv)
@@ -335,7 +344,15 @@ def _parse(
         paths = [*first.recipe_path, *map(pathlib.Path, conf.recipe_path)]
         found = recipes.find(paths)
         _add_recipes(parser, found, argv)
-    options = parser.parse_args(argv)
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # Of the recipe, whose help lists what there is.
+        named = (
+            getattr(options, name, None)
+            for name in ('recipe', 'recipe_version')
+        )
+        parser.prog = ' '.join([parser.prog, *filter(None, named)])
+        parser.error(f'unrecognized arguments: {" ".join(unknown)}')
     options.loaded = loaded
     options.found = found
     if options.image is None:
@@ -346,29 +363,34 @@ def _parse(
 
 
 def _work(argv: Sequence[str]) -> int:
-    options, conf = _parse(argv)
-    if options.debug:
-        logging.basicConfig(level=logging.DEBUG)
     start = time.monotonic()
-    monitor = console.ConsoleMonitor(verbose=options.verbose)
-    document: dict[str, Any] = {'image': str(options.image)}
+    monitor = console.ConsoleMonitor(verbose='--verbose' in argv)
+    document: dict[str, Any] = {}
     try:
+        options, conf = _parse(argv)
+        document['image'] = str(options.image)
+        if options.debug:
+            logging.basicConfig(level=logging.DEBUG)
         outcome = packing.work(_job(options, conf), monitor)
         _tell(options, outcome, document, monitor)
-    except exception.ImageBuildError as error:
-        document |= error.report.to_dict() if error.report else {}
+    except Exception as error:
+        report = getattr(error, 'report', None)
+        document |= report.to_dict() if report else {}
+        # Whatever the steps did, they did it to a copy that is thrown away.
         document |= {'result': _word(error), 'error': str(error)}
+        document['changed'] = False
         raise
     finally:
         monitor.close()
         document['notices'] = monitor.notices
         document['seconds'] = round(time.monotonic() - start, 3)
-        if options.json:
+        # Not after --help or --version, which are no results.
+        if '--json' in argv and 'result' in document:
             print(json.dumps(document, indent=2))
     return 0
 
 
-def _word(error: exception.ImageBuildError) -> str:
+def _word(error: Exception) -> str:
     if isinstance(error, exception.NotConforming):
         return 'does-not-conform'
     return 'failed'

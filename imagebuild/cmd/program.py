@@ -21,6 +21,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from types import FrameType
 
+from imagebuild import control_characters
 from imagebuild import exception
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -102,4 +103,5 @@ def _tell(error: exception.ImageBuildError) -> str:
             tail = failure.output.splitlines()[-20:]
             lines.append(f'Last output of {failure.path}:')
             lines += [f'    {line}' for line in tail]
-    return '\n'.join(lines)
+    # What a guest printed does nothing to the terminal.
+    return control_characters.escaped('\n'.join(lines), layout=True)

@@ -98,7 +98,7 @@ class Journal:
     def _plan(self, event: Mapping[str, Any]) -> None:
         total = int(event['total'])
         self._set(progress_total=total, progress_done=0)
-        self.note(f'{total} steps')
+        self.note(f'{total} {"step" if total == 1 else "steps"}')
 
     def _step_started(self, event: Mapping[str, Any]) -> None:
         number, total = int(event['number']), int(event['total'])
