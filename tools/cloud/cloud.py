@@ -85,10 +85,17 @@ class Cloud:
         """
         with self._alone():
             self._remember()
+            self.report(f'starting the cloud in {self.folder}')
             if not host_is_ready:
+                self.report(
+                    'installing packages and imagebuild, which takes some '
+                    'minutes the first time'
+                )
                 venv.make_imagebuild(self.site.processes)
                 self.report('packages and imagebuild are installed')
-            tasks.run(self._tasks(), self._on_done)
+            plan = self._tasks()
+            self.report(f'starting {", ".join(sorted(self.services))}')
+            tasks.run(plan, self._on_done)
             credentials.write(self.site)
 
     def down(self, *, wipe: bool = False) -> None:
@@ -236,6 +243,9 @@ class Cloud:
         with contextlib.suppress(OSError):
             self.folder.rmdir()
         self.report('its data is removed')
+        for environment in environments:
+            if environment.exists():
+                self.report(f'{environment} stays, for the next "up"')
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
