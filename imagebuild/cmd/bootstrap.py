@@ -104,6 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='print a traceback when something fails',
     )
+    program.add_version(parser)
     return parser
 
 

@@ -83,7 +83,8 @@ def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
         default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']
     )
     report_opts.set_defaults(conf)
-    conf(list(argv), project=PROJECT, prog=PROGRAM)
+    version = f'{PROGRAM} {release.version()}'
+    conf(list(argv), project=PROJECT, prog=PROGRAM, version=version)
     log.setup(conf, PROJECT)
     report = guru_meditation_report.TextGuruMeditation
     # Its own section shows the global object, which we do not use. Secret

@@ -37,6 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog='imagebuild-manage',
         description='Looks after the database of the image build service.',
     )
+    program.add_version(parser)
     # May stand before the command and after it.
     common = argparse.ArgumentParser(add_help=False)
     for each, default in ((parser, None), (common, argparse.SUPPRESS)):

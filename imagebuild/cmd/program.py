@@ -23,6 +23,7 @@ from types import FrameType
 
 from imagebuild import control_characters
 from imagebuild import exception
+from imagebuild import release
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -62,6 +63,15 @@ def run(work: Callable[[], int], *, debug: bool = False) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add ``--version``, which prints it and ends."""
+    parser.add_argument(
+        '--version',
+        action='version',
+        version=f'%(prog)s {release.version()}',
+    )
 
 
 def run_parsed(

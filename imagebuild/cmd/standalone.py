@@ -272,6 +272,7 @@ def make_parser() -> argparse.ArgumentParser:
         '(default: they are stopped, and begin anew at the next start)',
     )
     add('--debug', action='store_true', help='log more, print tracebacks')
+    program.add_version(parser)
     return parser
 
 

@@ -24,6 +24,7 @@ from oslo_upgradecheck import upgradecheck
 import imagebuild.conf
 from imagebuild import catalogue
 from imagebuild import exception
+from imagebuild import release
 from imagebuild import sealing
 from imagebuild.conf import database
 from imagebuild.db import migration
@@ -128,11 +129,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: 0 all is well, 1 there are warnings, 2 something must be mended
         first (the codes of all such programs of OpenStack).
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if '--version' in arguments:
+        # oslo.upgradecheck has no place for it.
+        print(f'imagebuild-status {release.version()}')
+        return 0
     conf = cfg.ConfigOpts()
     imagebuild.conf.register(conf)
     return upgradecheck.main(
         conf,
         'imagebuild',
         Checks(conf),
-        argv=list(sys.argv[1:] if argv is None else argv),
+        argv=arguments,
     )

@@ -37,6 +37,7 @@ from sqlalchemy import exc
 from sqlalchemy import pool
 
 from imagebuild import exception
+from imagebuild import release
 
 #: Execution option: the transaction will write.
 WRITES = 'imagebuild_writes'
@@ -113,7 +114,13 @@ def create(
             engine = _sqlite(url, settings)
         else:
             engine = _server(url, settings)
-    except (exc.ArgumentError, ImportError) as error:
+    except ImportError as error:
+        extra = url.get_backend_name()
+        raise exception.InvalidInput(
+            f'The database {_shown(url)} cannot be used: {error}. Install '
+            f'"{release.DISTRIBUTION}[{extra}]".'
+        ) from error
+    except exc.ArgumentError as error:
         raise exception.InvalidInput(
             f'The database {_shown(url)} cannot be used: {error}.'
         ) from error

@@ -115,7 +115,10 @@ def test_bash_reads_the_script(script: pathlib.Path) -> None:
 
 def test_install(stack: phases.Devstack) -> None:
     assert stack.calls('stack install')[1:] == [
-        ['setup_develop', '-bindep', str(ROOT), 'client'],
+        [
+            *('setup_develop', '-bindep', str(ROOT)),
+            'client,service,mysql,postgresql',
+        ],
     ]
     assert (ROOT / 'bindep.txt').is_file()
 

@@ -1,0 +1,116 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The programs as they are installed: --version, and what is not there."""
+
+import importlib
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from imagebuild import release
+from imagebuild.cmd import launch
+
+PROGRAMS = sorted(
+    point.name
+    for point in metadata.entry_points(group='console_scripts')
+    if point.name.startswith('imagebuild-')
+)
+
+#: What only the extra "service" brings.
+SERVICE = (
+    'alembic', 'cryptography', 'flask', 'glanceclient', 'keystoneauth1',
+    'keystonemiddleware', 'oslo_db', 'oslo_log', 'oslo_messaging',
+    'oslo_middleware', 'oslo_policy', 'oslo_service', 'oslo_upgradecheck',
+    'prometheus_client', 'requests', 'sqlalchemy', 'waitress',
+)  # fmt: skip
+
+WITHOUT = """\
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {names!r}:
+            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+
+sys.meta_path.insert(0, Absent())
+sys.argv = {argv!r}
+from importlib import metadata
+[point] = metadata.entry_points(group='console_scripts', name=sys.argv[0])
+sys.exit(point.load()())
+"""
+
+
+def run(*argv: str, without: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    code = WITHOUT.format(names=without, argv=list(argv))
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_all_programs_are_known():
+    assert {
+        'imagebuild-bootstrap',
+        'imagebuild-conductor',
+        'imagebuild-manage',
+        'imagebuild-pack',
+        'imagebuild-standalone',
+        'imagebuild-status',
+    } <= set(PROGRAMS)
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_version(program):
+    code, output, error = run(program, '--version')
+    assert code == 0, error
+    assert output == f'{program} {release.version()}\n'
+
+
+@pytest.mark.parametrize(
+    'program', ['imagebuild-pack', 'imagebuild-bootstrap']
+)
+def test_what_works_on_one_machine_needs_no_service(program):
+    code, output, error = run(program, '--help', without=SERVICE)
+    assert code == 0, error
+    assert output.startswith('usage: ')
+
+
+@pytest.mark.parametrize(
+    'program',
+    [
+        'imagebuild-conductor',
+        'imagebuild-manage',
+        'imagebuild-standalone',
+        'imagebuild-status',
+    ],
+)
+def test_the_service_says_what_it_needs(program):
+    code, output, error = run(program, '--version', without=SERVICE)
+    assert code == 3
+    assert output == ''
+    assert error.startswith(f'{program} needs ')
+    assert error.endswith('install "openstack-imagebuild[service]".\n')
+    assert 'Traceback' not in error
+
+
+def test_a_module_of_ours_that_is_missing_is_no_matter_of_extras(monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError(name, name='imagebuild.nonsense')
+
+    monkeypatch.setattr(importlib, 'import_module', missing)
+    with pytest.raises(ModuleNotFoundError):
+        launch.conductor()

@@ -1,0 +1,119 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is installed: light by default, and with what operators start from."""
+
+import configparser
+import pathlib
+import re
+import sys
+
+import pytest
+
+from imagebuild import policies
+from imagebuild.conf import opts
+from tools import lower_bounds
+
+ROOT = pathlib.Path(__file__).parents[2]
+ETC = ROOT / 'etc' / 'imagebuild'
+
+#: Requirements of imagebuild-pack and imagebuild-bootstrap.
+LIGHT = {
+    'jsonschema',
+    'oslo-config',
+    'packaging',
+    'pbr',
+    'pyyaml',
+    'rich',
+    'stevedore',
+}
+
+
+@pytest.fixture
+def setup():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / 'setup.cfg')
+    return parser
+
+
+def test_packing_alone_installs_light():
+    text = (ROOT / 'requirements.txt').read_text()
+    assert set(lower_bounds.bounds(text)) == LIGHT
+
+
+def test_extras(setup):
+    extras = setup['extras']
+    assert set(extras) == {'client', 'mysql', 'postgresql', 'service'}
+    assert set(lower_bounds.bounds(extras['mysql'])) == {'pymysql'}
+    assert set(lower_bounds.bounds(extras['postgresql'])) == {'psycopg'}
+
+
+def test_every_requirement_has_a_lower_bound():
+    assert lower_bounds.ours()['stevedore'] == '5.4.1'
+
+
+def test_a_requirement_without_one_is_refused():
+    with pytest.raises(ValueError, match='no lower bound: rich'):
+        lower_bounds.bounds('rich # MIT')
+
+
+def test_the_constraints_have_each_name_once(capsys):
+    lower_bounds.main()
+    lines = capsys.readouterr().out.splitlines()
+    names = [
+        lower_bounds.canonical(re.split('=', line)[0])
+        for line in lines
+        if ';' not in line
+    ]
+    assert len(names) == len(set(names)) > 500
+    assert 'pyopenssl==24.2.1' in lines
+
+
+def test_the_wheel_carries_what_operators_start_from(setup):
+    carried = setup['files']['data_files']
+    assert 'etc/imagebuild = etc/imagebuild/*' in carried
+    assert 'share/openstack-imagebuild/templates = templates/*' in carried
+    for name in (
+        'imagebuild.conf.sample',
+        'operating-systems.yaml',
+        'policy.yaml.sample',
+    ):
+        assert (ETC / name).is_file(), (
+            f'{name}: run tox -e genconfig,genpolicy'
+        )
+
+
+def test_the_sample_configuration_is_of_this_release():
+    """Ours only: the libraries' options are those of their versions."""
+    text = (ETC / 'imagebuild.conf.sample').read_text()
+    shown = dict.fromkeys(re.findall(r'^#([a-z_0-9]+) = ', text, re.M))
+    missing = [
+        option.dest
+        for _group, options in opts.list_opts()
+        for option in options
+        if option.dest not in shown
+    ]
+    assert missing == [], 'run tox -e genconfig'
+
+
+def test_the_sample_policies_are_of_this_release():
+    text = (ETC / 'policy.yaml.sample').read_text()
+    missing = [
+        rule.name
+        for rule in policies.list_rules()
+        if f'#"{rule.name}":' not in text
+    ]
+    assert missing == [], 'run tox -e genpolicy'
+
+
+def test_the_interpreter_is_one_that_is_supported(setup):
+    needed = setup['metadata']['python_requires'].removeprefix('>=')
+    assert sys.version_info >= tuple(map(int, needed.split('.')))
