@@ -67,6 +67,7 @@ echo "imagebuild answers at $URL"
 
 step 'Building Debian 12 with Redis 7'
 export OS_AUTH_TYPE=none OS_ENDPOINT=$URL PYTHONWARNINGS=ignore
+export IMAGEBUILD_TOKEN_FILE=$DIR/state/token
 show openstack image build create redis --os debian-12 \
     --recipe redis --recipe-version 7 --argument maxmemory=64mb --wait
 ID=$(openstack image build list --name redis --status active --limit 1 \

@@ -26,6 +26,7 @@ from oslo_policy import policy
 
 from imagebuild import context
 from imagebuild import exception
+from imagebuild.api import local_token
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -93,7 +94,10 @@ class LocalOnly:
 
 
 class NoAuth:
-    """Takes the identity headers of a request as they are."""
+    """Takes the identity headers of a request as they are.
+
+    Only behind :class:`imagebuild.api.local_token.TokenNeeded`.
+    """
 
     def __init__(self, application: WSGIApplication) -> None:
         self.application = application
@@ -175,10 +179,16 @@ def wrap(
 
     :param public: addresses that need no token.
     :raises UnsafeBinding: see :func:`check_binding`.
+    :raises UnwritablePath: see :func:`local_token.read`.
     """
     check_binding(conf)
+    open_paths = [path.rstrip('/') for path in public]
+    protected: WSGIApplication
     if conf.api.auth_strategy == 'noauth':
-        return LocalOnly(NoAuth(application))
+        protected = local_token.TokenNeeded(
+            NoAuth(application), local_token.read(conf)
+        )
+        return LocalOnly(Public(application, protected, open_paths))
     # Only here: it reads the session and plugin options of keystoneauth.
     from keystonemiddleware import auth_token
 
@@ -188,9 +198,7 @@ def wrap(
         application,
         {'oslo_config_config': conf, 'delay_auth_decision': False},
     )
-    return Public(
-        application, protected, [path.rstrip('/') for path in public]
-    )
+    return Public(application, protected, open_paths)
 
 
 def make_context(

@@ -23,6 +23,7 @@ from keystoneauth1 import adapter as ksa_adapter
 from keystoneauth1 import exceptions as ksa_exceptions
 
 from imagebuild.client import exceptions
+from imagebuild.client import local_token
 
 LOG = logging.getLogger(__name__)
 
@@ -87,15 +88,24 @@ class Transport:
         }
         if json is not None:
             LOG.debug('%s %s (the body is not logged)', method, path)
+        url = self._url(path)
+        token = local_token.for_request(self._adapter, url)
+        # keystoneauth's "none" would send a token of its own.
+        own: dict[str, Any] = (
+            {'headers': {'X-Auth-Token': token}, 'authenticated': False}
+            if token
+            else {}
+        )
         try:
             response = self._adapter.request(
-                self._url(path),
+                url,
                 method,
                 params=query,
                 json=json,
                 log=json is None,
                 raise_exc=False,
                 timeout=self._timeout,
+                **own,
                 **(self._again if idempotent else {}),
             )
         except ksa_exceptions.ClientException as error:

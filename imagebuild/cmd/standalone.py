@@ -13,8 +13,8 @@
 
 The same API and conductor as everywhere, with parts that need no setting up:
 a bus in memory, a SQLite file, images in a folder, and no Keystone. For one
-machine and one person: everyone who reaches the port is an operator, so it
-listens on the loopback interface only.
+machine and one person: everyone who has the token is an operator, so that is
+in a file of its owner's, and only the loopback interface is listened on.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from imagebuild import exception
 from imagebuild import notifications
 from imagebuild import sealing
 from imagebuild.api import app as api_app
+from imagebuild.api import local_token
 from imagebuild.cmd import program
 from imagebuild.conductor import rpcapi
 from imagebuild.conductor import service
@@ -288,6 +289,8 @@ def _work(options: argparse.Namespace) -> int:
     log.setup(conf, 'imagebuild')
     standalone = Standalone(conf)
     standalone.start()
+    if conf.api.auth_strategy == 'noauth':
+        print(f'The token is in {local_token.path(conf)}')
     print(f'imagebuild answers at {standalone.url}', flush=True)
     try:
         threading.Event().wait()

@@ -27,8 +27,9 @@ OPTS: list[cfg.Opt] = [
             ('keystone', 'Tokens of the Identity service are asked for.'),
             (
                 'noauth',
-                'Everyone who reaches the API is an operator. Only '
-                'connections from this host are served.',
+                'Everyone who has the token of the file "token" in '
+                'state_path is an operator. Only connections from this '
+                'host are served.',
             ),
         ],
         help="""
@@ -37,7 +38,10 @@ How the API knows who asks.
 Keep the default, with a section [keystone_authtoken], wherever there is an
 Identity service. ``noauth`` is for one machine and one person: project, user
 and roles are then what the headers X-Project-Id, X-User-Id and X-Roles say,
-and an operator of the project ``default`` when they say nothing.
+and an operator of the project ``default`` when they say nothing. The header
+X-Auth-Token must have the token that is made at the first start, in a file
+that only the service's user can read; our client finds it by itself, or
+where the variable IMAGEBUILD_TOKEN_FILE names it.
 """,
     ),
     cfg.StrOpt(

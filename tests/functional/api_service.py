@@ -23,6 +23,7 @@ import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.api import app
+from imagebuild.api import local_token
 from imagebuild.conductor import edits
 from imagebuild.db import migration
 from imagebuild.stores import base as stores_base
@@ -178,6 +179,19 @@ def at_localhost(application):
     return wrapped
 
 
+def with_token(conf, application):
+    """Whoever asks has the token, where one is needed."""
+    local = at_localhost(application)
+    if conf.api.auth_strategy != 'noauth':
+        return local
+
+    def wrapped(environ, start_response):
+        environ['HTTP_X_AUTH_TOKEN'] = local_token.read(conf)
+        return local(environ, start_response)
+
+    return wrapped
+
+
 def make_conf(folder, **api_options):
     """Return a configuration of a service that lives in a folder."""
     folder = pathlib.Path(folder)
@@ -216,7 +230,7 @@ def running(folder, **api_options):
         notifier=notifier,
     )
     service = Service(
-        conf, database, conductors, notifier, at_localhost(application)
+        conf, database, conductors, notifier, with_token(conf, application)
     )
     service.up()
     try:

@@ -466,7 +466,7 @@ def silent_client(tmp_path):
         conductor_api=bus,
         notifier=notifications.Notifier(conf, 'api'),
     )
-    wsgi = api_service.at_localhost(application)
+    wsgi = api_service.with_token(conf, application)
     api_service.Service(conf, database, None, None, wsgi).up()
     yield werkzeug_test.Client(wsgi)
     database.close()

@@ -24,6 +24,7 @@ from imagebuild import exception
 from imagebuild import notifications
 from imagebuild.api import app
 from imagebuild.api import faults
+from imagebuild.api import local_token
 from imagebuild.api import routes
 from imagebuild.conductor import rpcapi
 
@@ -53,6 +54,8 @@ def make_client(conf, database):
 
     def local(environ, start_response):
         environ.setdefault('REMOTE_ADDR', '127.0.0.1')
+        if conf.api.auth_strategy == 'noauth':
+            environ['HTTP_X_AUTH_TOKEN'] = local_token.read(conf)
         return application(environ, start_response)
 
     return werkzeug_test.Client(local)
