@@ -27,6 +27,8 @@ from imagebuild.client import exceptions
 from imagebuild.client import records
 from imagebuild.client.osc import terminal
 
+#: Characters of a step that fit beside the bar.
+_WIDTH = 60
 #: Lines of a failed step's output that are shown.
 TAIL = 20
 
@@ -50,14 +52,16 @@ class Display:
                 rich_progress.SpinnerColumn(),
                 rich_progress.TextColumn('{task.fields[status]}'),
                 rich_progress.BarColumn(bar_width=20),
-                rich_progress.MofNCompleteColumn(),
+                rich_progress.TextColumn('{task.fields[count]}'),
                 rich_progress.TimeElapsedColumn(),
                 # Words of the service, not of ours: no markup.
                 rich_progress.TextColumn('{task.description}', markup=False),
                 console=self._console,
                 transient=True,
             )
-            self._task = self._bar.add_task('', total=None, status='')
+            self._task = self._bar.add_task(
+                '', total=None, status='', count=''
+            )
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -77,15 +81,7 @@ class Display:
         """Tell how far a build is."""
         progress = build.progress
         if self._bar is not None:
-            self._bar.update(
-                self._task,
-                status=build.status,
-                completed=progress.done,
-                total=progress.total or None,
-                description=control_characters.escaped(
-                    progress.step or build.status_reason
-                ),
-            )
+            self._update(self._bar, build)
             return
         steps = (
             f' [{progress.done}/{progress.total}]' if progress.total else ''
@@ -95,6 +91,26 @@ class Display:
         if line != self._last:
             self._last = line
             self._console.print(line, markup=False)
+
+    def _update(
+        self, bar: rich_progress.Progress, build: records.Build
+    ) -> None:
+        done, total = build.progress.done, build.progress.total
+        what = control_characters.escaped(
+            build.progress.step or build.status_reason
+        )
+        bar.update(
+            self._task,
+            status=build.status,
+            # After the last step the image is still converted and uploaded:
+            # the bar is full when the build has ended.
+            completed=done if build.status == 'active' else done * 0.9,
+            total=total or None,
+            count=f'{done}/{total}' if total else '',
+            description=(
+                what if len(what) <= _WIDTH else f'{what[: _WIDTH - 1]}…'
+            ),
+        )
 
     def write(self, text: str) -> None:
         """Print a part of the log as it is."""

@@ -232,6 +232,26 @@ def test_live_line(builder, requests_mock, body, capsys, monkeypatch):
     assert 'x [y]' in capsys.readouterr().err
 
 
+def test_the_bar_is_full_only_at_the_end():
+    with progress.Display(live=True) as display:
+        task = display._bar.tasks[0]
+        for status, full in (
+            ('building', False),
+            ('uploading', False),
+            ('active', True),
+        ):
+            display.show(
+                records.Build(
+                    id='b',
+                    status=status,
+                    progress=records.Progress(done=3, total=3, step='x' * 500),
+                )
+            )
+            assert (task.percentage == 100) is full, status
+            assert task.fields['count'] == '3/3'
+            assert len(task.description) == 60
+
+
 def test_plan(run, requests_mock):
     requests_mock.post(
         f'{URL}/plan',
