@@ -58,6 +58,8 @@ class Download:
         """
         if self.response.status_code in (204, 416):
             return
+        # urllib3 1, which 2025.1 has, takes half a file for a whole one.
+        self.response.raw.enforce_content_length = True
         try:
             yield from self.response.iter_content(_CHUNK)
         except requests.RequestException as error:
