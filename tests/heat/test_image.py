@@ -164,6 +164,25 @@ class TestCreate(base.HeatPluginTestCase):
             self.assertIn(printed[-1][-1], shown.splitlines()[-1])
             self.assertLess(len(shown), 4000)
 
+    def test_missing_package_is_named_in_the_sentence(self):
+        for number, line in enumerate(
+            (
+                'E: Unable to locate package nginxx',
+                'No match for argument: nginxx',
+                "No package 'nginxx' found.",
+            )
+        ):
+            self.service.outcome = {
+                'status': 'error',
+                'fault': 'user',
+                'status_reason': 'command failed with exit code 100: apt-get',
+            }
+            self.service.step_list = [
+                fake_service.step('packages', output=line + '\nx' * 60)
+            ]
+            told = self.failed(stack_name=f'p{number}').splitlines()
+            self.assertIn('no repository has the package nginxx:', told[0])
+
     def test_steps_that_cannot_be_read_hide_nothing(self):
         self.service.outcome = {'status': 'error', 'status_reason': 'Broken'}
         self.service.away['steps'] = AWAY
