@@ -310,6 +310,19 @@ class NotConforming(StepError):
         )
 
 
+class GuestBroken(ImageBuildError):
+    """What ran in an image broke what it ran in; it would do so again.
+
+    Not a step's error, which an alternative of ``any`` may follow: there is
+    nothing left that could run it.
+    """
+
+    code = 409
+    fault = 'user'
+    exit_code = 1
+    msg_fmt = '%(what)s broke the run: %(reason)s.'
+
+
 # -- the environment failed -------------------------------------------------
 
 

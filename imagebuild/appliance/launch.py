@@ -114,6 +114,7 @@ class Appliance:
         self._watched = watched
         self._pid: int | None = None
         self._killed = False
+        self._console: list[str] = []
         self._worker = concurrent.futures.ThreadPoolExecutor(
             1, thread_name_prefix='guestfs'
         )
@@ -199,6 +200,15 @@ class Appliance:
     def pid(self) -> int | None:
         """Process id of the appliance's qemu."""
         return self._pid
+
+    @property
+    def console(self) -> str:
+        """The last that the appliance's kernel printed."""
+        return ''.join(self._console)
+
+    def listen(self, console: list[str]) -> None:
+        """Take the list that pieces of the console are put into."""
+        self._console = console
 
     def kill(self) -> None:
         """End the appliance at once; its disk may be left half written."""
@@ -300,6 +310,7 @@ class _Options:
         try:
             handle = guestfs.GuestFS(python_return_dict=True)
             appliance = Appliance(handle, chosen, tmpdir, self.workspace)
+            appliance.listen(console)
             self._set_up(guestfs, handle, chosen, tmpdir, console)
             appliance.call(handle.launch, timeout=self.settings.launch_timeout)
             appliance.started()

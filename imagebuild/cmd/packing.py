@@ -144,7 +144,7 @@ def _open(
             for folder in leftovers.socket_folders(started.pid):
                 disk.workspace.record_path(folder)
 
-    return guestfs.GuestfsRemote(
+    remote = guestfs.GuestfsRemote(
         [appliance.Drive(disk.overlay, 'qcow2')],
         image=str(job.image),
         root_filesystem=job.root_filesystem,
@@ -155,6 +155,12 @@ def _open(
         on_notice=monitor.notice,
         on_started=note,
     )
+    try:
+        remote.prepare()
+    except BaseException:
+        remote.close()
+        raise
+    return remote
 
 
 def _pack(

@@ -188,6 +188,7 @@ def _remote(
             remote.appliance.call(
                 grow.filesystem, remote.appliance.handle, device
             )
+        remote.prepare()
     except BaseException:
         remote.close()
         raise

@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import pathlib
-import re
 import secrets
 import time
 from collections.abc import Callable
@@ -27,10 +26,14 @@ from typing import Any
 from imagebuild import appliance as appliances
 from imagebuild import exception
 from imagebuild.remotes import base
+from imagebuild.remotes import guest_faults
 from imagebuild.remotes import guest_files
+from imagebuild.remotes import guest_flags
 from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guest_reading
 from imagebuild.remotes import guest_resolver
+from imagebuild.remotes import guest_selinux
+from imagebuild.remotes import guest_shell
 from imagebuild.remotes import guest_wrapper
 from imagebuild.remotes import output_channel
 
@@ -39,8 +42,6 @@ LOG = logging.getLogger(__name__)
 #: Seconds that the guest's own watch is given before the appliance is ended
 #: from outside: it is emulated and may be slow.
 _GRACE = 30.0
-#: The appliance's file systems inside the guest's tree: not the guest's.
-_NO_LABELS = ('-e', '/proc', '-e', '/sys', '-e', '/dev')
 
 
 class GuestfsRemote(base.Remote):
@@ -79,6 +80,9 @@ class GuestfsRemote(base.Remote):
         self._end = time.monotonic() + run_timeout if run_timeout else None
         self._accounts: dict[str, dict[str, int]] = {}
         self._channel = output_channel.OutputChannel()
+        self._prepared = False
+        self._flags = ''
+        self._image = image or str(drives[0].path)
         try:
             self.appliance = appliances.launch(
                 drives,
@@ -226,9 +230,11 @@ class GuestfsRemote(base.Remote):
             aside=guest_resolver.aside(token) if self._swaps else '',
         )
         guest_wrapper.refuse_long(command, shown)
+        if not self._prepared:
+            self.prepare()
         collector = output_channel.Collector(self._channel, token, on_output)
         start = time.monotonic()
-        ending = self._command(command, collector, limit)
+        ending = self._command(shown[0], command, collector, limit)
         self._accounts.clear()
         if ending.resolver:
             self._guest_call(guest_resolver.keep, self._handle, token)
@@ -241,6 +247,7 @@ class GuestfsRemote(base.Remote):
         )
         if ending.late:
             self._remaining(1)
+            guest_faults.check_late(shown[0], result.seconds, limit)
             raise exception.RemoteCommandTimeout(
                 command=shown[0], seconds=round(limit)
             )
@@ -250,8 +257,20 @@ class GuestfsRemote(base.Remote):
             )
         return result
 
+    def prepare(self) -> None:
+        """Look whether commands can run, and what runs without them.
+
+        Done before the first command, if nobody does it sooner.
+
+        :raises InvalidImage: the image's shell cannot be run.
+        """
+        self._call(guest_shell.check, self._handle, self._image)
+        self._flags = self._call(guest_flags.clear, self._handle)
+        self._prepared = True
+
     def _command(
         self,
+        shown: str,
         command: Sequence[str],
         collector: output_channel.Collector,
         limit: float,
@@ -261,23 +280,29 @@ class GuestfsRemote(base.Remote):
                 self._handle.command,
                 list(command),
                 timeout=limit + _GRACE,
-                on_timeout=self._hung,
+                on_timeout=lambda: self._hung(shown),
                 on_tick=collector.drain,
             )
+        except RuntimeError as error:
+            raise guest_faults.not_started(error) from error
+        except exception.ApplianceFailed as error:
+            raise self._blamed(error, shown) from error
+        try:
             collector.finish()
             return guest_wrapper.parse(output)
-        except (RuntimeError, ValueError) as error:
-            raise exception.ApplianceFailed(
-                reason='commands cannot be run in the image '
-                f'({" ".join(str(error).split())[:300]})'
-            ) from error
+        except (exception.ApplianceFailed, IndexError, ValueError) as error:
+            raise guest_faults.output_lost(shown) from error
 
-    def _hung(self) -> Exception:
+    def _blamed(
+        self, error: exception.ApplianceFailed, shown: str
+    ) -> Exception:
+        console = self.appliance.console
+        return guest_faults.ended_by_guest(shown, console) or error
+
+    def _hung(self, shown: str) -> Exception:
         if self._end is not None and time.monotonic() > self._end:
             return exception.RunTimeout(seconds=self._run_timeout)
-        return exception.ApplianceFailed(
-            reason='a command could not be stopped and the appliance was ended'
-        )
+        return guest_faults.never_ended(shown)
 
     # -- files --------------------------------------------------------------
 
@@ -355,43 +380,15 @@ class GuestfsRemote(base.Remote):
         :returns: what was done, as a sentence; '' when the guest does not
             use it.
         """
-        contexts: str = self._guest_call(self._file_contexts)
+        contexts: str = self._guest_call(
+            guest_selinux.file_contexts, self._handle
+        )
         if not contexts:
             return ''
-        if self._set_labels(contexts):
+        if guest_selinux.set_labels(self, contexts):
             return 'The files were given their SELinux labels.'
         self._guest_call(self._handle.touch, '/.autorelabel')
         return 'SELinux labels will be set at the first boot.'
-
-    def _file_contexts(self) -> str:
-        """The table of labels that the guest uses, '' for none."""
-        config = '/etc/selinux/config'
-        if not self._handle.is_file(config, followsymlinks=True):
-            return ''
-        text = guest_reading.table(self._handle, config) or ''
-        settings = dict(
-            re.findall(r'^(SELINUX|SELINUXTYPE)=(\w+)', text, re.MULTILINE)
-        )
-        if settings.get('SELINUX', 'disabled') == 'disabled':
-            return ''
-        policy = settings.get('SELINUXTYPE', 'targeted')
-        contexts = f'/etc/selinux/{policy}/contexts/files/file_contexts'
-        if not self._handle.is_file(contexts, followsymlinks=True):
-            return ''
-        return contexts
-
-    def _set_labels(self, contexts: str) -> bool:
-        """With the guest's own setfiles, which knows its policy's version.
-
-        libguestfs' selinux_relabel needs setfiles in the appliance, which
-        Debian does not put there.
-        """
-        done = self.run(
-            ['setfiles', '-F', '-m', *_NO_LABELS, contexts, '/'], check=False
-        )
-        if done.exit_code:
-            LOG.info('The files cannot be labelled now: %s', done.output)
-        return done.exit_code == 0
 
     def trim(self) -> None:
         """Tell the overlay which blocks are free; no error if it cannot."""
@@ -411,6 +408,7 @@ class GuestfsRemote(base.Remote):
         :raises EnvironmentFault: it is not; the disk must not be used.
         """
         try:
+            self._call(guest_flags.put_back, self._handle, self._flags)
             self._call(self._handle.umount_all)
         except RuntimeError as error:
             raise exception.ApplianceFailed(

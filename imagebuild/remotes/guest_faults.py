@@ -1,0 +1,90 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Whose fault it is that an appliance or a command in it broke.
+
+Commands run as root in the appliance: they can end it (sysrq, its daemon
+killed, its memory used up). That is the doing of whoever wrote them, and
+starting again would do the same again. The appliance's console tells such an
+end from one that came from outside, where nothing was printed.
+"""
+
+from __future__ import annotations
+
+from imagebuild import exception
+
+#: Of its time, that a command which was stopped must have had.
+_NEARLY = 0.9
+#: What the appliance's kernel prints, and what that means; the first counts.
+_SIGNS = (
+    ('sysrq: ', 'it used a magic SysRq key'),
+    ('Out of memory', 'it used up the memory'),
+    ('Kernel panic', 'its kernel panicked'),
+    ('reboot: ', 'it was shut down from inside'),
+)
+
+
+def ended_by_guest(shown: str, console: str) -> exception.GuestBroken | None:
+    """Look for the guest's own doing when an appliance has gone.
+
+    :param shown: what ran in it.
+    :param console: the last that its kernel printed.
+    :returns: what to raise; None when nothing says that it was the guest.
+    """
+    for sign, meaning in _SIGNS:
+        if sign in console:
+            return exception.GuestBroken(
+                what=shown, reason=f'the appliance it ran in ended: {meaning}'
+            )
+    return None
+
+
+def not_started(error: Exception) -> exception.GuestBroken:
+    """A command could not be started in a guest, whose appliance is well."""
+    text = ' '.join(str(error).split())[:300]
+    if '/etc/resolv.conf' in text and 'not permitted' in text:
+        return exception.GuestBroken(
+            what='The image',
+            reason='its /etc/resolv.conf cannot be replaced for the time of '
+            f'a command; it may be immutable (chattr -i) ({text})',
+        )
+    return exception.GuestBroken(
+        what='The image', reason=f'commands cannot be run in it ({text})'
+    )
+
+
+def never_ended(shown: str) -> exception.GuestBroken:
+    """A command was to be stopped, and was not."""
+    return exception.GuestBroken(
+        what=shown,
+        reason='it could not be stopped when its time was up, and the '
+        'appliance was ended',
+    )
+
+
+def output_lost(shown: str) -> exception.GuestBroken:
+    """A command took the way of its output away."""
+    return exception.GuestBroken(
+        what=shown, reason='its output was lost; it may have used the ports'
+    )
+
+
+def check_late(shown: str, seconds: float, limit: float) -> None:
+    """Believe a guest that a command's time was up only if it was.
+
+    :param seconds: that have passed on this host's own clock.
+    :raises ApplianceFailed: the guest's clock had jumped.
+    """
+    if seconds < limit * _NEARLY:
+        raise exception.ApplianceFailed(
+            reason=f'its clock jumped: {shown} was stopped after '
+            f'{seconds:.0f} of {limit:.0f} seconds'
+        )
