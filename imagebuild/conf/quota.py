@@ -55,8 +55,10 @@ it when there must always be room for others to begin at once.
 Bytes of all images that were built for one project and still exist.
 
 A request is refused with 403 as long as the project has so many; a build
-that is running may still go beyond it. By default there is no limit (-1)
-here: Glance has quotas of its own.
+that is running may still go beyond it. An image that several builds share
+counts once, in each cloud that it was sent to. By default there is no limit
+(-1). Quotas of Glance do not replace it: its limits for a project count for
+who makes the image, and that is the service user, not the project.
 """,
     ),
 ]
