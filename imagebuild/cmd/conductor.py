@@ -25,6 +25,7 @@ from oslo_reports import opts as report_opts
 from oslo_reports.generators import conf as report_generator
 
 from imagebuild import conf as imagebuild_conf
+from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild import release
 from imagebuild.conductor import process
@@ -86,6 +87,7 @@ def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
     version = f'{PROGRAM} {release.version()}'
     conf(list(argv), project=PROJECT, prog=PROGRAM, version=version)
     log.setup(conf, PROJECT)
+    control_characters.protect_logs()
     report = guru_meditation_report.TextGuruMeditation
     # Its own section shows the global object, which we do not use. Secret
     # options are masked.

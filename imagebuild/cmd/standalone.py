@@ -32,6 +32,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from imagebuild import conf as imagebuild_conf
+from imagebuild import control_characters
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import notifications
@@ -287,6 +288,7 @@ def _work(options: argparse.Namespace) -> int:
     if options.debug:
         conf.set_override('debug', True)
     log.setup(conf, 'imagebuild')
+    control_characters.protect_logs()
     standalone = Standalone(conf)
     standalone.start()
     if conf.api.auth_strategy == 'noauth':

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from oslo_log import log
 
+from imagebuild import control_characters
 from imagebuild.api import deploy
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 def _load() -> WSGIApplication:
     conf = deploy.load_conf()
     log.setup(conf, 'imagebuild')
+    control_characters.protect_logs()
     return deploy.load_app(conf)
 
 
