@@ -75,7 +75,9 @@ def test_a_request_for_one_is_refused(request_, path):
     offer.catalogue.get.return_value = entry
     conductor = mock.Mock()
     conductor._conf.keystone = {}
-    with mock.patch.object(service, 'job_config', return_value={}):
+    with mock.patch.object(
+        service, 'job_config', autospec=True, return_value={}
+    ):
         answer = checks.Checks(
             mock.Mock(),
             offer,
