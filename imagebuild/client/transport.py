@@ -88,15 +88,9 @@ class Transport:
         }
         if json is not None:
             LOG.debug('%s %s (the body is not logged)', method, path)
-        url = self._url(path)
-        token = local_token.for_request(self._adapter, url)
-        # keystoneauth's "none" would send a token of its own.
-        own: dict[str, Any] = (
-            {'headers': {'X-Auth-Token': token}, 'authenticated': False}
-            if token
-            else {}
-        )
         try:
+            url = self._url(path)
+            own = self._own_token(url)
             response = self._adapter.request(
                 url,
                 method,
@@ -125,6 +119,14 @@ class Transport:
                 'service, or something between here and there changed it.',
                 code=response.status_code,
             ) from None
+
+    def _own_token(self, url: str) -> dict[str, Any]:
+        """What a service of this host wants, which has no Keystone."""
+        token = local_token.for_request(self._adapter, url)
+        if not token:
+            return {}
+        # keystoneauth's "none" would send a token of its own.
+        return {'headers': {'X-Auth-Token': token}, 'authenticated': False}
 
     def _url(self, path: str) -> str:
         # Catalogues hold it with and without the version.

@@ -119,7 +119,11 @@ class TestFound(base.HeatPluginTestCase):
             check=True,
         ).stdout.split()
         for name in found:
-            self.assertIn(name.split('.')[1], {'client', 'exception'}, name)
+            self.assertIn(
+                name.split('.')[1],
+                {'client', 'control_characters', 'exception'},
+                name,
+            )
 
     def test_distributions(self):
         names = importlib.metadata.entry_points(group='heat.constraints').names

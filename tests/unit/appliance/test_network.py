@@ -93,9 +93,10 @@ def test_no_network_but_of_qemus_own(given, name):
     ]  # fmt: skip
 
 
-def test_questions_are_qemus_to_answer(qemu, place, monkeypatch):
+def test_questions_are_qemus_to_answer(qemu, place, monkeypatch, tmp_path):
     # Nothing there makes a namespace.
-    monkeypatch.setattr(network.sys, 'executable', '/nonexistent')
+    python = tmp_path / 'no-python'
+    monkeypatch.setattr(network.sys, 'executable', str(python))
     script = network.hypervisor(str(qemu))
     asked = subprocess.run(
         [script, '-display', 'none', '-help'], capture_output=True, text=True
@@ -105,7 +106,7 @@ def test_questions_are_qemus_to_answer(qemu, place, monkeypatch):
         [script, '-netdev', 'user,id=n'], capture_output=True, text=True
     )
     assert started.returncode == 127
-    assert '/nonexistent' in started.stderr
+    assert str(python) in started.stderr
 
 
 def test_script_stays_the_same(qemu, place):

@@ -22,7 +22,9 @@ PROGRAM = """
         def find_spec(self, name, path=None, target=None):
             top, _, rest = name.partition('.')
             if top == 'imagebuild':
-                allowed = rest.split('.')[0] in ('', 'client', 'exception')
+                allowed = rest.split('.')[0] in (
+                    '', 'client', 'control_characters', 'exception'
+                )
             else:
                 allowed = top not in BLOCKED
             if not allowed:
@@ -68,6 +70,7 @@ def test_needs_nothing_of_the_service():
     assert said.endswith('Connection refused.')
     assert {name.split('.')[1] for name in modules.split()} == {
         'client',
+        'control_characters',
         'exception',
     }
     assert 'imagebuild.client.osc' not in modules

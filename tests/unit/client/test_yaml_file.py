@@ -106,7 +106,7 @@ def test_missing_file(tmp_path):
 
 MANIFEST = """
 arguments:
-  version: {default: 1.10, choices: [1.10, 2.0]}
+  release: {default: 1.10, choices: [1.10, 2.0]}
   mode: {default: 0644}
   hours: {default: 12:30}
   sure: {default: yes}
@@ -116,7 +116,7 @@ validators:
       - debian: [{package: nginx}]
       - redhat: [{package: {httpd: {version: "2.40"}}}]
   - argument_case:
-      argument_name: version
+      argument_name: release
       cases:
         1.10: [{script: {x: {inline: "echo 1.10"}}}]
         2.0: [{package: [a, {b: {version: "1.20"}}]}]
@@ -129,7 +129,7 @@ def test_json_says_the_same_to_the_service():
     through = json.loads(json.dumps(yaml_file.parse(MANIFEST)))
     direct = manifest.load(MANIFEST)
     sent = manifest.load(document.plain(through))
-    for values in ({}, {'version': '2.0'}):
+    for values in ({}, {'release': '2.0'}):
         assert sent.content_key(values) == direct.content_key(values)
 
 
