@@ -207,9 +207,11 @@ def test_values_are_in_no_log(openstack, tmp_path):
         '--argument', 'password=geheim', '--argument', 'a=x --y geheim',
     )  # fmt: skip
     assert done.returncode == 0
-    written = done.out + done.err + (tmp_path / 'log').read_text()
+    written = done.err + (tmp_path / 'log').read_text()
     assert 'START with options' in written
     assert 'geheim' not in written
+    # What is shown is what the service shows: not those that are hidden.
+    assert '"password": "geheim"' not in done.out
 
 
 def test_interrupt(openstack, service):
