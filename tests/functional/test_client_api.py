@@ -428,7 +428,7 @@ def test_create_with_everything(openstack, service, played, tmp_path):
     assert 'geheim' not in done.stdout + done.stderr
     shown = json.loads(done.stdout)
     assert (shown['status'], shown['image_id']) == ('active', 'glance-1')
-    assert shown['request']['arguments'] == {'password': '***', 'port': '***'}
+    assert shown['request']['arguments'] == {'password': '***', 'port': '81'}
     request = service.database.get_build(shown['id']).request
     assert request['packages'] == ['nginx', {'curl': {'version': '7.88'}}]
     assert request['driver_options'] == {'output_lines': 3}
