@@ -53,7 +53,12 @@ def run(
     folder: pathlib.Path, command: list[str]
 ) -> 'subprocess.CompletedProcess[str]':
     return subprocess.run(
-        [venv.ROOT / 'tools' / 'cloud' / command[0], *command[1:]],
+        # As people type it: with what follows in a pipe.
+        [
+            '/bin/sh',
+            '-c',
+            ' '.join(['tools/cloud/' + command[0], *command[1:]]),
+        ],
         env={**os.environ, 'STATE': str(folder)},
         cwd=venv.ROOT,
         capture_output=True,
