@@ -81,18 +81,17 @@ def _with_middleware(
     public = {route.path for route in routes.ROUTES if route.public}
     application = auth.wrap(application, conf, public)
     application = faults.FaultShape(application)
-    # Ids before authentication: a refused request has one too.
-    application = request_id.RequestId(application, conf)
     application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
-    # Outermost: browsers ask it before they send a token, and must be able
-    # to read errors.
+    # Browsers ask it before they send a token, and must be able to read
+    # errors.
     api_cors.set_defaults()
     application = cors.CORS(application, conf)
     if conf.api.auth_strategy == 'noauth':
         # Again, before a proxy's headers may say where a request is from.
         application = auth.LocalOnly(application)
         application = faults.FaultShape(application)
-    return application
+    # Outside of all that refuses: a refused request has an id, too.
+    return request_id.RequestId(application, conf)
 
 
 def make_flask(service: calls.Service) -> flask.Flask:

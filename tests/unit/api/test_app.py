@@ -28,6 +28,9 @@ from imagebuild.api import local_token
 from imagebuild.api import routes
 from imagebuild.conductor import rpcapi
 
+REQUEST_ID = 'x-openstack-request-id'
+VERSION = 'OpenStack-API-Version'
+
 
 @pytest.fixture
 def conf(tmp_path):
@@ -224,6 +227,34 @@ def test_a_proxy_cannot_make_a_stranger_local(conf, database):
     assert answer.status_code == 403
     answer = client.get('/v1', headers={'X-Forwarded-For': '10.0.0.1'})
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    'status, method, path, more',
+    [
+        (400, 'POST', '/v1/builds', {'json': {}}),
+        (
+            403,
+            'GET',
+            '/v1',
+            {'environ_overrides': {'REMOTE_ADDR': '10.0.0.1'}},
+        ),
+        (404, 'GET', '/nothing', {}),
+        (405, 'PUT', '/v1', {}),
+        (406, 'GET', '/v1', {'headers': {VERSION: 'image-build 99.0'}}),
+        (413, 'POST', '/v1/builds', {'json': {'name': 'x' * 2**24}}),
+        (415, 'POST', '/v1/builds', {'data': b'{}'}),
+    ],
+)
+def test_refusals_carry_their_own_request_id(
+    client, status, method, path, more
+):
+    more.setdefault('headers', {})['X-Openstack-Request-Id'] = 'req-theirs'
+    answers = [client.open(path, method=method, **more) for _ in range(2)]
+    assert {answer.status_code for answer in answers} == {status}
+    ids = [answer.headers.getlist(REQUEST_ID) for answer in answers]
+    assert all(len(each) == 1 for each in ids)
+    assert len({each[0] for each in ids} - {'req-theirs'}) == 2
 
 
 def test_nothing_is_a_redirect(client):
