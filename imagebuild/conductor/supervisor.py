@@ -171,14 +171,20 @@ def _result(
     )
 
 
+def _how_it_failed(step: Mapping[str, Any]) -> str:
+    """A step that was broken off has no exit code, one of ours no command."""
+    command = step.get('command') or 'the step'
+    if step.get('exit_code') is None:
+        return f'{command}: did not end by itself'
+    return f'exit code {step["exit_code"]}: {command}'
+
+
 def _note_step(step: Any, journal: journals.Journal) -> None:
     """Keep the step that failed, if it did not report itself."""
     if isinstance(step, dict) and step.get('path') not in (
         journal.failed_paths
     ):
-        message = step.get('message') or (
-            f'exit code {step.get("exit_code")}: {step.get("command")}'
-        )
+        message = step.get('message') or _how_it_failed(step)
         journal.event(
             {
                 **step,
