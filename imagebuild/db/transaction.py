@@ -204,7 +204,8 @@ def lacks_tables(error: BaseException) -> bool:
     """
     if isinstance(error, oslo_exception.DBNonExistentTable):
         return True
-    cause = getattr(error, 'orig', None)
+    inner = getattr(error, 'inner_exception', None) or error
+    cause = getattr(inner, 'orig', None) or inner
     code = next(iter(getattr(cause, 'args', ())), None)
     return (
         code in _TABLE_CODES

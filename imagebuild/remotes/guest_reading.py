@@ -22,7 +22,7 @@ from typing import Any
 from imagebuild import exception
 
 #: Bytes of a file that a step may look at.
-LARGEST = 4 * 1024 * 1024
+LARGEST = 8 * 1024 * 1024
 #: Bytes of a small table of the system: os-release, fstab.
 LARGEST_TABLE = 256 * 1024
 #: Bytes of one answer; libguestfs' messages end at 4 MiB.
