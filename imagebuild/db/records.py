@@ -96,6 +96,8 @@ class Build:
     :ivar conductor: the one that has, or last had, the build.
     :ivar attempt: how often the build was claimed.
     :ivar log_size: bytes of UTF-8.
+    :ivar phases: see :class:`imagebuild.phases.Phases`; None before the
+        first one of an attempt.
     :ivar images: where its image is, this cloud ('') first.
     """
 
@@ -137,6 +139,7 @@ class Build:
     finished_at: datetime.datetime | None
     updated_at: datetime.datetime
     deleted_at: datetime.datetime | None
+    phases: dict[str, Any] | None = None
     images: tuple[Image, ...] = ()
 
     @property
@@ -225,6 +228,18 @@ class Event:
     at: datetime.datetime
     kind: str
     message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlierBuild:
+    """A build that made an image, and how long its phases took.
+
+    :ivar phases: see :class:`imagebuild.phases.Phases`.
+    """
+
+    content_key: str
+    name: str
+    phases: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)

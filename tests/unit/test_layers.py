@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'exception': set(),
     'image_properties': set(),
     'extensions': set(),
+    'phases': set(),
     'release': set(),
     # Inside a disk image, and inside the machine that holds it
     'appliance': set(),
@@ -141,7 +142,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 #: Everyone may import these.
-COMMON = {'control_characters', 'exception', 'extensions', 'release'}
+COMMON = {
+    'control_characters',
+    'exception',
+    'extensions',
+    'phases',
+    'release',
+}
 
 #: Not one of ours, but with a home: only these rooms import it.
 HOMES = {'guestfs': {'appliance'}}

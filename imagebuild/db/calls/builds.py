@@ -218,6 +218,20 @@ class BuildCalls(transaction.Transactions):
         """
         return self._read(lambda session: builds.ended_with(session, build))
 
+    def earlier_builds(
+        self, build: records.Build, limit: int
+    ) -> list[records.EarlierBuild]:
+        """List what made images like that of a build, the newest first.
+
+        Of the same project, operating system, driver and architecture;
+        deleted ones count until they are purged.
+
+        :param limit: at most so many.
+        """
+        return self._read(
+            lambda session: builds.earlier(session, build, limit)
+        )
+
     def request_cancel(self, id: str) -> records.Build:
         """Cancel a build: a queued one now, a running one by its conductor.
 

@@ -248,6 +248,31 @@ def ended_with(
     return as_records(session, session.scalars(query))
 
 
+def earlier(
+    session: orm.Session, build: records.Build, limit: int
+) -> list[records.EarlierBuild]:
+    query = (
+        sa.select(Build.content_key, Build.name, Build.phases)
+        .where(
+            # Nobody learns what other projects build.
+            Build.project_id == build.project_id,
+            Build.status == 'active',
+            Build.reused_from.is_(None),
+            Build.os == build.os,
+            Build.driver == build.driver,
+            Build.architecture == build.architecture,
+            Build.phases.is_not(None),
+            Build.id != build.id,
+        )
+        .order_by(Build.finished_at.desc(), Build.id)
+        .limit(limit)
+    )
+    return [
+        records.EarlierBuild(content_key, name, phases)
+        for content_key, name, phases in session.execute(query)
+    ]
+
+
 def _order(sort: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     order = list(sort) or [('created_at', 'desc')]
     for name, direction in order:

@@ -121,6 +121,7 @@ def _share(
         'progress_done',
         'progress_total',
         'progress_step',
+        'phases',
     ):
         setattr(follower, name, getattr(build, name))
     if ending.status == 'active':
@@ -257,6 +258,7 @@ def _queue_again(
     build.progress_done = 0
     build.progress_total = 0
     build.progress_step = ''
+    build.phases = None
     build.updated_at = now
     events.add_status(session, build, f'queued again: {reason}', now)
 

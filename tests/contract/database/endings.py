@@ -87,12 +87,16 @@ class EndingContract:
 
     def test_followers_get_the_error_of_the_user(self, database):
         leader, *followers = flight(database)
-        database.update_build(leader.id, {'progress_step': 'script'})
+        phases = {'current': 'steps', 'spent': {'appliance': 4.2}}
+        database.update_build(
+            leader.id, {'progress_step': 'script', 'phases': phases}
+        )
         finish(database, leader, 'error', reason='No.', fault='user')
         for follower in reread(database, followers):
             assert (follower.status, follower.fault) == ('error', 'user')
             assert follower.status_reason == 'No.'
             assert follower.progress_step == 'script'
+            assert follower.phases == phases
             assert (follower.leader_id, follower.secrets) == (None, None)
         again = database.create_build(values(content_key='k'))
         assert (again.status, again.leader_id) == ('queued', None)

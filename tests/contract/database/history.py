@@ -114,6 +114,40 @@ class LogContract:
 
 
 class HistoryContract:
+    def test_earlier_builds(self, database, clock):
+        def ended(name, status='active', took=1, **others):
+            build = start(database, name=name, **others)
+            if took:
+                phases = {'spent': {'steps': took}}
+                database.update_build(build.id, {'phases': phases})
+            clock.forward(1)
+            return finish(database, build, status)
+
+        ended('old', took=5)
+        ended('failed', 'error')
+        ended('of others', project_id='p2')
+        ended('another system', os='debian-13')
+        ended('another driver', driver='bootstrap')
+        ended('of an older release', took=None)
+        deleted = ended('deleted', took=7)
+        database.delete_build(deleted.id)
+        build = start(database, name='mine')
+        found = database.earlier_builds(build, 10)
+        assert [(each.name, each.phases) for each in found] == [
+            ('deleted', {'spent': {'steps': 7}}),
+            ('old', {'spent': {'steps': 5}}),
+        ]
+        assert found[0].content_key == deleted.content_key
+        assert len(database.earlier_builds(build, 1)) == 1
+
+    def test_reused_images_were_not_built(self, database):
+        build = start(database, content_key='k')
+        database.create_build(values(content_key='k'))
+        database.update_build(build.id, {'phases': {'spent': {}}})
+        finish(database, build)
+        database.create_build(values(content_key='k'))
+        assert len(database.earlier_builds(start(database), 10)) == 1
+
     def test_steps(self, database):
         build = start(database)
         for attempt, number in [(1, 1), (1, 2), (2, 1)]:

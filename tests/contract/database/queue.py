@@ -115,7 +115,12 @@ class QueueContract:
         build = start(database)
         assert database.update_build(
             build.id,
-            {'status': 'uploading', 'progress_done': 3, 'progress_step': 'x'},
+            {
+                'status': 'uploading',
+                'progress_done': 3,
+                'progress_step': 'x',
+                'phases': {'current': 'upload'},
+            },
         )
         ours = {'conductor': 'c1', 'attempt': 1, 'reason': 'It drains.'}
         assert not database.release_build(build.id, **{**ours, 'attempt': 2})
@@ -130,6 +135,7 @@ class QueueContract:
         assert again.status_reason == 'It drains.'
         assert (again.conductor, again.claimed_at) == (None, None)
         assert (again.progress_done, again.progress_step) == (0, '')
+        assert again.phases is None
         second = database.claim(build.id, 'c2')
         assert second.attempt == 2
         assert second.started_at == build.started_at
