@@ -205,13 +205,18 @@ def test_values_are_in_no_log(openstack, tmp_path):
     done = openstack(
         '--debug', '--log-file', 'log', 'image', 'build', 'create', 'x',
         '--argument', 'password=geheim', '--argument', 'a=x --y geheim',
+        '-f', 'json',
     )  # fmt: skip
     assert done.returncode == 0
     written = done.err + (tmp_path / 'log').read_text()
     assert 'START with options' in written
     assert 'geheim' not in written
     # What is shown is what the service shows: not those that are hidden.
-    assert '"password": "geheim"' not in done.out
+    assert json.loads(done.out)['request']['arguments'] == {
+        'password': '***',
+        'a': 'x --y geheim',
+    }
+    assert done.out.count('geheim') == 1
 
 
 def test_interrupt(openstack, service):
