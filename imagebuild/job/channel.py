@@ -19,6 +19,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ LOG = logging.getLogger(__name__)
 MAX_DOCUMENT = 128 * 1024 * 1024
 #: Events that wait while the conductor is slow; then the job waits.
 _WAITING = 1000
+#: Seconds that they have when the job ends; the rest of them is dropped.
+_DRAIN = 5.0
+_LOOK = 0.02
 _PORTION = 64 * 1024
 _LONGEST_LINE = 8192
 
@@ -69,14 +73,44 @@ class Events:
         masked = self._masker.event({'event': event, **values})
         self._queue.put(_line(masked))
 
-    def close(self, timeout: float = 60.0) -> None:
+    def send_last(self, event: str, **values: Any) -> None:
+        """Send the event that ends the job.
+
+        A guest can print more than the conductor reads, and a job whose time
+        is up must not wait for its reader: what still waits after a few
+        seconds is dropped, so that this event comes soon and is not lost.
+        """
+        end = time.monotonic() + _DRAIN
+        while self._queue.qsize() and time.monotonic() < end:
+            time.sleep(_LOOK)
+        dropped = self._drop()
+        if dropped:
+            LOG.warning('%d events were dropped: they are not read', dropped)
+            self.send(
+                'notice',
+                message=f'({dropped} lines are missing: the build printed '
+                'faster than the conductor reads)',
+            )
+        self.send(event, **values)
+
+    def close(self, timeout: float = 10.0) -> None:
         """Wait until everything is written.
 
         :param timeout: seconds after which the rest is given up.
         """
+        end = time.monotonic() + timeout
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=timeout)
-            self._thread.join(timeout)
+            self._thread.join(max(end - time.monotonic(), 0.0))
+
+    def _drop(self) -> int:
+        """Forget the events that wait; returns how many."""
+        dropped = 0
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+                dropped += 1
+        return dropped
 
     def _write(self) -> None:
         try:

@@ -100,7 +100,7 @@ def work(document: Any, events: channel.Events) -> int:
     except Exception as error:
         return _fail(events, error, monitor)
     _end_signals()
-    events.send('finished', result=result)
+    events.send_last('finished', result=result)
     return 0
 
 
@@ -112,7 +112,7 @@ def _fail(
     _end_signals()
     processes.wait_if_killing()
     monitor = monitor or monitors.JobMonitor(events)
-    events.send('failed', **failure.event(error, monitor))
+    events.send_last('failed', **failure.event(error, monitor))
     return 1
 
 

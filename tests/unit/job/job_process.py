@@ -23,7 +23,12 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 
 class Job:
-    """A job in a process of its own."""
+    """A job in a process of its own.
+
+    :ivar pause: seconds that its reader sleeps after each event.
+    """
+
+    pause = 0.0
 
     def __init__(self, program, errors):
         self._errors = errors.open('w+b')
@@ -45,6 +50,8 @@ class Job:
         for line in self.process.stdout:
             self.lines.append(line)
             self.events.append(json.loads(line))
+            if self.pause:
+                time.sleep(self.pause)
 
     def send(self, document):
         self.process.stdin.write(json.dumps(document).encode() + b'\n')

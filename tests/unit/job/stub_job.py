@@ -99,6 +99,7 @@ def remote(options):
             ''.join(f'{key}={value}\n' for key, value in command.env.items())
         ),
     )
+    made.on_script('flood', fake.Answer('y\n' * 500_000))
     made.on_script('late', fake.Answer('waiting\n', error=timeout()))
     made.on_script(
         'broken',

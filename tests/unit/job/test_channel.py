@@ -80,6 +80,39 @@ def test_a_slow_reader_gets_everything(pipe):
     assert [line['number'] for line in lines] == list(range(3000))
 
 
+@pytest.mark.parametrize('pause', [0.3, 60], ids=['slow', 'stuck'])
+def test_the_end_does_not_wait_for_a_slow_reader(pipe, monkeypatch, pause):
+    monkeypatch.setattr(channel, '_DRAIN', 0.5)
+    incoming, outgoing = pipe
+    events = channel.Events(outgoing, lambda: None)
+    for number in range(900):
+        events.send('output', line='x' * 500, number=number)
+    got = bytearray()
+    stopped = threading.Event()
+
+    def read():
+        while portion := os.read(incoming, 5_000):
+            got.extend(portion)
+            stopped.wait(pause)
+
+    thread = threading.Thread(target=read, daemon=True)
+    began = time.monotonic()
+    thread.start()
+    events.send_last('failed', reason='The time is up.')
+    events.close(3)
+    took = time.monotonic() - began
+    assert took < 5
+    stopped.set()
+    thread.join(20)
+    if pause > 1:
+        return
+    *output, notice, last = [json.loads(line) for line in got.splitlines()]
+    assert [each['number'] for each in output] == list(range(len(output)))
+    assert 0 < len(output) < 900
+    assert f'{900 - len(output)} lines are missing' in notice['message']
+    assert last == {'event': 'failed', 'reason': 'The time is up.'}
+
+
 def test_nobody_reads(pipe):
     incoming, outgoing = pipe
     os.close(incoming)

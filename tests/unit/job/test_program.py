@@ -18,6 +18,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -118,6 +119,22 @@ def test_the_time_of_the_build_is_up(start, document, monkeypatch, options):
     assert last['fault'] == 'user'
     assert 'seconds was up during: ' + STEP in last['reason']
     assert last['step']['path'] == STEP
+
+
+def test_a_slow_reader_does_not_hold_up_the_end(start, document):
+    job = start()
+    job.pause = 0.04
+    began = time.monotonic()
+    job.send(document('flood', timeout=1))
+    code = job.process.wait(60)
+    # A second, its head start, what waits, what is in the pipe.
+    assert time.monotonic() - began < 1 + 5 + 5 + 10
+    job.pause = 0.0
+    assert (code, job.wait()) == (1, 1)
+    last = job.events[-1]
+    assert (last['event'], last['fault']) == ('failed', 'user')
+    assert 'seconds was up during: ' + STEP in last['reason']
+    assert 'lines are missing' in job.events[-2]['message']
 
 
 def test_the_environment_fails_in_a_step(start, document):
