@@ -357,6 +357,16 @@ class TablesMissing(DatabaseUnavailable):
     )
 
 
+class DatabaseExposed(TablesMissing):
+    """Waiting does not help: the file of the database is another user's."""
+
+    msg_fmt = (
+        'The database %(path)s holds what users asked for, others can read '
+        'it, and its mode cannot be changed (%(reason)s): make it 0600, '
+        'owned by the user of this service.'
+    )
+
+
 class ChecksumMismatch(EnvironmentFault):
     """A file that was fetched is not the one that was described."""
 

@@ -25,7 +25,9 @@ to signals. The MySQL driver is PyMySQL, as in every OpenStack service.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
+import stat
 import weakref
 from typing import Any
 
@@ -39,10 +41,16 @@ from sqlalchemy import pool
 from imagebuild import exception
 from imagebuild import release
 
+LOG = logging.getLogger(__name__)
+
 #: Execution option: the transaction will write.
 WRITES = 'imagebuild_writes'
 #: Seconds that SQLite waits for another writer.
 BUSY_TIMEOUT = 30
+
+#: Ends of the names of the files that SQLite keeps beside a database.
+_BESIDE = ('-wal', '-shm', '-journal')
+_OF_OTHERS = 0o077
 
 _DRIVERS = {
     'mariadb': 'mysql+pymysql',
@@ -237,15 +245,34 @@ def _needs_file(path: str, *, creates: bool) -> None:
     """Make the file of a database, or say that it is not there.
 
     It holds tenants' requests and logs, so nobody else reads it; SQLite gives
-    the files beside it (-wal, -shm) the same mode.
+    the files beside it (-wal, -shm) the same mode. Files of an earlier
+    release, or made by hand, are given it here.
 
     :raises TablesMissing: it is not there and must be.
     :raises OSError: it cannot be made.
+    :raises DatabaseExposed: others can read it, and that cannot be changed.
     """
     if creates:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     elif not os.path.exists(path):
         raise exception.TablesMissing(reason=f'there is no file {path}')
+    for each in (path, *(path + end for end in _BESIDE)):
+        _close_to_others(each)
+
+
+def _close_to_others(path: str) -> None:
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        if mode & _OF_OTHERS:
+            os.chmod(path, mode & ~_OF_OTHERS)
+            LOG.warning('%s could be read by others: its mode is 0600', path)
+    except FileNotFoundError:
+        # Beside a database that nobody uses there is none.
+        return
+    except OSError as error:
+        raise exception.DatabaseExposed(
+            path=path, reason=error.strerror
+        ) from error
 
 
 # -- forks ------------------------------------------------------------------

@@ -81,6 +81,8 @@ def version(connection: str) -> str | None:
             return runtime.MigrationContext.configure(
                 database
             ).get_current_revision()
+    except exception.DatabaseExposed:
+        raise
     except exception.TablesMissing:
         # Not even the file of a SQLite database.
         return None

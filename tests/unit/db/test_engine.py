@@ -9,6 +9,8 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import contextlib
+import errno
 import os
 import pathlib
 import threading
@@ -160,6 +162,43 @@ def test_nobody_else_reads_the_files(blank_url):
         '-wal',
     ]
     assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
+
+
+def _modes(path):
+    files = sorted(path.parent.glob(f'{path.name}*'))
+    return [each.stat().st_mode & 0o777 for each in files]
+
+
+def test_files_that_others_could_read_are_closed_to_them(blank_url):
+    migration.upgrade(blank_url)
+    path = pathlib.Path(sa.make_url(blank_url).database)
+    with contextlib.closing(db.Database(blank_url)) as before:
+        before.ping()
+        for end in ('', '-wal', '-shm'):
+            pathlib.Path(f'{path}{end}').chmod(0o664)
+        with contextlib.closing(db.Database(blank_url)) as database:
+            database.ping()
+            assert _modes(path) == [0o600] * 3
+    path.chmod(0o644)
+    assert migration.version(blank_url) == migration.head()
+    assert _modes(path) == [0o600]
+
+
+def test_a_file_that_cannot_be_closed_to_others(blank_url, monkeypatch):
+    migration.upgrade(blank_url)
+    path = pathlib.Path(sa.make_url(blank_url).database)
+    path.chmod(0o644)
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'chmod', refuse)
+    with contextlib.closing(db.Database(blank_url)) as database:
+        for call in (database.ping, lambda: migration.version(blank_url)):
+            with pytest.raises(
+                exception.DatabaseExposed, match='0600, owned by'
+            ):
+                call()
 
 
 def test_tables_of_an_older_and_a_newer_release(url, database):
