@@ -307,7 +307,11 @@ ATTRIBUTES_SCHEMA: dict[str, Any] = {
         live=True,
     ),
     PROGRESS: _attribute(
-        _('How far the build is: done and total steps, and the step.'),
+        _(
+            'How far the build is: "phase" and "percent" of the whole, "done" '
+            'and "total" steps, the "step" in words, "elapsed" seconds and, '
+            'where earlier builds tell it, about how many are "remaining".'
+        ),
         Attribute.MAP,
         live=True,
     ),

@@ -22,6 +22,7 @@ from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import manifest
 from imagebuild import recipes
+from imagebuild.api import progress
 
 
 def time(value: datetime.datetime | None) -> str | None:
@@ -65,11 +66,7 @@ def build(record: db.Build, root: str) -> dict[str, Any]:
         'size': record.size,
         'conductor': record.conductor,
         'attempt': record.attempt,
-        'progress': {
-            'done': record.progress_done,
-            'total': record.progress_total,
-            'step': record.progress_step or '',
-        },
+        'progress': progress.progress(record),
         'log_size': record.log_size,
         'created_at': time(record.created_at),
         'started_at': time(record.started_at),

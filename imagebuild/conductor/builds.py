@@ -34,6 +34,7 @@ from imagebuild import sealing
 from imagebuild.conductor import claims
 from imagebuild.conductor import controls as controls_kit
 from imagebuild.conductor import edits
+from imagebuild.conductor import estimates
 from imagebuild.conductor import journal as journals
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
@@ -137,6 +138,7 @@ class Attempt:
         )
         try:
             self._services.patience.insist('a look', self._claim.look)
+            self._expect()
             with self._workspace() as workspace:
                 return self._work(workspace)
         except exception.DatabaseUnavailable:
@@ -155,6 +157,13 @@ class Attempt:
             raise claims.Failed(
                 f'Unexpected {type(error).__name__} in the conductor.'
             ) from error
+
+    def _expect(self) -> None:
+        """Say how long this may take, where that is known."""
+        expected = estimates.expected(self._services.database, self._build)
+        self._journal.expect(expected)
+        if expected:
+            self._journal.note(estimates.sentence(expected))
 
     def _work(self, workspace: workspaces.Workspace) -> dict[str, Any]:
         if self._build.attempt > 1:
@@ -221,6 +230,8 @@ class Attempt:
         fault: str | None = None,
         image: Mapping[str, Any] | None = None,
     ) -> None:
+        if status == 'active':
+            self._journal.complete()
         self._last_words(reason or status)
         try:
             build = self._claim.finish(

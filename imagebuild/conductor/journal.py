@@ -19,6 +19,7 @@ exceeds the limits then is dropped, the oldest first, and the log says so.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import logging
 import threading
 import time
@@ -28,7 +29,9 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import phases
 from imagebuild.conductor import claims
+from imagebuild.disks import space
 
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +43,9 @@ _LONGEST_TEXT = 4000
 _LONGEST_NAME = 255
 _PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
+#: Seconds between two lines of the log that tell how many bytes there are.
+_BYTES_PAUSE = 10.0
+_MOST_BYTES = 2**63 - 1
 
 #: Told about each finished step: validator and seconds.
 OnStep = Callable[[str, float], None]
@@ -73,6 +79,10 @@ class Journal:
             maxlen=MOST_STEPS
         )
         self._progress: dict[str, Any] = {}
+        self._phases = phases.Phases()
+        # Since 1970, but no faster and no slower when the clock is set.
+        self._clock = time.time() - time.monotonic()
+        self._bytes_told = time.monotonic()
         self._pause = _PAUSE
         self._not_before = 0.0
         #: Paths of steps that reported themselves as failed.
@@ -86,6 +96,19 @@ class Journal:
         """Add a line to the log."""
         self._append(f'{sentence}\n')
 
+    def expect(self, expected: Mapping[str, float]) -> None:
+        """Keep how long the phases may take.
+
+        :param expected: seconds by phase, see :func:`phases.expected`.
+        """
+        self._phases = dataclasses.replace(self._phases, expected=expected)
+
+    def complete(self) -> None:
+        """The image is there: the last phase is over."""
+        if self._phases.current:
+            self._change_phases(self._phases.begun('', self._now()))
+        self._set(progress_step='')
+
     def event(self, event: Mapping[str, Any]) -> None:
         """Take an event of a job; one that makes no sense is logged."""
         handler = _HANDLERS.get(str(event['event']))
@@ -94,6 +117,19 @@ class Journal:
                 handler(self, event)
         except (KeyError, TypeError, ValueError) as error:
             LOG.warning('Event %.200r makes no sense: %r', event, error)
+
+    def _phase(self, event: Mapping[str, Any]) -> None:
+        phase = str(event['phase'])
+        if phase not in phases.ORDER:
+            raise ValueError('an unknown phase')
+        begun = self._phases.begun(phase, self._now())
+        if 'parts' in event:
+            part, parts = int(event['part']), int(event['parts'])
+            begun = dataclasses.replace(begun, part=part, parts=parts)
+        self._bytes_told = time.monotonic()
+        self._change_phases(begun)
+        what = str(event.get('what') or '')
+        self._set(progress_step=what[:_LONGEST_NAME])
 
     def _plan(self, event: Mapping[str, Any]) -> None:
         total = int(event['total'])
@@ -130,8 +166,27 @@ class Journal:
     def _moved(self, event: Mapping[str, Any]) -> None:
         done, total = int(event['done']), int(event['total'])
         self.has_downloaded |= str(event.get('what')).startswith('download')
-        share = f' {100 * done // total} %' if total > 0 else ''
-        self._set(progress_step=f'{event.get("what", "")}{share}'.strip())
+        self._change_phases(
+            dataclasses.replace(
+                self._phases,
+                bytes_done=min(max(done, 0), _MOST_BYTES),
+                bytes_total=min(max(total, 0), _MOST_BYTES),
+            )
+        )
+        what = str(event.get('what') or '')
+        self._set(progress_step=what[:_LONGEST_NAME])
+        if total > 0 and time.monotonic() >= self._bytes_told + _BYTES_PAUSE:
+            self._bytes_told = time.monotonic()
+            self.note(
+                f'    {what}: {space.human(done)} of {space.human(total)}'
+            )
+
+    def _now(self) -> float:
+        return self._clock + time.monotonic()
+
+    def _change_phases(self, changed: phases.Phases) -> None:
+        self._phases = changed
+        self._set(phases=changed.to_dict())
 
     def _set(self, **values: Any) -> None:
         with self._lock:
@@ -233,6 +288,7 @@ def _step(event: Mapping[str, Any], attempt: int) -> dict[str, Any]:
 
 
 _HANDLERS: dict[str, Callable[[Journal, Mapping[str, Any]], None]] = {
+    'phase': Journal._phase,
     'plan': Journal._plan,
     'step_started': Journal._step_started,
     'output': Journal._output,

@@ -28,6 +28,7 @@ from typing import TypeVar
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import phases
 from imagebuild.conductor import claims
 from imagebuild.conductor import controls as controls_kit
 from imagebuild.conductor import metrics
@@ -98,7 +99,16 @@ class Uploads:
         """
         self._claim.insist_on({'status': 'uploading'})
         images = {}
-        for destination in self._destinations:
+        destinations = self._destinations
+        for number, destination in enumerate(destinations, 1):
+            supervisor.report(
+                {
+                    'event': 'phase',
+                    'phase': phases.UPLOAD,
+                    'part': number,
+                    'parts': len(destinations),
+                }
+            )
             row = self._begin(destination)
             request = upload_rows.request(
                 self._services, self._build, row, result

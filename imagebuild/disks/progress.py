@@ -20,11 +20,11 @@ from collections.abc import Callable
 OnProgress = Callable[[int, int], None]
 
 #: Seconds between two calls.
-INTERVAL = 0.5
+INTERVAL = 1.0
 
 
 class Throttled:
-    """Passes progress on, at most twice a second, and the end always.
+    """Passes progress on, at most once a second, and the end always.
 
     :param on_progress: who is told; None for nobody.
     """

@@ -25,6 +25,7 @@ from typing import Any
 
 from imagebuild import appliance
 from imagebuild import exception
+from imagebuild import phases
 from imagebuild.appliance import leftovers
 from imagebuild.disks import convert
 from imagebuild.disks import grow
@@ -128,7 +129,7 @@ def opened(
         qemu = qemu_img.QemuImg(workspace.record_process)
         overlay.create(image, path, size=size, qemu=qemu)
         grown = size > image.virtual_size
-        with monitor.step('start the appliance'):
+        with monitor.step('start the appliance', phase=phases.APPLIANCE):
             remote = _remote(
                 path, name, options, workspace, settings, monitor, grown=grown
             )

@@ -111,6 +111,16 @@ class Monitor:
         :param name: a few words, such as ``install packages``.
         """
 
+    def phase_started(self, phase: str) -> None:
+        """Called when a phase of the build begins.
+
+        What a driver does before its disk is open is the phase
+        ``base_image`` until it says otherwise, and its
+        :meth:`OpenDisk.finish` is ``convert``.
+
+        :param phase: of :data:`imagebuild.phases.ORDER`.
+        """
+
     def step_finished(self, name: str, seconds: float, error: str) -> None:
         """Called after each step, whether it failed or not.
 
@@ -130,8 +140,13 @@ class Monitor:
         """
 
     @contextlib.contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Report the block as one step."""
+    def step(self, name: str, *, phase: str = '') -> Iterator[None]:
+        """Report the block as one step.
+
+        :param phase: that begins with it, '' to go on with the one before.
+        """
+        if phase:
+            self.phase_started(phase)
         self.step_started(name)
         start = time.monotonic()
         error = ''

@@ -44,6 +44,7 @@ from typing import Any
 from typing import ClassVar
 
 from imagebuild import exception
+from imagebuild import phases
 from imagebuild.disks import blank
 from imagebuild.drivers import base
 from imagebuild.drivers import options as driver_options
@@ -118,7 +119,7 @@ class FakeDriver(base.Driver):
         parsed = Options.parse(options)
         monitor = monitor or base.Monitor()
         with (
-            monitor.step('start the appliance'),
+            monitor.step('start the appliance', phase=phases.APPLIANCE),
             contextlib.ExitStack() as stack,
         ):
             remote = content.ContentRemote(parsed.output_lines)

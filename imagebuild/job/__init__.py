@@ -43,6 +43,7 @@ the store wants, and ``DEFAULT`` with ``recipe_path`` and ``debug``.
 The events::
 
     {"event": "started", "pid"}
+    {"event": "phase", "phase", "what"}
     {"event": "plan", "total"}
     {"event": "step_started", "number", "total", "path", "validator",
      "description"}
@@ -52,7 +53,11 @@ The events::
     {"event": "notice", "message"}
     {"event": "progress", "done", "total", "what"}
 
-and one of these at the end::
+``phase`` is one of :data:`imagebuild.phases.ORDER` and ``what`` says in words
+what is done in it now; the same phase may be sent again with other words.
+``progress`` counts bytes, about once a second.
+
+And one of these at the end::
 
     {"event": "finished", "result": {"path", "size", "virtual_size",
      "disk_format", "checksum": {"md5", "sha256", "sha512"}, "report"}}

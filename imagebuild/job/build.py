@@ -22,6 +22,7 @@ from typing import cast
 from imagebuild import description
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild import phases
 from imagebuild.description import content
 from imagebuild.disks import checksum
 from imagebuild.drivers import base as drivers
@@ -98,6 +99,7 @@ def run(
     settings = drivers.Settings.from_config(
         order.config, run_timeout=deadline.left()
     )
+    monitor.enter(phases.BASE_IMAGE)
     monitor.turn_to('opening the disk')
     with driver.open(
         order.base,
@@ -107,6 +109,7 @@ def run(
         monitor=monitors.DriverMonitor(monitor),
     ) as disk:
         report = _apply(described, disk, monitor)
+        monitor.enter(phases.CONVERT)
         monitor.turn_to('writing the image')
         made = disk.finish(order.output, order.disk_format)
     return _result(made, report, monitor)
@@ -149,6 +152,7 @@ def _apply(
 def _result(
     made: drivers.Disk, report: manifest.Report, monitor: monitors.JobMonitor
 ) -> dict[str, Any]:
+    monitor.enter(phases.CHECKSUM)
     monitor.begin('computing checksums')
     digests = checksum.checksums(
         made.path, ALGORITHMS, on_progress=monitor.progress('checksums')

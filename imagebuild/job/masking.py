@@ -36,6 +36,7 @@ _OURS = frozenset(
         'image_id',
         'os_hash_algo',
         'os_hash_value',
+        'phase',
         'result',
         'stream',
     }

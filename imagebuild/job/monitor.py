@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from imagebuild import manifest
+from imagebuild import phases
 from imagebuild.disks import progress
 from imagebuild.drivers import base as drivers
 from imagebuild.job import channel
@@ -34,6 +35,7 @@ class JobMonitor(manifest.Monitor):
 
     def __init__(self, events: channel.Events) -> None:
         self.doing = 'the start of the job'
+        self._phase = ''
         self._events = events
         self._running: manifest.Step | None = None
         self._lines: collections.deque[str] = collections.deque(maxlen=_LINES)
@@ -47,8 +49,20 @@ class JobMonitor(manifest.Monitor):
         """Note it, and tell it."""
         self.turn_to(what)
         self._events.send('notice', message=f'{what[0].upper()}{what[1:]}')
+        if self._phase:
+            self._events.send('phase', phase=self._phase, what=what)
+
+    def enter(self, phase: str) -> None:
+        """Tell that a phase begins.
+
+        :param phase: of :data:`imagebuild.phases.ORDER`.
+        """
+        if phase != self._phase:
+            self._phase = phase
+            self._events.send('phase', phase=phase, what='')
 
     def run_started(self, total: int) -> None:
+        self.enter(phases.STEPS)
         self._events.send('plan', total=total)
 
     def step_started(self, step: manifest.Step) -> None:
@@ -97,7 +111,7 @@ class JobMonitor(manifest.Monitor):
         }
 
     def progress(self, what: str) -> Callable[[int, int], None]:
-        """Make a function that tells progress, a few times a second."""
+        """Make a function that tells progress, about once a second."""
         return progress.Throttled(
             lambda done, total: self._events.send(
                 'progress', done=done, total=total, what=what
@@ -111,6 +125,9 @@ class DriverMonitor(drivers.Monitor):
     def __init__(self, monitor: JobMonitor) -> None:
         self._monitor = monitor
         self._told: dict[str, Callable[[int, int], None]] = {}
+
+    def phase_started(self, phase: str) -> None:
+        self._monitor.enter(phase)
 
     def step_started(self, name: str) -> None:
         self._monitor.begin(name)

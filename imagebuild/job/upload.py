@@ -18,6 +18,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild import phases
 from imagebuild.job import channel
 from imagebuild.job import deadline as deadlines
 from imagebuild.job import monitor as monitors
@@ -70,6 +71,7 @@ def run(
     :raises ImageBuildError: it is not in the store.
     """
     store = registry.load(order.store, order.config)
+    monitor.enter(phases.UPLOAD)
     monitor.begin(f'uploading to {order.store}')
     stored = store.upload(
         order.path,

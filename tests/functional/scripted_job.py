@@ -53,6 +53,10 @@ def fail(fault, reason, step=None):
 
 def build(document):
     options = document['driver_options']
+    say('phase', phase='base_image', what='get the base image')
+    say('progress', done=SIZE, total=SIZE, what='download base image')
+    say('phase', phase='appliance', what='start the appliance')
+    say('phase', phase='steps', what='')
     say('plan', total=1)
     say(
         'step_started',
@@ -115,6 +119,7 @@ def end_badly(end):
 
 
 def finish(document):
+    say('phase', phase='convert', what='write the qcow2 file')
     output = pathlib.Path(document['output'])
     data = document['build_id'].encode().ljust(SIZE, b'\0')
     output.write_bytes(data)

@@ -18,6 +18,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild import sealing
+from imagebuild.api import views
 from imagebuild.conductor import child
 from imagebuild.conductor import rpcapi
 from tests.functional import conductors
@@ -63,6 +64,57 @@ def test_a_build_becomes_an_image(tmp_path, database):
         ('start', build_id),
         ('active', build_id),
     ]
+
+
+def test_phases_and_what_earlier_builds_took(tmp_path, database):
+    with running(tmp_path):
+        first = add_build(database, options={'seconds': 0.5})
+        build = wait_for(database, first, 'active')
+        assert build.phases['expected'] == {}
+        spent = build.phases['spent']
+        assert list(spent) == [
+            'base_image',
+            'appliance',
+            'steps',
+            'convert',
+            'upload',
+        ]
+        assert 0.5 <= spent['steps'] < 30
+        # As if it had taken longer.
+        longer = {**build.phases, 'spent': {**spent, 'steps': 50.0}}
+        assert database.update_build(first, {'phases': longer})
+        options = {'seconds': 60}
+        second = add_build(database, options=options)
+        others = add_build(database, project_id='another', options=options)
+        for build_id in (second, others):
+            wait_until(
+                lambda: (
+                    phase_of(database, build_id) == 'steps'  # noqa: B023
+                )
+            )
+        [here, there] = [
+            views.build(database.get_build(build_id), '')['progress']
+            for build_id in (second, others)
+        ]
+    assert (here['phase'], here['percent'] < 100) == ('steps', True)
+    assert 0 < here['remaining'] < 60
+    # Another project's builds are nobody else's business.
+    assert there['remaining'] is None
+    assert 'Earlier builds' in database.read_log(second)[0]
+    assert 'Earlier builds' not in database.read_log(others)[0]
+
+
+def phase_of(database, build_id):
+    return (database.get_build(build_id).phases or {}).get('current')
+
+
+def test_a_build_that_fails_says_in_which_phase(tmp_path, database):
+    with running(tmp_path):
+        build_id = add_build(database, options={'end': 'user'})
+        build = wait_for(database, build_id, 'error')
+    shown = views.build(build, '')['progress']
+    assert shown['phase'] == 'steps'
+    assert shown['percent'] < 100 and shown['remaining'] is None
 
 
 def test_those_that_waited_get_what_they_want(tmp_path, database):

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from imagebuild import phases
 from imagebuild.api.schemas import base
 from imagebuild.api.schemas import description
 from imagebuild.db import records
@@ -66,10 +67,62 @@ _IMAGES: base.Schema = {
 }
 _PROGRESS: base.Schema = base.closed(
     {
-        'done': base.field(base.COUNT, 'Finished steps.', 3),
-        'total': base.field(base.COUNT, 'All steps.', 4),
+        'done': base.field(base.COUNT, 'Finished steps.', 4),
+        'total': base.field(
+            base.COUNT, 'All steps; 0 before they are known.', 4
+        ),
         'step': base.field(
-            base.TEXT, 'What is being done.', 'packages[0]: package nginx'
+            base.TEXT, 'What is being done, in a few words.', ''
+        ),
+        'phase': base.field(
+            {'enum': [*phases.ORDER, None]},
+            'Where it is: "base_image" is fetched or made, the "appliance" '
+            'started, the "steps" run, the disk closed and written '
+            '("convert"), its "checksum" computed, and the image sent '
+            '("upload"). Null before the first and once it is active; of one '
+            'that failed the phase in which it did.',
+            None,
+        ),
+        'phases': {
+            'type': 'array',
+            'description': 'The phases so far, in order.',
+            'items': base.closed(
+                {
+                    'name': base.field(
+                        {'enum': list(phases.ORDER)}, 'Its name.', 'appliance'
+                    ),
+                    'seconds': base.field(
+                        {'type': 'number'}, 'How long it took so far.', 12.4
+                    ),
+                }
+            ),
+        },
+        'bytes_done': base.field(
+            base.MAYBE_COUNT,
+            'Bytes of what is being downloaded, read or uploaded that are '
+            'there; null when nothing is.',
+            None,
+        ),
+        'bytes_total': base.field(
+            base.MAYBE_COUNT, 'All of them; null when not known.', None
+        ),
+        'percent': base.field(
+            {'type': 'integer', 'minimum': 0, 'maximum': 100},
+            'How much of it is done, of all phases; 100 only of one that is '
+            'active.',
+            100,
+        ),
+        'elapsed': base.field(
+            base.MAYBE_COUNT,
+            'Seconds from when a conductor first began it to its end, or to '
+            'now.',
+            95,
+        ),
+        'remaining': base.field(
+            base.MAYBE_COUNT,
+            'About how many seconds are left, as earlier builds of the '
+            'project went; null when that is not known.',
+            None,
         ),
     },
     description='How far it is.',

@@ -19,6 +19,7 @@ import pytest
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import phases
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims
 from imagebuild.conductor import controls
@@ -193,6 +194,9 @@ def test_events_become_log_steps_and_progress(journal, database):
         {'event': 'step_started', 'number': None},
         {'event': 'output'},
         {'event': 'progress', 'done': 1, 'total': {}},
+        {'event': 'phase'},
+        {'event': 'phase', 'phase': '***'},
+        {'event': 'phase', 'phase': 'upload', 'part': 1, 'parts': 'all'},
         {'event': 'step_finished', 'seconds': 'long'},
     ],
 )
@@ -201,6 +205,63 @@ def test_events_that_make_no_sense_are_left_out(journal, database, event):
     journal.flush()
     database.add_step.assert_not_called()
     database.update_build.assert_not_called()
+
+
+def phases_of(database):
+    return phases.Phases.from_dict(
+        database.update_build.call_args.args[1]['phases']
+    )
+
+
+def test_phases_and_bytes(journal, database, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    journal.expect({'base_image': 60.0})
+    journal.event({'event': 'phase', 'phase': 'base_image', 'what': 'get it'})
+    journal.flush()
+    assert database.update_build.call_args.args[1]['progress_step'] == 'get it'
+    for done in (0, 2**20, 2**21):
+        now[0] += 6
+        event = {'event': 'progress', 'done': done, 'total': 2**22}
+        journal.event({**event, 'what': 'download'})
+    journal.flush()
+    values = database.update_build.call_args.args[1]
+    assert values['progress_step'] == 'download'
+    found = phases_of(database)
+    assert (found.bytes_done, found.bytes_total) == (2**21, 2**22)
+    assert found.expected == {'base_image': 60.0}
+    # Not every event is a line of the log.
+    assert text_of(database) == '    download: 1.0 MiB of 4.0 MiB\n'
+    journal.event({'event': 'phase', 'phase': 'appliance', 'what': 'start'})
+    journal.flush()
+    found = phases_of(database)
+    assert found.current == 'appliance' and found.bytes_done == 0
+    assert found.spent == {'base_image': 18.0}
+
+
+def test_the_last_phase_ends_with_the_build(journal, database, monkeypatch):
+    journal.event({'event': 'phase', 'phase': 'upload', 'part': 2, 'parts': 3})
+    # The job says again what it does, but not which upload it is.
+    journal.event({'event': 'phase', 'phase': 'upload', 'what': 'to x'})
+    journal.flush()
+    found = phases_of(database)
+    assert (found.part, found.parts) == (2, 3)
+    journal.complete()
+    journal.flush()
+    found = phases_of(database)
+    assert found.current == '' and list(found.spent) == ['upload']
+    assert database.update_build.call_args.args[1]['progress_step'] == ''
+
+
+def test_a_job_that_cannot_count(journal, database):
+    journal.event({'event': 'phase', 'phase': 'upload', 'what': 'x'})
+    event = {'event': 'progress', 'done': -5, 'total': 10**40}
+    journal.event({**event, 'what': 'y' * 1000})
+    journal.flush()
+    found = phases_of(database)
+    assert (found.bytes_done, found.bytes_total) == (0, 2**63 - 1)
+    values = database.update_build.call_args.args[1]
+    assert len(values['progress_step']) == 255
 
 
 def test_without_the_database_everything_is_kept(journal, database):

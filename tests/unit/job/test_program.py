@@ -48,14 +48,31 @@ def test_a_good_build(start, document, tmp_path):
     assert job.events[0] == {'event': 'started', 'pid': job.process.pid}
     assert [kind for kind in kinds(job) if kind != 'notice'] == [
         'started',
+        'phase',
+        'phase',
         'progress',
         'progress',
+        'phase',
         'plan',
         'step_started',
         'output',
         'step_finished',
+        'phase',
+        'phase',
+        'phase',
+        'phase',
         'progress',
         'finished',
+    ]
+    told = [event for event in job.events if event['event'] == 'phase']
+    assert [(event['phase'], event['what']) for event in told] == [
+        ('base_image', ''),
+        ('base_image', 'fetch the base image'),
+        ('steps', ''),
+        ('steps', 'tidying up'),
+        ('convert', ''),
+        ('checksum', ''),
+        ('checksum', 'computing checksums'),
     ]
     [step] = [item for item in job.events if item['event'] == 'step_finished']
     assert (step['number'], step['path'], step['result']) == (1, STEP, 'ran')
