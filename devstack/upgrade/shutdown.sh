@@ -33,5 +33,6 @@ set -o xtrace
 
 stop_imagebuild
 
-# Conductors take part in no port; their processes tell.
+# By the names of their units: stop_process leaves none of them enabled, and
+# processes are looked for then.
 ensure_services_stopped imagebuild-api imagebuild-conductor

@@ -25,15 +25,41 @@ source "$TARGET_DEVSTACK_DIR/lib/tls"
 source "$TARGET_DEVSTACK_DIR/lib/apache"
 source "$TARGET_DEVSTACK_DIR/lib/rpc_backend"
 
-IMAGEBUILD_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# The new release, where devstack's plugins of the target are cloned to; this
+# one is grenade's own clone, which is of the same branch.
+IMAGEBUILD_DIR=$TARGET_RELEASE_DIR/imagebuild
+if [[ ! -e $IMAGEBUILD_DIR/devstack/settings ]]; then
+    IMAGEBUILD_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+fi
 source "$IMAGEBUILD_DIR/devstack/settings"
 source "$IMAGEBUILD_DIR/devstack/lib/imagebuild"
 
 set -o xtrace
 
-install_imagebuild
-# Configuration stays as the old release left it: that has to do.
+# As other projects do: to look at, or to go back to.
+if [[ ! -d $SAVE_DIR/etc.imagebuild ]]; then
+    cp -pr "$IMAGEBUILD_CONF_DIR" "$SAVE_DIR/etc.imagebuild"
+fi
+
+stack_install_service imagebuild
+# Configuration stays as the old release left it: that has to do. But heat.conf
+# names the old release's checkout.
+configure_imagebuild_in_heat
 upgrade_imagebuild
 start_imagebuild
+services=
+if is_service_enabled imagebuild-api; then
+    services+=" imagebuild-api"
+fi
+if is_service_enabled imagebuild-conductor; then
+    services+=" $(_imagebuild_conductors | tr '\n' ' ')"
+fi
+# Names, with blanks between them.
+# shellcheck disable=SC2086
+ensure_services_started $services
 
-ensure_services_started imagebuild-api imagebuild-conductor
+# Heat, if it was upgraded before, has loaded the old release's resource type.
+if is_service_enabled h-eng && $SYSTEMCTL is-active --quiet devstack@h-eng
+then
+    restart_service devstack@h-eng
+fi

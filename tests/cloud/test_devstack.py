@@ -24,13 +24,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from imagebuild.client import exceptions as client_exceptions
+from imagebuild.db import migration
 from tests.cloud import people
+from tests.devstack import grenade as grenades
 from tests.devstack import phases
 from tools.cloud import cloud as clouds
 from tools.cloud import site as cloud_site
 from tools.cloud import state as cloud_state
 from tools.cloud.servers import base
 from tools.cloud.servers import heat
+from tools.cloud.servers import mariadb
+
+#: The revision of the first release's tables.
+FIRST = '0001'
 
 TEMPLATE = """\
 heat_template_version: 2018-08-31
@@ -203,6 +210,74 @@ def test_heat_builds_an_image(
     )
     images = listed(cloud, 'image', 'list')
     assert output.stdout.strip() in [one['ID'] for one in images]
+
+
+def test_grenade_upgrades_it(
+    cloud: clouds.Cloud, stack: phases.Devstack
+) -> None:
+    """Tables of the first release, with the rows of a build of today's."""
+    grenade = grenades.Grenade(stack)
+    grenade.succeed('resources', 'create')
+    grenade.succeed('resources', 'verify', 'pre-upgrade')
+    pids = [file.read_text() for file in (stack.folder / 'pids').iterdir()]
+    grenade.succeed('shutdown')
+    assert not any(_runs(pid) for pid in pids)
+    _bring_back(cloud.site.mariadb)
+    shown = grenade.succeed('resources', 'verify_noapi')
+    assert FIRST in shown
+    grenade.succeed('upgrade', top='new')
+    grenade.succeed('resources', 'verify', 'post-upgrade')
+    assert migration.version(cloud.site.mariadb.url('imagebuild')) == (
+        migration.head()
+    )
+    builds = [one['ID'] for one in listed(cloud, 'image', 'build', 'list')]
+    saved = phases.ini(grenade.saved)['imagebuild']
+    grenade.succeed('resources', 'destroy')
+    left = people.client(cloud, 'admin').builds
+    for build in (saved['build'], saved['again']):
+        with pytest.raises(client_exceptions.NotFound):
+            left.get(build)
+    # What a member had built is there as before.
+    assert builds
+    assert [one['ID'] for one in listed(cloud, 'image', 'build', 'list')] == (
+        builds
+    )
+
+
+def _bring_back(server: mariadb.MariaDB) -> None:
+    """Have the tables of the first release, with the rows that are there."""
+    migration.upgrade(server.url('imagebuild_first'), FIRST)
+    columns = collections.defaultdict(list)
+    for line in server.query(
+        'SELECT a.table_name, a.column_name FROM information_schema.columns a '
+        'JOIN information_schema.columns b USING (table_name, column_name) '
+        "WHERE a.table_schema = 'imagebuild_first' "
+        "AND b.table_schema = 'imagebuild'"
+    ).splitlines():
+        table, column = line.split()
+        columns[table].append(f'`{column}`')
+    del columns['alembic_version']
+    copied = [
+        f'INSERT INTO imagebuild_first.`{table}` ({", ".join(names)}) '
+        f'SELECT {", ".join(names)} FROM imagebuild.`{table}`'
+        for table, names in columns.items()
+    ]
+    moved = [
+        f'RENAME TABLE imagebuild_first.`{table}` TO imagebuild.`{table}`'
+        for table in (*columns, 'alembic_version')
+    ]
+    server.query(
+        '; '.join(
+            [
+                'SET foreign_key_checks = 0',
+                *copied,
+                'DROP DATABASE imagebuild',
+                'CREATE DATABASE imagebuild CHARACTER SET utf8mb4',
+                *moved,
+                'DROP DATABASE imagebuild_first',
+            ]
+        )
+    )
 
 
 def test_unstack_stops_everything(stack: phases.Devstack) -> None:

@@ -76,7 +76,7 @@ class Devstack:
                 f'{k}={shlex.quote(str(v))}\n' for k, v in variables.items()
             )
         )
-        self._environment = {
+        self.environment = {
             'PATH': os.environ['PATH'],
             'HOME': str(folder),
             'PYTHONWARNINGS': 'ignore',
@@ -97,7 +97,7 @@ class Devstack:
         """
         return subprocess.run(
             ['bash', '-c', f'{before}\n{_RUN}\n{after}', 'bash', *phases],
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             cwd=self.folder,

@@ -37,6 +37,7 @@ SCRIPTS = [
     *sorted((phases.PLUGIN / 'upgrade').iterdir()),
     phases.STAND_IN,
     phases.OVER_CLOUD,
+    *sorted((phases.HERE / 'grenade').iterdir()),
 ]
 RESOURCES = ROOT / 'heat_plugin' / 'resources'
 HEATS_OWN = (
