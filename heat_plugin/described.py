@@ -39,6 +39,30 @@ from imagebuild.client import exceptions
 LOG = logging.getLogger(__name__)
 
 
+class BaseImages:
+    """Looks up base images for Heat.
+
+    :param plugin: our client plugin.
+    """
+
+    def __init__(self, plugin: Any) -> None:
+        self._plugin = plugin
+
+    def find(self, name: str) -> str:
+        """Return the id of an image.
+
+        :raises StackValidationFailed: Glance does not say, which Heat would
+            tell as a defect of its own, with the addresses of services. The
+            name is not taken for the id then: an update would see another
+            base image in it and build anew.
+        """
+        try:
+            found: str = self._plugin.find_base_image(name)
+        except (failures.GlanceAway, failures.NotLookedUp) as error:
+            raise exception.StackValidationFailed(message=str(error)) from None
+        return found
+
+
 class DescribedImage(resource.Resource):
     """The description of an image, and what is known of it."""
 
@@ -56,8 +80,8 @@ class DescribedImage(resource.Resource):
                 properties,
                 translation.TranslationRule.RESOLVE,
                 [schema.BASE_IMAGE],
-                client_plugin=self.client_plugin('glance'),
-                finder='find_image_by_name_or_id',
+                client_plugin=BaseImages(self.client_plugin()),
+                finder='find',
             )
         ]
 

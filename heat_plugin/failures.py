@@ -45,6 +45,13 @@ class NotLookedUp(exception.Error):
     """The service does not say which names it has, and the text why."""
 
 
+class GlanceAway(exception.Error):
+    """Glance does not say which images it has, and the text why.
+
+    Nothing is known of the value, and asking again later may help.
+    """
+
+
 class UnknownName(exception.EntityNotFound):
     """A name that the service does not have, with those that it has."""
 

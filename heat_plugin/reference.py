@@ -85,6 +85,9 @@ Constraints
 Parameters of templates may have them too, so that a wrong value is refused
 before anything is done:
 
+``imagebuild.base_image``
+    An image in Glance, by its id or name.
+
 ``imagebuild.os``
     An operating system of the service's catalogue.
 

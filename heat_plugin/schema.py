@@ -128,7 +128,7 @@ PROPERTIES: dict[str, Any] = {
             'one that os stands for. A name is looked up when the image is '
             'built.'
         ),
-        constraints.CustomConstraint('glance.image'),
+        constraints.CustomConstraint('imagebuild.base_image'),
     ),
     PACKAGES: _list(
         _(

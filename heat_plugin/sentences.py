@@ -156,6 +156,30 @@ def not_looked_up(error: exceptions.ClientError) -> str:
     )
 
 
+def glance_refused(error: Exception) -> str:
+    """Say why it is not known which images there are."""
+    return clean(
+        f'Glance did not say whether it has this image: '
+        f'{without_urls(sentence(str(error)))}'
+    )
+
+
+def glance_failed(name: str, error: Exception) -> str:
+    """Glance, or Keystone before it, answered that it is out of order."""
+    return clean(
+        f'Glance failed, not the template, when the base image "{name}" was '
+        f'looked up: {without_urls(sentence(str(error)))}'
+    )
+
+
+def glance_away(name: str) -> str:
+    """Nobody answered; the client's words are addresses, mostly."""
+    return clean(
+        f'Glance was not reached, which is not the template\'s fault: the '
+        f'base image "{name}" could not be looked up. Try again later.'
+    )
+
+
 def without_urls(text: str) -> str:
     """Leave out where services are: that is the operator's own affair."""
     return _URL.sub('its address', text)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from heat.engine import constraints
+from heat.engine.clients import client_exception
 from oslo_log import log as logging
 
 from heat_plugin import failures
@@ -31,7 +32,10 @@ LOG = logging.getLogger(__name__)
 
 class _NameConstraint(constraints.BaseCustomConstraint):
     resource_client_name = image_build.CLIENT_NAME
-    expected_exceptions = (failures.UnknownName, failures.NotLookedUp)
+    expected_exceptions: tuple[type[Exception], ...] = (
+        failures.UnknownName,
+        failures.NotLookedUp,
+    )
 
     def validate(self, value: str, context: Any) -> bool:
         """Tell whether the service has a name; True while it is away.
@@ -42,7 +46,7 @@ class _NameConstraint(constraints.BaseCustomConstraint):
         """
         try:
             return bool(super().validate(value, context))
-        except failures.AWAY as error:
+        except (*failures.AWAY, failures.GlanceAway) as error:
             # Not remembered as found: it passed through Heat's cache.
             LOG.warning('"%s" could not be looked up: %s', value, error)
             return True
@@ -68,3 +72,14 @@ class OsConstraint(_NameConstraint):
     """``imagebuild.os``: an operating system of the service's catalogue."""
 
     resource_getter_name = 'find_os'
+
+
+class BaseImageConstraint(_NameConstraint):
+    """``imagebuild.base_image``: an image in Glance, by its id or name."""
+
+    expected_exceptions = (
+        client_exception.EntityMatchNotFound,
+        client_exception.EntityUniqueMatchNotFound,
+        failures.NotLookedUp,
+    )
+    resource_getter_name = 'find_base_image'

@@ -18,11 +18,14 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
+from heat.engine.clients import client_exception
 from heat.engine.clients import client_plugin
+from keystoneauth1 import exceptions as keystone_exceptions
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from heat_plugin import failures
+from heat_plugin import sentences
 from imagebuild import client
 from imagebuild.client import exceptions
 
@@ -98,6 +101,33 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
             (item.name for item in listed),
         )
 
+    def find_base_image(self, name: str) -> str:
+        """Return the id of an image in Glance by its id or name.
+
+        As Heat's own plugin for Glance does, but what that one raises while
+        Glance is away has the addresses of services in it, and is told as a
+        mistake of the value.
+
+        :raises EntityMatchNotFound: there is none, or
+        :raises EntityUniqueMatchNotFound: several of the name.
+        :raises NotLookedUp: Glance does not let this user ask.
+        :raises GlanceAway: it is away, or something is wrong with it.
+        """
+        glance = self.context.clients.client_plugin('glance')
+        try:
+            found: str = glance.find_image_by_name_or_id(name)
+        except (
+            client_exception.EntityMatchNotFound,
+            client_exception.EntityUniqueMatchNotFound,
+        ):
+            raise
+        except Exception as error:
+            if not _of_a_client(glance, error):
+                raise
+            LOG.warning('"%s" could not be looked up: %s', name, error)
+            raise _from_glance(name, error) from None
+        return found
+
     def plan(self, request: Mapping[str, Any]) -> client.Plan | None:
         """Say what a build would do, None if that cannot be known quickly.
 
@@ -122,6 +152,22 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
         return self._new(
             timeout=PLAN_TIMEOUT, connect_retries=0, status_code_retries=0
         )
+
+
+def _of_a_client(glance: Any, error: Exception) -> bool:
+    known: bool = glance.is_client_exception(error)
+    return known or isinstance(error, keystone_exceptions.ClientException)
+
+
+def _from_glance(name: str, error: Exception) -> Exception:
+    """What is raised in place of an error of Glance's or Keystone's client."""
+    # Glance's errors have "code", Keystone's "http_status"; "N/A" of some.
+    status = getattr(error, 'code', getattr(error, 'http_status', None))
+    if not isinstance(status, int) or not status:
+        return failures.GlanceAway(sentences.glance_away(name))
+    if status >= 500:
+        return failures.GlanceAway(sentences.glance_failed(name, error))
+    return failures.NotLookedUp(sentences.glance_refused(error))
 
 
 def _found(kind: str, name: str, known: Iterable[str]) -> str:

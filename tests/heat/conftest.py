@@ -32,20 +32,33 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def entry_points():
-    """Return setup.cfg's entry points for Heat, as text."""
+    """Return setup.cfg's entry points for Heat: lines of each group."""
     parser = configparser.ConfigParser(delimiters=('=',))
     parser.optionxform = str
     parser.read(ROOT / 'setup.cfg')
     return {
-        group: parser['entry_points'].get(group, '').strip()
+        group: parser['entry_points'].get(group, '').strip().splitlines()
         for group in ('heat.clients', 'heat.constraints')
+    }
+
+
+def _missing():
+    """Return those that no installation has, or only an older one lacks."""
+    return {
+        group: [
+            line
+            for line in lines
+            if line.partition('=')[0].strip()
+            not in importlib.metadata.entry_points(group=group).names
+        ]
+        for group, lines in entry_points().items()
     }
 
 
 def _announce():
     """Let Heat find the entry points without an installation."""
-    names = importlib.metadata.entry_points(group='heat.clients').names
-    if 'image_build' in names:
+    missing = _missing()
+    if not any(missing.values()):
         return
     folder = pathlib.Path(tempfile.mkdtemp(prefix='heat-plugin-'))
     info = folder / 'heat_plugin_under_test-0.dist-info'
@@ -55,7 +68,8 @@ def _announce():
     )
     (info / 'entry_points.txt').write_text(
         ''.join(
-            f'[{group}]\n{lines}\n' for group, lines in entry_points().items()
+            '\n'.join([f'[{group}]', *lines, ''])
+            for group, lines in missing.items()
         )
     )
     sys.path.insert(0, str(folder))

@@ -11,14 +11,23 @@
 # under the License.
 """What is refused, and foretold, before anything is built."""
 
+import http.server
+import json
+import socket
+import threading
 import types
 
+import glanceclient
 from heat.common import exception
 from heat.engine import api
 from heat.engine.clients.os import glance
 from heat.engine.clients.os import nova
 from heat.engine.resources.openstack.nova import server
+from heat.tests import utils
+from keystoneauth1 import noauth
+from keystoneauth1 import session as ksa_session
 
+from heat_plugin.clients import constraints
 from imagebuild import client
 from imagebuild.client import exceptions
 from tests.heat import base
@@ -52,6 +61,18 @@ OTHER = """
     type: OS::Heat::Value
     properties: {value: x}
 """
+
+IMAGE_ID = '7f3c6c3e-4f0c-4f0e-9d3b-0b6a3d1f2a10'
+IMAGE = {'id': IMAGE_ID, 'name': 'cirros'}
+_TEXT = {'type': 'string'}
+#: What Glance's client asks for besides.
+GLANCE = {
+    '/v2/schemas/image': {
+        'name': 'image',
+        'properties': {'id': _TEXT, 'name': _TEXT},
+    },
+    f'/v2/images/{IMAGE_ID}': IMAGE,
+}
 
 URL = 'http://10.0.0.5:9393/v1/os'
 #: As keystoneauth says it.
@@ -273,6 +294,110 @@ class TestValidate(base.HeatPluginTestCase):
             list=lambda: [client.OperatingSystem(name='debian-14')]
         )
         self.stack(changes={'os': 'debian-14'}).validate()
+
+
+class TestBaseImage(base.HeatPluginTestCase):
+    """With Glance's own client, and nobody at its address."""
+
+    def setUp(self):
+        super().setUp()
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            self.address = f'127.0.0.1:{free.getsockname()[1]}'
+
+    def glance(self, handler=None):
+        """Let it be at its address, or nobody."""
+        if handler:
+            host, port = self.address.split(':')
+            server = http.server.ThreadingHTTPServer(
+                (host, int(port)), handler
+            )
+            threading.Thread(target=server.serve_forever).start()
+            self.addCleanup(server.server_close)
+            self.addCleanup(server.shutdown)
+        auth = noauth.NoAuth(endpoint=f'http://{self.address}')
+        glance.GlanceClientPlugin._create.return_value = glanceclient.Client(
+            '2', session=ksa_session.Session(auth)
+        )
+
+    def made(self):
+        return self.stack(changes={'os': None, 'base_image': 'cirros'})
+
+    def refused(self):
+        error = self.assertRaises(
+            exception.StackValidationFailed, self.made().validate
+        )
+        return self.plain(str(error))
+
+    def failed(self):
+        """Why it is not created, though nothing was against it before."""
+        stack = self.made()
+        stack.validate()
+        stack.create()
+        self.assertEqual('FAILED', stack.status)
+        self.assertEqual(0, self.service.count('create'))
+        return self.plain(stack.status_reason)
+
+    def plain(self, text):
+        self.assertNotIn('127.0.0.1', text)
+        self.assertNotIn('http:', text)
+        return text
+
+    def test_away(self):
+        self.glance()
+        text = self.failed()
+        self.assertIn('base_image: Glance was not reached', text)
+        self.assertIn("not the template's fault", text)
+
+    def test_out_of_order(self):
+        self.glance(answering(503, 'No http://10.0.0.5:9292/ today'))
+        self.assertIn('Glance failed, not the template', self.failed())
+
+    def test_not_allowed(self):
+        self.glance(answering(403, 'Not at http://10.0.0.5:9292/'))
+        self.assertIn('Glance did not say', self.refused())
+
+    def test_not_there(self):
+        self.glance(answering(200, '{"images": []}'))
+        self.assertIn('cirros', self.refused())
+
+    def test_parameter(self):
+        """What is known of an absent Glance says nothing of the value."""
+        constraint = constraints.BaseImageConstraint()
+        context = utils.dummy_context()
+        self.glance()
+        self.assertTrue(constraint.validate('cirros', context))
+        self.glance(answering(200, '{"images": []}'))
+        self.assertFalse(constraint.validate('cirros', context))
+        self.assertIn('cirros', constraint.error('cirros'))
+
+    def test_its_id_is_sent(self):
+        self.glance(answering(200, json.dumps({'images': [IMAGE]})))
+        stack = self.made()
+        stack.create()
+        self.assertEqual('COMPLETE', stack.status, stack.status_reason)
+        [call] = self.service.named('create')
+        self.assertEqual(IMAGE_ID, call[1]['base_image'])
+
+
+def answering(status, text):
+    """A handler of requests that always says this."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            known = GLANCE.get(self.path)
+            data = (json.dumps(known) if known else text).encode()
+            self.send_response(status)
+            kind = 'application/json' if status == 200 else 'text/plain'
+            self.send_header('Content-Type', kind)
+            self.send_header('Content-Length', str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *arguments):
+            pass
+
+    return Handler
 
 
 class TestPreview(base.HeatPluginTestCase):
