@@ -45,11 +45,6 @@ _REFUSALS = (
 )
 #: With the colon or bracket around it, such as "to http://10.0.0.5:9393/v1:".
 _URL = re.compile(r'https?://[^\s,;()<>"\']*[^\s,;()<>"\'.:]')
-#: What apt, dnf and zypper say of a package that no repository has.
-_NO_PACKAGE = re.compile(
-    r'(?:Unable to locate package|No match for argument:|No package)'
-    r' \'?([A-Za-z0-9][\w.+:~-]*)'
-)
 #: Colours and other commands to a terminal.
 _ESCAPES = re.compile(r'\x1b(\[[0-?]*[ -/]*[@-~]|[@-_])')
 #: Control characters, and characters that a database with three bytes for
@@ -83,22 +78,14 @@ def _mistake(build: Build, step: Step | None) -> str:
     where = ''
     if step and step.path and step.path not in build.status_reason:
         where = f', step {step.path} failed'
-    unknown = _unknown_packages(clean(step.output)) if step else ''
     text = (
-        f'The image "{build.name}" could not be built{where}: {unknown}'
+        f'The image "{build.name}" could not be built{where}: '
         f'{_reason(build)} (Build {build.id}.)'
     )
     output = tail(step.output) if step else ''
     if output and output not in build.status_reason:
         text += f'\nThe end of what the step printed:\n{output}'
     return clean(text)
-
-
-def _unknown_packages(output: str) -> str:
-    names = list(dict.fromkeys(_NO_PACKAGE.findall(output)))[:5]
-    if not names:
-        return ''
-    return f'no repository has the package {", ".join(names)}: '
 
 
 def _reason(build: Build) -> str:

@@ -228,6 +228,7 @@ class RemoteCommandFailed(StepError):
     :ivar exit_code_of_command: its exit code, 1 to 255.
     :ivar stdout: what it printed.
     :ivar stderr: what it complained of.
+    :param reason: why, where that is known; '' for the exit code.
     """
 
     def __init__(
@@ -236,13 +237,16 @@ class RemoteCommandFailed(StepError):
         exit_code: int,
         stdout: str = '',
         stderr: str = '',
+        *,
+        reason: str = '',
     ) -> None:
         self.argv = tuple(argv)
         self.exit_code_of_command = exit_code
         self.stdout = stdout
         self.stderr = stderr
         super().__init__(
-            f'command failed with exit code {exit_code}: {self.argv[0]}'
+            reason
+            or f'command failed with exit code {exit_code}: {self.argv[0]}'
         )
 
 

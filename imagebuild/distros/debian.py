@@ -22,6 +22,7 @@ from imagebuild import exception
 from imagebuild.distros import base
 from imagebuild.distros import dpkg_state
 from imagebuild.distros import transaction
+from imagebuild.distros import unknown_packages
 from imagebuild.remotes import base as remotes_base
 
 # No dialogue, whatever a package's script believes to talk to.
@@ -124,6 +125,7 @@ class Debian(base.Distro):
                 *options, 'install', '--', *wanted,
             ),
             ['apt-get', 'install', *wanted],
+            unknown_packages.finder(self, 'apt', packages, wanted),
             env=_ENVIRONMENT,
             on_output=on_output,
         )  # fmt: skip

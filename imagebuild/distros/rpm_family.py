@@ -21,6 +21,7 @@ from typing import ClassVar
 from imagebuild.distros import base
 from imagebuild.distros import rpm_state
 from imagebuild.distros import transaction
+from imagebuild.distros import unknown_packages
 from imagebuild.remotes import base as remotes_base
 
 _START = f"""\
@@ -78,6 +79,7 @@ class RpmDistro(base.Distro):
                 *wanted,
             ),
             [self.program, 'install', *wanted],
+            unknown_packages.finder(self, self.program, packages, wanted),
             on_output=on_output,
         )
         return rpm_state.RpmState(dump)

@@ -18,6 +18,7 @@ Packages reach it as arguments; no shell interprets them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -39,6 +40,7 @@ def install(
     remote: remotes_base.Remote,
     argv: Sequence[str],
     shown: Sequence[str],
+    unknown: Callable[[str], str],
     *,
     env: Mapping[str, str] | None = None,
     on_output: remotes_base.OutputCallback | None = None,
@@ -47,6 +49,8 @@ def install(
 
     :param argv: the whole command.
     :param shown: what to call it in errors.
+    :param unknown: finds in what was printed which packages are not known,
+        as a sentence or ''.
     :param env: further variables.
     :param on_output: told what people read, nothing of what is parsed.
     :returns: what it wrote to descriptor 3.
@@ -57,7 +61,10 @@ def install(
         result = remote.run(argv, env=env, on_output=_only_errors(on_output))
     except exception.RemoteCommandFailed as error:
         raise exception.RemoteCommandFailed(
-            shown, error.exit_code_of_command, stderr=error.stderr
+            shown,
+            error.exit_code_of_command,
+            stderr=error.stderr,
+            reason=unknown(error.stderr),
         ) from error
     return result.stdout
 

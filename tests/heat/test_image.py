@@ -165,23 +165,28 @@ class TestCreate(base.HeatPluginTestCase):
             self.assertLess(len(shown), 4000)
 
     def test_missing_package_is_named_in_the_sentence(self):
-        for number, line in enumerate(
-            (
-                'E: Unable to locate package nginxx',
-                'No match for argument: nginxx',
-                "No package 'nginxx' found.",
+        # The service says so itself.
+        reason = (
+            "packages[0]: package 'nginxx' is not known to apt of this image "
+            '(debian-12)'
+        )
+        self.service.outcome = {
+            'status': 'error',
+            'fault': 'user',
+            'status_reason': reason,
+        }
+        self.service.step_list = [
+            fake_service.step(
+                'packages[0]',
+                output='E: Unable to locate package nginxx' + '\nx' * 60,
             )
-        ):
-            self.service.outcome = {
-                'status': 'error',
-                'fault': 'user',
-                'status_reason': 'command failed with exit code 100: apt-get',
-            }
-            self.service.step_list = [
-                fake_service.step('packages', output=line + '\nx' * 60)
-            ]
-            told = self.failed(stack_name=f'p{number}').splitlines()
-            self.assertIn('no repository has the package nginxx:', told[0])
+        ]
+        told = self.failed()
+        self.assertIn(
+            f'could not be built: {reason}.',
+            told.splitlines()[0],
+        )
+        self.assertEqual(1, told.count('nginxx'))
 
     def test_steps_that_cannot_be_read_hide_nothing(self):
         self.service.outcome = {'status': 'error', 'status_reason': 'Broken'}

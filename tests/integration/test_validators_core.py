@@ -150,6 +150,10 @@ def test_an_unknown_package_names_the_step(
         loaded.run(remote)
     assert caught.value.path == 'validators[0].package'
     assert caught.value.command_exit_code == 100
+    assert str(caught.value).startswith(
+        "validators[0].package: package 'no-such-package-at-all' is not "
+        'known to apt of this image (debian-12)'
+    )
     assert 'no-such-package-at-all' in caught.value.output
     assert sh(remote, '[ -e /usr/sbin/policy-rc.d ] || echo none') == 'none'
 

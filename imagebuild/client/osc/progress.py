@@ -30,7 +30,7 @@ from imagebuild.client.osc import terminal
 #: Characters of a step that fit beside the bar.
 _WIDTH = 60
 #: Lines of a failed step's output that are shown.
-TAIL = 20
+TAIL = 6
 
 
 class Display:
@@ -130,25 +130,40 @@ def check(manager: builds.BuildManager, build: records.Build) -> None:
 def failure(manager: builds.BuildManager, build: records.Build) -> str:
     """Say why a build did not become an image.
 
-    :returns: the reason, the step that failed and the end of its output.
+    :returns: the end of what the failed step printed, and then the reason:
+        what comes last is what people see first.
     """
-    lines = [f'The build {build.id} ("{build.name}") ended in {build.status}']
+    reason = f'The build {build.id} ("{build.name}") ended in {build.status}'
     if build.fault:
-        lines[0] += f' (fault: {build.fault})'
-    lines[0] += f': {build.status_reason}' if build.status_reason else '.'
+        reason += f' (fault: {build.fault})'
+    reason += f': {build.status_reason}' if build.status_reason else '.'
+    lines = [reason]
     step = _failed_step(manager, build)
     if step is not None:
-        lines.append(
-            f'Step {step.number}, {step.path} ({step.validator}), failed: '
-            f'{step.message}'
-        )
-        output = step.output.splitlines()[-TAIL:]
-        if output:
-            lines.append('The end of its output:')
-            lines += [f'    {line}' for line in output]
+        lines = [*_printed(step), *_said(step, build), *lines]
     if build.status == 'error':
         lines.append(f'The whole log: openstack image build log {build.id}')
     return control_characters.escaped('\n'.join(lines), layout=True)
+
+
+def _printed(step: records.Step) -> list[str]:
+    output = step.output.splitlines()
+    if not output:
+        return []
+    tail = [f'    {line}' for line in output[-TAIL:]]
+    return [f'The end of what step {step.number} printed:', *tail]
+
+
+def _said(step: records.Step, build: records.Build) -> list[str]:
+    """What the step adds to the reason, if anything."""
+    if step.path in build.status_reason and (
+        step.message in build.status_reason
+    ):
+        return []
+    return [
+        f'Step {step.number}, {step.path} ({step.validator}), failed: '
+        f'{step.message}'
+    ]
 
 
 def _failed_step(

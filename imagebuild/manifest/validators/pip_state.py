@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import urllib.parse
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ from packaging import version
 from imagebuild import exception
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import shell
+
+#: What pip says when no index has what it was asked for.
+_NO_DISTRIBUTION = re.compile(r'No matching distribution found for (\S+)')
 
 #: Runs in the guest, with whatever Python 3 it has.
 LOOK_PYTHON = r"""
@@ -225,13 +229,21 @@ def install(
         )
     except exception.StepFailed as error:
         raise exception.StepFailed(
-            _redact(error.reason, secrets),
+            _redact(_unknown(error.output) or error.reason, secrets),
             command=error.command,
             command_exit_code=error.command_exit_code,
             output=_redact(error.output, secrets),
         ) from None
     if secrets:
         record.on_output('stdout', _redact(output, secrets))
+
+
+def _unknown(output: str) -> str:
+    """Say what no index has, '' when that was not why pip failed."""
+    found = _NO_DISTRIBUTION.search(output)
+    if found is None:
+        return ''
+    return f"Python package '{found[1]}' is not known to pip of this image"
 
 
 def _secrets(texts: Sequence[str]) -> list[str]:

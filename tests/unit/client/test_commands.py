@@ -168,14 +168,34 @@ def test_failure(run, quick, requests_mock, body, capsys):
     with pytest.raises(osc_exceptions.CommandError) as caught:
         run(create.CreateBuild, 'web', '--wait')
     lines = str(caught.value).splitlines()
-    assert lines[:3] == [
-        'The build b ("web") ended in error (fault: user): It failed.',
+    assert lines == [
+        'The end of what step 2 printed:',
+        *(f'    line {number}' for number in range(44, 50)),
         'Step 2, packages[0] (package), failed: exit code 3',
-        'The end of its output:',
+        'The build b ("web") ended in error (fault: user): It failed.',
+        'The whole log: openstack image build log b',
     ]
-    assert lines[3] == '    line 30'
-    assert lines[-2] == '    line 49'
-    assert lines[-1].endswith('openstack image build log b')
+
+
+def test_a_reason_is_not_said_twice(run, quick, requests_mock, body):
+    reason = (
+        "packages[0]: package 'ngnix' is not known to apt of this image "
+        '(debian-12)'
+    )
+    answers(
+        requests_mock, body, 'b', {'status': 'error', 'status_reason': reason}
+    )  # fmt: skip
+    step = {'number': 1, 'path': 'packages[0]', 'result': 'failed'}
+    message = reason.partition(': ')[2]
+    requests_mock.get(
+        f'{URL}/b/steps', json={'steps': [{**step, 'message': message}]}
+    )
+    with pytest.raises(osc_exceptions.CommandError) as caught:
+        run(create.CreateBuild, 'web', '--wait')
+    assert str(caught.value).splitlines() == [
+        f'The build b ("web") ended in error: {reason}',
+        'The whole log: openstack image build log b',
+    ]
 
 
 @pytest.mark.parametrize(

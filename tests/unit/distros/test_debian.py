@@ -110,6 +110,47 @@ def test_both_failures_are_told(system) -> None:
     assert not system.policy.exists()
 
 
+SAID = '''Reading package lists...
+E: Unable to locate package ngnix
+E: Unable to locate package never-asked-for
+E: Version '1.22*' for 'nginx' was not found
+E: Package 'exim' has no installation candidate
+'''
+
+
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        (['ngnix'], "package 'ngnix' is not known to apt of this image"),
+        (
+            ['nginx', 'exim'],
+            "packages 'exim', 'nginx' in version '1.22*' are not known to "
+            'apt of this image',
+        ),
+        (['curl'], 'command failed with exit code 100: apt-get'),
+    ],
+)
+def test_what_apt_does_not_know_is_named(system, names, expected) -> None:
+    system.stub('apt-get', f'cat <<"E"\n{SAID}\nE\nexit 100')
+    packages = [
+        NGINX if name == 'nginx' else base.Package(name) for name in names
+    ]
+    distro = debian.Debian(os_release.OsRelease('debian', version_id='12'))
+    with pytest.raises(exception.RemoteCommandFailed) as caught:
+        distro.install(system, packages, refresh=False)
+    known = 'command failed' in expected
+    assert str(caught.value) == expected + (' (debian-12)' * (not known))
+    assert 'Unable to locate' in caught.value.stderr
+
+
+def test_an_index_that_could_not_be_refreshed_is_named(system) -> None:
+    system.stub('apt-get', 'echo E: Unable to locate package nginx; exit 100')
+    with pytest.raises(
+        exception.RemoteCommandFailed, match='index could not be refreshed'
+    ):
+        DISTRO.install(system, [base.Package('nginx')], refresh=True)
+
+
 def test_nothing_is_ever_removed(system) -> None:
     with pytest.raises(exception.StepFailed, match='remove'):
         DISTRO.install(system, [base.Package('libc6-')], refresh=False)

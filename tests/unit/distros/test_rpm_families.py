@@ -110,6 +110,31 @@ def test_failures_are_told(system, distro, program, wanted) -> None:
     assert caught.value.stderr == 'Error: no\n'
 
 
+@pytest.mark.parametrize(
+    ('distro', 'said', 'name'),
+    [
+        (REDHAT, 'No match for argument: ngnix', "'ngnix'"),
+        (REDHAT, 'No package ngnix available.', "'ngnix'"),
+        (REDHAT, 'No match for argument: demo-1.0', "'demo' in version '1.0'"),
+        (REDHAT, "Module or Group 'web' is not available.", "'@web'"),
+        (SUSE, "No provider of 'ngnix' found.", "'ngnix'"),
+        (SUSE, "Package 'ngnix' not found.", "'ngnix'"),
+        (SUSE, "No provider of 'demo=1.0' found.", "'demo' in version '1.0'"),
+        (SUSE, "No provider of 'pattern:web' found.", "'@web'"),
+    ],
+)
+def test_what_is_not_known_is_named(system, distro, said, name) -> None:
+    system.stub('rpm', RPM)
+    system.stub(distro.program, f'echo "{said}"; exit 1')
+    wanted = [DEMO, base.Package('ngnix'), base.Package('@web')]
+    with pytest.raises(exception.RemoteCommandFailed) as caught:
+        distro.install(system, wanted, refresh=False)
+    assert str(caught.value) == (
+        f'package {name} is not known to {distro.program} of this image '
+        f'({distro.os_release.id})'
+    )
+
+
 @pytest.mark.parametrize('code', [0, 102, 103, 106])
 def test_zypper_has_several_ways_to_succeed(system, code: int) -> None:
     system.stub('rpm', RPM)

@@ -52,6 +52,19 @@ def error(reason='It broke', **values):
             'No space left',
         ),
         (
+            # The service names what is missing; it is not said twice.
+            error(
+                "packages[0]: package 'ngnix' is not known to apt of this "
+                'image (debian-12)',
+                fault='user',
+            ),
+            [failed('packages[0]', 'E: Unable to locate package ngnix')],
+            'The image "web" could not be built: packages[0]: package '
+            "'ngnix' is not known to apt of this image (debian-12). (Build "
+            'b1.)\nThe end of what the step printed:\n'
+            'E: Unable to locate package ngnix',
+        ),
+        (
             error('E: nothing', fault='user'),
             [failed('packages', 'E: nothing')],
             'The image "web" could not be built, step packages failed: E: '
@@ -91,6 +104,22 @@ def error(reason='It broke', **values):
 )
 def test_ended(ended, steps, expected):
     assert sentences.ended(ended, steps) == expected
+
+
+def test_what_a_list_of_failures_shows():
+    """heatclient shows the last ten lines of a reason."""
+    reason = (
+        "packages[0]: package 'ngnix' is not known to apt of this image "
+        '(debian-12)'
+    )
+    output = '\n'.join(f'line {number}' for number in range(60))
+    text = sentences.ended(
+        error(reason, fault='user'), [failed('packages[0]', output)]
+    )
+    shown = text.splitlines()[-10:]
+    assert reason in shown[0]
+    assert shown[-1] == 'line 59'
+    assert len(shown) <= 2 + sentences.TAIL_LINES
 
 
 def test_last_failing_step_counts():
