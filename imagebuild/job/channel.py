@@ -77,15 +77,15 @@ class Events:
         """Send the event that ends the job.
 
         A guest can print more than the conductor reads, and a job whose time
-        is up must not wait for its reader: what still waits after a few
-        seconds is dropped, so that this event comes soon and is not lost.
+        is up must not wait for its reader: output that still waits after a
+        few seconds is dropped, so that this event comes soon and is not lost.
         """
         end = time.monotonic() + _DRAIN
         while self._queue.qsize() and time.monotonic() < end:
             time.sleep(_LOOK)
         dropped = self._drop()
         if dropped:
-            LOG.warning('%d events were dropped: they are not read', dropped)
+            LOG.warning('%d lines were dropped: they are not read', dropped)
             self.send(
                 'notice',
                 message=f'({dropped} lines are missing: the build printed '
@@ -104,13 +104,19 @@ class Events:
             self._thread.join(max(end - time.monotonic(), 0.0))
 
     def _drop(self) -> int:
-        """Forget the events that wait; returns how many."""
-        dropped = 0
+        """Forget the output that waits; returns how many lines.
+
+        Whatever else waits keeps its place: the build's steps are told of by
+        it, and there is little of it.
+        """
+        waiting: list[bytes | None] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                self._queue.get_nowait()
-                dropped += 1
-        return dropped
+                waiting.append(self._queue.get_nowait())
+        kept = [line for line in waiting if not _is_output(line)]
+        for line in kept:
+            self._queue.put(line)
+        return len(waiting) - len(kept)
 
     def _write(self) -> None:
         try:
@@ -124,9 +130,17 @@ class Events:
             os.close(self._descriptor)
 
 
+#: How the line of an output event begins: "event" is the first key.
+_OUTPUT = b'{"event":"output"'
+
+
 def _line(event: Mapping[str, Any]) -> bytes:
     # Escaped, so that no character in it can end a line or fail to encode.
     return json.dumps(event, separators=(',', ':')).encode() + b'\n'
+
+
+def _is_output(line: bytes | None) -> bool:
+    return line is not None and line.startswith(_OUTPUT)
 
 
 def shortened(line: str) -> str:

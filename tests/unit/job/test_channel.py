@@ -87,6 +87,7 @@ def test_the_end_does_not_wait_for_a_slow_reader(pipe, monkeypatch, pause):
     events = channel.Events(outgoing, lambda: None)
     for number in range(900):
         events.send('output', line='x' * 500, number=number)
+    events.send('step', name='packages')
     got = bytearray()
     stopped = threading.Event()
 
@@ -106,7 +107,9 @@ def test_the_end_does_not_wait_for_a_slow_reader(pipe, monkeypatch, pause):
     thread.join(20)
     if pause > 1:
         return
-    *output, notice, last = [json.loads(line) for line in got.splitlines()]
+    lines = [json.loads(line) for line in got.splitlines()]
+    *output, step, notice, last = lines
+    assert step == {'event': 'step', 'name': 'packages'}
     assert [each['number'] for each in output] == list(range(len(output)))
     assert 0 < len(output) < 900
     assert f'{900 - len(output)} lines are missing' in notice['message']
