@@ -153,9 +153,23 @@ class QuotaExceeded(InvalidInput):
 
     msg_fmt = (
         'The quota of project %(project)s for %(resource)s is %(limit)s, '
-        'and %(used)s are used.'
+        'and %(used)s are used%(remedy)s.'
     )
     code = 403
+    #: Resource -> what its users can do.
+    _REMEDIES: ClassVar[dict[str, str]] = {
+        'queued': ': wait until some have begun, or cancel some',
+        'stored_bytes': ': delete builds whose images are not needed',
+        'builds': ': delete builds that are not needed',
+        'request_bytes': ': ask for less, or delete builds that are not '
+        'needed',
+    }
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        remedy = self._REMEDIES.get(str(kwargs.get('resource')), '')
+        super().__init__(
+            message or self.msg_fmt % {**kwargs, 'remedy': remedy}, **kwargs
+        )
 
 
 class Conflict(InvalidInput):
@@ -391,14 +405,18 @@ class ImageBusy(EnvironmentFault):
     msg_fmt = '%(path)s is in use by another program%(by)s.'
 
 
-class NoSpace(EnvironmentFault):
+class LackOfRoom(EnvironmentFault):
+    """A disk of this host has no room: later, or elsewhere, there may be."""
+
+
+class NoSpace(LackOfRoom):
     msg_fmt = (
         'There is not enough room in %(path)s: %(needed)s are needed, '
         '%(free)s are free.'
     )
 
 
-class DiskFull(EnvironmentFault):
+class DiskFull(LackOfRoom):
     msg_fmt = 'The disk that holds %(path)s is full.'
 
 

@@ -194,7 +194,7 @@ def _quota_show(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     own = store.get_quotas(arguments.project)
     for resource, limit in sorted((quota.limits(conf) | own).items()):
         origin = 'of its own' if resource in own else 'of the configuration'
-        print(f'{resource:13} {limit} ({origin})')
+        print(f'{resource:13}  {limit} ({origin})')
     store.close()
 
 

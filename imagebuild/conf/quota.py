@@ -61,6 +61,33 @@ counts once, in each cloud that it was sent to. By default there is no limit
 who makes the image, and that is the service user, not the project.
 """,
     ),
+    cfg.IntOpt(
+        'builds',
+        default=10000,
+        min=-1,
+        help="""
+Builds of one project that are kept in the database, however they ended.
+
+A request beyond that is refused with 403 until builds are deleted; one that
+is answered with an existing image is a build too. Failed and cancelled builds
+go by themselves ([conductor] retention_days), active ones stay. As many
+deleted builds of the project may wait for that; beyond it the oldest of them
+go at once. -1 is no limit: one project can then fill the database.
+""",
+    ),
+    cfg.IntOpt(
+        'request_bytes',
+        default=1024**3,
+        min=-1,
+        help="""
+Bytes of the requests of one project's builds that are kept.
+
+A request holds the texts of its files and scripts, which may be megabytes.
+One that would go beyond the limit is refused with 403 until builds are
+deleted. Requests from before an upgrade to this release count no bytes. -1 is
+no limit.
+""",
+    ),
 ]
 
 

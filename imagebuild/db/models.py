@@ -89,6 +89,8 @@ class Build(Base):
         sa.Index(None, 'leader_id'),
         sa.Index(None, 'image_row_id'),
         sa.Index(None, 'deleted_at'),
+        # All that is counted for quotas, without a look at the rows.
+        sa.Index(None, 'project_id', 'deleted_at', 'request_size'),
         _MYSQL,
     )
 
@@ -104,6 +106,9 @@ class Build(Base):
     architecture: Mapped[str] = mapped_column(types.Name(32), default='')
     priority: Mapped[int] = mapped_column(default=0)
     request: Mapped[dict[str, Any]] = mapped_column(types.Json)
+    request_size: Mapped[int] = mapped_column(
+        sa.BigInteger, default=0, server_default='0'
+    )
     secrets: Mapped[str | None] = mapped_column(Text)
     content_key: Mapped[str] = mapped_column(Word)
     base: Mapped[dict[str, Any]] = mapped_column(types.Json)
@@ -122,6 +127,7 @@ class Build(Base):
     os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
     conductor: Mapped[str | None] = mapped_column(Name)
     attempt: Mapped[int] = mapped_column(default=0)
+    requeues: Mapped[int] = mapped_column(default=0, server_default='0')
     progress_done: Mapped[int] = mapped_column(default=0)
     progress_total: Mapped[int] = mapped_column(default=0)
     progress_step: Mapped[str] = mapped_column(Text, default='')

@@ -95,6 +95,9 @@ class Build:
     :ivar reused_from: the build that made the image this one uses.
     :ivar conductor: the one that has, or last had, the build.
     :ivar attempt: how often the build was claimed.
+    :ivar requeues: how many of these claims were given back through no fault
+        of the build (no room, the conductor went away); they are not held
+        against it.
     :ivar log_size: bytes of UTF-8.
     :ivar phases: see :class:`imagebuild.phases.Phases`; None before the
         first one of an attempt.
@@ -140,7 +143,13 @@ class Build:
     updated_at: datetime.datetime
     deleted_at: datetime.datetime | None
     phases: dict[str, Any] | None = None
+    requeues: int = 0
     images: tuple[Image, ...] = ()
+
+    @property
+    def failures(self) -> int:
+        """How many attempts count, the running one included."""
+        return self.attempt - self.requeues
 
     @property
     def image_id(self) -> str | None:

@@ -48,7 +48,9 @@ class BuildCalls(transaction.Transactions):
             timeout. ``id`` is made when it is not given.
         :param quotas: the limits of a project that has none of its own in
             the database, by resource: ``queued`` (followers count, builds
-            that reuse do not) and ``stored_bytes``; -1 or none is no limit.
+            that reuse do not), ``stored_bytes``, ``builds`` (rows that are
+            not deleted) and ``request_bytes`` (of these, with the new one);
+            -1 or none is no limit.
         :raises QuotaExceeded: nothing was made.
         """
         values = {'id': transaction.new_id(), **values}

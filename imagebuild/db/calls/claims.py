@@ -75,7 +75,13 @@ class ClaimCalls(transaction.Transactions):
         )
 
     def release_build(
-        self, id: str, *, conductor: str, attempt: int, reason: str
+        self,
+        id: str,
+        *,
+        conductor: str,
+        attempt: int,
+        reason: str,
+        counts: bool = True,
     ) -> bool:
         """Give a running build back to the queue.
 
@@ -83,6 +89,7 @@ class ClaimCalls(transaction.Transactions):
         A build to be cancelled or deleted becomes just that instead.
 
         :param reason: a sentence for the build's events and status_reason.
+        :param counts: whether the attempt is held against the build.
         :returns: False when that conductor and attempt have it no more.
         """
         now = self._now()
@@ -93,6 +100,7 @@ class ClaimCalls(transaction.Transactions):
                 conductor=conductor,
                 attempt=attempt,
                 reason=reason,
+                counts=counts,
                 now=now,
             )
         )

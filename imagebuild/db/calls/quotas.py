@@ -27,7 +27,8 @@ class QuotaCalls(transaction.Transactions):
     ) -> None:
         """Give a project a limit of its own.
 
-        :param resource: ``queued``, ``running`` or ``stored_bytes``.
+        :param resource: ``queued``, ``running``, ``stored_bytes``,
+            ``builds`` or ``request_bytes``.
         :param hard_limit: -1 for unlimited, None to take it back.
         :raises InvalidInput: there is no such resource.
         """

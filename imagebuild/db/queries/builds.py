@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -56,6 +57,8 @@ _NOT_BY_UPDATE = {
     'reused_from',
     'image_row_id',
     'log_size',
+    'request_size',
+    'requeues',
     'created_at',
     'updated_at',
     'deleted_at',
@@ -82,6 +85,11 @@ def live_row(session: orm.Session, id: str) -> models.Build:
     if found is None or found.deleted_at is not None:
         raise exception.NotFound(what='build', id=id)
     return found
+
+
+def size_of(request: Any) -> int:
+    """Bytes that a request takes in the database."""
+    return len(json.dumps(request))
 
 
 def locked_row(session: orm.Session, id: str) -> models.Build:
@@ -328,6 +336,8 @@ def update(
         if expected_status is None:
             # Neither an ended build nor one that is being deleted.
             expected_status = ('building', 'uploading')
+    if 'request' in values:
+        values = {**values, 'request_size': size_of(values['request'])}
     conditions: list[sa.ColumnElement[bool]] = [LIVE]
     if conductor is not None:
         conditions.append(Build.conductor == conductor)

@@ -30,6 +30,7 @@ from imagebuild.db.queries import common
 from imagebuild.db.queries import events
 from imagebuild.db.queries import flights
 from imagebuild.db.queries import images
+from imagebuild.db.queries import purge
 from imagebuild.db.queries import quotas
 
 
@@ -47,6 +48,11 @@ def create(
         **common.own_columns(Build, values), created_at=now, updated_at=now
     )
     build.reuse = build.reuse or 'always'
+    build.request_size = builds.size_of(build.request)
+    limits = {**limits, **quotas.of(session, build.project_id)}
+    _check_kept(session, build, limits)
+    if (kept := limits.get('builds', -1)) >= 0:
+        purge.deleted_builds_beyond(session, build.project_id, kept)
     image = _reusable(session, build, now)
     if image is not None:
         _use(build, image, now)
@@ -105,10 +111,32 @@ def _use(
     build.finished_at = now
 
 
+def _check_kept(
+    session: orm.Session, build: models.Build, limits: Mapping[str, int]
+) -> None:
+    """See that there is room for one more row, whoever makes its image."""
+    kept = sa.select(sa.func.count(), sa.func.sum(Build.request_size)).where(
+        Build.project_id == build.project_id, builds.LIVE
+    )
+    count, size = session.execute(kept).one()
+    counted = {
+        'builds': (int(count), 1),
+        'request_bytes': (int(size or 0), build.request_size),
+    }
+    for resource, (used, more) in counted.items():
+        limit = limits.get(resource, -1)
+        if limit >= 0 and used + more > limit:
+            raise exception.QuotaExceeded(
+                project=build.project_id,
+                resource=resource,
+                limit=limit,
+                used=used,
+            )
+
+
 def _check_quotas(
     session: orm.Session, project_id: str, limits: Mapping[str, int]
 ) -> None:
-    limits = {**limits, **quotas.of(session, project_id)}
     counters: dict[str, Callable[[], int]] = {
         'queued': lambda: _queued(session, project_id),
         'stored_bytes': lambda: images.stored_bytes(session, project_id),

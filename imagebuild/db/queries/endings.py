@@ -210,6 +210,9 @@ def _delete(
     build.secrets = None
     build.updated_at = now
     build.deleted_at = now
+    # Nobody asks for it any more, and it may be most of what is kept.
+    build.request = {}
+    build.request_size = 0
     flights.hand_over(session, build, now)
     session.flush()
     images.retire_further(session, build)
@@ -225,6 +228,7 @@ def release(
     conductor: str,
     attempt: int,
     reason: str,
+    counts: bool,
     now: datetime.datetime,
 ) -> bool:
     build = _locked(session, id)
@@ -241,6 +245,8 @@ def release(
         _end(session, build, Ending('cancelled', now, reason))
         flights.hand_over(session, build, now)
     else:
+        if not counts:
+            build.requeues += 1
         _queue_again(session, build, reason, now)
     return True
 

@@ -26,6 +26,8 @@ from imagebuild.db.queries import builds
 
 #: Builds removed in one transaction.
 BATCH = 100
+#: Builds removed while another one is made.
+AT_ONCE = 5
 
 _OF_A_BUILD = (
     models.Flight,
@@ -56,7 +58,42 @@ def some_builds(session: orm.Session, older_than: datetime.datetime) -> int:
         .order_by(Build.id)
         .limit(BATCH)
     )
-    ids = list(session.scalars(old))
+    return _remove(session, list(session.scalars(old)))
+
+
+def deleted_builds_beyond(
+    session: orm.Session, project_id: str, kept: int
+) -> int:
+    """Remove some deleted builds of a project, the oldest first.
+
+    Nobody sees them, and they wait for the purge; but a project that makes
+    and deletes builds all day would fill the table until then. The project
+    is locked.
+
+    :param kept: how many stay.
+    :returns: how many were removed; the others follow with further calls.
+    """
+    deleted = sa.and_(
+        Build.project_id == project_id, Build.deleted_at.is_not(None)
+    )
+    count = sa.select(sa.func.count()).where(deleted)
+    beyond = (session.scalar(count) or 0) - kept
+    if beyond <= 0:
+        return 0
+    unfinished = sa.exists().where(
+        models.Upload.build_id == Build.id,
+        models.Upload.status == 'uploading',
+    )
+    oldest = (
+        sa.select(Build.id)
+        .where(deleted, ~unfinished)
+        .order_by(Build.deleted_at, Build.id)
+        .limit(min(beyond, AT_ONCE))
+    )
+    return _remove(session, list(session.scalars(oldest)))
+
+
+def _remove(session: orm.Session, ids: list[str]) -> int:
     if not ids:
         return 0
     # What builds without an image in this cloud left elsewhere.

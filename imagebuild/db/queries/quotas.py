@@ -20,7 +20,7 @@ from imagebuild import exception
 from imagebuild.db.models import Quota
 from imagebuild.db.queries import common
 
-RESOURCES = ('queued', 'running', 'stored_bytes')
+RESOURCES = ('queued', 'running', 'stored_bytes', 'builds', 'request_bytes')
 
 
 def of(session: orm.Session, project_id: str) -> dict[str, int]:

@@ -147,14 +147,19 @@ class CrowdContract:
         assert sum(statuses.values()) == 120
 
     def test_quotas_are_exact(self, crowded):
-        def create(n):
+        def create_in(project, quotas):
             try:
-                return crowded.create_build(values(), quotas={'queued': 7})
+                return crowded.create_build(
+                    values(project_id=project), quotas=quotas
+                )
             except exception.QuotaExceeded:
                 return None
 
-        made = [b for b in in_threads(20, create) if b]
+        made = in_threads(20, lambda n: create_in('p1', {'queued': 7}))
+        made = [build for build in made if build]
         assert len(made) == 7
+        kept = in_threads(20, lambda n: create_in('p2', {'builds': 5}))
+        assert sum(build is not None for build in kept) == 5
         claimed = in_threads(
             7, lambda n: crowded.claim(made[n].id, 'c1', running_limit=3)
         )

@@ -147,6 +147,19 @@ class QueueContract:
         )
         assert finish(database, second).status == 'active'
 
+    def test_attempts_that_do_not_count(self, database):
+        build = start(database)
+        ours = {'conductor': 'c1', 'reason': 'x'}
+        assert (build.attempt, build.requeues, build.failures) == (1, 0, 1)
+        database.release_build(build.id, attempt=1, counts=False, **ours)
+        build = database.claim(build.id, 'c1')
+        assert (build.attempt, build.requeues, build.failures) == (2, 1, 1)
+        # The number of the attempt is the fence, whatever counts.
+        assert not database.release_build(build.id, attempt=1, **ours)
+        database.release_build(build.id, attempt=2, **ours)
+        build = database.claim(build.id, 'c1')
+        assert (build.attempt, build.requeues, build.failures) == (3, 1, 2)
+
     def test_followers_stay_when_their_leader_is_released(self, database):
         leader = start(database, content_key='k')
         follower = database.create_build(values(content_key='k'))

@@ -12,8 +12,10 @@
 """Taking requests in, looking at builds, changing them."""
 
 import pytest
+import sqlalchemy as sa
 
 from imagebuild import exception
+from imagebuild.db import models
 from imagebuild.db import records
 from tests.contract.database import IMAGE
 from tests.contract.database import finish
@@ -197,6 +199,93 @@ class RequestContract:
         database.image_deleted(database.get_build(build.id).image_row_id)
         assert database.stored_bytes('p1') == 0
         database.create_build(values(), quotas=limit)
+
+    def test_stored_bytes_are_of_images_that_exist(self, database):
+        size = IMAGE['size']
+        maker = finish(database, start(database, content_key='k'))
+        # Used by two, and in two clouds.
+        user = database.create_build(values(content_key='k'))
+        database.add_image(
+            maker.id, {**IMAGE, 'destination': 'edge', 'image_id': 'e1'}
+        )
+        assert database.stored_bytes('p1') == 2 * size
+        finish(database, start(database, project_id='p2'))
+        finish(database, start(database), 'error')
+        assert database.stored_bytes('p1') == 2 * size
+        database.delete_build(maker.id)
+        assert database.stored_bytes('p1') == 2 * size
+        database.delete_build(user.id)
+        # To be deleted, but still there.
+        gone = database.images_without_users()
+        assert database.stored_bytes('p1') == 2 * size
+        database.image_deleted(gone[0].id)
+        assert database.stored_bytes('p1') == size
+        database.image_deleted(gone[1].id)
+        assert database.stored_bytes('p1') == 0
+
+    def test_quota_of_kept_builds(self, database):
+        limit = {'builds': 2}
+        active = finish(database, start(database, content_key='k'))
+        failed = finish(database, start(database), 'error')
+        database.create_build(values(project_id='p2'), quotas=limit)
+        for key in ('k', 'other'):
+            with pytest.raises(
+                exception.QuotaExceeded,
+                match='for builds is 2, and 2 are used: delete builds',
+            ):
+                database.create_build(values(content_key=key), quotas=limit)
+        database.delete_build(failed.id)
+        build = database.create_build(values(content_key='k'), quotas=limit)
+        assert build.reused_from == active.id
+
+    def test_quota_of_request_bytes(self, database):
+        limit = {'request_bytes': 1000}
+        database.create_build(
+            values(request={'files': 'x' * 500}), quotas=limit
+        )
+        large = values(request={'files': 'x' * 480})
+        with pytest.raises(
+            exception.QuotaExceeded, match='is 1000, and 513 are used: ask'
+        ):
+            database.create_build(large, quotas=limit)
+        [build] = database.list_builds()
+        # What a change adds counts, what it takes away does not.
+        database.update_build(build.id, {'request': {'files': 'x'}})
+        small = database.create_build(large, quotas=limit)
+        database.delete_build(build.id)
+        database.delete_build(small.id)
+        database.create_build(large, quotas=limit)
+
+    def test_deleted_builds_are_not_kept_without_end(self, database):
+        limit = {'builds': 3}
+        for _ in range(20):
+            build = database.create_build(values(), quotas=limit)
+            database.delete_build(build.id)
+
+        def rows(session):
+            return session.execute(
+                sa.select(models.Build.deleted_at, models.Build.request)
+            ).all()
+
+        found = database._read(rows)
+        assert len(found) == 4
+        assert all(each.request == {} for each in found)
+        database.create_build(values(), quotas={'builds': -1})
+        assert len(database._read(rows)) == 5
+
+    def test_a_deleted_build_waits_for_its_upload(self, database):
+        build = start(database)
+        upload = database.create_upload(
+            {'build_id': build.id, 'disk_format': 'raw'}
+        )
+        database.update_upload(upload.id, {'status': 'uploading'})
+        database.delete_build(build.id)
+        finish(database, build, 'cancelled')
+        for _ in range(3):
+            database.delete_build(database.create_build(values()).id)
+        database.create_build(values(), quotas={'builds': 1})
+        [(row, _)] = database.abandoned_uploads()
+        assert row.id == upload.id
 
     def test_a_quota_of_its_own(self, database):
         database.set_quota('p1', 'queued', 0)

@@ -12,10 +12,15 @@
 """The tables and their migrations."""
 
 import concurrent.futures
+import contextlib
+import datetime
 
 import pytest
+import sqlalchemy as sa
 
+from imagebuild import db
 from imagebuild import exception
+from imagebuild.db import engine as engines
 from imagebuild.db import migration
 
 
@@ -29,6 +34,31 @@ class TablesContract:
     def test_upgrading_what_is_new(self, url):
         migration.upgrade(url)
         assert migration.version(url) == migration.head()
+
+    def test_the_release_before_goes_on_with_newer_tables(self, blank_url):
+        migration.upgrade(blank_url, '0001')
+        engine = engines.create(blank_url, engines.PoolSettings())
+        table = sa.Table('builds', sa.MetaData(), autoload_with=engine)
+        row = {
+            column.name: 0 if column.type.python_type is int else '{}'
+            for column in table.columns
+            if not column.nullable and column.type.python_type is not bool
+        } | {'cancel_requested': False}
+        row |= {
+            name: datetime.datetime(2026, 1, 1)
+            for name in ('created_at', 'updated_at')
+        }
+        with engine.begin() as connection:
+            connection.execute(table.insert().values(row | {'id': 'before'}))
+        migration.upgrade(blank_url)
+        with engine.begin() as connection:
+            connection.execute(table.insert().values(row | {'id': 'while'}))
+        engine.dispose()
+        with contextlib.closing(db.Database(blank_url)) as database:
+            found = {each.id: each for each in database.list_builds()}
+            assert set(found) == {'before', 'while'}
+            for each in found.values():
+                assert (each.requeues, each.request) == (0, {})
 
     def test_unknown_version(self, url):
         with pytest.raises(exception.InvalidInput, match='nonsense'):

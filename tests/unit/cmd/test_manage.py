@@ -73,10 +73,10 @@ def test_quota(run):
     usual = run('quota', 'show', 'red')[1]
     assert 'own' not in usual
     assert run('quota', 'set', 'red', 'running', '7') == (0, '', '')
-    assert 'running       7 (of its own)\n' in run('quota', 'show', 'red')[1]
+    assert 'running        7 (of its own)\n' in run('quota', 'show', 'red')[1]
     assert run('quota', 'show', 'blue')[1] == usual
     assert run('quota', 'set', 'red', 'running', '-1') == (0, '', '')
-    assert 'running       -1 (of its own)' in run('quota', 'show', 'red')[1]
+    assert 'running        -1 (of its own)' in run('quota', 'show', 'red')[1]
     assert run('quota', 'unset', 'red', 'running') == (0, '', '')
     assert run('quota', 'show', 'red')[1] == usual
 
