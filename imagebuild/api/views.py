@@ -66,6 +66,7 @@ def build(record: db.Build, root: str) -> dict[str, Any]:
         'size': record.size,
         'conductor': record.conductor,
         'attempt': record.attempt,
+        'requeues': record.requeues,
         'progress': progress.progress(record),
         'log_size': record.log_size,
         'created_at': time(record.created_at),

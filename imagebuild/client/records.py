@@ -98,6 +98,7 @@ class Build(Record):
     :ivar checksum: os_hash_algo and os_hash_value of the image.
     :ivar size: bytes of the image, None until known.
     :ivar attempt: how often a conductor began it.
+    :ivar requeues: how many of these attempts do not count.
     :ivar log_size: bytes of its log.
     :ivar request: the description that was asked for; the values of hidden
         arguments are not in it.
@@ -121,6 +122,7 @@ class Build(Record):
     size: int | None = None
     conductor: str = ''
     attempt: int = 0
+    requeues: int = 0
     progress: Progress = Progress()
     log_size: int = 0
     created_at: str = ''

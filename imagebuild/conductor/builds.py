@@ -21,6 +21,7 @@ one of three: the row is ended, given back, or left to its new owner.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import threading
 from collections.abc import Callable
@@ -44,6 +45,8 @@ from imagebuild.conductor import uploads as upload_kit
 from imagebuild.conductor import workspace as workspaces
 
 LOG = logging.getLogger(__name__)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Attempt:
@@ -122,7 +125,7 @@ class Attempt:
             self._uploads.discard()
             self._end('cancelled', reason=str(reason))
         except claims.HandedBack as reason:
-            self._claim.release(str(reason))
+            self._claim.release(str(reason), counts=False)
             self._count('handed back')
         except claims.Failed as failed:
             self._failed(failed)
@@ -148,7 +151,8 @@ class Attempt:
         except OSError as error:
             raise claims.Failed(
                 f'The conductor cannot work in '
-                f'{self._services.work_dir}: {error.strerror or error}.'
+                f'{self._services.work_dir}: {error.strerror or error}.',
+                lacks_room=error.errno in _FULL,
             ) from error
         except claims.Stopped:
             raise
@@ -263,9 +267,12 @@ class Attempt:
             LOG.warning('Those that waited are not notified of: %s', error)
 
     def _failed(self, failed: claims.Failed) -> None:
-        most = self._services.conf.conductor.max_attempts
         LOG.warning('Try %d failed: %s', self._build.attempt, failed)
-        if failed.again and self._build.attempt < most:
+        if failed.lacks_room:
+            self._lacks_room(failed)
+            return
+        most = self._services.conf.conductor.max_attempts
+        if failed.again and self._build.failures < most:
             try:
                 self._last_words(f'{failed} Another try follows.')
                 self._controls.pause(self._services.conf.conductor.retry_delay)
@@ -280,6 +287,23 @@ class Attempt:
             return
         self._uploads.discard()
         self._end('error', reason=str(failed), fault=failed.fault)
+
+    def _lacks_room(self, failed: claims.Failed) -> None:
+        """Leave the build to whoever has the room, now or later."""
+        requeues = self._build.requeues
+        if requeues >= self._services.conf.conductor.max_requeues:
+            self._uploads.discard()
+            reason = (
+                f'{failed} It was given back to the queue {requeues} times, '
+                'and found no room.'
+            )
+            self._end('error', reason=reason, fault='service')
+            return
+        self._services.declined.add(self._build.id, requeues)
+        sentence = f'{failed} The build waits for room in the queue.'
+        self._last_words(f'{sentence} This attempt does not count.')
+        self._claim.release(sentence, counts=False)
+        self._count('no room')
 
     def _last_words(self, sentence: str) -> None:
         """Write the rest of the log before the row says it is the end."""

@@ -54,6 +54,8 @@ class Failed(Stopped):
     """It cannot go on.
 
     :param again: whether another try may help.
+    :param lacks_room: whether it only found no room on the disk of this
+        host: then it is not held against the build.
     """
 
     def __init__(
@@ -62,15 +64,26 @@ class Failed(Stopped):
         *,
         fault: Literal['user', 'service'] = 'service',
         again: bool = True,
+        lacks_room: bool = False,
     ) -> None:
         super().__init__(reason)
         self.fault = fault
         self.again = again and fault == 'service'
+        self.lacks_room = lacks_room and fault == 'service'
+
+    def blame_user(self) -> None:
+        """It was the build itself that took the room."""
+        self.fault = 'user'
+        self.again = self.lacks_room = False
 
     @classmethod
     def of(cls, error: exception.ImageBuildError) -> Failed:
         """The same, from one of our errors."""
-        return cls(str(error), fault=error.fault)
+        return cls(
+            str(error),
+            fault=error.fault,
+            lacks_room=isinstance(error, exception.LackOfRoom),
+        )
 
 
 class Patience:
@@ -184,15 +197,19 @@ class Claim:
             raise Lost('the build has another owner, or has ended')
         return done
 
-    def release(self, reason: str) -> None:
+    def release(self, reason: str, *, counts: bool = True) -> None:
         """Give the build back to the queue.
 
+        :param counts: whether the attempt is held against the build.
         :raises Lost: it is no longer ours.
         """
         if not self._patience.insist(
             'handing back',
             lambda: self._database.release_build(
-                self.build.id, **self._holder, reason=reason[:_LONGEST_REASON]
+                self.build.id,
+                **self._holder,
+                reason=reason[:_LONGEST_REASON],
+                counts=counts,
             ),
         ):
             raise Lost('the build has another owner, or has ended')

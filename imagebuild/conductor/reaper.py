@@ -178,14 +178,13 @@ class Reaper:
             # Once it has ended nobody would ask the store any more.
             if not self._discard_all(build):
                 return
-        elif build.attempt >= self._section.max_attempts:
+        elif build.failures >= self._section.max_attempts:
             self._discard_all(build)
             ended = self._database.finish_build(
                 build.id,
                 **holder,
                 status='error',
-                reason=f'{why}; that was try {build.attempt} of '
-                f'{self._section.max_attempts}.',
+                reason=f'{why}; that was {self._which(build)}.',
                 fault='service',
             )
             if ended is not None:
@@ -199,6 +198,14 @@ class Reaper:
                     self._database.get_build(build.id)
                 )
             self._on_release()
+
+    def _which(self, build: records.Build) -> str:
+        most = self._section.max_attempts
+        if not build.requeues:
+            return f'try {build.attempt} of {most}'
+        return (
+            f'try {build.attempt}, and {build.failures} of {most} that count'
+        )
 
     def _discard_all(self, build: records.Build) -> bool:
         rows = self._database.list_uploads(build_id=build.id)

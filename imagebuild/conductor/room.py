@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
 import time
 
 from oslo_config import cfg
@@ -33,6 +34,9 @@ _GROWTH = space.GIB
 #: Looking at many files takes this part of the time at most.
 _SHARE = 20
 _PAUSE = 2.0
+#: Seconds for which a build that found no room is not claimed here again.
+_FIRST_PAUSE = 30.0
+_LONGEST_PAUSE = 600.0
 
 
 def for_another(conf: cfg.ConfigOpts, work_dir: pathlib.Path) -> bool:
@@ -55,6 +59,7 @@ class Watch:
         self._conf = conf
         self._folder = folder
         self._next = 0.0
+        self._most = 0
 
     def check(self) -> None:
         """Look, unless that was just done.
@@ -67,6 +72,7 @@ class Watch:
             return
         limit = self._conf.disks.max_build_size * space.GIB
         used = allocated(self._folder)
+        self._most = max(self._most, used)
         if limit and used > limit:
             raise claims.Failed(
                 f'The build was stopped: its files take {space.human(used)} '
@@ -82,19 +88,60 @@ class Watch:
 
     def _short_of_room(self, used: int) -> None:
         """The largest build goes, and has all others go on."""
+        if not self._is_largest(used):
+            return
+        raise claims.Failed(
+            'The build was stopped: the disk of its host is nearly full, and '
+            f'no build there takes more than this one, {space.human(used)}.',
+            fault='user' if used > _GROWTH else 'service',
+            lacks_room=True,
+        )
+
+    def judge(self, failed: claims.Failed) -> None:
+        """Say whose fault it is that a job found no room.
+
+        :param failed: how it ended; its files may be gone by now.
+        """
+        if failed.lacks_room and self._most > _GROWTH:
+            if self._is_largest(self._most):
+                failed.blame_user()
+
+    def _is_largest(self, used: int) -> bool:
         others = (
             allocated(folder)
             for folder in self._folder.parent.iterdir()
             if folder != self._folder and not folder.name.startswith('.')
         )
-        if used < max(others, default=0):
-            return
-        is_large = used > _GROWTH
-        raise claims.Failed(
-            'The build was stopped: the disk of its host is nearly full, and '
-            f'no build there takes more than this one, {space.human(used)}.',
-            fault='user' if is_large else 'service',
-        )
+        return used >= max(others, default=0)
+
+
+class Declined:
+    """Builds that found no room here, and that others may have meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}
+
+    def add(self, build_id: str, requeues: int) -> None:
+        """Leave a build alone for a while.
+
+        :param requeues: how often it went back to the queue before; each
+            time the while is twice as long.
+        """
+        seconds = min(_FIRST_PAUSE * 2**requeues, _LONGEST_PAUSE)
+        with self._lock:
+            self._until[build_id] = time.monotonic() + seconds
+
+    def ids(self) -> set[str]:
+        """The builds that are not to be claimed now."""
+        now = time.monotonic()
+        with self._lock:
+            self._until = {
+                build_id: until
+                for build_id, until in self._until.items()
+                if until > now
+            }
+            return set(self._until)
 
 
 def allocated(folder: pathlib.Path) -> int:

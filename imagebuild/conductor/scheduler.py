@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from collections.abc import Collection
 from typing import Protocol
 
 from imagebuild import db
@@ -30,6 +31,8 @@ LOG = logging.getLogger(__name__)
 Begin = Callable[[db.Build], None]
 
 _PAUSE = 2.0
+#: Builds that are looked at together.
+_LOOK = 20
 #: Looks in a row that others may win before the next bell is waited for.
 _LOST = 5
 _PATIENCE = 15.0
@@ -80,6 +83,7 @@ class Scheduler:
 
     :param begin: begins a claimed build; may raise.
     :param has_room: whether the disk has room for one more.
+    :param declined: ids of builds that are left to others.
     """
 
     def __init__(
@@ -93,11 +97,13 @@ class Scheduler:
         begin: Begin,
         sweep_interval: float,
         has_room: Callable[[], bool] = lambda: True,
+        declined: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._database = database
         self._name = name
         self._has_room = has_room
         self._lacks_room = False
+        self._declined = declined
         self._offer = offer
         self._running_limit = running_limit
         self._places = places
@@ -157,12 +163,15 @@ class Scheduler:
         if free <= 0 or not offer.drivers or not self._room():
             return None
         limit = self._running_limit()
-        ids = self._database.claimable(
+        declined = self._declined()
+        found = self._database.claimable(
             drivers=offer.drivers,
             operating_systems=offer.operating_systems,
             architecture=offer.architecture,
             running_limit=limit,
+            limit=_LOOK + len(declined),
         )
+        ids = [build_id for build_id in found if build_id not in declined]
         if not ids:
             return None
         claimed = 0

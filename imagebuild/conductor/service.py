@@ -140,6 +140,7 @@ class Conductor:
             has_room=lambda: room.for_another(
                 self._conf, self.services.work_dir
             ),
+            declined=self.services.declined.ids,
         )
 
     # -- its life -----------------------------------------------------------

@@ -26,6 +26,7 @@ from oslo_config import cfg
 
 from imagebuild import db
 from imagebuild.conductor import claims
+from imagebuild.conductor import room
 from imagebuild.stores import base as stores_base
 
 #: Gives the store of a destination, '' for this cloud.
@@ -51,6 +52,7 @@ class Services:
     :ivar job_command: the program of a job.
     :ivar job_config: what the job is told of the configuration.
     :ivar work_dir: where workspaces are made.
+    :ivar declined: builds that found no room here.
     """
 
     conf: cfg.ConfigOpts
@@ -62,6 +64,7 @@ class Services:
     job_command: Sequence[str]
     job_config: JobConfig
     work_dir: pathlib.Path
+    declined: room.Declined = dataclasses.field(default_factory=room.Declined)
 
 
 def architecture() -> str:

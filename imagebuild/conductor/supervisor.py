@@ -122,6 +122,11 @@ class Supervisor:
         except claims.Failed as failed:
             # What took all of its time would take it again.
             failed.again &= time.monotonic() - begun < seconds
+            if request['action'] == 'build':
+                grown.judge(failed)
+            else:
+                # A store's room is not this host's.
+                failed.lacks_room = False
             raise
 
     def _watch(
@@ -158,6 +163,7 @@ def _result(
         raise claims.Failed(
             str(last.get('reason') or 'The build failed.'),
             fault='user' if fault == 'user' else 'service',
+            lacks_room=last.get('lacks_room') is True,
         )
     how = (
         f'with signal {-code} ({_signal_name(-code)})'

@@ -189,6 +189,22 @@ retries off.
 """,
     ),
     cfg.IntOpt(
+        'max_requeues',
+        default=10,
+        min=0,
+        mutable=True,
+        help="""
+How often a build that finds no room on a conductor's disk goes back to the
+queue before it ends with an error.
+
+That is no attempt (max_attempts), and neither is one that a conductor hands
+back because it is stopped; but these are counted here, too. Any other
+conductor may have the build at once; the one without room leaves it alone for
+30 seconds, then for twice as long each time, up to 10 minutes. So with one
+conductor a build waits for more than an hour by default.
+""",
+    ),
+    cfg.IntOpt(
         'retry_delay',
         default=10,
         min=0,

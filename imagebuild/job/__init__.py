@@ -64,7 +64,8 @@ And one of these at the end::
     {"event": "finished", "result": {"image_id", "size", "os_hash_algo",
      "os_hash_value"}}
     {"event": "failed", "fault": "user" | "service", "reason",
-     "step": {"path", "validator", "command", "exit_code", "output"} | null}
+     "step": {"path", "validator", "command", "exit_code", "output"} | null,
+     "lacks_room": whether a disk of the conductor's host was full}
 
 The exit code is 0 after ``finished`` and 1 after ``failed``; whatever ends
 otherwise has crashed or was told to stop. Values of hidden arguments are

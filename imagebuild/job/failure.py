@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import Any
 
@@ -22,6 +23,7 @@ from imagebuild.job import monitor as monitors
 LOG = logging.getLogger(__name__)
 
 _LONGEST_REASON = 2000
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class InvalidDocument(exception.EnvironmentFault):
@@ -44,21 +46,38 @@ def event(error: Exception, monitor: monitors.JobMonitor) -> dict[str, Any]:
 
     What we did not expect is logged with its traceback.
 
-    :returns: ``fault``, ``reason`` and ``step``.
+    :returns: ``fault``, ``reason``, ``step`` and ``lacks_room``.
     """
+    lacks_room = _lacks_room(error)
     if not isinstance(error, exception.ImageBuildError):
         LOG.error('Unexpected during: %s', monitor.doing, exc_info=error)
         return {
             'fault': 'service',
             'reason': _unexpected(error, monitor.doing),
             'step': monitor.running_step(),
+            'lacks_room': lacks_room,
         }
     LOG.info('Failed: %s', error)
     return {
         'fault': error.fault,
         'reason': _sentence(str(error)),
         'step': _step(error) or monitor.running_step(),
+        'lacks_room': lacks_room,
     }
+
+
+def _lacks_room(error: BaseException | None) -> bool:
+    """Whether a disk of this host being full is the reason."""
+    while error is not None:
+        if isinstance(error, exception.LackOfRoom):
+            return True
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if isinstance(error, exception.InvalidInput | exception.StepError):
+            # The disk of the guest may be full for reasons of its own.
+            return False
+        error = error.__cause__
+    return False
 
 
 def _step(error: exception.ImageBuildError) -> dict[str, Any] | None:

@@ -13,8 +13,9 @@
 
 ``driver_options`` of the request say what: ``seconds`` to work, ``lines`` to
 print, and ``end``: ``ok``, ``user`` or ``service`` (it fails), ``crash``,
-``hang`` (deaf to SIGTERM, with a daemon of its own), ``garbage``. ``until``
-names a file: before it exists, ``end`` is done; afterwards it is ``ok``.
+``hang`` (deaf to SIGTERM, with a daemon of its own), ``garbage``, ``full``
+(no room on the disk). ``until`` names a file: before it exists, ``end`` is
+done; afterwards it is ``ok``.
 ``tags`` of the image say what the upload does: ``slow:<seconds>``,
 ``refuse``, ``away:<file>`` (fails until the file exists).
 
@@ -46,8 +47,14 @@ def watch_life_line(stdin):
     threading.Thread(target=wait, daemon=True).start()
 
 
-def fail(fault, reason, step=None):
-    say('failed', fault=fault, reason=reason, step=step)
+def fail(fault, reason, step=None, *, lacks_room=False):
+    say(
+        'failed',
+        fault=fault,
+        reason=reason,
+        step=step,
+        lacks_room=lacks_room,
+    )
     return 1
 
 
@@ -106,6 +113,8 @@ def end_badly(end):
         return fail('user', 'validators[0].script: exit code 3', step)
     if end == 'service':
         return fail('service', 'The appliance failed.')
+    if end == 'full':
+        return fail('service', 'The disk is full.', lacks_room=True)
     if end == 'garbage':
         os.write(1, b'{"event": \xff\xfe' + b'x' * 3_000_000 + b'\n[1]\n\n')
     if end == 'crash':

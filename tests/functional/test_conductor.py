@@ -20,6 +20,7 @@ from imagebuild import exception
 from imagebuild import sealing
 from imagebuild.api import views
 from imagebuild.conductor import child
+from imagebuild.conductor import room
 from imagebuild.conductor import rpcapi
 from tests.functional import conductors
 from tests.functional.conductors import add_build
@@ -191,6 +192,53 @@ def test_builds_wait_for_room(tmp_path, database):
         assert wait_for(database, build_id, 'active').attempt == 1
 
 
+def test_lack_of_room_uses_up_no_attempt(tmp_path, database, monkeypatch):
+    monkeypatch.setattr(room, '_FIRST_PAUSE', 0.1)
+    flag = tmp_path / 'mended'
+    options = {'end': 'full', 'until': str(flag)}
+    with running(tmp_path, max_attempts=1):
+        build_id = add_build(database, options=options)
+        wait_until(lambda: database.get_build(build_id).requeues >= 2)
+        waiting = wait_for(database, build_id, 'queued')
+        assert waiting.status_reason == (
+            'The disk is full. The build waits for room in the queue.'
+        )
+        flag.touch()
+        build = wait_for(database, build_id, 'active')
+    assert build.failures == 1 and build.attempt == 1 + build.requeues
+    text, _ = database.read_log(build_id)
+    assert 'This attempt does not count.' in text
+
+
+def test_a_build_that_fits_nowhere_ends(tmp_path, database, monkeypatch):
+    monkeypatch.setattr(room, '_FIRST_PAUSE', 0.1)
+    with running(tmp_path, max_requeues=2):
+        build_id = add_build(database, options={'end': 'full'})
+        build = wait_for(database, build_id, 'error')
+    assert (build.fault, build.attempt, build.requeues) == ('service', 3, 2)
+    assert build.status_reason == (
+        'The disk is full. It was given back to the queue 2 times, and found '
+        'no room.'
+    )
+    assert images_in(tmp_path) == [] and workspaces_in(tmp_path) == []
+
+
+def test_another_conductor_may_have_the_room(tmp_path, database):
+    flag = tmp_path / 'there'
+    options = {'end': 'full', 'until': str(flag)}
+    with running(tmp_path):
+        build_id = add_build(database, options=options)
+        wait_until(lambda: database.get_build(build_id).requeues)
+        flag.touch()
+        # The one that had no room does not take it at once, others do.
+        other_id = add_build(database)
+        wait_for(database, other_id, 'active')
+        assert database.get_build(build_id).status == 'queued'
+        with running(tmp_path, 'c2'):
+            build = wait_for(database, build_id, 'active', seconds=20)
+    assert build.conductor == 'c2'
+
+
 def test_a_user_fault_ends_at_once_with_its_step(tmp_path, database):
     with running(tmp_path):
         build_id = add_build(database, options={'end': 'user'})
@@ -348,6 +396,8 @@ def test_a_stop_hands_back_what_runs(tmp_path, database):
         conductor.stop()
         build = database.get_build(build_id)
         assert (build.status, build.conductor) == ('queued', None)
+        # That was not the build's doing.
+        assert (build.attempt, build.requeues) == (1, 1)
         assert _in_workspace(build_id) == []
         assert workspaces_in(tmp_path) == []
 

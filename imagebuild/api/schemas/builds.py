@@ -174,6 +174,12 @@ BUILD: base.Schema = base.closed(
         'attempt': base.field(
             base.COUNT, 'How often a conductor began it.', 1
         ),
+        'requeues': base.field(
+            base.COUNT,
+            'How many of these attempts do not count: the conductor had no '
+            'room, or was stopped.',
+            0,
+        ),
         'progress': _PROGRESS,
         'log_size': base.field(base.COUNT, 'Bytes of its log.', 20480),
         'created_at': base.field(base.TIME, 'When it was asked for.'),

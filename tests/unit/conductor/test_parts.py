@@ -40,6 +40,7 @@ def make_build(**values):
             'status': 'building',
             'conductor': 'c1',
             'attempt': 1,
+            'requeues': 0,
             'cancel_requested': False,
             'created_at': NOW,
             'images': (),

@@ -130,6 +130,20 @@ def test_the_last_try_is_not_repeated(setting):
     setting.notifier.ended.assert_called_once()
 
 
+def test_only_attempts_that_count_are_the_last(setting):
+    setting.database.orphans.return_value = [
+        make_build(conductor='dead', attempt=3, requeues=1),
+        make_build(conductor='dead', attempt=5, requeues=2),
+    ]
+    setting.database.list_uploads.return_value = []
+    setting.reaper.release_orphans()
+    setting.database.release_build.assert_called_once()
+    [ended] = setting.database.finish_build.call_args_list
+    assert ended.kwargs['reason'].endswith(
+        'that was try 5, and 3 of 3 that count.'
+    )
+
+
 @pytest.mark.parametrize('away', [True, False])
 def test_a_cancelled_orphan_is_released_without_its_half_image(setting, away):
     setting.database.orphans.return_value = [

@@ -86,6 +86,39 @@ def test_others_than_builds_took_the_room(conf, disk):
     with pytest.raises(claims.Failed) as info:
         watch.check()
     assert (info.value.fault, info.value.again) == ('service', True)
+    assert info.value.lacks_room
+
+
+@pytest.mark.parametrize(
+    'mine, other, fault',
+    [(20, 2, 'user'), (2, 20, 'service'), (1, 0, 'service')],
+)
+def test_a_job_that_found_no_room(conf, disk, mine, other, fault):
+    watch = room.Watch(conf, disk.make('mine', mine * GIB))
+    disk.make('other', other * GIB)
+    watch.check()
+    # It has tidied up before anybody looks.
+    disk.used['mine'] = 0
+    failed = claims.Failed('full', lacks_room=True)
+    watch.judge(failed)
+    assert failed.fault == fault
+    assert failed.lacks_room is failed.again is (fault == 'service')
+    other_fault = claims.Failed('something else')
+    watch.judge(other_fault)
+    assert other_fault.fault == 'service'
+
+
+def test_declined_builds_are_left_alone_for_a_while(disk):
+    declined = room.Declined()
+    declined.add('a', 0)
+    declined.add('b', 2)
+    declined.add('c', 99)
+    disk.now += 29
+    assert declined.ids() == {'a', 'b', 'c'}
+    disk.now += 2
+    assert declined.ids() == {'b', 'c'}
+    disk.now += 569
+    assert declined.ids() == set()
 
 
 def test_room_for_another(conf, disk):

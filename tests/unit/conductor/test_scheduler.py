@@ -30,9 +30,9 @@ class Queue:
         self.won = won
         self.looks = 0
 
-    def claimable(self, **_offer):
+    def claimable(self, *, limit, **_offer):
         self.looks += 1
-        return self.waiting[:20]
+        return self.waiting[:limit]
 
     def claim(self, build_id, _name, **_limit):
         if build_id in self.waiting:
@@ -42,7 +42,7 @@ class Queue:
 
 @pytest.fixture
 def claim():
-    def run(queue, slots=2, has_room=lambda: True):
+    def run(queue, slots=2, has_room=lambda: True, declined=()):
         places = scheduler.Places()
         begun = []
 
@@ -63,6 +63,7 @@ def claim():
             places=places,
             begin=begin,
             sweep_interval=10,
+            declined=lambda: declined,
             has_room=has_room,
         ).claim_all()
         return begun
@@ -104,3 +105,11 @@ def test_nothing_waits(claim):
     queue = Queue('', lambda _: True)
     assert claim(queue) == []
     assert queue.looks == 1
+
+
+def test_declined_builds_are_left_to_others(claim):
+    waiting = [f'd{number}' for number in range(30)]
+    queue = Queue([*waiting, 'a', 'b'], lambda _id: True)
+    assert claim(queue, declined=set(waiting)) == ['a', 'b']
+    queue = Queue(waiting, lambda _id: True)
+    assert claim(queue, declined=set(waiting)) == []

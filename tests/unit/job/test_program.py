@@ -112,6 +112,7 @@ def test_a_failing_script(start, document):
             'exit_code': 3,
             'output': 'no good: ',
         },
+        'lacks_room': False,
     }
     assert 'Traceback' not in job.stderr
 
@@ -160,6 +161,21 @@ def test_the_environment_fails_in_a_step(start, document):
     last = job.events[-1]
     assert (last['fault'], last['step']['path']) == ('service', STEP)
     assert last['reason'] == 'The libguestfs appliance failed: it is gone.'
+
+
+@pytest.mark.parametrize(
+    'kind, lacks_room',
+    [
+        ('NoSpace', True),
+        ('DiskFull', True),
+        ('ChecksumMismatch', False),
+        ('StepError', False),
+    ],
+)
+def test_what_lacks_room_says_so(start, document, kind, lacks_room):
+    job = start(document(**{'raise': kind}))
+    assert job.wait() == 1
+    assert job.events[-1]['lacks_room'] is lacks_room
 
 
 @pytest.mark.parametrize(
