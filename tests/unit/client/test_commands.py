@@ -179,7 +179,7 @@ def test_failure(run, quick, requests_mock, body, capsys):
 
 def test_a_reason_is_not_said_twice(run, quick, requests_mock, body):
     reason = (
-        "packages[0]: package 'ngnix' is not known to apt of this image "
+        "packages[0]: package 'nginxx' is not known to apt of this image "
         '(debian-12)'
     )
     answers(

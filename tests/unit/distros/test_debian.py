@@ -111,7 +111,7 @@ def test_both_failures_are_told(system) -> None:
 
 
 SAID = '''Reading package lists...
-E: Unable to locate package ngnix
+E: Unable to locate package nginxx
 E: Unable to locate package never-asked-for
 E: Version '1.22*' for 'nginx' was not found
 E: Package 'exim' has no installation candidate
@@ -121,7 +121,7 @@ E: Package 'exim' has no installation candidate
 @pytest.mark.parametrize(
     ('names', 'expected'),
     [
-        (['ngnix'], "package 'ngnix' is not known to apt of this image"),
+        (['nginxx'], "package 'nginxx' is not known to apt of this image"),
         (
             ['nginx', 'exim'],
             "packages 'exim', 'nginx' in version '1.22*' are not known to "

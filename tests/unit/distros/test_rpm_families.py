@@ -113,12 +113,12 @@ def test_failures_are_told(system, distro, program, wanted) -> None:
 @pytest.mark.parametrize(
     ('distro', 'said', 'name'),
     [
-        (REDHAT, 'No match for argument: ngnix', "'ngnix'"),
-        (REDHAT, 'No package ngnix available.', "'ngnix'"),
+        (REDHAT, 'No match for argument: nginxx', "'nginxx'"),
+        (REDHAT, 'No package nginxx available.', "'nginxx'"),
         (REDHAT, 'No match for argument: demo-1.0', "'demo' in version '1.0'"),
         (REDHAT, "Module or Group 'web' is not available.", "'@web'"),
-        (SUSE, "No provider of 'ngnix' found.", "'ngnix'"),
-        (SUSE, "Package 'ngnix' not found.", "'ngnix'"),
+        (SUSE, "No provider of 'nginxx' found.", "'nginxx'"),
+        (SUSE, "Package 'nginxx' not found.", "'nginxx'"),
         (SUSE, "No provider of 'demo=1.0' found.", "'demo' in version '1.0'"),
         (SUSE, "No provider of 'pattern:web' found.", "'@web'"),
     ],
@@ -126,7 +126,7 @@ def test_failures_are_told(system, distro, program, wanted) -> None:
 def test_what_is_not_known_is_named(system, distro, said, name) -> None:
     system.stub('rpm', RPM)
     system.stub(distro.program, f'echo "{said}"; exit 1')
-    wanted = [DEMO, base.Package('ngnix'), base.Package('@web')]
+    wanted = [DEMO, base.Package('nginxx'), base.Package('@web')]
     with pytest.raises(exception.RemoteCommandFailed) as caught:
         distro.install(system, wanted, refresh=False)
     assert str(caught.value) == (

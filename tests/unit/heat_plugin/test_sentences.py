@@ -54,15 +54,15 @@ def error(reason='It broke', **values):
         (
             # The service names what is missing; it is not said twice.
             error(
-                "packages[0]: package 'ngnix' is not known to apt of this "
+                "packages[0]: package 'nginxx' is not known to apt of this "
                 'image (debian-12)',
                 fault='user',
             ),
-            [failed('packages[0]', 'E: Unable to locate package ngnix')],
+            [failed('packages[0]', 'E: Unable to locate package nginxx')],
             'The image "web" could not be built: packages[0]: package '
-            "'ngnix' is not known to apt of this image (debian-12). (Build "
+            "'nginxx' is not known to apt of this image (debian-12). (Build "
             'b1.)\nThe end of what the step printed:\n'
-            'E: Unable to locate package ngnix',
+            'E: Unable to locate package nginxx',
         ),
         (
             error('E: nothing', fault='user'),
@@ -109,7 +109,7 @@ def test_ended(ended, steps, expected):
 def test_what_a_list_of_failures_shows():
     """heatclient shows the last ten lines of a reason."""
     reason = (
-        "packages[0]: package 'ngnix' is not known to apt of this image "
+        "packages[0]: package 'nginxx' is not known to apt of this image "
         '(debian-12)'
     )
     output = '\n'.join(f'line {number}' for number in range(60))
