@@ -181,12 +181,14 @@ class BuildManager(managers.Manager):
         self,
         build_id: str,
         offset: int = 0,
+        on_progress: OnProgress | None = None,
         *,
         interval: float = 1.0,
         patience: float = PATIENCE,
     ) -> Iterator[str]:
         """Read the log until the build has ended, as it is written.
 
+        :param on_progress: called with the build after each look.
         :param interval: seconds between two looks.
         :param patience: seconds for which the service may be away.
         """
@@ -194,6 +196,8 @@ class BuildManager(managers.Manager):
         while True:
             # Asked first: what was written before the end is read below.
             build = patient.call(lambda: self.get(build_id))
+            if on_progress is not None:
+                on_progress(build)
             while True:
                 chunk = patient.call(
                     lambda at=offset: self.log(build_id, at)  # type: ignore[misc]

@@ -64,11 +64,29 @@ class Progress(Record):
     :ivar done: steps done.
     :ivar total: steps in all, 0 while that is not known.
     :ivar step: what is being done, in a few words.
+    :ivar phase: base_image, appliance, steps, convert, checksum or upload;
+        '' before the first and after the last.
+    :ivar phases: those so far, each with its name and seconds.
+    :ivar bytes_done: of a download, a checksum or an upload; None while
+        there is none.
+    :ivar bytes_total: of it, None while that is not known.
+    :ivar percent: of all phases; None from a service that does not count
+        them.
+    :ivar elapsed: seconds since a conductor first began the build, None
+        before.
+    :ivar remaining: about how many seconds are left, None when not known.
     """
 
     done: int = 0
     total: int = 0
     step: str = ''
+    phase: str = ''
+    phases: Sequence[Mapping[str, Any]] = ()
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    percent: int | None = None
+    elapsed: int | None = None
+    remaining: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ def run(
         order.image,
         order.stamp,
         checksum=order.checksum,
-        on_progress=monitor.progress('upload'),
+        on_progress=monitor.progress(f'uploading to {order.store}'),
         on_notice=monitor.notice,
     )
     return dataclasses.asdict(stored)

@@ -442,12 +442,14 @@ def test_create_that_fails(openstack, service, played):
     assert done.returncode == 1
     assert done.stdout == ''
     said = done.stderr.splitlines()
-    assert said[-5].endswith('(fault: user): A package is not there.')
-    assert said[-4] == (
+    assert said[-5:-2] == [
+        'The end of what step 1 printed:',
+        '    E: no such package',
         'Step 1, packages[0] (package), failed: command failed with exit '
-        'code 100'
-    )
-    assert said[-2] == '    E: no such package'
+        'code 100',
+    ]
+    assert said[-2].endswith('(fault: user): A package is not there.')
+    assert said[-1].startswith('The whole log: ')
 
 
 def test_create_that_is_refused(openstack):

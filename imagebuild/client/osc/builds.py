@@ -228,8 +228,12 @@ class LogBuild(terminal.SafeOutput, command.Command):
         manager = plugin.client_of(self).builds
         build = manager.find(parsed_args.build)
         if parsed_args.follow:
-            for text in manager.follow_log(build.id, parsed_args.offset):
-                _write(text)
+            with progress.Display() as display:
+                shown = display.show if display.live else None
+                for text in manager.follow_log(
+                    build.id, parsed_args.offset, shown
+                ):
+                    display.write(text, sys.stdout)
             progress.check(manager, manager.get(build.id))
             return
         offset = parsed_args.offset

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from cliff import columns
 from osc_lib.cli import format_columns
 
 from imagebuild.client import records
+from imagebuild.client.osc import progress_words
 
 
 class Nested(columns.FormattableColumn[Any]):
@@ -51,17 +53,31 @@ class DoneOf(columns.FormattableColumn[records.Progress]):
     """Progress in a few words."""
 
     def human_readable(self) -> str:
-        progress = self._value
-        if not progress.total:
-            return progress.step
-        return f'{progress.done}/{progress.total} {progress.step}'.rstrip()
+        return progress_words.summary(self._value)
 
     def machine_readable(self) -> Any:
-        return {
-            'done': self._value.done,
-            'total': self._value.total,
-            'step': self._value.step,
+        found = {
+            field.name: getattr(self._value, field.name)
+            for field in dataclasses.fields(records.Progress)
+            if field.name != 'raw'
         }
+        # As the service says it.
+        return {
+            **found,
+            'phase': self._value.phase or None,
+            'phases': [dict(each) for each in self._value.phases],
+        }
+
+
+class Phases(DoneOf):
+    """Progress in a few words, and how long each phase took."""
+
+    def human_readable(self) -> str:
+        lines = (
+            super().human_readable(),
+            progress_words.durations(self._value),
+        )
+        return '\n'.join(filter(None, lines))
 
 
 class Arguments(columns.FormattableColumn[Mapping[str, Any]]):
@@ -167,7 +183,7 @@ BUILD: Sequence[Field] = (
     ('status', lambda build: build.status),
     ('status_reason', lambda build: build.status_reason),
     ('fault', lambda build: build.fault),
-    ('progress', lambda build: DoneOf(build.progress)),
+    ('progress', lambda build: Phases(build.progress)),
     ('image_id', lambda build: build.image_id),
     ('images', _images),
     ('size', lambda build: build.size),

@@ -136,15 +136,15 @@ def watched(
     Ctrl-C ends the waiting, not the build, and says so.
     """
     try:
-        # What is printed of a log and a live line would be in each other's
-        # way.
-        with progress.Display(live=False if follow else None) as display:
+        with progress.Display() as display:
             display.show(build)
             if not follow:
                 return manager.wait(
                     build.id, timeout, on_progress=display.show
                 )
-            for text in manager.follow_log(build.id):
+            # Where there is no live line the log says it all.
+            shown = display.show if display.live else None
+            for text in manager.follow_log(build.id, on_progress=shown):
                 display.write(text)
             return manager.get(build.id)
     except KeyboardInterrupt:

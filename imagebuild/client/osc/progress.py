@@ -14,54 +14,94 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
+from typing import TextIO
 
 from osc_lib import exceptions as osc_exceptions
 from rich import console as rich_console
 from rich import progress as rich_progress
+from rich import table
+from rich import text
 
 from imagebuild import control_characters
 from imagebuild.client import builds
 from imagebuild.client import exceptions
 from imagebuild.client import records
+from imagebuild.client.osc import progress_words
 from imagebuild.client.osc import terminal
 
-#: Characters of a step that fit beside the bar.
-_WIDTH = 60
 #: Lines of a failed step's output that are shown.
 TAIL = 6
+
+
+class _Clock(rich_progress.ProgressColumn):
+    """The time since the build began; it runs between two looks, too."""
+
+    def render(self, task: rich_progress.Task) -> text.Text:
+        since = task.fields['since']
+        if since is None:
+            return text.Text('')
+        return text.Text(progress_words.clock(time.monotonic() - since))
+
+
+class _Left(rich_progress.ProgressColumn):
+    """About how long it still takes, less with every second."""
+
+    def render(self, task: rich_progress.Task) -> text.Text:
+        until = task.fields['until']
+        left = None if until is None else until - time.monotonic()
+        return text.Text(progress_words.left(left))
+
+
+def _columns() -> list[rich_progress.ProgressColumn]:
+    # Words of the service, not of ours: no markup. What is too long for the
+    # terminal is cut, the name of the step before all else.
+    name = table.Column(ratio=1, no_wrap=True, overflow='ellipsis')
+    return [
+        rich_progress.SpinnerColumn(),
+        rich_progress.TextColumn('{task.fields[status]}', markup=False),
+        rich_progress.BarColumn(bar_width=20),
+        rich_progress.TextColumn('{task.fields[percent]}'),
+        _Clock(),
+        _Left(),
+        rich_progress.TextColumn('{task.fields[count]}', markup=False),
+        rich_progress.TextColumn(
+            '{task.description}', markup=False, table_column=name
+        ),
+    ]
 
 
 class Display:
     """A live line on a terminal, a plain line for each change elsewhere.
 
     :param live: whether to use a live line; default: on a terminal.
+    :ivar live: whether there is a live line.
     """
 
     def __init__(self, *, live: bool | None = None) -> None:
         self._console = rich_console.Console(
             stderr=True, highlight=False, soft_wrap=True
         )
-        self._last = ''
+        self._last: tuple[object, ...] = ()
         self._bar: rich_progress.Progress | None = None
         if live is None:
             live = sys.stderr.isatty() and self._console.is_interactive
+        self.live = live
         if live:
             self._bar = rich_progress.Progress(
-                rich_progress.SpinnerColumn(),
-                rich_progress.TextColumn('{task.fields[status]}'),
-                rich_progress.BarColumn(bar_width=20),
-                rich_progress.TextColumn('{task.fields[count]}'),
-                rich_progress.TimeElapsedColumn(),
-                # Words of the service, not of ours: no markup.
-                rich_progress.TextColumn('{task.description}', markup=False),
+                *_columns(),
                 console=self._console,
                 transient=True,
+                expand=True,
+                # What a command prints is nothing for this console.
+                redirect_stdout=False,
             )
             self._task = self._bar.add_task(
-                '', total=None, status='', count=''
-            )
+                '', total=None, status='', count='', percent='',
+                since=time.monotonic(), until=None,
+            )  # fmt: skip
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -79,43 +119,83 @@ class Display:
 
     def show(self, build: records.Build) -> None:
         """Tell how far a build is."""
-        progress = build.progress
         if self._bar is not None:
             self._update(self._bar, build)
             return
-        steps = (
-            f' [{progress.done}/{progress.total}]' if progress.total else ''
-        )
-        what = f' {progress.step}' if progress.step else ''
-        line = control_characters.escaped(f'{build.status}{steps}{what}')
-        if line != self._last:
-            self._last = line
+        progress = build.progress
+        now = (
+            build.status, progress.phase, progress.done, progress.total,
+            progress.step,
+        )  # fmt: skip
+        # Bytes and seconds alone are not worth a line.
+        if now != self._last:
+            self._last = now
+            line = control_characters.escaped(progress_words.line(build))
             self._console.print(line, markup=False)
 
     def _update(
         self, bar: rich_progress.Progress, build: records.Build
     ) -> None:
-        done, total = build.progress.done, build.progress.total
-        what = control_characters.escaped(
-            build.progress.step or build.status_reason
+        progress = build.progress
+        percent = progress_words.percent(build)
+        if build.status == 'queued':
+            percent = None
+        what = ' '.join(
+            filter(
+                None,
+                [
+                    progress_words.moved(progress),
+                    progress.step or build.status_reason,
+                ],
+            )
         )
+        phase = progress_words.phase(progress)
         bar.update(
             self._task,
-            status=build.status,
-            # After the last step the image is still converted and uploaded:
-            # the bar is full when the build has ended.
-            completed=done if build.status == 'active' else done * 0.9,
-            total=total or None,
-            count=f'{done}/{total}' if total else '',
-            description=(
-                what if len(what) <= _WIDTH else f'{what[: _WIDTH - 1]}…'
+            status=control_characters.escaped(
+                f'{build.status} ({phase})' if phase else build.status
             ),
+            completed=percent or 0,
+            total=None if percent is None else 100,
+            percent='' if percent is None else f'{percent} %',
+            count=progress_words.steps(progress),
+            since=self._since(bar, build),
+            until=(
+                None
+                if progress.remaining is None
+                else time.monotonic() + progress.remaining
+            ),
+            description=control_characters.escaped(what),
         )
 
-    def write(self, text: str) -> None:
-        """Print a part of the log as it is."""
-        terminal.safe(sys.stderr).write(text)
-        sys.stderr.flush()
+    def _since(
+        self, bar: rich_progress.Progress, build: records.Build
+    ) -> float | None:
+        """When the build began, by our clock.
+
+        The service counts whole seconds: a clock that stands there runs on.
+        """
+        before: float | None = bar.tasks[0].fields['since']
+        if build.progress.elapsed is None:
+            return before
+        since = time.monotonic() - build.progress.elapsed
+        if before is not None and abs(since - before) < 2:
+            return before
+        return since
+
+    def write(self, text: str, stream: TextIO | None = None) -> None:
+        """Print a part of the log as it is.
+
+        :param stream: where to; default: standard error.
+        """
+        if self._bar is not None:
+            # It would be in the middle of the text.
+            self._bar.stop()
+        stream = terminal.safe(stream or sys.stderr)
+        stream.write(text)
+        stream.flush()
+        if self._bar is not None and text.endswith('\n'):
+            self._bar.start()
 
 
 def check(manager: builds.BuildManager, build: records.Build) -> None:

@@ -24,6 +24,9 @@ from keystoneauth1 import session as ksa_session
 from openstackclient import shell
 from osc_lib import exceptions as osc_exceptions
 from osc_lib.command import command
+from rich import cells as rich_cells
+from rich import console as rich_console
+from rich import text as rich_text
 
 from imagebuild.client import exceptions
 from imagebuild.client import records
@@ -255,21 +258,145 @@ def test_live_line(builder, requests_mock, body, capsys, monkeypatch):
 def test_the_bar_is_full_only_at_the_end():
     with progress.Display(live=True) as display:
         task = display._bar.tasks[0]
-        for status, full in (
-            ('building', False),
-            ('uploading', False),
-            ('active', True),
+        for status, percent, full in (
+            ('building', None, False),
+            ('building', 100, False),
+            ('uploading', 100, False),
+            ('active', 100, True),
         ):
             display.show(
                 records.Build(
                     id='b',
                     status=status,
-                    progress=records.Progress(done=3, total=3, step='x' * 500),
+                    progress=records.Progress(
+                        done=3, total=3, step='x' * 500, percent=percent
+                    ),
                 )
             )
             assert (task.percentage == 100) is full, status
-            assert task.fields['count'] == '3/3'
-            assert len(task.description) == 60
+            assert task.fields['count'] == '[3/3]'
+
+
+def drawn(display, width):
+    """The live line as a terminal of that width shows it."""
+    screen = rich_console.Console(
+        file=io.StringIO(), force_terminal=True, width=width
+    )
+    screen.print(display._bar.get_renderable())
+    return text_of(screen.file.getvalue())
+
+
+def text_of(drawing):
+    return rich_text.Text.from_ansi(drawing).plain.rstrip('\n')
+
+
+@pytest.mark.parametrize('width', [80, 120, 40])
+@pytest.mark.parametrize('step', ['x' * 500, '日本語' * 60, 'short'])
+def test_a_line_is_never_longer_than_the_terminal(width, step):
+    with progress.Display(live=True) as display:
+        display.show(
+            records.Build(
+                id='b',
+                status='building',
+                progress=records.Progress(
+                    done=3, total=4, step=step, phase='base_image',
+                    bytes_done=2**21, bytes_total=2**22, percent=12,
+                    elapsed=75, remaining=130,
+                ),
+            )
+        )  # fmt: skip
+        line = drawn(display, width)
+    assert '\n' not in line
+    assert rich_cells.cell_len(line) <= width
+    if width >= 120:
+        assert 'building (base image)' in line
+        assert '12 % 1:15 about 2 min left [3/4] 2.0 of 4.0 MiB' in line
+
+
+def test_the_clock_runs_while_nothing_is_said(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, 'monotonic', lambda: now[0])
+
+    def build(**values):
+        return records.Build(
+            id='b', status='building', progress=records.Progress(**values)
+        )
+
+    with progress.Display(live=True) as display:
+        display.show(build(phase='convert', elapsed=60, remaining=125))
+        assert '1:00 about 2 min left' in drawn(display, 120)
+        now[0] += 70
+        assert '2:10 less than a minute left' in drawn(display, 120)
+        now[0] += 100
+        assert 'left' not in drawn(display, 120)
+        # The service counts whole seconds; the clock does not go back.
+        display.show(build(phase='convert', elapsed=229))
+        assert '3:50' in drawn(display, 120)
+        display.show(build(phase='convert', elapsed=300))
+        assert '5:00' in drawn(display, 120)
+
+
+PHASED = {
+    **at(1, 4, 'package nginx'),
+    'phase': 'steps',
+    'percent': 41,
+    'phases': [
+        {'name': 'base_image', 'seconds': 62.3},
+        {'name': 'steps', 'seconds': 5.0},
+    ],
+    'elapsed': 75,
+    'remaining': 130,
+}
+
+
+def test_lines_of_phases(run, quick, requests_mock, body, capsys):
+    download = {
+        **at(0, 0, 'download base image'),
+        'phase': 'base_image',
+        'percent': 3,
+        'bytes_total': 100,
+    }
+    answers(
+        requests_mock, body, 'b',
+        {'status': 'building', 'progress': {**download, 'bytes_done': 1}},
+        # Bytes alone are not worth a line.
+        {'status': 'building', 'progress': {**download, 'bytes_done': 2}},
+        {'status': 'building', 'progress': PHASED},
+        {'status': 'active', 'progress': {**at(4, 4, ''), 'percent': 100}},
+    )  # fmt: skip
+    run(create.CreateBuild, 'web', '--wait')
+    assert capsys.readouterr().err.splitlines() == [
+        'queued',
+        'building 3 % (base image) download base image',
+        'building 41 % (steps) [1/4] package nginx, about 2 min left',
+        'active [4/4]',
+    ]
+
+
+def test_show_has_the_phases(run, requests_mock, body):
+    requests_mock.get(
+        URL, json={'builds': [body(status='building', progress=PHASED)]}
+    )
+    found = shown(run(builds.ShowBuild, 'web'))['progress']
+    assert found.human_readable() == (
+        '41 % steps [1/4] package nginx, about 2 min left\n'
+        'base image 1:02, steps 0:05'
+    )
+    assert found.machine_readable() == {
+        **PHASED,
+        'bytes_done': None,
+        'bytes_total': None,
+    }
+
+
+def test_a_log_and_a_live_line(builder, capsys, monkeypatch):
+    """The line is away while the log is printed, and not amid its lines."""
+    with progress.Display(live=True) as display:
+        display.write('half a', sys.stdout)
+        assert not display._bar.live.is_started
+        display.write(' line\n', sys.stdout)
+        assert display._bar.live.is_started
+    assert capsys.readouterr().out == 'half a line\n'
 
 
 def test_plan(run, requests_mock):
@@ -343,6 +470,13 @@ def test_show(run, requests_mock, body):
     assert found['checksum'] == 'a:b'
     assert '"image_id": "i"' in human(found['images'])
     assert found['progress'].machine_readable() == {
+        **dict.fromkeys(
+            (
+                *('phase', 'percent', 'bytes_done', 'bytes_total'),
+                *('elapsed', 'remaining'),
+            )
+        ),
+        'phases': [],
         'done': 0,
         'total': 0,
         'step': '',

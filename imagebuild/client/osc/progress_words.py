@@ -1,0 +1,123 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""How far a build is, in words."""
+
+from __future__ import annotations
+
+import math
+
+from imagebuild.client import records
+
+#: Statuses in which a build moves.
+_MOVING = ('building', 'uploading')
+
+
+def phase(progress: records.Progress) -> str:
+    """The phase, such as ``base image``; '' when it is not known."""
+    return progress.phase.replace('_', ' ')
+
+
+def steps(progress: records.Progress) -> str:
+    """The steps, such as ``[1/4]``; '' before they are known."""
+    return f'[{progress.done}/{progress.total}]' if progress.total else ''
+
+
+def moved(progress: records.Progress) -> str:
+    """The bytes, such as ``1.5 of 4.0 MiB``; '' when nothing is moved."""
+    if progress.bytes_done is None:
+        return ''
+    total = progress.bytes_total
+    unit, name = _unit(max(progress.bytes_done, total or 0))
+    done = _amount(progress.bytes_done, unit)
+    if total is None:
+        return f'{done} {name}'
+    return f'{done} of {_amount(total, unit)} {name}'
+
+
+def _unit(size: int) -> tuple[int, str]:
+    for power, name in ((4, 'TiB'), (3, 'GiB'), (2, 'MiB'), (1, 'KiB')):
+        if size >= 1024**power:
+            return 1024**power, name
+    return 1, 'bytes'
+
+
+def _amount(size: int, unit: int) -> str:
+    return str(size) if unit == 1 else f'{size / unit:.1f}'
+
+
+def left(seconds: float | None) -> str:
+    """About how long it still takes; '' when that is not known."""
+    if seconds is None or seconds <= 0:
+        return ''
+    if seconds < 60:
+        return 'less than a minute left'
+    return f'about {round(seconds / 60)} min left'
+
+
+def clock(seconds: float) -> str:
+    """A time that runs, such as ``0:07`` or ``1:02:03``."""
+    whole = max(math.floor(seconds), 0)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    if hours:
+        return f'{hours}:{minutes:02}:{whole % 60:02}'
+    return f'{minutes}:{whole % 60:02}'
+
+
+def percent(build: records.Build) -> int | None:
+    """How much is done: all of it only when the image is there.
+
+    :returns: None when that is not known.
+    """
+    if build.status == 'active':
+        return 100
+    known, progress = build.progress.percent, build.progress
+    if known is None and progress.total:
+        # An older service counts the steps only; what comes after them
+        # takes its time, too.
+        known = int(progress.done / progress.total * 90)
+    return None if known is None else min(max(known, 0), 99)
+
+
+def line(build: records.Build) -> str:
+    """A line about a build, for where lines are not overwritten."""
+    progress, words = build.progress, [build.status]
+    if build.status in _MOVING:
+        if progress.percent is not None:
+            words.append(f'{percent(build)} %')
+        if progress.phase:
+            words.append(f'({phase(progress)})')
+    words += [steps(progress), progress.step]
+    remaining = left(progress.remaining)
+    text = ' '.join(filter(None, words))
+    return f'{text}, {remaining}' if remaining else text
+
+
+def summary(progress: records.Progress) -> str:
+    """The same of a build that is looked at once."""
+    words = [
+        '' if progress.percent is None else f'{progress.percent} %',
+        phase(progress),
+        steps(progress),
+        progress.step,
+        moved(progress),
+    ]
+    return ', '.join(
+        filter(None, [' '.join(filter(None, words)), left(progress.remaining)])
+    )
+
+
+def durations(progress: records.Progress) -> str:
+    """How long each phase took so far."""
+    return ', '.join(
+        f'{str(each["name"]).replace("_", " ")} {clock(each["seconds"])}'
+        for each in progress.phases
+    )
