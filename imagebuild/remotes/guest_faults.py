@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from imagebuild import exception
 
-#: Of its time, that a command which was stopped must have had.
-_NEARLY = 0.9
 #: What the appliance's kernel prints, and what that means; the first counts.
 _SIGNS = (
     ('sysrq: ', 'it used a magic SysRq key'),
@@ -75,16 +73,3 @@ def output_lost(shown: str) -> exception.GuestBroken:
     return exception.GuestBroken(
         what=shown, reason='its output was lost; it may have used the ports'
     )
-
-
-def check_late(shown: str, seconds: float, limit: float) -> None:
-    """Believe a guest that a command's time was up only if it was.
-
-    :param seconds: that have passed on this host's own clock.
-    :raises ApplianceFailed: the guest's clock had jumped.
-    """
-    if seconds < limit * _NEARLY:
-        raise exception.ApplianceFailed(
-            reason=f'its clock jumped: {shown} was stopped after '
-            f'{seconds:.0f} of {limit:.0f} seconds'
-        )

@@ -13,10 +13,13 @@
 
 One libguestfs call for everything: it sends the two streams apart through
 the ports of :mod:`imagebuild.remotes.output_channel`, keeps the exit code,
-stops the command when its time is up, and ends whatever the command left
-running (a daemon started by a package's script would keep the file systems
-busy and end up half written). Nothing of it touches the guest's disk: its
-files are on the appliance's /dev.
+stops the command when the host says that its time is up, and ends whatever
+the command left running (a daemon started by a package's script would keep
+the file systems busy and end up half written). Nothing of it touches the
+guest's disk: its files are on the appliance's /dev.
+
+It runs where the command could change everything, its shell included, so
+nothing that it says is taken as proof.
 
 Written for the guest's own /bin/sh, whatever that is: POSIX shell and
 coreutils or busybox only.
@@ -33,17 +36,14 @@ from imagebuild import exception
 #: Bytes of one argument that the kernel takes (MAX_ARG_STRLEN).
 _LONGEST_ARGUMENT = 128 * 1024 - 1
 
-#: Parts that a limit is slept in, when they are longer than a second.
-_PARTS = 20
-
-# $1 token, $2 seconds in parts, $3 file for standard input, $4 file to remove
-# afterwards ('' for none), $5 where to put /etc/resolv.conf if the command
-# changed it ('' for nowhere), then what env takes: NAME=VALUE ... command.
-# The last line printed is exit code, "late" or "in-time", and "changed" or
-# "same" for /etc/resolv.conf.
+# $1 token, $2 file for standard input, $3 file to remove afterwards ('' for
+# none), $4 where to put /etc/resolv.conf if the command changed it ('' for
+# nowhere), then what env takes: NAME=VALUE ... command. The last line printed
+# is exit code, "stopped" or "ended", and "changed" or "same" for
+# /etc/resolv.conf.
 WRAPPER = r"""
-token=$1 limit=$2 input=$3 remove=$4 aside=$5
-shift 5
+token=$1 input=$2 remove=$3 aside=$4
+shift 4
 cd /
 umask 022
 room=/dev/.imagebuild-$token
@@ -53,15 +53,18 @@ room=/dev/.imagebuild-$token
 [ -e /dev/stdout ] || ln -s /proc/self/fd/1 /dev/stdout
 [ -e /dev/stderr ] || ln -s /proc/self/fd/2 /dev/stderr
 mkdir -m 700 "$room" && mkfifo "$room/o" "$room/e" || exit 90
-out= err=
+out= err= stop=
 for port in /sys/class/virtio-ports/vport*; do
     IFS= read -r name <"$port/name"
     case "$name" in
     org.imagebuild.stdout) out=/dev/${port##*/} ;;
     org.imagebuild.stderr) err=/dev/${port##*/} ;;
+    org.imagebuild.stop) stop=/dev/${port##*/} ;;
     esac
 done
-[ -c "$out" ] && [ -c "$err" ] || exit 91
+[ -c "$out" ] && [ -c "$err" ] && [ -c "$stop" ] || exit 91
+# A port is open once at a time: before the command can take it.
+exec 3<"$stop"
 resolver() {
     # Whether it is another file, and what it holds; never a FIFO or device.
     ls -ild /etc/resolv.conf
@@ -71,18 +74,19 @@ if [ -n "$aside" ]; then
     cp /etc/resolv.conf "$room/resolver" 2>/dev/null || : >"$room/resolver"
     before=$(resolver 2>/dev/null)
 fi
-cat <"$room/o" >"$out" 2>/dev/null &
+cat <"$room/o" >"$out" 2>/dev/null 3<&- &
 cat_out=$!
-cat <"$room/e" >"$err" 2>/dev/null &
+cat <"$room/e" >"$err" 2>/dev/null 3<&- &
 cat_err=$!
-env -i "$@" <"$input" >"$room/o" 2>"$room/e" &
+env -i "$@" <"$input" >"$room/o" 2>"$room/e" 3<&- &
 command=$!
 (
-    # When the loop below ends sleep before this watch, time is not up.
-    for part in $limit; do
-        sleep "$part" || exit
+    # The host says when time is up: the clock here may jump, or be set.
+    said=
+    while [ "$said" != "$token" ]; do
+        IFS= read -r said <&3 || sleep 1
     done
-    : >"$room/late"
+    : >"$room/stopped"
     kill -9 "$command"
 ) </dev/null >/dev/null 2>&1 &
 wait "$command" 2>/dev/null
@@ -106,8 +110,8 @@ done
 wait "$cat_out" "$cat_err" 2>/dev/null
 printf %s "$token" >"$out"
 printf %s "$token" >"$err"
-late=in-time
-[ -e "$room/late" ] && late=late
+ending=ended
+[ -e "$room/stopped" ] && ending=stopped
 resolver=same
 if [ -n "$aside" ] && [ "$(resolver 2>/dev/null)" != "$before" ]; then
     mv /etc/resolv.conf "$aside" 2>/dev/null
@@ -117,7 +121,7 @@ if [ -n "$aside" ] && [ "$(resolver 2>/dev/null)" != "$before" ]; then
 fi
 rm -rf "$room"
 [ -z "$remove" ] || rm -rf "$remove"
-printf '%s %s %s\n' "$code" "$late" "$resolver"
+printf '%s %s %s\n' "$code" "$ending" "$resolver"
 """
 
 #: What every command is given, as documented at Remote.run.
@@ -151,7 +155,6 @@ def command(
     env: Mapping[str, str] | None,
     *,
     token: str,
-    limit: float,
     input_file: str,
     remove: str,
     aside: str = '',
@@ -160,8 +163,8 @@ def command(
 
     :param argv: the command.
     :param env: variables in addition to :data:`ENVIRONMENT`.
-    :param token: random text that marks the end of the output.
-    :param limit: seconds.
+    :param token: random text that marks the end of the output, and that
+        the host writes to stop the command.
     :param input_file: guest path of the standard input.
     :param remove: guest path removed afterwards, '' for none.
     :param aside: guest path to which /etc/resolv.conf is moved when the
@@ -174,23 +177,12 @@ def command(
         WRAPPER,
         'imagebuild',
         token,
-        ' '.join(_parts(limit)),
         input_file,
         remove,
         aside,
         *(f'{name}={value}' for name, value in variables.items()),
         *argv,
     ]
-
-
-def _parts(limit: float) -> list[str]:
-    """A limit in parts that are slept one after the other.
-
-    The clock of an emulated guest was seen to jump by half an hour: then one
-    part ends early, and not the command.
-    """
-    count = _PARTS if limit > _PARTS else 1
-    return [f'{limit / count:.3f}'] * count
 
 
 def refuse_long(command: Sequence[str], shown: Sequence[str]) -> None:
@@ -215,12 +207,13 @@ class Ending(NamedTuple):
     """How a command ended.
 
     :ivar code: its exit code.
-    :ivar late: whether its time was up.
+    :ivar stopped: whether it was stopped before it ended; this is what the
+        guest says, so it counts only if the host did stop it.
     :ivar resolver: whether it changed /etc/resolv.conf.
     """
 
     code: int
-    late: bool
+    stopped: bool
     resolver: bool = False
 
 
@@ -229,5 +222,5 @@ def parse(output: str) -> Ending:
 
     :raises ValueError: it is not of that form.
     """
-    code, late, resolver = output.strip().splitlines()[-1].split()
-    return Ending(int(code), late == 'late', resolver == 'changed')
+    code, ending, resolver = output.strip().splitlines()[-1].split()
+    return Ending(int(code), ending == 'stopped', resolver == 'changed')

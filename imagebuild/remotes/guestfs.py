@@ -36,11 +36,12 @@ from imagebuild.remotes import guest_selinux
 from imagebuild.remotes import guest_shell
 from imagebuild.remotes import guest_wrapper
 from imagebuild.remotes import output_channel
+from imagebuild.remotes import time_limit
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that the guest's own watch is given before the appliance is ended
-#: from outside: it is emulated and may be slow.
+#: Seconds that a guest is given to stop a command before its appliance is
+#: ended: it is emulated and may be slow.
 _GRACE = 30.0
 
 
@@ -224,7 +225,6 @@ class GuestfsRemote(base.Remote):
             argv,
             env,
             token=token,
-            limit=limit,
             input_file=input_file,
             remove=remove,
             aside=guest_resolver.aside(token) if self._swaps else '',
@@ -234,7 +234,8 @@ class GuestfsRemote(base.Remote):
             self.prepare()
         collector = output_channel.Collector(self._channel, token, on_output)
         start = time.monotonic()
-        ending = self._command(shown[0], command, collector, limit)
+        watch = time_limit.TimeLimit(self._channel, token, limit)
+        ending = self._command(shown[0], command, collector, watch, limit)
         self._accounts.clear()
         if ending.resolver:
             self._guest_call(guest_resolver.keep, self._handle, token)
@@ -245,9 +246,8 @@ class GuestfsRemote(base.Remote):
             collector.text('stderr'),
             time.monotonic() - start,
         )
-        if ending.late:
+        if ending.stopped and watch.reached:
             self._remaining(1)
-            guest_faults.check_late(shown[0], result.seconds, limit)
             raise exception.RemoteCommandTimeout(
                 command=shown[0], seconds=round(limit)
             )
@@ -273,15 +273,20 @@ class GuestfsRemote(base.Remote):
         shown: str,
         command: Sequence[str],
         collector: output_channel.Collector,
+        watch: time_limit.TimeLimit,
         limit: float,
     ) -> guest_wrapper.Ending:
+        def tick() -> None:
+            watch.check()
+            collector.drain()
+
         try:
             output = self.appliance.call(
                 self._handle.command,
                 list(command),
                 timeout=limit + _GRACE,
                 on_timeout=lambda: self._hung(shown),
-                on_tick=collector.drain,
+                on_tick=tick,
             )
         except RuntimeError as error:
             raise guest_faults.not_started(error) from error

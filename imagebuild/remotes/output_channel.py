@@ -9,13 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Two virtio-serial ports that carry a command's output while it runs.
+"""Virtio-serial ports: a command's output while it runs, and its stop.
 
 libguestfs returns a command's output when the command has ended, and on
-failure only its standard error. So each appliance gets two ports of its own
-whose other ends are sockets here: one for standard output, one for standard
-error. A random token written by the guest-side wrapper marks the end of a
-command's output; a script cannot know it.
+failure only its standard error; and it takes no other call until then. So
+each appliance gets ports of its own whose other ends are sockets here: one
+for standard output, one for standard error, and one that says to the
+guest-side wrapper that a command's time is up. A random token written by the
+wrapper marks the end of a command's output.
 
 A guest may write faster than anybody reads, and for ever. So little is kept
 waiting here: when that is full nothing more is read, the sockets fill, and
@@ -26,6 +27,7 @@ too.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import queue
 import shutil
@@ -53,13 +55,15 @@ _LONGEST_END = 120.0
 _LONGEST_DIRECTORY = 80
 
 STREAMS: tuple[base.Stream, base.Stream] = ('stdout', 'stderr')
+#: The port that goes the other way.
+_STOP = 'stop'
 
 
 class _Port:
-    """One stream: a listening socket until qemu has connected."""
+    """One port: a listening socket until qemu has connected."""
 
-    def __init__(self, stream: base.Stream) -> None:
-        self.stream = stream
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._connection: socket.socket | None = None
 
@@ -69,7 +73,7 @@ class _Port:
         :returns: the path of the socket, which is a file: the name of an
             abstract one is not known in qemu's network namespace.
         """
-        path = os.path.join(directory, self.stream)
+        path = os.path.join(directory, self.name)
         self._listening.bind(path)
         self._listening.listen(1)
         return path
@@ -90,6 +94,13 @@ class _Port:
         self._connection = connection
         return connection
 
+    def send(self, data: bytes) -> None:
+        """Write what the guest may read; never wait for it."""
+        if self._connection is not None:
+            # A guest that reads nothing fills it, one that is gone ends it.
+            with contextlib.suppress(OSError):
+                self._connection.send(data, socket.MSG_DONTWAIT)
+
     def close(self) -> None:
         self._listening.close()
         if self._connection is not None:
@@ -97,10 +108,10 @@ class _Port:
 
 
 class OutputChannel:
-    """The host's end of both ports."""
+    """The host's end of the ports."""
 
     def __init__(self) -> None:
-        self._ports = {stream: _Port(stream) for stream in STREAMS}
+        self._ports = {name: _Port(name) for name in (*STREAMS, _STOP)}
         self._directory: str | None = None
         self._pieces: queue.Queue[tuple[base.Stream, bytes]] = queue.Queue(
             _WAITING
@@ -116,26 +127,28 @@ class OutputChannel:
         for port in self._ports.values():
             # A comma ends qemu's value, two are one.
             path = port.listen(directory).replace(',', ',,')
-            handle.config('-chardev', f'socket,id=ib{port.stream},path={path}')
+            handle.config('-chardev', f'socket,id=ib{port.name},path={path}')
             handle.config(
                 '-device',
-                f'virtserialport,chardev=ib{port.stream},'
-                f'name=org.imagebuild.{port.stream}',
+                f'virtserialport,chardev=ib{port.name},'
+                f'name=org.imagebuild.{port.name}',
             )
 
     def connected(self) -> None:
         """The appliance runs: take its connections and begin to read."""
-        for port in self._ports.values():
-            try:
-                connection = port.accept(10)
-            except OSError as error:
-                raise exception.ApplianceFailed(
-                    reason=f'its output channel did not open ({error})'
-                ) from error
+        try:
+            accepted = {
+                name: port.accept(10) for name, port in self._ports.items()
+            }
+        except OSError as error:
+            raise exception.ApplianceFailed(
+                reason=f'its output channel did not open ({error})'
+            ) from error
+        for stream in STREAMS:
             threading.Thread(
                 target=self._read,
-                args=(port.stream, connection),
-                name=f'guest-{port.stream}',
+                args=(stream, accepted[stream]),
+                name=f'guest-{stream}',
                 daemon=True,
             ).start()
 
@@ -170,8 +183,15 @@ class OutputChannel:
         except queue.Empty:
             return None
 
+    def stop(self, token: str) -> None:
+        """Tell the guest that a command's time is up.
+
+        :param token: the command's; a later one does not take it for its own.
+        """
+        self._ports[_STOP].send(f'{token}\n'.encode())
+
     def close(self) -> None:
-        """Close both ports."""
+        """Close all ports."""
         self._closed.set()
         for port in self._ports.values():
             port.close()

@@ -20,7 +20,6 @@ from imagebuild import exception
 from imagebuild.remotes import guest_faults
 from imagebuild.remotes import guest_flags
 from imagebuild.remotes import guest_shell
-from imagebuild.remotes import guest_wrapper
 
 
 @pytest.mark.parametrize(
@@ -134,19 +133,3 @@ def test_immutable_resolver() -> None:
     assert guest.flags == {'e'}
     guest_flags.put_back(guest, held)
     assert guest.flags == set('eia')
-
-
-def test_a_jump_of_the_guests_clock_is_no_limit_that_was_reached() -> None:
-    with pytest.raises(exception.ApplianceFailed, match='50 of 1800'):
-        guest_faults.check_late('x.sh', 50, 1800)
-    guest_faults.check_late('x.sh', 1801, 1800)
-
-
-@pytest.mark.parametrize('limit', [0.5, 20, 90, 1800])
-def test_a_jump_ends_one_part_of_the_limit(limit: float) -> None:
-    line = guest_wrapper.command(
-        ['true'], {}, token='t', limit=limit, input_file='', remove=''
-    )
-    parts = [float(part) for part in line[line.index('t') + 1].split()]
-    assert sum(parts) == pytest.approx(limit)
-    assert max(parts) <= max(limit / 20, 20)

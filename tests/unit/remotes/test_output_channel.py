@@ -22,12 +22,13 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.remotes import output_channel
+from imagebuild.remotes import time_limit
 
 MIB = 1024 * 1024
 
 
 class Guest:
-    """What qemu does: connects to both ports, and writes."""
+    """What qemu does: connects to all ports, and writes."""
 
     def __init__(
         self, channel: output_channel.OutputChannel, directory: pathlib.Path
@@ -174,3 +175,66 @@ def test_byte_by_byte(
     tracemalloc.stop()
     assert collector.text('stdout') == 'y' * 200_000
     assert peak < MIB
+
+
+class Clock:
+    """One that only moves when told to."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestStop:
+    """This host's clock decides, and the guest is told once."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def port(self, guest: Guest) -> socket.socket:
+        """The guest's end, by the name that the guest knows it by."""
+        names = [
+            text.rpartition('=')[2]
+            for option, text in guest.arguments
+            if option == '-device'
+        ]
+        port = guest.sockets[names.index('org.imagebuild.stop')]
+        port.settimeout(5)
+        return port
+
+    def test_when_its_time_is_up(
+        self,
+        channel: output_channel.OutputChannel,
+        port: socket.socket,
+        clock: Clock,
+    ) -> None:
+        limit = time_limit.TimeLimit(channel, 'abc', 60, clock)
+        clock.now += 59.9
+        limit.check()
+        assert not limit.reached
+        clock.now += 0.1
+        limit.check()
+        limit.check()
+        assert limit.reached
+        assert port.recv(100) == b'abc\n'
+        channel.close()
+        assert port.recv(100) == b''
+
+    @pytest.mark.usefixtures('guest')
+    def test_a_guest_that_reads_nothing(
+        self, channel: output_channel.OutputChannel
+    ) -> None:
+        start = time.monotonic()
+        for _ in range(100):
+            channel.stop('x' * MIB)
+        assert time.monotonic() - start < 5
+
+    def test_a_guest_that_is_gone(
+        self, channel: output_channel.OutputChannel, guest: Guest
+    ) -> None:
+        guest.close()
+        channel.stop('abc')
+        channel.stop('abc')
