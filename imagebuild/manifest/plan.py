@@ -27,6 +27,8 @@ class PlannedStep:
     :ivar state: ``holds``, ``missing`` or ``unknown`` (only a run can
         tell).
     :ivar commands: what would be run in the system, as people read it.
+    :ivar message: why the state is unknown, where something is in the way
+        that an earlier step has to mend; else ''.
     """
 
     path: str
@@ -34,6 +36,7 @@ class PlannedStep:
     description: str
     state: str = 'unknown'
     commands: tuple[str, ...] = ()
+    message: str = ''
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -76,11 +76,12 @@ class StateValidator(base.Validator):
             )
 
     def plan(self, context: base.Context) -> Iterator[plans.PlannedStep]:
+        message = ''
         try:
             state = 'missing' if self.differences(context) else 'holds'
-        except exception.StepError:
+        except exception.StepError as error:
             # An earlier step may bring what is lacking.
-            state = 'unknown'
+            state, message = 'unknown', str(error)
         commands = () if state == 'holds' else self.commands(context)
         yield plans.PlannedStep(
             self.path,
@@ -88,6 +89,7 @@ class StateValidator(base.Validator):
             context.mask(self.describe()),
             state=state,
             commands=tuple(map(context.mask, commands)),
+            message=context.mask(message),
         )
 
 

@@ -68,7 +68,10 @@ class Guest(fake.FakeRemote):
         if not self.installed:
             return ''
         if self.package == 'redis-server':
-            return 'ii \tredis-server\t5:7.0.15-1\tamd64\t\n'
+            return (
+                'ii \tredis-server\t5:7.0.15-1\tamd64\t\n'
+                'ii \tsystemd\t252.39-1\tamd64\t\n'
+            )
         return 'package\tredis\t0\t7.2.4\t1.el9\tx86_64\n'
 
     def install(self, command):
