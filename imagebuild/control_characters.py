@@ -19,9 +19,15 @@ bidirectional override shows one name and means another.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
+import sys
+from collections.abc import Iterator
 from typing import Any
+from typing import TextIO
+from typing import cast
 
 #: C0, DEL, C1, line and paragraph separators, and what turns the direction
 #: of writing; as the inside of a class of a regular expression that Python
@@ -36,6 +42,8 @@ PATTERN = f'^[^{CLASS}]*$(?!\\n)'
 _ANY = re.compile(f'[{CLASS}]')
 #: A log of many lines is fine as it is shown.
 _BUT_LAYOUT = re.compile(f'(?![\\n\\t])[{CLASS}]')
+#: Colours are part of the format of log lines (log_color, devstack).
+_COLOUR = re.compile(r'(\x1b\[[0-9;]*m)')
 
 
 def found_in(text: str) -> bool:
@@ -59,12 +67,75 @@ def _escape(character: str) -> str:
     return character.encode('unicode_escape').decode('ascii')
 
 
+# -- what is printed --------------------------------------------------------
+
+
+class EscapingStream:
+    """A text stream that escapes what is written to it, but for layout.
+
+    :ivar raw: the stream behind it, for what draws on a terminal and escapes
+        the texts of others itself.
+    """
+
+    def __init__(self, raw: TextIO) -> None:
+        self.raw = raw
+
+    def write(self, text: str) -> int:
+        """Write a text; returns the number of its own characters."""
+        self.raw.write(escaped(text, layout=True))
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+
+def raw_stream(stream: TextIO) -> TextIO:
+    """Return the stream behind one that escapes; any other one itself."""
+    return stream.raw if isinstance(stream, EscapingStream) else stream
+
+
+@contextlib.contextmanager
+def protect_output() -> Iterator[None]:
+    """Escape them in all that this process prints with Python's streams.
+
+    In the streams, so that nothing can be printed without it: sentences,
+    tracebacks, what libraries print.
+    """
+    before = sys.stdout, sys.stderr
+    with open(os.devnull, 'w') as null:
+        sys.stdout, sys.stderr = (
+            # None when the process was started without (2>&-).
+            cast(TextIO, EscapingStream(raw_stream(stream or null)))
+            for stream in before
+        )
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+
+
+# -- what is logged ---------------------------------------------------------
+
+
 def protect_logs() -> None:
     """Escape them in every message that this process logs from now on.
 
     In the factory of the records, so that it holds for all handlers, also
-    for those that are made when the logging is configured again.
+    for those that are made when the logging is configured again. What else
+    stands in a line or behind it (a traceback with an exception's text, the
+    names of who asked) is escaped by the formatters that there are now.
     """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            # Its stream would show the colours.
+            handler.setStream(raw_stream(handler.stream))
+        if not isinstance(handler.formatter, _Formatter):
+            handler.setFormatter(_Formatter(handler.formatter))
     before = logging.getLogRecordFactory()
     if getattr(before, 'protected', False):
         return
@@ -82,3 +153,21 @@ def protect_logs() -> None:
 
     make.protected = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(make)
+
+
+class _Formatter(logging.Formatter):
+    """Escapes what another formatter returns, but for layout and colours."""
+
+    def __init__(self, formatter: logging.Formatter | None) -> None:
+        super().__init__()
+        self._formatter = formatter or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._formatter.format(record)
+        return ''.join(
+            part if _COLOUR.fullmatch(part) else escaped(part, layout=True)
+            for part in _COLOUR.split(text)
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._formatter, name)

@@ -57,7 +57,7 @@ _IDENTIFIER = re.compile(r'[\x21-\x7e]{1,64}')
 _PORT = re.compile(r':[0-9]{1,5}$')
 
 
-class UnsafeBinding(exception.EnvironmentFault):
+class UnsafeBinding(exception.InvalidInput):
     """Without authentication only this host may be served."""
 
     msg_fmt = (

@@ -14,14 +14,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.cmd import json_report
 from imagebuild.cmd import program
 from imagebuild.drivers import bootstrap
 
@@ -58,7 +57,7 @@ class _Progress(bootstrap.Monitor):
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = program.Parser(
         prog='imagebuild-bootstrap',
         description="Makes a base image from a distribution's packages, "
         "taken from the mirrors in this machine's apt sources.",
@@ -108,37 +107,41 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace, report: json_report.JsonReport) -> None:
     """Make the image that the command line asks for.
 
+    :param report: is told what was made.
     :raises ImageBuildError: it cannot be made.
     """
     progress = _Progress()
-    start = time.monotonic()
-    report: dict[str, Any] = {
+    output: pathlib.Path = arguments.output
+    report.document |= {
         'os': arguments.os,
-        'output': str(arguments.output),
-        'result': 'failed',
+        'output': str(output),
+        'notices': progress.notices,
+        'steps': progress.steps,
     }
+    before = _identity(output)
     try:
         disk = _create(arguments, progress)
-        report.update(
-            result='done',
-            format=disk.format,
-            virtual_size=disk.virtual_size,
-            size=disk.path.stat().st_size,
-        )
-    except exception.ImageBuildError as error:
-        report.update(error=str(error))
-        raise
     finally:
-        report.update(
-            seconds=round(time.monotonic() - start, 2),
-            notices=progress.notices,
-            steps=progress.steps,
-        )
-        if arguments.json:
-            print(json.dumps(report, indent=2))
+        # A signal may come after the last rename.
+        report.changed = _identity(output) != before
+    report.document |= {
+        'result': 'done',
+        'format': disk.format,
+        'virtual_size': disk.virtual_size,
+        'size': disk.path.stat().st_size,
+    }
+
+
+def _identity(path: pathlib.Path) -> tuple[int, int] | None:
+    """What another file at the same path differs in, None without one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _create(
@@ -183,7 +186,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :returns: the exit code of INTERFACE, section 1.
     """
-    return program.run_parsed(make_parser(), run, argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    report = json_report.JsonReport()
+    return program.run_parsed(
+        make_parser(),
+        lambda parsed: run(parsed, report),
+        arguments,
+        report=report if '--json' in arguments else None,
+    )
 
 
 if __name__ == '__main__':

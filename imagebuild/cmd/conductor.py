@@ -28,6 +28,7 @@ from imagebuild import conf as imagebuild_conf
 from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild import release
+from imagebuild.cmd import program
 from imagebuild.conductor import process
 from imagebuild.conductor import service
 
@@ -61,18 +62,25 @@ def main(
     :param make: makes the conductor; tests bring their own.
     :returns: exit code.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return program.run(lambda: _work(arguments, make))
+
+
+def _work(
+    argv: Sequence[str], make: Callable[[cfg.ConfigOpts], service.Conductor]
+) -> int:
     conf = cfg.ConfigOpts()
+    _configure(conf, argv)
     try:
-        _configure(conf, sys.argv[1:] if argv is None else argv)
         process.Process(conf, make(conf)).run()
     except cfg.Error as error:
-        print(f'{PROGRAM}: {error}', file=sys.stderr)
-        return exception.InvalidInput.exit_code
-    except exception.ImageBuildError as error:
-        print(f'{PROGRAM}: {error}', file=sys.stderr)
-        return error.exit_code
+        raise exception.InvalidInput(
+            f'The configuration cannot be used: {error}.'
+        ) from error
+    except exception.ImageBuildError:
+        raise
     except Exception:
-        LOG.exception('A defect of imagebuild')
+        LOG.exception('Unexpected error of the conductor')
         return exception.EnvironmentFault.exit_code
     return 0
 
@@ -84,8 +92,7 @@ def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
         default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']
     )
     report_opts.set_defaults(conf)
-    version = f'{PROGRAM} {release.version()}'
-    conf(list(argv), project=PROJECT, prog=PROGRAM, version=version)
+    program.read_configuration(conf, argv, PROGRAM)
     log.setup(conf, PROJECT)
     control_characters.protect_logs()
     report = guru_meditation_report.TextGuruMeditation

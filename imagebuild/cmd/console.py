@@ -32,8 +32,11 @@ class ConsoleMonitor(manifest.Monitor):
     def __init__(self, *, verbose: bool = False) -> None:
         self.notices: list[str] = []
         self._verbose = verbose
+        # It moves the cursor, which an escaping stream would show.
         self._console = rich_console.Console(
-            stderr=True, highlight=False, soft_wrap=True
+            file=control_characters.raw_stream(sys.stderr),
+            highlight=False,
+            soft_wrap=True,
         )
         self._live = sys.stderr.isatty() and not verbose
         self._status: rich_status.Status | None = None

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The service's programs, where its requirements may not be installed.
+"""The programs as they are installed.
 
-They are an extra of the distribution: who packs images on one machine does
-without. Without them a program cannot be imported; here that is a sentence
-and not a traceback.
+A program's modules are imported here, so that a signal, or a requirement that
+is not installed, ends in a sentence while they are: the service's
+requirements are an extra of the distribution, and who packs images on one
+machine does without.
 """
 
 from __future__ import annotations
@@ -21,8 +22,19 @@ from __future__ import annotations
 import importlib
 import sys
 
+from imagebuild import eventlet_warnings
 from imagebuild import exception
 from imagebuild import release
+from imagebuild.cmd import json_report
+from imagebuild.cmd import program
+
+#: With ``--json``.
+_REPORTING = ('bootstrap', 'pack')
+
+
+def bootstrap() -> int:
+    """``imagebuild-bootstrap``."""
+    return _launch('bootstrap')
 
 
 def conductor() -> int:
@@ -33,6 +45,11 @@ def conductor() -> int:
 def manage() -> int:
     """``imagebuild-manage``."""
     return _launch('manage')
+
+
+def pack() -> int:
+    """``imagebuild-pack``."""
+    return _launch('pack')
 
 
 def standalone() -> int:
@@ -46,15 +63,28 @@ def status() -> int:
 
 
 def _launch(name: str) -> int:
+    eventlet_warnings.ignore()
+    reporting = name in _REPORTING and '--json' in sys.argv
+    return program.run(
+        lambda: _run(name),
+        debug='--debug' in sys.argv,
+        report=json_report.JsonReport() if reporting else None,
+    )
+
+
+def _run(name: str) -> int:
     try:
-        program = importlib.import_module(f'imagebuild.cmd.{name}')
+        module = importlib.import_module(f'imagebuild.cmd.{name}')
     except ModuleNotFoundError as error:
         if (error.name or '').partition('.')[0] == 'imagebuild':
             raise
-        print(
-            f'imagebuild-{name} needs {error.name}, which is not installed; '
-            f'install "{release.DISTRIBUTION}[service]".',
-            file=sys.stderr,
+        wanted = (
+            release.DISTRIBUTION
+            if name in _REPORTING
+            else f'{release.DISTRIBUTION}[service]'
         )
-        return exception.EnvironmentFault.exit_code
-    return int(program.main())
+        raise exception.EnvironmentFault(
+            f'imagebuild-{name} needs {error.name}, which is not installed; '
+            f'install "{wanted}".'
+        ) from None
+    return int(module.main())

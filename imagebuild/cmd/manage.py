@@ -33,13 +33,13 @@ from imagebuild.db import transaction
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = program.Parser(
         prog='imagebuild-manage',
         description='Looks after the database of the image build service.',
     )
     program.add_version(parser)
     # May stand before the command and after it.
-    common = argparse.ArgumentParser(add_help=False)
+    common = program.Parser(add_help=False)
     for each, default in ((parser, None), (common, argparse.SUPPRESS)):
         _add_common(each, default)
     areas = parser.add_subparsers(metavar='AREA', required=True)
@@ -71,8 +71,8 @@ def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _add_commands(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    common: argparse.ArgumentParser,
+    commands: argparse._SubParsersAction[program.Parser],
+    common: program.Parser,
 ) -> None:
     sync = commands.add_parser(
         'sync',
@@ -108,8 +108,8 @@ def _add_commands(
 
 
 def _add_quota(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    common: argparse.ArgumentParser,
+    commands: argparse._SubParsersAction[program.Parser],
+    common: program.Parser,
 ) -> None:
     show = commands.add_parser(
         'show', parents=[common], help="print a project's limits"
@@ -137,8 +137,8 @@ def _add_quota(
 
 
 def _add_build(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    common: argparse.ArgumentParser,
+    commands: argparse._SubParsersAction[program.Parser],
+    common: program.Parser,
 ) -> None:
     prioritize = commands.add_parser(
         'prioritize',
@@ -155,17 +155,24 @@ def _add_build(
 
 
 def _priority(text: str) -> int:
-    number = int(text)
-    if not -1000 <= number <= 1000:
-        raise ValueError(text)
-    return number
+    return _integer(text, -1000, 1000)
 
 
 def _days(text: str) -> int:
-    days = int(text)
-    if not 0 <= days <= 36500:
-        raise ValueError(text)
-    return days
+    return _integer(text, 0, 36500)
+
+
+def _integer(text: str, least: int, most: int) -> int:
+    """Read a number of the command line."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not an integer from {least} to {most}'
+        )
+    return number
 
 
 # -- the commands -----------------------------------------------------------

@@ -14,46 +14,35 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import pathlib
+import shlex
 import sys
-import time
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
-from typing import NoReturn
 
 from oslo_config import cfg
 
 from imagebuild import appliance
 from imagebuild import conf as conf_module
+from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
-from imagebuild import release
 from imagebuild.cmd import console
+from imagebuild.cmd import json_report
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
 
+#: What libguestfs takes: MiB, and a number.
+_MOST_MEMORY = 1024**2
+_MOST_CPUS = 255
 _EPILOG = """
 Exit codes: 0 done, or the image conforms; 1 it does not, or a step failed;
 2 bad usage, manifest or arguments, found before anything is touched; 3 the
 environment failed. In every case but 0 the image is as it was.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """No abbreviated options: a recipe may add one that makes them clash."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse a command line in a sentence, also as JSON."""
-        raise exception.InvalidInput(
-            f'{message.rstrip(".")}; see "{self.prog} --help".'
-        )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -165,7 +154,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help='print what commands print',
     )
     add('--debug', action='store_true', help='print tracebacks')
-    add('--version', action='version', version=f'%(prog)s {release.version()}')
+    program.add_version(parser)
 
 
 def _add_arguments(
@@ -202,7 +191,10 @@ def _add_recipes(
 ) -> None:
     """RECIPE VERSION; only the one that is named is read."""
     names = parser.add_subparsers(
-        title='recipes', metavar='RECIPE', dest='recipe', parser_class=_Parser
+        title='recipes',
+        metavar='RECIPE',
+        dest='recipe',
+        parser_class=program.Parser,
     )
     for name, versions in found.items():
         listed = ', '.join(versions)
@@ -212,7 +204,7 @@ def _add_recipes(
             metavar='VERSION',
             dest='recipe_version',
             required=True,
-            parser_class=_Parser,
+            parser_class=program.Parser,
         )
         for version, recipe in versions.items():
             if name not in argv:
@@ -228,7 +220,7 @@ def _add_recipes(
 
 def _first_look(argv: Sequence[str]) -> argparse.Namespace:
     """The options that decide what further options there are."""
-    parser = _Parser(
+    parser = program.Parser(
         prog='imagebuild-pack', add_help=False, exit_on_error=False
     )
     _add_options(parser)
@@ -263,12 +255,15 @@ def _settings(
     options: argparse.Namespace, conf: cfg.ConfigOpts
 ) -> appliance.ApplianceSettings:
     defaults = appliance.ApplianceSettings()
-    if options.memory is not None and options.memory < 256:
-        raise exception.InvalidInput(
-            f'--memory: {options.memory} MiB is too little; 256 is the least.'
-        )
-    if options.cpus is not None and options.cpus < 1:
-        raise exception.InvalidInput('--cpus: it must be 1 or more.')
+    for name, least, most in (
+        ('memory', 256, _MOST_MEMORY),
+        ('cpus', 1, _MOST_CPUS),
+    ):
+        given = getattr(options, name)
+        if given is not None and not least <= given <= most:
+            raise exception.InvalidInput(
+                f'--{name}: {given} is not from {least} to {most}.'
+            )
     return appliance.ApplianceSettings(
         memory=options.memory or conf.guestfs.memory or defaults.memory,
         cpus=options.cpus or conf.guestfs.cpus or defaults.cpus,
@@ -296,10 +291,16 @@ def _job(options: argparse.Namespace, conf: cfg.ConfigOpts) -> packing.Job:
         for key, value in vars(options).items()
         if key.startswith('argument:') and value is not None
     }
-    values = manifest.resolve(arguments, given)
+    try:
+        values = manifest.resolve(arguments, given)
+    except exception.InvalidArguments as error:
+        separator = '\n  see' if '\n' in str(error) else '; see'
+        raise exception.InvalidInput(
+            f'{error}{separator} "{options.help_of} --help".'
+        ) from None
     for name in ('timeout', 'command_timeout'):
         limit = getattr(options, name)
-        if limit is not None and limit <= 0:
+        if limit is not None and not limit > 0:
             option = name.replace('_', '-')
             raise exception.InvalidInput(f'--{option}: it must be above 0.')
     return packing.Job(
@@ -329,7 +330,7 @@ def _parse(
 ) -> tuple[argparse.Namespace, cfg.ConfigOpts]:
     first = _first_look(argv)
     conf = _configuration(first.config_file)
-    parser = _Parser(
+    parser = program.Parser(
         prog='imagebuild-pack',
         description='Packs or checks a disk image in place.',
         epilog=_EPILOG,
@@ -344,15 +345,18 @@ def _parse(
         paths = [*first.recipe_path, *map(pathlib.Path, conf.recipe_path)]
         found = recipes.find(paths)
         _add_recipes(parser, found, argv)
+    _refuse_early_arguments(parser, argv, found)
     options, unknown = parser.parse_known_args(argv)
+    # Whose help lists what there is.
+    if loaded is not None:
+        parser.prog += f' --manifest {shlex.quote(str(first.manifest))}'
+    named = (
+        getattr(options, name, None) for name in ('recipe', 'recipe_version')
+    )
+    parser.prog = ' '.join([parser.prog, *filter(None, named)])
     if unknown:
-        # Of the recipe, whose help lists what there is.
-        named = (
-            getattr(options, name, None)
-            for name in ('recipe', 'recipe_version')
-        )
-        parser.prog = ' '.join([parser.prog, *filter(None, named)])
         parser.error(f'unrecognized arguments: {" ".join(unknown)}')
+    options.help_of = parser.prog
     options.loaded = loaded
     options.found = found
     if options.image is None:
@@ -362,52 +366,56 @@ def _parse(
     return options, conf
 
 
-def _work(argv: Sequence[str]) -> int:
-    start = time.monotonic()
+def _refuse_early_arguments(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str],
+    names: Collection[str],
+) -> None:
+    """Refuse an unknown option before the name of the recipe.
+
+    argparse would take its value for that name.
+    """
+    for word in argv:
+        if not names or word in names:
+            return
+        option = word.partition('=')[0]
+        if option.startswith('--') and option not in _options_of(parser):
+            parser.error(
+                f'unrecognized arguments: {option}; those of a recipe stand '
+                'behind its version'
+            )
+
+
+def _options_of(parser: argparse.ArgumentParser) -> Collection[str]:
+    return parser._option_string_actions
+
+
+def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
     monitor = console.ConsoleMonitor(verbose='--verbose' in argv)
-    document: dict[str, Any] = {}
+    report.document['notices'] = monitor.notices
     try:
         options, conf = _parse(argv)
-        document['image'] = str(options.image)
+        report.document['image'] = str(options.image)
         if options.debug:
             logging.basicConfig(level=logging.DEBUG)
         outcome = packing.work(_job(options, conf), monitor)
-        _tell(options, outcome, document, monitor)
-    except Exception as error:
-        report = getattr(error, 'report', None)
-        document |= report.to_dict() if report else {}
-        # Whatever the steps did, they did it to a copy that is thrown away.
-        document |= {'result': _word(error), 'error': str(error)}
-        document['changed'] = False
-        raise
     finally:
         monitor.close()
-        document['notices'] = monitor.notices
-        document['seconds'] = round(time.monotonic() - start, 3)
-        # Not after --help or --version, which are no results.
-        if '--json' in argv and 'result' in document:
-            print(json.dumps(document, indent=2))
+    _show(options, outcome, report)
     return 0
 
 
-def _word(error: Exception) -> str:
-    if isinstance(error, exception.NotConforming):
-        return 'does-not-conform'
-    return 'failed'
-
-
-def _tell(
+def _show(
     options: argparse.Namespace,
     outcome: packing.Outcome,
-    document: dict[str, Any],
-    monitor: console.ConsoleMonitor,
+    report: json_report.JsonReport,
 ) -> None:
-    monitor.close()
-    document['result'] = outcome.result
     if outcome.report is not None:
-        document |= outcome.report.to_dict()
+        report.document |= outcome.report.to_dict()
+    report.document['result'] = outcome.result
+    report.changed = outcome.result == 'packed'
     if outcome.result == 'planned':
-        document['plan'] = [step.to_dict() for step in outcome.planned]
+        report.document['plan'] = [step.to_dict() for step in outcome.planned]
         if not options.json:
             _print_plan(outcome.planned)
         return
@@ -422,7 +430,11 @@ def _tell(
 
 def _print_plan(planned: Sequence[manifest.PlannedStep]) -> None:
     for step in planned:
-        print(f'{step.path}: {step.description} [{step.state}]')
+        description = control_characters.escaped(step.description)
+        print(f'{step.path}: {description} [{step.state}]')
+        if step.message:
+            message = control_characters.escaped(step.message)
+            print(f'    unless an earlier step mends it: {message}')
         for command in step.commands:
             print(f'    {command}')
 
@@ -437,7 +449,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger('imagebuild').debug(
         'imagebuild-pack with %d arguments', len(arguments)
     )
-    return program.run(lambda: _work(arguments), debug='--debug' in arguments)
+    report = json_report.JsonReport()
+    return program.run(
+        lambda: _work(arguments, report),
+        debug='--debug' in arguments,
+        report=report if '--json' in arguments else None,
+    )
 
 
 if __name__ == '__main__':

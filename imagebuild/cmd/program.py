@@ -14,55 +14,131 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
+from typing import NoReturn
+
+from oslo_config import cfg
 
 from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild import release
+from imagebuild.cmd import json_report
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(work: Callable[[], int], *, debug: bool = False) -> int:
+class Parser(argparse.ArgumentParser):
+    """A command line whose mistakes are told in one sentence.
+
+    No abbreviated options: a recipe may add one that makes them clash, and
+    ``--json`` is looked for before the rest is read.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        :raises InvalidInput: always.
+        """
+        message = ' '.join(message.split()).rstrip('.')
+        raise exception.InvalidInput(f'{message}; see "{self.prog} --help".')
+
+
+def run(
+    work: Callable[[], int],
+    *,
+    debug: bool = False,
+    report: json_report.JsonReport | None = None,
+) -> int:
     """Do a program's work and put what goes wrong into words.
 
     The first SIGINT, SIGTERM or SIGHUP is raised in the work as
     :class:`exception.Interrupted`; further ones are ignored while it cleans
-    up.
+    up. All that is printed is escaped.
 
     :param work: returns an exit code.
     :param debug: print a traceback as well.
+    :param report: is completed and printed on standard output at the end.
     :returns: the exit code (INTERFACE, section 1).
     """
     before = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
-        return work()
-    except exception.ImageBuildError as error:
-        if debug:
-            traceback.print_exc()
-        print(f'{_tell(error)}', file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        return exception.EnvironmentFault.exit_code
-    except Exception as error:
-        # The last resort; whatever comes here is a defect of ours.
-        if debug:
-            traceback.print_exc()
-        words = ' '.join(str(error).split()) or 'no more is known'
-        print(
-            f'Unexpected {type(error).__name__}: {words} '
-            '(--debug shows where).',
-            file=sys.stderr,
-        )
-        return exception.EnvironmentFault.exit_code
+        with control_characters.protect_output():
+            return _print_end(_attempt(work, debug, report), report)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _attempt(
+    work: Callable[[], int],
+    debug: bool,
+    report: json_report.JsonReport | None,
+) -> int:
+    try:
+        return work()
+    except SystemExit as stop:
+        # Of argparse, after --help and --version.
+        return stop.code if isinstance(stop.code, int) else 0
+    except exception.ImageBuildError as error:
+        caught: Exception = error
+        code, message, shown = error.exit_code, str(error), _tell(error)
+    except BrokenPipeError as error:
+        caught = error
+        code = exception.EnvironmentFault.exit_code
+        message, shown = 'Standard output was closed.', ''
+    except Exception as error:
+        # The last resort; whatever comes here is a defect of ours.
+        caught = error
+        code = exception.EnvironmentFault.exit_code
+        words = ' '.join(str(error).split()) or 'no more is known'
+        message = f'Unexpected {type(error).__name__}: {words}'
+        shown = f'{message} (--debug shows where).'
+    if report is not None:
+        report.failed(caught, message)
+    # Nobody may be there to read it; the exit code tells it, too.
+    with contextlib.suppress(OSError):
+        if debug:
+            traceback.print_exception(caught)
+        if shown:
+            print(shown, file=sys.stderr, flush=True)
+    return code
+
+
+def _print_end(code: int, report: json_report.JsonReport | None) -> int:
+    """Print the report; standard output may be full, or closed."""
+    text = report.text() if report is not None else ''
+    try:
+        if text:
+            print(text)
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        # Python would try to write the rest when it ends.
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+        if not isinstance(error, BrokenPipeError):
+            reason = getattr(error, 'strerror', None) or error
+            with contextlib.suppress(OSError):
+                print(
+                    f'Standard output cannot be written to: {reason}.',
+                    file=sys.stderr,
+                    flush=True,
+                )
+        return code or exception.EnvironmentFault.exit_code
+    return code
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:
@@ -78,20 +154,59 @@ def run_parsed(
     parser: argparse.ArgumentParser,
     work: Callable[[argparse.Namespace], object],
     argv: Sequence[str] | None,
+    *,
+    report: json_report.JsonReport | None = None,
 ) -> int:
     """Read a command line, do what it says; see :func:`run`.
 
     :param parser: has an option ``--debug``.
     :param work: is given what was read.
     :param argv: the arguments, None for the process's own.
+    :param report: as for :func:`run`.
     """
-    arguments = parser.parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
 
     def do() -> int:
-        work(arguments)
+        work(parser.parse_args(arguments))
         return 0
 
-    return run(do, debug=arguments.debug)
+    return run(do, debug='--debug' in arguments, report=report)
+
+
+def read_configuration(
+    conf: cfg.ConfigOpts, argv: Sequence[str], name: str
+) -> None:
+    """Read a command line of oslo.config's, and configuration files.
+
+    :param conf: with all options registered.
+    :param argv: the arguments.
+    :param name: of the program.
+    :raises InvalidInput: of any mistake. oslo.config would print its usage
+        and end the process.
+    """
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            conf(
+                list(argv),
+                project='imagebuild',
+                prog=name,
+                version=f'{name} {release.version()}',
+            )
+    except cfg.Error as error:
+        raise exception.InvalidInput(
+            f'The configuration cannot be used: {str(error).rstrip(".")}.'
+        ) from error
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        last = (printed.getvalue().splitlines() or [''])[-1]
+        message = last.partition(': error: ')[2].rstrip('.')
+        raise exception.InvalidInput(
+            f'{message or "the command line is not valid"}; see '
+            f'"{name} --help".'
+        ) from None
+    sys.stderr.write(printed.getvalue())
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
@@ -113,5 +228,4 @@ def _tell(error: exception.ImageBuildError) -> str:
             tail = failure.output.splitlines()[-20:]
             lines.append(f'Last output of {failure.path}:')
             lines += [f'    {line}' for line in tail]
-    # What a guest printed does nothing to the terminal.
-    return control_characters.escaped('\n'.join(lines), layout=True)
+    return '\n'.join(lines)

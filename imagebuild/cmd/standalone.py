@@ -49,6 +49,8 @@ from imagebuild.db import migration
 #: Threads that answer requests; logs that are followed are polled for, so
 #: none is held.
 _THREADS = 8
+#: Seconds.
+_LONGEST_DRAIN = 7 * 24 * 3600
 #: What the catalogue holds until it is edited.
 _RELEASES = {
     'debian-13': 'Debian 13 (trixie)',
@@ -116,7 +118,8 @@ def configure(
         raise exception.InvalidInput(
             f'The configuration cannot be used: {error}.'
         ) from error
-    # The command line is nearer than any file.
+    # The command line is nearer than any file. It is checked there: an
+    # option's own limits are a ValueError here.
     if host is not None:
         conf.set_override('bind_host', host, 'api')
     if port is not None:
@@ -241,7 +244,7 @@ def _port(server: Any) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = program.Parser(
         prog='imagebuild-standalone',
         description='The image build service for one machine and one '
         'person: API and conductor in one process, without Keystone, '
@@ -257,7 +260,7 @@ def make_parser() -> argparse.ArgumentParser:
         '(default: %(default)s)',
     )
     add('--host', help='loopback address to listen on (default: 127.0.0.1)')
-    add('--port', type=int, help='port to listen on (default: 9797)')
+    add('--port', type=_port_number, help='port to listen on (default: 9797)')
     add(
         '--config-file',
         metavar='FILE',
@@ -267,7 +270,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add(
         '--drain',
-        type=float,
+        type=_seconds,
         metavar='SECONDS',
         default=0.0,
         help='how long running builds may go on after a signal '
@@ -276,6 +279,26 @@ def make_parser() -> argparse.ArgumentParser:
     add('--debug', action='store_true', help='log more, print tracebacks')
     program.add_version(parser)
     return parser
+
+
+def _port_number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not an integer from 0 to 65535'
+        )
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < _LONGEST_DRAIN:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not a number of seconds from 0 to {_LONGEST_DRAIN}'
+        )
+    return seconds
 
 
 def _work(options: argparse.Namespace) -> int:
@@ -306,8 +329,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :returns: exit code; a signal is how it is stopped, and no failure.
     """
-    options = make_parser().parse_args(argv)
-    return program.run(lambda: _work(options), debug=options.debug)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return program.run(
+        lambda: _work(make_parser().parse_args(arguments)),
+        debug='--debug' in arguments,
+    )
 
 
 if __name__ == '__main__':

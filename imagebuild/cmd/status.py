@@ -26,10 +26,12 @@ from imagebuild import catalogue
 from imagebuild import exception
 from imagebuild import release
 from imagebuild import sealing
+from imagebuild.cmd import program
 from imagebuild.conf import database
 from imagebuild.db import migration
 from imagebuild.drivers import registry
 
+PROGRAM = 'imagebuild-status'
 _CODE = upgradecheck.Code
 
 
@@ -130,15 +132,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         first (the codes of all such programs of OpenStack).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if '--version' in arguments:
+    return program.run(lambda: _work(arguments))
+
+
+def _work(argv: Sequence[str]) -> int:
+    if '--version' in argv:
         # oslo.upgradecheck has no place for it.
-        print(f'imagebuild-status {release.version()}')
+        print(f'{PROGRAM} {release.version()}')
         return 0
+    # Once for mistakes; upgradecheck.main() reads it again.
+    conf, checks = _checks()
+    upgradecheck.register_cli_options(conf, checks)
+    program.read_configuration(conf, argv, PROGRAM)
+    if conf.command.check != 'check':
+        raise exception.InvalidInput(
+            f'"upgrade {conf.command.check}" is not known; see '
+            f'"{PROGRAM} --help".'
+        )
+    conf, checks = _checks()
+    return upgradecheck.main(conf, 'imagebuild', checks, argv=list(argv))
+
+
+def _checks() -> tuple[cfg.ConfigOpts, Checks]:
     conf = cfg.ConfigOpts()
     imagebuild.conf.register(conf)
-    return upgradecheck.main(
-        conf,
-        'imagebuild',
-        Checks(conf),
-        argv=arguments,
-    )
+    return conf, Checks(conf)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 
+from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild.remotes import base as remotes_base
 
@@ -74,7 +75,8 @@ def parse(text: str) -> OsRelease:
     """Read the text of an os-release file.
 
     Lines that are not of the form ``NAME=value`` are passed over, as
-    os-release(5) asks of readers. ``ID`` defaults to ``linux``.
+    os-release(5) asks of readers. ``ID`` defaults to ``linux``. Control
+    characters are escaped.
     """
     fields: dict[str, str] = {}
     for line in text.splitlines():
@@ -85,6 +87,8 @@ def parse(text: str) -> OsRelease:
             fields[name] = ''.join(shlex.split(value))
         except ValueError:  # an open quote
             fields[name] = value.strip('\'"')
+        # A guest wrote it, and it ends up in descriptions and errors.
+        fields[name] = control_characters.escaped(fields[name])
     return OsRelease(
         id=fields.get('ID', 'linux').lower(),
         id_like=tuple(fields.get('ID_LIKE', '').lower().split()),

@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild.remotes import guest_files
 from imagebuild.remotes import guest_reading
@@ -183,7 +184,8 @@ def _release_name(handle: Any) -> str | None:
         text = guest_reading.table(handle, path)
         if text is not None:
             found = re.search(r'^PRETTY_NAME="?([^"\n]*)', text, re.MULTILINE)
-            return found[1] if found else 'Linux'
+            name = found[1] if found else 'Linux'
+            return control_characters.escaped(name)
     return None
 
 

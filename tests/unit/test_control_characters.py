@@ -9,8 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import io
 import logging
 import re
+import sys
 
 import pytest
 
@@ -66,6 +68,37 @@ def test_a_message_that_cannot_be_formatted_is_no_error(factory):
     make = logging.getLogRecordFactory()
     record = make('n', logging.INFO, 'f', 1, '%d', ('x',), None)
     assert record.args == ('x',)
+
+
+@pytest.mark.parametrize('text', HOSTILE)
+def test_nothing_behind_a_log_line_acts(factory, text):
+    """A traceback quotes the exception; colours are the format's own."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(control_characters.EscapingStream(stream))
+    handler.setFormatter(logging.Formatter('\x1b[01;31m%(message)s %(who)s'))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        control_characters.protect_logs()
+        try:
+            raise ValueError(text)
+        except ValueError:
+            logging.getLogger('x').exception('no', extra={'who': text})
+    finally:
+        root.removeHandler(handler)
+    found = stream.getvalue().removeprefix('\x1b[01;31mno ')
+    assert not control_characters.found_in(re.sub(r'[\n\t]', '', found))
+    assert 'ValueError: a' in found or text == '\x00'
+
+
+def test_what_is_printed_is_escaped_for_a_while(capsys):
+    before = sys.stdout
+    with control_characters.protect_output():
+        with control_characters.protect_output():
+            print('a\x1b\n\tb')
+        print('\x1b', file=sys.stderr)
+    assert sys.stdout is before
+    assert capsys.readouterr() == ('a\\x1b\n\tb\n', '\\x1b\n')
 
 
 @pytest.mark.parametrize('text', HOSTILE)

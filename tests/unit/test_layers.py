@@ -42,6 +42,7 @@ LOCAL = {
 #: a room of its own ("cmd.conductor") is not part of the room around it.
 MAY_IMPORT: dict[str, set[str]] = {
     'control_characters': set(),
+    'eventlet_warnings': set(),
     'exception': set(),
     'image_properties': set(),
     'extensions': set(),
@@ -144,6 +145,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 #: Everyone may import these.
 COMMON = {
     'control_characters',
+    'eventlet_warnings',
     'exception',
     'extensions',
     'phases',

@@ -25,24 +25,11 @@ from typing import cast
 from imagebuild import control_characters
 
 
-class _Escaping:
-    """A stream that escapes what is written to it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        return self._stream.write(
-            control_characters.escaped(text, layout=True)
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 def safe(stream: TextIO) -> TextIO:
     """Return a stream, or one that escapes when it is a terminal."""
-    return cast(TextIO, _Escaping(stream)) if stream.isatty() else stream
+    if not stream.isatty():
+        return stream
+    return cast(TextIO, control_characters.EscapingStream(stream))
 
 
 class SafeOutput:

@@ -21,6 +21,10 @@ from imagebuild.cmd import console
 from imagebuild.cmd import pack
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
+from imagebuild.manifest import PlannedStep
+from imagebuild.manifest import Report
+from imagebuild.manifest.report import Result
+from imagebuild.manifest.report import StepReport
 
 
 @pytest.fixture
@@ -78,7 +82,52 @@ def test_a_failure_changes_nothing(manifest, monkeypatch, capsys, error, code):
     document = json.loads(capsys.readouterr().out)
     assert document['image'] == 'x'
     assert document['changed'] is False
-    assert document['error'] == str(error)
+    assert document['error'].endswith(str(error))
+
+
+def test_a_plan_says_what_is_in_the_way(manifest, monkeypatch, capsys):
+    step = PlannedStep(
+        'v[0].service', 'service', 'x\x1b\ny', commands=('a\x9bb',),
+        message='systemd is not\ninstalled',
+    )  # fmt: skip
+    outcome = packing.Outcome('planned', planned=[step])
+    monkeypatch.setattr(packing, 'work', lambda *_: outcome)
+    line = ['--plan', '--image', 'x', '--manifest', str(manifest)]
+    assert pack.main(line) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        r'v[0].service: x\x1b\ny [unknown]',
+        r'    unless an earlier step mends it: systemd is not\ninstalled',
+        r'    a\x9bb',
+    ]
+    assert pack.main(['--json', *line]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document['changed'] is False
+    assert document['plan'][0]['message'] == 'systemd is not\ninstalled'
+
+
+@pytest.mark.parametrize(
+    'result, reported, changed',
+    [
+        ('packed', False, True),  # --generalize wrote the file
+        ('packed', None, True),  # a signal came after the rename
+        ('unchanged', False, False),
+        ('conforms', True, False),
+    ],
+)
+def test_changed_is_said_of_the_file(
+    manifest, monkeypatch, capsys, result, reported, changed
+):
+    report = None
+    if reported is not None:
+        word = Result.CHANGED if reported else Result.OK
+        step = StepReport('v[0]', 'package', 'x', word, 0.1)
+        report = Report(distro='debian', steps=[step])
+    monkeypatch.setattr(
+        packing, 'work', lambda *_: packing.Outcome(result, report)
+    )
+    line = ['--json', '--image', 'x', '--manifest', str(manifest)]
+    assert pack.main(line) == 0
+    assert json.loads(capsys.readouterr().out)['changed'] is changed
 
 
 def test_control_characters_of_guests_are_shown(capsys):

@@ -35,6 +35,15 @@ def test_families(name: str, like: tuple[str, ...], family: str) -> None:
     assert distro.family == family
 
 
+def test_control_characters_of_the_guest_are_escaped() -> None:
+    release = os_release.parse(
+        'ID="deb\x1b[2Jian"\nVERSION_ID=12\x9b\nPRETTY_NAME="a\x1b]0;b\x07"\n'
+    )
+    assert release.id == r'deb\x1b[2jian'
+    assert release.version_id == r'12\x9b'
+    assert release.pretty_name == r'a\x1b]0;b\x07'
+
+
 def test_no_family() -> None:
     with pytest.raises(exception.UnsupportedDistro):
         distros.for_release(os_release.OsRelease('plan9'))

@@ -1,0 +1,25 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Libraries import eventlet where it is installed; we never use it.
+
+eventlet warns whoever imports it that it is deprecated, and each of our
+programs would print that when it starts.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+
+def ignore() -> None:
+    """Hide warnings about eventlet in this process; call it before imports."""
+    warnings.filterwarnings('ignore', message=r'\s*eventlet')
