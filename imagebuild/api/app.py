@@ -113,7 +113,7 @@ def make_flask(service: calls.Service) -> flask.Flask:
             methods=[route.method],
             provide_automatic_options=False,
         )
-    faults.register(app)
+    faults.register(app, lambda: service.paths)
     app.after_request(_finish)
     return app
 

@@ -28,9 +28,11 @@ from oslo_config import cfg
 from oslo_policy import policy
 
 from imagebuild import catalogue
+from imagebuild import conf as imagebuild_conf
 from imagebuild import context
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import host_paths
 from imagebuild import image_properties
 from imagebuild import notifications
 from imagebuild.api import latest
@@ -104,6 +106,11 @@ class Service:
     @property
     def recipe_paths(self) -> Sequence[pathlib.Path]:
         return [pathlib.Path(path) for path in self.conf.recipe_path]
+
+    @property
+    def paths(self) -> host_paths.HostPaths:
+        """What stands for this host's paths in answers."""
+        return host_paths.HostPaths(imagebuild_conf.own_paths(self.conf))
 
     @property
     def property_rules(self) -> image_properties.Rules:

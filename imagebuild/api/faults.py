@@ -31,6 +31,7 @@ import flask
 from werkzeug import exceptions as werkzeug_exceptions
 
 from imagebuild import exception
+from imagebuild import host_paths
 from imagebuild.api import microversion
 
 if TYPE_CHECKING:
@@ -119,10 +120,17 @@ def _response(
     )
 
 
-def ours(error: exception.ImageBuildError) -> flask.Response:
-    """Answer an error that was raised on purpose."""
+def ours(
+    error: exception.ImageBuildError,
+    paths: host_paths.HostPaths | None = None,
+) -> flask.Response:
+    """Answer an error that was raised on purpose.
+
+    :param paths: takes those of this host out of it.
+    """
+    paths = paths or host_paths.HostPaths()
     code = error.code
-    message = str(error)
+    message = paths.hide(str(error))
     headers = {}
     if code == 503 and not isinstance(error, exception.TablesMissing):
         headers['Retry-After'] = str(RETRY_AFTER)
@@ -138,7 +146,12 @@ def ours(error: exception.ImageBuildError) -> flask.Response:
             'min_version': str(microversion.MIN),
             'max_version': str(microversion.MAX),
         }
-    problems = getattr(error, 'errors', ())
+    problems = [
+        exception.Problem(
+            paths.hide(problem.path), paths.hide(problem.message)
+        )
+        for problem in getattr(error, 'errors', ())
+    ]
     return _response(document(code, message, problems, **more), headers)
 
 
@@ -172,9 +185,16 @@ def unexpected(error: Exception) -> flask.Response:
     return _response(document(500, _OWN_FAULT))
 
 
-def register(app: flask.Flask) -> None:
-    """Have Flask answer all errors this way."""
-    app.register_error_handler(exception.ImageBuildError, ours)
+def register(
+    app: flask.Flask, paths: Callable[[], host_paths.HostPaths]
+) -> None:
+    """Have Flask answer all errors this way.
+
+    :param paths: gives what takes those of this host out of them.
+    """
+    app.register_error_handler(
+        exception.ImageBuildError, lambda error: ours(error, paths())
+    )
     app.register_error_handler(werkzeug_exceptions.HTTPException, werkzeugs)
     app.register_error_handler(Exception, unexpected)
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import host_paths
 from imagebuild import sealing
 from imagebuild.conductor import claims
 from imagebuild.conductor import controls as controls_kit
@@ -65,7 +67,10 @@ class Attempt:
         self._services = services
         self._build = build
         self._on_end = on_end
-        self._claim = claims.Claim(services.database, build, services.patience)
+        self._paths = _paths(services, build)
+        self._claim = claims.Claim(
+            services.database, build, services.patience, self._paths
+        )
         self._controls = controls_kit.Controls(self._claim)
         self._uploads = upload_kit.Uploads(
             services, self._claim, self._controls
@@ -74,6 +79,7 @@ class Attempt:
             services.database,
             self._claim,
             max_log_size=services.conf.conductor.max_log_size,
+            paths=self._paths,
             on_step=_count_step,
         )
         self._thread = threading.Thread(
@@ -268,6 +274,10 @@ class Attempt:
 
     def _failed(self, failed: claims.Failed) -> None:
         LOG.warning('Try %d failed: %s', self._build.attempt, failed)
+        failed = failed.in_words(
+            # What the service has to mend lies on this host.
+            self._paths.hide(str(failed), of_host=failed.fault == 'service')
+        )
         if failed.lacks_room:
             self._lacks_room(failed)
             return
@@ -346,6 +356,16 @@ class Attempt:
         if self._build.base.get('kind') in ('glance', 'url'):
             found = 'miss' if self._journal.has_downloaded else 'hit'
             metrics.CACHE.labels(found).inc()
+
+
+def _paths(
+    services: service_kit.Services, build: db.Build
+) -> host_paths.HostPaths:
+    """What stands for paths of this host in texts about a build."""
+    location = str(build.base.get('location') or '')
+    if not os.path.isabs(location):
+        return services.paths
+    return services.paths.also({location: 'base image'})
 
 
 def _count_step(validator: str, seconds: float) -> None:

@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import host_paths
 from imagebuild.db import records
 
 LOG = logging.getLogger(__name__)
@@ -70,6 +71,15 @@ class Failed(Stopped):
         self.fault = fault
         self.again = again and fault == 'service'
         self.lacks_room = lacks_room and fault == 'service'
+
+    def in_words(self, reason: str) -> Failed:
+        """The same with another reason."""
+        return Failed(
+            reason,
+            fault=self.fault,
+            again=self.again,
+            lacks_room=self.lacks_room,
+        )
 
     def blame_user(self) -> None:
         """It was the build itself that took the room."""
@@ -128,8 +138,13 @@ class Claim:
     """
 
     def __init__(
-        self, database: db.Database, build: db.Build, patience: Patience
+        self,
+        database: db.Database,
+        build: db.Build,
+        patience: Patience,
+        paths: host_paths.HostPaths | None = None,
     ) -> None:
+        self._paths = paths or host_paths.HostPaths()
         self._database = database
         self._patience = patience
         self._holder = holder(build)
@@ -182,6 +197,7 @@ class Claim:
 
         :raises Lost: it is no longer ours; nothing was done.
         """
+        reason = self._paths.hide(reason)
         done = self._patience.insist(
             'the end of the build',
             lambda: self._database.finish_build(
@@ -203,6 +219,7 @@ class Claim:
         :param counts: whether the attempt is held against the build.
         :raises Lost: it is no longer ours.
         """
+        reason = self._paths.hide(reason)
         if not self._patience.insist(
             'handing back',
             lambda: self._database.release_build(

@@ -29,6 +29,7 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import host_paths
 from imagebuild import phases
 from imagebuild.conductor import claims
 from imagebuild.disks import space
@@ -56,6 +57,7 @@ class Journal:
 
     :param claim: what makes writing safe.
     :param max_log_size: bytes that the whole log may have.
+    :param paths: takes those of this host out of everything.
     :param on_step: told about each finished step.
     """
 
@@ -65,11 +67,13 @@ class Journal:
         claim: claims.Claim,
         *,
         max_log_size: int,
+        paths: host_paths.HostPaths | None = None,
         on_step: OnStep = lambda _validator, _seconds: None,
     ) -> None:
         self._database = database
         self._claim = claim
         self._max_log_size = max_log_size
+        self._paths = paths or host_paths.HostPaths()
         self._on_step = on_step
         self._lock = threading.Lock()
         self._text: collections.deque[str] = collections.deque()
@@ -94,7 +98,7 @@ class Journal:
 
     def note(self, sentence: str) -> None:
         """Add a line to the log."""
-        self._append(f'{sentence}\n')
+        self._append(f'{self._paths.hide(sentence)}\n')
 
     def expect(self, expected: Mapping[str, float]) -> None:
         """Keep how long the phases may take.
@@ -114,9 +118,22 @@ class Journal:
         handler = _HANDLERS.get(str(event['event']))
         try:
             if handler is not None:
-                handler(self, event)
+                handler(self, self._shown(event))
         except (KeyError, TypeError, ValueError) as error:
             LOG.warning('Event %.200r makes no sense: %r', event, error)
+
+    def _shown(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """An event without paths of this host."""
+        return {
+            name: self._paths.hide(
+                value,
+                # A step of the image is never called by a path.
+                of_host=name == 'path' and value.startswith('/'),
+            )
+            if isinstance(value, str)
+            else value
+            for name, value in event.items()
+        }
 
     def _phase(self, event: Mapping[str, Any]) -> None:
         phase = str(event['phase'])

@@ -38,6 +38,7 @@ class Manager:
     """The endpoint of :class:`imagebuild.conductor.rpcapi.ConductorAPI`.
 
     :param open_store: gives the store of a destination.
+    :param hide: takes this host's paths out of a text.
     :param ring_scheduler: has it look for builds.
     :param ring_reaper: has it sweep.
     """
@@ -51,6 +52,7 @@ class Manager:
         checks: checks.Checks,
         *,
         open_store: service_kit.OpenStore,
+        hide: Callable[[str], str] = str,
         ring_scheduler: Callable[[], None],
         ring_reaper: Callable[[], None],
     ) -> None:
@@ -58,6 +60,7 @@ class Manager:
         self._places = places
         self._checks = checks
         self._open_store = open_store
+        self._hide = hide
         self._ring_scheduler = ring_scheduler
         self._ring_reaper = ring_reaper
 
@@ -84,7 +87,12 @@ class Manager:
         self, context: Context, request: Mapping[str, Any]
     ) -> dict[str, Any]:
         project_id = str(context.get('project_id') or '')
-        return _answer(lambda: self._checks.check_request(project_id, request))
+
+        def check() -> dict[str, Any]:
+            found = self._checks.check_request(project_id, request)
+            return {**found, 'problems': self._shown(found['problems'])}
+
+        return _answer(check)
 
     def verify_image(
         self, _context: Context, image_row_id: str
@@ -95,10 +103,18 @@ class Manager:
         self, _context: Context, build_id: str, changes: Mapping[str, Any]
     ) -> dict[str, Any]:
         return _answer(
-            lambda: edits.update_image(
-                self._database, self._open_store, build_id, changes
+            lambda: self._shown(
+                edits.update_image(
+                    self._database, self._open_store, build_id, changes
+                )
             )
         )
+
+    def _shown(self, problems: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [
+            {name: self._hide(text) for name, text in problem.items()}
+            for problem in problems
+        ]
 
     def protected_images(
         self, _context: Context, build_id: str

@@ -42,6 +42,7 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import host_paths
 from imagebuild import release
 from imagebuild.clients import glance as glance_client
 from imagebuild.conductor import builds
@@ -108,6 +109,7 @@ class Conductor:
             job_command=tuple(job_command),
             job_config=lambda: job_config(conf),
             work_dir=work_dir(conf),
+            paths=host_paths.HostPaths(imagebuild_conf.own_paths(conf)),
         )
         self.heart = self._make_heart()
         self.scheduler = self._make_scheduler()
@@ -265,6 +267,7 @@ class Conductor:
                 open_glance=self._open_glance,
             ),
             open_store=self.services.open_store,
+            hide=self.services.paths.hide,
             ring_scheduler=self.scheduler.ring,
             ring_reaper=self.reaper.ring,
         )

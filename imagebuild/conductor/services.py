@@ -25,6 +25,7 @@ from typing import Protocol
 from oslo_config import cfg
 
 from imagebuild import db
+from imagebuild import host_paths
 from imagebuild.conductor import claims
 from imagebuild.conductor import room
 from imagebuild.stores import base as stores_base
@@ -53,6 +54,7 @@ class Services:
     :ivar job_config: what the job is told of the configuration.
     :ivar work_dir: where workspaces are made.
     :ivar declined: builds that found no room here.
+    :ivar paths: puts names in the place of this host's paths.
     """
 
     conf: cfg.ConfigOpts
@@ -65,6 +67,9 @@ class Services:
     job_config: JobConfig
     work_dir: pathlib.Path
     declined: room.Declined = dataclasses.field(default_factory=room.Declined)
+    paths: host_paths.HostPaths = dataclasses.field(
+        default_factory=host_paths.HostPaths
+    )
 
 
 def architecture() -> str:

@@ -21,6 +21,8 @@ A new section is a new module with ``register_opts(conf)`` and
 and a line in :func:`register` makes it known to the programs.
 """
 
+import os
+import pathlib
 from typing import Any
 
 from oslo_config import cfg
@@ -84,4 +86,23 @@ def for_jobs(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
         'glance': glance.values(conf),
         'guestfs': dict(conf.guestfs),
         'keystone': keystone.values(conf),
+    }
+
+
+def own_paths(conf: cfg.ConfigOpts) -> dict[str, str]:
+    """What the service has on this host, for texts that leave it.
+
+    :returns: path -> what users are told instead; see
+        :class:`imagebuild.host_paths.HostPaths`.
+    """
+    jobs = for_jobs(conf)
+    work_dir = conf.conductor.work_dir or os.path.join(conf.state_path, 'work')
+    return {
+        str(pathlib.Path(__file__).parents[1]): 'imagebuild',
+        conf.operating_systems_file: 'catalogue',
+        **dict.fromkeys(conf.recipe_path, 'recipes'),
+        conf.state_path: 'state directory',
+        jobs['file_store']['folder']: 'image store',
+        jobs['disks']['cache_dir']: 'cache',
+        work_dir: 'work directory',
     }

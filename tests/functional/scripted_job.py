@@ -14,8 +14,8 @@
 ``driver_options`` of the request say what: ``seconds`` to work, ``lines`` to
 print, and ``end``: ``ok``, ``user`` or ``service`` (it fails), ``crash``,
 ``hang`` (deaf to SIGTERM, with a daemon of its own), ``garbage``, ``full``
-(no room on the disk). ``until`` names a file: before it exists, ``end`` is
-done; afterwards it is ``ok``.
+(no room on the disk). ``text`` is said in all that users see. ``until`` names
+a file: before it exists, ``end`` is done; afterwards it is ``ok``.
 ``tags`` of the image say what the upload does: ``slow:<seconds>``,
 ``refuse``, ``away:<file>`` (fails until the file exists).
 
@@ -84,7 +84,8 @@ def build(document):
     end = options.get('end', 'ok')
     if 'until' in options and os.path.exists(options['until']):
         end = 'ok'
-    failure = end_badly(end)
+    speak(options)
+    failure = end_badly(end, options.get('text'))
     if failure is not None:
         return failure
     say(
@@ -101,7 +102,30 @@ def build(document):
     return finish(document)
 
 
-def end_badly(end):
+def speak(options):
+    """Put a text into everything that becomes a user's."""
+    text = options.get('text')
+    if text is None:
+        return
+    say('notice', message=text)
+    say('phase', phase='base_image', what=text)
+    say('output', stream='stdout', line=text)
+    say(
+        'step_finished',
+        number=1,
+        path=text if text.startswith('/') else f'manifest {text}',
+        validator='script',
+        description=text,
+        result='failed',
+        seconds=0.1,
+        message=text,
+        output=text,
+    )
+
+
+def end_badly(end, text):
+    if text is not None and end in ('user', 'service'):
+        return fail(end, f'It failed: {text}.')
     if end == 'user':
         step = {
             'path': 'validators[0].script',

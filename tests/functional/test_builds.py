@@ -232,6 +232,38 @@ def test_quota(service, client):
     assert 'quota' in answer.json['error']['message']
 
 
+@pytest.mark.parametrize(
+    'text',
+    [
+        b'validators: [{package: 1}]',
+        b': : [',
+        b'\xff',
+        b'validators: [{script: missing.sh}]',
+        None,
+    ],
+)
+def test_broken_recipe_names_no_path(service, client, tmp_path, text):
+    folder = tmp_path / 'recipes' / 'mine' / '1'
+    folder.mkdir(parents=True)
+    if text is None:
+        (folder / 'image.yaml').symlink_to(tmp_path / 'nowhere')
+    else:
+        (folder / 'image.yaml').write_bytes(text)
+    service.conf.set_override('recipe_path', [str(tmp_path / 'recipes')])
+    body = {'name': 'x', 'os': 'debian-12', 'recipe': 'mine'}
+    answers = [
+        ask(client, body),
+        ask(client, body, '/v1/builds/plan'),
+        client.get('/v1/recipes'),
+        client.get('/v1/recipes/mine/1'),
+    ]
+    assert {answer.status_code for answer in answers} <= {200, 400, 404, 409}
+    assert answers[0].status_code == 400
+    for answer in answers:
+        assert str(tmp_path) not in answer.text
+        assert 'recipes/' not in answer.text.replace('/v1/recipes/', '')
+
+
 def test_broken_catalogue(service, client, tmp_path):
     (tmp_path / 'operating-systems.yaml').write_text('debian-12: [x]\n')
     answer = client.get('/v1/operating-systems')

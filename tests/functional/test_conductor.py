@@ -239,6 +239,53 @@ def test_another_conductor_may_have_the_room(tmp_path, database):
     assert build.conductor == 'c2'
 
 
+@pytest.mark.parametrize('end', ['user', 'service'])
+@pytest.mark.parametrize('below', ['work/b-1/disk/overlay.qcow2', 'cache'])
+def test_users_see_no_path_of_the_host(tmp_path, database, end, below):
+    text = f'{tmp_path}/{below}'
+    with running(
+        tmp_path, max_attempts=1, work_dir=f'{tmp_path}/work'
+    ) as conductor:
+        conductor.services.conf.set_override(
+            'cache_dir', f'{tmp_path}/cache', 'disks'
+        )
+        build_id = add_build(database, options={'end': end, 'text': text})
+        build = wait_for(database, build_id, 'error')
+    assert (
+        build.status_reason
+        == {
+            'work/b-1/disk/overlay.qcow2': (
+                'It failed: <work directory>/overlay.qcow2.'
+            ),
+            # As it was configured at the start.
+            'cache': 'It failed: <state directory>/cache.',
+        }[below]
+    )
+    log, _ = database.read_log(build_id)
+    assert log.count('overlay.qcow2' if 'overlay' in below else 'cache') >= 3
+    seen = [
+        repr(database.get_build(build_id).phases),
+        build.progress_step,
+        build.status_reason,
+        log,
+        repr(database.list_steps(build_id)),
+        repr(database.list_events(build_id)),
+        repr(database.list_uploads(build_id=build_id)),
+    ]
+    assert str(tmp_path) not in ''.join(seen)
+
+
+def test_a_host_that_cannot_work_names_no_path(tmp_path, database):
+    with running(tmp_path, max_attempts=1) as conductor:
+        work = conductor.services.work_dir
+        work.rename(work.with_name('away'))
+        work.write_text('no directory')
+        build_id = add_build(database)
+        build = wait_for(database, build_id, 'error')
+    assert build.status_reason.startswith('The conductor cannot work in <work')
+    assert '/' not in build.status_reason
+
+
 def test_a_user_fault_ends_at_once_with_its_step(tmp_path, database):
     with running(tmp_path):
         build_id = add_build(database, options={'end': 'user'})

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'exception': set(),
     'image_properties': set(),
     'extensions': set(),
+    'host_paths': set(),
     'phases': set(),
     'release': set(),
     # Inside a disk image, and inside the machine that holds it
@@ -148,6 +149,7 @@ COMMON = {
     'eventlet_warnings',
     'exception',
     'extensions',
+    'host_paths',
     'phases',
     'release',
 }

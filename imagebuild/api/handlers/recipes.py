@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flask
 
 from imagebuild import exception
@@ -30,7 +32,7 @@ def index(call: calls.Call) -> flask.Response:
     return responses.ok(
         {
             'recipes': [
-                views.recipe_summary(recipe, call.root)
+                _shown(call, views.recipe_summary(recipe, call.root))
                 for versions in found.values()
                 for recipe in versions.values()
             ]
@@ -50,7 +52,13 @@ def show(call: calls.Call, name: str, version: str) -> flask.Response:
         raise exception.Conflict(
             what='Recipe', id=recipe, status='broken', reason=error
         ) from error
-    return responses.ok(content)
+    return responses.ok(_shown(call, content))
+
+
+def _shown(call: calls.Call, content: dict[str, Any]) -> dict[str, Any]:
+    """That of a broken recipe says what is wrong with which file."""
+    description = call.service.paths.hide(content['description'])
+    return {**content, 'description': description}
 
 
 def _find(call: calls.Call) -> dict[str, dict[str, recipes.Recipe]]:
