@@ -108,6 +108,7 @@ def prepare(call: calls.Call) -> Submission:
         rules=call.service.property_rules,
     )
     described = _describe(call, request, problems)
+    problems += _too_large(call, described)
     target = targets.find(call, request, problems)
     conductors = targets.conductors(call, target, request, problems)
     secrets = _secrets(call.service, described, request, problems)
@@ -197,6 +198,23 @@ def _describe(
     except exception.StepError as error:
         problems.extend(_of_recipe(error).errors)
     return None
+
+
+def _too_large(
+    call: calls.Call, described: description.Description | None
+) -> list[exception.Problem]:
+    """A recipe that no disk of this service is large enough for."""
+    limit = call.service.conf.disks.max_virtual_size
+    if described is None or not limit or described.min_disk <= limit:
+        return []
+    path = 'recipe' if 'recipe' in call.body else 'manifest.min_disk'
+    return [
+        exception.Problem(
+            path,
+            f'it needs a disk of {described.min_disk} GiB, and this service '
+            f'makes none of more than {limit} GiB',
+        )
+    ]
 
 
 def _secrets(

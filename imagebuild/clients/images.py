@@ -35,6 +35,7 @@ class Image:
     :ivar visibility: ``private``, ``shared``, ``community``, ``public``.
     :ivar protected: it cannot be deleted.
     :ivar size: bytes, 0 while there are none.
+    :ivar virtual_size: bytes that a guest sees, 0 when Glance does not know.
     :ivar disk_format: ``qcow2``, ...; '' when not known.
     :ivar os_hash_algo: ``sha512`` nearly always; '' while there are no data.
     :ivar os_hash_value: hexadecimal.
@@ -50,6 +51,7 @@ class Image:
     visibility: str = ''
     protected: bool = False
     size: int = 0
+    virtual_size: int = 0
     disk_format: str = ''
     os_hash_algo: str = ''
     os_hash_value: str = ''

@@ -33,6 +33,7 @@ from imagebuild.clients import images
 from imagebuild.clients import visibility
 from imagebuild.conductor import capability
 from imagebuild.conductor import services as service_kit
+from imagebuild.disks import space
 from imagebuild.drivers import base as drivers_base
 
 LOG = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class Checks:
     :param offer: the drivers and the catalogue of this conductor.
     :param open_store: gives the store of a destination.
     :param open_glance: gives Glance, where there is one.
+    :param max_virtual_size: gives the bytes that a disk may have; 0 for no
+        limit.
     """
 
     def __init__(
@@ -66,11 +69,13 @@ class Checks:
         *,
         open_store: service_kit.OpenStore,
         open_glance: OpenGlance,
+        max_virtual_size: Callable[[], int] = int,
     ) -> None:
         self._database = database
         self._offer = offer
         self._open_store = open_store
         self._open_glance = open_glance
+        self._max_virtual_size = max_virtual_size
 
     def check_request(
         self, project_id: str, request: Mapping[str, Any]
@@ -136,6 +141,10 @@ class Checks:
             raise _Refused(
                 *(_below('driver_options', each) for each in error.errors)
             ) from error
+        where = 'os' if entry.name else 'driver'
+        if 'size' in (request.get('driver_options') or {}):
+            where = 'driver_options.size'
+        self._check_size(where, driver.disk_size(options))
         if driver.wants_base:
             base = self._base_image(project_id, request, entry)
         elif request.get('base_image'):
@@ -151,6 +160,15 @@ class Checks:
             {**base, 'driver': name, 'os': named}
         )
         return {**found.to_dict(), 'driver_options': options}
+
+    def _check_size(self, path: str, size: int) -> None:
+        limit = self._max_virtual_size()
+        if limit and size > limit:
+            raise _refused(
+                path,
+                f'the disk would have {space.human(size)}, and this service '
+                f'makes none of more than {space.human(limit)}',
+            )
 
     def _check_destinations(self, request: Mapping[str, Any]) -> None:
         problems = []
@@ -187,7 +205,7 @@ class Checks:
         given = request.get('base_image')
         image = entry.image
         if given:
-            return _in_glance(
+            return self._in_glance(
                 'base_image',
                 lambda: self._open_glance().visible_image(
                     project_id, str(given)
@@ -205,7 +223,7 @@ class Checks:
             return _file(image['path'], image.get('checksum', ''))
         for kind in _IN_GLANCE:
             if kind in image:
-                return _in_glance(
+                return self._in_glance(
                     'os',
                     functools.partial(self._trusted, kind, image[kind]),
                 )
@@ -213,6 +231,23 @@ class Checks:
             'os' if entry.name else '',
             'a base image is needed, and none is named',
         )
+
+    def _in_glance(
+        self, path: str, find: Callable[[], images.Image]
+    ) -> dict[str, Any]:
+        try:
+            image = find()
+        except exception.InvalidInput as error:
+            raise _refused(path, str(error)) from error
+        self._check_size(path, image.virtual_size)
+        return {
+            'kind': 'glance',
+            'id': image.id,
+            'checksum': image.checksum,
+            'size': image.size,
+            'disk_format': image.disk_format,
+            'identity': image.checksum or f'glance:{image.id}',
+        }
 
 
 def needs_glance(config: Mapping[str, Mapping[str, Any]]) -> None:
@@ -226,21 +261,6 @@ def needs_glance(config: Mapping[str, Mapping[str, Any]]) -> None:
         raise exception.InvalidInput(
             'this service has no Image service to take a base image from'
         )
-
-
-def _in_glance(path: str, find: Callable[[], images.Image]) -> dict[str, Any]:
-    try:
-        image = find()
-    except exception.InvalidInput as error:
-        raise _refused(path, str(error)) from error
-    return {
-        'kind': 'glance',
-        'id': image.id,
-        'checksum': image.checksum,
-        'size': image.size,
-        'disk_format': image.disk_format,
-        'identity': image.checksum or f'glance:{image.id}',
-    }
 
 
 def _file(path: str, checksum: str) -> dict[str, Any]:

@@ -60,6 +60,7 @@ from imagebuild.conductor import rpcapi
 from imagebuild.conductor import scheduler
 from imagebuild.conductor import services as service_kit
 from imagebuild.conductor import workspace
+from imagebuild.disks import space
 from imagebuild.stores import registry as stores
 
 LOG = logging.getLogger(__name__)
@@ -265,6 +266,9 @@ class Conductor:
                 self.offer,
                 open_store=self.services.open_store,
                 open_glance=self._open_glance,
+                max_virtual_size=lambda: (
+                    self._conf.disks.max_virtual_size * space.GIB
+                ),
             ),
             open_store=self.services.open_store,
             hide=self.services.paths.hide,

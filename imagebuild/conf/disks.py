@@ -89,8 +89,11 @@ all room but the reserve.
 Size that the disk of an image may have, in GiB.
 
 It is what the guest sees, and a server needs a disk at least as large; on
-the host it takes only what was written. Larger base images and larger values
-of the driver option "size" are refused. 0 sets no limit.
+the host it takes only what was written. A request for more is refused with
+400: by the driver option "size", by the size that Glance knows of the base
+image, by min_disk of the recipe or manifest. Whatever shows only when a base
+image is there ends the build. Keep it the same in the files of the API and of
+the conductors. 0 sets no limit.
 """,
     ),
 ]

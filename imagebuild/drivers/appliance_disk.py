@@ -124,7 +124,7 @@ def opened(
     with workspaces.Workspace(folder / 'disk', folder=folder) as workspace:
         space.check(folder, _GROWTH + settings.space_reserve)
         size = max(image.virtual_size, options.size * space.GIB)
-        _check_size(size, settings.max_virtual_size)
+        settings.check_size(size)
         path = workspace.path / 'overlay.qcow2'
         qemu = qemu_img.QemuImg(workspace.record_process)
         overlay.create(image, path, size=size, qemu=qemu)
@@ -136,14 +136,6 @@ def opened(
         with remote:
             top = image_file.ImageInfo(path, 'qcow2', size, 0, backing=image)
             yield ApplianceDisk(remote, top, options, settings, monitor)
-
-
-def _check_size(size: int, limit: int) -> None:
-    if limit and size > limit:
-        raise exception.InvalidInput(
-            f'The disk would have {space.human(size)}, and may have '
-            f'{space.human(limit)}.'
-        )
 
 
 def _remote(

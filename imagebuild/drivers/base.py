@@ -228,6 +228,17 @@ class Driver(abc.ABC):
         :raises InvalidDriverOptions: with every problem.
         """
 
+    def disk_size(self, options: Mapping[str, Any]) -> int:
+        """How large the disk will be at least, as far as the options say.
+
+        So that a disk larger than the operator allows is refused before a
+        build is queued; :meth:`open` refuses it in any case.
+
+        :param options: as for :meth:`validate`, which is called first.
+        :returns: bytes; 0 when they do not say.
+        """
+        return 0
+
     def identity(self, options: Mapping[str, Any]) -> str:
         """What decides the content of a disk that has no base image.
 

@@ -105,6 +105,10 @@ class FakeDriver(base.Driver):
         """See :meth:`base.Driver.validate`."""
         Options.parse(options)
 
+    def disk_size(self, options: Mapping[str, Any]) -> int:
+        """See :meth:`base.Driver.disk_size`."""
+        return Options.parse(options).size * _MIB
+
     @contextlib.contextmanager
     def open(
         self,
@@ -118,6 +122,7 @@ class FakeDriver(base.Driver):
         """See :meth:`base.Driver.open`; the base image is not looked at."""
         parsed = Options.parse(options)
         monitor = monitor or base.Monitor()
+        settings.check_size(parsed.size * _MIB)
         with (
             monitor.step('start the appliance', phase=phases.APPLIANCE),
             contextlib.ExitStack() as stack,

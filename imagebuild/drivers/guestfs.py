@@ -26,6 +26,7 @@ from typing import Any
 from typing import ClassVar
 
 from imagebuild import exception
+from imagebuild.disks import space
 from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
 from imagebuild.drivers import base_files
@@ -44,6 +45,10 @@ class GuestfsDriver(base.Driver):
     def validate(self, options: Mapping[str, Any]) -> None:
         """See :meth:`base.Driver.validate`."""
         appliance_disk.Options.parse(options)
+
+    def disk_size(self, options: Mapping[str, Any]) -> int:
+        """See :meth:`base.Driver.disk_size`."""
+        return appliance_disk.Options.parse(options).size * space.GIB
 
     @contextlib.contextmanager
     def open(

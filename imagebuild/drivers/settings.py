@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from imagebuild import appliance
+from imagebuild import exception
 from imagebuild.disks import base_images
+from imagebuild.disks import space
 
 if TYPE_CHECKING:
     # imagebuild-bootstrap, which talks to nobody, starts without it.
@@ -66,6 +68,19 @@ class Settings:
     retry_timeout: float = 300.0
     space_reserve: int = 0
     max_virtual_size: int = 0
+
+    def check_size(self, size: int) -> None:
+        """Refuse a disk larger than the operator allows.
+
+        :param size: bytes that the guest would see.
+        :raises InvalidInput: it is.
+        """
+        limit = self.max_virtual_size
+        if limit and size > limit:
+            raise exception.InvalidInput(
+                f'The disk would have {space.human(size)}, and may have '
+                f'{space.human(limit)}.'
+            )
 
     @classmethod
     def from_config(

@@ -132,6 +132,7 @@ class DriverContract:
             disk.remote.write_file('/etc/made-here', b'yes')
             assert disk.remote.read_file('/etc/made-here') == b'yes'
             size = disk.virtual_size
+            assert opening.driver.disk_size(opening.options) <= size
             made = disk.finish(output, 'qcow2')
         assert made == base.Disk(output, 'qcow2', size)
         assert output.read_bytes()[:4] == b'QFI\xfb'

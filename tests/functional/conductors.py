@@ -56,6 +56,9 @@ class FakeDriver:
     def validate(self, options):
         pass
 
+    def disk_size(self, options):
+        return 0
+
     def identity(self, options):
         return f'fake:{json.dumps(options, sort_keys=True)}'
 

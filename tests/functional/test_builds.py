@@ -232,6 +232,24 @@ def test_quota(service, client):
     assert 'quota' in answer.json['error']['message']
 
 
+@pytest.mark.parametrize('path', ['/v1/builds', '/v1/builds/plan'])
+def test_a_disk_that_no_conductor_may_make(service, client, path):
+    service.conf.set_override('max_virtual_size', 20, 'disks')
+    manifest = {'min_disk': 20, 'validators': []}
+    body = {'name': 'x', 'os': 'debian-12', 'manifest': manifest}
+    assert ask(client, body, path).status_code in (200, 202)
+    manifest['min_disk'] = 21
+    answer = ask(client, body, path)
+    assert answer.status_code == 400
+    assert answer.json['error']['errors'] == [
+        {
+            'path': 'manifest.min_disk',
+            'message': 'it needs a disk of 21 GiB, and this service makes '
+            'none of more than 20 GiB',
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     'text',
     [

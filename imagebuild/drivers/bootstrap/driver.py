@@ -108,6 +108,10 @@ class BootstrapDriver(base.Driver):
         """See :meth:`base.Driver.validate`."""
         driver_options.BootstrapOptions.parse(options)
 
+    def disk_size(self, options: Mapping[str, Any]) -> int:
+        """See :meth:`base.Driver.disk_size`; there is a size by default."""
+        return driver_options.BootstrapOptions.parse(options).size * space.GIB
+
     def identity(self, options: Mapping[str, Any]) -> str:
         """See :meth:`base.Driver.identity`; what is not said is filled in."""
         parsed = driver_options.BootstrapOptions.parse(options)
@@ -137,6 +141,8 @@ class BootstrapDriver(base.Driver):
         """
         parsed = driver_options.BootstrapOptions.parse(options)
         monitor = monitor or base.Monitor()
+        # Before it is made, which takes minutes.
+        settings.check_size(parsed.size * space.GIB)
         with (
             kept.opened(
                 lambda path: self.create_disk(options, path, monitor=monitor),

@@ -25,6 +25,7 @@ from imagebuild.drivers import base as drivers_base
 from imagebuild.stores import base as stores_base
 
 SHA = 'sha256:' + '0' * 64
+GIB = 1024**3
 ENTRIES = {
     name: catalogue.OperatingSystem(name, driver=driver, image=image)
     for name, driver, image in [
@@ -43,6 +44,7 @@ ENTRIES = {
 def driver(name, wants_base):
     made = mock.create_autospec(drivers_base.Driver, instance=True)
     made.name, made.wants_base = name, wants_base
+    made.disk_size.side_effect = lambda options: options.get('size', 4) * GIB
     made.identity.side_effect = lambda options: f'{name}:{options}'
     return made
 
@@ -89,7 +91,47 @@ def checks(database, offer, store, client):
         offer,
         open_store=lambda _: store,
         open_glance=lambda: client,
+        max_virtual_size=lambda: 10 * GIB,
     )
+
+
+@pytest.mark.parametrize(
+    'request_, virtual, path',
+    [
+        ({'os': 'scratch', 'driver_options': {'size': 10}}, 0, None),
+        (
+            {'os': 'scratch', 'driver_options': {'size': 11}},
+            0,
+            'driver_options.size',
+        ),
+        ({'os': 'by-name'}, 10, None),
+        ({'os': 'by-name'}, 11, 'os'),
+        ({'base_image': 'mine', 'driver': 'wants'}, 11, 'base_image'),
+    ],
+)
+def test_disks_larger_than_the_operator_allows(
+    checks, client, request_, virtual, path
+):
+    found = dataclasses.replace(
+        client.trusted_image.return_value, virtual_size=virtual * GIB
+    )
+    client.visible_image.return_value = found
+    client.trusted_image.return_value = found
+    problems = checks.check_request('p1', request_)['problems']
+    assert [problem['path'] for problem in problems] == (
+        [path] if path else []
+    )
+    for problem in problems:
+        assert problem['message'] == (
+            'the disk would have 11.0 GiB, and this service makes none of '
+            'more than 10.0 GiB'
+        )
+
+
+def test_a_disk_of_the_catalogue_that_is_too_large(checks, offer):
+    offer.driver('makes').disk_size.side_effect = lambda _options: 11 * GIB
+    [problem] = checks.check_request('p1', {'os': 'scratch'})['problems']
+    assert problem['path'] == 'os'
 
 
 @pytest.mark.parametrize(

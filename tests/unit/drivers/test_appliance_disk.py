@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-import types
 from unittest import mock
 
 import pytest
 
 from imagebuild import exception
+from imagebuild.disks import base_images
 from imagebuild.disks import image_file
 from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
@@ -27,8 +27,10 @@ def test_a_disk_larger_than_the_operator_allows(tmp_path, virtual, option):
     image = image_file.ImageInfo(
         tmp_path / 'base', 'qcow2', virtual * GIB, 4096, backing=None
     )
-    settings = types.SimpleNamespace(
-        space_reserve=0, max_virtual_size=10 * GIB
+    settings = base.Settings(
+        base_images.Cache(tmp_path / 'cache'),
+        lambda: None,
+        max_virtual_size=10 * GIB,
     )
     with (
         pytest.raises(exception.InvalidInput, match='11.0 GiB.* 10.0 GiB'),

@@ -10,10 +10,12 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import contextlib
+import dataclasses
 from unittest import mock
 
 import pytest
 
+from imagebuild import exception
 from imagebuild.disks import base_images
 from imagebuild.disks import blank
 from imagebuild.drivers import appliance_disk
@@ -48,13 +50,14 @@ def opened(monkeypatch):
 
 @pytest.fixture
 def build(tmp_path, made, opened):
-    settings = base.Settings(
+    standard = base.Settings(
         base_images.Cache(tmp_path / 'cache'), lambda: None
     )
     workspace = tmp_path / 'workspace'
     workspace.mkdir()
 
-    def run(now, **options):
+    def run(now, limit=0, **options):
+        settings = dataclasses.replace(standard, max_virtual_size=limit)
         driver = bootstrap.BootstrapDriver(clock=lambda: now)
         with driver.open(
             base.BaseImage(),
@@ -86,6 +89,15 @@ def test_made_each_time(build, made, tmp_path):
     for _ in range(2):
         build(0, refresh=0)
     assert made == [tmp_path / 'workspace' / 'base.qcow2'] * 2
+
+
+def test_a_disk_larger_than_the_operator_allows_is_not_made(build, made):
+    build(0, limit=9 * 1024**3, size=9)
+    assert len(made) == 1
+    for options in ({'size': 9}, {}):
+        with pytest.raises(exception.InvalidInput, match='may have 2.0 GiB'):
+            build(0, limit=2 * 1024**3, **options)
+    assert len(made) == 1
 
 
 def test_others_are_others(build, made):
