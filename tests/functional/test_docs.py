@@ -57,7 +57,8 @@ def test_the_reference_has_every_call_with_samples(html):
     page = (html / 'api' / 'reference.html').read_text()
     for anchor in ('post--v1-builds', 'get--v1-uploads', 'get--v1-conductors'):
         assert f'id="{anchor}"' in page
-    assert 'packages[0]: package nginx' in page
+    # Part of a sample, which is put together of what the fields say.
+    assert 'packages[0]' in page
 
 
 def test_every_option_is_shown(html):
