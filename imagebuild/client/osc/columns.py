@@ -219,6 +219,15 @@ LONG: Sequence[Field] = (
     ('Fault', lambda build: build.fault),
     ('Reason', lambda build: build.status_reason),
 )
+#: How builds ended, for who waited for several.
+ENDED: Sequence[Field] = (
+    ('ID', lambda build: build.id),
+    ('Name', lambda build: build.name),
+    ('Status', lambda build: build.status),
+    ('Image ID', lambda build: build.image_id),
+    ('Fault', lambda build: build.fault),
+    ('Reason', lambda build: build.status_reason),
+)
 PROJECT: Field = ('Project', lambda build: build.project_id)
 
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]

@@ -63,34 +63,6 @@ class CreateBuild(terminal.SafeOutput, command.ShowOne):
         return columns.show(build)
 
 
-class WaitBuild(terminal.SafeOutput, command.ShowOne):
-    """Wait until a build has ended, and fail if it did"""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'build', metavar='<build>', help='Build (name or ID)'
-        )
-        parser.add_argument(
-            '--timeout',
-            metavar='<seconds>',
-            type=int,
-            help='Wait no longer; the build goes on',
-        )
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
-        manager = plugin.client_of(self).builds
-        build = watched(
-            manager,
-            manager.find(parsed_args.build),
-            follow=False,
-            timeout=parsed_args.timeout,
-        )
-        progress.check(manager, build)
-        return columns.show(build)
-
-
 class PlanBuild(terminal.SafeOutput, command.ShowOne):
     """Show what building an image would do, and do nothing"""
 

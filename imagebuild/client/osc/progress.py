@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import Self
 from typing import TextIO
 
-from osc_lib import exceptions as osc_exceptions
 from rich import console as rich_console
 from rich import progress as rich_progress
 from rich import table
@@ -201,10 +200,22 @@ class Display:
 def check(manager: builds.BuildManager, build: records.Build) -> None:
     """Pass when a build that has ended became an image.
 
-    :raises CommandError: it did not; the program ends with 1.
+    :raises BuildFailed: it did not.
     """
-    if build.status != 'active':
-        raise osc_exceptions.CommandError(failure(manager, build))
+    code = exit_code(build)
+    if code:
+        raise terminal.BuildFailed(failure(manager, build), code)
+
+
+def exit_code(build: records.Build) -> int:
+    """Return what a command that waited for a build ends with.
+
+    The codes of our other programs: 0 when there is an image, 3 for a fault
+    of the service, else 1.
+    """
+    if build.status == 'active':
+        return 0
+    return 3 if build.fault == 'service' else 1
 
 
 def failure(manager: builds.BuildManager, build: records.Build) -> str:

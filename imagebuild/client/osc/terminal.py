@@ -22,6 +22,8 @@ from typing import Any
 from typing import TextIO
 from typing import cast
 
+from osc_lib import exceptions as osc_exceptions
+
 from imagebuild import control_characters
 
 
@@ -30,6 +32,17 @@ def safe(stream: TextIO) -> TextIO:
     if not stream.isatty():
         return stream
     return cast(TextIO, control_characters.EscapingStream(stream))
+
+
+class BuildFailed(osc_exceptions.CommandError):
+    """A build that was waited for has no image.
+
+    :ivar exit_code: what the command ends with.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class SafeOutput:
@@ -43,5 +56,10 @@ class SafeOutput:
         self.app.stdout = safe(before)
         try:
             return int(super().run(parsed_args))  # type: ignore[misc]
+        except BuildFailed as error:
+            # As cliff does, which would return 1 for any.
+            log = self.app.LOG
+            (log.exception if self.app.options.debug else log.error)(error)
+            return error.exit_code
         finally:
             self.app.stdout = before

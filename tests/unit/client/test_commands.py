@@ -11,7 +11,9 @@
 # under the License.
 """The commands, with a service that is made up."""
 
+import importlib
 import io
+import json
 import logging
 import pathlib
 import sys
@@ -36,6 +38,7 @@ from imagebuild.client.osc import create
 from imagebuild.client.osc import plugin
 from imagebuild.client.osc import progress
 from imagebuild.client.osc import terminal
+from imagebuild.client.osc import wait
 
 BASE = 'http://images.example:9797/v1'
 URL = f'{BASE}/builds'
@@ -564,22 +567,113 @@ def test_log_follow_ends_as_the_build_did(
     assert capsys.readouterr().out == 'one\n'
 
 
-def test_wait_for_a_build(run, quick, requests_mock, body, capsys):
-    requests_mock.get(URL, json={'builds': [body(id='b')]})
-    requests_mock.get(
-        f'{URL}/b',
-        [
-            {'json': body(id='b', status='building')},
-            {'json': body(id='b', status='active', image_id='i')},
-        ],
+@pytest.fixture
+def ended(builder, quick, capsys):
+    """Run the whole command, as cliff does; its exit code and what it said."""
+
+    def call(command, *line):
+        errors = []
+        app = types.SimpleNamespace(
+            client_manager=types.SimpleNamespace(image_build=builder),
+            options=types.SimpleNamespace(debug=False),
+            stdout=sys.stdout,
+            LOG=types.SimpleNamespace(error=lambda e: errors.append(str(e))),
+        )
+        made = command(app, None)
+        code = made.run(made.get_parser('x').parse_args([*line]))
+        out, err = capsys.readouterr()
+        return code, out, '\n'.join([err, *errors])
+
+    return call
+
+
+def builds_that_end(requests_mock, body, **ends):
+    requests_mock.get(URL, json={'builds': []})
+    for name, end in ends.items():
+        here = body(id=name, name=name)
+        requests_mock.get(f'{URL}?name={name}', json={'builds': [here]})
+        requests_mock.get(
+            f'{URL}/{name}',
+            [
+                {'json': body(id=name, name=name, status='building')},
+                {'json': body(id=name, name=name, **end)},
+            ],
+        )
+        requests_mock.get(f'{URL}/{name}/steps', json={'steps': []})
+
+
+GOOD = {'status': 'active', 'image_id': 'i'}
+BAD = {'status': 'error', 'fault': 'user', 'status_reason': 'No nginx.'}
+AWAY = {'status': 'error', 'fault': 'service', 'status_reason': 'No disk.'}
+
+
+@pytest.mark.parametrize(
+    'ends, code',
+    [
+        ([GOOD], 0),
+        ([BAD], 1),
+        ([AWAY], 3),
+        ([{'status': 'cancelled'}], 1),
+        ([GOOD, GOOD], 0),
+        ([AWAY, BAD, GOOD], 3),
+        ([GOOD, BAD], 1),
+    ],
+)
+def test_wait_ends_with_the_worst_code(ended, requests_mock, body, ends, code):
+    named = {f'build{number}': end for number, end in enumerate(ends)}
+    builds_that_end(requests_mock, body, **named)
+    found, out, err = ended(wait.WaitBuild, *named, '-f', 'json')
+    assert found == code
+    rows = json.loads(out)
+    assert [row['ID'] for row in rows] == list(named)
+    assert [row['Status'] for row in rows] == [each['status'] for each in ends]
+    assert [row['Image ID'] for row in rows] == [
+        each.get('image_id') for each in ends
+    ]
+    for each in ends:
+        assert each.get('status_reason', '') in err
+
+
+def test_wait_no_longer_for_any(ended, requests_mock, body):
+    builds_that_end(
+        requests_mock, body, slow={'status': 'building'}, done=GOOD
     )
-    assert shown(run(create.WaitBuild, 'web'))['image_id'] == 'i'
-    requests_mock.get(f'{URL}/b', json=body(id='b', status='cancelled'))
-    with pytest.raises(osc_exceptions.CommandError, match='cancelled'):
-        run(create.WaitBuild, 'web')
-    requests_mock.get(f'{URL}/b', json=body(id='b', status='building'))
-    with pytest.raises(exceptions.WaitTimeout, match='still building'):
-        run(create.WaitBuild, 'web', '--timeout', '0')
+    requests_mock.get(f'{URL}/done', json=body(id='done', name='done', **GOOD))
+    code, out, err = ended(
+        wait.WaitBuild, 'slow', 'done', 'done', '--timeout', '0', '-f', 'json'
+    )
+    assert code == 1
+    assert [row['Status'] for row in json.loads(out)] == ['building', 'active']
+    assert 'slow is still building after 0 seconds' in err
+
+
+def test_wait_for_one_that_is_deleted_meanwhile(ended, requests_mock, body):
+    builds_that_end(requests_mock, body, gone=GOOD, done=GOOD)
+    requests_mock.get(f'{URL}/gone', status_code=404)
+    code, out, err = ended(wait.WaitBuild, 'gone', 'done', '-f', 'json')
+    assert code == 1
+    assert [row['Status'] for row in json.loads(out)] == ['deleted', 'active']
+    assert 'gone was deleted meanwhile' in err
+
+
+def test_wait_for_none_if_a_name_is_wrong(run, requests_mock, body):
+    builds_that_end(requests_mock, body, web=GOOD)
+    with pytest.raises(exceptions.NotFound, match='wbe'):
+        run(wait.WaitBuild, 'web', 'wbe')
+    assert f'{URL}/web' not in [
+        each.url for each in requests_mock.request_history
+    ]
+
+
+@pytest.mark.parametrize('end, code', [(GOOD, 0), (BAD, 1), (AWAY, 3)])
+def test_follow_ends_with_the_code_of_the_build(
+    ended, requests_mock, body, end, code
+):
+    builds_that_end(requests_mock, body, web=end)
+    requests_mock.get(f'{URL}/web/log', [{'text': 'one\n'}, {'text': ''}])
+    found, out, err = ended(builds.LogBuild, 'web', '--follow')
+    assert (found, out) == (code, 'one\n')
+    assert end.get('status_reason', '') in err
 
 
 def test_steps(run, requests_mock, body):
@@ -732,9 +826,7 @@ def test_every_entry_point_is_a_command():
         if name.startswith('image_') and ':' in target:
             module, _, command = target.partition(':')
             found[name] = getattr(
-                {'create': create, 'builds': builds, 'catalogue': catalogue}[
-                    module
-                ],
+                importlib.import_module(f'imagebuild.client.osc.{module}'),
                 command,
             )
     assert len(found) == 14

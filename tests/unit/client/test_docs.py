@@ -21,6 +21,7 @@ from cliff import command
 from imagebuild.client.osc import builds
 from imagebuild.client.osc import catalogue
 from imagebuild.client.osc import create
+from imagebuild.client.osc import wait
 
 ROOT = pathlib.Path(__file__).parents[3]
 PAGE = ROOT / 'doc' / 'source' / 'cli' / 'image-build.rst'
@@ -34,7 +35,7 @@ COMMANDS = {
     'build delete': builds.DeleteBuild,
     'build cancel': builds.CancelBuild,
     'build log': builds.LogBuild,
-    'build wait': create.WaitBuild,
+    'build wait': wait.WaitBuild,
     'build steps': builds.ListStep,
     'recipe list': catalogue.ListRecipe,
     'recipe show': catalogue.ShowRecipe,
