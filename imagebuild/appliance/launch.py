@@ -99,6 +99,9 @@ class Appliance:
     :ivar handle: the ``guestfs.GuestFS`` handle; reach it through
         :meth:`call`.
     :ivar accelerator: ``kvm`` or ``tcg``.
+    :param worker: the one thread that the handle was made in. libguestfs
+        keeps an error handler for each thread: in any other one it prints
+        each error on standard error as well.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Appliance:
         accelerator_used: str,
         tmpdir: pathlib.Path,
         watched: pathlib.Path | None,
+        worker: concurrent.futures.ThreadPoolExecutor,
     ) -> None:
         self.handle = handle
         self.accelerator = accelerator_used
@@ -115,9 +119,7 @@ class Appliance:
         self._pid: int | None = None
         self._killed = False
         self._console: list[str] = []
-        self._worker = concurrent.futures.ThreadPoolExecutor(
-            1, thread_name_prefix='guestfs'
-        )
+        self._worker = worker
 
     def call(
         self,
@@ -194,7 +196,7 @@ class Appliance:
 
     def started(self) -> None:
         """Note the process behind the handle, once it is known."""
-        self._pid = self.handle.get_pid()
+        self._pid = self._worker.submit(self.handle.get_pid).result()
 
     @property
     def pid(self) -> int | None:
@@ -307,17 +309,28 @@ class _Options:
         )
         appliance: Appliance | None = None
         console: list[str] = []
+        worker = concurrent.futures.ThreadPoolExecutor(
+            1, thread_name_prefix='guestfs'
+        )
         try:
-            handle = guestfs.GuestFS(python_return_dict=True)
-            appliance = Appliance(handle, chosen, tmpdir, self.workspace)
+            handle = worker.submit(
+                guestfs.GuestFS, python_return_dict=True
+            ).result()
+            appliance = Appliance(
+                handle, chosen, tmpdir, self.workspace, worker
+            )
             appliance.listen(console)
-            self._set_up(guestfs, handle, chosen, tmpdir, console)
+            worker.submit(
+                self._set_up, guestfs, handle, chosen, tmpdir, console
+            ).result()
             appliance.call(handle.launch, timeout=self.settings.launch_timeout)
             appliance.started()
             return appliance
         except BaseException as error:
             if appliance is not None:
                 appliance.close()
+            else:
+                worker.shutdown(wait=False)
             shutil.rmtree(tmpdir, ignore_errors=True)
             if isinstance(error, RuntimeError):
                 raise exception.ApplianceFailed(
