@@ -33,19 +33,20 @@ RESULTS=${TEST_RESULTS:-test-results}
 tools/setup-host.sh test docs
 PATH=$VENV/bin:$PATH
 
-lint=0
-if ! command -v git >/dev/null || [[ ! -e .git ]]; then
-    echo 'test: not a git checkout, pre-commit is left out'
-elif ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
-    echo 'test: git refuses to read this checkout, pre-commit is left out'
-else
-    pre-commit run --all-files --show-diff-on-failure --color never \
-        </dev/null || lint=1
-fi
+# Prints what pre-commit finds; its exit code says whether there was anything.
+lint() {
+    if ! command -v git >/dev/null || [[ ! -e .git ]]; then
+        echo 'test: not a git checkout, pre-commit is left out'
+    elif ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+        echo 'test: git refuses to read this checkout, pre-commit is left out'
+    else
+        pre-commit run --all-files --show-diff-on-failure --color never \
+            </dev/null
+    fi
+}
 
 # Heat is not among our requirements: its tests run in the environment that
 # the cloud's services have.
-heat=0
 heat_tests() {
     local folder
     folder=$(PYTHONPATH=. /usr/bin/python3 -m tools.cloud environment) \
@@ -63,7 +64,9 @@ say_lint() {
     [[ $lint == 0 ]] || printf '\ntest: PRE-COMMIT FAILED, see above\n\n'
 }
 
+lint=0
 if [[ ${#paths[@]} != 0 ]]; then
+    lint || lint=1
     say_lint
     rc=0
     pytest --junitxml="$RESULTS/junit.xml" "$@" </dev/null || rc=$?
@@ -71,11 +74,9 @@ if [[ ${#paths[@]} != 0 ]]; then
     exit "$rc"
 fi
 
-heat_tests || heat=1
-
-# Half of the time is waiting for guests and services, so there are two runs
-# side by side; the second one's output is shown when it is complete. Both
-# use the same base images.
+# There are two runs side by side, about as long as each other: a guest or a
+# service is waited for by one while the other uses the processors. The second
+# one's output is shown when it is complete. Both use the same base images.
 SECOND=(tests/cloud tests/integration/test_redhat.py)
 IMAGES=
 FIRST_PID=
@@ -95,9 +96,12 @@ fi
 SHORT=(--tb=short --durations=20)
 second=0
 first=0
+heat=0
 pytest --junitxml="$RESULTS/second.xml" "${SHORT[@]}" "$@" "${SECOND[@]}" \
     </dev/null >"$RESULTS/second.log" 2>&1 &
 SECOND_PID=$!
+lint || lint=1
+heat_tests || heat=1
 pytest --junitxml="$RESULTS/junit.xml" "${SHORT[@]}" "$@" \
     tests/unit tests/functional tests/integration \
     --ignore="${SECOND[1]}" </dev/null >"$RESULTS/first.log" 2>&1 &
