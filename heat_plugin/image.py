@@ -240,7 +240,7 @@ class Image(inspected.InspectedImage):
             raise failures.ImageBuildRefused(
                 sentences.refused(error, self._image_name())
             ) from None
-        raise resource.PollDelay(watch.delay(first=1, last=_DELETE_DELAY))
+        raise resource.PollDelay(watch.delay(last=_DELETE_DELAY))
 
     def _give_up(self, watch: watches.Watch) -> None:
         builds = self._service().builds

@@ -25,8 +25,10 @@ from imagebuild.client import exceptions
 
 T = TypeVar('T')
 
-#: Seconds between the first two looks at a build, and at most.
-FIRST_DELAY = 5
+#: Seconds between the first two looks at a build, and at most. Each is one
+#: longer than the one before: what is done soon is seen soon, and half an hour
+#: takes no 130 looks.
+FIRST_DELAY = 1
 LAST_DELAY = 15
 #: Seconds for which the service may be away, as while it is restarted.
 PATIENCE = 300.0

@@ -97,7 +97,7 @@ class TestCreate(base.HeatPluginTestCase):
                 resource.PollDelay, web.check_create_complete, watch
             )
             delays.append(delay.period)
-        self.assertEqual([5, 6, 7, 8, 9], delays)
+        self.assertEqual([1, 2, 3, 4, 5], delays)
         self.assertTrue(web.check_create_complete(watch))
         self.assertEqual('image-build-1', web.FnGetRefId())
 

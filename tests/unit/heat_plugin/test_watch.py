@@ -27,8 +27,8 @@ def raising(error):
 
 def test_looks_grow_apart():
     watch = watches.Watch()
-    delays = [watch.delay() for _ in range(14)]
-    assert delays == [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 15, 15, 15]
+    delays = [watch.delay() for _ in range(18)]
+    assert delays == [*range(1, 15), 15, 15, 15, 15]
 
 
 def test_half_an_hour_takes_few_looks():
