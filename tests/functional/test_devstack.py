@@ -124,6 +124,43 @@ def test_install(stack: phases.Devstack) -> None:
     assert (ROOT / 'bindep.txt').is_file()
 
 
+def packages(*platforms: str) -> set[str]:
+    """What bindep chooses without a profile, on a host that is these."""
+    lines = (ROOT / 'bindep.txt').read_text().splitlines()
+    found = [re.match(r'(\S+) \[platform:(\w+)\]$', line) for line in lines]
+    return {each[1] for each in found if each and each[2] in platforms}
+
+
+#: Debian's package to that of the Red Hat family.
+NAMES = {
+    'libguestfs-tools': 'libguestfs',
+    'python3-guestfs': 'python3-libguestfs',
+    'qemu-utils': 'qemu-img',
+    'qemu-system-x86': 'qemu-kvm-core',
+    'linux-image-cloud-amd64': 'kernel-core',
+    'python3-venv': 'python3-pip',
+    # With the distribution itself.
+    'ca-certificates': None,
+}
+
+
+@pytest.mark.parametrize(
+    ('platforms', 'missing'),
+    [
+        (('rpm', 'redhat', 'fedora'), set()),
+        (('rpm', 'redhat', 'centos'), {'mmdebstrap'}),
+        (('rpm', 'redhat', 'rocky'), {'mmdebstrap'}),
+    ],
+)
+def test_the_red_hat_family_has_every_package(
+    platforms: tuple[str, ...], missing: set[str]
+) -> None:
+    debians = packages('dpkg', 'debian')
+    assert {'mmdebstrap', *NAMES} <= debians
+    wanted = {NAMES.get(name, name) for name in debians} - {None}
+    assert wanted - packages(*platforms) == missing
+
+
 def test_the_catalog_is_filled(stack: phases.Devstack) -> None:
     assert stack.named(
         'stack post-config',
