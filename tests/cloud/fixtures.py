@@ -104,6 +104,8 @@ def _configure(cloud: clouds.Cloud, folder: pathlib.Path) -> None:
         'disks': {'cache_dir': folder / 'made'},
         # A token that was revoked is refused at once.
         'keystone_authtoken': {'token_cache_time': -1},
+        # What is waited for with the defaults: 10 seconds each.
+        'conductor': {'retry_delay': 2, 'sweep_interval': 2},
     }
     ini.write(extra, ini.text(sections))
 

@@ -32,6 +32,8 @@ from tools.cloud import ini
 
 PROGRAM = pathlib.Path(sys.executable).with_name('openstack')
 
+_BASE_IMAGE = 'debian-12-minimal-base'
+
 #: Added to the catalogue; ``tiny`` is an image in Glance.
 SYSTEMS = """
 tiny:
@@ -41,6 +43,10 @@ slow:
   description: nothing at all, in some seconds
   driver: fake
   driver_options: {seconds: 15}
+short:
+  description: nothing at all, in a few seconds
+  driver: fake
+  driver_options: {seconds: 8}
 endless:
   description: nothing at all, in ten minutes
   driver: fake
@@ -150,6 +156,21 @@ def assert_nothing_left(cloud: clouds.Cloud, seconds: float = 60) -> None:
     while left := left_over(cloud):
         assert time.monotonic() < end, left
         time.sleep(1)
+
+
+def offer_base_image(cloud: clouds.Cloud, file: pathlib.Path) -> None:
+    """Have Glance hold the image of "tiny", if it does not yet."""
+    images = glance(cloud)
+    if [*images.images.list(filters={'name': _BASE_IMAGE})]:
+        return
+    image = images.images.create(
+        name=_BASE_IMAGE,
+        disk_format='qcow2',
+        container_format='bare',
+        visibility='community',
+    )
+    with file.open('rb') as stream:
+        images.images.upload(image['id'], stream)
 
 
 def offer_systems(cloud: clouds.Cloud) -> clouds.Cloud:

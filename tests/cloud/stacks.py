@@ -93,8 +93,14 @@ class Stacks:
 
     def delete(self, name: str) -> None:
         """Delete a stack and see it gone."""
+        self._ask_to_delete(name)
+        self._wait_until_gone(name)
+
+    def _ask_to_delete(self, name: str) -> None:
         with contextlib.suppress(exc.HTTPNotFound):
             self.heat.stacks.delete(name)
+
+    def _wait_until_gone(self, name: str) -> None:
         end = time.monotonic() + 300
         while True:
             try:
@@ -105,7 +111,7 @@ class Stacks:
                 return
             assert stack.stack_status != 'DELETE_FAILED', self.reasons(name)
             assert time.monotonic() < end, stack.stack_status
-            time.sleep(1)
+            time.sleep(0.3)
 
     def expect(self, name: str, status: str, seconds: float = 600) -> None:
         """Wait until the stack is like this."""
@@ -118,7 +124,7 @@ class Stacks:
             settled = over and _age(stack) > 5
             assert not settled, self.reasons(name)
             assert time.monotonic() < end, stack.stack_status
-            time.sleep(1)
+            time.sleep(0.3)
 
     def reasons(self, name: str) -> str:
         stack = self.heat.stacks.get(name)
@@ -139,8 +145,11 @@ class Stacks:
         return self.cloud.openstack('stack', 'failures', 'list', name)
 
     def remove_all(self) -> None:
+        # All at once: most of it is waiting.
         for name in reversed(self.names):
-            self.delete(name)
+            self._ask_to_delete(name)
+        for name in self.names:
+            self._wait_until_gone(name)
 
 
 def _age(stack: Any) -> float:
@@ -172,3 +181,11 @@ def server_of(cloud: clouds.Cloud, server_id: str) -> dict[str, Any]:
         cloud.openstack('server', 'show', server_id, '-f', 'json')
     )
     return found
+
+
+def actions(cloud: clouds.Cloud, server_id: str) -> list[str]:
+    """What was done to a server, the last first."""
+    found = json.loads(
+        cloud.openstack('server', 'event', 'list', server_id, '-f', 'json')
+    )
+    return [event['Action'] for event in found]

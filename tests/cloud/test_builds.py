@@ -17,7 +17,6 @@ import json
 import pathlib
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,19 +45,9 @@ SECRET = 'correct-horse-battery'
 @pytest.fixture(scope='module')
 def cloud(
     glance_cloud: clouds.Cloud, minimal_image: pathlib.Path
-) -> Iterator[clouds.Cloud]:
+) -> clouds.Cloud:
     """The cloud, with a base image and operating systems to build."""
-    images = people.glance(glance_cloud)
-    name = 'debian-12-minimal-base'
-    if not [*images.images.list(filters={'name': name})]:
-        image = images.images.create(
-            name=name,
-            disk_format='qcow2',
-            container_format='bare',
-            visibility='community',
-        )
-        with minimal_image.open('rb') as stream:
-            images.images.upload(image['id'], stream)
+    people.offer_base_image(glance_cloud, minimal_image)
     return people.offer_systems(glance_cloud)
 
 

@@ -30,7 +30,10 @@ from tools.cloud import cloud as clouds
 
 
 @pytest.fixture(scope='module')
-def cloud(nova_cloud: clouds.Cloud) -> clouds.Cloud:
+def cloud(
+    nova_cloud: clouds.Cloud, minimal_image: pathlib.Path
+) -> clouds.Cloud:
+    people.offer_base_image(nova_cloud, minimal_image)
     return people.offer_systems(nova_cloud)
 
 
@@ -39,20 +42,39 @@ def stacks(cloud: clouds.Cloud) -> Iterator[stack_tools.Stacks]:
     yield from stack_tools.using(cloud)
 
 
+@pytest.fixture(scope='module', autouse=True)
+def timing_out(cloud: clouds.Cloud) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A stack that has a minute, which is gone when its test comes.
+
+    Its name and the properties of its image, which is never done.
+    """
+    inside = content('endless')
+    for stacks in stack_tools.using(cloud):
+        template = stack_tools.template(**inside)
+        yield stacks.create(template, wait=False, timeout_mins=1), inside
+
+
 def content(os: str = 'fake-1', **more: Any) -> dict[str, Any]:
     """Properties of an image that no other test has."""
     return {'os': os, 'packages': [f'p-{uuid.uuid4()}'], **more}
+
+
+#: The packages of builds by their ids: a list says nothing of what may be
+#: large, and no build's ever change.
+PACKAGES: dict[str, Any] = {}
 
 
 def builds_of(cloud: clouds.Cloud, properties: dict[str, Any]) -> list[Any]:
     """The builds that were asked for with this content."""
     builds = people.client(cloud).builds
     found = []
-    for listed in builds.list():
-        # A list says nothing of what may be large. It may go meanwhile.
+    for build in builds.list():
+        # It may go meanwhile.
         with contextlib.suppress(client_exceptions.NotFound):
-            build = builds.get(listed.id)
-            if build.request.get('packages') == properties['packages']:
+            if build.id not in PACKAGES:
+                request = builds.get(build.id).request
+                PACKAGES[build.id] = request.get('packages')
+            if PACKAGES[build.id] == properties['packages']:
                 found.append(build)
     return found
 
@@ -75,6 +97,7 @@ def test_a_server_boots_from_the_image(
     assert outputs['hash'] == image['os_hash_value']
     stacks.delete(name)
     assert _gone(cloud, outputs['image_id'])
+    assert cloud.openstack('server', 'list', '-f', 'value') == ''
 
 
 def _gone(cloud: clouds.Cloud, image_id: str, seconds: float = 60) -> bool:
@@ -166,22 +189,32 @@ def test_rollback_leaves_all_as_it_was(
     assert not builds_of(cloud, broken)
 
 
-def test_rollback_does_not_take_an_image_from_others(
+def test_rollback_when_something_later_fails(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    """The new image is good, what comes after it fails."""
-    shared = content()
+    """The new image is good, what comes after its server fails."""
+    shared, before = content(), content()
     other = stacks.create(stack_tools.template(**shared))
     image_id = stacks.outputs(other)['image_id']
-    name = stacks.create(stack_tools.template(**content()))
-    failing = stack_tools.template(**shared)
+    name = stacks.create(stack_tools.with_server(**before))
+    outputs = stacks.outputs(name)
+    failing = stack_tools.with_server(**shared)
     failing['resources']['after'] = {
         'type': 'OS::Heat::TestResource',
-        'depends_on': 'image',
+        'depends_on': 'server',
         'properties': {'fail': True},
     }
     stacks.update(name, failing, 'ROLLBACK_COMPLETE', disable_rollback=False)
-    time.sleep(5)
+    # Heat had given up the old image, which the server did not use any more.
+    now = stacks.outputs(name)
+    assert now['server_id'] == outputs['server_id']
+    server = stack_tools.server_of(cloud, now['server_id'])
+    assert now['image_id'] in str(server['image'])
+    # There and back.
+    assert stack_tools.actions(cloud, server['id']).count('rebuild') == 2
+    [build] = builds_of(cloud, before)
+    assert (build.status, build.image_id) == ('active', now['image_id'])
+    # Nothing is taken from the other stack.
     assert stack_tools.image_of(cloud, image_id)['status'] == 'active'
 
 
@@ -201,18 +234,25 @@ def test_broken_recipe_is_one_build(
 def test_failing_step_is_shown(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    """The step, and the end of what it printed; a real guest."""
-    script = 'echo "looking for the tool"; no-such-tool --now'
+    """The step, and the end of what it printed; a real guest.
+
+    The command shows ten lines, which is all that its user knows.
+    """
+    script = 'seq -f "looking at %g" 60; apt-get install -y no-such-package'
     manifest = {'validators': [{'script': {'sets up': {'inline': script}}}]}
-    inside = content('debian-12-minimal', manifest=manifest)
+    inside = content('tiny', manifest=manifest)
     del inside['packages']
     name = stacks.create(stack_tools.template(**inside), wait=False)
     stacks.expect(name, 'CREATE_FAILED')
     failures = stacks.failures(name)
-    assert 'manifest.validators[0].script' in failures
-    assert 'exit code 127' in failures
-    assert 'looking for the tool' in failures
-    assert 'no-such-tool: command not found' in failures
+    _, _, shown = failures.partition('status_reason: |')
+    sentence = next(line for line in shown.splitlines() if 'image "' in line)
+    assert 'could not be built' in sentence
+    assert 'manifest.validators[0].script' in sentence
+    assert 'exit code 100' in shown
+    assert 'looking at 60' in shown
+    assert 'E: Unable to locate package no-such-package' in shown
+    assert len(shown.strip().splitlines()) <= 10
     assert 'Traceback' not in failures
 
 
@@ -339,7 +379,7 @@ def test_newer_template_replaces_a_replacement(
 def test_newer_template_that_wants_the_same_image(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    inside = content('slow')
+    inside = content('short')
     name = stacks.create(stack_tools.template(**inside), wait=False)
     build = _is_built(cloud, inside)
     stacks.update(name, stack_tools.template(**inside, tags=['new']))
@@ -387,7 +427,7 @@ def test_token_ends_during_the_build(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
     """Heat goes on with a trust; see "Options of heat.conf" in the docs."""
-    inside = content('slow')
+    inside = content('short')
     session = people.session(cloud, 'demo')
     mine = stack_tools.Stacks(cloud)
     mine.heat = heatclient.Client('1', session=session)
@@ -413,12 +453,11 @@ def test_token_ends_during_the_build(
 
 
 def test_time_out_of_the_stack(
-    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+    cloud: clouds.Cloud,
+    stacks: stack_tools.Stacks,
+    timing_out: tuple[str, dict[str, Any]],
 ) -> None:
-    inside = content('endless')
-    name = stacks.create(
-        stack_tools.template(**inside), wait=False, timeout_mins=1
-    )
+    name, inside = timing_out
     stacks.expect(name, 'CREATE_FAILED', seconds=180)
     _until(lambda: all(map(people.ended, builds_of(cloud, inside))))
     assert [each.status for each in builds_of(cloud, inside)] == ['cancelled']
@@ -462,10 +501,84 @@ def test_image_deleted_behind_its_back(
     assert stack_tools.image_of(cloud, after)['status'] == 'active'
 
 
+def test_abandoned_and_adopted(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks, tmp_path: pathlib.Path
+) -> None:
+    """With reauthentication_auth_method = trusts Heat forgets what to adopt.
+
+    So it creates what was abandoned; see "What an update does to images".
+    """
+    inside = content()
+    made = stack_tools.template(
+        **inside, manifest=HIDING, arguments={'token': {'get_param': 'secret'}}
+    )
+    made['parameters'] = {'secret': {'type': 'string', 'hidden': True}}
+    secret = f'geheim-{uuid.uuid4()}'
+    name = stacks.create(made, parameters={'secret': secret})
+    outputs = stacks.outputs(name)
+    assert shown_by(cloud, stacks, name, secret) == {
+        'stack show': False,
+        'stack resource show': False,
+        'stack event list': False,
+        'image build show': False,
+        'image build log': False,
+        'stack event show': True,
+    }
+    file = tmp_path / 'abandoned.json'
+    cloud.openstack('stack', 'abandon', name, '--output-file', str(file))
+    assert secret in file.read_text()
+    [build] = builds_of(cloud, inside)
+    assert build.id == outputs['build_id']
+    adopted = f'{name}-again'
+    stacks.names.append(adopted)
+    cloud.openstack('stack', 'adopt', '--adopt-file', str(file), adopted)
+    stacks.expect(adopted, 'CREATE_COMPLETE')
+    assert stacks.outputs(adopted)['image_id'] == outputs['image_id']
+    # The image goes with the last of its builds.
+    stacks.delete(adopted)
+    assert stack_tools.image_of(cloud, outputs['image_id'])
+    people.client(cloud).builds.delete(build.id)
+    assert _gone(cloud, outputs['image_id'])
+
+
+#: A manifest whose argument is a secret.
+HIDING = {
+    'arguments': {'token': {'required': True, 'hidden': True}},
+    'validators': [
+        {'script': {'uses it': {'inline': 'true', 'env_vars': ['token']}}}
+    ],
+}
+
+
+def shown_by(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks, name: str, secret: str
+) -> dict[str, bool]:
+    """Which commands show a value."""
+    build = stacks.resource(name).physical_resource_id
+    ours = people.client(cloud).builds
+    [event] = [
+        event
+        for event in stacks.heat.events.list(name, resource_name='image')
+        if event.resource_status == 'CREATE_COMPLETE'
+    ]
+    full = stacks.heat.events.get(name, 'image', event.id).to_dict()
+    texts = {
+        'stack show': str(stacks.heat.stacks.get(name).to_dict()),
+        'stack resource show': str(stacks.resource(name).to_dict()),
+        'stack event list': str(
+            [event.to_dict() for event in stacks.heat.events.list(name)]
+        ),
+        'image build show': repr(ours.get(build)),
+        'image build log': repr(ours.log(build)),
+        'stack event show': str(full),
+    }
+    return {command: secret in text for command, text in texts.items()}
+
+
 def test_two_stacks_at_once_are_one_build(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    inside = content('slow')
+    inside = content('short')
     names = [
         stacks.create(stack_tools.template(**inside), wait=False)
         for _ in range(2)

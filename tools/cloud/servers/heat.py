@@ -57,8 +57,10 @@ class _Heat(service.Service):
         self.shipped('api-paste.ini', 'environment.d', 'templates')
 
     def sync_database(self) -> None:
-        self.site.manage(
-            'heat-manage', f'--config-file={self.config_file}', 'db_sync'
+        self.make_tables(
+            lambda: self.site.manage(
+                'heat-manage', f'--config-file={self.config_file}', 'db_sync'
+            )
         )
 
     def _default(self) -> dict[str, object]:
@@ -72,6 +74,9 @@ class _Heat(service.Service):
             'num_engine_workers': 2,
             # A build may take longer than the token of its stack lives.
             'reauthentication_auth_method': 'trusts',
+            # Off by default; an image may outlive its stack.
+            'enable_stack_abandon': True,
+            'enable_stack_adopt': True,
             'plugin_dirs': self._plugin_folders(),
             'environment_dir': self.etc / 'environment.d',
             'template_dir': self.etc / 'templates',
