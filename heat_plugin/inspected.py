@@ -56,9 +56,8 @@ class InspectedImage(described.DescribedImage):
     def _glance_image(self, image_id: str) -> Any | None:
         if not image_id:
             return None
-        with self.client_plugin('glance').ignore_not_found:
-            return self.client('glance').images.get(image_id)
-        return None
+        found: Any | None = self.client_plugin().find_image(image_id)
+        return found
 
     def get_live_resource_data(self) -> dict[str, Any]:
         """Find out what there is.

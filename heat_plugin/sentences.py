@@ -143,27 +143,30 @@ def not_looked_up(error: exceptions.ClientError) -> str:
     )
 
 
-def glance_refused(error: Exception) -> str:
-    """Say why it is not known which images there are."""
+def glance_refused(what: str, error: Exception) -> str:
+    """Say why it is not known whether there is an image.
+
+    :param what: was looked up, such as 'the image 5'.
+    """
     return clean(
-        f'Glance did not say whether it has this image: '
+        f'Glance did not say whether it has {what}: '
         f'{without_urls(sentence(str(error)))}'
     )
 
 
-def glance_failed(name: str, error: Exception) -> str:
+def glance_failed(what: str, error: Exception) -> str:
     """Glance, or Keystone before it, answered that it is out of order."""
     return clean(
-        f'Glance failed, not the template, when the base image "{name}" was '
-        f'looked up: {without_urls(sentence(str(error)))}'
+        f'Glance failed, not the template, when {what} was looked up: '
+        f'{without_urls(sentence(str(error)))}'
     )
 
 
-def glance_away(name: str) -> str:
+def glance_away(what: str) -> str:
     """Nobody answered; the client's words are addresses, mostly."""
     return clean(
-        f'Glance was not reached, which is not the template\'s fault: the '
-        f'base image "{name}" could not be looked up. Try again later.'
+        "Glance was not reached, which is not the template's fault: "
+        f'{what} could not be looked up. Try again later.'
     )
 
 

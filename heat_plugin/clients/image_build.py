@@ -13,8 +13,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,20 +115,26 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
         :raises NotLookedUp: Glance does not let this user ask.
         :raises GlanceAway: it is away, or something is wrong with it.
         """
-        glance = self.context.clients.client_plugin('glance')
-        try:
-            found: str = glance.find_image_by_name_or_id(name)
-        except (
-            client_exception.EntityMatchNotFound,
-            client_exception.EntityUniqueMatchNotFound,
+        glance = self._glance()
+        with _told(glance, f'the base image "{name}"'):
+            return str(glance.find_image_by_name_or_id(name))
+
+    def find_image(self, image_id: str) -> Any | None:
+        """Return what Glance has of an image, None if that is nothing.
+
+        :raises NotLookedUp: Glance does not let this user ask.
+        :raises GlanceAway: it is away, or something is wrong with it.
+        """
+        glance = self._glance()
+        with (
+            _told(glance, f'the image {image_id}'),
+            glance.ignore_not_found,
         ):
-            raise
-        except Exception as error:
-            if not _of_a_client(glance, error):
-                raise
-            LOG.warning('"%s" could not be looked up: %s', name, error)
-            raise _from_glance(name, error) from None
-        return found
+            return glance.client().images.get(image_id)
+        return None
+
+    def _glance(self) -> Any:
+        return self.context.clients.client_plugin('glance')
 
     def plan(self, request: Mapping[str, Any]) -> client.Plan | None:
         """Say what a build would do, None if that cannot be known quickly.
@@ -154,20 +162,38 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
         )
 
 
-def _of_a_client(glance: Any, error: Exception) -> bool:
-    known: bool = glance.is_client_exception(error)
-    return known or isinstance(error, keystone_exceptions.ClientException)
+@contextlib.contextmanager
+def _told(glance: Any, what: str) -> Iterator[None]:
+    """Raise our own errors in place of Glance's and Keystone's clients'.
+
+    :param glance: Heat's plugin for Glance.
+    :param what: is looked up.
+    """
+    try:
+        yield
+    except (
+        client_exception.EntityMatchNotFound,
+        client_exception.EntityUniqueMatchNotFound,
+    ):
+        raise
+    except Exception as error:
+        known = glance.is_client_exception(error)
+        if not known and not isinstance(
+            error, keystone_exceptions.ClientException
+        ):
+            raise
+        LOG.warning('Looking up %s: %s', what, error)
+        raise _from_glance(what, error) from None
 
 
-def _from_glance(name: str, error: Exception) -> Exception:
-    """What is raised in place of an error of Glance's or Keystone's client."""
+def _from_glance(what: str, error: Exception) -> Exception:
     # Glance's errors have "code", Keystone's "http_status"; "N/A" of some.
     status = getattr(error, 'code', getattr(error, 'http_status', None))
     if not isinstance(status, int) or not status:
-        return failures.GlanceAway(sentences.glance_away(name))
+        return failures.GlanceAway(sentences.glance_away(what))
     if status >= 500:
-        return failures.GlanceAway(sentences.glance_failed(name, error))
-    return failures.NotLookedUp(sentences.glance_refused(error))
+        return failures.GlanceAway(sentences.glance_failed(what, error))
+    return failures.NotLookedUp(sentences.glance_refused(what, error))
 
 
 def _found(kind: str, name: str, known: Iterable[str]) -> str:

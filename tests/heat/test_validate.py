@@ -371,6 +371,15 @@ class TestBaseImage(base.HeatPluginTestCase):
         self.assertFalse(constraint.validate('cirros', context))
         self.assertIn('cirros', constraint.error('cirros'))
 
+    def test_away_while_the_stack_is_checked(self):
+        stack = self.stack()
+        stack.create()
+        self.glance()
+        stack.check()
+        self.assertEqual(('CHECK', 'FAILED'), stack.state)
+        text = self.plain(stack['web'].status_reason)
+        self.assertIn('Glance was not reached', text)
+
     def test_its_id_is_sent(self):
         self.glance(answering(200, json.dumps({'images': [IMAGE]})))
         stack = self.made()
