@@ -21,6 +21,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.cmd import json_report
+from imagebuild.cmd import live_line
 from imagebuild.cmd import program
 from imagebuild.drivers import bootstrap
 
@@ -33,9 +34,17 @@ class _Progress(bootstrap.Monitor):
     def __init__(self) -> None:
         self.steps: list[dict[str, Any]] = []
         self.notices: list[str] = []
+        self._line = live_line.LiveLine()
 
     def step_started(self, name: str) -> None:
-        print(f'{name} ...', file=sys.stderr, flush=True)
+        if self._line.live:
+            self._line.show(name)
+        else:
+            self._line.print(f'{name} ...')
+
+    def close(self) -> None:
+        """Take the live line away."""
+        self._line.close()
 
     def step_finished(self, name: str, seconds: float, error: str) -> None:
         self.steps.append(
@@ -48,11 +57,13 @@ class _Progress(bootstrap.Monitor):
             }
         )
         how = 'failed' if error else 'done'
-        print(f'{name}: {how} ({seconds:.1f} s)', file=sys.stderr, flush=True)
+        self._line.print(f'{name}: {how} ({seconds:.1f} s)')
+        # Until the next step, or until what is temporary is removed.
+        self._line.show('tidying up')
 
     def notice(self, sentence: str) -> None:
         self.notices.append(sentence)
-        print(sentence, file=sys.stderr, flush=True)
+        self._line.print(sentence)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -125,6 +136,7 @@ def run(arguments: argparse.Namespace, report: json_report.JsonReport) -> None:
     try:
         disk = _create(arguments, progress)
     finally:
+        progress.close()
         # A signal may come after the last rename.
         report.changed = _identity(output) != before
     report.document |= {

@@ -13,14 +13,8 @@
 
 from __future__ import annotations
 
-import sys
-
-from rich import console as rich_console
-from rich import markup
-from rich import status as rich_status
-
-from imagebuild import control_characters
 from imagebuild import manifest
+from imagebuild.cmd import live_line
 
 
 class ConsoleMonitor(manifest.Monitor):
@@ -32,45 +26,31 @@ class ConsoleMonitor(manifest.Monitor):
     def __init__(self, *, verbose: bool = False) -> None:
         self.notices: list[str] = []
         self._verbose = verbose
-        # It moves the cursor, which an escaping stream would show.
-        self._console = rich_console.Console(
-            file=control_characters.raw_stream(sys.stderr),
-            highlight=False,
-            soft_wrap=True,
-        )
-        self._live = sys.stderr.isatty() and not verbose
-        self._status: rich_status.Status | None = None
-
-    def _print(self, text: str) -> None:
-        text = control_characters.escaped(text, layout=True)
-        self._console.print(text, markup=False)
+        self._line = live_line.LiveLine()
+        self._live = self._line.live and not verbose
 
     def doing(self, what: str) -> None:
         """Show what is going on outside of the steps, such as a start."""
-        what = control_characters.escaped(what)
-        if not self._live:
-            self._print(f'{what} ...')
-        elif self._status is None:
-            self._status = self._console.status(markup.escape(what))
-            self._status.start()
+        if self._live:
+            self._line.show(what)
         else:
-            self._status.update(markup.escape(what))
+            self._line.print(f'{what} ...')
 
     def notice(self, sentence: str) -> None:
         self.notices.append(sentence)
-        self._print(sentence)
+        self._line.print(sentence)
 
     def step_started(self, step: manifest.Step) -> None:
         if self._live:
-            self.doing(self._head(step))
+            self._line.show(self._head(step))
         elif step.trial and self._verbose:
-            self._print(f'    trying {step.path}: {step.description}')
+            self._line.print(f'    trying {step.path}: {step.description}')
 
     def output(self, step: manifest.Step, stream: str, line: str) -> None:
         if self._verbose:
-            self._print(f'    | {line}')
+            self._line.print(f'    | {line}')
         elif self._live and line.strip():
-            self.doing(f'{self._head(step)}  {line.strip()[:70]}')
+            self._line.show(self._head(step), line.strip())
 
     def step_finished(
         self, step: manifest.Step, result: manifest.StepReport
@@ -78,7 +58,7 @@ class ConsoleMonitor(manifest.Monitor):
         if step.trial:
             return
         told = f' - {result.message}' if result.message else ''
-        self._print(
+        self._line.print(
             f'{self._head(step)}: {result.result} '
             f'({result.seconds:.1f} s){told}'
         )
@@ -89,6 +69,4 @@ class ConsoleMonitor(manifest.Monitor):
 
     def close(self) -> None:
         """Take the live line away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._line.close()

@@ -181,6 +181,7 @@ def _pack(
     if not report.changed and not job.generalize:
         # Not even a mount's trace in a journal is written back.
         return Outcome('unchanged', report)
+    monitor.doing('Closing the disk')
     labels = remote.relabel_selinux()
     if labels:
         monitor.notice(labels)

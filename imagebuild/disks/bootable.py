@@ -36,6 +36,7 @@ made of trusted packages.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import secrets
@@ -51,6 +52,8 @@ from imagebuild.disks import grub
 ROOT_PARTITION = 1
 #: Runs a program of this host; may raise an EnvironmentFault.
 Run = Callable[[Sequence[str]], object]
+#: Reports a block as one step.
+Step = Callable[[str], contextlib.AbstractContextManager[object]]
 
 _MIB = 1024 * 1024
 _SECTOR = 512
@@ -124,6 +127,7 @@ def make(
     *,
     workspace: pathlib.Path,
     title: str = 'Linux',
+    step: Step = contextlib.nullcontext,
 ) -> None:
     """Make a raw disk of a tree.
 
@@ -134,21 +138,23 @@ def make(
     :param run: runs a program of the host.
     :param workspace: folder for what is thrown away afterwards.
     :param title: name in the boot menu.
+    :param step: entered for each part of the work, with its name.
     :raises HostCommandFailed: a program failed.
     :raises DiskFull: there is no room on the host.
     """
     with faults.writing(disk):
-        if plan.bootable:
-            grub.install(tree, plan.root_uuid, run, title)
         with disk.open('xb') as stream:
             stream.truncate(plan.size)
         _partition(disk, plan, run)
         if plan.bootable:
-            _write_esp(tree, disk, plan, run, workspace)
-            grub.write_bios_boot(
-                tree, disk, _BIOS_START * _MIB, _BIOS_SIZE * _MIB
-            )
-        _write_root(tree, disk, plan, run, workspace)
+            with step('install the boot loader'):
+                grub.install(tree, plan.root_uuid, run, title)
+                _write_esp(tree, disk, plan, run, workspace)
+                grub.write_bios_boot(
+                    tree, disk, _BIOS_START * _MIB, _BIOS_SIZE * _MIB
+                )
+        with step('write the tree'):
+            _write_root(tree, disk, plan, run, workspace)
 
 
 def _partition(disk: pathlib.Path, plan: DiskPlan, run: Run) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from imagebuild import appliance
+from imagebuild import phases
 from imagebuild.client import exceptions
 from imagebuild.remotes import guestfs
 from tests.cloud import people
@@ -71,6 +72,15 @@ def test_the_whole_way(cloud: clouds.Cloud, tmp_path: pathlib.Path) -> None:
     build = json.loads(first.stdout)
     assert build['status'] == 'active'
     _check_image(cloud, build, tmp_path)
+    # Each phase took its time, and was told while it ran.
+    spent = {
+        each['name']: each['seconds'] for each in build['progress']['phases']
+    }
+    assert list(spent) == list(phases.ORDER)
+    assert spent['appliance'] > 1 and spent['steps'] > 1
+    assert build['progress']['percent'] == 100
+    for phase in ('appliance', 'steps'):
+        assert f'({phase})' in first.stderr
 
     ours = people.client(cloud)
     log = ours.builds.log(build['id']).text

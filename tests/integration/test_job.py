@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from imagebuild import job as jobs
+from imagebuild import phases
 from imagebuild.drivers import base as drivers
 from tests.unit.job import job_process
 
@@ -193,6 +194,15 @@ def test_build(
         ('manifest.validators[0].script', 'ran'),
         ('manifest.validators[1].file', 'changed'),
     ]
+    told = [e['phase'] for e in job.events if e['event'] == 'phase']
+    assert list(dict.fromkeys(told)) == [
+        'base_image',
+        'appliance',
+        'steps',
+        'convert',
+        'checksum',
+    ]
+    assert told == sorted(told, key=phases.ORDER.index)
     lines = [e['line'] for e in job.events if e['event'] == 'output']
     assert 'the password is ***' in lines
     assert SECRET not in repr(job.events) + job.stderr

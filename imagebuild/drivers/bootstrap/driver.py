@@ -272,15 +272,15 @@ class _Build:
                 sources=archive.sources,
                 minimal=minimal,
             )
-        with self.monitor.step('make the disk'):
-            bootable.make(
-                folder / 'tree',
-                folder / 'disk.raw',
-                plan,
-                self._command,
-                workspace=folder,
-                title=release.name,
-            )
+        bootable.make(
+            folder / 'tree',
+            folder / 'disk.raw',
+            plan,
+            self._command,
+            workspace=folder,
+            title=release.name,
+            step=self.monitor.step,
+        )
         with self.monitor.step(f'write the {disk_format} file'):
             return self._written(disk_format)
 
