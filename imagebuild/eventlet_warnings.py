@@ -20,6 +20,11 @@ from __future__ import annotations
 import warnings
 
 
+#: Also "The 'oslo_service.eventlet_backdoor' module usage is deprecated", and
+#: oslo.utils' "eventuletutils".
+_ABOUT = r'(?s:.*)eventu?let'
+
+
 def ignore() -> None:
     """Hide warnings about eventlet in this process; call it before imports."""
-    warnings.filterwarnings('ignore', message=r'\s*eventlet')
+    warnings.filterwarnings('ignore', message=_ABOUT)

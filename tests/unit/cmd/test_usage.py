@@ -89,7 +89,7 @@ LINES = [
     ('manage db purge --older-than x', '"x"', MANAGE.format(' db purge')),
     ('manage db version --config-file none', 'none', ''),
     ('manage build prioritize b 1001', '"1001"', 'build prioritize --help'),
-    ('manage quota set p builds 1', "'builds'", 'quota set --help'),
+    ('manage quota set p nonsense 1', "'nonsense'", 'set --help'),
     ('standalone extra', 'arguments: extra', STANDALONE),
     ('standalone --port x', '"x" is not an integer', STANDALONE),
     ('standalone --port 65536', '"65536" is not an integer', STANDALONE),
