@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import warnings
 
-
 #: Also "The 'oslo_service.eventlet_backdoor' module usage is deprecated", and
 #: oslo.utils' "eventuletutils".
 _ABOUT = r'(?s:.*)eventu?let'

@@ -88,6 +88,12 @@ class WaitBuild(terminal.SafeOutput, command.Lister):
                 _say(f'{build.name} ({build.id}):')
             left = None if end is None else max(0, end - time.monotonic())
             last, code, words = _ending(manager, build, left)
+            if last is None:
+                last = manager.get(build.id)
+                words = (
+                    f'The build {build.id} is still {last.status} after '
+                    f'{timeout:g} seconds; it goes on.'
+                )
             self._exit_code = max(self._exit_code, code)
             if words:
                 _say(words)
@@ -97,15 +103,16 @@ class WaitBuild(terminal.SafeOutput, command.Lister):
 
 def _ending(
     manager: builds.BuildManager, build: records.Build, timeout: float | None
-) -> tuple[records.Build, int, str]:
+) -> tuple[records.Build | None, int, str]:
     """Wait for one.
 
-    :returns: how it is now, its exit code, and what is wrong.
+    :returns: how it is now, its exit code, and what is wrong; None when the
+        time is up.
     """
     try:
         last = create.watched(manager, build, follow=False, timeout=timeout)
-    except exceptions.WaitTimeout as error:
-        return manager.get(build.id), 1, str(error)
+    except exceptions.WaitTimeout:
+        return None, 1, ''
     except exceptions.NotFound:
         words = f'The build {build.id} was deleted meanwhile.'
         return dataclasses.replace(build, status='deleted'), 1, words
