@@ -32,6 +32,7 @@ class Throttled:
     def __init__(self, on_progress: OnProgress | None) -> None:
         self._on_progress = on_progress
         self._next = 0.0
+        self._at_end = False
 
     def __call__(self, done: int, total: int) -> None:
         """Tell, if it is time.
@@ -42,6 +43,10 @@ class Throttled:
         if self._on_progress is None:
             return
         now = time.monotonic()
-        if now >= self._next or done == total:
+        # Told once: who waits at the end, or for something empty, calls
+        # again and again.
+        is_end = done == total and not self._at_end
+        self._at_end = done == total
+        if now >= self._next or is_end:
             self._next = now + INTERVAL
             self._on_progress(done, total)

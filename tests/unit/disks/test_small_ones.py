@@ -23,6 +23,7 @@ from imagebuild.disks import convert
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
 from imagebuild.disks import processes
+from imagebuild.disks import progress
 from imagebuild.disks import space
 from tests.unit.disks import tools
 
@@ -162,3 +163,21 @@ def test_processes_that_are_not_there() -> None:
     assert processes.start_time(2**22 + 1) is None
     assert not processes.end(2**22 + 1, 1)
     assert processes.start_time(os.getpid())
+
+
+def test_progress_is_told_once_a_second_and_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, 'monotonic', lambda: now[0])
+    told: list[tuple[int, int]] = []
+    tell = progress.Throttled(lambda *figures: told.append(figures))
+    for done in range(0, 101):
+        tell(done, 100)
+        now[0] += 0.03
+    assert [done for done, _ in told] == [0, 34, 68, 100]
+    # Waiting at the end is not moving.
+    for _ in range(10):
+        tell(100, 100)
+        now[0] += 0.03
+    assert len(told) == 4
