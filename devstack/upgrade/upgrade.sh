@@ -36,27 +36,29 @@ source "$IMAGEBUILD_DIR/devstack/lib/imagebuild"
 
 set -o xtrace
 
-# As other projects do: to look at, or to go back to.
-if [[ ! -d $SAVE_DIR/etc.imagebuild ]]; then
-    cp -pr "$IMAGEBUILD_CONF_DIR" "$SAVE_DIR/etc.imagebuild"
-fi
-
 stack_install_service imagebuild
 # Configuration stays as the old release left it: that has to do. But heat.conf
 # names the old release's checkout.
 configure_imagebuild_in_heat
-upgrade_imagebuild
-start_imagebuild
-services=
-if is_service_enabled imagebuild-api; then
-    services+=" imagebuild-api"
+# Heat's engine may be on a host without anything else of imagebuild.
+if is_imagebuild_enabled; then
+    # As other projects do: to look at, or to go back to.
+    if [[ ! -d $SAVE_DIR/etc.imagebuild ]]; then
+        cp -pr "$IMAGEBUILD_CONF_DIR" "$SAVE_DIR/etc.imagebuild"
+    fi
+    upgrade_imagebuild
+    start_imagebuild
+    services=
+    if is_service_enabled imagebuild-api; then
+        services+=" imagebuild-api"
+    fi
+    if is_service_enabled imagebuild-conductor; then
+        services+=" $(_imagebuild_conductors | tr '\n' ' ')"
+    fi
+    # Names, with blanks between them.
+    # shellcheck disable=SC2086
+    ensure_services_started $services
 fi
-if is_service_enabled imagebuild-conductor; then
-    services+=" $(_imagebuild_conductors | tr '\n' ' ')"
-fi
-# Names, with blanks between them.
-# shellcheck disable=SC2086
-ensure_services_started $services
 
 # Heat, if it was upgraded before, has loaded the old release's resource type.
 if is_service_enabled h-eng && $SYSTEMCTL is-active --quiet devstack@h-eng

@@ -152,6 +152,19 @@ def test_a_host_that_only_builds(tmp_path: pathlib.Path) -> None:
         assert 'nothing to do' in made.succeed('resources', phase)
 
 
+def test_a_host_that_only_has_heat(tmp_path: pathlib.Path) -> None:
+    made = grenade(
+        tmp_path,
+        ENABLED_SERVICES='h-eng',
+        DISABLED_SERVICES=',imagebuild-api,imagebuild-conductor',
+    )
+    made.stack.heat_conf.write_text('[DEFAULT]\n')
+    made.succeed('shutdown')
+    made.succeed('upgrade', top='new')
+    assert str(RESOURCES) in made.stack.heat_conf.read_text()
+    assert not made.stack.named('upgrade', 'run_process')
+
+
 def test_an_unknown_phase(tmp_path: pathlib.Path) -> None:
     made = grenade(tmp_path)
     done = made.run('resources', 'explode')
