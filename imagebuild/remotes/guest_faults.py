@@ -73,3 +73,31 @@ def output_lost(shown: str) -> exception.GuestBroken:
     return exception.GuestBroken(
         what=shown, reason='its output was lost; it may have used the ports'
     )
+
+
+def left_behind(shown: str, what: str) -> exception.GuestBroken:
+    """A command left what keeps the guest's file systems busy.
+
+    :param what: all of it, in words.
+    """
+    return exception.GuestBroken(
+        what=shown, reason=f'it left {what}, which cannot be undone'
+    )
+
+
+def unreadable(shown: str, error: Exception) -> exception.GuestBroken:
+    """What a command left cannot be looked at."""
+    text = ' '.join(str(error).split())[:300]
+    return exception.GuestBroken(
+        what=shown,
+        reason=f'what it left in the appliance cannot be read ({text})',
+    )
+
+
+def still_busy(error: Exception) -> exception.GuestBroken:
+    """Something holds the guest's file systems, and it is none of ours."""
+    text = ' '.join(str(error).split())[:300]
+    return exception.GuestBroken(
+        what='Something that ran in the image',
+        reason=f'the file systems could not be unmounted ({text})',
+    )

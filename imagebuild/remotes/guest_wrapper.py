@@ -44,8 +44,11 @@ _LONGEST_ARGUMENT = 128 * 1024 - 1
 WRAPPER = r"""
 token=$1 input=$2 remove=$3 aside=$4
 shift 4
-cd /
 umask 022
+# Stays the one where all processes are, whatever is mounted over it.
+cd /proc || exit 92
+remember() { known=" $* "; }
+remember [0-9]*
 room=/dev/.imagebuild-$token
 # A bare devtmpfs lacks these, and scripts write to them.
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
@@ -78,7 +81,7 @@ cat <"$room/o" >"$out" 2>/dev/null 3<&- &
 cat_out=$!
 cat <"$room/e" >"$err" 2>/dev/null 3<&- &
 cat_err=$!
-env -i "$@" <"$input" >"$room/o" 2>"$room/e" 3<&- &
+(cd / && exec env -i "$@") <"$input" >"$room/o" 2>"$room/e" 3<&- &
 command=$!
 (
     # The host says when time is up: the clock here may jump, or be set.
@@ -91,19 +94,22 @@ command=$!
 ) </dev/null >/dev/null 2>&1 &
 wait "$command" 2>/dev/null
 code=$?
-# Everything else that has this root: the watch above, and what the command
-# left behind. Again until nothing is found, for what was just being forked.
+# Everything new that has this root or one of its own, which is not that of
+# the appliance: the watch above, and what the command left behind. Again
+# until nothing is found, for what was just being forked.
 tries=0
 found=yes
 while [ -n "$found" ] && [ "$tries" -lt 100 ]; do
     found=
     tries=$((tries + 1))
-    for process in /proc/[0-9]*; do
-        case "${process#/proc/}" in
-        "$$" | "$cat_out" | "$cat_err") continue ;;
+    for process in [0-9]*; do
+        case "$known$cat_out $cat_err " in
+        *" $process "*) continue ;;
         esac
-        if [ "$process/root" -ef / ]; then
-            kill -9 "${process#/proc/}" 2>/dev/null && found=yes
+        # One that has ended has no root.
+        [ -e "$process/root" ] || continue
+        if [ "$process/root" -ef / ] || ! [ "$process/root" -ef 1/root ]; then
+            kill -9 "$process" 2>/dev/null && found=yes
         fi
     done
 done

@@ -25,10 +25,13 @@ from typing import Any
 
 from imagebuild import appliance as appliances
 from imagebuild import exception
+from imagebuild.remotes import appliance_state
 from imagebuild.remotes import base
+from imagebuild.remotes import guest_accounts
 from imagebuild.remotes import guest_faults
 from imagebuild.remotes import guest_files
 from imagebuild.remotes import guest_flags
+from imagebuild.remotes import guest_leftovers
 from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guest_reading
 from imagebuild.remotes import guest_resolver
@@ -43,6 +46,8 @@ LOG = logging.getLogger(__name__)
 #: Seconds that a guest is given to stop a command before its appliance is
 #: ended: it is emulated and may be slow.
 _GRACE = 30.0
+#: Seconds that undoing what a command left may take.
+_UNDOING = 120.0
 
 
 class GuestfsRemote(base.Remote):
@@ -79,9 +84,10 @@ class GuestfsRemote(base.Remote):
         self._command_timeout = command_timeout
         self._run_timeout = run_timeout
         self._end = time.monotonic() + run_timeout if run_timeout else None
-        self._accounts: dict[str, dict[str, int]] = {}
+        self._accounts = guest_accounts.Accounts(self)
         self._channel = output_channel.OutputChannel()
-        self._prepared = False
+        self._before: appliance_state.State | None = None
+        self._has_run = False
         self._flags = ''
         self._image = image or str(drives[0].path)
         try:
@@ -230,13 +236,14 @@ class GuestfsRemote(base.Remote):
             aside=guest_resolver.aside(token) if self._swaps else '',
         )
         guest_wrapper.refuse_long(command, shown)
-        if not self._prepared:
-            self.prepare()
+        before = self._before or self.prepare()
         collector = output_channel.Collector(self._channel, token, on_output)
+        self._has_run = True
         start = time.monotonic()
         watch = time_limit.TimeLimit(self._channel, token, limit)
         ending = self._command(shown[0], command, collector, watch, limit)
-        self._accounts.clear()
+        self._undo(shown[0], before)
+        self._accounts.forget()
         if ending.resolver:
             self._guest_call(guest_resolver.keep, self._handle, token)
         result = base.CommandResult(
@@ -257,7 +264,7 @@ class GuestfsRemote(base.Remote):
             )
         return result
 
-    def prepare(self) -> None:
+    def prepare(self) -> appliance_state.State:
         """Look whether commands can run, and what runs without them.
 
         Done before the first command, if nobody does it sooner.
@@ -266,7 +273,8 @@ class GuestfsRemote(base.Remote):
         """
         self._call(guest_shell.check, self._handle, self._image)
         self._flags = self._call(guest_flags.clear, self._handle)
-        self._prepared = True
+        self._before = self._call(appliance_state.look, self._handle)
+        return self._before
 
     def _command(
         self,
@@ -297,6 +305,24 @@ class GuestfsRemote(base.Remote):
             return guest_wrapper.parse(output)
         except (exception.ApplianceFailed, IndexError, ValueError) as error:
             raise guest_faults.output_lost(shown) from error
+
+    def _undo(self, shown: str, before: appliance_state.State) -> None:
+        """Undo what a command left, or say that it cannot be undone."""
+        try:
+            left = self.appliance.call(
+                guest_leftovers.undo,
+                self._handle,
+                before,
+                timeout=self._remaining(_UNDOING),
+                on_timeout=lambda: self._hung(shown),
+            )
+        except (RuntimeError, ValueError) as error:
+            raise guest_faults.unreadable(shown, error) from error
+        except exception.ApplianceFailed as error:
+            raise self._blamed(error, shown) from error
+        if left:
+            what = guest_leftovers.in_words(left)
+            raise guest_faults.left_behind(shown, what)
 
     def _blamed(
         self, error: exception.ApplianceFailed, shown: str
@@ -340,39 +366,12 @@ class GuestfsRemote(base.Remote):
         group: str = 'root',
     ) -> None:
         ids = {
-            'uid': self._id('passwd', owner),
-            'gid': self._id('group', group),
+            'uid': self._accounts.user(owner),
+            'gid': self._accounts.group(group),
         }
         self._guest_call(
             guest_files.write, self._handle, path, content, mode=mode, **ids
         )
-
-    def _id(self, database: str, name: str) -> int:
-        if name == 'root':
-            return 0
-        if name.isdecimal():
-            return int(name)
-        if database not in self._accounts:
-            self._accounts[database] = self._read_ids(database)
-        known = self._accounts[database]
-        if name not in known:
-            what = 'user' if database == 'passwd' else 'group'
-            raise exception.StepError(f'the image has no {what} "{name}"')
-        return known[name]
-
-    def _read_ids(self, database: str) -> dict[str, int]:
-        try:
-            text = self.read_file(f'/etc/{database}').decode(
-                'utf-8', 'replace'
-            )
-        except exception.RemoteFileNotFound:
-            return {}
-        rows = (line.split(':') for line in text.splitlines())
-        return {
-            row[0]: int(row[2])
-            for row in rows
-            if len(row) > 2 and row[2].isdecimal()
-        }
 
     def remove_file(self, path: str) -> None:
         self._guest_call(self._handle.rm_f, path)
@@ -411,11 +410,14 @@ class GuestfsRemote(base.Remote):
         """Unmount and end the appliance: everything is on the disk.
 
         :raises EnvironmentFault: it is not; the disk must not be used.
+        :raises GuestBroken: nor is it then, and what ran is to blame.
         """
         try:
             self._call(guest_flags.put_back, self._handle, self._flags)
             self._call(self._handle.umount_all)
         except RuntimeError as error:
+            if self._has_run:
+                raise guest_faults.still_busy(error) from error
             raise exception.ApplianceFailed(
                 reason=f'the file systems could not be unmounted ({error})'
             ) from error

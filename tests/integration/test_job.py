@@ -155,6 +155,10 @@ class Inside:
     def stat(self, path: str) -> str:
         return run('debugfs', '-R', f'stat {path}', self._device)
 
+    def check(self) -> None:
+        """Fail unless the file system is whole."""
+        run('e2fsck', '-f', '-n', self._device)
+
 
 def run(*argv: object) -> str:
     done = subprocess.run(
