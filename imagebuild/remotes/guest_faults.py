@@ -30,15 +30,19 @@ _SIGNS = (
 )
 
 
-def ended_by_guest(shown: str, console: str) -> exception.GuestBroken | None:
+def ended_by_guest(
+    shown: str, console: str, *, by_guest: bool = False
+) -> exception.GuestBroken | None:
     """Look for the guest's own doing when an appliance has gone.
 
     :param shown: what ran in it.
-    :param console: the last that its kernel printed.
+    :param console: the last that its kernel printed; a guest can silence it.
+    :param by_guest: whether qemu says that the guest ended it.
     :returns: what to raise; None when nothing says that it was the guest.
     """
+    said = console + ('reboot: ' if by_guest else '')
     for sign, meaning in _SIGNS:
-        if sign in console:
+        if sign in said:
             return exception.GuestBroken(
                 what=shown, reason=f'the appliance it ran in ended: {meaning}'
             )

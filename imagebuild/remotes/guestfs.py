@@ -236,7 +236,7 @@ class GuestfsRemote(base.Remote):
             aside=guest_resolver.aside(token) if self._swaps else '',
         )
         guest_wrapper.refuse_long(command, shown)
-        before = self._before or self.prepare()
+        before = self.prepare()
         collector = output_channel.Collector(self._channel, token, on_output)
         self._has_run = True
         start = time.monotonic()
@@ -267,10 +267,12 @@ class GuestfsRemote(base.Remote):
     def prepare(self) -> appliance_state.State:
         """Look whether commands can run, and what runs without them.
 
-        Done before the first command, if nobody does it sooner.
+        Done before the first command, if nobody does it sooner, and once.
 
         :raises InvalidImage: the image's shell cannot be run.
         """
+        if self._before is not None:
+            return self._before
         self._call(guest_shell.check, self._handle, self._image)
         self._flags = self._call(guest_flags.clear, self._handle)
         self._before = self._call(appliance_state.look, self._handle)
@@ -327,8 +329,12 @@ class GuestfsRemote(base.Remote):
     def _blamed(
         self, error: exception.ApplianceFailed, shown: str
     ) -> Exception:
-        console = self.appliance.console
-        return guest_faults.ended_by_guest(shown, console) or error
+        broken = guest_faults.ended_by_guest(
+            shown,
+            self.appliance.console,
+            by_guest=self._channel.events.ended_by_guest(),
+        )
+        return broken or error
 
     def _hung(self, shown: str) -> Exception:
         if self._end is not None and time.monotonic() > self._end:

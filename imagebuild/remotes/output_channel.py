@@ -16,7 +16,8 @@ failure only its standard error; and it takes no other call until then. So
 each appliance gets ports of its own whose other ends are sockets here: one
 for standard output, one for standard error, and one that says to the
 guest-side wrapper that a command's time is up. A random token written by the
-wrapper marks the end of a command's output.
+wrapper marks the end of a command's output. Beside them is qemu's own
+monitor (:mod:`qemu_events`), which no guest reaches.
 
 A guest may write faster than anybody reads, and for ever. So little is kept
 waiting here: when that is full nothing more is read, the sockets fill, and
@@ -40,6 +41,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.remotes import base
+from imagebuild.remotes import qemu_events
 
 #: Bytes of one stream that are kept; what comes after is read and dropped.
 KEPT = 16 * 1024 * 1024
@@ -55,8 +57,9 @@ _LONGEST_END = 120.0
 _LONGEST_DIRECTORY = 80
 
 STREAMS: tuple[base.Stream, base.Stream] = ('stdout', 'stderr')
-#: The port that goes the other way.
+#: The port that goes the other way, and qemu's own.
 _STOP = 'stop'
+_EVENTS = 'events'
 
 
 class _Port:
@@ -111,12 +114,15 @@ class OutputChannel:
     """The host's end of the ports."""
 
     def __init__(self) -> None:
-        self._ports = {name: _Port(name) for name in (*STREAMS, _STOP)}
+        self._ports = {
+            name: _Port(name) for name in (*STREAMS, _STOP, _EVENTS)
+        }
         self._directory: str | None = None
         self._pieces: queue.Queue[tuple[base.Stream, bytes]] = queue.Queue(
             _WAITING
         )
         self._closed = threading.Event()
+        self.events = qemu_events.QemuEvents()
 
     def configure(self, handle: Any) -> None:
         """Add the ports to an appliance that is about to start.
@@ -128,6 +134,9 @@ class OutputChannel:
             # A comma ends qemu's value, two are one.
             path = port.listen(directory).replace(',', ',,')
             handle.config('-chardev', f'socket,id=ib{port.name},path={path}')
+            if port.name == _EVENTS:
+                handle.config('-mon', f'chardev=ib{port.name},mode=control')
+                continue
             handle.config(
                 '-device',
                 f'virtserialport,chardev=ib{port.name},'
@@ -144,6 +153,7 @@ class OutputChannel:
             raise exception.ApplianceFailed(
                 reason=f'its output channel did not open ({error})'
             ) from error
+        self.events.listen(accepted[_EVENTS])
         for stream in STREAMS:
             threading.Thread(
                 target=self._read,

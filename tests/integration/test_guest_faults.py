@@ -220,7 +220,10 @@ class TestTheEnd:
         inside.check()
 
 
-SYSRQ = 'echo {} >/proc/sysrq-trigger; sleep 60'
+# With nothing on the console that says so.
+QUIET = """echo 0 >/proc/sys/kernel/printk; chroot /proc/1/root reboot -f
+sleep 60
+"""
 # Of the appliance, whose processes a guest sees.
 KILL = """for p in /proc/[0-9]*; do
 read -r name <$p/comm; [ "$name" = guestfsd ] && kill -9 "${p#/proc/}"
@@ -237,25 +240,25 @@ mkswap swap; swapon swap; cd /; umount -l /mnt/x
 @pytest.mark.parametrize(
     ('script', 'said'),
     [
-        (SYSRQ.format('b'), 'it used a magic SysRq key'),
-        (SYSRQ.format('c'), 'it used a magic SysRq key'),
-        (SYSRQ.format('o'), 'it used a magic SysRq key'),
+        (QUIET, 'it was shut down from inside'),
         (KILL, 'it was shut down from inside'),
-        ('f() { f | f & }; f; sleep 60', ''),
+        ('f() { f | f & }; f; sleep 60', 'it could not be stopped'),
     ],
-    ids=['reboot', 'crash', 'power off', 'guestfsd', 'fork bomb'],
+    ids=['silent reboot', 'guestfsd', 'fork bomb'],
 )
 def test_a_guest_that_ends_its_appliance(
     minimal_image: pathlib.Path,
     tmp_path: pathlib.Path,
     script: str,
     said: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(guestfs, '_GRACE', 10)
     with _open(minimal_image, tmp_path) as remote:
         if script == KILL:
             what_cannot_be_undone(remote)
         with pytest.raises(exception.ImageBuildError) as caught:
-            remote.run_script(script.encode(), name='x.sh', timeout=5)
+            remote.run_script(script.encode(), name='x.sh', timeout=3)
     assert (caught.value.fault, caught.value.exit_code) == ('user', 1)
     assert said in str(caught.value)
     assert str(caught.value).startswith('x.sh ')

@@ -145,3 +145,13 @@ class TestResolver:
         assert again == '-> ../run/systemd/resolve/stub-resolv.conf'
         self.remote.write_file('/etc/resolv.conf', b'nameserver 192.0.2.1\n')
         assert self.now('true') == 'nameserver 192.0.2.1\n'
+
+
+def test_a_magic_key_is_the_users_fault(
+    opened: guestfs.GuestfsRemote,
+) -> None:
+    """Last: it ends the appliance of all above."""
+    script = b'echo c >/proc/sysrq-trigger; sleep 60'
+    with pytest.raises(exception.GuestBroken, match='magic SysRq') as caught:
+        opened.run_script(script, name='x.sh', timeout=30)
+    assert caught.value.exit_code == 1

@@ -43,6 +43,12 @@ def test_something_else_ended_it() -> None:
     assert guest_faults.ended_by_guest('x.sh', 'random: crng init') is None
 
 
+def test_a_guest_that_silences_its_console() -> None:
+    error = guest_faults.ended_by_guest('x.sh', '', by_guest=True)
+    assert error is not None
+    assert 'shut down from inside' in str(error)
+
+
 def test_resolver_is_named() -> None:
     error = RuntimeError(
         'command: rename: /sysroot/etc/resolv.conf to /sysroot/etc/rt5: '

@@ -177,6 +177,40 @@ def test_byte_by_byte(
     assert peak < MIB
 
 
+class TestWhoEndedIt:
+    """qemu says so, in its own words; when it is killed it says nothing."""
+
+    GREETING = b'{"QMP": {"version": {}, "capabilities": []}}\r\n'
+
+    @pytest.mark.parametrize(
+        ('said', 'by_guest'),
+        [
+            (b'"data": {"guest": true, "reason": "guest-reset"}', True),
+            (b'"data": {"guest": false, "reason": "host-signal"}', False),
+            (b'', False),
+        ],
+    )
+    def test_end(
+        self,
+        channel: output_channel.OutputChannel,
+        guest: Guest,
+        said: bytes,
+        by_guest: bool,
+    ) -> None:
+        monitor = guest.sockets[-1]
+        assert ('-mon', 'chardev=ibevents,mode=control') in guest.arguments
+        monitor.settimeout(5)
+        monitor.sendall(self.GREETING)
+        assert b'qmp_capabilities' in monitor.recv(100)
+        monitor.sendall(b'{"return": {}}\r\nno JSON\r\n')
+        if said:
+            # In pieces, as a stream may come.
+            monitor.sendall(b'{"event": "SHUT')
+            monitor.sendall(b'DOWN", ' + said + b'}\r\n')
+        monitor.close()
+        assert channel.events.ended_by_guest() is by_guest
+
+
 class Clock:
     """One that only moves when told to."""
 
