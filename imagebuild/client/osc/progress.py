@@ -85,6 +85,7 @@ class Display:
         )
         self._last: tuple[object, ...] = ()
         self._bar: rich_progress.Progress | None = None
+        self._counts = False
         if live is None:
             live = sys.stderr.isatty() and self._console.is_interactive
         self.live = live
@@ -148,12 +149,9 @@ class Display:
                 ],
             )
         )
-        phase = progress_words.phase(progress)
         bar.update(
             self._task,
-            status=control_characters.escaped(
-                f'{build.status} ({phase})' if phase else build.status
-            ),
+            status=control_characters.escaped(progress_words.status(build)),
             completed=percent or 0,
             total=None if percent is None else 100,
             percent='' if percent is None else f'{percent} %',
@@ -178,8 +176,10 @@ class Display:
         if build.progress.elapsed is None:
             return before
         since = time.monotonic() - build.progress.elapsed
-        if before is not None and abs(since - before) < 2:
+        if self._counts and before is not None and abs(since - before) < 2:
             return before
+        # Before a conductor began it, the clock said how long one waited.
+        self._counts = True
         return since
 
     def write(self, text: str, stream: TextIO | None = None) -> None:

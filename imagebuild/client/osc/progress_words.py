@@ -26,6 +26,15 @@ def phase(progress: records.Progress) -> str:
     return progress.phase.replace('_', ' ')
 
 
+def status(build: records.Build) -> str:
+    """The status with the phase, such as ``building (steps)``."""
+    name = phase(build.progress)
+    # An upload is the status "uploading" already.
+    if not name or build.status not in _MOVING or build.status[:6] == name:
+        return build.status
+    return f'{build.status} ({name})'
+
+
 def steps(progress: records.Progress) -> str:
     """The steps, such as ``[1/4]``; '' before they are known."""
     return f'[{progress.done}/{progress.total}]' if progress.total else ''
@@ -89,13 +98,10 @@ def percent(build: records.Build) -> int | None:
 
 def line(build: records.Build) -> str:
     """A line about a build, for where lines are not overwritten."""
-    progress, words = build.progress, [build.status]
-    if build.status in _MOVING:
-        if progress.percent is not None:
-            words.append(f'{percent(build)} %')
-        if progress.phase:
-            words.append(f'({phase(progress)})')
-    words += [steps(progress), progress.step]
+    progress = build.progress
+    words = [status(build), steps(progress), progress.step]
+    if build.status in _MOVING and progress.percent is not None:
+        words.insert(1, f'{percent(build)} %')
     remaining = left(progress.remaining)
     text = ' '.join(filter(None, words))
     return f'{text}, {remaining}' if remaining else text

@@ -320,6 +320,20 @@ def test_the_clock_runs_while_nothing_is_said(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(progress.time, 'monotonic', lambda: now[0])
 
+    with progress.Display(live=True) as display:
+        # How long one waits, and then how long the build runs.
+        display.show(records.Build(id='b', status='queued'))
+        now[0] += 1.9
+        assert '0:01' in drawn(display, 120)
+        display.show(
+            records.Build(
+                id='b',
+                status='building',
+                progress=records.Progress(elapsed=0),
+            )
+        )
+        assert '0:00' in drawn(display, 120)
+
     def build(**values):
         return records.Build(
             id='b', status='building', progress=records.Progress(**values)
@@ -359,19 +373,26 @@ def test_lines_of_phases(run, quick, requests_mock, body, capsys):
         'percent': 3,
         'bytes_total': 100,
     }
+    upload = {
+        **at(4, 4, 'uploading to glance'),
+        'phase': 'upload',
+        'percent': 97,
+    }
     answers(
         requests_mock, body, 'b',
         {'status': 'building', 'progress': {**download, 'bytes_done': 1}},
         # Bytes alone are not worth a line.
         {'status': 'building', 'progress': {**download, 'bytes_done': 2}},
         {'status': 'building', 'progress': PHASED},
+        {'status': 'uploading', 'progress': upload},
         {'status': 'active', 'progress': {**at(4, 4, ''), 'percent': 100}},
     )  # fmt: skip
     run(create.CreateBuild, 'web', '--wait')
     assert capsys.readouterr().err.splitlines() == [
         'queued',
-        'building 3 % (base image) download base image',
-        'building 41 % (steps) [1/4] package nginx, about 2 min left',
+        'building (base image) 3 % download base image',
+        'building (steps) 41 % [1/4] package nginx, about 2 min left',
+        'uploading 97 % [4/4] uploading to glance',
         'active [4/4]',
     ]
 
