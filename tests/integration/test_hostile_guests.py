@@ -9,8 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Guests that mean harm: the job's memory and time stay bounded."""
+"""Guests that mean harm: memory, time and disk of the host stay bounded."""
 
+import os
 import pathlib
 import re
 import time
@@ -19,6 +20,10 @@ from typing import Any
 
 import pytest
 
+from imagebuild.conductor import capability
+from imagebuild.conductor import child
+from imagebuild.conductor import room
+from tests.functional import conductors
 from tests.integration import test_job
 from tests.unit.job import job_process
 
@@ -34,6 +39,11 @@ LIMIT = 90
 FLOOD = """#!/bin/sh
 timeout 15 tr '\\0' x </dev/zero
 yes
+"""
+
+# Random, so that neither zeros nor compression help.
+FILL = """#!/bin/sh
+dd if=/dev/urandom of=/fill bs=1M count=2500
 """
 
 
@@ -69,3 +79,67 @@ def test_endless_output(
     # On a slow host the time is up before the second flood.
     assert set(lines[1:]) <= {'y'}
     assert 0 < peak < 250 * MIB
+
+
+def test_a_guest_that_fills_its_disk(
+    minimal_image: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A conductor with real jobs: the one that grows goes, others go on."""
+    # 100 MiB may be taken: a GiB of an emulated guest takes a minute.
+    monkeypatch.setattr(room.space, 'GIB', 100 * MIB)
+    database = conductors.make_database(tmp_path)
+    conf = conductors.read_conf(
+        conductors.write_conf(
+            tmp_path, 'c1', drivers='guestfs,fake', max_builds=2
+        )
+    )
+    conf.set_override('max_build_size', 1, 'disks')
+    conductor = conductors.make_conductor(
+        conf, job_command=child.JOB_COMMAND, offer=capability.Offer(conf)
+    )
+    conductor.start()
+    try:
+        hostile = conductors.add_build(
+            database,
+            driver='guestfs',
+            request=test_job.script(FILL)
+            | {'name': 'hostile', 'os': 'debian-12'},
+            base=_base(minimal_image),
+            timeout=280,
+        )
+        other = conductors.add_build(
+            database,
+            request={'name': 'other', 'os': 'fake-os', 'packages': ['x']},
+            base={'kind': 'none', 'driver_options': {'seconds': 10}},
+        )
+        peak = 0
+        while database.get_build(hostile).status in ('queued', 'building'):
+            peak = max(peak, room.allocated(tmp_path / 'work'))
+            time.sleep(0.2)
+        conductors.wait_for(database, other, 'active', seconds=60)
+    finally:
+        conductor.stop()
+    found = database.get_build(hostile)
+    assert (found.status, found.fault) == ('error', 'user')
+    assert 'and may take 100.0 MiB.' in found.status_reason
+    assert found.attempt == 1
+    # Looked at every two seconds.
+    assert 100 * MIB < peak < 1000 * MIB
+    assert conductors.workspaces_in(tmp_path) == []
+    fine = database.get_build(other)
+    assert (fine.attempt, fine.requeues) == (1, 0)
+    free = os.statvfs(tmp_path)
+    assert free.f_bavail * free.f_frsize > conf.disks.space_reserve * MIB
+
+
+def _base(image: pathlib.Path) -> dict[str, Any]:
+    return {
+        'driver': 'guestfs',
+        'kind': 'path',
+        'location': str(image),
+        'disk_format': 'qcow2',
+        'os': 'debian-12',
+        'driver_options': {'compress': False},
+    }
