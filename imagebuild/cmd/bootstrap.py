@@ -135,16 +135,19 @@ def run(arguments: argparse.Namespace, report: json_report.JsonReport) -> None:
     before = _identity(output)
     try:
         disk = _create(arguments, progress)
+        report.document |= {
+            'format': disk.format,
+            'virtual_size': disk.virtual_size,
+            'size': disk.path.stat().st_size,
+        }
+    except exception.Interrupted:
+        if _identity(output) == before:
+            raise
+        # It came after the last rename: the image is made.
     finally:
         progress.close()
-        # A signal may come after the last rename.
         report.changed = _identity(output) != before
-    report.document |= {
-        'result': 'done',
-        'format': disk.format,
-        'virtual_size': disk.virtual_size,
-        'size': disk.path.stat().st_size,
-    }
+    report.document['result'] = 'done'
 
 
 def _identity(path: pathlib.Path) -> tuple[int, int] | None:
