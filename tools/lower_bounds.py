@@ -11,6 +11,8 @@
 # under the License.
 """Prints each lower bound of our requirements as a constraint.
 
+With ``--installed``: fails unless these very versions are installed.
+
 What is not ours is taken from the oldest upper constraints that we support,
 so that a run is the same tomorrow.
 """
@@ -19,6 +21,8 @@ import configparser
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
+from importlib import metadata
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 OLDEST = ROOT / 'tests' / 'upper_constraints' / '2025.1.txt'
@@ -59,8 +63,25 @@ def ours() -> dict[str, str]:
     )
 
 
-def main() -> None:
-    """Print the constraints."""
+def others() -> list[str]:
+    """Return the bounds that another version is installed of."""
+    # Not at the top: Debian's Python makes the constraints and has it not.
+    from packaging.version import Version
+
+    found = []
+    for name, lower in ours().items():
+        installed = metadata.version(name)
+        if Version(installed) != Version(lower):
+            found.append(f'{name}: {installed} is installed, not {lower}')
+    return found
+
+
+def main(argv: Sequence[str] = ()) -> int:
+    """Print the constraints, or what is wrong with what is installed."""
+    if '--installed' in argv:
+        wrong = others()
+        print('\n'.join(wrong) or f'{len(ours())} lower bounds are installed.')
+        return 1 if wrong else 0
     lower = ours()
     for line in OLDEST.read_text().splitlines():
         name = line.partition('===')[0].strip()
@@ -68,7 +89,8 @@ def main() -> None:
             print(line)
     for name, version in lower.items():
         print(f'{name}=={version}')
+    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

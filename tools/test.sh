@@ -55,6 +55,14 @@ heat_tests() {
         tests/heat </dev/null
 }
 
+# Where libraries are used, with the oldest that our requirements allow: about
+# a minute of one processor, beside runs that mostly wait. In the background.
+lower_bounds() {
+    exec tools/lower-constraints.sh --quick \
+        --junitxml="$(realpath "$RESULTS")/lower.xml" \
+        </dev/null >"$RESULTS/lower.log" 2>&1
+}
+
 paths=()
 for argument in "$@"; do
     [[ -e ${argument%%::*} ]] && paths+=("$argument")
@@ -81,10 +89,11 @@ SECOND=(tests/cloud tests/integration/test_redhat.py)
 IMAGES=
 FIRST_PID=
 SECOND_PID=
+LOWER_PID=
 clean_up() {
     # shellcheck disable=SC2086
-    [[ -z $FIRST_PID$SECOND_PID ]] \
-        || kill $FIRST_PID $SECOND_PID 2>/dev/null || true
+    [[ -z $FIRST_PID$SECOND_PID$LOWER_PID ]] \
+        || kill $FIRST_PID $SECOND_PID $LOWER_PID 2>/dev/null || true
     wait
     [[ -z $IMAGES ]] || rm -rf "$IMAGES"
 }
@@ -97,9 +106,12 @@ SHORT=(--tb=short --durations=20)
 second=0
 first=0
 heat=0
+lower=0
 pytest --junitxml="$RESULTS/second.xml" "${SHORT[@]}" "$@" "${SECOND[@]}" \
     </dev/null >"$RESULTS/second.log" 2>&1 &
 SECOND_PID=$!
+lower_bounds &
+LOWER_PID=$!
 lint || lint=1
 heat_tests || heat=1
 pytest --junitxml="$RESULTS/junit.xml" "${SHORT[@]}" "$@" \
@@ -109,6 +121,7 @@ FIRST_PID=$!
 tail --pid="$FIRST_PID" --lines=+1 --follow "$RESULTS/first.log" &
 wait "$FIRST_PID" || first=$?
 wait "$SECOND_PID" || second=$?
+wait "$LOWER_PID" || lower=$?
 wait
 
 printf '\ntest: the second run, %s\n\n' "${SECOND[*]}"
@@ -116,8 +129,10 @@ cat "$RESULTS/second.log"
 printf '\ntest: the end of the first run again\n\n'
 tail --lines=40 "$RESULTS/first.log"
 say_lint
+[[ $lower == 0 ]] || tail --lines=60 "$RESULTS/lower.log"
+[[ $lower == 0 ]] || printf '\ntest: THE LOWER BOUNDS FAILED, see above\n\n'
 [[ $heat == 0 ]] || printf '\ntest: THE TESTS OF HEAT FAILED, see above\n\n'
 [[ $second == 0 ]] || printf '\ntest: THE SECOND RUN FAILED, see above\n\n'
 tail --lines=1 "$RESULTS/second.log"
 tail --lines=1 "$RESULTS/first.log"
-exit $((first || second || lint || heat))
+exit $((first || second || lint || heat || lower))

@@ -56,27 +56,6 @@ def test_extras(setup):
     assert set(lower_bounds.bounds(extras['postgresql'])) == {'psycopg'}
 
 
-def test_every_requirement_has_a_lower_bound():
-    assert lower_bounds.ours()['stevedore'] == '5.4.1'
-
-
-def test_a_requirement_without_one_is_refused():
-    with pytest.raises(ValueError, match='no lower bound: rich'):
-        lower_bounds.bounds('rich # MIT')
-
-
-def test_the_constraints_have_each_name_once(capsys):
-    lower_bounds.main()
-    lines = capsys.readouterr().out.splitlines()
-    names = [
-        lower_bounds.canonical(re.split('=', line)[0])
-        for line in lines
-        if ';' not in line
-    ]
-    assert len(names) == len(set(names)) > 500
-    assert 'pyopenssl==24.2.1' in lines
-
-
 def test_the_wheel_carries_what_operators_start_from(setup):
     carried = setup['files']['data_files']
     assert 'etc/imagebuild = etc/imagebuild/*' in carried
@@ -117,3 +96,30 @@ def test_the_sample_policies_are_of_this_release():
 def test_the_interpreter_is_one_that_is_supported(setup):
     needed = setup['metadata']['python_requires'].removeprefix('>=')
     assert sys.version_info >= tuple(map(int, needed.split('.')))
+
+
+def test_what_is_no_python_is_carried_without_git_too():
+    """pbr asks git for it: a wheel of an archive lost the recipes."""
+    [line] = [
+        line.split()
+        for line in (ROOT / 'MANIFEST.in').read_text().splitlines()
+        if not line.startswith('#')
+    ]
+    include, folder, *patterns = line
+    assert (include, folder) == ('recursive-include', 'imagebuild')
+    others = [
+        path
+        for package in ('imagebuild', 'heat_plugin')
+        for path in (ROOT / package).rglob('*')
+        if path.is_file()
+        and path.suffix not in ('.py', '.pyc')
+        and not path.name.startswith('.')
+    ]
+    lost = [
+        path
+        for path in others
+        if not any(path.match(pattern) for pattern in patterns)
+        or path.relative_to(ROOT).parts[0] != folder
+    ]
+    assert lost == []
+    assert len(others) >= 4
