@@ -224,6 +224,28 @@ def test_only_conductors_that_can_are_named(service, client):
     assert plan['conductors'] == ['builder-1', 'builder-4']
 
 
+def test_quota_of_what_a_change_adds(service, client):
+    build = ask(client, WEB).json
+    service.database.claim(build['id'], 'builder-1')
+    service.database.finish_build(
+        build['id'],
+        conductor='builder-1',
+        attempt=1,
+        status='active',
+        image={'image_id': 'i1', 'size': 1},
+    )
+    service.conf.set_override('request_bytes', 500, 'quota')
+    address = f'/v1/builds/{build["id"]}'
+    answer = client.patch(address, json={'properties': {'a': 'x' * 200}})
+    assert answer.status_code == 200
+    more = {'a': 'x' * 200, 'b': 'x' * 200}
+    answer = client.patch(address, json={'properties': more})
+    assert answer.status_code == 403
+    assert 'quota' in answer.json['error']['message']
+    answer = client.patch(address, json={'name': 'short', 'properties': {}})
+    assert answer.status_code == 200
+
+
 def test_quota(service, client):
     service.conf.set_override('queued', 1, 'quota')
     ask(client, WEB)

@@ -28,6 +28,7 @@ from imagebuild.api import responses
 from imagebuild.api import submission
 from imagebuild.api import validation
 from imagebuild.api import views
+from imagebuild.conf import quota
 from imagebuild.policies import builds as policies
 
 PATH = '/v1/builds'
@@ -164,6 +165,9 @@ def update(call: calls.Call, build_id: str) -> flask.Response:
             status=build.status,
             reason='only an image that is there can be changed',
         )
+    call.database.check_growth(
+        build, {**build.request, **wanted}, quota.limits(call.service.conf)
+    )
     problems = call.conductor_api.update_image(
         build.id, wanted, context=call.context.to_dict()
     )

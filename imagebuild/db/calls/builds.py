@@ -25,6 +25,7 @@ from imagebuild.db.queries import builds
 from imagebuild.db.queries import creation
 from imagebuild.db.queries import endings
 from imagebuild.db.queries import purge
+from imagebuild.db.queries import quotas as quota_queries
 
 
 class BuildCalls(transaction.Transactions):
@@ -58,6 +59,32 @@ class BuildCalls(transaction.Transactions):
         return self._write(
             lambda session: creation.create(session, values, quotas or {}, now)
         )
+
+    def check_growth(
+        self,
+        build: records.Build,
+        request: Mapping[str, Any],
+        quotas: Mapping[str, int],
+    ) -> None:
+        """See that a build's request may become another one.
+
+        Not what changes it, so requests at the same time may go beyond the
+        limit by as much as they add.
+
+        :param request: what it is to be.
+        :param quotas: as of :meth:`create_build`.
+        :raises QuotaExceeded: the project would keep too many bytes.
+        """
+        more = builds.size_of(request) - builds.size_of(build.request)
+        if more > 0:
+            self._read(
+                lambda session: creation.check_kept(
+                    session,
+                    build.project_id,
+                    {'request_bytes': more},
+                    {**quotas, **quota_queries.of(session, build.project_id)},
+                )
+            )
 
     def get_build(
         self, id: str, *, project_id: str | None = None

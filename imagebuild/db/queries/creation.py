@@ -50,7 +50,7 @@ def create(
     build.reuse = build.reuse or 'always'
     build.request_size = builds.size_of(build.request)
     limits = {**limits, **quotas.of(session, build.project_id)}
-    _check_kept(session, build, limits)
+    _check_new(session, build, limits)
     if (kept := limits.get('builds', -1)) >= 0:
         purge.deleted_builds_beyond(session, build.project_id, kept)
     image = _reusable(session, build, now)
@@ -111,23 +111,37 @@ def _use(
     build.finished_at = now
 
 
-def _check_kept(
+def _check_new(
     session: orm.Session, build: models.Build, limits: Mapping[str, int]
 ) -> None:
     """See that there is room for one more row, whoever makes its image."""
+    wanted = {'builds': 1, 'request_bytes': build.request_size}
+    check_kept(session, build.project_id, wanted, limits)
+
+
+def check_kept(
+    session: orm.Session,
+    project_id: str,
+    wanted: Mapping[str, int],
+    limits: Mapping[str, int],
+) -> None:
+    """See that a project may keep so much more.
+
+    :param wanted: ``builds`` and ``request_bytes`` that come to what is
+        there; those that are not named are not looked at.
+    :param limits: by resource; -1 or none is no limit.
+    :raises QuotaExceeded: it may not.
+    """
     kept = sa.select(sa.func.count(), sa.func.sum(Build.request_size)).where(
-        Build.project_id == build.project_id, builds.LIVE
+        Build.project_id == project_id, builds.LIVE
     )
     count, size = session.execute(kept).one()
-    counted = {
-        'builds': (int(count), 1),
-        'request_bytes': (int(size or 0), build.request_size),
-    }
-    for resource, (used, more) in counted.items():
-        limit = limits.get(resource, -1)
+    counted = {'builds': int(count), 'request_bytes': int(size or 0)}
+    for resource, more in wanted.items():
+        limit, used = limits.get(resource, -1), counted[resource]
         if limit >= 0 and used + more > limit:
             raise exception.QuotaExceeded(
-                project=build.project_id,
+                project=project_id,
                 resource=resource,
                 limit=limit,
                 used=used,

@@ -256,6 +256,17 @@ class RequestContract:
         database.delete_build(small.id)
         database.create_build(large, quotas=limit)
 
+    def test_quota_of_request_bytes_that_are_added(self, database):
+        build = database.create_build(values(request={'name': 'x' * 500}))
+        grown = {'name': 'x' * 900}
+        database.check_growth(build, grown, {'request_bytes': 1000})
+        for smaller in ({'name': 'x' * 400}, build.request):
+            database.check_growth(build, smaller, {'request_bytes': 0})
+        with pytest.raises(exception.QuotaExceeded, match='ask for less'):
+            database.check_growth(build, grown, {'request_bytes': 800})
+        database.set_quota('p1', 'request_bytes', -1)
+        database.check_growth(build, grown, {'request_bytes': 800})
+
     def test_deleted_builds_are_not_kept_without_end(self, database):
         limit = {'builds': 3}
         for _ in range(20):
