@@ -81,8 +81,9 @@ class Failed(Stopped):
             lacks_room=self.lacks_room,
         )
 
-    def blame_user(self) -> None:
+    def blame_user(self, reason: str) -> None:
         """It was the build itself that took the room."""
+        self.args = (reason,)
         self.fault = 'user'
         self.again = self.lacks_room = False
 

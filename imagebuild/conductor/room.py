@@ -104,7 +104,10 @@ class Watch:
         """
         if failed.lacks_room and self._most > _GROWTH:
             if self._is_largest(self._most):
-                failed.blame_user()
+                failed.blame_user(
+                    f'{failed} No build on its host takes more than this '
+                    f'one, {space.human(self._most)}.'
+                )
 
     def _is_largest(self, used: int) -> bool:
         others = (

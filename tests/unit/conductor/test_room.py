@@ -99,9 +99,14 @@ def test_a_job_that_found_no_room(conf, disk, mine, other, fault):
     watch.check()
     # It has tidied up before anybody looks.
     disk.used['mine'] = 0
-    failed = claims.Failed('full', lacks_room=True)
+    failed = claims.Failed('It is full.', lacks_room=True)
     watch.judge(failed)
     assert failed.fault == fault
+    assert str(failed) == (
+        'It is full. No build on its host takes more than this one, 20.0 GiB.'
+        if fault == 'user'
+        else 'It is full.'
+    )
     assert failed.lacks_room is failed.again is (fault == 'service')
     other_fault = claims.Failed('something else')
     watch.judge(other_fault)
