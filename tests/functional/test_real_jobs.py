@@ -1,0 +1,112 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A conductor with real jobs that fail before a guest is started."""
+
+import os
+import subprocess
+
+import pytest
+
+from imagebuild.conductor import capability
+from imagebuild.conductor import child
+from imagebuild.drivers import guestfs
+from tests.functional import conductors
+
+SHA = f'sha256:{"0" * 64}'
+
+
+def missing(folder):
+    return {'location': str(folder / 'missing.qcow2'), 'checksum': SHA}
+
+
+def garbage(folder):
+    path = folder / 'garbage.qcow2'
+    path.write_bytes(b'QFI\xfb' + os.urandom(70000))
+    return {'location': str(path)}
+
+
+def another(folder):
+    path = folder / 'another.raw'
+    path.write_bytes(bytes(1024**2))
+    return {'location': str(path), 'checksum': SHA, 'disk_format': 'raw'}
+
+
+def with_a_backing_file(folder):
+    path = folder / 'top.qcow2'
+    subprocess.run(
+        ['qemu-img', 'create', '-q', '-u', '-f', 'qcow2', '-F', 'raw', '-b',
+         str(folder / 'secret.raw'), str(path), '1M'],
+        check=True,
+    )  # fmt: skip
+    return {'location': str(path)}
+
+
+def a_cache_as_a_file(folder):
+    (folder / 'base-images').write_text('')
+    return {
+        'kind': 'url',
+        'location': (folder / 'x').as_uri(),
+        'checksum': SHA,
+    }
+
+
+BASES = [missing, garbage, another, with_a_backing_file, a_cache_as_a_file]
+
+
+@pytest.fixture
+def conductor(tmp_path):
+    conf = conductors.read_conf(
+        conductors.write_conf(
+            tmp_path,
+            'c1',
+            drivers='guestfs',
+            max_attempts=1,
+            max_builds=len(BASES),
+        )
+    )
+    # Nothing of it is reached, so it need not be installed.
+    driver = guestfs.GuestfsDriver()
+    driver.missing = list
+    made = conductors.make_conductor(
+        conf,
+        job_command=child.JOB_COMMAND,
+        offer=capability.Offer(conf, lambda: {'guestfs': driver}),
+    )
+    yield made
+    made.stop()
+
+
+def test_reasons_name_no_path_of_the_host(tmp_path, conductor):
+    database = conductors.make_database(tmp_path)
+    ids = [
+        conductors.add_build(
+            database,
+            driver='guestfs',
+            request={'name': 'x', 'os': 'debian-12', 'packages': ['tree']},
+            base={
+                'driver': 'guestfs',
+                'kind': 'path',
+                'os': 'debian-12',
+                'disk_format': 'qcow2',
+                **make(tmp_path),
+            },
+        )
+        for make in BASES
+    ]
+    conductor.start()
+    for build_id in ids:
+        build = conductors.wait_for(database, build_id, 'error', seconds=60)
+        log, _ = database.read_log(build_id)
+        events = repr(database.list_events(build_id))
+        assert str(tmp_path) not in build.status_reason + log + events
+        assert 'Unexpected' not in build.status_reason
+        assert '<' in build.status_reason
