@@ -141,24 +141,28 @@ class Phases:
         """
         if self.current not in ORDER:
             return 0.0
-        shares = self.expected if sum(self.expected.values()) else _SHARES
-        before = sum(
-            shares.get(name, 0.0)
-            for name in ORDER[: ORDER.index(self.current)]
-        )
-        within = self._within(done, total, now)
-        here = shares.get(self.current, 0.0) * within
-        return min((before + here) / sum(shares.values()), 0.99)
+        here = ORDER.index(self.current)
+        if sum(map(self._expected, ORDER)):
+            # By time, as remaining() has it. What is over took what it took:
+            # a base image that was in the cache is no part of the whole.
+            before = sum(self.spent.values())
+            shares: Mapping[str, float] = self.expected
+            expected = self._expected(self.current)
+            within = min(self.running(now), expected * _ALMOST)
+        else:
+            before = sum(_SHARES[name] for name in ORDER[:here])
+            shares = _SHARES
+            within = _SHARES[self.current] * self._within(done, total)
+        whole = before + sum(shares.get(name, 0.0) for name in ORDER[here:])
+        return min((before + within) / whole, 0.99) if whole else 0.0
 
-    def _within(self, done: int, total: int, now: float) -> float:
+    def _within(self, done: int, total: int) -> float:
         """How much of the current phase is done."""
+        found = 0.0
         if self.current == STEPS:
             found = done / total if total > 0 else 0.0
         elif self.bytes_total > 0:
             found = self.bytes_done / self.bytes_total
-        else:
-            expected = self.expected.get(self.current, 0.0)
-            found = self.running(now) / expected if expected > 0 else 0.0
         found = min(max(found, 0.0), _ALMOST)
         parts = max(self.parts, 1)
         return (min(max(self.part, 1), parts) - 1 + found) / parts

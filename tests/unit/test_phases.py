@@ -77,8 +77,29 @@ def test_it_only_grows_and_is_never_full(expected):
                 )
             shares.append(found.share(done, 10, now))
     assert shares == sorted(shares)
-    assert shares[0] == 0
+    assert shares[0] < 0.1
     assert 0.9 < shares[-1] < 1
+
+
+def test_what_was_in_the_cache_is_no_part_of_the_whole():
+    expected = {**EXPECTED, 'base_image': 1000.0}
+    found = phases.Phases(expected=expected).begun('base_image', 1000)
+    found = found.begun('appliance', 1001)
+    assert found.share(0, 4, 1001) < 0.01
+    assert found.share(0, 4, 1011) == pytest.approx(11 / 191)
+
+
+def test_it_grows_whether_phases_are_quick_or_slow():
+    for factor in (0.0, 0.3, 1.0, 4.0):
+        found = phases.Phases(expected=EXPECTED)
+        now, shares = 1000.0, []
+        for name in phases.ORDER:
+            found = found.begun(name, now)
+            for _ in range(10):
+                shares.append(found.share(1, 2, now))
+                now += EXPECTED[name] * factor / 10
+        assert shares == sorted(shares), factor
+        assert shares[-1] < 1
 
 
 def test_bytes_and_steps_move_it():
