@@ -37,7 +37,7 @@ def progress(
     return {
         'done': record.progress_done,
         'total': record.progress_total,
-        'step': record.progress_step or '',
+        'step': _step(record),
         'phase': found.current or None,
         'phases': _durations(found, end),
         'bytes_done': _bytes(found, found.bytes_done),
@@ -46,6 +46,12 @@ def progress(
         'elapsed': _elapsed(record, end),
         'remaining': _remaining(record, found, end),
     }
+
+
+def _step(record: db.Build) -> str:
+    if record.status == 'queued' and record.leader_id:
+        return 'wait for a build of the same content'
+    return record.progress_step or ''
 
 
 def _seconds(time: datetime.datetime) -> float:

@@ -59,6 +59,14 @@ def test_a_build_that_waits():
         assert found[name] is None
 
 
+def test_a_build_that_waits_for_another():
+    leader = '25f1b4b2-7e27-4f0b-a1f4-5a7b7f3b2f0e'
+    found = shown(status='queued', leader_id=leader, progress_step='')
+    assert found['step'] == 'wait for a build of the same content'
+    found = shown(status='active', leader_id=leader, progress_step='')
+    assert found['step'] == ''
+
+
 def test_a_build_that_runs():
     expected = {'steps': 50.0, 'convert': 20.0, 'upload': 5.5}
     spent = {'appliance': 12.0, 'base_image': 18.0}
