@@ -13,6 +13,7 @@
 
 import pathlib
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -184,6 +185,9 @@ class TestLimits:
         assert result.stdout.endswith('done\n')
         # Once, not again because somebody thought it had been stopped.
         assert opened.read_file('/srv/runs') == b'x\n'
+        # It is right again for what comes next.
+        now = int(opened.run(['date', '+%s']).stdout)
+        assert abs(now - time.time()) < 60
 
     def test_a_clock_set_back_keeps_nothing_running(
         self, opened: guestfs.GuestfsRemote
@@ -273,3 +277,6 @@ def what_cannot_be_undone(remote: guestfs.GuestfsRemote) -> None:
         r'\(/srv/d.img\), which cannot be undone.',
         str(caught.value),
     )
+    # Nor is the disk whole, if somebody goes on; that is no other's fault.
+    with pytest.raises(exception.GuestBroken, match='could not be unmounted'):
+        remote.shutdown()
