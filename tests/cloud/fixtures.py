@@ -34,6 +34,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cloud import people
 from tools.cloud import cloud as clouds
 from tools.cloud import ini
 from tools.cloud import state as cloud_state
@@ -52,7 +53,9 @@ def cloud_folder(
     """Where the cloud is; it is down when the session ends."""
     kept = os.environ.get(FOLDER_VARIABLE)
     folder = pathlib.Path(kept) if kept else tmp_path_factory.mktemp('cloud')
-    _configure(clouds.Cloud(folder), image_cache)
+    cloud = clouds.Cloud(folder)
+    _configure(cloud, image_cache)
+    people.write_systems(cloud)
     yield folder
     if not kept:
         clouds.Cloud(folder).down()

@@ -29,6 +29,7 @@ from imagebuild.client import client as clients
 from tools.cloud import cloud as clouds
 from tools.cloud import credentials
 from tools.cloud import ini
+from tools.cloud.servers import imagebuild as our_service
 
 PROGRAM = pathlib.Path(sys.executable).with_name('openstack')
 
@@ -173,14 +174,21 @@ def offer_base_image(cloud: clouds.Cloud, file: pathlib.Path) -> None:
         images.images.upload(image['id'], stream)
 
 
+def write_systems(cloud: clouds.Cloud) -> bool:
+    """Write SYSTEMS to a cloud's catalogue; False if they are in there."""
+    path = cloud.service('imagebuild-api').catalogue
+    text = path.read_text() if path.exists() else our_service.OPERATING_SYSTEMS
+    if SYSTEMS in text:
+        return False
+    ini.write(path, text + SYSTEMS)
+    return True
+
+
 def offer_systems(cloud: clouds.Cloud) -> clouds.Cloud:
     """Have a cloud offer SYSTEMS, if it does not yet.
 
     :returns: the cloud.
     """
-    path = cloud.service('imagebuild-api').catalogue
-    text = path.read_text()
-    if SYSTEMS not in text:
-        ini.write(path, text + SYSTEMS)
+    if write_systems(cloud):
         cloud.up(host_is_ready=True)
     return cloud

@@ -27,7 +27,8 @@ APPLICATION = venv.ROOT / 'imagebuild' / 'wsgi' / 'api.py'
 #: More sections, or options for ours, as a test wants them.
 _EXTRA = 'imagebuild.extra.conf'
 
-_OPERATING_SYSTEMS = """\
+#: The catalogue of a new cloud.
+OPERATING_SYSTEMS = """\
 debian-12:
   description: Debian 12, bootable, made from packages
   driver: bootstrap
@@ -74,7 +75,7 @@ class _ImageBuild(service.Service):
 
     def copy_shipped(self) -> None:
         if not self.catalogue.exists():
-            ini.write(self.catalogue, _OPERATING_SYSTEMS)
+            ini.write(self.catalogue, OPERATING_SYSTEMS)
         if not self.extra.exists():
             ini.write(self.extra, '')
 
