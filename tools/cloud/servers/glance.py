@@ -65,8 +65,10 @@ class Glance(service.WsgiService):
         self.shipped('glance-api-paste.ini')
 
     def sync_database(self) -> None:
-        self.site.manage(
-            'glance-manage', f'--config-file={self.config_file}', 'db_sync'
+        self.make_tables(
+            lambda: self.site.manage(
+                'glance-manage', f'--config-file={self.config_file}', 'db_sync'
+            )
         )
 
     def environment(self) -> dict[str, str]:

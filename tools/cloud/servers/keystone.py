@@ -47,7 +47,7 @@ class Keystone(service.WsgiService):
     def sync_database(self) -> None:
         for name in ('fernet', 'receipt', 'credential'):
             _make_keys(self._keys(name))
-        self._manage('db_sync')
+        self.make_tables(lambda: self._manage('db_sync'))
         self._manage(
             'bootstrap',
             f'--bootstrap-region-id={cloud_site.REGION}',

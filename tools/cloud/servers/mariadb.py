@@ -12,9 +12,11 @@
 """MariaDB."""
 
 import os
+import pathlib
 import re
 import shutil
 import subprocess
+from typing import IO
 
 from tools.cloud import errors
 from tools.cloud.servers import base
@@ -58,20 +60,46 @@ class MariaDB(base.Server):
 
     def query(self, sql: str, *, database: str = '') -> str:
         """The answer to an SQL statement: lines of tabbed columns."""
+        return self._run(
+            'mariadb',
+            *('--batch', '--skip-column-names', f'--execute={sql}'),
+            *([database] if database else []),
+        )
+
+    def is_empty(self, database: str) -> bool:
+        """Whether a database has no tables."""
+        _check(database)
+        return not self.query('SHOW TABLES', database=database)
+
+    def dump(self, database: str, file: pathlib.Path) -> None:
+        """Write what is in a database to a file."""
+        _check(database)
+        self._run(
+            'mariadb-dump',
+            *('--single-transaction', f'--result-file={file}', database),
+        )
+
+    def load(self, database: str, file: pathlib.Path) -> None:
+        """Read what dump() has written; the database is there."""
+        _check(database)
+        with file.open('rb') as stream:
+            self._run('mariadb', database, stdin=stream)
+
+    def _run(
+        self, program: str, *arguments: str, stdin: IO[bytes] | None = None
+    ) -> str:
         done = subprocess.run(
             [
-                'mariadb',
+                program,
                 '--no-defaults',
                 '--protocol=tcp',
                 f'--host={self.host}',
                 f'--port={self.port}',
                 f'--user={_USER}',
-                '--batch',
-                '--skip-column-names',
-                f'--execute={sql}',
-                *([database] if database else []),
+                *arguments,
             ],
             env={**os.environ, 'MYSQL_PWD': self.state.secret(self.name)},
+            stdin=stdin or subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )

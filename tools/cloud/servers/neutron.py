@@ -64,12 +64,14 @@ class Neutron(service.WsgiService):
         self.shipped('api-paste.ini')
 
     def sync_database(self) -> None:
-        self.site.manage(
-            'neutron-db-manage',
-            '--config-file',
-            str(self.config_file),
-            'upgrade',
-            'heads',
+        self.make_tables(
+            lambda: self.site.manage(
+                'neutron-db-manage',
+                '--config-file',
+                str(self.config_file),
+                'upgrade',
+                'heads',
+            )
         )
 
     def arguments(self) -> list[str]:

@@ -74,7 +74,7 @@ class _Nova(service.Service):
 
     def sync_database(self) -> None:
         cell0 = self.site.database('nova_cell0')
-        self._manage('api_db', 'sync')
+        self.make_tables(lambda: self._manage('api_db', 'sync'), 'nova_api')
         self._manage('cell_v2', 'map_cell0', f'--database_connection={cell0}')
         cells = self.site.mariadb.query(
             "SELECT COUNT(*) FROM cell_mappings WHERE name = 'cell1'",
@@ -82,7 +82,9 @@ class _Nova(service.Service):
         )
         if cells.strip() == '0':
             self._manage('cell_v2', 'create_cell', '--name=cell1')
-        self._manage('db', 'sync')
+        self.make_tables(
+            lambda: self._manage('db', 'sync'), 'nova', 'nova_cell0'
+        )
 
     def _manage(self, *arguments: str) -> None:
         self.site.manage(

@@ -32,11 +32,13 @@ class Placement(service.WsgiService):
         }
 
     def sync_database(self) -> None:
-        self.site.manage(
-            'placement-manage',
-            f'--config-file={self.config_file}',
-            'db',
-            'sync',
+        self.make_tables(
+            lambda: self.site.manage(
+                'placement-manage',
+                f'--config-file={self.config_file}',
+                'db',
+                'sync',
+            )
         )
 
     def environment(self) -> dict[str, str]:

@@ -15,9 +15,11 @@ import abc
 import pathlib
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 
 from tools.cloud import ini
 from tools.cloud import site as cloud_site
+from tools.cloud import tables
 from tools.cloud import venv
 from tools.cloud.servers import base
 from tools.cloud.servers import process
@@ -89,6 +91,17 @@ class Service(base.Server):
 
     def sync_database(self) -> None:
         """Make the tables."""
+
+    def make_tables(
+        self, migrate: Callable[[], None], *databases: str
+    ) -> None:
+        """Bring databases to this version, the project's own by default.
+
+        :param migrate: does it, unless other clouds have had it done.
+        """
+        tables.make(
+            self.site.mariadb, list(databases) or [self.project], migrate
+        )
 
     def version(self) -> str:
         """Another one wants the database brought up to date."""
