@@ -32,7 +32,10 @@ TINY = {'flavor': 'm1.tiny'}
 
 
 @pytest.fixture(scope='module')
-def cloud(nova_cloud: clouds.Cloud) -> clouds.Cloud:
+def cloud(
+    nova_cloud: clouds.Cloud, minimal_image: pathlib.Path
+) -> clouds.Cloud:
+    people.offer_base_image(nova_cloud, minimal_image)
     return people.offer_systems(nova_cloud)
 
 
@@ -135,10 +138,11 @@ def test_instead_of_user_data(
 
 def test_recipe(cloud: clouds.Cloud, stacks: stack_tools.Stacks) -> None:
     outputs = create(
-        stacks, 'recipe', 'g-recipe', maxmemory='64mb', password='pa55w0rd'
+        *(stacks, 'recipe', 'g-recipe'),
+        **{'os': 'tiny', 'maxmemory': '64mb', 'password': 'pa55w0rd'},
     )
     assert is_active(cloud, outputs['image_id'])
-    build = next(people.client(cloud).builds.list(os='debian-12'))
+    build = next(people.client(cloud).builds.list(os='tiny'))
     assert 'pa55w0rd' not in str(build.raw)
     shown = stacks.heat.stacks.get('g-recipe').parameters
     assert 'pa55w0rd' not in str(shown)
