@@ -36,8 +36,8 @@ class _Clock(rich_progress.ProgressColumn):
 class LiveLine:
     """What is going on, for as long as it does.
 
-    :ivar live: whether standard error is a terminal; else :meth:`show` does
-        nothing, and whoever has the line prints.
+    :ivar live: whether standard error is a terminal that can do it; else
+        :meth:`show` does nothing, and whoever has the line prints.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class LiveLine:
             highlight=False,
             soft_wrap=True,
         )
-        self.live = sys.stderr.isatty()
+        self.live = sys.stderr.isatty() and self._console.is_interactive
         self._progress: rich_progress.Progress | None = None
         self._what = ''
 

@@ -164,7 +164,10 @@ class Builds:
             image_id=image_id,
             checksum=checksum,
             size=1000,
-            progress={'done': 3, 'total': 3, 'step': ''},
+            progress={
+                **{'done': 3, 'total': 3, 'step': '', 'phase': None},
+                **{'percent': 100, 'elapsed': 95, 'remaining': None},
+            },
             images=[
                 {'destination': '', 'image_id': image_id, 'status': 'active'}
             ],

@@ -768,6 +768,8 @@ class TestAttributes(base.HeatPluginTestCase):
         self.assertEqual('build-1', found['build_id'])
         self.assertEqual('active', found['status'])
         self.assertEqual(3, found['progress']['total'])
+        self.assertEqual(100, found['progress']['percent'])
+        self.assertIsNone(found['progress']['phase'])
         self.assertEqual(64, len(found['content_key']))
         self.assertEqual('h-build-1', found['os_hash_value'])
         self.assertEqual(1000, found['size'])

@@ -93,6 +93,15 @@ def test_long_names_are_cut(terminal, name):
     assert rich_cells.cell_len(line) <= 60
 
 
+def test_a_terminal_that_cannot_go_back(terminal, monkeypatch):
+    monkeypatch.setenv('TERM', 'dumb')
+    screen = terminal()
+    monitor = console.ConsoleMonitor()
+    monitor.doing('Starting the appliance')
+    monitor.close()
+    assert screen.getvalue() == 'Starting the appliance ...\n'
+
+
 def test_without_a_terminal_there_are_lines(capsys):
     monitor = console.ConsoleMonitor()
     monitor.doing('Starting the appliance')
