@@ -25,10 +25,11 @@ from oslo_reports import opts as report_opts
 from oslo_reports.generators import conf as report_generator
 
 from imagebuild import conf as imagebuild_conf
-from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild import release
+from imagebuild.cmd import configuration
 from imagebuild.cmd import program
+from imagebuild.cmd import service_log
 from imagebuild.conductor import process
 from imagebuild.conductor import service
 
@@ -74,9 +75,7 @@ def _work(
     try:
         process.Process(conf, make(conf)).run()
     except cfg.Error as error:
-        raise exception.InvalidInput(
-            f'The configuration cannot be used: {error}.'
-        ) from error
+        raise configuration.unusable(error) from error
     except exception.ImageBuildError:
         raise
     except Exception:
@@ -92,9 +91,8 @@ def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
         default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']
     )
     report_opts.set_defaults(conf)
-    program.read_configuration(conf, argv, PROGRAM)
-    log.setup(conf, PROJECT)
-    control_characters.protect_logs()
+    configuration.read(conf, argv, PROGRAM)
+    service_log.set_up(conf)
     report = guru_meditation_report.TextGuruMeditation
     # Its own section shows the global object, which we do not use. Secret
     # options are masked.

@@ -23,6 +23,7 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.conf import database
 from imagebuild.conf import quota
@@ -242,17 +243,14 @@ def run(arguments: argparse.Namespace) -> None:
     """
     conf = cfg.ConfigOpts()
     imagebuild_conf.register(conf)
-    try:
-        conf(
-            args=[],
-            project='imagebuild',
-            default_config_files=arguments.config_file,
-        )
-        arguments.work(conf, arguments)
-    except cfg.Error as error:
-        raise exception.InvalidInput(
-            f'The configuration cannot be used: {error}.'
-        ) from error
+    configuration.read(
+        conf,
+        [],
+        'imagebuild-manage',
+        groups=('DEFAULT', 'database', 'quota'),
+        default_config_files=arguments.config_file,
+    )
+    arguments.work(conf, arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

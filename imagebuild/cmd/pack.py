@@ -30,6 +30,7 @@ from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
+from imagebuild.cmd import configuration
 from imagebuild.cmd import console
 from imagebuild.cmd import json_report
 from imagebuild.cmd import packing
@@ -234,20 +235,13 @@ def _first_look(argv: Sequence[str]) -> argparse.Namespace:
 def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     conf_module.register(conf)
-    try:
-        conf(
-            [],
-            project='imagebuild',
-            default_config_files=list(files) if files else None,
-        )
-        # Values are checked when they are read: read all of them now.
-        for group in ('guestfs', 'disks'):
-            dict(conf[group])
-        list(conf.recipe_path)
-    except (cfg.Error, ValueError) as error:
-        raise exception.InvalidInput(
-            f'The configuration is not valid: {error}'
-        ) from error
+    configuration.read(
+        conf,
+        [],
+        'imagebuild-pack',
+        groups=('DEFAULT', 'disks', 'guestfs'),
+        default_config_files=list(files) if files else None,
+    )
     return conf
 
 

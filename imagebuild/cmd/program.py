@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import os
 import signal
 import sys
@@ -25,8 +24,6 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 from typing import NoReturn
-
-from oslo_config import cfg
 
 from imagebuild import control_characters
 from imagebuild import exception
@@ -171,42 +168,6 @@ def run_parsed(
         return 0
 
     return run(do, debug='--debug' in arguments, report=report)
-
-
-def read_configuration(
-    conf: cfg.ConfigOpts, argv: Sequence[str], name: str
-) -> None:
-    """Read a command line of oslo.config's, and configuration files.
-
-    :param conf: with all options registered.
-    :param argv: the arguments.
-    :param name: of the program.
-    :raises InvalidInput: of any mistake. oslo.config would print its usage
-        and end the process.
-    """
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            conf(
-                list(argv),
-                project='imagebuild',
-                prog=name,
-                version=f'{name} {release.version()}',
-            )
-    except cfg.Error as error:
-        raise exception.InvalidInput(
-            f'The configuration cannot be used: {str(error).rstrip(".")}.'
-        ) from error
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        last = (printed.getvalue().splitlines() or [''])[-1]
-        message = last.partition(': error: ')[2].rstrip('.')
-        raise exception.InvalidInput(
-            f'{message or "the command line is not valid"}; see '
-            f'"{name} --help".'
-        ) from None
-    sys.stderr.write(printed.getvalue())
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

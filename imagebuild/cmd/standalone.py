@@ -32,14 +32,15 @@ from oslo_config import cfg
 from oslo_log import log
 
 from imagebuild import conf as imagebuild_conf
-from imagebuild import control_characters
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import notifications
 from imagebuild import sealing
 from imagebuild.api import app as api_app
 from imagebuild.api import local_token
+from imagebuild.cmd import configuration
 from imagebuild.cmd import program
+from imagebuild.cmd import service_log
 from imagebuild.conductor import rpcapi
 from imagebuild.conductor import service
 from imagebuild.conf import database as database_conf
@@ -107,17 +108,13 @@ def configure(
         ]
     )
     _embed(conf, state, catalogue, key)
-    try:
-        conf(
-            args=[],
-            project='imagebuild',
-            default_config_files=list(config_files),
-            default_config_dirs=[],
-        )
-    except cfg.Error as error:
-        raise exception.InvalidInput(
-            f'The configuration cannot be used: {error}.'
-        ) from error
+    configuration.read(
+        conf,
+        [],
+        'imagebuild-standalone',
+        default_config_files=list(config_files),
+        default_config_dirs=[],
+    )
     # The command line is nearer than any file. It is checked there: an
     # option's own limits are a ValueError here.
     if host is not None:
@@ -310,8 +307,7 @@ def _work(options: argparse.Namespace) -> int:
     )
     if options.debug:
         conf.set_override('debug', True)
-    log.setup(conf, 'imagebuild')
-    control_characters.protect_logs()
+    service_log.set_up(conf)
     standalone = Standalone(conf)
     standalone.start()
     if conf.api.auth_strategy == 'noauth':

@@ -26,6 +26,7 @@ from imagebuild import catalogue
 from imagebuild import exception
 from imagebuild import release
 from imagebuild import sealing
+from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.conf import database
 from imagebuild.db import migration
@@ -143,7 +144,7 @@ def _work(argv: Sequence[str]) -> int:
     # Once for mistakes; upgradecheck.main() reads it again.
     conf, checks = _checks()
     upgradecheck.register_cli_options(conf, checks)
-    program.read_configuration(conf, argv, PROGRAM)
+    configuration.read(conf, argv, PROGRAM)
     if conf.command.check != 'check':
         raise exception.InvalidInput(
             f'"upgrade {conf.command.check}" is not known; see '

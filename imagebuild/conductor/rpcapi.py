@@ -53,9 +53,24 @@ def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
 
     :param conf: of the program; oslo.messaging registers its options in it.
     :param url: instead of what the option says.
+    :raises InvalidInput: it names no bus that there is.
     """
     _register_measures(conf)
-    return oslo_messaging.get_rpc_transport(conf, url=url)
+    try:
+        return oslo_messaging.get_rpc_transport(conf, url=url)
+    except (
+        oslo_messaging.DriverLoadFailure,
+        oslo_messaging.InvalidTransportURL,
+    ) as error:
+        # Not its text alone: that may quote the URL and with it a password.
+        known = (
+            f'its kind "{error.driver}" is not known'
+            if isinstance(error, oslo_messaging.DriverLoadFailure)
+            else 'it is not a URL'
+        )
+        raise exception.InvalidInput(
+            f'[DEFAULT] transport_url cannot be used: {known}.'
+        ) from None
 
 
 def get_notifier(conf: cfg.ConfigOpts, publisher: str) -> Any:

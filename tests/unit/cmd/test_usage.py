@@ -180,3 +180,60 @@ def test_help_is_no_mistake(monkeypatch, capsys, program, option):
         code, out, err = run(monkeypatch, capsys, f'{program} {option}')
         assert (code, err) == (0, '')
         assert f'imagebuild-{program}' in out
+
+
+@pytest.mark.parametrize(
+    'text, programs, words',
+    [
+        (
+            '[api]\nbind_port = many\n',
+            ['conductor', 'standalone', 'status'],
+            '[api] bind_port: ',
+        ),
+        (
+            '[quota]\nrunning = many\n',
+            ['conductor', 'manage', 'standalone', 'status'],
+            '[quota] running: ',
+        ),
+        (
+            '[guestfs]\nmemory = many\n',
+            ['conductor', 'pack', 'standalone', 'status'],
+            '[guestfs] memory: ',
+        ),
+        (
+            '[DEFAULT]\ntransport_url = nonsense://user:secret@host\n',
+            ['conductor'],
+            'transport_url cannot be used: its kind "nonsense"',
+        ),
+        (
+            '[DEFAULT]\nlog_file = /none/x.log\n',
+            ['conductor', 'standalone'],
+            'The options of the log cannot be used',
+        ),
+        (
+            '[DEFAULT]\ndebug = perhaps\n',
+            ['conductor', 'standalone'],
+            'Invalid Boolean value: perhaps',
+        ),
+        ('[database]\nconnection = nonsense://\n', ['manage'], 'nonsense://'),
+    ],
+)
+def test_a_value_of_a_file(
+    monkeypatch, capsys, tmp_path, text, programs, words
+):
+    """Told by every program that uses it, before it begins."""
+    (tmp_path / 'wrong.conf').write_text(text)
+    file = '--config-file wrong.conf'
+    lines = {
+        'conductor': f'conductor {file}',
+        'manage': f'manage {file} quota show p',
+        'pack': f'pack --image x {file} redis 7',
+        'standalone': f'standalone {file} --state-dir s --port 0',
+        'status': f'status {file} upgrade check',
+    }
+    for program in programs:
+        code, _, err = run(monkeypatch, capsys, lines[program])
+        assert code == 2, program
+        assert len(err.splitlines()) == 1, err
+        assert words in err
+        assert 'secret' not in err
