@@ -86,8 +86,11 @@ def _attempt(
     try:
         return work()
     except SystemExit as stop:
-        # Of argparse, after --help and --version.
-        return stop.code if isinstance(stop.code, int) else 0
+        # Of argparse, after --help and --version; a text is an error.
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+            return 1
+        return stop.code or 0
     except exception.ImageBuildError as error:
         caught: Exception = error
         code, message, shown = error.exit_code, str(error), _tell(error)

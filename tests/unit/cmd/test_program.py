@@ -134,6 +134,15 @@ def test_json_of_every_failure(report, capsys, error, code, words):
     assert document['seconds'] >= 0
 
 
+@pytest.mark.parametrize(
+    'stop, code, shown',
+    [(None, 0, ''), (0, 0, ''), (2, 2, ''), ('a\x1bb', 1, 'a\\x1bb\n')],
+)
+def test_what_ends_a_program_by_itself(capsys, stop, code, shown):
+    assert program.run(lambda: sys.exit(stop)) == code
+    assert capsys.readouterr() == ('', shown)
+
+
 def test_json_when_a_signal_comes_while_modules_are_imported(
     monkeypatch, capsys
 ):
