@@ -155,9 +155,9 @@ NAMES = {
 def test_the_red_hat_family_has_every_package(
     platforms: tuple[str, ...], missing: set[str]
 ) -> None:
-    debians = packages('dpkg', 'debian')
-    assert {'mmdebstrap', *NAMES} <= debians
-    wanted = {NAMES.get(name, name) for name in debians} - {None}
+    deb_packages = packages('dpkg', 'debian')
+    assert {'mmdebstrap', *NAMES} <= deb_packages
+    wanted = {NAMES.get(name, name) for name in deb_packages} - {None}
     assert wanted - packages(*platforms) == missing
 
 
