@@ -27,7 +27,7 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
 
-def while_away(
+def retry_while_unavailable(
     attempt: Callable[[], T],
     *,
     patience: float,

@@ -44,8 +44,8 @@ from imagebuild import exception
 from imagebuild.disks import cache_files
 from imagebuild.disks import convert
 from imagebuild.disks import digest as digests
-from imagebuild.disks import faults
 from imagebuild.disks import fetching
+from imagebuild.disks import os_errors
 from imagebuild.disks import progress as progresses
 from imagebuild.disks import space
 from imagebuild.disks import workspace as workspaces
@@ -175,7 +175,7 @@ class Cache:
         self, key: str, fill: _Fill, wait: _Wait
     ) -> Iterator[pathlib.Path]:
         files = cache_files.Files(self.folder, key)
-        with faults.writing(self.folder):
+        with os_errors.on_write(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             while not stack.enter_context(files.using()):
@@ -192,7 +192,7 @@ class Cache:
             if files.image.exists():
                 return
             fill(files.part)
-            with faults.writing(files.part):
+            with os_errors.on_write(files.part):
                 convert.flush(files.part)
                 os.replace(files.part, files.image)
                 convert.flush(self.folder)

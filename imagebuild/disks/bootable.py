@@ -46,8 +46,8 @@ from collections.abc import Callable
 from collections.abc import Sequence
 
 from imagebuild import exception
-from imagebuild.disks import faults
 from imagebuild.disks import grub
+from imagebuild.disks import os_errors
 
 ROOT_PARTITION = 1
 #: Runs a program of this host; may raise an EnvironmentFault.
@@ -142,7 +142,7 @@ def make(
     :raises HostCommandFailed: a program failed.
     :raises DiskFull: there is no room on the host.
     """
-    with faults.writing(disk):
+    with os_errors.on_write(disk):
         with disk.open('xb') as stream:
             stream.truncate(plan.size)
         _partition(disk, plan, run)

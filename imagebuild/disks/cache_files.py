@@ -34,7 +34,7 @@ import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
 
-from imagebuild.disks import faults
+from imagebuild.disks import os_errors
 
 LOG = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def evict(folder: pathlib.Path, enough: Callable[[int], bool]) -> None:
 
 def _scan(folder: pathlib.Path) -> dict[str, _Found]:
     found: dict[str, _Found] = {}
-    with faults.writing(folder), os.scandir(folder) as entries:
+    with os_errors.on_write(folder), os.scandir(folder) as entries:
         for entry in entries:
             key, suffix = os.path.splitext(entry.name)
             if suffix not in (_IMAGE, _PART) or key.startswith('.'):
@@ -189,7 +189,7 @@ def _opened(path: pathlib.Path, flags: int) -> Iterator[int | None]:
         yield None
         return
     except OSError as error:
-        raise faults.of_writing(path, error) from error
+        raise os_errors.write_error(path, error) from error
     try:
         yield descriptor
     finally:
@@ -208,4 +208,4 @@ def _lock(path: pathlib.Path, descriptor: int, kind: int) -> bool:
     except (BlockingIOError, FileNotFoundError):
         return False
     except OSError as error:
-        raise faults.of_writing(path, error) from error
+        raise os_errors.write_error(path, error) from error

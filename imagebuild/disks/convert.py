@@ -19,8 +19,8 @@ from typing import Literal
 from typing import get_args
 
 from imagebuild import exception
-from imagebuild.disks import faults
 from imagebuild.disks import image_file
+from imagebuild.disks import os_errors
 from imagebuild.disks import qemu_img
 from imagebuild.disks import workspace
 
@@ -57,7 +57,7 @@ def convert(
     """
     _refuse(source, target, target_format, compress)
     workspace.sweep(target)
-    with workspace.Workspace(target) as space, faults.writing(target):
+    with workspace.Workspace(target) as space, os_errors.on_write(target):
         made = space.path / 'image'
         options = _OPTIONS.get(target_format)
         (qemu or qemu_img.QemuImg(space.record_process)).run(

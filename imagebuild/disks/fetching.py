@@ -27,7 +27,7 @@ from typing import Protocol
 
 from imagebuild import exception
 from imagebuild.disks import digest as digests
-from imagebuild.disks import faults
+from imagebuild.disks import os_errors
 from imagebuild.disks import progress as progresses
 
 _PORTION = 4 * 1024 * 1024
@@ -139,7 +139,7 @@ class Fetching:
                 return True, ''
             self.make_room(total - start if total else 0)
             digest = self._digest(file, start)
-            with faults.writing(self.part):
+            with os_errors.on_write(self.part):
                 file.truncate(start)
             self._pour(source, file, digest, start, total)
         return start > 0, digest.hexdigest()
@@ -161,10 +161,10 @@ class Fetching:
                 self.make_room(_STRETCH)
                 checked = done
             digest.update(piece)
-            with faults.writing(self.part):
+            with os_errors.on_write(self.part):
                 file.write(piece)
             self.progress(done, total)
-        with faults.writing(self.part):
+        with os_errors.on_write(self.part):
             file.flush()
         if total and done != total:
             raise exception.ServiceUnavailable(
@@ -175,7 +175,7 @@ class Fetching:
     def _digest(self, file: BinaryIO, end: int) -> Any:
         """The digest of a file's beginning; the file is then at its end."""
         digest = hashlib.new(self.wanted.algorithm)
-        with faults.writing(self.part):
+        with os_errors.on_write(self.part):
             file.seek(0)
             left = end
             while left and (portion := file.read(min(left, _PORTION))):
@@ -187,17 +187,17 @@ class Fetching:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        with faults.writing(self.part):
+        with os_errors.on_write(self.part):
             descriptor = os.open(self.part, flags, 0o600)
         file = os.fdopen(descriptor, 'r+b', buffering=_PORTION)
         try:
             yield file
         finally:
-            with faults.writing(self.part):
+            with os_errors.on_write(self.part):
                 file.close()
 
     def _remove(self) -> None:
-        with faults.writing(self.part):
+        with os_errors.on_write(self.part):
             self.part.unlink(missing_ok=True)
 
     def _mismatch(self, found: str) -> exception.ChecksumMismatch:

@@ -31,8 +31,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from imagebuild import exception
-from imagebuild.disks import faults
 from imagebuild.disks import foreign_formats
+from imagebuild.disks import os_errors
 from imagebuild.disks import qcow2_header
 
 Format = Literal['qcow2', 'raw']
@@ -109,7 +109,7 @@ def open_regular(path: pathlib.Path) -> Iterator[int]:
         descriptor = os.open(path, flags)
     except OSError as error:
         raise exception.InvalidImage(
-            path=path, reason=faults.reason_of(error)
+            path=path, reason=os_errors.reason_of(error)
         ) from error
     try:
         _refuse_kind(path, os.fstat(descriptor).st_mode)

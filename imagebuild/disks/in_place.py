@@ -42,14 +42,14 @@ from typing import Literal
 
 from imagebuild import exception
 from imagebuild.disks import convert
-from imagebuild.disks import faults
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
 from imagebuild.disks import lock
+from imagebuild.disks import os_errors
 from imagebuild.disks import overlay
 from imagebuild.disks import qemu_img
 from imagebuild.disks import qemu_locks
-from imagebuild.disks import replaceable
+from imagebuild.disks import replace_check
 from imagebuild.disks import space
 from imagebuild.disks import sparsify as sparsifier
 from imagebuild.disks import workspace
@@ -126,7 +126,7 @@ class InPlaceImage:
         self._stack = contextlib.ExitStack()
         self._descriptor = -1
         self._beside: workspace.Workspace
-        self._states: dict[pathlib.Path, replaceable.State | None] = {}
+        self._states: dict[pathlib.Path, replace_check.State | None] = {}
 
     def __enter__(self) -> InPlaceImage:
         """Lock the image, find out what it is, put an overlay over it.
@@ -169,7 +169,7 @@ class InPlaceImage:
         self._refuse_changed()
         self._check_room_for_commit(sparsify=sparsify)
         copy = self._beside.path / 'image'
-        with faults.writing(self._path):
+        with os_errors.on_write(self._path):
             self._build(copy, sparsify=sparsify)
             self._refuse_changed()
             os.replace(copy, self._path)
@@ -191,7 +191,7 @@ class InPlaceImage:
             self._path, allowed_backing=self._allowed_backing
         )
         if not self._read_only:
-            replaceable.check(self.info)
+            replace_check.check(self.info)
         self._lock_backing(stack)
 
     def _lock_backing(self, stack: contextlib.ExitStack) -> None:
@@ -202,7 +202,7 @@ class InPlaceImage:
             )
             qemu_locks.claim(descriptor, under.path, shared=True)
         self._states = {
-            image.path: replaceable.state_of(image.path)
+            image.path: replace_check.state_of(image.path)
             for image in self.info.chain
         }
 
@@ -250,7 +250,7 @@ class InPlaceImage:
                 self._beside = stack.enter_context(
                     workspace.Workspace(self._path)
                 )
-            replaceable.try_attributes(
+            replace_check.try_attributes(
                 self._descriptor, self._path, self._beside.path / 'trial'
             )
         self._stage('workspace made')
@@ -276,7 +276,7 @@ class InPlaceImage:
     def _refuse_changed(self) -> None:
         """Somebody who knows no locks may have written to the image."""
         for path, state in self._states.items():
-            if replaceable.state_of(path) != state:
+            if replace_check.state_of(path) != state:
                 raise exception.ImageBusy(
                     path=path, by=', which has changed it meanwhile'
                 )

@@ -29,8 +29,8 @@ import pathlib
 from collections.abc import Iterator
 
 from imagebuild import exception
-from imagebuild.disks import faults
 from imagebuild.disks import image_file
+from imagebuild.disks import os_errors
 
 _TRIES = 10
 
@@ -54,7 +54,7 @@ def lock_image(path: pathlib.Path, *, shared: bool) -> Iterator[int]:
             except BlockingIOError as error:
                 raise busy(path, _holder(descriptor)) from error
             except OSError as error:
-                raise faults.of_writing(path, error) from error
+                raise os_errors.write_error(path, error) from error
             if _still_at(path, descriptor):
                 yield descriptor
                 return

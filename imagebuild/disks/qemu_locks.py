@@ -27,8 +27,8 @@ import os
 import pathlib
 import struct
 
-from imagebuild.disks import faults
 from imagebuild.disks import lock
+from imagebuild.disks import os_errors
 
 _USES = 100
 _FORBIDS = 200
@@ -63,7 +63,7 @@ def claim(descriptor: int, path: pathlib.Path, *, shared: bool) -> None:
     except (BlockingIOError, PermissionError) as error:
         raise lock.busy(path, lock.user_of(descriptor)) from error
     except OSError as error:
-        raise faults.of_writing(path, error) from error
+        raise os_errors.write_error(path, error) from error
     if taken:
         raise lock.busy(path, lock.user_of(descriptor))
 

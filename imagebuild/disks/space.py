@@ -17,7 +17,7 @@ import os
 import pathlib
 
 from imagebuild import exception
-from imagebuild.disks import faults
+from imagebuild.disks import os_errors
 
 GIB = 1024 * 1024 * 1024
 
@@ -29,7 +29,7 @@ def check(folder: pathlib.Path, needed: int) -> None:
     :param needed: bytes.
     :raises NoSpace: less than that is free for this user.
     """
-    with faults.writing(folder):
+    with os_errors.on_write(folder):
         status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
     if free < needed:

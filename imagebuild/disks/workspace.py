@@ -37,7 +37,7 @@ import stat
 import tempfile
 
 from imagebuild import exception
-from imagebuild.disks import faults
+from imagebuild.disks import os_errors
 from imagebuild.disks import processes
 
 LOG = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Workspace:
                 if self._make():
                     return self
             except OSError as error:
-                raise faults.of_writing(self._folder, error) from error
+                raise os_errors.write_error(self._folder, error) from error
         raise exception.UnwritablePath(
             path=self._folder, reason='new folders in it keep vanishing'
         )
@@ -155,7 +155,7 @@ class Workspace:
         try:
             self._notes.write(self.path)
         except OSError as error:
-            raise faults.of_writing(self.path, error) from error
+            raise os_errors.write_error(self.path, error) from error
 
     def _make(self) -> bool:
         """Try to make and lock the folder.

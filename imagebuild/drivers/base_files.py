@@ -27,7 +27,7 @@ from imagebuild.disks import fetching
 from imagebuild.disks import image_file
 from imagebuild.disks import lock
 from imagebuild.disks import progress as progresses
-from imagebuild.disks import replaceable
+from imagebuild.disks import replace_check
 from imagebuild.drivers import base
 
 _DOWNLOAD = 'download base image'
@@ -116,7 +116,7 @@ def _fetched(
             )
         )
 
-    return retries.while_away(
+    return retries.retry_while_unavailable(
         attempt,
         patience=settings.retry_timeout,
         on_notice=monitor.notice,
@@ -145,9 +145,9 @@ def _local(
     with lock.lock_image(path, shared=True):
         if image.checksum:
             _verify(path, image, monitor)
-        before = replaceable.state_of(path)
+        before = replace_check.state_of(path)
         yield path
-        if replaceable.state_of(path) != before:
+        if replace_check.state_of(path) != before:
             raise exception.ImageBusy(
                 path=path, by=', which has changed it during the build'
             )

@@ -45,7 +45,7 @@ from typing import ClassVar
 
 from imagebuild import exception
 from imagebuild import phases
-from imagebuild.disks import blank
+from imagebuild.disks import create
 from imagebuild.drivers import base
 from imagebuild.drivers import options as driver_options
 from imagebuild.remotes import base as remotes_base
@@ -158,7 +158,7 @@ class FakeDisk(base.OpenDisk):
         with self._monitor.step(f'write the {disk_format} file'):
             self._sleep(self._options.seconds)
             self._fail()
-            blank.create(output, disk_format, self.virtual_size)
+            create.empty_image(output, disk_format, self.virtual_size)
         self.remote.close()
         return base.Disk(output, disk_format, self.virtual_size)
 

@@ -35,7 +35,7 @@ from typing import Self
 from imagebuild import exception
 from imagebuild import image_properties
 from imagebuild.disks import convert
-from imagebuild.disks import faults
+from imagebuild.disks import os_errors
 from imagebuild.disks import space
 from imagebuild.disks import workspace as workspaces
 from imagebuild.stores import base
@@ -109,7 +109,7 @@ class FileStore(base.Store):
         }
         image_id = str(uuid.uuid5(uuid.NAMESPACE_OID, stamp.upload_id))
         target = self.folder / image_id
-        with faults.writing(self.folder):
+        with os_errors.on_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         workspaces.sweep(target)
         stored = self._read(target)
@@ -131,7 +131,7 @@ class FileStore(base.Store):
         with (
             sending.Source(path, _HASH, checksum, on_progress) as source,
             workspaces.Workspace(target) as workspace,
-            faults.writing(target),
+            os_errors.on_write(target),
         ):
             space.check(self.folder, len(source) + self._reserve)
             made = workspace.path / 'made'
@@ -168,7 +168,7 @@ class FileStore(base.Store):
         self._remove(target)
 
     def _remove(self, target: pathlib.Path) -> None:
-        with faults.writing(target):
+        with os_errors.on_write(target):
             # First the name, so that no half of an image is ever found.
             gone = self.folder / f'.{target.name}.deleted'
             shutil.rmtree(gone, ignore_errors=True)
@@ -242,7 +242,7 @@ class FileStore(base.Store):
             return None
         except OSError as error:
             raise exception.ServiceUnavailable(
-                service=self.name, reason=faults.reason_of(error)
+                service=self.name, reason=os_errors.reason_of(error)
             ) from error
         return found if found.get('size') == size else None
 
@@ -280,7 +280,7 @@ def _stored(found: Mapping[str, Any]) -> base.StoredImage:
 
 def _write_json(path: pathlib.Path, values: Mapping[str, Any]) -> None:
     new = path.with_name(f'.{path.name}.new')
-    with faults.writing(path):
+    with os_errors.on_write(path):
         new.write_text(json.dumps(values, indent=2, sort_keys=True) + '\n')
         convert.flush(new)
         os.replace(new, path)

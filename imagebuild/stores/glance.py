@@ -131,7 +131,7 @@ class GlanceStore(base.Store):
             with sending.Source(path, _HASH, checksum, on_progress) as source:
                 return self._attempt(source, image, described, stamp)
 
-        return retries.while_away(
+        return retries.retry_while_unavailable(
             attempt,
             patience=self._retry_timeout,
             on_notice=on_notice,

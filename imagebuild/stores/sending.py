@@ -21,7 +21,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild.disks import checksum as checksums
-from imagebuild.disks import faults
+from imagebuild.disks import os_errors
 from imagebuild.disks import progress as progresses
 from imagebuild.stores import base
 
@@ -62,7 +62,7 @@ class Source:
             self._file = self._path.open('rb', buffering=_BUFFER)
         except OSError as error:
             raise exception.EnvironmentFault(
-                f'{self._path} cannot be read: {faults.reason_of(error)}.'
+                f'{self._path} cannot be read: {os_errors.reason_of(error)}.'
             ) from error
         self._size = os.fstat(self._file.fileno()).st_size
         return self

@@ -31,7 +31,7 @@ import uuid
 import pytest
 
 from imagebuild import exception
-from imagebuild.disks import blank
+from imagebuild.disks import create
 from imagebuild.stores import base
 
 
@@ -44,7 +44,7 @@ class StoreContract(abc.ABC):
     def file(self, tmp_path):
         # A real one: Glance looks into what it is given.
         path = tmp_path / 'disk.qcow2'
-        blank.create(path, 'qcow2', 1024 * 1024)
+        create.empty_image(path, 'qcow2', 1024 * 1024)
         return path
 
     @pytest.fixture

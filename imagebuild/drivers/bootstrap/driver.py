@@ -30,8 +30,8 @@ from typing import ClassVar
 from imagebuild import exception
 from imagebuild.disks import bootable
 from imagebuild.disks import convert
-from imagebuild.disks import faults
 from imagebuild.disks import image_file
+from imagebuild.disks import os_errors
 from imagebuild.disks import space
 from imagebuild.disks import workspace as workspaces
 from imagebuild.drivers import appliance_disk
@@ -201,7 +201,7 @@ class BootstrapDriver(base.Driver):
             except BaseException:
                 trees.discard(workspace.path / 'tree')
                 raise
-            with faults.writing(path):
+            with os_errors.on_write(path):
                 os.replace(made, path)
                 convert.flush(path.parent)
         return base.Disk(path, disk_format, parsed.size * space.GIB)
@@ -294,7 +294,7 @@ class _Build:
                     '-O', disk_format, str(raw), str(made),
                 ]
             )  # fmt: skip
-        with faults.writing(made):
+        with os_errors.on_write(made):
             convert.flush(made)
         return made
 

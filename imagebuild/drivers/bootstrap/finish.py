@@ -24,8 +24,8 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 
 from imagebuild import exception
-from imagebuild.disks import faults
 from imagebuild.disks import grub
+from imagebuild.disks import os_errors
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import releases
 
@@ -163,7 +163,7 @@ def finish(
     :raises DiskFull: there was no room.
     """
     tree = Tree(path)
-    with faults.writing(path):
+    with os_errors.on_write(path):
         tree.remove(_REMOVED)
         _write_sources(tree, release, sources)
         # Empty, so that systemd makes one at the first boot.

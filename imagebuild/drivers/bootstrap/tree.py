@@ -23,8 +23,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild import exception
-from imagebuild.disks import faults
 from imagebuild.disks import host_command
+from imagebuild.disks import os_errors
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import releases
 
@@ -112,7 +112,7 @@ def make(
     """
     sources_file = workspace / 'bootstrap.sources'
     fstab_file = workspace / 'fstab'
-    with faults.writing(workspace):
+    with os_errors.on_write(workspace):
         sources_file.write_text('\n'.join(s.deb822() for s in sources))
         fstab_file.write_text(fstab)
         fstab_file.chmod(0o644)

@@ -17,7 +17,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.clients import glance as glance_client
 from imagebuild.disks import base_images
-from imagebuild.disks import blank
+from imagebuild.disks import create
 from imagebuild.disks import host_command
 from imagebuild.drivers import base
 from imagebuild.drivers import base_files
@@ -46,7 +46,7 @@ def settings(tmp_path, server):
 @pytest.fixture
 def disk(tmp_path):
     path = tmp_path / 'disk.qcow2'
-    blank.create(path, 'qcow2', 4 * MIB)
+    create.empty_image(path, 'qcow2', 4 * MIB)
     return path
 
 
@@ -149,7 +149,7 @@ def test_a_format_that_it_is_not(server, settings, disk, said):
 
 def test_a_format_that_we_do_not_have(server, settings, tmp_path):
     path = tmp_path / 'disk'
-    blank.create(path, 'vmdk', MIB)
+    create.empty_image(path, 'vmdk', MIB)
     image = in_glance(server, path, disk_format='vmdk')
     with (
         pytest.raises(exception.InvalidImage, match='VMDK'),

@@ -17,7 +17,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.disks import base_images
-from imagebuild.disks import blank
+from imagebuild.disks import create
 from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
 from imagebuild.drivers import bootstrap
@@ -32,7 +32,7 @@ def made(monkeypatch):
 
     def create_disk(self, options, path, *, monitor=None, **more):
         paths.append(path)
-        blank.create(path, 'qcow2', 1024 * 1024)
+        create.empty_image(path, 'qcow2', 1024 * 1024)
 
     monkeypatch.setattr(bootstrap.BootstrapDriver, 'create_disk', create_disk)
     return paths

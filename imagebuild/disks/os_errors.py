@@ -31,7 +31,7 @@ def reason_of(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def of_writing(
+def write_error(
     path: pathlib.Path, error: OSError
 ) -> exception.EnvironmentFault:
     """What to raise when writing a file or folder failed.
@@ -44,9 +44,9 @@ def of_writing(
 
 
 @contextlib.contextmanager
-def writing(path: pathlib.Path) -> Iterator[None]:
-    """Turn every OSError of the block into :func:`of_writing`."""
+def on_write(path: pathlib.Path) -> Iterator[None]:
+    """Turn every OSError of the block into :func:`write_error`."""
     try:
         yield
     except OSError as error:
-        raise of_writing(path, error) from error
+        raise write_error(path, error) from error

@@ -13,7 +13,7 @@
 import pytest
 
 from imagebuild import exception
-from imagebuild.disks import blank
+from imagebuild.disks import create
 from imagebuild.disks import host_command
 from imagebuild.disks import image_file
 
@@ -32,7 +32,7 @@ MIB = 1024 * 1024
 )
 def test_is_one(tmp_path, disk_format, size):
     path = tmp_path / 'disk'
-    blank.create(path, disk_format, size)
+    create.empty_image(path, disk_format, size)
     info = image_file.inspect(path)
     assert (info.format, info.virtual_size) == (disk_format, size)
     assert info.allocated < MIB
@@ -41,7 +41,7 @@ def test_is_one(tmp_path, disk_format, size):
 @pytest.mark.parametrize('disk_format', ['qcow2', 'vmdk', 'vhd', 'vdi'])
 def test_qemu_agrees(tmp_path, disk_format):
     path = tmp_path / 'disk'
-    blank.create(path, disk_format, MIB)
+    create.empty_image(path, disk_format, MIB)
     name = 'vpc' if disk_format == 'vhd' else disk_format
     host_command.run(['qemu-img', 'info', '-f', name, str(path)])
     if disk_format in ('qcow2', 'vmdk', 'vdi'):
@@ -50,4 +50,4 @@ def test_qemu_agrees(tmp_path, disk_format):
 
 def test_unknown_format(tmp_path):
     with pytest.raises(exception.InvalidInput, match='floppy'):
-        blank.create(tmp_path / 'disk', 'floppy', MIB)
+        create.empty_image(tmp_path / 'disk', 'floppy', MIB)

@@ -19,8 +19,8 @@ from typing import Literal
 
 from imagebuild import exception
 from imagebuild.disks import convert
-from imagebuild.disks import faults
 from imagebuild.disks import image_file
+from imagebuild.disks import os_errors
 from imagebuild.disks import workspace as workspaces
 
 Format = Literal['qcow2', 'raw', 'vmdk', 'vhd', 'vdi']
@@ -32,7 +32,7 @@ _TABLE = '>4sIQIIQIIQQIIQQQQII'
 _L1_ENTRY = _CLUSTER * (_CLUSTER // 8)
 
 
-def create(path: pathlib.Path, disk_format: Format, size: int) -> None:
+def empty_image(path: pathlib.Path, disk_format: Format, size: int) -> None:
     """Make an image of an empty disk.
 
     A qcow2 or raw one without any program; it takes nearly no room.
@@ -45,7 +45,7 @@ def create(path: pathlib.Path, disk_format: Format, size: int) -> None:
     """
     if disk_format in ('raw', 'qcow2'):
         content = _qcow2(size) if disk_format == 'qcow2' else b''
-        with faults.writing(path), path.open('wb') as file:
+        with os_errors.on_write(path), path.open('wb') as file:
             file.write(content)
             file.truncate(max(size, 0) if not content else len(content))
         return
@@ -55,7 +55,7 @@ def create(path: pathlib.Path, disk_format: Format, size: int) -> None:
         )
     with workspaces.Workspace(path) as workspace:
         raw = workspace.path / 'blank'
-        create(raw, 'raw', size)
+        empty_image(raw, 'raw', size)
         convert.convert(
             image_file.inspect(raw),
             path,

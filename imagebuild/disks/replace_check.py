@@ -23,9 +23,9 @@ import pathlib
 import re
 
 from imagebuild import exception
-from imagebuild.disks import faults
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
+from imagebuild.disks import os_errors
 
 #: Device, inode, size and time of the last change, in nanoseconds.
 State = tuple[int, int, int, int]
@@ -55,7 +55,7 @@ def check(image: image_file.ImageInfo) -> None:
             reason='it keeps its data in a second file; make it one file '
             'first (qemu-img convert)',
         )
-    with faults.writing(path):
+    with os_errors.on_write(path):
         # Not written to: this shows permissions and flags of the file.
         os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
     if _is_mounted(path):
@@ -93,7 +93,7 @@ def try_attributes(
     :param trial: an empty file is made here and removed.
     :raises UnwritablePath: it cannot.
     """
-    with faults.writing(trial), trial.open('xb') as file:
+    with os_errors.on_write(trial), trial.open('xb') as file:
         try:
             file_copy.copy_attributes(source, file.fileno())
         except PermissionError as error:
