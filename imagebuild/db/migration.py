@@ -162,7 +162,7 @@ def _connected(
         engine.dialect.loaded_dbapi.Error,
     ) as error:
         raise exception.DatabaseUnavailable(
-            reason=transaction.words(error)
+            reason=transaction.error_summary(error)
         ) from error
     finally:
         engine.dispose()

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Transactions: begun, retried, ended, and their errors put into our words.
+"""Transactions: begun, retried, ended, and their errors translated.
 
 A call is a function over a session. It is run in one transaction, and again
 from the start when the database refused it for a passing reason: a
@@ -136,9 +136,9 @@ class Transactions:
         self, work: Work[T], bind: sqlalchemy.Engine, retries: Retries
     ) -> T:
         deadline = time.monotonic() + retries.seconds
-        state = {'again': False}
+        state = {'is_retry': False}
 
-        def again(error: BaseException) -> bool:
+        def should_retry(error: BaseException) -> bool:
             return is_passing(error) and time.monotonic() < deadline
 
         @oslo_api.wrap_db_retry(  # type: ignore[untyped-decorator]
@@ -146,12 +146,12 @@ class Transactions:
             max_retry_interval=retries.longest,
             # The deadline ends it.
             max_retries=1_000_000,
-            exception_checker=again,
+            exception_checker=should_retry,
             jitter=True,
         )
         def attempt() -> T:
             with orm.Session(bind, info=dict(state)) as session:
-                state['again'] = True
+                state['is_retry'] = True
                 with session.begin():
                     return work(session)
 
@@ -160,8 +160,12 @@ class Transactions:
         except self._errors as error:
             LOG.warning('A database call failed: %s', error)
             if lacks_tables(error):
-                raise exception.TablesMissing(reason=words(error)) from error
-            raise exception.DatabaseUnavailable(reason=words(error)) from error
+                raise exception.TablesMissing(
+                    reason=error_summary(error)
+                ) from error
+            raise exception.DatabaseUnavailable(
+                reason=error_summary(error)
+            ) from error
         return result
 
     @property
@@ -214,8 +218,8 @@ def lacks_tables(error: BaseException) -> bool:
     )
 
 
-def words(error: BaseException) -> str:
-    """Say what is wrong without the statement and its values."""
+def error_summary(error: BaseException) -> str:
+    """Summarize an error without the statement and its values."""
     inner = getattr(error, 'inner_exception', None) or error
     cause = getattr(inner, 'orig', None) or inner
     said = ' '.join(str(cause).split())[:300].rstrip('. ')

@@ -116,7 +116,7 @@ def claim(
     if build is None:
         return None
     mine = (build.conductor, build.claimed_at) == (conductor, now)
-    if mine and common.is_again(session):
+    if mine and common.is_retry(session):
         # By this very call, in a run whose end was lost.
         return builds.as_record(session, build)
     if build.status != 'queued' or not _has_room(

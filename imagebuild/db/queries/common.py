@@ -92,7 +92,7 @@ def compare_and_swap(
     )
     if session.execute(statement).rowcount:  # type: ignore[attr-defined]
         return True
-    if not is_again(session):
+    if not is_retry(session):
         return False
     row = session.get(model, id, populate_existing=True)
     return row is not None and all(
@@ -101,12 +101,12 @@ def compare_and_swap(
     )
 
 
-def is_again(session: orm.Session) -> bool:
+def is_retry(session: orm.Session) -> bool:
     """Whether the call is being run another time.
 
     Only then may what it finds be its own work.
     """
-    return bool(session.info.get('again'))
+    return bool(session.info.get('is_retry'))
 
 
 def lock_project(session: orm.Session, project_id: str) -> None:
@@ -123,13 +123,13 @@ def lock_project(session: orm.Session, project_id: str) -> None:
         .with_for_update()
     )
     if session.execute(select).first() is None:
-        with asking_again():
+        with retry_on_duplicate():
             session.add(models.ProjectLock(project_id=project_id))
             session.flush()
 
 
 @contextlib.contextmanager
-def asking_again() -> Iterator[None]:
+def retry_on_duplicate() -> Iterator[None]:
     """Run the call again when another was first to make the same row."""
     try:
         yield

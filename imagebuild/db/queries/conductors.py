@@ -47,7 +47,7 @@ def register(
     else:
         for name, value in values.items():
             setattr(row, name, value)
-    with common.asking_again():
+    with common.retry_on_duplicate():
         session.flush()
     return _record(row)
 

@@ -61,7 +61,7 @@ def create(
         build.status = 'queued'
         if build.reuse == 'always':
             flights.join(session, build)
-    with common.asking_again():
+    with common.retry_on_duplicate():
         session.add(build)
         session.flush()
         if build.reuse == 'always' and build.status == 'queued':
@@ -74,7 +74,7 @@ def create(
 def _made_before(
     session: orm.Session, earlier: models.Build, now: datetime.datetime
 ) -> records.Build:
-    if not common.is_again(session) or earlier.created_at != now:
+    if not common.is_retry(session) or earlier.created_at != now:
         raise exception.Conflict(
             what='Build',
             id=earlier.id,

@@ -58,7 +58,7 @@ class Ending:
         )
 
     @property
-    def words(self) -> str:
+    def message(self) -> str:
         return f'{self.status}: {self.reason}' if self.reason else self.status
 
 
@@ -137,7 +137,7 @@ def _end(session: orm.Session, build: models.Build, ending: Ending) -> None:
     build.secrets = None
     build.finished_at = ending.now
     build.updated_at = ending.now
-    events.add_status(session, build, ending.words, ending.now)
+    events.add_status(session, build, ending.message, ending.now)
 
 
 def _finish_deleted(
@@ -282,7 +282,7 @@ def _was_done(
     now: datetime.datetime,
 ) -> bool:
     """Whether this very call did it, in a run whose end was lost."""
-    return common.is_again(session) and stamp == now
+    return common.is_retry(session) and stamp == now
 
 
 def _has(build: models.Build, conductor: str, attempt: int) -> bool:

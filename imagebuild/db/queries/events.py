@@ -34,7 +34,7 @@ def add(
     now: datetime.datetime,
 ) -> None:
     builds.live_row(session, build_id)
-    if common.is_again(session) and any(
+    if common.is_retry(session) and any(
         (event.at, event.message) == (now, types.clean(message))
         for event in listed(session, build_id)
     ):

@@ -50,5 +50,5 @@ def put(
         row = Quota(project_id=project_id, resource=resource)
         session.add(row)
     row.hard_limit = hard_limit
-    with common.asking_again():
+    with common.retry_on_duplicate():
         session.flush()

@@ -33,7 +33,7 @@ def add(
     now: datetime.datetime,
 ) -> None:
     builds.live_row(session, build_id)
-    if common.is_again(session) and any(
+    if common.is_retry(session) and any(
         (step.number, step.created_at) == (values.get('number'), now)
         for step in listed(session, build_id, values.get('attempt'))
     ):

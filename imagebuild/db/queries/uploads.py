@@ -164,7 +164,7 @@ def _was_claimed(
 ) -> bool:
     upload = session.get(Upload, id)
     return (
-        common.is_again(session)
+        common.is_retry(session)
         and upload is not None
         and (upload.conductor, upload.updated_at) == (conductor, now)
     )

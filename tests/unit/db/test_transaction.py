@@ -61,15 +61,15 @@ def test_what_passes(error, passing):
 
 
 @pytest.mark.parametrize(
-    'error, words',
+    'error, summary',
     [
         (wrapped(sqlite3.OperationalError, 'a\n b.'), 'a b'),
         (oslo_exception.DBDeadlock(wrapped(sqlite3.Error, 'c')), 'c'),
         (ConnectionResetError(), 'ConnectionResetError'),
     ],
 )
-def test_words_are_without_the_statement(error, words):
-    assert transaction.words(error) == words
+def test_the_summary_is_without_the_statement(error, summary):
+    assert transaction.error_summary(error) == summary
 
 
 def test_errors_of_ours_pass(database):
@@ -84,7 +84,7 @@ def test_a_deadlock_is_tried_again(database):
     runs = []
 
     def work(session):
-        runs.append(session.info['again'])
+        runs.append(session.info['is_retry'])
         if len(runs) < 3:
             raise oslo_exception.DBDeadlock()
         return 'done'
