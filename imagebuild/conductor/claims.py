@@ -223,7 +223,7 @@ class Claim:
         reason = self._paths.hide(reason)
         if not self._patience.insist(
             'handing back',
-            lambda: self._database.release_build(
+            lambda: self._database.requeue_build(
                 self.build.id,
                 **self._holder,
                 reason=reason[:_LONGEST_REASON],

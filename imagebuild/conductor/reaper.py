@@ -191,7 +191,7 @@ class Reaper:
                 LOG.warning('Gave build %s up: %s', build.id, why)
                 self._services.notifier.ended(ended)
             return
-        if self._database.release_build(build.id, **holder, reason=f'{why}.'):
+        if self._database.requeue_build(build.id, **holder, reason=f'{why}.'):
             LOG.warning('Gave build %s back: %s', build.id, why)
             if build.cancel_requested and build.status != 'deleting':
                 self._services.notifier.ended(

@@ -484,7 +484,7 @@ def test_who_lost_a_build_drops_it(tmp_path, database):
         build_id = add_build(database, options={'end': 'hang'})
         conductor.scheduler.ring()
         wait_until(lambda: len(_in_workspace(build_id)) >= 2)
-        assert database.release_build(
+        assert database.requeue_build(
             build_id, conductor='c1', attempt=1, reason='it seemed dead'
         )
         assert database.claim(build_id, 'another') is not None
@@ -519,7 +519,7 @@ def test_builds_of_a_dead_conductor_are_taken_over(tmp_path, database):
     for attempt in (1, 2, 3):
         assert database.claim(last_try, 'dead') is not None
         if attempt < 3:
-            database.release_build(
+            database.requeue_build(
                 last_try, conductor='dead', attempt=attempt, reason='x'
             )
     with running(tmp_path, dead_after=3):

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Builds as a queue: which a conductor may have, taking one, giving back."""
+"""Builds as a queue: which a conductor may have, claiming one, requeueing."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ClaimCalls(transaction.Transactions):
             )
         )
 
-    def release_build(
+    def requeue_build(
         self,
         id: str,
         *,
@@ -83,7 +83,7 @@ class ClaimCalls(transaction.Transactions):
         reason: str,
         counts: bool = True,
     ) -> bool:
-        """Give a running build back to the queue.
+        """Put a running build back into the queue.
 
         By its conductor when it drains, by any other when that one is dead.
         A build to be cancelled or deleted becomes just that instead.
@@ -94,7 +94,7 @@ class ClaimCalls(transaction.Transactions):
         """
         now = self._now()
         return self._write(
-            lambda session: endings.release(
+            lambda session: endings.requeue(
                 session,
                 id,
                 conductor=conductor,

@@ -90,7 +90,7 @@ class HistoryCalls(transaction.Transactions):
     ) -> None:
         """Note something that happened to a build.
 
-        Changes of status by claim, release, finish, cancel and delete are
+        Changes of status by claim, requeue, finish, cancel and delete are
         noted by those calls themselves.
 
         :param kind: ``status``, ``fault``, ``conductor`` or ``note``.

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""How builds end: finished, cancelled, deleted, given back.
+"""How builds end: finished, cancelled, deleted, requeued.
 
 Each function locks the project first, then the build; so the followers, the
 flight and the users of an image cannot change under it.
@@ -221,7 +221,7 @@ def _delete(
     return images.retire_unused(session, build.image_row_id)
 
 
-def release(
+def requeue(
     session: orm.Session,
     id: str,
     *,
@@ -247,11 +247,11 @@ def release(
     else:
         if not counts:
             build.requeues += 1
-        _queue_again(session, build, reason, now)
+        _requeue(session, build, reason, now)
     return True
 
 
-def _queue_again(
+def _requeue(
     session: orm.Session,
     build: models.Build,
     reason: str,

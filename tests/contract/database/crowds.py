@@ -213,7 +213,7 @@ class CrowdContract:
         build = crowded.claim(crowded.create_build(values()).id, 'c1')
         done = in_threads(
             8,
-            lambda n: crowded.release_build(
+            lambda n: crowded.requeue_build(
                 build.id, conductor='c1', attempt=1, reason='It is dead.'
             ),
         )

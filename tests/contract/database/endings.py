@@ -273,7 +273,7 @@ class EndingContract:
     def test_a_deleted_build_that_is_released(self, database):
         build = start(database)
         database.delete_build(build.id)
-        assert database.release_build(
+        assert database.requeue_build(
             build.id, conductor='c1', attempt=1, reason='It is dead.'
         )
         with pytest.raises(exception.NotFound):

@@ -84,7 +84,7 @@ class LossContract:
     def test_release(self, database, losing):
         build = start(database)
         losing()
-        assert database.release_build(
+        assert database.requeue_build(
             build.id, conductor='c1', attempt=1, reason='x'
         )
         assert database.claim(build.id, 'c2').attempt == 2

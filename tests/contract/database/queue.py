@@ -123,13 +123,13 @@ class QueueContract:
             },
         )
         ours = {'conductor': 'c1', 'attempt': 1, 'reason': 'It drains.'}
-        assert not database.release_build(build.id, **{**ours, 'attempt': 2})
-        assert not database.release_build(
+        assert not database.requeue_build(build.id, **{**ours, 'attempt': 2})
+        assert not database.requeue_build(
             build.id, **{**ours, 'conductor': 'c2'}
         )
-        assert not database.release_build('no-such', **ours)
-        assert database.release_build(build.id, **ours)
-        assert not database.release_build(build.id, **ours)
+        assert not database.requeue_build('no-such', **ours)
+        assert database.requeue_build(build.id, **ours)
+        assert not database.requeue_build(build.id, **ours)
         again = database.get_build(build.id)
         assert again.status == 'queued'
         assert again.status_reason == 'It drains.'
@@ -151,19 +151,19 @@ class QueueContract:
         build = start(database)
         ours = {'conductor': 'c1', 'reason': 'x'}
         assert (build.attempt, build.requeues, build.failures) == (1, 0, 1)
-        database.release_build(build.id, attempt=1, counts=False, **ours)
+        database.requeue_build(build.id, attempt=1, counts=False, **ours)
         build = database.claim(build.id, 'c1')
         assert (build.attempt, build.requeues, build.failures) == (2, 1, 1)
         # The number of the attempt is the fence, whatever counts.
-        assert not database.release_build(build.id, attempt=1, **ours)
-        database.release_build(build.id, attempt=2, **ours)
+        assert not database.requeue_build(build.id, attempt=1, **ours)
+        database.requeue_build(build.id, attempt=2, **ours)
         build = database.claim(build.id, 'c1')
         assert (build.attempt, build.requeues, build.failures) == (3, 1, 2)
 
     def test_followers_stay_when_their_leader_is_released(self, database):
         leader = start(database, content_key='k')
         follower = database.create_build(values(content_key='k'))
-        database.release_build(
+        database.requeue_build(
             leader.id, conductor='c1', attempt=1, reason='x'
         )
         assert claimable(database) == [leader.id]
@@ -172,7 +172,7 @@ class QueueContract:
     def test_released_when_to_be_cancelled(self, database):
         build = start(database)
         database.request_cancel(build.id)
-        assert database.release_build(
+        assert database.requeue_build(
             build.id, conductor='c1', attempt=1, reason='x'
         )
         assert database.get_build(build.id).status == 'cancelled'

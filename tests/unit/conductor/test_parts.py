@@ -111,7 +111,7 @@ def test_the_end_waits_for_the_database(claim, database, monkeypatch):
 
 def test_nothing_waits_in_a_hurry(claim, database, hurry):
     hurry.set()
-    database.release_build.side_effect = AWAY
+    database.requeue_build.side_effect = AWAY
     with pytest.raises(exception.DatabaseUnavailable):
         claim.release('we stop')
 

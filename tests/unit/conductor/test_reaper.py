@@ -85,7 +85,7 @@ def upload(**values):
 def test_orphans_are_released(setting):
     setting.database.orphans.return_value = [make_build(conductor='dead')]
     setting.reaper.release_orphans()
-    [call] = setting.database.release_build.call_args_list
+    [call] = setting.database.requeue_build.call_args_list
     assert call.kwargs['conductor'] == 'dead'
     assert call.kwargs['attempt'] == 1
     setting.released.assert_called_once_with()
@@ -105,7 +105,7 @@ def test_nobody_is_judged_too_soon(setting):
     setting.steady_for = 29.0
     setting.database.orphans.return_value = [make_build(conductor='dead')]
     setting.reaper.release_orphans()
-    setting.database.release_build.assert_not_called()
+    setting.database.requeue_build.assert_not_called()
     setting.database.unregister.assert_not_called()
 
 
@@ -137,7 +137,7 @@ def test_only_attempts_that_count_are_the_last(setting):
     ]
     setting.database.list_uploads.return_value = []
     setting.reaper.release_orphans()
-    setting.database.release_build.assert_called_once()
+    setting.database.requeue_build.assert_called_once()
     [ended] = setting.database.finish_build.call_args_list
     assert ended.kwargs['reason'].endswith(
         'that was try 5, and 3 of 3 that count.'
@@ -156,21 +156,21 @@ def test_a_cancelled_orphan_is_released_without_its_half_image(setting, away):
         )
     setting.reaper.release_orphans()
     # Once it is deleted nobody would remove what it left in the store.
-    assert setting.database.release_build.called is not away
+    assert setting.database.requeue_build.called is not away
 
 
 def test_own_builds_are_released_when_seen_idle_twice(setting):
     build = make_build(conductor='me')
     setting.database.builds_of.return_value = [build]
     setting.reaper.release_own()
-    setting.database.release_build.assert_not_called()
+    setting.database.requeue_build.assert_not_called()
     setting.running = {build.id}
     setting.reaper.release_own()
     setting.running = set()
     setting.reaper.release_own()
-    setting.database.release_build.assert_not_called()
+    setting.database.requeue_build.assert_not_called()
     setting.reaper.release_own()
-    setting.database.release_build.assert_called_once()
+    setting.database.requeue_build.assert_called_once()
 
 
 def test_half_images_go_when_their_build_has_ended(setting):
