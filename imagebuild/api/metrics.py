@@ -55,7 +55,7 @@ class _Collector(registry.Collector):
         yield from _queue(self.service, builds)
         yield from _conductors(self.service)
         yield _uploads(self.service)
-        yield from _work_done(self.service)
+        yield from _statistics(self.service)
         for family in prometheus_client.REGISTRY.collect():
             if family.name.startswith('imagebuild_'):
                 yield family
@@ -127,8 +127,8 @@ def _conductors(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
     )
 
 
-def _work_done(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
-    done = service.database.work_done()
+def _statistics(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
+    done = service.database.statistics()
     steps = core.GaugeMetricFamily(
         'imagebuild_steps', 'Steps that builds ran', labels=['validator']
     )

@@ -252,8 +252,8 @@ class EarlierBuild:
 
 
 @dataclasses.dataclass(frozen=True)
-class WorkDone:
-    """What the builds that are kept came to.
+class Statistics:
+    """Totals over all builds that are not purged.
 
     :ivar steps: validator to how many steps there were, and their seconds.
     :ivar reused: builds that were given an image that was there.

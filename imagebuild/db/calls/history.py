@@ -19,7 +19,7 @@ from typing import Any
 from imagebuild.db import records
 from imagebuild.db import transaction
 from imagebuild.db.queries import events
-from imagebuild.db.queries import figures
+from imagebuild.db.queries import statistics
 from imagebuild.db.queries import logs
 from imagebuild.db.queries import steps
 
@@ -28,9 +28,9 @@ READ_LIMIT = 1024 * 1024
 
 
 class HistoryCalls(transaction.Transactions):
-    def work_done(self) -> records.WorkDone:
+    def statistics(self) -> records.Statistics:
         """Add up steps, reuses and uploads of all builds that are kept."""
-        return self._read(figures.work_done)
+        return self._read(statistics.statistics)
 
     def append_log(self, build_id: str, text: str, max_size: int = -1) -> int:
         """Write to the end of a build's log.

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What has been done so far, in numbers."""
+"""Statistics of what has been done so far."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imagebuild.db import models
 from imagebuild.db import records
 
 
-def work_done(session: orm.Session) -> records.WorkDone:
+def statistics(session: orm.Session) -> records.Statistics:
     """Add up what is kept; deleted builds count until they are purged."""
     step = models.Step
     steps = session.execute(
@@ -36,7 +36,7 @@ def work_done(session: orm.Session) -> records.WorkDone:
             models.Upload.status == 'active'
         )
     )
-    return records.WorkDone(
+    return records.Statistics(
         steps={
             validator: (int(number), float(seconds or 0.0))
             for validator, number, seconds in steps
