@@ -28,10 +28,8 @@ import prometheus_client
 from prometheus_client import core
 from prometheus_client import registry
 
-from imagebuild import db
+from imagebuild import statuses
 from imagebuild.api import call as calls
-
-_STATUSES = db.records.STATUSES
 
 
 def collect(service: calls.Service) -> registry.CollectorRegistry:
@@ -70,7 +68,7 @@ def _builds(
         labels=['status', 'fault'],
     )
     # A series that is not there cannot be told from a scrape that failed.
-    shown = {(status, ''): 0 for status in _STATUSES if status != 'error'}
+    shown = {(status, ''): 0 for status in statuses.ALL if status != 'error'}
     shown |= {('error', 'user'): 0, ('error', 'service'): 0}
     for (status, fault), count in counts.items():
         shown[status, fault or ''] = count

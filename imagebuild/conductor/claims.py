@@ -25,7 +25,7 @@ from typing import TypeVar
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import host_paths
-from imagebuild.db import records
+from imagebuild import statuses
 
 LOG = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Claim:
         except exception.NotFound as error:
             raise Lost('the build was deleted') from error
         found = {'conductor': now.conductor, 'attempt': now.attempt}
-        if found != self._holder or now.status not in records.RUNNING:
+        if found != self._holder or now.status not in statuses.RUNNING:
             raise Lost(
                 f'the build is {now.status}, attempt {now.attempt} of '
                 f'{now.conductor or "nobody"}'

@@ -23,22 +23,6 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-#: Every status of a build; a deleted build has none, it is not found.
-STATUSES = (
-    'queued',
-    'building',
-    'uploading',
-    'active',
-    'error',
-    'cancelled',
-    'deleting',
-)
-#: A conductor holds the build.
-RUNNING = ('building', 'uploading', 'deleting')
-#: Nothing more will happen to the build by itself.
-ENDED = ('active', 'error', 'cancelled')
-
-
 #: What builds can be sorted by, in the API and in the database.
 SORT_KEYS = (
     'created_at',

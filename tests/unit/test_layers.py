@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'host_paths': set(),
     'phases': set(),
     'release': set(),
+    'statuses': set(),
     # Inside a disk image, and inside the machine that holds it
     'appliance': set(),
     'distros': {'remotes.base'},
@@ -152,6 +153,7 @@ COMMON = {
     'host_paths',
     'phases',
     'release',
+    'statuses',
 }
 
 #: Not one of ours, but with a home: only these rooms import it.

@@ -20,6 +20,7 @@ import flask
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import statuses
 from imagebuild.api import call as calls
 from imagebuild.api import changes
 from imagebuild.api import paging
@@ -33,7 +34,7 @@ from imagebuild.policies import builds as policies
 
 PATH = '/v1/builds'
 
-_OVER = ('active', 'error', 'cancelled', 'deleting')
+_OVER = (*statuses.ENDED, 'deleting')
 _FILTERS = ('status', 'name', 'os', 'driver', 'content_key')
 #: Bytes of a log in one answer, unless the request says otherwise.
 _LOG_LIMIT = 256 * 1024

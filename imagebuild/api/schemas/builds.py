@@ -14,21 +14,12 @@
 from __future__ import annotations
 
 from imagebuild import phases
+from imagebuild import statuses
 from imagebuild.api.schemas import base
 from imagebuild.api.schemas import description
 from imagebuild.db import records
 
-STATUSES = [
-    'queued',
-    'building',
-    'uploading',
-    'active',
-    'error',
-    'cancelled',
-    'deleting',
-]
 UPDATE = description.CHANGES
-SORT_KEYS = records.SORT_KEYS
 
 _ID = base.field(
     base.UUID, "The build's id.", '25f1b4b2-7e27-4f0b-a1f4-5a7b7f3b2f0e'
@@ -133,7 +124,7 @@ BUILD: base.Schema = base.closed(
         'id': _ID,
         'name': base.field(base.TEXT, 'Name of the image.', 'web'),
         'status': base.field(
-            {'enum': STATUSES}, 'Where it is in its life.', 'active'
+            {'enum': list(statuses.ALL)}, 'Where it is in its life.', 'active'
         ),
         'status_reason': base.field(
             base.MAYBE_TEXT, 'Why it is so, of an error above all.', None
@@ -304,13 +295,13 @@ PLAN: base.Schema = base.closed(
 CREATE = description.DESCRIPTION
 LIST: base.Schema = base.listing('builds', 'Build')
 
-_SORT = f'({"|".join(SORT_KEYS)})(:(asc|desc))?'
+_SORT = f'({"|".join(records.SORT_KEYS)})(:(asc|desc))?'
 
 LIST_QUERY = (
     base.Parameter(
         'status',
         'Of this status, or of one of several.',
-        {'enum': STATUSES},
+        {'enum': list(statuses.ALL)},
         repeatable=True,
     ),
     base.Parameter('name', 'Of this name.', base.NAME),
@@ -332,8 +323,9 @@ LIST_QUERY = (
             'type': 'string',
             'pattern': f'^{_SORT}(,{_SORT})*$(?!\\n)',
             'maxLength': 255,
-            'x-message': f'is not a list of {", ".join(SORT_KEYS)}, each '
-            'with ":asc" or ":desc" or nothing',
+            'x-message': 'is not a list of '
+            f'{", ".join(records.SORT_KEYS)}, each with ":asc" or ":desc" or '
+            'nothing',
         },
     ),
     base.LIMIT,

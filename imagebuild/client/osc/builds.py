@@ -21,6 +21,7 @@ from typing import Any
 from osc_lib import exceptions as osc_exceptions
 from osc_lib.command import command
 
+from imagebuild import statuses
 from imagebuild.client import exceptions
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import options
@@ -31,10 +32,6 @@ from imagebuild.client.osc import terminal
 _CHANGEABLE = (
     'name', 'visibility', 'protected', 'tags', 'members', 'properties',
     'min_disk', 'min_ram',
-)  # fmt: skip
-STATUSES = (
-    'queued', 'building', 'uploading', 'active', 'error', 'cancelled',
-    'deleting',
 )  # fmt: skip
 
 
@@ -55,8 +52,8 @@ class ListBuild(terminal.SafeOutput, command.Lister):
             '--status',
             metavar='<status>',
             action='append',
-            choices=STATUSES,
-            help=f'Only builds that are {", ".join(STATUSES)} (repeat for '
+            choices=statuses.ALL,
+            help=f'Only builds that are {", ".join(statuses.ALL)} (repeat for '
             'several)',
         )
         for option, what in (

@@ -19,8 +19,8 @@ from typing import Any
 from imagebuild.db import records
 from imagebuild.db import transaction
 from imagebuild.db.queries import events
-from imagebuild.db.queries import statistics
 from imagebuild.db.queries import logs
+from imagebuild.db.queries import statistics
 from imagebuild.db.queries import steps
 
 #: Bytes of a log that one call of read_log gives at most, unless told.

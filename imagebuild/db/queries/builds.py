@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from imagebuild import exception
+from imagebuild import statuses
 from imagebuild.db import models
 from imagebuild.db import records
 from imagebuild.db.models import Build
@@ -130,7 +131,7 @@ def as_records(
     makers = {
         row.id: row.reused_from or row.id
         for row in rows
-        if row.image_row_id or row.status in records.RUNNING
+        if row.image_row_id or row.status in statuses.RUNNING
     }
     images: dict[str, list[records.Image]] = {}
     if makers:
@@ -342,7 +343,7 @@ def update(
     if conductor is not None:
         conditions.append(Build.conductor == conductor)
         # A conductor that gave a build up or ended it has it no more.
-        conditions.append(Build.status.in_(records.RUNNING))
+        conditions.append(Build.status.in_(statuses.RUNNING))
     if attempt is not None:
         conditions.append(Build.attempt == attempt)
     if expected_status is not None:

@@ -19,6 +19,7 @@ import datetime
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from imagebuild import statuses
 from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
@@ -34,7 +35,7 @@ _FREE = sa.and_(
     Build.leader_id.is_(None),
     Build.cancel_requested.is_(False),
 )
-_RUNNING = sa.and_(builds.LIVE, Build.status.in_(records.RUNNING))
+_RUNNING = sa.and_(builds.LIVE, Build.status.in_(statuses.RUNNING))
 
 
 @dataclasses.dataclass(frozen=True)

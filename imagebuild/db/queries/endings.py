@@ -24,6 +24,7 @@ from typing import Any
 from sqlalchemy import orm
 
 from imagebuild import exception
+from imagebuild import statuses
 from imagebuild.db import models
 from imagebuild.db import records
 from imagebuild.db import transaction
@@ -45,7 +46,7 @@ class Ending:
     image: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if self.status not in records.ENDED:
+        if self.status not in statuses.ENDED:
             raise ValueError(f'no build ends as {self.status}')
         if self.status == 'active' and self.image is None:
             raise ValueError('an active build has an image')
@@ -166,7 +167,7 @@ def cancel(
         raise exception.NotFound(what='build', id=id)
     if build.status == 'queued':
         _cancel_queued(session, build, now)
-    elif build.status in records.RUNNING and not build.cancel_requested:
+    elif build.status in statuses.RUNNING and not build.cancel_requested:
         build.cancel_requested = True
         build.updated_at = now
         events.add_status(session, build, 'to be cancelled', now)
@@ -288,7 +289,7 @@ def _was_done(
 def _has(build: models.Build, conductor: str, attempt: int) -> bool:
     return (
         build.deleted_at is None
-        and build.status in records.RUNNING
+        and build.status in statuses.RUNNING
         and build.conductor == conductor
         and build.attempt == attempt
     )

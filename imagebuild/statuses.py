@@ -1,0 +1,29 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The statuses of a build, for database, conductor, API and commands alike."""
+
+from __future__ import annotations
+
+#: Every status of a build; a deleted build has none, it is not found.
+ALL = (
+    'queued',
+    'building',
+    'uploading',
+    'active',
+    'error',
+    'cancelled',
+    'deleting',
+)
+#: A conductor holds the build.
+RUNNING = ('building', 'uploading', 'deleting')
+#: Nothing more will happen to the build by itself.
+ENDED = ('active', 'error', 'cancelled')
