@@ -17,10 +17,10 @@ service. How Heat finds the parts:
 
 * the client plugin and the constraints by entry points (``heat.clients``,
   ``heat.constraints``),
-* the resource because ``plugin_dirs`` in heat.conf names the folder of
-  :mod:`heat_plugin.resources`. Every module in that folder is loaded by
+* the resource because ``plugin_dirs`` in heat.conf names the directory of
+  :mod:`heat_plugin.resources`. Every module in that directory is loaded by
   heat-engine, so only modules of resources live there.
 
-:mod:`heat_plugin.sentences` and :mod:`heat_plugin.watch` do not import Heat
-and can be tested without it.
+:mod:`heat_plugin.messages` and :mod:`heat_plugin.poll_state` do not import
+Heat and can be tested without it.
 """

@@ -25,21 +25,22 @@ from heat.engine import resource
 from heat.engine import translation
 from oslo_log import log as logging
 
-from heat_plugin import checks
-from heat_plugin import failures
-from heat_plugin import reality
+from heat_plugin import exceptions
+from heat_plugin import image_state
+from heat_plugin import messages
+from heat_plugin import request_body
 from heat_plugin import schema
-from heat_plugin import sentences
-from heat_plugin import unknown
+from heat_plugin import validation
 from heat_plugin.clients import image_build
+from heat_plugin.known_properties import KnownProperties
+from imagebuild import client
 from imagebuild.client import Client
 from imagebuild.client import Plan
-from imagebuild.client import exceptions
 
 LOG = logging.getLogger(__name__)
 
 
-class BaseImages:
+class BaseImageFinder:
     """Looks up base images for Heat.
 
     :param plugin: our client plugin.
@@ -51,16 +52,20 @@ class BaseImages:
     def find(self, name: str) -> str:
         """Return the id of an image.
 
-        :raises StackValidationFailed: Glance does not say, which Heat would
-            tell as a defect of its own, with the addresses of services. The
-            name is not taken for the id then: an update would see another
-            base image in it and build anew.
+        :raises StackValidationFailed: Glance is unavailable or refuses the
+            lookup. Heat would report Glance's own error as a fault of Heat,
+            with the URLs of services in it. The name must not be used in
+            place of the id: an update would see another base image and
+            rebuild.
         """
         try:
-            found: str = self._plugin.find_base_image(name)
-        except (failures.GlanceAway, failures.NotLookedUp) as error:
+            image_id: str = self._plugin.find_base_image(name)
+        except (
+            exceptions.GlanceUnavailable,
+            exceptions.LookupFailed,
+        ) as error:
             raise exception.StackValidationFailed(message=str(error)) from None
-        return found
+        return image_id
 
 
 class DescribedImage(resource.Resource):
@@ -80,67 +85,70 @@ class DescribedImage(resource.Resource):
                 properties,
                 translation.TranslationRule.RESOLVE,
                 [schema.BASE_IMAGE],
-                client_plugin=BaseImages(self.client_plugin()),
+                client_plugin=BaseImageFinder(self.client_plugin()),
                 finder='find',
             )
         ]
 
-    # -- before anything is built -------------------------------------------
+    # -- validation ---------------------------------------------------------
 
     def validate(self) -> None:
         super().validate()
         if not self.stack.strict_validate:
             # Parameters without values.
             return
-        given = unknown.Given(self.properties)
-        problems = [*checks.problems(given)]
+        given = KnownProperties(self.properties)
+        problems = [*validation.problems(given)]
         timeout = given[schema.TIMEOUT]
         limit = self.stack.timeout_secs()
         if timeout and timeout > limit:
-            problems.append(sentences.too_long(timeout, limit))
+            problems.append(messages.timeout_too_long(timeout, limit))
         if problems:
             raise self._invalid('; '.join(problems))
-        self._ask_plan(given)
+        self._plan_build(given)
 
-    def _ask_plan(self, given: unknown.Given) -> Plan | None:
-        """Let the service look at the description, if it has the time.
+    def _plan_build(self, given: KnownProperties) -> Plan | None:
+        """Let the service check the description, if it can at once.
 
-        Values of resources that are not there yet are replaced by others,
-        and what is said of those is not passed on.
+        Placeholders stand for values of resources that do not exist yet;
+        problems of placeholders are not reported.
 
-        :returns: None if it has not, or if not all values are known.
-        :raises StackValidationFailed: it found mistakes, or does not let
-            this user have such an image.
+        :returns: None if the service cannot plan at once, or if not all
+            values are known.
+        :raises StackValidationFailed: the description has mistakes, or this
+            user may not have such an image.
         """
         try:
             plan: Plan | None = self.client_plugin().plan(
-                checks.request(given, self.name)
+                request_body.create(given, self.name)
             )
-        except exceptions.BadRequest as error:
-            told = given.about_known(error.errors)
-            if error.errors and not told:
+        except client.exceptions.BadRequest as error:
+            reported = given.not_of_placeholders(error.errors)
+            if error.errors and not reported:
                 return None
             raise self._invalid(
-                sentences.clean(sentences.problems(error, told))
+                messages.clean(messages.problems(error, reported))
             ) from None
-        except exceptions.ClientError as error:
-            raise self._invalid(sentences.refused(error, self.name)) from None
+        except client.exceptions.ClientError as error:
+            raise self._invalid(
+                messages.request_failed(error, self.name)
+            ) from None
         return plan if given.complete else None
 
     def _invalid(self, text: str) -> Exception:
-        failed: Exception = exception.StackValidationFailed(
-            resource=self, message=sentences.sentence(text)
+        error: Exception = exception.StackValidationFailed(
+            resource=self, message=messages.with_full_stop(text)
         )
-        return failed
+        return error
 
     def preview(self) -> Self:
         try:
-            self._plan = self._ask_plan(unknown.Given(self.properties))
+            self._plan = self._plan_build(KnownProperties(self.properties))
         except exception.StackValidationFailed as error:
             LOG.info('%s', error)
         return self
 
-    # -- what templates see -------------------------------------------------
+    # -- attributes ---------------------------------------------------------
 
     def get_reference_id(self) -> str:
         return str(self.data().get(schema.IMAGE_ID) or '')
@@ -150,43 +158,43 @@ class DescribedImage(resource.Resource):
 
     def _resolve_attribute(self, name: str) -> Any:
         if self.resource_id is None:
-            return self._planned(name)
+            return self._preview_attribute(name)
         if name == schema.BUILD_ID:
             return self.resource_id
         if name == schema.IMAGE_ID:
             return self.get_reference_id()
         try:
-            return self._ask_attribute(name)
-        except exceptions.NotFound:
-            # Heat takes it for a value that there is not.
+            return self._fetch_attribute(name)
+        except client.exceptions.NotFound:
+            # Heat handles this itself: the attribute has no value.
             raise
-        except exceptions.ClientError as error:
-            raise failures.ImageBuildRefused(
-                sentences.refused(error, self._image_name())
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageBuildRefused(
+                messages.request_failed(error, self._image_name())
             ) from None
 
-    def _ask_attribute(self, name: str) -> Any:
+    def _fetch_attribute(self, name: str) -> Any:
         build = self._service().builds.get(self._id())
         if name == schema.LOG:
-            return reality.log_tail(self._service(), build)
+            return image_state.log_tail(self._service(), build)
         if name == schema.OS_HASH_VALUE:
             return build.checksum.get('os_hash_value')
         if name in (schema.STATUS, schema.CONTENT_KEY, schema.SIZE):
             return getattr(build, name)
         return build.raw.get(name)
 
-    def _planned(self, name: str) -> Any:
-        """What a preview tells."""
+    def _preview_attribute(self, name: str) -> Any:
+        """Return an attribute's value in a preview of a stack."""
         if self._plan is None:
             return None
         known = {
-            schema.STATUS: sentences.planned(self._plan),
+            schema.STATUS: messages.plan_summary(self._plan),
             schema.CONTENT_KEY: self._plan.content_key,
-            schema.IMAGE_ID: sentences.reused_image(self._plan),
+            schema.IMAGE_ID: messages.reused_image(self._plan),
         }
         return known.get(name)
 
-    # -- help ---------------------------------------------------------------
+    # -- helpers ------------------------------------------------------------
 
     def _service(self) -> Client:
         service: Client = self.client()

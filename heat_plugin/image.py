@@ -30,25 +30,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from heat.engine import resource
-from heat.engine import stack as heat_stack
+from heat.engine import stack
 from oslo_log import log as logging
 
-from heat_plugin import checks
-from heat_plugin import failures
+from heat_plugin import exceptions
+from heat_plugin import image_state
 from heat_plugin import inspected
-from heat_plugin import reality
+from heat_plugin import messages
+from heat_plugin import poll_state
+from heat_plugin import request_body
 from heat_plugin import schema
-from heat_plugin import sentences
-from heat_plugin import watch as watches
+from imagebuild import client
 from imagebuild.client import Build
-from imagebuild.client import exceptions
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two looks at a build that is being deleted, at most.
+#: Maximum seconds between two polls of a build that is being deleted.
 _DELETE_DELAY = 5
-#: Looks (about a minute) after which a refusal to delete is believed.
-_DELETE_LOOKS = 15
+#: Polls (about a minute) after which a refusal to delete is final.
+_DELETE_POLLS = 15
 
 
 class Image(inspected.InspectedImage):
@@ -62,86 +62,90 @@ class Image(inspected.InspectedImage):
 
     # -- create -------------------------------------------------------------
 
-    def handle_create(self) -> watches.Watch:
-        watch = watches.Watch(
-            request=checks.request(
+    def handle_create(self) -> poll_state.PollState:
+        state = poll_state.PollState(
+            request=request_body.create(
                 self.properties, self.physical_resource_name()
             )
         )
-        self._post(watch)
-        return watch
+        self._post(state)
+        return state
 
-    def _post(self, watch: watches.Watch) -> None:
-        """Ask for the image, unless the service is away for the moment.
+    def _post(self, state: poll_state.PollState) -> None:
+        """Request the build, unless the service is unavailable just now.
 
-        Asking twice makes no second image: the same content is built once.
+        A repeated request makes no second image: the service builds the same
+        content once.
         """
-        request = watch.request
+        request = state.request
         if request is None:
             return
         name = request[schema.NAME]
         try:
-            build = watch.ask(lambda: self._find_or_create(watch, request))
-        except exceptions.ClientError as error:
-            raise failures.ImageBuildRefused(
-                sentences.refused(error, name)
+            build = state.call(lambda: self._find_or_create(state, request))
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageBuildRefused(
+                messages.request_failed(error, name)
             ) from None
         if build is not None:
             # At once: from here on a deleted stack deletes the build.
             self.resource_id_set(build.id)
-            watch.request = None
-            watch.build = build
+            state.request = None
+            state.build = build
 
     def _find_or_create(
-        self, watch: watches.Watch, request: Mapping[str, Any]
+        self, state: poll_state.PollState, request: Mapping[str, Any]
     ) -> Build:
         builds = self._service().builds
         name = request[schema.NAME]
-        if watch.lost and name == self.physical_resource_name():
-            # Nobody else's name: the build whose answer was lost.
+        if state.response_lost and name == self.physical_resource_name():
+            # Heat made this name unique: it is the build whose response was
+            # lost.
             for build in builds.list(name=name, limit=1):
                 return build
         return builds.create(**request)
 
-    def check_create_complete(self, watch: watches.Watch) -> bool:
-        if watch.request is not None:
-            self._post(watch)
-        elif watch.build is None or not watch.build.finished:
-            self._look(watch)
-        build = watch.build
+    def check_create_complete(self, state: poll_state.PollState) -> bool:
+        if state.request is not None:
+            self._post(state)
+        elif state.build is None or not state.build.finished:
+            self._poll(state)
+        build = state.build
         if build is None or not (build.finished or build.status == 'deleting'):
-            raise resource.PollDelay(watch.delay())
+            raise resource.PollDelay(state.delay())
         return self._finish(build)
 
-    def _look(self, watch: watches.Watch) -> None:
+    def _poll(self, state: poll_state.PollState) -> None:
         try:
-            build = watch.ask(lambda: self._service().builds.get(self._id()))
-        except exceptions.NotFound:
-            raise failures.ImageBuildFailed(
-                sentences.gone(self._image_name())
+            build = state.call(lambda: self._service().builds.get(self._id()))
+        except client.exceptions.NotFound:
+            raise exceptions.ImageBuildFailed(
+                messages.build_deleted(self._image_name())
             ) from None
-        except exceptions.ClientError as error:
-            raise failures.ImageBuildFailed(
-                sentences.refused(error, self._image_name())
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageBuildFailed(
+                messages.request_failed(error, self._image_name())
             ) from None
-        watch.build = build or watch.build
+        state.build = build or state.build
 
     def _finish(self, build: Build) -> bool:
         if build.status != 'active':
             found: Sequence[Any] = ()
             if build.status == 'error':
-                found = reality.steps(self._service(), build)
-            raise failures.ImageBuildFailed(sentences.ended(build, found))
-        self._remember(build)
+                found = image_state.steps(self._service(), build)
+            raise exceptions.ImageBuildFailed(
+                messages.build_failed(build, found)
+            )
+        self._store_image_id(build)
         return True
 
-    def _remember(self, build: Build) -> None:
+    def _store_image_id(self, build: Build) -> None:
         self.data_set(schema.IMAGE_ID, build.image_id)
 
-    def handle_create_cancel(self, watch: watches.Watch | None) -> None:
+    def handle_create_cancel(self, state: poll_state.PollState | None) -> None:
         self._cancel()
 
-    def handle_update_cancel(self, watch: watches.Watch | None) -> None:
+    def handle_update_cancel(self, state: poll_state.PollState | None) -> None:
         self._cancel()
 
     def handle_preempt(self) -> None:
@@ -149,16 +153,16 @@ class Image(inspected.InspectedImage):
 
         A build that the newer template wants as well goes on. Heat has set
         the action to that of the newer template by now, UPDATE or DELETE,
-        without having stored it: what is being done it does not say. If
-        that is not a build, there is nothing to cancel and the service says
-        so. Nothing may be written to the database here.
+        without storing it, so the action does not tell what is in progress.
+        If that is not a build, there is nothing to cancel and the service
+        answers so. Nothing may be written to the database here.
         """
         if not self._still_wanted():
             self._cancel()
 
     def _still_wanted(self) -> bool:
         try:
-            latest = heat_stack.Stack.load(
+            latest = stack.Stack.load(
                 self.context, stack_id=self.stack.id, force_reload=True
             )
             wanted = latest[self.name].properties
@@ -167,7 +171,8 @@ class Image(inspected.InspectedImage):
                 for name in schema.CONTENT
             )
         except Exception as error:
-            # It does not have the resource, or not all values are known.
+            # The newer template does not have the resource, or not all values
+            # are known.
             LOG.debug('%s is not wanted any more: %s', self, error)
             return False
 
@@ -176,9 +181,9 @@ class Image(inspected.InspectedImage):
             return
         try:
             self._service().builds.cancel(self._id())
-        except (exceptions.Conflict, exceptions.NotFound):
+        except (client.exceptions.Conflict, client.exceptions.NotFound):
             LOG.debug('The build %s has ended already', self.resource_id)
-        except exceptions.ClientError as error:
+        except client.exceptions.ClientError as error:
             # The build goes on; deleting the resource ends it.
             LOG.warning(
                 'The build %s could not be cancelled: %s',
@@ -190,59 +195,61 @@ class Image(inspected.InspectedImage):
 
     def handle_update(
         self, json_snippet: Any, tmpl_diff: Any, prop_diff: Mapping[str, Any]
-    ) -> watches.Watch:
-        changes = checks.changes(prop_diff, self.physical_resource_name())
-        watch = watches.Watch(request=changes or None)
-        self._patch(watch)
-        return watch
+    ) -> poll_state.PollState:
+        changes = request_body.update(prop_diff, self.physical_resource_name())
+        state = poll_state.PollState(request=changes or None)
+        self._patch(state)
+        return state
 
-    def check_update_complete(self, watch: watches.Watch) -> bool:
-        self._patch(watch)
-        if watch.request is not None:
-            raise resource.PollDelay(watch.delay())
+    def check_update_complete(self, state: poll_state.PollState) -> bool:
+        self._patch(state)
+        if state.request is not None:
+            raise resource.PollDelay(state.delay())
         return True
 
-    def _patch(self, watch: watches.Watch) -> None:
-        changes = watch.request
+    def _patch(self, state: poll_state.PollState) -> None:
+        changes = state.request
         if changes is None:
             return
         try:
-            answer = watch.ask(
+            answer = state.call(
                 lambda: self._service().builds.update(self._id(), **changes)
             )
-        except exceptions.ClientError as error:
-            raise failures.ImageBuildRefused(
-                sentences.refused(error, self._image_name())
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageBuildRefused(
+                messages.request_failed(error, self._image_name())
             ) from None
         if answer is not None:
-            watch.request = None
+            state.request = None
 
     # -- delete -------------------------------------------------------------
 
-    def handle_delete(self) -> watches.Watch | None:
+    def handle_delete(self) -> poll_state.PollState | None:
         if self.resource_id is None:
             return None
-        return watches.Watch()
+        return poll_state.PollState()
 
-    def check_delete_complete(self, watch: watches.Watch | None) -> bool:
-        """Give up the build, whatever it is at, until it is gone.
+    def check_delete_complete(
+        self, state: poll_state.PollState | None
+    ) -> bool:
+        """Cancel and delete the build, whatever its status, until it is gone.
 
-        Nothing but its state is looked at, so it does not matter how often
-        and from where deleting is tried.
+        Only the status of the build is looked at, so deleting may be retried
+        any number of times, by any engine.
         """
-        if watch is None:
+        if state is None:
             return True
         try:
-            watch.ask(lambda: self._give_up(watch))
-        except exceptions.NotFound:
+            state.call(lambda: self._cancel_and_delete(state))
+        except client.exceptions.NotFound:
             return True
-        except exceptions.ClientError as error:
-            raise failures.ImageBuildRefused(
-                sentences.refused(error, self._image_name())
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageBuildRefused(
+                messages.request_failed(error, self._image_name())
             ) from None
-        raise resource.PollDelay(watch.delay(last=_DELETE_DELAY))
+        raise resource.PollDelay(state.delay(last=_DELETE_DELAY))
 
-    def _give_up(self, watch: watches.Watch) -> None:
+    def _cancel_and_delete(self, state: poll_state.PollState) -> None:
         builds = self._service().builds
         build = builds.get(self._id())
         if build.status == 'deleting':
@@ -251,18 +258,18 @@ class Image(inspected.InspectedImage):
             if not build.finished:
                 builds.cancel(build.id)
             builds.delete(build.id)
-        except exceptions.Conflict:
-            # Something else happens to it just now, or it is protected: that
-            # it will stay so must be said before the stack's time is up.
-            if build.finished and watch.looks >= _DELETE_LOOKS:
+        except client.exceptions.Conflict:
+            # Another change is in progress, or the image is protected. The
+            # latter does not pass, so report it before the stack times out.
+            if build.finished and state.polls >= _DELETE_POLLS:
                 raise
 
     # -- adopt --------------------------------------------------------------
 
-    def handle_adopt(self, resource_data: Any = None) -> watches.Watch:
+    def handle_adopt(self, resource_data: Any = None) -> poll_state.PollState:
         """Take over a build: that of an abandoned stack, or any other."""
         super().handle_adopt(resource_data)
-        return watches.Watch()
+        return poll_state.PollState()
 
-    def check_adopt_complete(self, watch: watches.Watch) -> bool:
-        return self.check_create_complete(watch)
+    def check_adopt_complete(self, state: poll_state.PollState) -> bool:
+        return self.check_create_complete(state)

@@ -20,11 +20,11 @@ from heat.common import exception
 from oslo_log import log as logging
 
 from heat_plugin import described
-from heat_plugin import failures
-from heat_plugin import reality
+from heat_plugin import exceptions
+from heat_plugin import image_state
+from heat_plugin import messages
 from heat_plugin import schema
-from heat_plugin import sentences
-from imagebuild.client import exceptions
+from imagebuild import client
 
 LOG = logging.getLogger(__name__)
 
@@ -34,80 +34,84 @@ class InspectedImage(described.DescribedImage):
 
     def handle_check(self) -> None:
         try:
-            problems = self._problems()
-        except exceptions.ClientError as error:
-            raise failures.ImageNotAsBuilt(
-                sentences.refused(error, self._image_name())
+            problems = self._image_problems()
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageNotAsBuilt(
+                messages.request_failed(error, self._image_name())
             ) from None
         if problems:
-            raise failures.ImageNotAsBuilt(
-                sentences.sentence('; '.join(problems))
+            raise exceptions.ImageNotAsBuilt(
+                messages.with_full_stop('; '.join(problems))
             )
 
-    def _problems(self) -> list[str]:
+    def _image_problems(self) -> list[str]:
         if self.resource_id is None:
             return ['no build was made']
         try:
             build = self._service().builds.get(self._id())
-        except exceptions.NotFound:
+        except client.exceptions.NotFound:
             return [f'the build {self.resource_id} is gone']
-        return [*reality.missing(build, self._glance_image(build.image_id))]
+        return [
+            *image_state.problems(build, self._glance_image(build.image_id))
+        ]
 
     def _glance_image(self, image_id: str) -> Any | None:
         if not image_id:
             return None
-        found: Any | None = self.client_plugin().find_image(image_id)
-        return found
+        image: Any | None = self.client_plugin().find_image(image_id)
+        return image
 
     def get_live_resource_data(self) -> dict[str, Any]:
-        """Find out what there is.
+        """Return the image's properties as Glance has them.
 
         :raises EntityNotFound: the image is gone or is not what was built;
             Heat then replaces the resource.
         """
         try:
             build = self._service().builds.get(self._id())
-        except exceptions.NotFound:
+        except client.exceptions.NotFound:
             raise exception.EntityNotFound(
                 entity='Resource', name=self.name
             ) from None
         if not (build.finished or build.status == 'deleting'):
-            # A newer template while it is built: with nothing to compare,
-            # Heat goes on to handle_preempt.
+            # A newer template arrived during the build: with nothing to
+            # compare, Heat goes on to handle_preempt.
             return {}
         image = self._glance_image(build.image_id)
-        problems = [*reality.missing(build, image)]
+        problems = [*image_state.problems(build, image)]
         if problems:
             LOG.info('%s is replaced: %s', self, '; '.join(problems))
             raise exception.EntityNotFound(entity='Resource', name=self.name)
-        return reality.about(build, image)
+        return image_state.live_properties(build, image)
 
     def parse_live_resource_data(
         self, resource_properties: Any, resource_data: Mapping[str, Any]
     ) -> dict[str, Any]:
         live = dict(resource_data)
         for name in schema.NAME, schema.MIN_DISK, schema.MIN_RAM:
-            # Chosen by Heat or by the service.
+            # Without a value in the template Heat or the service chose one,
+            # which is no difference from the template.
             if resource_properties.get(name) is None:
                 live.pop(name, None)
         tags = live.pop(schema.TAGS, None)
         wanted = resource_properties.get(schema.TAGS)
-        if tags is not None and not reality.same_tags(tags, wanted):
+        if tags is not None and not image_state.same_tags(tags, wanted):
             live[schema.TAGS] = tags
         return live
 
     def needs_replace_failed(self) -> bool:
-        """Tell whether only another build helps after a failure.
+        """Return whether a failed resource needs another build.
 
-        It does not where the image is there: then only its name, tags or the
-        like could not be changed.
+        Not if the image exists: then only an update of its name, tags or the
+        like failed.
         """
         if self.resource_id is None or schema.IMAGE_ID not in self.data():
             return True
         try:
-            return bool(self._problems())
+            return bool(self._image_problems())
         except Exception as error:
-            # The service's, Glance's, Keystone's: without an answer another
-            # build is the safe choice. The same content is not built twice.
+            # An error of the service, Glance or Keystone. Without an answer
+            # replacing is the safe choice, and cheap if it was not needed: the
+            # service does not build the same content twice.
             LOG.info('%s is replaced: %s', self, error)
             return True

@@ -11,7 +11,7 @@
 # under the License.
 """Constraints that templates may use, on parameters too.
 
-Heat remembers for a while that a value was found, never that it was not.
+Heat caches for a while that a value is valid, never that it is not.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from heat.engine import constraints
 from heat.engine.clients import client_exception
 from oslo_log import log as logging
 
-from heat_plugin import failures
-from heat_plugin import sentences
+from heat_plugin import exceptions
+from heat_plugin import messages
 from heat_plugin.clients import image_build
-from imagebuild.client import exceptions
+from imagebuild.client.exceptions import ClientError
 
 LOG = logging.getLogger(__name__)
 
@@ -33,32 +33,35 @@ LOG = logging.getLogger(__name__)
 class _NameConstraint(constraints.BaseCustomConstraint):
     resource_client_name = image_build.CLIENT_NAME
     expected_exceptions: tuple[type[Exception], ...] = (
-        failures.UnknownName,
-        failures.NotLookedUp,
+        exceptions.UnknownName,
+        exceptions.LookupFailed,
     )
 
     def validate(self, value: str, context: Any) -> bool:
-        """Tell whether the service has a name; True while it is away.
+        """Return whether the service has a name; True while unavailable.
 
-        Heat asks again when it creates the resource, which waits for the
-        service. So a short absence fails no stack, and is not laid at the
-        door of the value.
+        Heat validates again when it creates the resource, which waits for
+        the service. So a short outage fails no stack, and is not reported as
+        a mistake of the value.
         """
         try:
             return bool(super().validate(value, context))
-        except (*failures.AWAY, failures.GlanceAway) as error:
-            # Not remembered as found: it passed through Heat's cache.
+        except (
+            *exceptions.UNAVAILABLE,
+            exceptions.GlanceUnavailable,
+        ) as error:
+            # An error passes through Heat's cache, so True is not cached.
             LOG.warning('"%s" could not be looked up: %s', value, error)
             return True
 
     def validate_with_client(self, client: Any, resource_id: str) -> None:
         try:
             super().validate_with_client(client, resource_id)
-        except failures.AWAY:
+        except exceptions.UNAVAILABLE:
             raise
-        except exceptions.ClientError as error:
-            raise failures.NotLookedUp(
-                sentences.not_looked_up(error)
+        except ClientError as error:
+            raise exceptions.LookupFailed(
+                messages.lookup_failed(error)
             ) from None
 
 
@@ -80,6 +83,6 @@ class BaseImageConstraint(_NameConstraint):
     expected_exceptions = (
         client_exception.EntityMatchNotFound,
         client_exception.EntityUniqueMatchNotFound,
-        failures.NotLookedUp,
+        exceptions.LookupFailed,
     )
     resource_getter_name = 'find_base_image'

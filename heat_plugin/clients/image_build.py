@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""How Heat reaches the image build service."""
+"""Heat's client plugin for the image build service."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ from keystoneauth1 import exceptions as keystone_exceptions
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from heat_plugin import failures
-from heat_plugin import sentences
+from heat_plugin import exceptions
+from heat_plugin import messages
 from imagebuild import client
-from imagebuild.client import exceptions
 
 LOG = logging.getLogger(__name__)
 
@@ -37,17 +36,17 @@ CLIENT_NAME = 'image_build'
 SERVICE_TYPE = 'image-build'
 
 #: Seconds for one plan, and for all plans of one validation: Heat's API waits
-#: for its engine while a stack is validated.
+#: for heat-engine while a stack is validated.
 PLAN_TIMEOUT = 10.0
 PLANS_TIMEOUT = 20.0
-#: Names that an error lists.
-_NAMES = 20
+#: Number of names that an error lists.
+_MAX_NAMES = 20
 
 
 class ImageBuildClientPlugin(client_plugin.ClientPlugin):
     """The service's client, with the credentials of the stack's owner.
 
-    There is one for each request to Heat; threads may share it.
+    Heat makes one for each of its requests; threads may share it.
     """
 
     service_types = [SERVICE_TYPE]
@@ -55,7 +54,7 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
 
     def __init__(self, context: Any) -> None:
         super().__init__(context)
-        self._plan_seconds = PLANS_TIMEOUT
+        self._plan_time_left = PLANS_TIMEOUT
 
     def _create(self, version: str | None = None) -> client.Client:
         return self._new(connect_retries=cfg.CONF.client_retry_limit)
@@ -69,23 +68,25 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
         )
 
     def is_client_exception(self, ex: BaseException) -> bool:
-        return isinstance(ex, exceptions.ClientError)
+        return isinstance(ex, client.exceptions.ClientError)
 
     def is_not_found(self, ex: BaseException) -> bool:
-        return isinstance(ex, exceptions.NotFound)
+        return isinstance(ex, client.exceptions.NotFound)
 
     def is_over_limit(self, ex: BaseException) -> bool:
-        return isinstance(ex, exceptions.QuotaExceeded | exceptions.TooLarge)
+        return isinstance(
+            ex, client.exceptions.QuotaExceeded | client.exceptions.TooLarge
+        )
 
     def is_conflict(self, ex: BaseException) -> bool:
-        return isinstance(ex, exceptions.Conflict)
+        return isinstance(ex, client.exceptions.Conflict)
 
     def find_recipe(self, name: str) -> str:
         """Return the name of a recipe that the service has.
 
         :raises UnknownName: it has none of this name.
         """
-        return _found(
+        return _find_name(
             'recipe',
             name.strip(),
             (item.name for item in self.client().recipes.list()),
@@ -97,7 +98,7 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
         :raises UnknownName: it is not in the catalogue.
         """
         listed = self.client().operating_systems.list()
-        return _found(
+        return _find_name(
             'operating system',
             name.strip(),
             (item.name for item in listed),
@@ -106,28 +107,28 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
     def find_base_image(self, name: str) -> str:
         """Return the id of an image in Glance by its id or name.
 
-        As Heat's own plugin for Glance does, but what that one raises while
-        Glance is away has the addresses of services in it, and is told as a
-        mistake of the value.
+        As Heat's own plugin for Glance does. But what that one raises while
+        Glance is unavailable has the URLs of services in it, and is reported
+        as a mistake of the value.
 
         :raises EntityMatchNotFound: there is none, or
         :raises EntityUniqueMatchNotFound: several of the name.
-        :raises NotLookedUp: Glance does not let this user ask.
-        :raises GlanceAway: it is away, or something is wrong with it.
+        :raises LookupFailed: Glance refuses the request of this user.
+        :raises GlanceUnavailable: Glance does not answer, or fails.
         """
         glance = self._glance()
-        with _told(glance, f'the base image "{name}"'):
+        with _translate_errors(glance, f'the base image "{name}"'):
             return str(glance.find_image_by_name_or_id(name))
 
     def find_image(self, image_id: str) -> Any | None:
-        """Return what Glance has of an image, None if that is nothing.
+        """Return Glance's image, None if there is none.
 
-        :raises NotLookedUp: Glance does not let this user ask.
-        :raises GlanceAway: it is away, or something is wrong with it.
+        :raises LookupFailed: Glance refuses the request of this user.
+        :raises GlanceUnavailable: Glance does not answer, or fails.
         """
         glance = self._glance()
         with (
-            _told(glance, f'the image {image_id}'),
+            _translate_errors(glance, f'the image {image_id}'),
             glance.ignore_not_found,
         ):
             return glance.client().images.get(image_id)
@@ -137,37 +138,37 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
         return self.context.clients.client_plugin('glance')
 
     def plan(self, request: Mapping[str, Any]) -> client.Plan | None:
-        """Say what a build would do, None if that cannot be known quickly.
+        """Return what a build would do, None if that takes too long.
 
-        :raises ClientError: the service does not take the request: it is
-            wrong, or not allowed.
+        :raises ClientError: the service refuses the request: it is wrong,
+            or not allowed.
         """
-        if self._plan_seconds <= 0:
+        if self._plan_time_left <= 0:
             return None
         begin = time.monotonic()
         try:
-            return self._planner().builds.plan(**request)
-        except failures.AWAY as error:
-            # Only an early look: creating the resource tells more. The rest
-            # of the stack need not wait for the same answer.
+            return self._plan_client().builds.plan(**request)
+        except exceptions.UNAVAILABLE as error:
+            # Only an early check: creating the resource reports the error. The
+            # other images of the stack need not wait for the same answer.
             LOG.info('The image build service could not plan: %s', error)
-            self._plan_seconds = 0
+            self._plan_time_left = 0
             return None
         finally:
-            self._plan_seconds -= time.monotonic() - begin
+            self._plan_time_left -= time.monotonic() - begin
 
-    def _planner(self) -> client.Client:
+    def _plan_client(self) -> client.Client:
         return self._new(
             timeout=PLAN_TIMEOUT, connect_retries=0, status_code_retries=0
         )
 
 
 @contextlib.contextmanager
-def _told(glance: Any, what: str) -> Iterator[None]:
-    """Raise our own errors in place of Glance's and Keystone's clients'.
+def _translate_errors(glance: Any, what: str) -> Iterator[None]:
+    """Translate errors of Glance's and Keystone's clients to our own.
 
     :param glance: Heat's plugin for Glance.
-    :param what: is looked up.
+    :param what: to name in the message, such as 'the image 5'.
     """
     try:
         yield
@@ -183,24 +184,26 @@ def _told(glance: Any, what: str) -> Iterator[None]:
         ):
             raise
         LOG.warning('Looking up %s: %s', what, error)
-        raise _from_glance(what, error) from None
+        raise _glance_error(what, error) from None
 
 
-def _from_glance(what: str, error: Exception) -> Exception:
-    # Glance's errors have "code", Keystone's "http_status"; "N/A" of some.
+def _glance_error(what: str, error: Exception) -> Exception:
+    # Glance's errors have "code", Keystone's "http_status"; some have "N/A".
     status = getattr(error, 'code', getattr(error, 'http_status', None))
     if not isinstance(status, int) or not status:
-        return failures.GlanceAway(sentences.glance_away(what))
+        return exceptions.GlanceUnavailable(messages.glance_unavailable(what))
     if status >= 500:
-        return failures.GlanceAway(sentences.glance_failed(what, error))
-    return failures.NotLookedUp(sentences.glance_refused(what, error))
+        return exceptions.GlanceUnavailable(
+            messages.glance_failed(what, error)
+        )
+    return exceptions.LookupFailed(messages.glance_refused(what, error))
 
 
-def _found(kind: str, name: str, known: Iterable[str]) -> str:
+def _find_name(kind: str, name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     if name in names:
         return name
-    listed = ', '.join(names[:_NAMES]) or 'none at all'
-    if len(names) > _NAMES:
-        listed += f' and {len(names) - _NAMES} more'
-    raise failures.UnknownName(entity=kind, name=name, known=listed)
+    listed = ', '.join(names[:_MAX_NAMES]) or 'none at all'
+    if len(names) > _MAX_NAMES:
+        listed += f' and {len(names) - _MAX_NAMES} more'
+    raise exceptions.UnknownName(entity=kind, name=name, known=listed)

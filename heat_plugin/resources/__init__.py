@@ -11,5 +11,5 @@
 # under the License.
 """What ``plugin_dirs`` of heat.conf points at: modules of resources only.
 
-``python -m heat_plugin.resources`` prints the folder.
+``python -m heat_plugin.resources`` prints the directory.
 """

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Prints the folder that ``plugin_dirs`` in heat.conf has to name."""
+"""Prints the directory that ``plugin_dirs`` in heat.conf has to name."""
 
 from __future__ import annotations
 

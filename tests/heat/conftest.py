@@ -60,8 +60,8 @@ def _announce():
     missing = _missing()
     if not any(missing.values()):
         return
-    folder = pathlib.Path(tempfile.mkdtemp(prefix='heat-plugin-'))
-    info = folder / 'heat_plugin_under_test-0.dist-info'
+    directory = pathlib.Path(tempfile.mkdtemp(prefix='heat-plugin-'))
+    info = directory / 'heat_plugin_under_test-0.dist-info'
     info.mkdir()
     (info / 'METADATA').write_text(
         'Metadata-Version: 2.1\nName: heat-plugin-under-test\nVersion: 0\n'
@@ -72,7 +72,7 @@ def _announce():
             for group, lines in missing.items()
         )
     )
-    sys.path.insert(0, str(folder))
+    sys.path.insert(0, str(directory))
 
 
 def _start():
@@ -87,8 +87,8 @@ def _start():
     from oslo_config import cfg
 
     # Where pip puts what is /etc/heat elsewhere.
-    folder = pathlib.Path(sys.prefix, 'etc', 'heat', 'environment.d')
-    cfg.CONF.set_default('environment_dir', str(folder))
+    directory = pathlib.Path(sys.prefix, 'etc', 'heat', 'environment.d')
+    cfg.CONF.set_default('environment_dir', str(directory))
     cfg.CONF.set_default(
         'plugin_dirs', [str(ROOT / 'heat_plugin' / 'resources')]
     )

@@ -26,13 +26,12 @@ from heat.tests import common
 from heat.tests import utils
 
 import heat_plugin
-from heat_plugin import failures
+from heat_plugin import exceptions
 from heat_plugin import image
 from heat_plugin.clients import constraints
 from heat_plugin.clients import image_build
 from imagebuild import client
 from imagebuild.client import builds
-from imagebuild.client import exceptions
 from tests.heat import base
 from tests.heat import fake_service
 
@@ -59,7 +58,7 @@ class TestFound(base.HeatPluginTestCase):
             registry.get_constraint('imagebuild.recipe'),
         )
 
-    def test_folder_for_plugin_dirs(self):
+    def test_directory_for_plugin_dirs(self):
         found = subprocess.run(
             [sys.executable, '-m', 'heat_plugin.resources'],
             cwd=SOURCE.parent,
@@ -70,7 +69,7 @@ class TestFound(base.HeatPluginTestCase):
         self.assertEqual(str((SOURCE / 'resources').resolve()), found)
 
     def test_engine_starts_without_the_client(self):
-        # The folder alone is there, nothing of it can be imported.
+        # The directory alone is there, nothing of it can be imported.
         program = (
             'import importlib.util as u, sys\n'
             "sys.modules['heat_plugin.image'] = None\n"
@@ -108,7 +107,7 @@ class TestFound(base.HeatPluginTestCase):
     def test_loads_nothing_of_the_service(self):
         program = (
             'import sys; before = set(sys.modules)\n'
-            'import heat_plugin.sentences, heat_plugin.watch\n'
+            'import heat_plugin.messages, heat_plugin.poll_state\n'
             'print(*(n for n in sys.modules if n.startswith("imagebuild.")))\n'
         )
         found = subprocess.run(
@@ -154,13 +153,13 @@ class TestPlugin(common.HeatTestCase):
 
     def test_predicates(self):
         rows = [
-            (exceptions.NotFound('x'), 'is_not_found'),
-            (exceptions.Conflict('x'), 'is_conflict'),
-            (exceptions.QuotaExceeded('x'), 'is_over_limit'),
-            (exceptions.TooLarge('x'), 'is_over_limit'),
-            (exceptions.ServerError('x'), ''),
-            (exceptions.ConnectionFailed('x'), ''),
-            (exceptions.BadRequest('x'), ''),
+            (client.exceptions.NotFound('x'), 'is_not_found'),
+            (client.exceptions.Conflict('x'), 'is_conflict'),
+            (client.exceptions.QuotaExceeded('x'), 'is_over_limit'),
+            (client.exceptions.TooLarge('x'), 'is_over_limit'),
+            (client.exceptions.ServerError('x'), ''),
+            (client.exceptions.ConnectionFailed('x'), ''),
+            (client.exceptions.BadRequest('x'), ''),
         ]
         for error, expected in rows:
             self.assertTrue(self.plugin.is_client_exception(error))
@@ -170,7 +169,7 @@ class TestPlugin(common.HeatTestCase):
                 )
         self.assertFalse(self.plugin.is_client_exception(ValueError()))
         self.assertFalse(
-            self.plugin.is_client_exception(failures.ImageBuildFailed('x'))
+            self.plugin.is_client_exception(exceptions.ImageBuildFailed('x'))
         )
 
     def test_plan_is_bounded(self):
@@ -179,7 +178,7 @@ class TestPlugin(common.HeatTestCase):
         options = self.made.call_args.kwargs
         self.assertEqual(10.0, options['timeout'])
         self.assertEqual(0, options['connect_retries'])
-        self.plugin._plan_seconds = 0
+        self.plugin._plan_time_left = 0
         self.assertIsNone(self.plugin.plan({'name': 'x'}))
         self.assertEqual(1, plan.service.count('plan'))
 
@@ -202,12 +201,12 @@ class TestPlugin(common.HeatTestCase):
         many = [client.Recipe(name=f'r{n:02}') for n in range(30)]
         fake.recipes.list = lambda: iter(many)
         error = self.assertRaises(
-            failures.UnknownName, self.plugin.find_recipe, 'x'
+            exceptions.UnknownName, self.plugin.find_recipe, 'x'
         )
         self.assertIn('r19 and 10 more.', str(error))
         fake.recipes.list = lambda: iter(())
         error = self.assertRaises(
-            failures.UnknownName, self.plugin.find_recipe, 'x'
+            exceptions.UnknownName, self.plugin.find_recipe, 'x'
         )
         self.assertIn('none at all', str(error))
 

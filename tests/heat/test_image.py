@@ -88,17 +88,17 @@ class TestCreate(base.HeatPluginTestCase):
         web = stack['web']
         web.state_set('CREATE', 'IN_PROGRESS')
         self.service.looks = 5
-        watch = web.handle_create()
+        state = web.handle_create()
         self.assertEqual('build-1', web.resource_id)
         self.assertEqual('', web.FnGetRefId())
         delays = []
         for _ in range(5):
             delay = self.assertRaises(
-                resource.PollDelay, web.check_create_complete, watch
+                resource.PollDelay, web.check_create_complete, state
             )
             delays.append(delay.period)
         self.assertEqual([1, 2, 3, 4, 5], delays)
-        self.assertTrue(web.check_create_complete(watch))
+        self.assertTrue(web.check_create_complete(state))
         self.assertEqual('image-build-1', web.FnGetRefId())
 
     def test_reused_image_is_there_at_once(self):
@@ -247,7 +247,7 @@ class TestCreate(base.HeatPluginTestCase):
 
     def test_long_absence_fails_with_a_reason(self):
         self.service.away['get'] = AWAY
-        self.patch('heat_plugin.watch.PATIENCE', new=0)
+        self.patch('heat_plugin.poll_state.RETRY_TIMEOUT', new=0)
         self.assertIn('was not reached', self.failed())
 
     def test_lost_answer_makes_no_second_build(self):

@@ -9,13 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the resource raises.
+"""Errors of the resource.
 
 Heat creates a resource again, up to five times, when its plugin raises
-``ResourceInError`` or what the client plugin calls a conflict. A recipe that
-is broken stays broken, and what failed for other reasons has been tried again
-by the service. So neither is ever raised: these are plain errors, and one
-build is made.
+``ResourceInError`` or what the client plugin calls a conflict. A broken
+recipe stays broken, and the service itself has retried other failures. So
+neither is ever raised: these are plain errors, and one build is made.
 """
 
 from __future__ import annotations
@@ -24,35 +23,35 @@ from heat.common import exception
 
 from imagebuild.client import exceptions
 
-#: The service is away, or something is wrong with it: what was asked may be
-#: right, and asking again later may help.
-AWAY = (exceptions.ConnectionFailed, exceptions.ServerError)
+#: The service is unavailable or has failed: the request itself may be right,
+#: and a retry later may succeed.
+UNAVAILABLE = (exceptions.ConnectionFailed, exceptions.ServerError)
 
 
 class ImageBuildFailed(exception.Error):
-    """There is no image, and the text says why."""
+    """There is no image; the message says why."""
 
 
 class ImageBuildRefused(exception.Error):
-    """The service did not take a request, and the text says why."""
+    """The service did not accept a request; the message says why."""
 
 
 class ImageNotAsBuilt(exception.Error):
     """The image is gone or is not what was built."""
 
 
-class NotLookedUp(exception.Error):
-    """The service does not say which names it has, and the text why."""
+class LookupFailed(exception.Error):
+    """A name could not be looked up; the message says why."""
 
 
-class GlanceAway(exception.Error):
-    """Glance does not say which images it has, and the text why.
+class GlanceUnavailable(exception.Error):
+    """Glance could not look up an image; the message says why.
 
-    Nothing is known of the value, and asking again later may help.
+    Nothing is known of the value, and a retry later may succeed.
     """
 
 
 class UnknownName(exception.EntityNotFound):
-    """A name that the service does not have, with those that it has."""
+    """The service does not have a name; the message lists those it has."""
 
     msg_fmt = 'There is no %(entity)s "%(name)s"; there is: %(known)s.'

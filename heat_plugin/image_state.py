@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What became of an image: the build and Glance asked, and compared."""
+"""State of an image: what the build and Glance report, compared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from heat_plugin import schema
 from imagebuild.client import Build
 from imagebuild.client import exceptions
 
-#: Of these Glance's own value is compared with the template's.
+#: Of these Glance's value is compared with the template's.
 _FIELDS = (
     schema.NAME,
     schema.VISIBILITY,
@@ -30,21 +30,22 @@ _FIELDS = (
     schema.MIN_RAM,
 )
 
-#: Bytes of log that are shown.
+#: Bytes of log in the attribute "log".
 LOG_TAIL = 4000
-#: Parts of a log that are read when the service does not say how long it is.
-_PARTS = 50
+#: Chunks of a log to read where the service does not report its size: an
+#: endless log must not keep heat-engine's thread.
+_CHUNKS = 50
 
 
-def missing(build: Build, image: Any | None) -> Iterator[str]:
-    """Say what is wrong with an image; nothing if it is as it was built.
+def problems(build: Build, image: Any | None) -> Iterator[str]:
+    """Yield what is wrong with an image; nothing if it is as it was built.
 
     :param image: Glance's, None if it has none.
     """
     if build.status != 'active':
         yield f'the build {build.id} is "{build.status}", not "active"'
     if not build.image_id:
-        # Only in other clouds.
+        # It was uploaded to other clouds only.
         return
     if image is None:
         yield f'the image {build.image_id} is not in Glance'
@@ -52,67 +53,68 @@ def missing(build: Build, image: Any | None) -> Iterator[str]:
     status = _field(image, 'status')
     if status != 'active':
         yield f'the image {build.image_id} is "{status}", not "active"'
-    built = build.checksum.get('os_hash_value')
+    expected = build.checksum.get('os_hash_value')
     found = _field(image, 'os_hash_value')
-    if built and found != built:
+    if expected and found != expected:
         yield (
             f'the image {build.image_id} is not the one that was built: its '
-            f'os_hash_value is {found}, not {built}'
+            f'os_hash_value is {found}, not {expected}'
         )
 
 
-def about(build: Build, image: Any) -> dict[str, Any]:
-    """What Glance says about an image, as properties of the resource.
+def live_properties(build: Build, image: Any) -> dict[str, Any]:
+    """Return Glance's values of an image as properties of the resource.
 
-    Nothing of an image that was reused: another build named it, and two
-    stacks are not to correct each other for ever.
+    None for a reused image: another build named it, and two stacks must not
+    correct each other's values for ever.
     """
     if build.reused_from or image is None:
         return {}
-    found = {
+    values = {
         name: _field(image, name)
         for name in _FIELDS
         if _field(image, name) is not None
     }
     tags = _field(image, schema.TAGS)
     if tags is not None:
-        found[schema.TAGS] = list(tags)
-    return found
+        values[schema.TAGS] = list(tags)
+    return values
 
 
 def same_tags(live: list[str], wanted: list[str] | None) -> bool:
-    """Glance keeps no order of tags."""
+    """Compare tags without their order, which Glance does not keep."""
     return sorted(live) == sorted(tag.strip() for tag in wanted or [])
 
 
 def _field(image: Any, name: str) -> Any:
+    # glanceclient's images are mappings, openstacksdk's objects.
     if isinstance(image, Mapping):
         return image.get(name)
     return getattr(image, name, None)
 
 
 def log_tail(client: Any, build: Build, limit: int = LOG_TAIL) -> str:
-    """Read the end of a build's log.
+    """Return the end of a build's log.
 
     :param limit: bytes.
     """
     size = build.raw.get('log_size')
     offset = max(0, size - limit) if isinstance(size, int) else 0
     text = ''
-    for _ in range(_PARTS):
-        part = client.builds.log(build.id, offset)
-        if not part.text:
+    for _ in range(_CHUNKS):
+        chunk = client.builds.log(build.id, offset)
+        if not chunk.text:
             break
-        text = (text + part.text)[-limit:]
-        offset = part.next_offset
+        text = (text + chunk.text)[-limit:]
+        offset = chunk.next_offset
     return text
 
 
 def steps(client: Any, build: Build) -> Any:
-    """The steps of a build; none if they cannot be had.
+    """Return the steps of a build, none if they are not available.
 
-    They only explain a failure further: to fail to read them must not hide
-    it.
+    They only explain a failure further: an error while reading them must not
+    hide it.
     """
     try:
         return client.builds.steps(build.id)

@@ -11,7 +11,7 @@
 # under the License.
 import pytest
 
-from heat_plugin import sentences
+from heat_plugin import messages
 from imagebuild import client
 from imagebuild import exception
 from imagebuild.client import exceptions
@@ -103,7 +103,7 @@ def error(reason='It broke', **values):
     ],
 )
 def test_ended(ended, steps, expected):
-    assert sentences.ended(ended, steps) == expected
+    assert messages.build_failed(ended, steps) == expected
 
 
 def test_what_a_list_of_failures_shows():
@@ -113,36 +113,38 @@ def test_what_a_list_of_failures_shows():
         '(debian-12)'
     )
     output = '\n'.join(f'line {number}' for number in range(60))
-    text = sentences.ended(
+    text = messages.build_failed(
         error(reason, fault='user'), [failed('packages[0]', output)]
     )
     shown = text.splitlines()[-10:]
     assert reason in shown[0]
     assert shown[-1] == 'line 59'
-    assert len(shown) <= 2 + sentences.TAIL_LINES
+    assert len(shown) <= 2 + messages.TAIL_LINES
 
 
 def test_last_failing_step_counts():
     # An earlier attempt failed elsewhere.
     steps = [failed('a'), client.Step(path='b', result='ok'), failed('c')]
-    assert sentences.failing(steps).path == 'c'
-    assert sentences.failing([]) is None
+    assert messages.failed_step(steps).path == 'c'
+    assert messages.failed_step([]) is None
 
 
 def test_what_an_event_shows_has_the_step():
     # 255 characters of it.
-    text = sentences.ended(error('x' * 1000), [failed('manifest[3]', 'y')])
+    text = messages.build_failed(
+        error('x' * 1000), [failed('manifest[3]', 'y')]
+    )
     assert 'manifest[3]' in text[:255]
 
 
 def test_tail_is_bounded_and_of_whole_lines():
     output = '\n'.join(f'line {number}' for number in range(1000))
-    text = sentences.tail(output)
+    text = messages.tail(output)
     assert text.startswith('...\nline ')
     assert text.endswith('line 999')
-    assert len(text.splitlines()) == sentences.TAIL_LINES
-    assert sentences.tail('x' * 5000) == 'x' * sentences.TAIL_WIDTH + '...'
-    assert sentences.tail('\n\nshort\n') == 'short'
+    assert len(text.splitlines()) == messages.TAIL_LINES
+    assert messages.tail('x' * 5000) == 'x' * messages.TAIL_WIDTH + '...'
+    assert messages.tail('\n\nshort\n') == 'short'
 
 
 @pytest.mark.parametrize(
@@ -159,8 +161,8 @@ def test_tail_is_bounded_and_of_whole_lines():
     ],
 )
 def test_clean(text, expected):
-    assert sentences.clean(text) == expected
-    sentences.clean(text).encode()
+    assert messages.clean(text) == expected
+    messages.clean(text).encode()
 
 
 def bad_request():
@@ -206,11 +208,13 @@ def bad_request():
     ],
 )
 def test_refused(raised, expected):
-    assert sentences.refused(raised, 'web') == expected
+    assert messages.request_failed(raised, 'web') == expected
 
 
 def test_refused_credentials_say_what_to_set():
-    text = sentences.refused(exceptions.Unauthenticated('Expired'), 'web')
+    text = messages.request_failed(
+        exceptions.Unauthenticated('Expired'), 'web'
+    )
     assert 'reauthentication_auth_method = trusts' in text
 
 
@@ -227,9 +231,9 @@ def test_refused_credentials_say_what_to_set():
     ],
 )
 def test_planned(plan, expected):
-    assert sentences.planned(plan) == expected
+    assert messages.plan_summary(plan) == expected
 
 
 def test_too_long():
-    text = sentences.too_long(3601, 3600)
+    text = messages.timeout_too_long(3601, 3600)
     assert '--timeout 61' in text

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What users read: why an image is not there.
+"""Messages to users: why there is no image.
 
 ``openstack stack failures list`` shows the last ten lines of these texts and
 nothing else, and ``openstack stack event list`` their first 255 characters.
@@ -43,19 +43,19 @@ _REFUSALS = (
     exceptions.Conflict,
     exceptions.TooLarge,
 )
-#: With the colon or bracket around it, such as "to http://10.0.0.5:9393/v1:".
+#: Without the punctuation after it, as in "to http://10.0.0.5:9393/v1:".
 _URL = re.compile(r'https?://[^\s,;()<>"\']*[^\s,;()<>"\'.:]')
-#: Colours and other commands to a terminal.
+#: Escape sequences: colours and other commands to a terminal.
 _ESCAPES = re.compile(r'\x1b(\[[0-?]*[ -/]*[@-~]|[@-_])')
-#: Control characters, and characters that a database with three bytes for
-#: each (MySQL's utf8, which Heat may have) does not take.
+#: Control characters, and characters beyond three bytes of UTF-8, which
+#: MySQL's "utf8" does not store; Heat's database may have that.
 _ODD = re.compile(r'[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\uffff]')
 
 
-def ended(build: Build, steps: Iterable[Step] = ()) -> str:
-    """Say why a build has no image.
+def build_failed(build: Build, steps: Iterable[Step] = ()) -> str:
+    """Return why a build has no image.
 
-    :param steps: those of the build, to find the failing one.
+    :param steps: those of the build, to find the failed one.
     """
     if build.status == 'cancelled':
         text = (
@@ -63,18 +63,18 @@ def ended(build: Build, steps: Iterable[Step] = ()) -> str:
             'was done.'
         )
     elif build.status == 'deleting':
-        text = gone(build.name)
+        text = build_deleted(build.name)
     elif build.fault == 'service':
         text = (
             'The image build service failed, not the template: the image '
             f'"{build.name}" was not built: {_reason(build)}'
         )
     else:
-        return _mistake(build, failing(steps))
+        return _user_fault(build, failed_step(steps))
     return clean(f'{text} (Build {build.id}.)')
 
 
-def _mistake(build: Build, step: Step | None) -> str:
+def _user_fault(build: Build, step: Step | None) -> str:
     where = ''
     if step and step.path and step.path not in build.status_reason:
         where = f', step {step.path} failed'
@@ -90,80 +90,85 @@ def _mistake(build: Build, step: Step | None) -> str:
 
 def _reason(build: Build) -> str:
     text = shortened(build.status_reason, REASON_LINES, REASON_WIDTH)
-    return sentence(text or f'it ended as "{build.status}" without a reason')
+    return with_full_stop(
+        text or f'it ended as "{build.status}" without a reason'
+    )
 
 
-def failing(steps: Iterable[Step]) -> Step | None:
-    """Find the step that failed last, if one did."""
+def failed_step(steps: Iterable[Step]) -> Step | None:
+    """Return the step that failed last, None if no step failed."""
     failed = [step for step in steps if step.result == 'failed']
     return failed[-1] if failed else None
 
 
-def gone(name: str) -> str:
-    """The build was deleted while it was waited for."""
+def build_deleted(name: str) -> str:
+    """Return that somebody deleted the build during the wait for it."""
     return f'The build of the image "{name}" was deleted by somebody else.'
 
 
-def refused(error: Exception, name: str) -> str:
-    """Say why the service did not do as it was asked.
+def request_failed(error: Exception, name: str) -> str:
+    """Return why a request to the service failed.
 
-    :param error: what the client raised.
+    :param error: of the client.
     :param name: of the image.
     """
     if isinstance(error, _REFUSALS):
         return clean(
             f'The image build service refused the image "{name}": '
-            f'{sentence(problems(error))}'
+            f'{with_full_stop(problems(error))}'
         )
     if isinstance(error, exceptions.Unauthenticated):
         return clean(
             "The image build service did not accept Heat's credentials for "
             f'the image "{name}"; with reauthentication_auth_method = trusts '
             'in heat.conf they are renewed while an image is built: '
-            f'{without_urls(sentence(str(error)))}'
+            f'{without_urls(with_full_stop(str(error)))}'
         )
     if isinstance(error, exceptions.HttpError):
-        number = f' (Request {error.request_id}.)' if error.request_id else ''
+        ending = f' (Request {error.request_id}.)' if error.request_id else ''
         return clean(
             'The image build service failed, not the template, at the image '
-            f'"{name}": {without_urls(sentence(error.message))}{number}'
+            f'"{name}": {without_urls(with_full_stop(error.message))}{ending}'
         )
     return clean(
         'The image build service was not reached for the image '
-        f'"{name}": {without_urls(sentence(str(error)))}'
+        f'"{name}": {without_urls(with_full_stop(str(error)))}'
     )
 
 
-def not_looked_up(error: exceptions.ClientError) -> str:
-    """Say why it is not known which names the service has."""
+def lookup_failed(error: exceptions.ClientError) -> str:
+    """Return why it is not known which names the service has."""
     message = getattr(error, 'message', str(error))
     return clean(
         'the image build service did not say which names it has: '
-        f'{without_urls(sentence(message))}'
+        f'{without_urls(with_full_stop(message))}'
     )
 
 
 def glance_refused(what: str, error: Exception) -> str:
-    """Say why it is not known whether there is an image.
+    """Return why it is not known whether an image exists.
 
     :param what: was looked up, such as 'the image 5'.
     """
     return clean(
         f'Glance did not say whether it has {what}: '
-        f'{without_urls(sentence(str(error)))}'
+        f'{without_urls(with_full_stop(str(error)))}'
     )
 
 
 def glance_failed(what: str, error: Exception) -> str:
-    """Glance, or Keystone before it, answered that it is out of order."""
+    """Return that Glance, or Keystone before it, answered with an error."""
     return clean(
         f'Glance failed, not the template, when {what} was looked up: '
-        f'{without_urls(sentence(str(error)))}'
+        f'{without_urls(with_full_stop(str(error)))}'
     )
 
 
-def glance_away(what: str) -> str:
-    """Nobody answered; the client's words are addresses, mostly."""
+def glance_unavailable(what: str) -> str:
+    """Return that Glance did not answer.
+
+    Without the client's message, which is mostly URLs of services.
+    """
     return clean(
         "Glance was not reached, which is not the template's fault: "
         f'{what} could not be looked up. Try again later.'
@@ -171,30 +176,29 @@ def glance_away(what: str) -> str:
 
 
 def without_urls(text: str) -> str:
-    """Leave out where services are: that is the operator's own affair."""
+    """Replace URLs of services, which are not a user's business."""
     return _URL.sub('its address', text)
 
 
 def problems(
     error: exceptions.HttpError,
-    told: Iterable[exception.Problem] | None = None,
+    reported: Iterable[exception.Problem] | None = None,
 ) -> str:
-    """Everything that is wrong with a request, each with its path.
+    """Return all problems of a request, each with its path.
 
-    :param told: those of its problems that are to be named; all of them by
-        default.
+    :param reported: those of its problems to report; all by default.
     """
     found = [
         f'{problem.path}: {problem.message}'
         if problem.path
         else problem.message
-        for problem in (error.errors if told is None else told)
+        for problem in (error.errors if reported is None else reported)
     ]
     return '; '.join(found) or error.message
 
 
-def planned(plan: Plan) -> str:
-    """Say what a build would do, for a preview."""
+def plan_summary(plan: Plan) -> str:
+    """Return what a build would do, for a preview."""
     image_id = reused_image(plan)
     if image_id:
         return f'will reuse image {image_id}'
@@ -207,12 +211,12 @@ def planned(plan: Plan) -> str:
 
 
 def reused_image(plan: Plan) -> str:
-    """The image that would be reused, '' for none."""
+    """Return the id of the image that would be reused, '' for none."""
     return str(plan.reuse.get('image_id') or '')
 
 
-def too_long(timeout: int, limit: int) -> str:
-    """A build is given more time than its stack."""
+def timeout_too_long(timeout: int, limit: int) -> str:
+    """Return that a build has a longer time limit than its stack."""
     return (
         f'The build may take {timeout} seconds ("timeout") but the stack '
         f'only {limit}: give the stack more time (openstack stack create '
@@ -221,7 +225,7 @@ def too_long(timeout: int, limit: int) -> str:
 
 
 def tail(output: str) -> str:
-    """The last lines of a text, none of them long."""
+    """Return the last lines of an output, each shortened."""
     lines = [line for line in _lines(output) if line.strip()]
     cut = [_cut(line, TAIL_WIDTH) for line in lines]
     if len(cut) <= TAIL_LINES:
@@ -230,16 +234,20 @@ def tail(output: str) -> str:
 
 
 def shortened(text: str, lines: int, width: int) -> str:
-    """The beginning of a text; its other lines are left out."""
+    """Return the beginning of a text.
+
+    :param lines: to keep.
+    :param width: characters of each line to keep.
+    """
     found = _lines(text.strip())
-    kept = [_cut(line, width) for line in found[:lines]]
+    short = [_cut(line, width) for line in found[:lines]]
     if len(found) > lines:
-        kept[-1] += ' ...'
-    return '\n'.join(kept)
+        short[-1] += ' ...'
+    return '\n'.join(short)
 
 
 def _lines(text: str) -> list[str]:
-    # As the command splits them: at form feeds, for instance, too.
+    # As "openstack stack failures list" splits them: at form feeds, too.
     return clean(text).splitlines()
 
 
@@ -247,13 +255,13 @@ def _cut(line: str, width: int) -> str:
     return line if len(line) <= width else f'{line[:width]}...'
 
 
-def sentence(text: str) -> str:
-    """End a text as a sentence does."""
+def with_full_stop(text: str) -> str:
+    """Add a full stop where a text does not end as a sentence."""
     text = text.strip()
     return text if text.endswith(('.', '!', '?', ':')) else f'{text}.'
 
 
 def clean(text: str) -> str:
-    """Leave out what a terminal or a database would stumble over."""
+    """Remove what a terminal would obey or a database would refuse."""
     text = _ESCAPES.sub('', text.replace('\r\n', '\n').replace('\r', '\n'))
     return _ODD.sub('?', text)

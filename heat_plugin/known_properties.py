@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Properties of which some values come from resources that do not exist yet.
+"""Properties, some of which depend on resources that do not exist yet.
 
 ``get_attr`` of a resource that is still to be created has no value when a
 template is validated. What does not depend on it can be checked nevertheless:
-placeholders take the place of what is unknown.
+placeholders stand for the unknown values.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from heat.engine import function
-from heat.engine import properties as heat_properties
+from heat.engine.properties import Properties
 
 from heat_plugin import schema
 from imagebuild import exception
 
-#: A text that may stand for a package, a file's content, a value, a tag.
+#: A string that may stand for a package, a file's content, a value, a tag.
 PLACEHOLDER = 'placeholder'
 
-#: What cannot be judged where a property is not known.
+#: Properties that cannot be checked where the property of the key is unknown.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     schema.OS: (schema.OS, schema.BASE_IMAGE),
     schema.BASE_IMAGE: (schema.OS, schema.BASE_IMAGE),
@@ -44,36 +44,36 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     ),
     schema.RECIPE_VERSION: (schema.RECIPE_VERSION, schema.ARGUMENTS),
     schema.MANIFEST: (schema.MANIFEST, schema.RESOURCES, schema.ARGUMENTS),
-    # The manifest names them.
+    # The manifest names the resources, so neither is checked without both.
     schema.RESOURCES: (schema.MANIFEST, schema.RESOURCES),
     schema.VISIBILITY: (schema.VISIBILITY, schema.MEMBERS),
 }
 
 
-class Given:
+class KnownProperties:
     """The properties as far as they are known.
 
-    ``given[name]`` is the value of a property, with placeholders in it, or
+    ``known[name]`` is the value of a property, with placeholders in it, or
     None where nothing of it is known.
 
     :param properties: Heat's.
-    :ivar complete: all of them are known: none waits for another resource.
+    :ivar complete: all are known: none depends on a resource to be created.
     """
 
     def __init__(self, properties: Any) -> None:
         self._properties = properties
-        self._places: set[str] = set()
-        self._replaced = {
-            name: self._known(snippet, name)
+        self._unknown_paths: set[str] = set()
+        self._with_placeholders = {
+            name: self._substitute(snippet, name)
             for name, snippet in properties.data.items()
-            if _waits(snippet)
+            if _depends_on_new(snippet)
         }
-        self.complete = not self._replaced
-        #: Those of which nothing can be said.
-        self._left_out = {
+        self.complete = not self._with_placeholders
+        #: Properties that cannot be checked.
+        self._unchecked = {
             needed
             for name, snippet in properties.data.items()
-            if name in self._places
+            if name in self._unknown_paths
             for needed in _NEEDS.get(name, (name,))
         }
 
@@ -81,75 +81,77 @@ class Given:
         """Whether a property has a value, or will have one."""
         if name not in self._properties.data:
             return False
-        if name in self._replaced:
+        if name in self._with_placeholders:
             return True
         return self._properties.get_user_value(name) not in (None, '', [], {})
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._left_out:
+        if name in self._unchecked:
             return None
-        if name not in self._replaced:
+        if name not in self._with_placeholders:
             return self._properties[name]
-        # So that Heat makes of the known parts what it makes of them later.
-        one = heat_properties.Properties(
+        # Properties of one property: Heat converts the known parts as it will
+        # when all values are there.
+        single = Properties(
             {name: schema.PROPERTIES[name]},
-            {name: self._replaced[name]},
+            {name: self._with_placeholders[name]},
             context=self._properties.context,
         )
         try:
-            return one[name]
+            return single[name]
         except ValueError:
-            # The placeholder is not of the type that Heat wants there.
-            self._places.add(name)
-            self._left_out.add(name)
+            # The placeholder, a string, is not of this property's type.
+            self._unknown_paths.add(name)
+            self._unchecked.add(name)
             return None
 
-    def about_known(
+    def not_of_placeholders(
         self, problems: Iterable[exception.Problem]
     ) -> list[exception.Problem]:
-        """Those problems that are none of the placeholders'."""
+        """Return the problems that no placeholder is the cause of."""
         return [
             problem
             for problem in problems
-            if not any(self._is_unknown(place) for place in _above(problem))
+            if not any(self._is_unknown(path) for path in _ancestors(problem))
         ]
 
-    def _is_unknown(self, place: str) -> bool:
-        if place in self._places or place in self._left_out:
+    def _is_unknown(self, path: str) -> bool:
+        if path in self._unknown_paths or path in self._unchecked:
             return True
-        # A recipe that is a program may refuse a value without naming it.
-        return place == schema.RECIPE and any(
-            each.startswith(schema.ARGUMENTS) for each in self._places
+        # A recipe written as a program may refuse an argument's value without
+        # naming the argument.
+        return path == schema.RECIPE and any(
+            each.startswith(schema.ARGUMENTS) for each in self._unknown_paths
         )
 
-    def _known(self, snippet: Any, place: str) -> Any:
-        """Resolve a snippet, with placeholders for what is not known."""
-        if not _waits(snippet):
+    def _substitute(self, snippet: Any, path: str) -> Any:
+        """Resolve a snippet, with placeholders for unknown values."""
+        if not _depends_on_new(snippet):
             return function.resolve(snippet)
         if isinstance(snippet, function.Function):
-            self._places.add(place)
+            self._unknown_paths.add(path)
             return PLACEHOLDER
         if isinstance(snippet, Mapping):
             return {
-                str(key): self._known(value, f'{place}.{key}')
+                str(key): self._substitute(value, f'{path}.{key}')
                 for key, value in snippet.items()
             }
         return [
-            self._known(value, f'{place}[{index}]')
+            self._substitute(value, f'{path}[{index}]')
             for index, value in enumerate(snippet)
         ]
 
 
-def _waits(snippet: Any) -> bool:
-    # As Heat does for constraints.
+def _depends_on_new(snippet: Any) -> bool:
+    # As heat.engine.properties decides whether to check constraints.
     return any(
         resource.action == resource.INIT
         for resource in function.dependencies(snippet)
     )
 
 
-def _above(problem: exception.Problem) -> Iterator[str]:
-    """Every place that a problem is at: files[0].path, files[0], files."""
+def _ancestors(problem: exception.Problem) -> Iterator[str]:
+    """Yield a problem's path and those above: files[0].path ... files."""
     path = problem.path
     while path:
         yield re.sub(r'\["(.*?)"\]', r'.\1', path)

@@ -1,0 +1,107 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Bodies of requests to the service, made from the resource's properties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from heat_plugin import schema
+from heat_plugin.known_properties import KnownProperties
+
+
+def create(
+    properties: Mapping[str, Any] | KnownProperties, name: str
+) -> dict[str, Any]:
+    """Return the body of a request for a build.
+
+    :param properties: Heat's, or those that are known.
+    :param name: of the image, if the template gives none.
+    """
+    given = {
+        key: properties[key]
+        for key in (*schema.CONTENT, *schema.ABOUT, *schema.BUILDING)
+    }
+    body = {
+        key: stripped(key, value)
+        for key, value in given.items()
+        if value is not None
+    }
+    body.setdefault(schema.NAME, name)
+    if schema.FILES in body:
+        body[schema.FILES] = [
+            {key: value for key, value in item.items() if value is not None}
+            for item in body[schema.FILES]
+        ]
+    if not body.get(schema.DESTINATIONS):
+        body.pop(schema.DESTINATIONS, None)
+    if schema.IMAGE_PROPERTIES in body:
+        body[schema.IMAGE_PROPERTIES] = strings(body[schema.IMAGE_PROPERTIES])
+    return body
+
+
+def update(prop_diff: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the body of an update with what changed in the template.
+
+    :param prop_diff: new values; a property taken out of the template has
+        its default.
+    :param name: of the image, if the template gives none.
+    """
+    body = {
+        key: stripped(key, value)
+        for key, value in prop_diff.items()
+        if key in schema.ABOUT
+    }
+    if schema.NAME in body and body[schema.NAME] is None:
+        body[schema.NAME] = name
+    for key in schema.MIN_DISK, schema.MIN_RAM:
+        if key in body and body[key] is None:
+            body[key] = 0
+    if schema.IMAGE_PROPERTIES in body:
+        body[schema.IMAGE_PROPERTIES] = strings(body[schema.IMAGE_PROPERTIES])
+    return body
+
+
+def stripped(key: str, value: Any) -> Any:
+    """Strip the blanks around names.
+
+    A comma_delimited_list, "nginx, curl", keeps those after its commas, and
+    so do its items in a template.
+    """
+    if key in schema.NAMES and isinstance(value, str):
+        return value.strip()
+    if key in schema.LISTS_OF_NAMES and isinstance(value, list):
+        return [
+            item.strip() if isinstance(item, str) else item for item in value
+        ]
+    return value
+
+
+def strings(image_properties: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Convert the properties of an image to strings, as Glance wants them.
+
+    YAML makes numbers and booleans of some. A null is left out: that is how a
+    template says that there is no such property. A map or list stays one, and
+    the service refuses it.
+    """
+    return {
+        str(key): _string(value)
+        for key, value in (image_properties or {}).items()
+        if value is not None
+    }
+
+
+def _string(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,56 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Checks of a template that need no service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from heat_plugin import schema
+from heat_plugin.known_properties import KnownProperties
+
+
+def problems(given: KnownProperties) -> Iterator[str]:
+    """Yield the mistakes that the schema of single properties allows."""
+    if not (given.has(schema.OS) or given.has(schema.BASE_IMAGE)):
+        yield 'either "os" or "base_image" is needed'
+    if given.has(schema.RECIPE) and given.has(schema.MANIFEST):
+        yield 'only one of "recipe" and "manifest" can be given'
+    if given.has(schema.RECIPE_VERSION) and not given.has(schema.RECIPE):
+        yield '"recipe_version" is of no use without "recipe"'
+    if given.has(schema.RESOURCES) and not given.has(schema.MANIFEST):
+        yield '"resources" is of no use without "manifest"'
+    yield from _value_problems(given)
+
+
+def _value_problems(given: KnownProperties) -> Iterator[str]:
+    visibility = given[schema.VISIBILITY]
+    if given[schema.MEMBERS] and visibility not in (None, 'shared'):
+        yield 'only an image with "visibility: shared" has "members"'
+    for index, item in enumerate(given[schema.FILES] or ()):
+        found = [
+            name
+            for name in (schema.TEXT, schema.BASE64)
+            if item.get(name) is not None
+        ]
+        if len(found) != 1:
+            yield (
+                f'files[{index}]: exactly one of "content" and '
+                '"content_base64" is needed'
+            )
+    for name, value in (given[schema.IMAGE_PROPERTIES] or {}).items():
+        if isinstance(value, dict | list):
+            kind = 'map' if isinstance(value, dict) else 'list'
+            yield (
+                f'properties.{name}: the value is a {kind}; the properties '
+                'of an image are texts'
+            )
