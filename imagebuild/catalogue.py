@@ -87,7 +87,7 @@ _ENTRY: Mapping[str, Any] = {
         'min_disk': {
             'type': 'integer',
             'minimum': 0,
-            'x-message': 'is not a whole number of GiB',
+            'x-message': 'is not an integer (GiB)',
         },
     },
 }

@@ -95,7 +95,7 @@ class FilesValidator(file.FileValidator):
                 raise exception.StepFailed(
                     str(error), path=self.places[item.file.path]
                 ) from error
-        return 'put right: ' + state.listed([*parts])
+        return 'updated ' + state.listed([*parts])
 
 
 def steps(
@@ -161,7 +161,7 @@ def _files(
         path = properties['path']
         file.check_path(path, inner.at('path'))
         if path in places:
-            inner.problem(f'it stands already at {places[path]}', 'path')
+            inner.problem(f'duplicate of {places[path]}', 'path')
         places.setdefault(path, inner.path)
         wanted.append(_file(path, properties, inner))
     if sum(len(item.file.content or b'') for item in wanted) > MAX_FILES:

@@ -13,8 +13,7 @@
 
 The safe loader, made strict and faithful:
 
-* a key that stands twice is an error (PyYAML keeps the last and says
-  nothing);
+* a duplicate key is an error (PyYAML silently keeps the last value);
 * keys are text, whatever they look like (``cases: {8: ..., true: ...}``);
 * ``yes``, ``no``, ``on``, ``off`` and dates are text, as in YAML 1.2; only
   ``true`` and ``false`` are booleans;
@@ -127,7 +126,7 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     None,
                     None,
-                    f'the key "{key}" stands twice',
+                    f'duplicate key "{key}"',
                     key_node.start_mark,
                 )
             if id(key_node) in own:
@@ -226,7 +225,7 @@ def plain(value: Any, depth: int = 0) -> Any:
             if not _is_text(as_text(key)):
                 raise _invalid('a key must be plain text')
             if as_text(key) in result:
-                raise _invalid(f'the key "{as_text(key)}" stands twice')
+                raise _invalid(f'duplicate key "{as_text(key)}"')
             result[as_text(key)] = plain(item, depth + 1)
         return result
     if isinstance(value, list | tuple):
@@ -234,7 +233,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, str) and not _is_text(value):
-        raise _invalid('it holds half a character (a lone surrogate)')
+        raise _invalid('it holds invalid Unicode (a lone surrogate)')
     if is_scalar(value):
         return value
     raise _invalid(f'it holds a value of type {type(value).__name__}')
@@ -292,7 +291,7 @@ def _count(root: yaml.Node) -> None:
             depth += 1
         elif not _is_text(node.value):
             raise _invalid(
-                f'line {_line(node.start_mark)}: it holds half a character '
+                f'line {_line(node.start_mark)}: it holds invalid Unicode '
                 '(a lone surrogate)'
             )
         if total > MAX_NODES:

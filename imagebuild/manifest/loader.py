@@ -46,7 +46,7 @@ _ROOT: Mapping[str, Any] = {
         'min_disk': {
             'type': 'integer',
             'minimum': 0,
-            'x-message': 'is not a whole number of GiB',
+            'x-message': 'is not an integer (GiB)',
         },
     },
 }
@@ -85,7 +85,7 @@ def load(
     for root in roots:
         if not root.is_dir():
             problems.append(
-                exception.Problem('', f'the resource root {root} is no folder')
+                exception.Problem('', f'the resource root {root} is not a directory')
             )
     try:
         data = (

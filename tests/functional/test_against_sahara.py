@@ -77,7 +77,7 @@ def small_language(monkeypatch):
 
 
 class World:
-    """Packages that are there or can be had, and scripts that need some."""
+    """Packages that are there or available, and scripts that need some."""
 
     def __init__(self, seed):
         self.dice = random.Random(seed)

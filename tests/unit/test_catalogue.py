@@ -83,8 +83,8 @@ def test_empty(load, text):
         ('a: {image: {url: "https://h/f"}}', 'a.image', 'needs a "checksum"'),
         ('a: {image: {url: "ftp://h/f"}}', 'a.image.url', 'http or https'),
         ('a: {image: {path: a.qcow2}}', 'a.image.path', 'absolute path'),
-        ('a: {min_disk: -1}', 'a.min_disk', 'is not a whole number'),
-        ('a: {}\na: {}', '', 'stands twice'),
+        ('a: {min_disk: -1}', 'a.min_disk', 'is not an integer'),
+        ('a: {}\na: {}', '', 'duplicate key'),
         ('a: [', '', 'line '),
     ],
 )

@@ -62,7 +62,7 @@ class OsCaseValidator(base.Validator):
         for index, item in enumerate(spec):
             [(name, validators)] = item.items()
             if name in (known for known, _ in branches):
-                builder.problem('it stands twice', index, name)
+                builder.problem('duplicate key', index, name)
             branches.append(
                 (name, builder.at(index, name).validators(validators))
             )

@@ -116,7 +116,7 @@ class FileValidator(state.StateValidator):
     ) -> str:
         files = [file for file in self._files(context) if file.path in parts]
         target_files.put(context, files)
-        return 'put right: ' + state.listed([*parts])
+        return 'updated ' + state.listed([*parts])
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [

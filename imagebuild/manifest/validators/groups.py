@@ -62,7 +62,7 @@ class AllValidator(base.Validator):
 
 
 class AnyValidator(base.Validator):
-    """One of several alternatives; the first that can be had.
+    """One of several alternatives; the first that is available.
 
     Both modes first try every alternative in test-only and are content with
     the first that holds. Reconcile then tries each for real. Arguments that
@@ -100,7 +100,7 @@ class AnyValidator(base.Validator):
         record.result = base.Result.CHANGED
         reasons = self._try_each(context, record, reconcile=True)
         if reasons:
-            raise _none_of_them(reasons, 'can be had')
+            raise _none_of_them(reasons, 'is available')
 
     def _try_each(
         self,

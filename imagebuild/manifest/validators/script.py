@@ -189,6 +189,6 @@ def _merged(value: Any, builder: base.Builder) -> dict[str, Any]:
     for index, item in enumerate(value):
         for key, setting in item.items():
             if key in merged:
-                builder.problem('it stands twice', index, key)
+                builder.problem('duplicate key', index, key)
             merged[key] = setting
     return merged

@@ -136,7 +136,7 @@ class SelinuxValidator(state.StateValidator):
             context.remote.write_file(
                 CONFIG, text.encode('utf-8', 'surrogateescape')
             )
-        return 'put right: ' + ', '.join(parts)
+        return 'updated ' + ', '.join(parts)
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [

@@ -108,7 +108,7 @@ class ServiceValidator(state.StateValidator):
         for name, value in spec.items():
             unit = name if name.endswith(_SUFFIXES) else f'{name}.service'
             if unit in wanted:
-                builder.problem(f'the unit {unit} stands twice', name)
+                builder.problem(f'duplicate key: the unit {unit}', name)
             wanted[unit] = value
         return cls(builder.path, wanted)
 

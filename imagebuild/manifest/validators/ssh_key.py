@@ -199,7 +199,7 @@ class SshKeyValidator(state.StateValidator):
                 CHANGE.run(
                     context, item.user, stdin=content.encode(), record=record
                 )
-        return 'put right: ' + state.listed([*parts])
+        return 'updated ' + state.listed([*parts])
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [

@@ -138,7 +138,7 @@ class UserValidator(state.StateValidator):
         for item in self.wanted:
             if item.name in parts:
                 _change(item, found[item.name], context, record)
-        return 'put right: ' + state.listed([*parts])
+        return 'updated ' + state.listed([*parts])
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [f'useradd or usermod {item.name}' for item in self.wanted]

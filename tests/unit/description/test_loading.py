@@ -172,7 +172,7 @@ MISTAKES = [
             ]
         },
         'files[1].path',
-        'it stands already at files[0]',
+        'duplicate of files[0]',
     ),
     (
         {'files': [{'path': '/a'}]},
@@ -314,7 +314,7 @@ MISTAKES = [
         'manifest.validators[0].file["/a"].mode',
         'write it as a text',
     ),
-    ({'packages': ['\ud800']}, 'packages', 'half a character'),
+    ({'packages': ['\ud800']}, 'packages', 'invalid Unicode'),
     ({'packages': [object()]}, 'packages', 'a value of type object'),
     (
         {'manifest': manifest(*[[[]] * 40_000] * 3)},

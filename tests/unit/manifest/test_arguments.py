@@ -209,7 +209,7 @@ def test_rules(text, expected):
     [
         (
             '- a: {default: x}\n- a: {default: y}',
-            'arguments[1].a: the argument "a" stands twice',
+            'arguments[1].a: the argument "a" is a duplicate',
         ),
         ('- a', 'arguments[0]: it is not a mapping of one key'),
         ('- {}', 'arguments[0]: it is not a mapping of one key'),

@@ -94,11 +94,11 @@ V = 'validators[0].'
         ('validators: []\nos: [1]', ['os[0]: 1 is not of type']),
         (
             'validators: []\nmin_disk: -1',
-            ['min_disk: -1 is not a whole number of GiB'],
+            ['min_disk: -1 is not an integer (GiB)'],
         ),
         (
             'validators: []\nmin_disk: 4G',
-            ["min_disk: '4G' is not a whole number of GiB"],
+            ["min_disk: '4G' is not an integer (GiB)"],
         ),
         ('validators: []\ndescription: [x]', ['description: ']),
         # any validator
@@ -209,7 +209,7 @@ V = 'validators[0].'
         ),
         (
             'validators: [script: {x: [{inline: a}, {inline: b}]}]',
-            [V + 'script.x[1].inline: it stands twice'],
+            [V + 'script.x[1].inline: duplicate key'],
         ),
         (
             'validators: [script: {x: {inline: id, output: test_only}}]',
@@ -244,7 +244,7 @@ V = 'validators[0].'
         ),
         (
             'validators: [os_case: [debian: [], debian: []]]',
-            [V + 'os_case[1].debian: it stands twice'],
+            [V + 'os_case[1].debian: duplicate key'],
         ),
         (
             'validators: [os_case: [debian: [pakage: a]]]',
@@ -459,7 +459,7 @@ def test_a_root_that_is_no_folder(tmp_path):
     found = engine.problems(
         'validators: []\n', resource_roots=[tmp_path / 'x']
     )
-    assert found == [f'the resource root {tmp_path}/x is no folder']
+    assert found == [f'the resource root {tmp_path}/x is not a directory']
 
 
 # -- a manifest that stands in a larger document ----------------------------

@@ -26,7 +26,7 @@ STUB = 'systemctl() { [ "$2" != is-enabled ] || echo "st-$3"; }\n'
         ('service: {ssh: on}', 'service.ssh: '),
         ('service: {-ssh: enabled}', 'is not the name of a unit'),
         ('service: {"a b": enabled}', 'is not the name of a unit'),
-        ('service: {a: enabled, a.service: masked}', 'stands twice'),
+        ('service: {a: enabled, a.service: masked}', 'duplicate key'),
         ('service: [ssh]', "is not of type 'object'"),
     ],
 )
