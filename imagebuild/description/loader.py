@@ -42,7 +42,7 @@ def load(
         hidden arguments. Only ``packages``, ``pip_packages``, ``files``,
         ``recipe``, ``recipe_version``, ``manifest``, ``resources`` and
         ``arguments`` are looked at; None is as good as left out.
-    :param recipe_paths: folders with recipes, searched before the shipped
+    :param recipe_paths: directories with recipes, searched before the shipped
         ones.
     :raises InvalidRequest: every problem at once, in ``.errors``, each with
         its path in the request. Values of hidden arguments are not

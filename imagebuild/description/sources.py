@@ -36,7 +36,7 @@ class Source:
 
     :ivar arguments: declared; None when they are not known, because what
         declares them is broken.
-    :ivar manifest: of a folder recipe or of the request.
+    :ivar manifest: of a directory recipe or of the request.
     :ivar plugin: a recipe that has no manifest.
     :ivar recipe: name and version, None for a manifest of the request.
     """
@@ -82,7 +82,7 @@ def read(
     """Find the recipe or read the manifest.
 
     :param request: plain values.
-    :param recipe_paths: folders with recipes.
+    :param recipe_paths: directories with recipes.
     :param problems: what is wrong is added here.
     :raises EnvironmentFault: a recipe path cannot be read.
     """
@@ -222,7 +222,7 @@ def _recipe(
 
 def _source(recipe: recipes.Recipe) -> Source:
     known = (recipe.name, recipe.version)
-    if isinstance(recipe, recipes.FolderRecipe):
+    if isinstance(recipe, recipes.DirectoryRecipe):
         loaded = recipe.load('recipe')
         return Source(loaded.arguments, loaded, recipe=known)
     return Source(recipe.arguments(), plugin=recipe, recipe=known)

@@ -11,7 +11,7 @@
 # under the License.
 """What a family of distributions is: the same verbs, other commands.
 
-A family is one file in this folder and one line under the entry point
+A family is one file in this directory and one line under the entry point
 ``imagebuild.distros``; another package can add one the same way. Every
 method that reaches into the system is one call, since a call costs half a
 second under emulation whatever it carries.

@@ -64,7 +64,7 @@ dpkg-query -W --showformat="$format" >&3
 """
 )
 
-# apt wants its folders "partial" to belong to its own user, so they stay.
+# apt wants its directories "partial" to belong to its own user, so they stay.
 _CLEAN = """\
 if [ -d /var/lib/apt/lists ]; then
     find /var/lib/apt/lists -mindepth 1 -maxdepth 1 \

@@ -86,11 +86,11 @@ class RpmDistro(base.Distro):
 
 
 def repository_file(
-    folder: str, repository: base.Repository, key: str, *, more: str = ''
+    directory: str, repository: base.Repository, key: str, *, more: str = ''
 ) -> list[base.ConfigFile]:
     """A ``.repo`` file and the key it names.
 
-    :param folder: where the package manager looks for them.
+    :param directory: where the package manager looks for them.
     :param key: path of the key.
     :param more: further lines.
     """
@@ -110,5 +110,5 @@ def repository_file(
     if repository.priority is not None:
         lines.append(f'priority={repository.priority}')
     text = '\n'.join(lines) + '\n' + more
-    path = f'{folder}/{repository.name}.repo'
+    path = f'{directory}/{repository.name}.repo'
     return [*files, base.ConfigFile(path, text.encode())]

@@ -136,7 +136,9 @@ def from_spec(
         wrong = _check_name(name, path) + schema.check(properties, _ONE, path)
         if name in found:
             wrong.append(
-                exception.Problem(path, f'the argument "{name}" is a duplicate')
+                exception.Problem(
+                    path, f'the argument "{name}" is a duplicate'
+                )
             )
         problems.extend(wrong)
         if wrong:

@@ -66,26 +66,28 @@ def load(
 
     :param source: a path; or the text (anything with a newline, or bytes);
         or a mapping that has been read already.
-    :param resource_roots: folders in which scripts are looked up; the
-        manifest's own folder by default, none for a text.
+    :param resource_roots: directories in which scripts are looked up; the
+        manifest's own directory by default, none for a text.
     :param resources: name to content of scripts that came along; looked up
-        before the folders. Or the one place to look them up in; no folder
-        is, then.
+        before the directories. Or the one place to look them up in: no
+        directory is searched then.
     :param path: where the manifest stands in a larger document; every path
         in problems, steps and reports begins with it.
     :returns: a manifest that can be run.
     :raises InvalidManifest: with every problem in ``.errors``; nothing was
         opened but the manifest and its resources.
     """
-    content, folder = _read(source)
-    roots = [folder] if folder is not None else []
+    content, directory = _read(source)
+    roots = [directory] if directory is not None else []
     if resource_roots is not None:
         roots = [pathlib.Path(root) for root in resource_roots]
     problems: list[exception.Problem] = []
     for root in roots:
         if not root.is_dir():
             problems.append(
-                exception.Problem('', f'the resource root {root} is not a directory')
+                exception.Problem(
+                    '', f'the resource root {root} is not a directory'
+                )
             )
     try:
         data = (

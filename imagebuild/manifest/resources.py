@@ -28,11 +28,11 @@ class ResourceError(Exception):
 
 
 class Resources:
-    """Folders and texts in which resources are looked up.
+    """Directories and texts in which resources are looked up.
 
-    :param roots: folders, searched in order; nothing outside them is read.
+    :param roots: directories, searched in order; nothing outside them is read.
     :param texts: name to content, for manifests that did not come from a
-        folder; looked up first.
+        directory; looked up first.
     """
 
     def __init__(

@@ -11,13 +11,13 @@
 # under the License.
 """Recipes: manifests that have a name and a version.
 
-The folders beside this file are the recipes that come with imagebuild.
+The directories beside this file are the recipes that come with imagebuild.
 """
 
 from imagebuild.recipes.base import Recipe
-from imagebuild.recipes.folder import FolderRecipe
+from imagebuild.recipes.directory import DirectoryRecipe
 from imagebuild.recipes.plugin import PluginRecipe
 from imagebuild.recipes.search import find
 from imagebuild.recipes.search import get
 
-__all__ = ['FolderRecipe', 'PluginRecipe', 'Recipe', 'find', 'get']
+__all__ = ['DirectoryRecipe', 'PluginRecipe', 'Recipe', 'find', 'get']

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Find recipes: folders that were given, ours, and plugins."""
+"""Find recipes: directories that were given, ours, and plugins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from imagebuild import exception
 from imagebuild.recipes import base
-from imagebuild.recipes import folder
+from imagebuild.recipes import directory
 from imagebuild.recipes import plugin
 
 #: The recipes that come with imagebuild.
@@ -37,9 +37,9 @@ def find(
         come with imagebuild and those of plugins. The first that has a
         name and version wins.
     :returns: name to version to recipe, both in natural order.
-    :raises InvalidInput: one of the paths is not a folder.
+    :raises InvalidInput: one of the paths is not a directory.
     """
-    return _sorted(itertools.chain(_in_folders(paths), plugin.find()[0]))
+    return _sorted(itertools.chain(_in_directories(paths), plugin.find()[0]))
 
 
 def get(
@@ -49,10 +49,10 @@ def get(
 
     :raises UnknownRecipe: there is none; the message lists what there is.
     :raises InvalidRecipe: the plugin of that name does not load.
-    :raises InvalidInput: one of the paths is not a folder.
+    :raises InvalidInput: one of the paths is not a directory.
     """
     plugins, broken = plugin.find()
-    found = _sorted(itertools.chain(_in_folders(paths), plugins))
+    found = _sorted(itertools.chain(_in_directories(paths), plugins))
     recipe = found.get(name, {}).get(version)
     if recipe is not None:
         return recipe
@@ -67,9 +67,9 @@ def get(
     )
 
 
-def _in_folders(paths: Sequence[pathlib.Path]) -> Iterable[base.Recipe]:
+def _in_directories(paths: Sequence[pathlib.Path]) -> Iterable[base.Recipe]:
     for path in (*paths, SHIPPED):
-        yield from folder.find(pathlib.Path(path))
+        yield from directory.find(pathlib.Path(path))
 
 
 def _sorted(

@@ -144,7 +144,7 @@ class Remote(abc.ABC):
         owner: str = 'root',
         group: str = 'root',
     ) -> None:
-        """Write a file whole, missing parent folders included.
+        """Write a file whole, missing parent directories included.
 
         :param path: absolute. A symbolic link is followed inside the guest.
         :param mode: permission bits.

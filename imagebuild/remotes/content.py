@@ -32,7 +32,7 @@ _INSTALL = ('install', '--')
 #: In the scripts that look at units and change them; the latter has both.
 _LOOKS_AT_UNITS = 'systemctl --root=/ is-enabled'
 _CHANGES_UNITS = 'systemctl --root=/ "$1" "$2"'
-_UNIT_FOLDERS = ('/etc', '/lib', '/usr/lib')
+_UNIT_DIRECTORIES = ('/etc', '/lib', '/usr/lib')
 #: Words before the arguments: /bin/sh -c TEXT imagebuild.
 _SHELL_WORDS = 4
 
@@ -118,7 +118,7 @@ class ContentRemote(fake.FakeRemote):
         if name in self._masked:
             return 'masked'
         comes_with = name.removesuffix('.service') in self._packages
-        paths = [f'{each}/systemd/system/{name}' for each in _UNIT_FOLDERS]
+        paths = [f'{each}/systemd/system/{name}' for each in _UNIT_DIRECTORIES]
         if not comes_with and not any(path in self.files for path in paths):
             return 'not-found'
         enabled = self._enabled.get(name, comes_with)

@@ -261,8 +261,8 @@ def _mount(
     try:
         # A mount, unlike other calls, would look at links from outside the
         # guest: an absolute one would lead into the appliance.
-        folder = guest_files.make_directory(handle, entry.target)
-        _mount_one(handle, entry, device, handle.realpath(folder))
+        directory = guest_files.make_directory(handle, entry.target)
+        _mount_one(handle, entry, device, handle.realpath(directory))
     except (RuntimeError, UnicodeDecodeError, exception.StepError) as error:
         reason = f'{device} cannot be mounted on {entry.target} ({error})'
         if needed:

@@ -57,7 +57,7 @@ class GuestfsRemote(base.Remote):
     :param image: the image's path, for messages.
     :param root_filesystem: which operating system, None to find the one.
     :param settings: the appliance's.
-    :param workspace: folder for temporary files; its file system's free
+    :param workspace: directory for temporary files; its file system's free
         space is watched.
     :param command_timeout: seconds for one command that names no limit.
     :param run_timeout: seconds from now until everything must be done, None
@@ -156,18 +156,18 @@ class GuestfsRemote(base.Remote):
         check: bool = True,
         on_output: base.OutputCallback | None = None,
     ) -> base.CommandResult:
-        folder = ''
+        directory = ''
         input_file = '/dev/null'
         if stdin:
-            folder = self._make_folder()
-            input_file = f'{folder}/input'
+            directory = self._make_directory()
+            input_file = f'{directory}/input'
             self._guest_call(self._handle.write, input_file, stdin)
         return self._run(
             argv,
             argv,
             env=env,
             input_file=input_file,
-            remove=folder,
+            remove=directory,
             timeout=timeout,
             check=check,
             on_output=on_output,
@@ -183,30 +183,30 @@ class GuestfsRemote(base.Remote):
         check: bool = True,
         on_output: base.OutputCallback | None = None,
     ) -> base.CommandResult:
-        folder = self._make_folder()
-        path = f'{folder}/{_file_name(name)}'
+        directory = self._make_directory()
+        path = f'{directory}/{_file_name(name)}'
         self._guest_call(self._place_script, path, content)
         return self._run(
             (name,),
             ['/bin/sh', '-c', guest_wrapper.BY_SHEBANG, name, path],
             env=env,
             input_file='/dev/null',
-            remove=folder,
+            remove=directory,
             timeout=timeout,
             check=check,
             on_output=on_output,
         )
 
-    def _make_folder(self) -> str:
-        folder = f'/tmp/.imagebuild-{secrets.token_hex(8)}'  # noqa: S108
-        self._guest_call(self._new_folder, folder)
-        return folder
+    def _make_directory(self) -> str:
+        directory = f'/tmp/.imagebuild-{secrets.token_hex(8)}'  # noqa: S108
+        self._guest_call(self._new_directory, directory)
+        return directory
 
-    def _new_folder(self, folder: str) -> None:
+    def _new_directory(self, directory: str) -> None:
         if not self._handle.is_dir('/tmp', followsymlinks=True):  # noqa: S108
             real = guest_files.make_directory(self._handle, '/tmp')  # noqa: S108
             self._handle.chmod(0o1777, real)
-        self._handle.mkdir_mode(folder, 0o700)
+        self._handle.mkdir_mode(directory, 0o700)
 
     def _place_script(self, path: str, content: bytes) -> None:
         self._handle.write(path, content)

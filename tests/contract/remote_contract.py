@@ -94,10 +94,10 @@ SURROUNDINGS = (
 )
 SCRIPT_NEVER_ENDS = b'#!/bin/sh\nsleep 17310 &\nsleep 17310\n'
 SCRIPT_SLOW = b'#!/bin/sh\necho a\nsleep 2\necho b\n'
-NAME = '../some folder/my script.sh'
+NAME = '../some directory/my script.sh'
 
 #: A path with everything that is awkward.
-AWKWARD = '/srv/new folder/dæmön/it\'s "$HOME".conf'
+AWKWARD = '/srv/new directory/dæmön/it\'s "$HOME".conf'
 BINARY = bytes(range(256)) + b'\r\n\n'
 
 
@@ -292,7 +292,7 @@ class RemoteContract:
         where = remote.run_script(SHOW_ZERO, name=NAME).stdout.rstrip('\n')
         assert where.startswith('/')
         assert where.rpartition('/')[2].endswith('my script.sh')
-        assert '/some folder/' not in where
+        assert '/some directory/' not in where
         with pytest.raises(exception.RemoteFileNotFound):
             remote.read_file(where)
 
@@ -377,25 +377,25 @@ class RemoteContract:
         with pytest.raises(exception.StepError):
             remote.write_file('/srv/unowned', b'x', **{what: 'nobody-there'})
 
-    def test_a_folder_in_the_way_is_a_step_error(self, remote):
+    def test_a_directory_in_the_way_is_a_step_error(self, remote):
         remote.write_file('/srv/in-the-way/file', b'x')
         with pytest.raises(exception.StepError):
             remote.write_file('/srv/in-the-way', b'x')
 
-    @pytest.mark.parametrize('path', ['/srv/nothing', '/no/such/folder/x'])
+    @pytest.mark.parametrize('path', ['/srv/nothing', '/no/such/directory/x'])
     def test_a_missing_file_is_told(self, remote, path):
         with pytest.raises(exception.RemoteFileNotFound) as caught:
             remote.read_file(path)
         assert path in str(caught.value)
 
-    def test_a_folder_is_no_file(self, remote):
+    def test_a_directory_is_no_file(self, remote):
         remote.write_file('/srv/in-the-way/file', b'x')
         with pytest.raises(exception.RemoteFileNotFound):
             remote.read_file('/srv/in-the-way')
 
     def test_removing_nothing_is_no_error(self, remote):
         remote.remove_file('/srv/nothing')
-        remote.remove_file('/no/such/folder/x')
+        remote.remove_file('/no/such/directory/x')
 
     def test_links_are_followed_inside(self, remote):
         remote.write_file('/srv/real/target', b'before')
@@ -408,7 +408,7 @@ class RemoteContract:
     @pytest.mark.parametrize(
         'target', ['/srv/inside', 'inside', '../../../../srv/inside']
     )
-    def test_a_folder_may_be_a_link(self, remote, target):
+    def test_a_directory_may_be_a_link(self, remote, target):
         remote.write_file('/srv/inside/there', b'')
         remote.remove_file('/srv/way')
         remote.run(link(target, '/srv/way'))
@@ -420,7 +420,7 @@ class RemoteContract:
     @pytest.mark.parametrize(
         'target', ['/srv/none-1/deep', '../srv/none-2', '../../srv/./none-3/']
     )
-    def test_what_a_folders_link_leads_to_is_made(self, remote, target):
+    def test_what_a_directories_link_leads_to_is_made(self, remote, target):
         remote.remove_file('/srv/way')
         remote.run(link(target, '/srv/way'))
         remote.write_file('/srv/way/new/file', b'x')
@@ -439,14 +439,14 @@ class RemoteContract:
             with pytest.raises(exception.RemoteFileNotFound):
                 remote.read_file(path)
 
-    def test_folders_whose_links_never_end(self, remote):
+    def test_directories_whose_links_never_end(self, remote):
         for one, other in (('a', 'b'), ('b', 'a')):
             remote.remove_file(f'/srv/loop-{one}')
             remote.run(link(f'loop-{other}/x', f'/srv/loop-{one}'))
         with pytest.raises(exception.StepError):
             remote.write_file('/srv/loop-a/file', b'x')
 
-    def test_a_file_where_a_folder_should_be(self, remote):
+    def test_a_file_where_a_directory_should_be(self, remote):
         remote.write_file('/srv/in-the-way-2', b'x')
         with pytest.raises(exception.StepError, match='/srv/in-the-way-2'):
             remote.write_file('/srv/in-the-way-2/file', b'x')

@@ -12,7 +12,7 @@
 """Base images that every integration test starts from.
 
 Each is made once per session by imagebuild-bootstrap, and is read only: put
-an overlay over it or copy it. With IMAGEBUILD_TEST_CACHE naming a folder
+an overlay over it or copy it. With IMAGEBUILD_TEST_CACHE naming a directory
 they are kept there for the sessions to come; remove the files to have them
 made anew.
 """
@@ -33,13 +33,13 @@ TEST_OS = 'debian-12'
 
 @pytest.fixture(scope='session')
 def image_cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The folder that base images are kept in."""
+    """The directory that base images are kept in."""
     kept = os.environ.get(CACHE_VARIABLE)
     if not kept:
         return tmp_path_factory.mktemp('base-images')
-    folder = pathlib.Path(kept)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    directory = pathlib.Path(kept)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 @pytest.fixture(scope='session')
@@ -59,7 +59,7 @@ def _image(cache: pathlib.Path, *, minimal: bool) -> pathlib.Path:
     assert not driver.missing(), driver.missing()
     kind = 'minimal' if minimal else 'bootable'
     image = cache / f'{TEST_OS}-{kind}.qcow2'
-    # Sessions that share the folder wait for each other.
+    # Sessions that share the directory wait for each other.
     with (cache / f'.{kind}.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not image.exists():

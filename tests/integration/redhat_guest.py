@@ -219,7 +219,7 @@ def build(image: pathlib.Path, workspace: pathlib.Path) -> None:
     """Make the guest's image, a qcow2 file. Root only; about a minute.
 
     :param image: the file to make.
-    :param workspace: an empty folder for what is thrown away afterwards.
+    :param workspace: an empty directory for what is thrown away afterwards.
     """
     tree, raw = workspace / 'tree', workspace / 'disk.raw'
     plan = bootable.DiskPlan(_SIZE, bootable=False)

@@ -180,15 +180,15 @@ sys.exit(pack.main(sys.argv[2:]))
 
 
 class Desk:
-    """An image in a folder of its own, and the programs run on it.
+    """An image in a directory of its own, and the programs run on it.
 
     :ivar image: its path.
     """
 
-    def __init__(self, folder: pathlib.Path, image: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path, image: pathlib.Path) -> None:
         self.image = image
-        self._folder = folder
-        self._temporary = folder / 'temporary'
+        self._directory = directory
+        self._temporary = directory / 'temporary'
         self._temporary.mkdir()
         self._names = os.listdir(image.parent)
         self._sockets = _sockets()
@@ -208,7 +208,7 @@ class Desk:
         image: pathlib.Path | None = None,
     ) -> list[Any]:
         digest = hashlib.sha256(manifest.encode()).hexdigest()
-        path = self._folder / f'{digest[:8]}.yaml'
+        path = self._directory / f'{digest[:8]}.yaml'
         path.write_text(manifest)
         return [
             *program,
@@ -250,7 +250,7 @@ class Desk:
         self, manifest: str, *options: str
     ) -> Iterator[tuple['subprocess.Popen[bytes]', Callable[[], str]]]:
         """A run whose script has said "asleep", and what it printed."""
-        log = self._folder / 'stderr'
+        log = self._directory / 'stderr'
         with log.open('wb') as stderr:
             process = subprocess.Popen(
                 self.command(manifest, '--verbose', *options),
@@ -272,8 +272,8 @@ class Desk:
             process.wait()
 
     def processes(self) -> list[bytes]:
-        """Processes of others that name our folder: qemu."""
-        wanted = os.fsencode(self._folder)
+        """Processes of others that name our directory: qemu."""
+        wanted = os.fsencode(self._directory)
         return [line for line in _command_lines() if wanted in line]
 
     def assert_unchanged(self) -> None:
@@ -318,12 +318,12 @@ def _sockets() -> set[pathlib.Path]:
 
 @pytest.fixture
 def desk(minimal_copy: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[Desk]:
-    folder = tmp_path / 'images'
-    folder.mkdir()
-    image = folder / 'minimal.qcow2'
+    directory = tmp_path / 'images'
+    directory.mkdir()
+    image = directory / 'minimal.qcow2'
     minimal_copy.rename(image)
     yield Desk(tmp_path, image)
-    image.unlink()  # pytest keeps folders of earlier sessions
+    image.unlink()  # pytest keeps directories of earlier sessions
 
 
 def test_failing_script(desk: Desk) -> None:
@@ -407,16 +407,16 @@ def test_killed_while_writing(desk: Desk, stage: str) -> None:
 @pytest.fixture
 def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A file system of 1 GiB."""
-    folder = tmp_path / 'small'
-    folder.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', 'size=1G', 'small', folder]
+    directory = tmp_path / 'small'
+    directory.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=1G', 'small', directory]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.fail('a tmpfs cannot be mounted here; root may')
     try:
-        yield folder
+        yield directory
     finally:
-        subprocess.run(['umount', folder], check=True)
-        assert not os.path.ismount(folder)
+        subprocess.run(['umount', directory], check=True)
+        assert not os.path.ismount(directory)
 
 
 def test_full_disk(
@@ -448,9 +448,9 @@ def test_full_disk(
     desk.assert_nothing_left()
 
 
-def _resize(folder: pathlib.Path, size: str) -> None:
+def _resize(directory: pathlib.Path, size: str) -> None:
     options = f'remount,size={size}'
-    subprocess.run(['mount', '-o', options, folder], check=True)
+    subprocess.run(['mount', '-o', options, directory], check=True)
 
 
 def test_test_only_changes_nothing(desk: Desk) -> None:

@@ -192,13 +192,13 @@ def test_boots(
 
 
 def boot(
-    image: pathlib.Path, folder: pathlib.Path, *, efi: bool
+    image: pathlib.Path, directory: pathlib.Path, *, efi: bool
 ) -> dict[str, str]:
     """Boot a larger copy of an image under emulation.
 
     :returns: what the guest said on its serial console.
     """
-    disk, console = folder / 'disk.qcow2', folder / 'console'
+    disk, console = directory / 'disk.qcow2', directory / 'console'
     subprocess.run(
         ['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2']
         + ['-b', str(image), str(disk), str(GROWN)],
@@ -210,7 +210,7 @@ def boot(
         '-display', 'none', '-monitor', 'none',
         '-no-reboot', '-serial', f'file:{console}', '-snapshot',
         '-drive', f'file={disk},format=qcow2,if=virtio',
-        '-drive', f'file={_seed(folder)},format=raw,if=virtio',
+        '-drive', f'file={_seed(directory)},format=raw,if=virtio',
         '-nic', 'user,model=virtio-net-pci,restrict=on',
         *(['-bios', str(OVMF)] if efi else []),
     ]  # fmt: skip
@@ -231,11 +231,11 @@ def boot(
     return {line.split()[0]: line.partition(' ')[2] for line in lines}
 
 
-def _seed(folder: pathlib.Path) -> pathlib.Path:
+def _seed(directory: pathlib.Path) -> pathlib.Path:
     """A disk that cloud-init's NoCloud finds."""
-    seed = folder / 'seed.img'
-    (folder / 'user-data').write_text(USER_DATA)
-    (folder / 'meta-data').write_text('instance-id: test\n')
+    seed = directory / 'seed.img'
+    (directory / 'user-data').write_text(USER_DATA)
+    (directory / 'meta-data').write_text('instance-id: test\n')
     subprocess.run(
         ['mkfs.vfat', '-n', 'CIDATA', '-C', str(seed), '1024'],
         check=True,
@@ -243,7 +243,7 @@ def _seed(folder: pathlib.Path) -> pathlib.Path:
     )
     subprocess.run(
         ['mcopy', '-i', str(seed)]
-        + [str(folder / 'user-data'), str(folder / 'meta-data'), '::/'],
+        + [str(directory / 'user-data'), str(directory / 'meta-data'), '::/'],
         check=True,
     )
     return seed
@@ -318,13 +318,13 @@ def _wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def _processes_of(folder: pathlib.Path) -> list[str]:
+def _processes_of(directory: pathlib.Path) -> list[str]:
     found = []
     for entry in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
         try:
             command = entry.read_bytes()
         except OSError:
             continue
-        if os.fsencode(folder) in command and b'mmdebstrap' in command:
+        if os.fsencode(directory) in command and b'mmdebstrap' in command:
             found.append(entry.parent.name)
     return found

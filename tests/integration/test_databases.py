@@ -47,8 +47,8 @@ SERVERS = {'mariadb': mariadb, 'postgresql': postgresql}
 
 @pytest.fixture(scope='session', params=SERVERS)
 def server(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    with SERVERS[request.param].running(folder) as server:
+    directory = tmp_path_factory.mktemp(request.param)
+    with SERVERS[request.param].running(directory) as server:
         migration.upgrade(server.url('imagebuild'))
         yield server
 

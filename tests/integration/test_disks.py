@@ -42,20 +42,20 @@ with in_place.InPlaceImage(pathlib.Path(sys.argv[1])) as image:
 
 
 @contextlib.contextmanager
-def small_disk(folder: pathlib.Path, size: str) -> Iterator[pathlib.Path]:
-    folder.mkdir()
+def small_disk(directory: pathlib.Path, size: str) -> Iterator[pathlib.Path]:
+    directory.mkdir()
     argv = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs']
-    subprocess.run([*argv, str(folder)], check=True)
+    subprocess.run([*argv, str(directory)], check=True)
     try:
-        yield folder
+        yield directory
     finally:
-        subprocess.run(['umount', str(folder)], check=True)
+        subprocess.run(['umount', str(directory)], check=True)
 
 
-def fill(folder: pathlib.Path, leave: int) -> None:
-    status = os.statvfs(folder)
+def fill(directory: pathlib.Path, leave: int) -> None:
+    status = os.statvfs(directory)
     free = status.f_bavail * status.f_frsize
-    with (folder / 'filler').open('xb') as file:
+    with (directory / 'filler').open('xb') as file:
         os.posix_fallocate(file.fileno(), 0, free - leave)
 
 
@@ -143,15 +143,15 @@ def test_owner_is_kept(tmp_path: pathlib.Path) -> None:
     assert status.st_mode & 0o7777 == 0o660
 
 
-def test_another_users_folder_is_not_swept(tmp_path: pathlib.Path) -> None:
+def test_another_users_directory_is_not_swept(tmp_path: pathlib.Path) -> None:
     path = tools.make_image(tmp_path / 'image', 'raw')
-    folder = tmp_path / '.image.imagebuild-abcdefgh'
-    folder.mkdir(mode=0o700)
-    (folder / 'lock').touch()
-    os.chown(folder, 12345, 54321)
+    directory = tmp_path / '.image.imagebuild-abcdefgh'
+    directory.mkdir(mode=0o700)
+    (directory / 'lock').touch()
+    os.chown(directory, 12345, 54321)
     with in_place.InPlaceImage(path):
         pass
-    assert tools.names(folder) == ['lock']
+    assert tools.names(directory) == ['lock']
 
 
 @pytest.mark.parametrize('how', ['read-only', 'bound', 'immutable'])
@@ -179,16 +179,16 @@ def test_file_that_cannot_be_replaced(
 
 
 @pytest.fixture
-def open_folder() -> Iterator[pathlib.Path]:
-    """A folder that everybody reaches and may write to."""
+def open_directory() -> Iterator[pathlib.Path]:
+    """A directory that everybody reaches and may write to."""
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        folder.chmod(0o777)
-        yield folder
+        directory = pathlib.Path(name)
+        directory.chmod(0o777)
+        yield directory
 
 
-def test_user_who_is_not_root(open_folder: pathlib.Path) -> None:
-    path = tools.make_image(open_folder / 'image', 'raw')
+def test_user_who_is_not_root(open_directory: pathlib.Path) -> None:
+    path = tools.make_image(open_directory / 'image', 'raw')
     path.chmod(0o666)
     code = """
 import os, pathlib, sys
@@ -204,9 +204,9 @@ except exception.UnwritablePath as error:
     done = subprocess.run(
         [sys.executable, '-c', code],
         env={**os.environ, 'PYTHONPATH': str(tools.ROOT)},
-        cwd=open_folder,
+        cwd=open_directory,
         capture_output=True,
         text=True,
     )
     assert 'run as its owner or as root' in done.stdout, done.stderr
-    assert tools.names(open_folder) == ['image']
+    assert tools.names(open_directory) == ['image']

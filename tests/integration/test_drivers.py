@@ -29,11 +29,11 @@ from tests.contract import driver_contract
 GIB = 1024**3
 
 
-def settings_for(folder: pathlib.Path) -> base.Settings:
+def settings_for(directory: pathlib.Path) -> base.Settings:
     def no_glance():
         raise AssertionError('no test here needs Glance')
 
-    return base.Settings(base_images.Cache(folder / 'cache'), no_glance)
+    return base.Settings(base_images.Cache(directory / 'cache'), no_glance)
 
 
 def info_of(path: pathlib.Path) -> dict:
@@ -124,9 +124,9 @@ class TestBootstrap(driver_contract.DriverContract):
         return driver_contract.Opening(driver, base.BaseImage(), options, kept)
 
 
-def _open_and_hang(image, workspace, folder, ready):
+def _open_and_hang(image, workspace, directory, ready):
     driver = guestfs.GuestfsDriver()
-    settings = settings_for(folder)
+    settings = settings_for(directory)
     with driver.open(image, {}, workspace, settings=settings) as disk:
         ready.put(disk.remote.appliance.pid)
         time.sleep(600)

@@ -24,11 +24,13 @@ from imagebuild.remotes import guestfs
 from tests.contract import remote_contract
 
 
-def _open(image: pathlib.Path, folder: pathlib.Path) -> guestfs.GuestfsRemote:
-    path = folder / 'overlay.qcow2'
+def _open(
+    image: pathlib.Path, directory: pathlib.Path
+) -> guestfs.GuestfsRemote:
+    path = directory / 'overlay.qcow2'
     overlay.create(image_file.inspect(image), path)
     return guestfs.GuestfsRemote(
-        [appliance.Drive(path, 'qcow2')], workspace=folder
+        [appliance.Drive(path, 'qcow2')], workspace=directory
     )
 
 

@@ -30,7 +30,7 @@ from tests.unit.job import job_process
 pytestmark = pytest.mark.timeout(600)
 
 document = test_job.document
-folder = test_job.folder
+directory = test_job.directory
 start = test_job.start
 
 MIB = 1024 * 1024

@@ -56,7 +56,7 @@ sleep 250
 
 
 @pytest.fixture
-def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+def directory(tmp_path: pathlib.Path) -> pathlib.Path:
     made = tmp_path / 'build'
     made.mkdir()
     return made
@@ -64,14 +64,16 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture
 def document(
-    minimal_image: pathlib.Path, folder: pathlib.Path, tmp_path: pathlib.Path
+    minimal_image: pathlib.Path,
+    directory: pathlib.Path,
+    tmp_path: pathlib.Path,
 ) -> Callable[..., dict[str, Any]]:
     def document(**request: Any) -> dict[str, Any]:
         return {
             'action': 'build',
             'build_id': 'b1',
             'attempt': 1,
-            'workspace': str(folder),
+            'workspace': str(directory),
             'request': {'name': 'ours', 'os': 'debian-12'} | request,
             'base': {
                 'driver': 'guestfs',
@@ -83,7 +85,7 @@ def document(
             'driver': 'guestfs',
             'driver_options': {'compress': False},
             'timeout': 280,
-            'output': str(folder / 'image.qcow2'),
+            'output': str(directory / 'image.qcow2'),
             'disk_format': 'qcow2',
             'config': {
                 'disks': {'cache_dir': str(tmp_path / 'cache')},
@@ -120,7 +122,7 @@ def script(text: str) -> dict[str, Any]:
     }
 
 
-def processes_that_name(folder: pathlib.Path) -> list[str]:
+def processes_that_name(directory: pathlib.Path) -> list[str]:
     """Command lines of living processes, such as a qemu's."""
     found = []
     for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
@@ -129,7 +131,7 @@ def processes_that_name(folder: pathlib.Path) -> list[str]:
         except OSError:
             continue
         alive = job_process.is_alive(int(path.parent.name))
-        if str(folder).encode() in line and alive:
+        if str(directory).encode() in line and alive:
             found.append(line.decode().replace('\0', ' '))
     return found
 
@@ -140,8 +142,8 @@ class Inside:
     Not virt-cat: under emulation it takes two minutes.
     """
 
-    def __init__(self, image: pathlib.Path, folder: pathlib.Path) -> None:
-        raw = folder / 'image.raw'
+    def __init__(self, image: pathlib.Path, directory: pathlib.Path) -> None:
+        raw = directory / 'image.raw'
         subprocess.run(
             ['qemu-img', 'convert', '-O', 'raw', image, raw], check=True
         )
@@ -170,7 +172,7 @@ def run(*argv: object) -> str:
 def test_build(
     start: Callable[..., job_process.Job],
     document: Callable[..., dict[str, Any]],
-    folder: pathlib.Path,
+    directory: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
     job = start(
@@ -211,7 +213,7 @@ def test_build(
     assert 'the password is ***' in lines
     assert SECRET not in repr(job.events) + job.stderr
     # The image alone is left, and it is what was told.
-    [image] = folder.iterdir()
+    [image] = directory.iterdir()
     assert str(image) == result['path']
     assert image.stat().st_size == result['size']
     content = image.read_bytes()
@@ -231,7 +233,7 @@ def test_build(
 def test_failing_script(
     start: Callable[..., job_process.Job],
     document: Callable[..., dict[str, Any]],
-    folder: pathlib.Path,
+    directory: pathlib.Path,
 ) -> None:
     job = start(document(**script(FAIL)))
     assert job.wait(280) == 1
@@ -245,25 +247,25 @@ def test_failing_script(
         'exit_code': 7,
         'output': 'one step\nit does not work',
     }
-    assert list(folder.iterdir()) == []
-    assert processes_that_name(folder) == []
+    assert list(directory.iterdir()) == []
+    assert processes_that_name(directory) == []
 
 
 def running(
     start: Callable[..., job_process.Job],
     document: dict[str, Any],
-    folder: pathlib.Path,
+    directory: pathlib.Path,
 ) -> job_process.Job:
     """Start a build and wait until its script runs."""
     job = start(document)
     job.until(lambda event: event.get('line') == 'sleeping', 280)
-    assert processes_that_name(folder)
+    assert processes_that_name(directory)
     return job
 
 
-def wait_until_none(folder: pathlib.Path) -> None:
+def wait_until_none(directory: pathlib.Path) -> None:
     end = time.monotonic() + 10
-    while found := processes_that_name(folder):
+    while found := processes_that_name(directory):
         assert time.monotonic() < end, found
         time.sleep(0.1)
 
@@ -271,26 +273,26 @@ def wait_until_none(folder: pathlib.Path) -> None:
 def test_the_conductor_dies(
     start: Callable[..., job_process.Job],
     document: Callable[..., dict[str, Any]],
-    folder: pathlib.Path,
+    directory: pathlib.Path,
 ) -> None:
-    job = running(start, document(**script(HANG)), folder)
+    job = running(start, document(**script(HANG)), directory)
     job.process.stdin.close()
     assert job.wait() == -signal.SIGKILL
-    wait_until_none(folder)
-    drivers.sweep(folder)
-    assert list(folder.iterdir()) == []
+    wait_until_none(directory)
+    drivers.sweep(directory)
+    assert list(directory.iterdir()) == []
 
 
 def test_the_build_is_cancelled(
     start: Callable[..., job_process.Job],
     document: Callable[..., dict[str, Any]],
-    folder: pathlib.Path,
+    directory: pathlib.Path,
 ) -> None:
-    job = running(start, document(**script(HANG)), folder)
+    job = running(start, document(**script(HANG)), directory)
     begin = time.monotonic()
     job.process.terminate()
     assert job.wait() == jobs.STOPPED
     assert time.monotonic() - begin < 10
-    wait_until_none(folder)
-    assert list(folder.iterdir()) == []
+    wait_until_none(directory)
+    assert list(directory.iterdir()) == []
     assert 'failed' not in [event['event'] for event in job.events]

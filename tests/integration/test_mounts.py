@@ -66,15 +66,15 @@ class OneDisk:
 class Lab:
     """The appliance with its disks."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path) -> None:
         self.disks: dict[str, pathlib.Path] = {}
         for name in LAYOUTS:
-            self.disks[name] = folder / f'{name}.img'
+            self.disks[name] = directory / f'{name}.img'
             with self.disks[name].open('wb') as disk:
                 disk.truncate(400 * MIB)
         self.appliance = appliance.launch(
             [appliance.Drive(path, 'raw') for path in self.disks.values()],
-            workspace=folder,
+            workspace=directory,
         )
         self.handle = self.appliance.handle
         #: Asked for once: it takes seconds for so many disks.
@@ -221,8 +221,8 @@ def build_usr(lab: Lab) -> None:
         handle.mkdir('/lib')
         handle.write('/lib/os-release', 'ID=x\nPRETTY_NAME="Own usr"\n')
     with lab.alone('/dev/sdg1'):
-        for folder in ('/etc', '/usr'):
-            handle.mkdir(folder)
+        for directory in ('/etc', '/usr'):
+            handle.mkdir(directory)
         handle.ln_s('../usr/lib/os-release', '/etc/os-release')
         # A mount point by way of a link that begins at the guest's root.
         handle.ln_s('/srv/data', '/data')
@@ -263,8 +263,8 @@ def test_separate_file_systems(lab: Lab) -> None:
     assert lab.mark('/dev/sda2') == '/boot'
     assert lab.mark('/dev/sda4') == '/var'
     with lab.alone('/dev/sda3') as handle:
-        for folder in ('/boot', '/var'):
-            assert handle.ls(folder) == []
+        for directory in ('/boot', '/var'):
+            assert handle.ls(directory) == []
 
 
 def test_logical_volumes(lab: Lab) -> None:

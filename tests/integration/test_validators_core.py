@@ -40,11 +40,11 @@ SECRET = 'hush-hush-4711'
 def remote(
     minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[guestfs.GuestfsRemote]:
-    folder = tmp_path_factory.mktemp('core')
-    disk = folder / 'overlay.qcow2'
+    directory = tmp_path_factory.mktemp('core')
+    disk = directory / 'overlay.qcow2'
     overlay.create(image_file.inspect(minimal_image), disk)
     with guestfs.GuestfsRemote(
-        [appliance.Drive(disk, 'qcow2')], workspace=folder
+        [appliance.Drive(disk, 'qcow2')], workspace=directory
     ) as opened:
         yield opened
 

@@ -90,11 +90,13 @@ def demo_wheel() -> bytes:
     return content.getvalue()
 
 
-def _open(image: pathlib.Path, folder: pathlib.Path) -> guestfs.GuestfsRemote:
-    disk = folder / 'overlay.qcow2'
+def _open(
+    image: pathlib.Path, directory: pathlib.Path
+) -> guestfs.GuestfsRemote:
+    disk = directory / 'overlay.qcow2'
     overlay.create(image_file.inspect(image), disk)
     return guestfs.GuestfsRemote(
-        [appliance.Drive(disk, 'qcow2')], workspace=folder
+        [appliance.Drive(disk, 'qcow2')], workspace=directory
     )
 
 

@@ -13,7 +13,7 @@
 
 A validator is one key of the manifest language: it describes a part of a
 system's state, can tell whether that part holds and, mostly, bring it
-about. One file in this folder and one line under the entry point
+about. One file in this directory and one line under the entry point
 ``imagebuild.validators`` make one; another package can add its own the same
 way (see "Writing a validator" in the documentation).
 

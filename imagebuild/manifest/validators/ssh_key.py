@@ -121,10 +121,10 @@ class _Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What there is; each of ``folder`` and ``file`` is what LOOK tells."""
+    """What there is; each of ``directory`` and ``file`` is what LOOK tells."""
 
     owner: str = ''
-    folder: str = 'absent'
+    directory: str = 'absent'
     file: str = 'absent'
     content: str = ''
 
@@ -315,7 +315,7 @@ def _differences(
 ) -> Iterator[str]:
     wanted = _lines(item, context)
     for what, is_now, mode in (
-        ('.ssh', found.folder, '700'),
+        ('.ssh', found.directory, '700'),
         ('authorized_keys', found.file, '600'),
     ):
         if is_now == 'link':

@@ -34,7 +34,7 @@ _TEXT: Mapping[str, Any] = {
     'pattern': r'^[^:\x00-\x1f]*$(?!\n)',
     'x-message': 'holds ":" or a control character',
 }
-_FOLDER: Mapping[str, Any] = {
+_DIRECTORY: Mapping[str, Any] = {
     'type': 'string',
     'pattern': r'^/[^:\x00-\x1f]*$(?!\n)',
     'x-message': 'is not an absolute path',
@@ -45,8 +45,8 @@ _ONE: Mapping[str, Any] = {
     'properties': {
         'uid': {'type': 'integer', 'minimum': 0, 'maximum': 4294967294},
         'groups': {'type': 'array', 'items': accounts.NAME},
-        'shell': _FOLDER,
-        'home': _FOLDER,
+        'shell': _DIRECTORY,
+        'home': _DIRECTORY,
         'comment': _TEXT,
         'system': {'type': 'boolean'},
         'password_hash': {'type': 'string', 'minLength': 1},

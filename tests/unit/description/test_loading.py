@@ -33,10 +33,10 @@ validators:
 @pytest.fixture
 def recipe_path(tmp_path):
     for name, version in (('one', '1'), ('two', '1'), ('two', '10')):
-        folder = tmp_path / name / version
-        folder.mkdir(parents=True)
-        (folder / 'manifest.yaml').write_text(RECIPE)
-        (folder / 'setup.sh').write_text('true')
+        directory = tmp_path / name / version
+        directory.mkdir(parents=True)
+        (directory / 'manifest.yaml').write_text(RECIPE)
+        (directory / 'setup.sh').write_text('true')
     broken = tmp_path / 'broken' / '1'
     broken.mkdir(parents=True)
     (broken / 'manifest.yaml').write_text('validators: 5')

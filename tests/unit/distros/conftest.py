@@ -22,31 +22,31 @@ POLICY = '/usr/sbin/policy-rc.d'
 
 
 class StubbedSystem(fake.FakeRemote):
-    """Runs commands on this host; its programs are stubs in a folder.
+    """Runs commands on this host; its programs are stubs in a directory.
 
     :ivar log: what the stubs were told, one line for each call.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path) -> None:
         super().__init__()
-        self.folder = folder
-        self.policy = folder / 'policy-rc.d'
-        (folder / 'bin').mkdir()
+        self.directory = directory
+        self.policy = directory / 'policy-rc.d'
+        (directory / 'bin').mkdir()
         for name in ('rm', 'chmod', 'cat', 'sed'):
-            (folder / 'bin' / name).symlink_to(f'/usr/bin/{name}')
+            (directory / 'bin' / name).symlink_to(f'/usr/bin/{name}')
         self.when(lambda command: True, self._really)
 
     @property
     def log(self) -> list[str]:
-        path = self.folder / 'log'
+        path = self.directory / 'log'
         return path.read_text().splitlines() if path.exists() else []
 
     def stub(self, name: str, text: str = '') -> None:
         """Make a program that writes down its arguments, and runs text."""
-        path = self.folder / 'bin' / name
+        path = self.directory / 'bin' / name
         path.write_text(
             '#!/bin/sh\n'
-            f'printf "%s\\n" "{name} $*" >>{self.folder}/log\n'
+            f'printf "%s\\n" "{name} $*" >>{self.directory}/log\n'
             f'{text.replace(POLICY, str(self.policy))}\n'
         )
         path.chmod(0o755)
@@ -56,11 +56,11 @@ class StubbedSystem(fake.FakeRemote):
             part.replace(POLICY, str(self.policy)) for part in command.argv
         ]
         done = subprocess.run(
-            [f'{self.folder}/bin/{argv[0]}' if argv[0][0] != '/' else argv[0],
-             *argv[1:]],
+            [f'{self.directory}/bin/{argv[0]}' if argv[0][0] != '/'
+             else argv[0], *argv[1:]],
             capture_output=True,
             text=True,
-            env={**command.env, 'PATH': f'{self.folder}/bin'},
+            env={**command.env, 'PATH': f'{self.directory}/bin'},
         )  # fmt: skip
         return fake.Answer(done.stdout, done.stderr, done.returncode)
 

@@ -108,7 +108,7 @@ def test_a_number_of_any_length_is_read():
         ('a: 1\na: 2', 'line 2, column 1: duplicate key "a"'),
         ('a: {b: 1, b: 2}', 'line 1, column 11: duplicate key "b"'),
         ('8: 1\n"8": 2', 'line 2, column 1: duplicate key "8"'),
-        ('<<: {a: 1}\na: 2\na: 3', 'line 3, column 1: the key "a" stands'),
+        ('<<: {a: 1}\na: 2\na: 3', 'line 3, column 1: duplicate key "a"'),
         ('? [a]\n: 1', 'a key must be plain text'),
         ('a: [', 'line 1, column 5'),
         ('a: b: c', 'line 1, column 5'),

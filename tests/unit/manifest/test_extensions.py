@@ -164,9 +164,9 @@ PROGRAM = """
 """
 
 
-def write(folder, **files):
+def write(directory, **files):
     for name, text in files.items():
-        path = folder / f'{name}.py'
+        path = directory / f'{name}.py'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text).lstrip())
 

@@ -340,12 +340,12 @@ def test_the_system_must_be_one_it_is_for(accepted, fits):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def directory(tmp_path):
     root = tmp_path / 'recipe'
     (root / 'sub').mkdir(parents=True)
     (root / 'setup.sh').write_text('inside\n')
     (root / 'sub' / 'deep.sh').write_text('deep\n')
-    (root / 'folder').mkdir()
+    (root / 'directory').mkdir()
     (tmp_path / 'outside.sh').write_text('outside\n')
     (root / 'link.sh').symlink_to(tmp_path / 'outside.sh')
     (root / 'loop.sh').symlink_to('loop.sh')
@@ -369,8 +369,8 @@ def script(name):
         ('inner-link.sh', b'deep\n'),
     ],
 )
-def test_resources_inside(folder, name, content):
-    [step] = manifest.load(script(name), [folder]).validators
+def test_resources_inside(directory, name, content):
+    [step] = manifest.load(script(name), [directory]).validators
     assert step.content == content
 
 
@@ -383,7 +383,7 @@ def test_resources_inside(folder, name, content):
         ('way-out/outside.sh', 'lies outside the resource roots'),
         ('/etc/passwd', 'is absolute'),
         ('loop.sh', ''),
-        ('folder', 'is not a regular file'),
+        ('directory', 'is not a regular file'),
         ('pipe', 'is not a regular file'),
         ('no.sh', 'there is no file "no.sh"'),
         ('a\\0b', 'is not a file name'),
@@ -391,48 +391,48 @@ def test_resources_inside(folder, name, content):
         ('setup.sh/x', 'there is no file'),
     ],
 )
-def test_resources_outside(folder, name, words):
-    [found] = engine.problems(script(name), resource_roots=[folder])
+def test_resources_outside(directory, name, words):
+    [found] = engine.problems(script(name), resource_roots=[directory])
     assert found.startswith('validators[0].script: ')
     assert words in found
 
 
-def test_roots_are_searched_in_order(folder, tmp_path):
+def test_roots_are_searched_in_order(directory, tmp_path):
     other = tmp_path / 'common'
     other.mkdir()
     (other / 'setup.sh').write_text('other\n')
     (other / 'only.sh').write_text('only\n')
     text = 'validators: [script: setup.sh, script: only.sh]\n'
-    loaded = manifest.load(text, [folder, other])
+    loaded = manifest.load(text, [directory, other])
     assert [it.content for it in loaded.validators] == [
         b'inside\n',
         b'only\n',
     ]
 
 
-def test_texts_that_came_along_are_looked_up_first(folder):
+def test_texts_that_came_along_are_looked_up_first(directory):
     [step] = manifest.load(
-        script('setup.sh'), [folder], resources={'setup.sh': 'given'}
+        script('setup.sh'), [directory], resources={'setup.sh': 'given'}
     ).validators
     assert step.content == b'given'
 
 
-def test_a_resource_may_not_be_huge(folder):
-    with (folder / 'huge').open('wb') as file:
+def test_a_resource_may_not_be_huge(directory):
+    with (directory / 'huge').open('wb') as file:
         file.truncate(3 * 1024 * 1024)
-    [found] = engine.problems(script('huge'), resource_roots=[folder])
+    [found] = engine.problems(script('huge'), resource_roots=[directory])
     assert 'is larger than 2 MiB' in found
 
 
-def test_a_path_brings_its_folder(folder):
-    path = folder / 'image.yaml'
+def test_a_path_brings_its_directory(directory):
+    path = directory / 'image.yaml'
     path.write_text(script('setup.sh'))
     for source in (path, str(path)):
         assert manifest.load(source).validators[0].content == b'inside\n'
 
 
-def test_a_text_has_no_folder(folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_a_text_has_no_directory(directory, monkeypatch):
+    monkeypatch.chdir(directory)
     [found] = engine.problems(script('setup.sh'))
     assert 'none given' in found
 
@@ -455,7 +455,7 @@ def test_files_that_cannot_be_read(source, words):
     assert words in found
 
 
-def test_a_root_that_is_no_folder(tmp_path):
+def test_a_root_that_is_no_directory(tmp_path):
     found = engine.problems(
         'validators: []\n', resource_roots=[tmp_path / 'x']
     )

@@ -87,11 +87,11 @@ class Plugin:
 
 def test_shipped():
     recipe = recipes.find()['redis']['7']
-    assert isinstance(recipe, recipes.FolderRecipe)
-    assert recipe.folder == search.SHIPPED / 'redis' / '7'
+    assert isinstance(recipe, recipes.DirectoryRecipe)
+    assert recipe.directory == search.SHIPPED / 'redis' / '7'
 
 
-def test_folder(recipe_path, write):
+def test_directory(recipe_path, write):
     write('web/10/manifest.yaml')
     write('web/9/manifest.yaml')
     write('web/common/manifest.yaml')

@@ -183,7 +183,7 @@ def test_links_that_never_end(remote):
         remote.read_file('/a')
 
 
-def test_a_link_may_be_relative_and_a_folder(remote):
+def test_a_link_may_be_relative_and_a_directory(remote):
     remote.links['/var/run'] = '../run'
     remote.write_file('/var/run/x', b'1')
     assert remote.read_file('/run/x') == b'1'

@@ -23,7 +23,7 @@ GIB = 1024**3
 
 
 class Handle:
-    """libguestfs' calls on a folder of this machine."""
+    """libguestfs' calls on a directory of this machine."""
 
     def __init__(self, root: pathlib.Path) -> None:
         self._root = root

@@ -21,7 +21,7 @@ from imagebuild.remotes import fake
 from tests.unit.manifest.validators import guest
 
 LOGIN = 'register: {username: plain, password: secret}'
-#: Stands for subscription-manager; its state is in its folder.
+#: Stands for subscription-manager; its state is in its directory.
 STUB = """#!/bin/sh
 cd "${0%/*}"
 case "$1" in

@@ -139,7 +139,7 @@ def test_scripts_for_real(tmp_path: pathlib.Path) -> None:
         guest.failure(loaded, remote, reconcile=False)
         == 'there is no user nobody-like-this'
     )
-    tmp_path /= 'folder.d'
+    tmp_path /= 'directory.d'
     tmp_path.mkdir()
     script = accounts.CHANGE.text.replace('/etc/sudoers.d', str(tmp_path))
     seen = fake.FakeRemote()

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Recipes that are a manifest and its scripts in a folder.
+"""Recipes that are a manifest and its scripts in a directory.
 
 ::
 
@@ -38,7 +38,7 @@ from imagebuild.recipes import base
 LOG = logging.getLogger(__name__)
 
 MANIFEST = 'manifest.yaml'
-#: What a folder's manifest may be called; the first that is there is meant.
+#: What a directory's manifest may be called; the first that is there is meant.
 MANIFESTS = (MANIFEST, 'image.yaml')
 COMMON = 'common'
 
@@ -46,10 +46,10 @@ COMMON = 'common'
 SAFE_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
 
 
-class FolderRecipe(base.Recipe):
+class DirectoryRecipe(base.Recipe):
     """A manifest with its scripts.
 
-    :ivar recipe_path: the folder that holds it and others; nothing outside
+    :ivar recipe_path: the directory that holds it and others; nothing outside
         of it is read.
     """
 
@@ -58,23 +58,23 @@ class FolderRecipe(base.Recipe):
     ) -> None:
         super().__init__(name, version)
         self.recipe_path = recipe_path
-        self.folder = recipe_path / name / version
+        self.directory = recipe_path / name / version
 
     @property
     def origin(self) -> str:
-        return str(self.folder)
+        return str(self.directory)
 
     @functools.cached_property
     def _manifest(self) -> manifest.Manifest:
         return self._read('')
 
     def _read(self, path: str) -> manifest.Manifest:
-        roots = [self._inside(self.folder)]
-        common = self._inside(self.folder.parent / COMMON)
+        roots = [self._inside(self.directory)]
+        common = self._inside(self.directory.parent / COMMON)
         if common.is_dir():
             roots.append(common)
         return manifest.load(
-            self._inside(_manifest_of(self.folder)),
+            self._inside(_manifest_of(self.directory)),
             resource_roots=roots,
             path=path,
         )
@@ -135,35 +135,35 @@ class FolderRecipe(base.Recipe):
         return self.load().content_key(values)
 
 
-def find(recipe_path: pathlib.Path) -> Iterator[FolderRecipe]:
+def find(recipe_path: pathlib.Path) -> Iterator[DirectoryRecipe]:
     """Find the recipes of one recipe path; no manifest is read.
 
-    :raises InvalidInput: it is not a folder that can be read.
+    :raises InvalidInput: it is not a directory that can be read.
     """
     try:
-        names = _folders(recipe_path)
+        names = _directories(recipe_path)
     except OSError as error:
         raise exception.InvalidInput(
             f'The recipe path {recipe_path} cannot be read: {error.strerror}.'
         ) from None
     for name in names:
         try:
-            for version in _folders(recipe_path / name):
-                folder = recipe_path / name / version
-                if version != COMMON and _manifest_of(folder).is_file():
-                    yield FolderRecipe(recipe_path, name, version)
+            for version in _directories(recipe_path / name):
+                directory = recipe_path / name / version
+                if version != COMMON and _manifest_of(directory).is_file():
+                    yield DirectoryRecipe(recipe_path, name, version)
         except OSError as error:
             LOG.warning('%s/%s was passed over: %s', recipe_path, name, error)
 
 
-def _manifest_of(folder: pathlib.Path) -> pathlib.Path:
+def _manifest_of(directory: pathlib.Path) -> pathlib.Path:
     for name in MANIFESTS:
-        if (folder / name).is_file():
-            return folder / name
-    return folder / MANIFEST
+        if (directory / name).is_file():
+            return directory / name
+    return directory / MANIFEST
 
 
-def _folders(path: pathlib.Path) -> list[str]:
+def _directories(path: pathlib.Path) -> list[str]:
     return sorted(
         item.name
         for item in path.iterdir()
