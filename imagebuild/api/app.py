@@ -28,13 +28,13 @@ from oslo_middleware import request_id
 from imagebuild import db
 from imagebuild import notifications
 from imagebuild import policies
+from imagebuild.api import api_call
 from imagebuild.api import auth
-from imagebuild.api import call as calls
-from imagebuild.api import cors as api_cors
-from imagebuild.api import documents
-from imagebuild.api import faults
+from imagebuild.api import cors_defaults
+from imagebuild.api import errors
 from imagebuild.api import microversion
 from imagebuild.api import routes
+from imagebuild.api import strict_json
 from imagebuild.api import validation
 from imagebuild.conductor import rpcapi
 
@@ -60,14 +60,14 @@ def create_app(
     :returns: a WSGI application; may be used by many threads at once.
     :raises UnsafeBinding: without authentication it would not be local.
     """
-    service = calls.Service(
+    service = api_call.Service(
         conf=conf,
         database=database,
         conductor_api=conductor_api,
         bus_probe=bus_probe or conductor_api,
         notifier=notifier,
         enforcer=policies.make_enforcer(conf),
-        catalogue=calls.CatalogueFile(conf.operating_systems_file),
+        catalogue=api_call.CatalogueFile(conf.operating_systems_file),
     )
     return _with_middleware(make_flask(service).wsgi_app, conf)
 
@@ -77,24 +77,24 @@ def _with_middleware(
 ) -> WSGIApplication:
     """Stack the middleware, the innermost first."""
     # Innermost, so that who asks is judged by what proxies say of the
-    # connection, and its own refusals are worded by FaultShape.
+    # connection, and its own errors pass through ErrorFormatter.
     public = {route.path for route in routes.ROUTES if route.public}
     application = auth.wrap(application, conf, public)
-    application = faults.FaultShape(application)
+    application = errors.ErrorFormatter(application)
     application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
     # Browsers ask it before they send a token, and must be able to read
     # errors.
-    api_cors.set_defaults()
+    cors_defaults.set_defaults()
     application = cors.CORS(application, conf)
     if conf.api.auth_strategy == 'noauth':
         # Again, before a proxy's headers may say where a request is from.
         application = auth.LocalOnly(application)
-        application = faults.FaultShape(application)
+        application = errors.ErrorFormatter(application)
     # Outside of all that refuses: a refused request has an id, too.
     return request_id.RequestId(application, conf)
 
 
-def make_flask(service: calls.Service) -> flask.Flask:
+def make_flask(service: api_call.Service) -> flask.Flask:
     """Make the Flask application, without middleware."""
     # The instance folder is not used; finding it fails where the current
     # folder has one of our name.
@@ -113,13 +113,13 @@ def make_flask(service: calls.Service) -> flask.Flask:
             methods=[route.method],
             provide_automatic_options=False,
         )
-    faults.register(app, lambda: service.paths)
+    errors.register(app, lambda: service.paths)
     app.after_request(_finish)
     return app
 
 
 def _view(
-    service: calls.Service, route: routes.Route
+    service: api_call.Service, route: routes.Route
 ) -> Callable[..., flask.Response]:
     """Make Flask's view of a route: let in, check, call the handler."""
 
@@ -129,13 +129,13 @@ def _view(
         if not route.public:
             auth.check_identity(request.environ, who)
         for value in parameters.values():
-            if len(value) > 255 or documents.text_complaint(value):
+            if len(value) > 255 or strict_json.text_error(value):
                 flask.abort(404)
         version = flask.g.version = microversion.parse(
             request.headers.get(microversion.HEADER)
         )
         query = validation.query(request, route.query)
-        call = calls.Call(
+        call = api_call.Call(
             service=service,
             context=who,
             version=version,
@@ -148,14 +148,14 @@ def _view(
     return view
 
 
-def _body(request: flask.Request, route: routes.Route) -> calls.Body:
+def _body(request: flask.Request, route: routes.Route) -> api_call.Body:
     if route.body is None:
         return {}, ()
     return validation.body(request, route.body)
 
 
 def _finish(response: flask.Response) -> flask.Response:
-    flask.request.environ[faults.ANSWERED] = True
+    flask.request.environ[errors.ANSWERED] = True
     version: Any = flask.g.get('version', microversion.MIN)
     response.headers[microversion.HEADER] = f'{microversion.SERVICE} {version}'
     response.vary.add(microversion.HEADER)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who asks: Keystone's middleware, or nobody's for one machine alone."""
+"""Authentication: Keystone's middleware, or none on a single machine."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Check:
     reason: str = ''
 
 
-def check(service: calls.Service) -> dict[str, Check]:
+def check(service: api_call.Service) -> dict[str, Check]:
     """Look at everything the API needs; takes a few seconds at most.
 
     While one looks, others are told what was found last: anybody may ask, and
@@ -52,8 +52,8 @@ def check(service: calls.Service) -> dict[str, Check]:
     return found
 
 
-def _look(service: calls.Service) -> dict[str, Check]:
-    checks: dict[str, Callable[[calls.Service], Check]] = {
+def _look(service: api_call.Service) -> dict[str, Check]:
+    checks: dict[str, Callable[[api_call.Service], Check]] = {
         'database': _database,
         'bus': _bus,
         'disk': _disk,
@@ -61,7 +61,7 @@ def _look(service: calls.Service) -> dict[str, Check]:
     return {name: function(service) for name, function in checks.items()}
 
 
-def _database(service: calls.Service) -> Check:
+def _database(service: api_call.Service) -> Check:
     try:
         service.database.ping()
         service.database.check_tables()
@@ -78,7 +78,7 @@ def _database(service: calls.Service) -> Check:
     return Check(ok=True)
 
 
-def _bus(service: calls.Service) -> Check:
+def _bus(service: api_call.Service) -> Check:
     try:
         if not service.conductors():
             return Check(ok=True, reason='no conductor is up to answer')
@@ -93,7 +93,7 @@ def _bus(service: calls.Service) -> Check:
     return Check(ok=True)
 
 
-def _disk(service: calls.Service) -> Check:
+def _disk(service: api_call.Service) -> Check:
     needed = service.conf.api.min_free_disk
     try:
         free = shutil.disk_usage(service.conf.state_path).free // 1024**2

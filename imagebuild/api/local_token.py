@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from oslo_config import cfg
 
 from imagebuild import exception
-from imagebuild.api import faults
+from imagebuild.api import errors
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -103,8 +103,8 @@ class TokenNeeded:
         given = environ.get('HTTP_X_AUTH_TOKEN', '').encode('utf-8', 'replace')
         if hmac.compare_digest(given, self._token):
             return self.application(environ, start_response)
-        environ[faults.ANSWERED] = True
-        body = json.dumps(faults.document(401, _REFUSAL)).encode()
+        environ[errors.ANSWERED] = True
+        body = json.dumps(errors.document(401, _REFUSAL)).encode()
         start_response(
             '401 Unauthorized',
             [

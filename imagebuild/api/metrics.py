@@ -29,10 +29,10 @@ from prometheus_client import core
 from prometheus_client import registry
 
 from imagebuild import statuses
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 
 
-def collect(service: calls.Service) -> registry.CollectorRegistry:
+def collect(service: api_call.Service) -> registry.CollectorRegistry:
     """Return a registry that reads the figures when it is asked for them."""
     found = registry.CollectorRegistry(auto_describe=False)
     found.register(_Collector(service))
@@ -40,7 +40,7 @@ def collect(service: calls.Service) -> registry.CollectorRegistry:
 
 
 class _Collector(registry.Collector):
-    def __init__(self, service: calls.Service) -> None:
+    def __init__(self, service: api_call.Service) -> None:
         self.service = service
 
     def describe(self) -> Iterator[core.Metric]:
@@ -78,7 +78,7 @@ def _builds(
 
 
 def _queue(
-    service: calls.Service, counts: dict[tuple[str, str | None], int]
+    service: api_call.Service, counts: dict[tuple[str, str | None], int]
 ) -> Iterator[core.GaugeMetricFamily]:
     oldest = service.database.oldest_queued()
     age = 0.0
@@ -100,7 +100,7 @@ def _queue(
     )
 
 
-def _conductors(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
+def _conductors(service: api_call.Service) -> Iterator[core.GaugeMetricFamily]:
     alive = service.database.list_conductors(
         alive_within=service.conf.conductor.dead_after
     )
@@ -125,7 +125,7 @@ def _conductors(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
     )
 
 
-def _statistics(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
+def _statistics(service: api_call.Service) -> Iterator[core.GaugeMetricFamily]:
     done = service.database.statistics()
     steps = core.GaugeMetricFamily(
         'imagebuild_steps', 'Steps that builds ran', labels=['validator']
@@ -152,7 +152,7 @@ def _statistics(service: calls.Service) -> Iterator[core.GaugeMetricFamily]:
     )
 
 
-def _uploads(service: calls.Service) -> core.GaugeMetricFamily:
+def _uploads(service: api_call.Service) -> core.GaugeMetricFamily:
     family = core.GaugeMetricFamily(
         'imagebuild_uploads',
         'Uploads that are waiting or under way, by status',

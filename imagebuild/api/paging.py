@@ -19,17 +19,17 @@ from typing import Any
 from typing import Protocol
 
 from imagebuild import exception
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 from imagebuild.policies import builds as policies
 
 
-def limit(call: calls.Call) -> int:
+def limit(call: api_call.Call) -> int:
     """How many items the page holds at most."""
     wanted = call.query.get('limit', call.service.conf.api.default_limit)
     return int(min(wanted, call.service.conf.api.max_limit))
 
 
-def project(call: calls.Call) -> str | None:
+def project(call: api_call.Call) -> str | None:
     """The project whose items are listed, None for those of all.
 
     :raises Forbidden: only operators see those of others.
@@ -43,7 +43,7 @@ def project(call: calls.Call) -> str | None:
     return wanted
 
 
-def sort(call: calls.Call) -> list[tuple[str, str]]:
+def sort(call: api_call.Call) -> list[tuple[str, str]]:
     """Pairs of key and direction, as the schema let them pass."""
     pairs = []
     for part in call.query.get('sort', '').split(','):
@@ -60,7 +60,7 @@ class Getter(Protocol):
 
 
 def check_marker(
-    call: calls.Call, get: Getter, project_id: str | None
+    call: api_call.Call, get: Getter, project_id: str | None
 ) -> None:
     """Pass when the marker is an item that may be listed.
 
@@ -79,7 +79,7 @@ def check_marker(
 
 
 def page(
-    call: calls.Call,
+    call: api_call.Call,
     name: str,
     path: str,
     items: Sequence[dict[str, Any]],

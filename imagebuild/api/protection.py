@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 
 
-def check(call: calls.Call, build: db.Build) -> None:
+def check(call: api_call.Call, build: db.Build) -> None:
     """Refuse to delete the last build that uses a protected image.
 
     Other users may come and go in between. What is decided here is only

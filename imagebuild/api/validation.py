@@ -23,7 +23,7 @@ from typing import Any
 import flask
 
 from imagebuild import exception
-from imagebuild.api import documents
+from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
 from imagebuild.manifest import schema as engine_schema
 
@@ -47,7 +47,7 @@ def body(
     """
     if request.mimetype != 'application/json':
         flask.abort(415)
-    value = documents.parse(request.get_data(cache=False))
+    value = strict_json.parse(request.get_data(cache=False))
     problems = engine_schema.check(value, schema, '', limit=MAX_PROBLEMS)
     if not isinstance(value, dict):
         raise exception.InvalidRequest(problems)
@@ -101,7 +101,7 @@ def _convert(text: str, schema: Mapping[str, Any]) -> Any:
 def _wrong(
     name: str, value: Any, schema: base.Schema
 ) -> Iterator[exception.Problem]:
-    complaint = isinstance(value, str) and documents.text_complaint(value)
+    complaint = isinstance(value, str) and strict_json.text_error(value)
     if complaint:
         yield exception.Problem(name, complaint)
     else:

@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Builds: asked for, looked at, ended."""
+"""Builds: create, plan, list, show, update, cancel, delete."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,74 +22,83 @@ import flask
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import statuses
-from imagebuild.api import call as calls
-from imagebuild.api import changes
+from imagebuild.api import api_call
+from imagebuild.api import build_request
 from imagebuild.api import paging
 from imagebuild.api import protection
 from imagebuild.api import responses
-from imagebuild.api import submission
 from imagebuild.api import validation
 from imagebuild.api import views
+from imagebuild.api.schemas import description as schemas
 from imagebuild.conf import quota
 from imagebuild.policies import builds as policies
 
+LOG = logging.getLogger(__name__)
+
 PATH = '/v1/builds'
 
-_OVER = (*statuses.ENDED, 'deleting')
+_FINISHED = (*statuses.ENDED, 'deleting')
 _FILTERS = ('status', 'name', 'os', 'driver', 'content_key')
 #: Bytes of a log in one answer, unless the request says otherwise.
 _LOG_LIMIT = 256 * 1024
 #: Bytes that the builds of one page may hold in the database.
 _PAGE_BYTES = 4 * 1024 * 1024
+#: Fields of a request that an image which is reused may not have yet.
+_IMAGE_FIELDS = (
+    *('protected', 'tags', 'members', 'properties', 'min_disk', 'min_ram'),
+)
 
 
-def create(call: calls.Call) -> flask.Response:
+def create(call: api_call.Call) -> flask.Response:
     """POST /v1/builds"""
     call.context.can(policies.CREATE)
-    found = submission.prepare(call)
-    submission.reusable(call, found)
-    build = submission.create(call, found)
+    prepared = build_request.prepare(call)
+    build_request.reusable_image(call, prepared)
+    build = build_request.create_build(call, prepared)
     if build.status == 'queued' and build.leader_id is None:
         call.conductor_api.build(build.id, context=call.context.to_dict())
-    elif build.status in _OVER:
-        # There was an image already: no conductor ever has this one.
+    elif build.status in _FINISHED:
+        # An image was reused: no conductor ever claims this build, so
+        # nobody else would send the notification.
         call.service.notifier.ended(build)
-        changes.join(call, build)
+        _update_reused_image(call, build)
     return _accepted(call, build)
 
 
-def plan(call: calls.Call) -> flask.Response:
+def plan(call: api_call.Call) -> flask.Response:
     """POST /v1/builds/plan"""
     call.context.can(policies.PLAN)
-    found = submission.prepare(call)
-    image = submission.reusable(call, found)
-    leader = None if image else _being_built(call, found)
+    prepared = build_request.prepare(call)
+    image = build_request.reusable_image(call, prepared)
+    leader = None if image else _running_build(call, prepared)
     return responses.ok(
         {
-            'content_key': found.content_key,
-            'os': found.request.get('os'),
-            'driver': found.request['driver'],
-            'architecture': found.architecture,
-            'base': _base(found.base),
+            'content_key': prepared.content_key,
+            'os': prepared.request.get('os'),
+            'driver': prepared.request['driver'],
+            'architecture': prepared.architecture,
+            'base': _base(prepared.base),
             'reuse': {
                 'image_id': image.image_id if image else None,
                 'build_id': image.build_id if image else leader,
             },
             'would_build': image is None and leader is None,
-            'steps': [step.to_dict() for step in found.described.steps],
-            'conductors': list(found.conductors),
+            'steps': [step.to_dict() for step in prepared.described.steps],
+            'conductors': list(prepared.conductors),
         }
     )
 
 
-def _being_built(call: calls.Call, found: submission.Submission) -> str | None:
+def _running_build(
+    call: api_call.Call, prepared: build_request.BuildRequest
+) -> str | None:
     """The build of the same content that would be waited for."""
-    if found.request['reuse'] != 'always':
+    if prepared.request['reuse'] != 'always':
         return None
     running, _ = call.database.page_of_builds(
         project_id=call.context.project_id,
         filters={
-            'content_key': found.content_key,
+            'content_key': prepared.content_key,
             'status': ['queued', 'building', 'uploading'],
             'reuse': 'always',
         },
@@ -109,7 +119,7 @@ def _base(base: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def index(call: calls.Call) -> flask.Response:
+def index(call: api_call.Call) -> flask.Response:
     """GET /v1/builds"""
     call.context.can(policies.LIST)
     project_id = paging.project(call)
@@ -128,13 +138,13 @@ def index(call: calls.Call) -> flask.Response:
     return responses.ok(paging.page(call, 'builds', PATH, items, more=more))
 
 
-def show(call: calls.Call, build_id: str) -> flask.Response:
+def show(call: api_call.Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}"""
     build = _visible(call, build_id)
     return responses.ok(views.build(build, call.root))
 
 
-def log(call: calls.Call, build_id: str) -> flask.Response:
+def log(call: api_call.Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/log"""
     build = _visible(call, build_id)
     call.context.can(policies.LOG, build)
@@ -146,7 +156,7 @@ def log(call: calls.Call, build_id: str) -> flask.Response:
     return responses.text(text, {'X-Next-Offset': str(offset)})
 
 
-def steps(call: calls.Call, build_id: str) -> flask.Response:
+def steps(call: api_call.Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/steps"""
     build = _visible(call, build_id)
     call.context.can(policies.STEPS, build)
@@ -154,11 +164,11 @@ def steps(call: calls.Call, build_id: str) -> flask.Response:
     return responses.ok({'steps': [views.step(step) for step in found]})
 
 
-def update(call: calls.Call, build_id: str) -> flask.Response:
+def update(call: api_call.Call, build_id: str) -> flask.Response:
     """PATCH /v1/builds/{build_id}"""
     build = _visible(call, build_id)
     call.context.can(policies.UPDATE, build)
-    wanted = changes.prepare(call, build)
+    changes = _image_change(call, build)
     if build.status != 'active':
         raise exception.Conflict(
             what='Build',
@@ -167,10 +177,10 @@ def update(call: calls.Call, build_id: str) -> flask.Response:
             reason='only an image that is there can be changed',
         )
     call.database.check_growth(
-        build, {**build.request, **wanted}, quota.limits(call.service.conf)
+        build, {**build.request, **changes}, quota.limits(call.service.conf)
     )
     problems = call.conductor_api.update_image(
-        build.id, wanted, context=call.context.to_dict()
+        build.id, changes, context=call.context.to_dict()
     )
     validation.refuse(
         exception.Problem(problem['path'], problem['message'])
@@ -180,11 +190,53 @@ def update(call: calls.Call, build_id: str) -> flask.Response:
     return responses.ok(views.build(build, call.root))
 
 
-def cancel(call: calls.Call, build_id: str) -> flask.Response:
+def _image_change(call: api_call.Call, build: db.Build) -> dict[str, Any]:
+    """Validate a request to change the image of a build.
+
+    :returns: the fields that change.
+    :raises Forbidden: a policy forbids one of them.
+    :raises InvalidRequest: every problem of the request.
+    """
+    validation.refuse(call.problems)
+    changes = schemas.with_integers(call.body)
+    build_request.authorize(call.context, changes)
+    # Fields may be valid each and not together with those that stay.
+    whole = schemas.with_defaults({**build.request, **changes})
+    validation.refuse(
+        schemas.image_problems(whole, call.service.property_rules)
+    )
+    return changes
+
+
+def _update_reused_image(call: api_call.Call, build: db.Build) -> None:
+    """Give an image that is reused what this build asks for as well.
+
+    Failures are logged only: the image is there and can be used, and the
+    next change of one of its builds applies the same fields again.
+    """
+    if build.status != 'active' or not any(
+        build.request.get(name) for name in _IMAGE_FIELDS
+    ):
+        return
+    try:
+        problems = call.conductor_api.update_image(
+            build.id, {}, context=call.context.to_dict()
+        )
+    except (exception.EnvironmentFault, exception.NotFound) as error:
+        problems = [{'path': '', 'message': str(error)}]
+    for problem in problems:
+        LOG.warning(
+            'The image of build %s was not updated: %s',
+            build.id,
+            problem['message'],
+        )
+
+
+def cancel(call: api_call.Call, build_id: str) -> flask.Response:
     """POST /v1/builds/{build_id}/cancel"""
     build = _visible(call, build_id)
     call.context.can(policies.CANCEL, build)
-    if build.status in _OVER:
+    if build.status in _FINISHED:
         raise exception.Conflict(
             what='Build',
             id=build.id,
@@ -194,12 +246,12 @@ def cancel(call: calls.Call, build_id: str) -> flask.Response:
     build = call.database.request_cancel(build.id)
     if build.status == 'cancelled':
         call.service.notifier.ended(build)
-    elif build.status not in _OVER:
+    elif build.status not in _FINISHED:
         call.conductor_api.cancel(build.id, context=call.context.to_dict())
     return _accepted(call, build)
 
 
-def delete(call: calls.Call, build_id: str) -> flask.Response:
+def delete(call: api_call.Call, build_id: str) -> flask.Response:
     """DELETE /v1/builds/{build_id}"""
     build = _visible(call, build_id)
     call.context.can(policies.DELETE, build)
@@ -209,7 +261,7 @@ def delete(call: calls.Call, build_id: str) -> flask.Response:
     return responses.no_content()
 
 
-def _visible(call: calls.Call, build_id: str) -> db.Build:
+def _visible(call: api_call.Call, build_id: str) -> db.Build:
     """Look a build up; one that may not be seen does not exist."""
     build = call.database.get_build(build_id)
     if not call.context.may(policies.SHOW, build):
@@ -217,7 +269,7 @@ def _visible(call: calls.Call, build_id: str) -> db.Build:
     return build
 
 
-def _accepted(call: calls.Call, build: db.Build) -> flask.Response:
+def _accepted(call: api_call.Call, build: db.Build) -> flask.Response:
     return responses.accepted(
         views.build(build, call.root), f'{call.root}{PATH}/{build.id}'
     )

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import flask
 
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 from imagebuild.api import responses
 from imagebuild.api import views
 from imagebuild.policies import conductors as policies
 
 
-def index(call: calls.Call) -> flask.Response:
+def index(call: api_call.Call) -> flask.Response:
     """GET /v1/conductors"""
     call.context.can(policies.LIST)
     alive = {

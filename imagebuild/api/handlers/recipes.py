@@ -19,13 +19,13 @@ import flask
 
 from imagebuild import exception
 from imagebuild import recipes
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 from imagebuild.api import responses
 from imagebuild.api import views
 from imagebuild.policies import recipes as policies
 
 
-def index(call: calls.Call) -> flask.Response:
+def index(call: api_call.Call) -> flask.Response:
     """GET /v1/recipes"""
     call.context.can(policies.LIST)
     found = _find(call)
@@ -40,7 +40,7 @@ def index(call: calls.Call) -> flask.Response:
     )
 
 
-def show(call: calls.Call, name: str, version: str) -> flask.Response:
+def show(call: api_call.Call, name: str, version: str) -> flask.Response:
     """GET /v1/recipes/{name}/{version}"""
     call.context.can(policies.SHOW)
     recipe = _find(call).get(name, {}).get(version)
@@ -55,13 +55,13 @@ def show(call: calls.Call, name: str, version: str) -> flask.Response:
     return responses.ok(_shown(call, content))
 
 
-def _shown(call: calls.Call, content: dict[str, Any]) -> dict[str, Any]:
+def _shown(call: api_call.Call, content: dict[str, Any]) -> dict[str, Any]:
     """That of a broken recipe says what is wrong with which file."""
     description = call.service.paths.hide(content['description'])
     return {**content, 'description': description}
 
 
-def _find(call: calls.Call) -> dict[str, dict[str, recipes.Recipe]]:
+def _find(call: api_call.Call) -> dict[str, dict[str, recipes.Recipe]]:
     try:
         return recipes.find(call.service.recipe_paths)
     except exception.InvalidInput as error:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import flask
 import prometheus_client
 
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 from imagebuild.api import health
 from imagebuild.api import metrics
 from imagebuild.api import microversion
@@ -25,17 +25,17 @@ from imagebuild.api import responses
 from imagebuild.api import views
 
 
-def versions(call: calls.Call) -> flask.Response:
+def versions(call: api_call.Call) -> flask.Response:
     """GET /"""
     return responses.ok({'versions': [_version(call)]})
 
 
-def version(call: calls.Call) -> flask.Response:
+def version(call: api_call.Call) -> flask.Response:
     """GET /v1"""
     return responses.ok({'version': _version(call)})
 
 
-def _version(call: calls.Call) -> dict[str, object]:
+def _version(call: api_call.Call) -> dict[str, object]:
     return {
         'id': f'v{microversion.MAX}',
         'status': 'CURRENT',
@@ -46,7 +46,7 @@ def _version(call: calls.Call) -> dict[str, object]:
     }
 
 
-def document(call: calls.Call) -> flask.Response:
+def document(call: api_call.Call) -> flask.Response:
     """GET /openapi.json"""
     # The table of routes names this handler: it cannot be imported above.
     from imagebuild.api import routes
@@ -54,7 +54,7 @@ def document(call: calls.Call) -> flask.Response:
     return responses.ok(openapi.document(routes.ROUTES, call.root))
 
 
-def healthcheck(call: calls.Call) -> flask.Response:
+def healthcheck(call: api_call.Call) -> flask.Response:
     """GET /healthcheck"""
     found = health.check(call.service)
     status = 200 if all(each.ok for each in found.values()) else 503
@@ -66,7 +66,7 @@ def healthcheck(call: calls.Call) -> flask.Response:
     return responses.text(health.text(found), status=status)
 
 
-def scrape(call: calls.Call) -> flask.Response:
+def scrape(call: api_call.Call) -> flask.Response:
     """GET /metrics"""
     return responses.text(
         prometheus_client.generate_latest(metrics.collect(call.service)),

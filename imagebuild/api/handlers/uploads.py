@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import flask
 
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 from imagebuild.api import paging
 from imagebuild.api import responses
 from imagebuild.api import views
@@ -24,7 +24,7 @@ from imagebuild.policies import uploads as policies
 PATH = '/v1/uploads'
 
 
-def index(call: calls.Call) -> flask.Response:
+def index(call: api_call.Call) -> flask.Response:
     """GET /v1/uploads"""
     call.context.can(policies.LIST)
     project_id = paging.project(call)

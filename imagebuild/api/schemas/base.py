@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import control_characters
-from imagebuild.api import documents
+from imagebuild.api import strict_json
 
 Schema = Mapping[str, Any]
 
@@ -111,7 +111,7 @@ def mapping(keys: int, values: Schema, **more: Any) -> Schema:
     return {
         'type': 'object',
         'maxProperties': keys,
-        'propertyNames': {'maxLength': documents.MAX_KEY},
+        'propertyNames': {'maxLength': strict_json.MAX_KEY},
         'additionalProperties': values,
         **more,
     }

@@ -21,7 +21,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild import image_properties
-from imagebuild.api import documents
+from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
 from imagebuild.description import fields
 from imagebuild.description import limits
@@ -41,8 +41,8 @@ _TEXT = fields.MAX_FILE
 _SCALAR: base.Schema = {
     **engine_schema.SCALAR,
     'maxLength': limits.MAX_VALUE,
-    'minimum': -documents.MAX_INT,
-    'maximum': documents.MAX_INT,
+    'minimum': -strict_json.MAX_INT,
+    'maximum': strict_json.MAX_INT,
 }
 #: What only the driver or the engine can judge; how deep it is and how many
 #: values it has is limited for the body as a whole.
@@ -326,10 +326,10 @@ def with_defaults(body: Mapping[str, Any]) -> dict[str, Any]:
         for name, schema in properties.items()
         if 'default' in schema
     }
-    return request | whole_numbers(body)
+    return request | with_integers(body)
 
 
-def whole_numbers(body: Mapping[str, Any]) -> dict[str, Any]:
+def with_integers(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a body that passed the schema, with 1.0 as 1."""
     properties = DESCRIPTION['properties']
     return {

@@ -23,7 +23,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import notifications
 from imagebuild.api import app
-from imagebuild.api import faults
+from imagebuild.api import errors
 from imagebuild.api import local_token
 from imagebuild.api import routes
 from imagebuild.conductor import rpcapi
@@ -84,7 +84,7 @@ def test_a_fault_of_the_service_is_told_without_its_parts(client, database):
     )
     answer = client.get('/v1/builds')
     assert answer.status_code == 503
-    assert answer.headers['Retry-After'] == str(faults.RETRY_AFTER)
+    assert answer.headers['Retry-After'] == str(errors.RETRY_AFTER)
     assert '10.1.2.3' not in answer.text
 
 
@@ -184,7 +184,7 @@ def test_errors_of_middleware_are_worded(status):
         start_response(status, [('Content-Type', 'text/html')])
         return [b'<h1>No</h1>']
 
-    answer = werkzeug_test.Client(faults.FaultShape(middleware)).get('/')
+    answer = werkzeug_test.Client(errors.ErrorFormatter(middleware)).get('/')
     assert answer.status_code == int(status[:3])
     assert answer.json['error']['code'] == answer.status_code
     assert answer.content_type == 'application/json'
@@ -194,7 +194,7 @@ def test_middleware_that_breaks_is_a_500():
     def middleware(_environ, _start_response):
         raise RuntimeError('details')
 
-    answer = werkzeug_test.Client(faults.FaultShape(middleware)).get('/')
+    answer = werkzeug_test.Client(errors.ErrorFormatter(middleware)).get('/')
     assert answer.status_code == 500
     assert 'details' not in answer.text
 

@@ -18,9 +18,9 @@ import pytest
 import werkzeug.test
 
 from imagebuild import exception
-from imagebuild.api import documents
 from imagebuild.api import openapi
 from imagebuild.api import routes
+from imagebuild.api import strict_json
 from imagebuild.manifest import schema as engine_schema
 from tests.functional import api_service
 
@@ -178,8 +178,8 @@ def test_a_hostile_body_is_refused_quickly(service, name):
 
 
 def test_a_path_of_a_problem_is_short():
-    key = 'k' * documents.MAX_KEY
+    key = 'k' * strict_json.MAX_KEY
     with pytest.raises(exception.InvalidRequest) as caught:
-        documents.parse(json.dumps({key: '\0'}).encode())
+        strict_json.parse(json.dumps({key: '\0'}).encode())
     assert len(caught.value.errors[0].path) < 200
     assert engine_schema.join('', 'a', 'plain') == 'a.plain'

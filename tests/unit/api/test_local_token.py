@@ -20,7 +20,7 @@ from oslo_config import cfg
 import imagebuild.conf
 from imagebuild import exception
 from imagebuild.api import auth
-from imagebuild.api import faults
+from imagebuild.api import errors
 from imagebuild.api import local_token
 
 
@@ -55,7 +55,9 @@ def served(conf):
         start_response('200 OK', [])
         return [environ.get('HTTP_X_ROLES', '').encode()]
 
-    return faults.FaultShape(auth.wrap(application, conf, ['/healthcheck/']))
+    return errors.ErrorFormatter(
+        auth.wrap(application, conf, ['/healthcheck/'])
+    )
 
 
 @pytest.mark.parametrize('token', [None, '', 'notused', 'x' * 43, 'ü'])

@@ -91,13 +91,13 @@ def text_problems(value: Any) -> Iterator[exception.Problem]:
         if len(place) > MAX_DEPTH:
             _refuse(f'it is nested more than {MAX_DEPTH} levels deep')
         if isinstance(value, str):
-            wrong = text_complaint(value)
+            wrong = text_error(value)
             if wrong:
                 yield exception.Problem(schema.join('', *place), wrong)
             return
         for key, item in _inner(value):
             place.append(key)
-            wrong = text_complaint(key) if isinstance(key, str) else None
+            wrong = text_error(key) if isinstance(key, str) else None
             if wrong:
                 where = schema.join('', *place)
                 yield exception.Problem(where, f'in the key, {wrong}')
@@ -113,7 +113,7 @@ def _inner(value: Any) -> Iterable[tuple[str | int, Any]]:
     return value.items() if isinstance(value, dict) else ()
 
 
-def text_complaint(text: str) -> str | None:
+def text_error(text: str) -> str | None:
     """Say why a text cannot be kept, None when it can."""
     if '\0' in text:
         return 'it holds a NUL character'

@@ -9,7 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One looks, the others are told what was found last."""
+"""A cache for results that are expensive to compute.
+
+One thread computes; others get the last result meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ T = TypeVar('T')
 MAX_AGE = 30.0
 
 
-class Latest(Generic[T]):
+class StaleCache(Generic[T]):
     """What was found last. Who may ask is anybody, so that asking must not
     keep more than one thread busy, however long looking takes.
     """

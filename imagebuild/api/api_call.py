@@ -35,8 +35,8 @@ from imagebuild import exception
 from imagebuild import host_paths
 from imagebuild import image_properties
 from imagebuild import notifications
-from imagebuild.api import latest
 from imagebuild.api import microversion
+from imagebuild.api import stale_cache
 from imagebuild.conductor import rpcapi
 
 LOG = logging.getLogger(__name__)
@@ -99,8 +99,8 @@ class Service:
     notifier: notifications.Notifier
     enforcer: policy.Enforcer
     catalogue: CatalogueFile
-    health: latest.Latest[Any] = dataclasses.field(
-        default_factory=latest.Latest
+    health: stale_cache.StaleCache[Any] = dataclasses.field(
+        default_factory=stale_cache.StaleCache
     )
 
     @property

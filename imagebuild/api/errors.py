@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Errors, as every answer of this API words them.
+"""Errors, in the one format of every answer of this API.
 
 ``{"error": {"code", "title", "message", "errors": [{"path", "message"}]}}``,
 whoever found the error: a handler, Flask, or a middleware in front of it.
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 import flask
-from werkzeug import exceptions as werkzeug_exceptions
+from werkzeug import exceptions
 
 from imagebuild import exception
 from imagebuild import host_paths
@@ -44,25 +44,25 @@ LOG = logging.getLogger(__name__)
 #: Seconds after which a request that met a passing fault may come again.
 RETRY_AFTER = 5
 
-#: Key of the WSGI environment: the answer is Flask's, its errors are worded.
+#: Key of the WSGI environment: Flask made the answer, in our format.
 ANSWERED = 'imagebuild.answered'
 
-_OWN_FAULT = (
-    'The service has made a mistake. Its log tells more under the id of '
-    'this request (header x-openstack-request-id).'
+_INTERNAL_ERROR = (
+    'The service has made a mistake. Its log has more under the id of this '
+    'request (header x-openstack-request-id).'
 )
 
 _NOT_NOW = (
-    'The service cannot do this now; try again later. Its log tells more '
+    'The service cannot do this now; try again later. Its log has more '
     'under the id of this request (header x-openstack-request-id).'
 )
 
 _NOT_SET_UP = (
-    'The service is not set up; its operator has to mend that. Its log tells '
+    'The service is not set up; its operator has to do that. Its log has '
     'more under the id of this request (header x-openstack-request-id).'
 )
 
-_SENTENCES = {
+_MESSAGES = {
     400: 'The request is not valid HTTP for this service.',
     403: 'Without authentication only this host is served.',
     401: 'This needs a token of the identity service.',
@@ -71,7 +71,7 @@ _SENTENCES = {
     413: 'The body of the request is too large.',
     415: 'The body must be JSON, with the header '
     '"Content-Type: application/json".',
-    500: _OWN_FAULT,
+    500: _INTERNAL_ERROR,
     503: 'The identity service cannot be reached; try again later.',
 }
 
@@ -105,7 +105,7 @@ def document(
 
 
 def _encodable(text: str) -> str:
-    """Words of the request may come back, and not all can be encoded."""
+    """Replace what UTF-8 cannot encode: a message may quote the request."""
     return text.encode('utf-8', 'backslashreplace').decode()
 
 
@@ -120,11 +120,11 @@ def _response(
     )
 
 
-def ours(
+def from_exception(
     error: exception.ImageBuildError,
     paths: host_paths.HostPaths | None = None,
 ) -> flask.Response:
-    """Answer an error that was raised on purpose.
+    """Answer with an error that was raised on purpose.
 
     :param paths: takes those of this host out of it.
     """
@@ -135,7 +135,7 @@ def ours(
     if code == 503 and not isinstance(error, exception.TablesMissing):
         headers['Retry-After'] = str(RETRY_AFTER)
     if code >= 500:
-        LOG.warning('Answered with %d: %s', code, error)
+        LOG.warning('Request failed with status %d: %s', code, error)
         if isinstance(error, exception.TablesMissing):
             message = _NOT_SET_UP
         elif not _is_for_users(error):
@@ -156,7 +156,7 @@ def ours(
 
 
 def _is_for_users(error: exception.ImageBuildError) -> bool:
-    """Whether the words of a fault of the service help who asks.
+    """Whether the message of an error of the service helps its users.
 
     Those of the database and the bus name hosts, tables and files.
     """
@@ -167,10 +167,10 @@ def _is_for_users(error: exception.ImageBuildError) -> bool:
     )
 
 
-def werkzeugs(error: werkzeug_exceptions.HTTPException) -> flask.Response:
+def from_werkzeug(error: exceptions.HTTPException) -> flask.Response:
     """Answer what Flask refuses by itself: no route, no such method."""
     code = error.code or 500
-    message = _SENTENCES.get(code) or http.HTTPStatus(code).description
+    message = _MESSAGES.get(code) or http.HTTPStatus(code).description
     headers = {
         name: value
         for name, value in error.get_headers()
@@ -180,9 +180,9 @@ def werkzeugs(error: werkzeug_exceptions.HTTPException) -> flask.Response:
 
 
 def unexpected(error: Exception) -> flask.Response:
-    """Answer a fault of our own; the log has the details."""
-    LOG.error('The request failed: %s', error, exc_info=error)
-    return _response(document(500, _OWN_FAULT))
+    """Answer an unexpected exception with 500; the log has its traceback."""
+    LOG.error('Unexpected error in a request: %s', error, exc_info=error)
+    return _response(document(500, _INTERNAL_ERROR))
 
 
 def register(
@@ -193,16 +193,16 @@ def register(
     :param paths: gives what takes those of this host out of them.
     """
     app.register_error_handler(
-        exception.ImageBuildError, lambda error: ours(error, paths())
+        exception.ImageBuildError, lambda error: from_exception(error, paths())
     )
-    app.register_error_handler(werkzeug_exceptions.HTTPException, werkzeugs)
+    app.register_error_handler(exceptions.HTTPException, from_werkzeug)
     app.register_error_handler(Exception, unexpected)
 
 
-class FaultShape:
-    """Words the errors of the middleware behind it, which are not ours.
+class ErrorFormatter:
+    """Middleware: gives the errors of other middleware our format.
 
-    What Flask answered (it says so by :data:`ANSWERED`) passes as it is.
+    What Flask answered (marked by :data:`ANSWERED`) passes unchanged.
     """
 
     def __init__(self, application: WSGIApplication) -> None:
@@ -211,7 +211,7 @@ class FaultShape:
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        reworded: list[bytes] = []
+        replaced: list[bytes] = []
         started: list[str] = []
 
         def start(
@@ -220,31 +220,34 @@ class FaultShape:
             started.append(status)
             code = int(status.split()[0])
             if code >= 400 and ANSWERED not in environ:
-                reworded.append(_reword(code))
+                replaced.append(_standard_body(code))
                 headers = _without_content(headers) + _headers(
-                    code, reworded[0]
+                    code, replaced[0]
                 )
             return start_response(status, headers, *rest)
 
         try:
             answer = self.application(environ, start)
         except Exception as error:
-            LOG.error('The request failed: %s', error, exc_info=error)
-            body = _reword(500)
-            # Once begun, an answer can only be taken back by the server.
-            again = [sys.exc_info()] if started else []
-            start_response('500 Error', _headers(500, body), *again)
+            LOG.error(
+                'Unexpected error in a request: %s', error, exc_info=error
+            )
+            body = _standard_body(500)
+            # PEP 3333: after start_response was called, it may be called
+            # again only with the exception, and the server decides.
+            exc_info = [sys.exc_info()] if started else []
+            start_response('500 Error', _headers(500, body), *exc_info)
             return [body]
-        if not reworded:
+        if not replaced:
             return answer
         close = getattr(answer, 'close', None)
         if close is not None:
             close()
-        return [] if environ['REQUEST_METHOD'] == 'HEAD' else reworded
+        return [] if environ['REQUEST_METHOD'] == 'HEAD' else replaced
 
 
-def _reword(code: int) -> bytes:
-    message = _SENTENCES.get(code) or http.HTTPStatus(code).description
+def _standard_body(code: int) -> bytes:
+    message = _MESSAGES.get(code) or http.HTTPStatus(code).description
     return json.dumps(document(code, message)).encode()
 
 

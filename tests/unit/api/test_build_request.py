@@ -14,7 +14,7 @@ import pytest
 from imagebuild import context
 from imagebuild import exception
 from imagebuild import image_properties
-from imagebuild.api import submission
+from imagebuild.api import build_request
 from imagebuild.api.schemas import description
 from imagebuild.policies import builds as policies
 
@@ -42,10 +42,10 @@ class Who(context.RequestContext):
     ],
 )
 def test_fields_have_rules(body, rule):
-    submission.authorize(Who(), body)
-    submission.authorize(Who(rule), {'name': 'x', 'visibility': 'shared'})
+    build_request.authorize(Who(), body)
+    build_request.authorize(Who(rule), {'name': 'x', 'visibility': 'shared'})
     with pytest.raises(exception.Forbidden, match=rule):
-        submission.authorize(Who(rule), body)
+        build_request.authorize(Who(rule), body)
 
 
 def test_defaults_are_spelled_out():

@@ -12,12 +12,12 @@
 import pytest
 
 from imagebuild import exception
-from imagebuild.api import documents
+from imagebuild.api import strict_json
 
 
 def refused(data):
     with pytest.raises(exception.InvalidRequest) as caught:
-        documents.parse(data)
+        strict_json.parse(data)
     return [(problem.path, problem.message) for problem in caught.value.errors]
 
 
@@ -35,7 +35,7 @@ def refused(data):
     ],
 )
 def test_plain_values(data, value):
-    assert documents.parse(data) == value
+    assert strict_json.parse(data) == value
 
 
 @pytest.mark.parametrize(

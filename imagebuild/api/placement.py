@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a request wants built, and who could build it."""
+"""Which conductors can build what a request asks for."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from typing import Any
 from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.api import call as calls
+from imagebuild.api import api_call
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
-    """What is to be built, and with what.
+class Requirements:
+    """What a conductor must be able to build.
 
     :ivar os: name in the catalogue, None when a base image is named alone.
     """
@@ -36,12 +36,12 @@ class Target:
     architecture: str
 
 
-def find(
-    call: calls.Call,
+def requirements(
+    call: api_call.Call,
     request: Mapping[str, Any],
     problems: list[exception.Problem],
-) -> Target | None:
-    """Find what the catalogue says of the operating system.
+) -> Requirements | None:
+    """Look up what a request needs of a conductor in the catalogue.
 
     :param request: with its defaults.
     :param problems: what is wrong is added here.
@@ -66,67 +66,67 @@ def find(
             )
             return None
         entry = known
-    return Target(
+    return Requirements(
         os=name,
         driver=request.get('driver', entry.driver),
         architecture=entry.architecture,
     )
 
 
-def conductors(
-    call: calls.Call,
-    target: Target | None,
+def able_conductors(
+    call: api_call.Call,
+    needed: Requirements | None,
     request: Mapping[str, Any],
     problems: list[exception.Problem],
 ) -> list[str]:
     """Find the conductors that could build it.
 
-    :param target: None when it is not known.
+    :param needed: None when it is not known.
     :param problems: that none of those that are up can is added here.
     :returns: their names.
-    :raises NoConductor: there are none at all, which is no one's mistake.
+    :raises NoConductor: none is up at all, which is not the user's error.
     """
-    if target is None:
+    if needed is None:
         return []
     alive = call.service.conductors()
     if not alive:
         if not problems:
             raise exception.NoConductor(reason='none is up')
         return []
-    able = [each.name for each in alive if _is_able(each, target)]
+    able = [each.name for each in alive if _is_able(each, needed)]
     if not able:
-        problems.append(_inability(alive, target, request))
+        problems.append(_inability(alive, needed, request))
     return able
 
 
 def _inability(
     alive: Iterable[db.Conductor],
-    target: Target,
+    needed: Requirements,
     request: Mapping[str, Any],
 ) -> exception.Problem:
     drivers = {driver for conductor in alive for driver in conductor.drivers}
-    path = 'base_image' if target.os is None else 'os'
-    if target.driver not in drivers:
+    path = 'base_image' if needed.os is None else 'os'
+    if needed.driver not in drivers:
         return exception.Problem(
             'driver' if 'driver' in request else path,
-            f'no conductor that is up has the driver "{target.driver}"; '
+            f'no conductor that is up has the driver "{needed.driver}"; '
             f'there are: {", ".join(sorted(drivers)) or "none"}',
         )
-    what = f'"{target.os}"' if target.os else 'it'
+    what = f'"{needed.os}"' if needed.os else 'it'
     return exception.Problem(
         path,
         f'no conductor that is up can build {what} with the driver '
-        f'"{target.driver}" for {target.architecture}',
+        f'"{needed.driver}" for {needed.architecture}',
     )
 
 
-def _is_able(conductor: db.Conductor, target: Target) -> bool:
+def _is_able(conductor: db.Conductor, needed: Requirements) -> bool:
     return (
-        target.driver in conductor.drivers
-        and target.architecture == conductor.architecture
+        needed.driver in conductor.drivers
+        and needed.architecture == conductor.architecture
         and (
-            target.os is None
+            needed.os is None
             or not conductor.operating_systems
-            or target.os in conductor.operating_systems
+            or needed.os in conductor.operating_systems
         )
     )

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A request for an image: judged, completed, and what it comes to.
+"""A request for an image: validated, completed and resolved.
 
 Everything that can be wrong with a request is found here, before a build is
 queued: by the policies, by the description's own loader, by what the
@@ -30,8 +30,8 @@ from imagebuild import db
 from imagebuild import description
 from imagebuild import exception
 from imagebuild import sealing
-from imagebuild.api import call as calls
-from imagebuild.api import targets
+from imagebuild.api import api_call
+from imagebuild.api import placement
 from imagebuild.api import validation
 from imagebuild.api.schemas import description as schemas
 from imagebuild.conf import quota
@@ -54,7 +54,7 @@ _VISIBILITY_RULES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Submission:
+class BuildRequest:
     """A request that nothing is wrong with.
 
     :ivar request: with its defaults and the driver; values of hidden
@@ -89,7 +89,7 @@ def authorize(who: context.RequestContext, body: Mapping[str, Any]) -> None:
         who.can(rule)
 
 
-def prepare(call: calls.Call) -> Submission:
+def prepare(call: api_call.Call) -> BuildRequest:
     """Judge the request of a call, and find what it comes to.
 
     :raises Forbidden: a policy does not let it.
@@ -99,7 +99,7 @@ def prepare(call: calls.Call) -> Submission:
     :raises ServiceUnavailable: something that is needed does not answer.
     """
     problems = list(call.problems)
-    request = _usable(call.body, problems)
+    request = _valid_fields(call.body, problems)
     authorize(call.context, request)
     problems += schemas.problems(
         request,
@@ -109,16 +109,20 @@ def prepare(call: calls.Call) -> Submission:
     )
     described = _describe(call, request, problems)
     problems += _too_large(call, described)
-    target = targets.find(call, request, problems)
-    conductors = targets.conductors(call, target, request, problems)
+    requirements = placement.requirements(call, request, problems)
+    conductors = placement.able_conductors(
+        call, requirements, request, problems
+    )
     secrets = _secrets(call.service, described, request, problems)
     validation.refuse(problems)
-    if described is None or target is None:
+    if described is None or requirements is None:
         raise AssertionError('a request without problems has both')
-    return _resolve(call, request, target, described, secrets, conductors)
+    return _resolve(
+        call, request, requirements, described, secrets, conductors
+    )
 
 
-def _usable(
+def _valid_fields(
     body: Mapping[str, Any], problems: Iterable[exception.Problem]
 ) -> dict[str, Any]:
     """The fields that passed the schema, so that the others are judged."""
@@ -133,15 +137,15 @@ def _usable(
 
 
 def _resolve(
-    call: calls.Call,
+    call: api_call.Call,
     request: dict[str, Any],
-    target: targets.Target,
+    requirements: placement.Requirements,
     described: description.Description,
     secrets: Mapping[str, Any],
     conductors: Sequence[str],
-) -> Submission:
+) -> BuildRequest:
     """Have the base image found, and digest it all."""
-    request['driver'] = target.driver
+    request['driver'] = requirements.driver
     if described.recipe is not None:
         # The one chosen now, whatever is added until it is built.
         request['recipe_version'] = described.recipe[1]
@@ -150,7 +154,7 @@ def _resolve(
     base['steps_key'] = described.steps_key()
     deciding = {
         **request,
-        'architecture': target.architecture,
+        'architecture': requirements.architecture,
         'driver_options': base.get(
             'driver_options', request.get('driver_options', {})
         ),
@@ -158,28 +162,28 @@ def _resolve(
     try:
         content_key = description.content_key(described, base, deciding)
     except exception.StepError as error:
-        raise _of_recipe(error) from error
+        raise _recipe_problem(error) from error
     if secrets:
         keys = call.service.conf.encryption_keys
         content_key = sealing.digest(keys, content_key)
-    return Submission(
+    return BuildRequest(
         request=masked,
         secrets=secrets,
         described=described,
-        architecture=target.architecture,
+        architecture=requirements.architecture,
         base=base,
         content_key=content_key,
         conductors=conductors,
     )
 
 
-def _of_recipe(error: exception.StepError) -> exception.InvalidRequest:
+def _recipe_problem(error: exception.StepError) -> exception.InvalidRequest:
     """A recipe that is a plugin failed before anything was run."""
     return exception.InvalidRequest([exception.Problem('recipe', str(error))])
 
 
 def _describe(
-    call: calls.Call,
+    call: api_call.Call,
     request: Mapping[str, Any],
     problems: list[exception.Problem],
 ) -> description.Description | None:
@@ -196,12 +200,12 @@ def _describe(
     except exception.InvalidManifest as error:
         problems.extend(error.errors)
     except exception.StepError as error:
-        problems.extend(_of_recipe(error).errors)
+        problems.extend(_recipe_problem(error).errors)
     return None
 
 
 def _too_large(
-    call: calls.Call, described: description.Description | None
+    call: api_call.Call, described: description.Description | None
 ) -> list[exception.Problem]:
     """A recipe that no disk of this service is large enough for."""
     limit = call.service.conf.disks.max_virtual_size
@@ -218,7 +222,7 @@ def _too_large(
 
 
 def _secrets(
-    service: calls.Service,
+    service: api_call.Service,
     described: description.Description | None,
     request: Mapping[str, Any],
     problems: list[exception.Problem],
@@ -257,7 +261,7 @@ def _masked(
     }
 
 
-def _check(call: calls.Call, request: Mapping[str, Any]) -> dict[str, Any]:
+def _check(call: api_call.Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Have a conductor look at it, and at the base image."""
     answer = call.conductor_api.check_request(call.context.to_dict(), request)
     validation.refuse(
@@ -268,17 +272,21 @@ def _check(call: calls.Call, request: Mapping[str, Any]) -> dict[str, Any]:
     return base
 
 
-def reusable(call: calls.Call, found: Submission) -> db.Image | None:
+def reusable_image(
+    call: api_call.Call, prepared: BuildRequest
+) -> db.Image | None:
     """Find the image that will do instead of a build, and see it is there.
 
     :raises NoConductor: none answered in time.
     :raises ServiceUnavailable: the image service cannot be asked.
     """
-    if found.request['reuse'] != 'always':
+    if prepared.request['reuse'] != 'always':
         return None
     while True:
         image = call.database.find_image(
-            _project(call), found.content_key, found.request.get('max_age')
+            _project(call),
+            prepared.content_key,
+            prepared.request.get('max_age'),
         )
         if image is None or call.conductor_api.verify_image(
             image.id, context=call.context.to_dict()
@@ -288,7 +296,7 @@ def reusable(call: calls.Call, found: Submission) -> db.Image | None:
         call.database.image_deleted(image.id)
 
 
-def create(call: calls.Call, found: Submission) -> db.Build:
+def create_build(call: api_call.Call, prepared: BuildRequest) -> db.Build:
     """Queue a build, or find that nothing has to be built.
 
     :raises QuotaExceeded: the project has used up what it may.
@@ -299,19 +307,19 @@ def create(call: calls.Call, found: Submission) -> db.Build:
         {
             'project_id': _project(call),
             'user_id': call.context.user_id,
-            'name': found.request['name'],
-            'os': found.request.get('os', ''),
-            'driver': found.request['driver'],
-            'architecture': found.architecture,
-            'request': dict(found.request),
-            'secrets': sealing.seal(keys, found.secrets)
-            if found.secrets
+            'name': prepared.request['name'],
+            'os': prepared.request.get('os', ''),
+            'driver': prepared.request['driver'],
+            'architecture': prepared.architecture,
+            'request': dict(prepared.request),
+            'secrets': sealing.seal(keys, prepared.secrets)
+            if prepared.secrets
             else None,
-            'content_key': found.content_key,
-            'base': dict(found.base),
-            'reuse': found.request['reuse'],
-            'max_age': found.request.get('max_age'),
-            'timeout': found.request.get(
+            'content_key': prepared.content_key,
+            'base': dict(prepared.base),
+            'reuse': prepared.request['reuse'],
+            'max_age': prepared.request.get('max_age'),
+            'timeout': prepared.request.get(
                 'timeout', conf.conductor.build_timeout
             ),
             'request_id': call.context.request_id,
@@ -320,5 +328,5 @@ def create(call: calls.Call, found: Submission) -> db.Build:
     )
 
 
-def _project(call: calls.Call) -> str:
+def _project(call: api_call.Call) -> str:
     return call.context.project_id or ''

@@ -18,7 +18,7 @@ import pytest
 import werkzeug.test
 
 from imagebuild import exception
-from imagebuild.api import latest
+from imagebuild.api import stale_cache
 from tests.functional import api_service
 
 
@@ -55,7 +55,7 @@ def test_a_silent_bus_keeps_one_thread(service):
 
 
 def test_what_is_too_old_is_waited_for():
-    found = latest.Latest(max_age=-1)
+    found = stale_cache.StaleCache(max_age=-1)
     assert found.get(lambda: 1) == 1
     looking, go = threading.Event(), threading.Event()
 
@@ -73,7 +73,7 @@ def test_what_is_too_old_is_waited_for():
 
 
 def test_who_looks_in_vain_frees_the_place():
-    found = latest.Latest()
+    found = stale_cache.StaleCache()
     with pytest.raises(ZeroDivisionError):
         found.get(lambda: 1 // 0)
     assert found.get(lambda: 1) == 1
