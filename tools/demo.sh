@@ -15,12 +15,12 @@
 # Starts the image build service, has it build a Debian 12 image with Redis 7
 # from nothing, and checks the image.
 #
-#   tools/demo.sh [folder]        (default: ./demo)
+#   tools/demo.sh [directory]        (default: ./demo)
 #
 # Takes some minutes, more where the guest is emulated. Needs root for making
 # the base image, some GiB of disk and a package mirror. The service listens
 # on the loopback interface and is stopped at the end; what it has built stays
-# in the folder, so that a second run gets the same image at once.
+# in the directory, so that a second run gets the same image at once.
 
 set -euo pipefail
 

@@ -48,10 +48,10 @@ lint() {
 # Heat is not among our requirements: its tests run in the environment that
 # the cloud's services have.
 heat_tests() {
-    local folder
-    folder=$(PYTHONPATH=. /usr/bin/python3 -m tools.cloud environment) \
+    local directory
+    directory=$(PYTHONPATH=. /usr/bin/python3 -m tools.cloud environment) \
         || return 1
-    "$folder/bin/python" -m pytest --junitxml="$RESULTS/heat.xml" -W ignore \
+    "$directory/bin/python" -m pytest --junitxml="$RESULTS/heat.xml" -W ignore \
         tests/heat </dev/null
 }
 

@@ -109,7 +109,7 @@ def make_parser() -> argparse.ArgumentParser:
         '--workspace',
         metavar='DIR',
         type=pathlib.Path,
-        help='folder for the copies (default: the temporary folder)',
+        help='directory for the copies (default: the temporary directory)',
     )
     return parser
 
@@ -209,15 +209,15 @@ class Benchmark:
         base: pathlib.Path,
         packages: Sequence[str],
         chosen: str,
-        folder: pathlib.Path,
+        directory: pathlib.Path,
     ) -> None:
         self._base = base
         self._packages = packages
         self._chosen = chosen
-        self._folder = folder
-        self._raw = folder / 'base.raw'
-        self._root = folder / 'root'
-        self._manifest = folder / 'manifest.yaml'
+        self._directory = directory
+        self._raw = directory / 'base.raw'
+        self._root = directory / 'root'
+        self._manifest = directory / 'manifest.yaml'
 
     def prepare(self) -> None:
         """What is made once, outside of the timing."""
@@ -237,7 +237,7 @@ class Benchmark:
             'B': (self._virt_customize, self._base, 'b.qcow2'),
             'C': (self._chroot, self._raw, 'c.raw'),
         }[way]
-        image = self._folder / name
+        image = self._directory / name
         _call(['cp', '--sparse=always', source, image])
         image.chmod(0o600)
         try:
@@ -319,7 +319,9 @@ class Benchmark:
 
 
 def _benchmark(
-    options: argparse.Namespace, folder: pathlib.Path, say: Callable[..., None]
+    options: argparse.Namespace,
+    directory: pathlib.Path,
+    say: Callable[..., None],
 ) -> None:
     chosen, _ = accelerator.choose('auto')
     described = machine(chosen)
@@ -327,12 +329,12 @@ def _benchmark(
         say(f'{name + ":":16}{value}')
     base = options.base
     if base is None:
-        base = folder / 'base.qcow2'
+        base = directory / 'base.qcow2'
         program = pathlib.Path(sys.executable).with_name(
             'imagebuild-bootstrap'
         )
         _call([program, '--minimal', '--os', 'debian-12', '--output', base])
-    benchmark = Benchmark(base, options.packages, chosen, folder)
+    benchmark = Benchmark(base, options.packages, chosen, directory)
     benchmark.prepare()
     say(f'{"packages:":16}{" ".join(options.packages)}')
     say('\nway  seconds    cpu   load  packages')
@@ -378,8 +380,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory(
         prefix='benchmark-', dir=options.workspace
-    ) as folder:
-        _benchmark(options, pathlib.Path(folder), say)
+    ) as directory:
+        _benchmark(options, pathlib.Path(directory), say)
     return 0
 
 

@@ -192,7 +192,7 @@ def _processor(
 
 
 def _benchmark(
-    options: argparse.Namespace, folder: pathlib.Path, say: Say
+    options: argparse.Namespace, directory: pathlib.Path, say: Say
 ) -> bool:
     about = figures.machine() | {
         'load before': f'{figures.load():.1f}',
@@ -201,7 +201,7 @@ def _benchmark(
         'job': options.job,
     }
     say(figures.described(about) + '\n')
-    with service.running(folder, options) as served:
+    with service.running(directory, options) as served:
         say('all conductors are up')
         benchmark = Benchmark(served, options, say)
         before = served.processor()
@@ -243,8 +243,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text, flush=True)
 
     options = make_parser().parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix='benchmark-') as folder:
-        return 0 if _benchmark(options, pathlib.Path(folder), say) else 1
+    with tempfile.TemporaryDirectory(prefix='benchmark-') as directory:
+        return 0 if _benchmark(options, pathlib.Path(directory), say) else 1
 
 
 if __name__ == '__main__':

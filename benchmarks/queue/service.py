@@ -47,8 +47,8 @@ _SCRIPTED = (
 )
 _CONF = """\
 [DEFAULT]
-state_path = {folder}
-operating_systems_file = {folder}/operating-systems.yaml
+state_path = {directory}
+operating_systems_file = {directory}/operating-systems.yaml
 transport_url = {bus}
 default_log_levels = sqlalchemy=WARN,amqp=WARN,stevedore=WARN
 [database]
@@ -56,7 +56,7 @@ connection = {database}
 [conductor]
 drivers = fake
 store = file
-work_dir = {folder}/work
+work_dir = {directory}/work
 max_builds = {places}
 heartbeat_interval = 2
 dead_after = 10
@@ -70,15 +70,15 @@ class Service:
 
     def __init__(
         self,
-        folder: pathlib.Path,
+        directory: pathlib.Path,
         connection: str,
         servers: dict[str, Any],
         transport: Any,
     ) -> None:
-        self._folder = folder
+        self._directory = directory
         self._servers = servers
         self._api = rpcapi.ConductorAPI(transport)
-        self._processes = process.Processes(cloud_state.State(folder))
+        self._processes = process.Processes(cloud_state.State(directory))
         self.database = db.Database(connection)
 
     # -- conductors ---------------------------------------------------------
@@ -103,14 +103,14 @@ class Service:
         return {name: pid for name, pid in found.items() if pid}
 
     def _start(self, name: str, command: tuple[str, ...]) -> None:
-        own = self._folder / f'{name}.conf'
+        own = self._directory / f'{name}.conf'
         own.write_text(f'[conductor]\nname = {name}\n')
-        files = [self._folder / 'imagebuild.conf', own]
+        files = [self._directory / 'imagebuild.conf', own]
         self._processes.start(
             process.Program(
                 name=name,
                 argv=[*command, *(f'--config-file={file}' for file in files)],
-                folder=_ROOT,
+                directory=_ROOT,
                 ready=lambda: self._is_up(name),
                 ready_within=120,
                 stop_within=90,
@@ -183,12 +183,12 @@ class Service:
         """How many images the store has of each build."""
         return collections.Counter(
             json.loads(path.read_text())[stores.BUILD_ID]
-            for path in (self._folder / 'images').glob('*/metadata.json')
+            for path in (self._directory / 'images').glob('*/metadata.json')
         )
 
     def left(self) -> list[str]:
         """Workspaces that nobody has removed."""
-        return [path.name for path in (self._folder / 'work').glob('[!.]*')]
+        return [path.name for path in (self._directory / 'work').glob('[!.]*')]
 
     # -- what it costs ------------------------------------------------------
 
@@ -234,19 +234,19 @@ def _values(project: str, options: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running(
-    folder: pathlib.Path, options: argparse.Namespace
+    directory: pathlib.Path, options: argparse.Namespace
 ) -> Iterator[Service]:
     """A service with as many conductors as wanted."""
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(mariadb.running(folder / 'mariadb'))
-        bus = stack.enter_context(rabbitmq.running(folder / 'rabbitmq'))
+        database = stack.enter_context(mariadb.running(directory / 'mariadb'))
+        bus = stack.enter_context(rabbitmq.running(directory / 'rabbitmq'))
         connection = database.url('imagebuild')
         migration.upgrade(connection)
-        (folder / 'operating-systems.yaml').write_text(_OPERATING_SYSTEMS)
-        file = folder / 'imagebuild.conf'
+        (directory / 'operating-systems.yaml').write_text(_OPERATING_SYSTEMS)
+        file = directory / 'imagebuild.conf'
         file.write_text(
             _CONF.format(
-                folder=folder,
+                directory=directory,
                 bus=bus.transport_url,
                 database=connection,
                 places=options.places,
@@ -255,7 +255,7 @@ def running(
         servers = {'mariadb': database, 'rabbitmq': bus}
         transport = rpcapi.get_transport(_read(file))
         stack.callback(transport.cleanup)
-        served = Service(folder, connection, servers, transport)
+        served = Service(directory, connection, servers, transport)
         stack.callback(served.stop)
         served.start(
             options.conductors,

@@ -268,16 +268,16 @@ def _session(cloud: clouds.Cloud) -> ksa_session.Session:
 
 
 @contextlib.contextmanager
-def _cloud(folder: pathlib.Path | None) -> Iterator[clouds.Cloud]:
+def _cloud(directory: pathlib.Path | None) -> Iterator[clouds.Cloud]:
     """A cloud with real servers; a temporary one goes at the end."""
     with contextlib.ExitStack() as stack:
-        if folder is None:
+        if directory is None:
             name = tempfile.TemporaryDirectory(prefix='benchmark-')
             where = pathlib.Path(stack.enter_context(name))
         else:
-            where = folder
+            where = directory
         cloud = clouds.Cloud(where, level='nova', virt='libvirt')
-        if folder is None:
+        if directory is None:
             stack.callback(cloud.down)
         cloud.up(host_is_ready=True)
         yield cloud

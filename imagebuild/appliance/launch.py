@@ -263,8 +263,8 @@ def launch(
 
     :param drives: the disks, in the order of their names (/dev/sda, ...).
     :param settings: its size and accelerator.
-    :param workspace: folder for libguestfs' own files, and the file system
-        whose free space is watched; a temporary folder by default.
+    :param workspace: directory for libguestfs' own files, and the file system
+        whose free space is watched; a temporary directory by default.
     :param configure: called with the handle before the start, for more
         devices.
     :param on_console: called with pieces of the guest kernel's console.
@@ -394,9 +394,9 @@ def first_line(error: Exception) -> str:
     return lines[0].rstrip('.')
 
 
-def _child_that_names(folder: pathlib.Path) -> int | None:
-    """The qemu of ours that has a file of this folder open."""
-    wanted = os.fsencode(folder) + b'/'
+def _child_that_names(directory: pathlib.Path) -> int | None:
+    """The qemu of ours that has a file of this directory open."""
+    wanted = os.fsencode(directory) + b'/'
     ours = pathlib.Path('/proc/self/cmdline').read_bytes()
     for name in os.listdir('/proc'):
         if not name.isdigit():

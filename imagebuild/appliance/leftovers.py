@@ -17,7 +17,7 @@ import pathlib
 import re
 
 
-def socket_folders(pid: int) -> list[pathlib.Path]:
+def socket_directories(pid: int) -> list[pathlib.Path]:
     """Where libguestfs put its sockets, read off qemu's command line.
 
     :param pid: of the appliance's qemu.

@@ -181,7 +181,7 @@ def _create(
 
 def _check_output(output: pathlib.Path, *, force: bool) -> None:
     if not output.parent.is_dir():
-        raise exception.InvalidInput(f'There is no folder {output.parent}.')
+        raise exception.InvalidInput(f'There is no directory {output.parent}.')
     if output.is_symlink() or not output.exists():
         if output.is_symlink():
             raise exception.InvalidInput(

@@ -78,7 +78,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=path,
         action='append',
         help="where the manifest's scripts are looked up "
-        "(default: the manifest's folder)",
+        "(default: the manifest's directory)",
     )
     add(
         '--recipe-path',
@@ -86,7 +86,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=path,
         action='append',
         default=[],
-        help='a folder with recipes of your own',
+        help='a directory with recipes of your own',
     )
     add(
         '--config-file',

@@ -141,8 +141,8 @@ def _open(
         # For the next run to sweep, should this one be killed.
         if started.pid:
             disk.workspace.record_process(started.pid)
-            for folder in leftovers.socket_folders(started.pid):
-                disk.workspace.record_path(folder)
+            for directory in leftovers.socket_directories(started.pid):
+                disk.workspace.record_path(directory)
 
     remote = guestfs.GuestfsRemote(
         [appliance.Drive(disk.overlay, 'qcow2')],

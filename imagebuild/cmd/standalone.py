@@ -12,7 +12,7 @@
 """imagebuild-standalone: the whole service in one process.
 
 The same API and conductor as everywhere, with parts that need no setting up:
-a bus in memory, a SQLite file, images in a folder, and no Keystone. For one
+a bus in memory, a SQLite file, images in a directory, and no Keystone. For one
 machine and one person: everyone who has the token is an operator, so that is
 in a file of its owner's, and only the loopback interface is listened on.
 """
@@ -81,13 +81,13 @@ def configure(
 ) -> cfg.ConfigOpts:
     """The configuration of an embedded service.
 
-    :param state: folder of everything it keeps; made if it is not there.
+    :param state: directory of everything it keeps; made if it is not there.
     :param host: address to listen on.
     :param port: 0 takes any that is free.
     :param config_files: read over the embedded settings, so that they can
         change any of them.
     :raises InvalidInput: a file cannot be used.
-    :raises UnwritablePath: the folder cannot be.
+    :raises UnwritablePath: the directory cannot be.
     """
     state = state.absolute()
     try:
@@ -253,7 +253,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=pathlib.Path,
         metavar='DIR',
         default=default_state(),
-        help='folder of everything it keeps, images included '
+        help='directory of everything it keeps, images included '
         '(default: %(default)s)',
     )
     add('--host', help='loopback address to listen on (default: 127.0.0.1)')

@@ -11,7 +11,7 @@
 # under the License.
 """The base images of a host: fetched once, however many builds want one.
 
-A folder that every job on the host shares. An image is known by a key, its
+A directory that every job on the host shares. An image is known by a key, its
 checksum where it has one, and everything about it lies in files named after
 the key (:mod:`imagebuild.disks.cache_files`):
 
@@ -23,7 +23,7 @@ the key (:mod:`imagebuild.disks.cache_files`):
 * ``KEY.lock``: locked by the one who fetches; the others wait and look
   again.
 
-The bound on the folder's size is kept by removing what was not used for the
+The bound on the directory's size is kept by removing what was not used for the
 longest time. Images in use may exceed it until they are let go; room on the
 disk is asked for before every fetch.
 """
@@ -63,12 +63,12 @@ _Fill = Callable[[pathlib.Path], None]
 class Cache:
     """The base images of a host.
 
-    :ivar folder: made when it is not there, for this user only.
+    :ivar directory: made when it is not there, for this user only.
     :ivar max_bytes: of all files in it, 0 for no bound.
     :ivar reserve: bytes that are left free on its file system.
     """
 
-    folder: pathlib.Path
+    directory: pathlib.Path
     max_bytes: int = 0
     reserve: int = 0
 
@@ -139,7 +139,7 @@ class Cache:
 
         def fill(part: pathlib.Path) -> None:
             # What killed ones left of images that nobody asks for again.
-            workspaces.sweep_folder(self.folder)
+            workspaces.sweep_directory(self.directory)
             maker(part)
             self.make_room(0)
 
@@ -155,18 +155,22 @@ class Cache:
             the cache back to its bound.
         :raises NoSpace: the file system has no room for that.
         """
-        cache_files.evict(self.folder, lambda used: self._fits(used, needed))
+        cache_files.evict(
+            self.directory, lambda used: self._fits(used, needed)
+        )
         if needed:
-            space.check(self.folder, needed + self.reserve)
+            space.check(self.directory, needed + self.reserve)
 
     def usage(self) -> int:
         """Bytes that it takes on the disk."""
-        return cache_files.usage(self.folder) if self.folder.exists() else 0
+        return (
+            cache_files.usage(self.directory) if self.directory.exists() else 0
+        )
 
     def _fits(self, used: int, needed: int) -> bool:
         if self.max_bytes and used + needed > self.max_bytes:
             return False
-        status = os.statvfs(self.folder)
+        status = os.statvfs(self.directory)
         free = status.f_bavail * status.f_frsize
         return not needed or free >= needed + self.reserve
 
@@ -174,9 +178,9 @@ class Cache:
     def _have(
         self, key: str, fill: _Fill, wait: _Wait
     ) -> Iterator[pathlib.Path]:
-        files = cache_files.Files(self.folder, key)
-        with os_errors.on_write(self.folder):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = cache_files.Files(self.directory, key)
+        with os_errors.on_write(self.directory):
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             while not stack.enter_context(files.using()):
                 self._fill(files, fill, wait)
@@ -195,7 +199,7 @@ class Cache:
             with os_errors.on_write(files.part):
                 convert.flush(files.part)
                 os.replace(files.part, files.image)
-                convert.flush(self.folder)
+                convert.flush(self.directory)
 
 
 @dataclasses.dataclass

@@ -136,7 +136,7 @@ def make(
         /usr/lib/grub; its /boot/grub is written here.
     :param disk: the raw file to make.
     :param run: runs a program of the host.
-    :param workspace: folder for what is thrown away afterwards.
+    :param workspace: directory for what is thrown away afterwards.
     :param title: name in the boot menu.
     :param step: entered for each part of the work, with its name.
     :raises HostCommandFailed: a program failed.
@@ -214,7 +214,7 @@ def _write_esp(
     """Make the EFI system partition with the loader for removable disks.
 
     shim starts the GRUB beside it, both signed; that one looks for its
-    configuration in the folder of its distribution.
+    configuration in the directory of its distribution.
     """
     distro = _efi_name(tree)
     own = workspace / 'esp' / 'EFI' / distro
@@ -226,12 +226,12 @@ def _write_esp(
     if not shim.exists():
         # Newer packages name the signature's owner, too.
         shim = shim.with_name('shimx64.efi.signed.latest')
-    for folder, shim_name in (
+    for directory, shim_name in (
         (own, 'shimx64.efi'),
         (removable, 'BOOTX64.EFI'),
     ):
-        shutil.copy(shim, folder / shim_name)
-        shutil.copy(loader, folder / 'grubx64.efi')
+        shutil.copy(shim, directory / shim_name)
+        shutil.copy(loader, directory / 'grubx64.efi')
     (own / 'grub.cfg').write_text(
         f'search.fs_uuid {plan.root_uuid} root\n'
         "set prefix=($root)'/boot/grub'\n"

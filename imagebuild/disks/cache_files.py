@@ -49,27 +49,27 @@ _AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB
 class Files:
     """The files of one key.
 
-    :ivar folder: the cache's.
+    :ivar directory: the cache's.
     :ivar key: letters, digits and ``-``.
     """
 
-    folder: pathlib.Path
+    directory: pathlib.Path
     key: str
 
     @property
     def image(self) -> pathlib.Path:
         """The image, complete and verified when it is there."""
-        return self.folder / f'{self.key}{_IMAGE}'
+        return self.directory / f'{self.key}{_IMAGE}'
 
     @property
     def part(self) -> pathlib.Path:
         """What has been fetched so far."""
-        return self.folder / f'{self.key}{_PART}'
+        return self.directory / f'{self.key}{_PART}'
 
     @property
     def lock(self) -> pathlib.Path:
         """An empty file to be locked."""
-        return self.folder / f'{self.key}{_LOCK}'
+        return self.directory / f'{self.key}{_LOCK}'
 
     @contextlib.contextmanager
     def using(self) -> Iterator[bool]:
@@ -134,20 +134,20 @@ class _Found:
     used: int = 0
 
 
-def usage(folder: pathlib.Path) -> int:
+def usage(directory: pathlib.Path) -> int:
     """Bytes that the images and parts in a cache take on the disk."""
-    return sum(found.size for found in _scan(folder).values())
+    return sum(found.size for found in _scan(directory).values())
 
 
-def evict(folder: pathlib.Path, enough: Callable[[int], bool]) -> None:
+def evict(directory: pathlib.Path, enough: Callable[[int], bool]) -> None:
     """Remove what was not used for the longest time.
 
     What is in use, or being fetched, stays.
 
-    :param folder: the cache's.
+    :param directory: the cache's.
     :param enough: told the bytes that are left; True ends it.
     """
-    found = _scan(folder)
+    found = _scan(directory)
     used = sum(one.size for one in found.values())
     for key, one in sorted(found.items(), key=lambda item: item[1].used):
         if enough(used):
@@ -155,7 +155,7 @@ def evict(folder: pathlib.Path, enough: Callable[[int], bool]) -> None:
         if not one.size:
             continue
         try:
-            evicted = Files(folder, key).evict()
+            evicted = Files(directory, key).evict()
         except OSError as error:
             LOG.warning('%s cannot be evicted: %s', key, error)
             continue
@@ -164,9 +164,9 @@ def evict(folder: pathlib.Path, enough: Callable[[int], bool]) -> None:
             used -= one.size
 
 
-def _scan(folder: pathlib.Path) -> dict[str, _Found]:
+def _scan(directory: pathlib.Path) -> dict[str, _Found]:
     found: dict[str, _Found] = {}
-    with os_errors.on_write(folder), os.scandir(folder) as entries:
+    with os_errors.on_write(directory), os.scandir(directory) as entries:
         for entry in entries:
             key, suffix = os.path.splitext(entry.name)
             if suffix not in (_IMAGE, _PART) or key.startswith('.'):

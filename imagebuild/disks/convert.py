@@ -73,7 +73,7 @@ def convert(
 
 
 def flush(path: pathlib.Path) -> None:
-    """Bring a file or folder to the disk (fsync).
+    """Bring a file or directory to the disk (fsync).
 
     :raises OSError: as the system says.
     """

@@ -34,14 +34,14 @@ _CANNOT = (
 _NOT_COPIED = ('security.ima', 'security.evm')
 
 
-def can_share(source: int, folder: pathlib.Path) -> bool:
-    """Whether a copy made in a folder shares its blocks (reflink).
+def can_share(source: int, directory: pathlib.Path) -> bool:
+    """Whether a copy made in a directory shares its blocks (reflink).
 
     :param source: descriptor of the original.
-    :param folder: where the copy would be; nothing is left there.
+    :param directory: where the copy would be; nothing is left there.
     """
     try:
-        with tempfile.TemporaryFile(dir=folder) as trial:
+        with tempfile.TemporaryFile(dir=directory) as trial:
             return _share(source, trial.fileno())
     except OSError:
         return False

@@ -122,7 +122,7 @@ def _refuse_kind(path: pathlib.Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     kinds = {
-        stat.S_IFDIR: 'a folder',
+        stat.S_IFDIR: 'a directory',
         stat.S_IFBLK: 'a block device',
         stat.S_IFCHR: 'a character device',
         stat.S_IFIFO: 'a pipe (FIFO)',

@@ -20,7 +20,7 @@ what it was, bit for bit and by its times. A commit works on a copy:
 2. the overlay is merged into the copy, the copy made smaller if wanted,
    checked, given owner, mode and extended attributes of the original;
 3. the copy is brought to the disk (fsync);
-4. the copy is renamed over the original, and the folder brought to the
+4. the copy is renamed over the original, and the directory brought to the
    disk.
 
 The rename is the only moment at which anything changes: killed before it,
@@ -84,8 +84,8 @@ class InPlaceImage:
     :param read_only: the image is only looked at, others may do so at the
         same time, and nothing is written beside it; :meth:`commit` must not
         be called.
-    :param scratch_dir: folder for the overlay; by default the image's own
-        folder, and the system's temporary one for ``read_only``.
+    :param scratch_dir: directory for the overlay; by default the image's own
+        directory, and the system's temporary one for ``read_only``.
     :param growth: bytes that the work is expected to add.
     :param reserve: bytes that must stay free on the file systems written
         to when the work is done.
@@ -94,7 +94,7 @@ class InPlaceImage:
     :ivar info: what the image is.
     :ivar overlay: the qcow2 file to be given to the appliance. It must be
         closed there before :meth:`commit`.
-    :ivar workspace: the folder around it.
+    :ivar workspace: the directory around it.
     :ivar committed: the new file is in place.
     """
 
@@ -135,7 +135,7 @@ class InPlaceImage:
         :raises UnsafeImage: it refers to files that the user did not name.
         :raises ImageBusy: a virtual machine or another run uses it.
         :raises NoSpace: the work will not fit on the disk.
-        :raises UnwritablePath: it or its folder cannot be written.
+        :raises UnwritablePath: it or its directory cannot be written.
         """
         with self._stack as stack:
             self._lock(stack)
@@ -175,7 +175,7 @@ class InPlaceImage:
             os.replace(copy, self._path)
             self.committed = True
             self._stage('renamed')
-        self._flush_folder()
+        self._flush_directory()
         self._stage('done')
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
@@ -184,8 +184,8 @@ class InPlaceImage:
         )
         self._stage('locked')
         # First of all: what a killed run left may still have it open.
-        for folder in {self._path.parent, self._folder()}:
-            workspace.sweep(self._path, folder=folder)
+        for directory in {self._path.parent, self._directory()}:
+            workspace.sweep(self._path, directory=directory)
         qemu_locks.claim(self._descriptor, self._path, shared=self._read_only)
         self.info = image_file.inspect(
             self._path, allowed_backing=self._allowed_backing
@@ -206,7 +206,7 @@ class InPlaceImage:
             for image in self.info.chain
         }
 
-    def _folder(self) -> pathlib.Path:
+    def _directory(self) -> pathlib.Path:
         """Where the overlay goes."""
         if self._scratch_dir:
             return self._scratch_dir
@@ -219,13 +219,13 @@ class InPlaceImage:
         # can be written all over again.
         growth = min(self._growth, self.info.virtual_size)
         if self._read_only:
-            self._need(self._folder(), min(growth, _READING))
+            self._need(self._directory(), min(growth, _READING))
             return
-        self._need(self._folder(), growth)
+        self._need(self._directory(), growth)
         self._need(self._path.parent, self._size_of_copy() + growth)
 
-    def _need(self, folder: pathlib.Path, size: int) -> None:
-        space.check(folder, size + self._reserve)
+    def _need(self, directory: pathlib.Path, size: int) -> None:
+        space.check(directory, size + self._reserve)
 
     def _check_room_for_commit(self, *, sparsify: bool) -> None:
         changes = os.stat(self.overlay).st_blocks * 512
@@ -235,18 +235,18 @@ class InPlaceImage:
         self._need(self._path.parent, needed)
 
     def _size_of_copy(self) -> int:
-        folder = self._path.parent
-        shares = file_copy.can_share(self._descriptor, folder)
+        directory = self._path.parent
+        shares = file_copy.can_share(self._descriptor, directory)
         return 0 if shares else self.info.allocated
 
     def _make_workspaces(self, stack: contextlib.ExitStack) -> None:
-        folder = self._folder()
+        directory = self._directory()
         self.workspace = stack.enter_context(
-            workspace.Workspace(self._path, folder=folder)
+            workspace.Workspace(self._path, directory=directory)
         )
         self._beside = self.workspace
         if not self._read_only:
-            if folder != self._path.parent:
+            if directory != self._path.parent:
                 self._beside = stack.enter_context(
                     workspace.Workspace(self._path)
                 )
@@ -281,7 +281,7 @@ class InPlaceImage:
                     path=path, by=', which has changed it meanwhile'
                 )
 
-    def _flush_folder(self) -> None:
+    def _flush_directory(self) -> None:
         try:
             convert.flush(self._path.parent)
         except OSError as error:

@@ -34,7 +34,7 @@ def reason_of(error: OSError) -> str:
 def write_error(
     path: pathlib.Path, error: OSError
 ) -> exception.EnvironmentFault:
-    """What to raise when writing a file or folder failed.
+    """What to raise when writing a file or directory failed.
 
     :returns: DiskFull when there was no room, else UnwritablePath.
     """

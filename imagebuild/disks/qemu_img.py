@@ -141,7 +141,7 @@ def options_of(
     """Describe an image and all under it for ``--image-opts``.
 
     Said this way, nothing in the headers is looked up: neither a format nor
-    a backing file's name, so a copy of an image works in any folder.
+    a backing file's name, so a copy of an image works in any directory.
 
     :param image: the image.
     :param stored_at: the file to use in place of ``image.path``.

@@ -62,7 +62,7 @@ def check(image: image_file.ImageInfo) -> None:
         raise exception.UnwritablePath(
             path=path,
             reason='it is mounted as a single file and cannot be replaced; '
-            'mount its folder',
+            'mount its directory',
         )
 
 

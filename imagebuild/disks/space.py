@@ -22,19 +22,19 @@ from imagebuild.disks import os_errors
 GIB = 1024 * 1024 * 1024
 
 
-def check(folder: pathlib.Path, needed: int) -> None:
+def check(directory: pathlib.Path, needed: int) -> None:
     """Refuse to start what will not fit.
 
-    :param folder: any folder of the file system in question.
+    :param directory: any directory of the file system in question.
     :param needed: bytes.
     :raises NoSpace: less than that is free for this user.
     """
-    with os_errors.on_write(folder):
-        status = os.statvfs(folder)
+    with os_errors.on_write(directory):
+        status = os.statvfs(directory)
     free = status.f_bavail * status.f_frsize
     if free < needed:
         raise exception.NoSpace(
-            path=folder, needed=human(needed), free=human(free)
+            path=directory, needed=human(needed), free=human(free)
         )
 
 

@@ -9,16 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A folder for the files of one run, removed even after kill -9.
+"""A directory for the files of one run, removed even after kill -9.
 
-The folder lies beside the image, so that a file in it can be renamed over
+The directory lies beside the image, so that a file in it can be renamed over
 the image. It holds a file ``lock`` that is flock'ed as long as its owner
 lives, and ``processes.json`` with what the owner started or made elsewhere.
 When the owner is killed the kernel drops the lock, and the next run on the
-same image sweeps: unlocked folders go, with the processes and files written
-down in them.
+same image sweeps: unlocked directories go, with the processes and files
+written down in them.
 
-A folder is swept only when it has our name, belongs to our user and nobody
+A directory is swept only when it has our name, belongs to our user and nobody
 else can look into it; otherwise anybody could have root remove things.
 """
 
@@ -50,7 +50,7 @@ _TRIES = 10
 
 @dataclasses.dataclass(frozen=True)
 class _Notes:
-    """What is written down: processes and files outside the folder.
+    """What is written down: processes and files outside the directory.
 
     :ivar realm: the boot and namespace that the pids belong to.
     :ivar pids: process id and start time.
@@ -61,20 +61,20 @@ class _Notes:
     pids: tuple[tuple[int, int], ...] = ()
     paths: tuple[tuple[str, int, int], ...] = ()
 
-    def write(self, folder: pathlib.Path) -> None:
+    def write(self, directory: pathlib.Path) -> None:
         """Write whole or not at all."""
-        new = folder / f'{_NOTES}.new'
+        new = directory / f'{_NOTES}.new'
         new.write_text(json.dumps(dataclasses.asdict(self)))
-        os.replace(new, folder / _NOTES)
+        os.replace(new, directory / _NOTES)
 
     @classmethod
-    def read(cls, folder: pathlib.Path) -> _Notes:
+    def read(cls, directory: pathlib.Path) -> _Notes:
         """Read; nothing was noted when there is none.
 
         After a power failure it may be there and empty.
         """
         try:
-            raw = json.loads((folder / _NOTES).read_text())
+            raw = json.loads((directory / _NOTES).read_text())
             return cls(
                 raw['realm'],
                 tuple((pid, started) for pid, started in raw['pids']),
@@ -85,25 +85,28 @@ class _Notes:
 
 
 class Workspace:
-    """A folder that lives as long as the ``with`` block.
+    """A directory that lives as long as the ``with`` block.
 
     :param image_path: the image it belongs to.
-    :param folder: where to make it; beside the image by default.
-    :ivar path: the folder, mode 0700.
+    :param directory: where to make it; beside the image by default.
+    :ivar path: the directory, mode 0700.
     """
 
     path: pathlib.Path
 
     def __init__(
-        self, image_path: pathlib.Path, *, folder: pathlib.Path | None = None
+        self,
+        image_path: pathlib.Path,
+        *,
+        directory: pathlib.Path | None = None,
     ) -> None:
         self._image = image_path
-        self._folder = folder or image_path.parent
+        self._directory = directory or image_path.parent
         self._lock = -1
         self._notes = _Notes(processes.realm())
 
     def __enter__(self) -> Workspace:
-        """Make the folder.
+        """Make the directory.
 
         :raises UnwritablePath: it cannot be made there.
         :raises DiskFull: there is no room for it.
@@ -113,9 +116,9 @@ class Workspace:
                 if self._make():
                     return self
             except OSError as error:
-                raise os_errors.write_error(self._folder, error) from error
+                raise os_errors.write_error(self._directory, error) from error
         raise exception.UnwritablePath(
-            path=self._folder, reason='new folders in it keep vanishing'
+            path=self._directory, reason='new directories in it keep vanishing'
         )
 
     def __exit__(self, *exc_info: object) -> None:
@@ -133,7 +136,7 @@ class Workspace:
             self._note(pids=(*self._notes.pids, (pid, started)))
 
     def record_path(self, path: pathlib.Path) -> None:
-        """Note a file or folder elsewhere that must not outlive it.
+        """Note a file or directory elsewhere that must not outlive it.
 
         :param path: absolute; it must exist.
         """
@@ -158,11 +161,13 @@ class Workspace:
             raise os_errors.write_error(self.path, error) from error
 
     def _make(self) -> bool:
-        """Try to make and lock the folder.
+        """Try to make and lock the directory.
 
         A sweep may come between the two: then this is tried anew.
         """
-        made = tempfile.mkdtemp(prefix=_prefix(self._image), dir=self._folder)
+        made = tempfile.mkdtemp(
+            prefix=_prefix(self._image), dir=self._directory
+        )
         self.path = pathlib.Path(made)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
@@ -180,32 +185,32 @@ class Workspace:
 
 
 def sweep(
-    image_path: pathlib.Path, *, folder: pathlib.Path | None = None
+    image_path: pathlib.Path, *, directory: pathlib.Path | None = None
 ) -> list[pathlib.Path]:
     """Remove what killed runs on an image left behind.
 
     :param image_path: the image.
-    :param folder: where its workspaces were made; beside it by default.
-    :returns: the folders that were removed. What cannot be removed is left
+    :param directory: where its workspaces were made; beside it by default.
+    :returns: the directories that were removed. What cannot be removed is left
         with a warning in the log.
     """
     prefix = re.escape(_prefix(image_path))
-    return _sweep(folder or image_path.parent, prefix)
+    return _sweep(directory or image_path.parent, prefix)
 
 
-def sweep_folder(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Remove what killed runs left in a folder, whatever image it was for.
+def sweep_directory(directory: pathlib.Path) -> list[pathlib.Path]:
+    """Remove what killed runs left in a directory, whatever image it was for.
 
-    :param folder: a folder that is ours alone.
+    :param directory: a directory that is ours alone.
     :returns: as for :func:`sweep`.
     """
-    return _sweep(folder, r'\..+\.imagebuild-')
+    return _sweep(directory, r'\..+\.imagebuild-')
 
 
-def _sweep(folder: pathlib.Path, prefix: str) -> list[pathlib.Path]:
+def _sweep(directory: pathlib.Path, prefix: str) -> list[pathlib.Path]:
     pattern = re.compile(prefix + '[a-z0-9_]{8}')
     swept = []
-    for found in _folders(folder):
+    for found in _directories(directory):
         if not pattern.fullmatch(found.name):
             continue
         try:
@@ -222,10 +227,10 @@ def _prefix(image_path: pathlib.Path) -> str:
     return f'.{name.decode(errors="ignore")}.imagebuild-'
 
 
-def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Folders in a folder that only our user can have filled."""
+def _directories(directory: pathlib.Path) -> list[pathlib.Path]:
+    """Directories in a directory that only our user can have filled."""
     found = []
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
             if (
@@ -237,37 +242,37 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return found
 
 
-def _sweep_one(folder: pathlib.Path) -> bool:
+def _sweep_one(directory: pathlib.Path) -> bool:
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        lock = os.open(folder / _LOCK, flags)
+        lock = os.open(directory / _LOCK, flags)
     except FileNotFoundError:
-        # Killed before the lock was made: then the folder is empty, and if
+        # Killed before the lock was made: then the directory is empty, and if
         # it is not, it is none of ours.
         with contextlib.suppress(OSError):
-            os.rmdir(folder)
+            os.rmdir(directory)
             return True
         return False
     try:
         if not _flock(lock):
             return False
-        _clear(folder)
+        _clear(directory)
         return True
     finally:
         os.close(lock)
 
 
-def _clear(folder: pathlib.Path) -> None:
+def _clear(directory: pathlib.Path) -> None:
     """End and remove everything, the lock last."""
-    notes = _Notes.read(folder)
+    notes = _Notes.read(directory)
     if notes.realm == processes.realm():
         for pid, started in notes.pids:
             processes.end(pid, started)
     for name, device, inode in notes.paths:
         _remove_same(pathlib.Path(name), device, inode)
-    for name in sorted(os.listdir(folder), key=lambda name: name == _LOCK):
-        _remove(folder / name)
-    os.rmdir(folder)
+    for name in sorted(os.listdir(directory), key=lambda name: name == _LOCK):
+        _remove(directory / name)
+    os.rmdir(directory)
 
 
 def _remove_same(path: pathlib.Path, device: int, inode: int) -> None:
@@ -278,7 +283,7 @@ def _remove_same(path: pathlib.Path, device: int, inode: int) -> None:
 
 
 def _remove(path: pathlib.Path) -> None:
-    """Remove a file, a link (not what it points at) or a whole folder."""
+    """Remove a file, a link (not what it points at) or a whole directory."""
     if stat.S_ISDIR(os.lstat(path).st_mode):
         shutil.rmtree(path)
     else:

@@ -107,7 +107,7 @@ def opened(
     image: image_file.ImageInfo,
     name: str,
     options: Options,
-    folder: pathlib.Path,
+    directory: pathlib.Path,
     *,
     settings: base.Settings,
     monitor: base.Monitor,
@@ -116,13 +116,15 @@ def opened(
 
     :param image: the base image; it is not changed.
     :param name: it in words, for messages.
-    :param folder: the build's workspace.
+    :param directory: the build's workspace.
     :raises InvalidInput: there is no operating system to be found in it.
     :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.
     """
-    base.sweep(folder)
-    with workspaces.Workspace(folder / 'disk', folder=folder) as workspace:
-        space.check(folder, _GROWTH + settings.space_reserve)
+    base.sweep(directory)
+    with workspaces.Workspace(
+        directory / 'disk', directory=directory
+    ) as workspace:
+        space.check(directory, _GROWTH + settings.space_reserve)
         size = max(image.virtual_size, options.size * space.GIB)
         settings.check_size(size)
         path = workspace.path / 'overlay.qcow2'
@@ -154,8 +156,8 @@ def _remote(
         if started.pid:
             # For whoever sweeps, should this process be killed.
             workspace.record_process(started.pid)
-            for folder in leftovers.socket_folders(started.pid):
-                workspace.record_path(folder)
+            for directory in leftovers.socket_directories(started.pid):
+                workspace.record_path(directory)
         if grown:
             larger.extend(started.call(grow.partition, started.handle))
 

@@ -181,7 +181,7 @@ class OpenDisk(abc.ABC):
         there, whole and on the disk, or is not there.
 
         :param output: the file to make; one that is there is replaced. Its
-            folder must exist.
+            directory must exist.
         :param disk_format: what it is to be.
         :raises EnvironmentFault: the disk could not be closed or written.
         :raises StepError: the guest's file system refused (it is full).
@@ -266,7 +266,7 @@ class Driver(abc.ABC):
 
         Called by the build job, once, in a process of its own that may be
         killed at any time; what it leaves in the workspace is removed by
-        :func:`sweep` and the folder's owner, what it leaves in the cache
+        :func:`sweep` and the directory's owner, what it leaves in the cache
         is resumed or removed by the next build that uses the cache.
 
         Leaving the ``with`` block closes the Remote, ends the appliance
@@ -275,7 +275,7 @@ class Driver(abc.ABC):
 
         :param base_image: what was resolved when the build was accepted.
         :param options: as for :meth:`validate`, which the job calls first.
-        :param workspace: an existing folder of this build only, on a file
+        :param workspace: an existing directory of this build only, on a file
             system with room for what the build adds to the disk.
         :param settings: of this conductor.
         :param monitor: told about the steps, and the download's progress.
@@ -294,15 +294,15 @@ def canonical_identity(name: str, options: Mapping[str, Any]) -> str:
     return f'{name}:{text}'
 
 
-def sweep(folder: pathlib.Path) -> None:
-    """End and remove what killed builds left in a folder.
+def sweep(directory: pathlib.Path) -> None:
+    """End and remove what killed builds left in a directory.
 
     Called by the conductor for the workspace of a job that was killed,
-    before it removes the folder: processes that the job had started
+    before it removes the directory: processes that the job had started
     outside its own process group (qemu-img, the appliance) are ended.
     A build that still runs is not touched.
 
-    :param folder: the ``workspace`` of :meth:`Driver.open`, or the folder
-        of ``output``.
+    :param directory: the ``workspace`` of :meth:`Driver.open`, or the
+        directory of ``output``.
     """
-    workspaces.sweep_folder(folder)
+    workspaces.sweep_directory(directory)

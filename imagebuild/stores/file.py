@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The store ``file``: a folder, for one machine without Glance.
+"""The store ``file``: a directory, for one machine without Glance.
 
-Each image is a folder named by its id, with the files ``image`` and
+Each image is a directory named by its id, with the files ``image`` and
 ``metadata.json``. The metadata have the names that Glance uses, so that a
-script that reads them can be moved to a cloud. The folder appears with both
+script that reads them can be moved to a cloud. The directory appears with both
 in it, by a rename: what is there is whole.
 """
 
@@ -50,9 +50,9 @@ _PORTION = 4 * 1024 * 1024
 
 
 class FileStore(base.Store):
-    """A folder of images.
+    """A directory of images.
 
-    :param folder: made when it is not there, readable by everybody who may
+    :param directory: made when it is not there, readable by everybody who may
         read its parent.
     :param reserve: bytes that are left free on its file system.
     """
@@ -61,12 +61,12 @@ class FileStore(base.Store):
 
     def __init__(
         self,
-        folder: pathlib.Path,
+        directory: pathlib.Path,
         *,
         reserve: int = 0,
         rules: image_properties.Rules | None = None,
     ) -> None:
-        self.folder = folder
+        self.directory = directory
         self._rules = rules or image_properties.Rules()
         self._reserve = reserve
 
@@ -78,14 +78,14 @@ class FileStore(base.Store):
             ``disks`` (``space_reserve``) and ``glance`` (which properties
             an image may have).
         """
-        folder = config.get('file_store', {}).get('folder')
-        if not folder:
+        directory = config.get('file_store', {}).get('folder')
+        if not directory:
             raise exception.EnvironmentFault(
-                'The store "file" has no folder to put images into.'
+                'The store "file" has no directory to put images into.'
             )
         reserve = int(config.get('disks', {}).get('space_reserve') or 0)
         return cls(
-            pathlib.Path(folder),
+            pathlib.Path(directory),
             reserve=reserve * 1024 * 1024,
             rules=image_properties.Rules.from_section(
                 config.get('glance', {})
@@ -108,9 +108,9 @@ class FileStore(base.Store):
             'members': sorted(set(image.members)),
         }
         image_id = str(uuid.uuid5(uuid.NAMESPACE_OID, stamp.upload_id))
-        target = self.folder / image_id
-        with os_errors.on_write(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        target = self.directory / image_id
+        with os_errors.on_write(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
         workspaces.sweep(target)
         stored = self._read(target)
         if stored is None:
@@ -133,7 +133,7 @@ class FileStore(base.Store):
             workspaces.Workspace(target) as workspace,
             os_errors.on_write(target),
         ):
-            space.check(self.folder, len(source) + self._reserve)
+            space.check(self.directory, len(source) + self._reserve)
             made = workspace.path / 'made'
             made.mkdir(mode=0o755)
             with (made / IMAGE).open('xb') as file:
@@ -153,7 +153,7 @@ class FileStore(base.Store):
             convert.flush(made)
             shutil.rmtree(target, ignore_errors=True)
             os.rename(made, target)
-            convert.flush(self.folder)
+            convert.flush(self.directory)
 
     def delete(self, image_id: str) -> None:
         """See :meth:`base.Store.delete`."""
@@ -170,7 +170,7 @@ class FileStore(base.Store):
     def _remove(self, target: pathlib.Path) -> None:
         with os_errors.on_write(target):
             # First the name, so that no half of an image is ever found.
-            gone = self.folder / f'.{target.name}.deleted'
+            gone = self.directory / f'.{target.name}.deleted'
             shutil.rmtree(gone, ignore_errors=True)
             os.rename(target, gone)
             shutil.rmtree(gone)
@@ -221,16 +221,16 @@ class FileStore(base.Store):
         return len(found)
 
     def _stamped(self, stamp: base.Stamp) -> Iterator[pathlib.Path]:
-        target = self.folder / str(
+        target = self.directory / str(
             uuid.uuid5(uuid.NAMESPACE_OID, stamp.upload_id)
         )
         if self._read(target) is not None:
             yield target
 
     def _path(self, image_id: str) -> pathlib.Path | None:
-        """The folder of an id that is one: never a path of another's."""
+        """The directory of an id that is one: never a path of another's."""
         try:
-            return self.folder / str(uuid.UUID(image_id))
+            return self.directory / str(uuid.UUID(image_id))
         except ValueError:
             return None
 

@@ -13,7 +13,7 @@ import pathlib
 
 import pytest
 
-from tests.cloud.fixtures import cloud_folder  # noqa: F401
+from tests.cloud.fixtures import cloud_directory  # noqa: F401
 from tests.cloud.fixtures import glance_cloud  # noqa: F401
 from tests.cloud.fixtures import heat_cloud  # noqa: F401
 from tests.cloud.fixtures import libvirt_cloud  # noqa: F401

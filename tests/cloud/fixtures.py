@@ -22,10 +22,11 @@ one for itself::
         server.start()
 
 The clouds of a session are one cloud, as much of it as was asked for so far.
-With IMAGEBUILD_TEST_CLOUD naming a folder it is kept there and goes on to run:
-for a developer, who stops it with "tools/cloud/down --state FOLDER". The same
-for the one with real servers is IMAGEBUILD_TEST_LIBVIRT_CLOUD. All clouds make
-their base images in the one folder that image_cache is (import that, too).
+With IMAGEBUILD_TEST_CLOUD naming a directory it is kept there and goes on to
+run: for a developer, who stops it with "tools/cloud/down --state DIRECTORY".
+The same for the one with real servers is IMAGEBUILD_TEST_LIBVIRT_CLOUD. All
+clouds make their base images in the one directory that image_cache is (import
+that, too).
 """
 
 import os
@@ -47,36 +48,38 @@ LIBVIRT_VARIABLE = 'IMAGEBUILD_TEST_LIBVIRT_CLOUD'
 
 
 @pytest.fixture(scope='session')
-def cloud_folder(
+def cloud_directory(
     tmp_path_factory: pytest.TempPathFactory, image_cache: pathlib.Path
 ) -> Iterator[pathlib.Path]:
     """Where the cloud is; it is down when the session ends."""
     kept = os.environ.get(FOLDER_VARIABLE)
-    folder = pathlib.Path(kept) if kept else tmp_path_factory.mktemp('cloud')
-    cloud = clouds.Cloud(folder)
+    directory = (
+        pathlib.Path(kept) if kept else tmp_path_factory.mktemp('cloud')
+    )
+    cloud = clouds.Cloud(directory)
     _configure(cloud, image_cache)
     people.write_systems(cloud)
-    yield folder
+    yield directory
     if not kept:
-        clouds.Cloud(folder).down()
+        clouds.Cloud(directory).down()
 
 
 @pytest.fixture(scope='session')
-def glance_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
+def glance_cloud(cloud_directory: pathlib.Path) -> clouds.Cloud:
     """Keystone, Glance, RabbitMQ, MariaDB and ours; 30 s."""
-    return _up(cloud_folder, 'glance')
+    return _up(cloud_directory, 'glance')
 
 
 @pytest.fixture(scope='session')
-def heat_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
+def heat_cloud(cloud_directory: pathlib.Path) -> clouds.Cloud:
     """With Heat; 15 s more."""
-    return _up(cloud_folder, 'heat')
+    return _up(cloud_directory, 'heat')
 
 
 @pytest.fixture(scope='session')
-def nova_cloud(cloud_folder: pathlib.Path) -> clouds.Cloud:
+def nova_cloud(cloud_directory: pathlib.Path) -> clouds.Cloud:
     """With Nova, whose servers are pretended; 60 s more."""
-    return _up(cloud_folder, 'nova')
+    return _up(cloud_directory, 'nova')
 
 
 @pytest.fixture(scope='module')
@@ -88,8 +91,10 @@ def libvirt_cloud(
     It goes with the module, as two clouds take much memory.
     """
     kept = os.environ.get(LIBVIRT_VARIABLE)
-    folder = pathlib.Path(kept) if kept else tmp_path_factory.mktemp('libvirt')
-    cloud = clouds.Cloud(folder, level='nova', virt='libvirt')
+    directory = (
+        pathlib.Path(kept) if kept else tmp_path_factory.mktemp('libvirt')
+    )
+    cloud = clouds.Cloud(directory, level='nova', virt='libvirt')
     _configure(cloud, image_cache)
     cloud.up(host_is_ready=True)
     yield cloud
@@ -97,14 +102,14 @@ def libvirt_cloud(
         cloud.down()
 
 
-def _configure(cloud: clouds.Cloud, folder: pathlib.Path) -> None:
+def _configure(cloud: clouds.Cloud, directory: pathlib.Path) -> None:
     """Set what is different in tests, in a cloud that is new."""
     extra = cloud.service('imagebuild-api').extra
     if extra.exists():
         return
     sections: ini.Sections = {
         # No base image is made twice in a session.
-        'disks': {'cache_dir': folder / 'made'},
+        'disks': {'cache_dir': directory / 'made'},
         # A token that was revoked is refused at once.
         'keystone_authtoken': {'token_cache_time': -1},
         # What is waited for with the defaults: 10 seconds each.
@@ -113,11 +118,11 @@ def _configure(cloud: clouds.Cloud, folder: pathlib.Path) -> None:
     ini.write(extra, ini.text(sections))
 
 
-def _up(folder: pathlib.Path, level: str) -> clouds.Cloud:
-    state = cloud_state.State(folder).section('cloud')
+def _up(directory: pathlib.Path, level: str) -> clouds.Cloud:
+    state = cloud_state.State(directory).section('cloud')
     levels = [level, state.get('level', level)]
     cloud = clouds.Cloud(
-        folder,
+        directory,
         level=max(levels, key=clouds.LEVELS.index),
         virt=state.get('virt', 'fake'),
     )

@@ -139,11 +139,11 @@ def statuses(ours: clients.Client, **filters: str) -> collections.Counter[str]:
 
 
 def left_over(cloud: clouds.Cloud) -> list[str]:
-    """Workspaces of builds, and processes that name their folder."""
-    folder = cloud.folder / 'imagebuild'
+    """Workspaces of builds, and processes that name their directory."""
+    directory = cloud.directory / 'imagebuild'
     # A name with a dot is the lock of a conductor that is up.
-    found = [str(path) for path in folder.glob('work-*/[!.]*')]
-    needle = os.fsencode(folder) + b'/work-'
+    found = [str(path) for path in directory.glob('work-*/[!.]*')]
+    needle = os.fsencode(directory) + b'/work-'
     for process in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
         with contextlib.suppress(OSError):
             line = process.read_bytes()

@@ -50,7 +50,7 @@ def commands() -> list[list[str]]:
 
 
 def run(
-    folder: pathlib.Path, command: list[str]
+    directory: pathlib.Path, command: list[str]
 ) -> 'subprocess.CompletedProcess[str]':
     return subprocess.run(
         # As people type it: with what follows in a pipe.
@@ -59,23 +59,23 @@ def run(
             '-c',
             ' '.join(['tools/cloud/' + command[0], *command[1:]]),
         ],
-        env={**os.environ, 'STATE': str(folder)},
+        env={**os.environ, 'STATE': str(directory)},
         cwd=venv.ROOT,
         capture_output=True,
         text=True,
     )
 
 
-def succeed(folder: pathlib.Path, command: list[str]) -> str:
-    done = run(folder, command)
+def succeed(directory: pathlib.Path, command: list[str]) -> str:
+    done = run(directory, command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def wait_for(folder: pathlib.Path, command: list[str], line: str) -> None:
+def wait_for(directory: pathlib.Path, command: list[str], line: str) -> None:
     """Repeat it until it prints this."""
     end = time.monotonic() + _BOOTED_WITHIN
-    while line not in (shown := run(folder, command)).stdout:
+    while line not in (shown := run(directory, command)).stdout:
         assert time.monotonic() < end, shown.stdout[-4000:] + shown.stderr
         time.sleep(5)
 
@@ -85,20 +85,22 @@ def wait_for(folder: pathlib.Path, command: list[str], line: str) -> None:
 def test_web_server(
     libvirt_cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    folder = libvirt_cloud.folder
+    directory = libvirt_cloud.directory
     create, show, console, delete = commands()
     stacks.names.append(create[-1])
-    succeed(folder, create)
+    succeed(directory, create)
     outputs = stacks.outputs(create[-1])
     image = stack_tools.image_of(libvirt_cloud, outputs['image_id'])
     assert image['imagebuild_content_key'] == outputs['content_key']
-    assert outputs['image_id'] in succeed(folder, show)
+    assert outputs['image_id'] in succeed(directory, show)
 
     # A file of the image's says so, once the server has booted from it.
-    wait_for(folder, console, 'imagebuild: nginx is up')
+    wait_for(directory, console, 'imagebuild: nginx is up')
 
-    succeed(folder, delete)
-    servers = succeed(folder, ['openstack', 'server', 'list', '-f', 'value'])
+    succeed(directory, delete)
+    servers = succeed(
+        directory, ['openstack', 'server', 'list', '-f', 'value']
+    )
     assert servers.strip() == ''
 
 

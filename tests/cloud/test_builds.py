@@ -95,7 +95,7 @@ def test_the_whole_way(cloud: clouds.Cloud, tmp_path: pathlib.Path) -> None:
             json.dumps(ours.builds.get(build['id']).raw),
             *(
                 path.read_text(errors='replace')
-                for path in cloud.folder.rglob('*.log')
+                for path in cloud.directory.rglob('*.log')
             ),
         ]
     )
@@ -125,7 +125,7 @@ def test_the_whole_way(cloud: clouds.Cloud, tmp_path: pathlib.Path) -> None:
 
 
 def _check_image(
-    cloud: clouds.Cloud, build: dict[str, Any], folder: pathlib.Path
+    cloud: clouds.Cloud, build: dict[str, Any], directory: pathlib.Path
 ) -> None:
     """Owned by the project, stamped, whole, and with the right content."""
     images = people.glance(cloud, 'demo')
@@ -137,7 +137,7 @@ def _check_image(
     assert image['tags'] == ['web']
     assert image['os_distro'] == 'debian'
     assert image['imagebuild_build_id'] == build['id']
-    path = folder / 'image.qcow2'
+    path = directory / 'image.qcow2'
     with path.open('wb') as stream:
         for chunk in images.images.data(build['image_id']):
             stream.write(chunk)

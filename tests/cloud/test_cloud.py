@@ -66,7 +66,7 @@ def test_a_second_up_touches_nothing(glance_cloud: clouds.Cloud) -> None:
     before = glance_cloud.status()
     assert all(pid for pid, _ in before.values())
     begin = time.monotonic()
-    clouds.Cloud(glance_cloud.folder).up(host_is_ready=True)
+    clouds.Cloud(glance_cloud.directory).up(host_is_ready=True)
     assert time.monotonic() - begin < 10
     assert glance_cloud.status() == before
 
@@ -111,9 +111,9 @@ def test_a_failure_is_one_sentence_and_the_log(
 def test_down_clears_a_broken_up(
     number: signal.Signals, tmp_path: pathlib.Path
 ) -> None:
-    folder = tmp_path / 'cloud'
+    directory = tmp_path / 'cloud'
     up = subprocess.Popen(
-        [UP, '--state', folder, '--with', 'glance', '--no-setup'],
+        [UP, '--state', directory, '--with', 'glance', '--no-setup'],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -132,21 +132,21 @@ def test_down_clears_a_broken_up(
         assert up.returncode == 1
         assert 'interrupted' in text
         assert 'Traceback' not in text
-    cloud = clouds.Cloud(folder)
+    cloud = clouds.Cloud(directory)
     assert cloud.status()
     cloud.down(wipe=True)
-    assert not folder.exists()
-    assert not _mentioning(folder)
+    assert not directory.exists()
+    assert not _mentioning(directory)
 
 
-def _mentioning(folder: pathlib.Path) -> list[str]:
-    """Processes that have this folder on their command line."""
+def _mentioning(directory: pathlib.Path) -> list[str]:
+    """Processes that have this directory on their command line."""
     found = []
     for entry in pathlib.Path('/proc').iterdir():
         try:
             words = (entry / 'cmdline').read_bytes()
         except OSError:
             continue
-        if bytes(folder) in words:
+        if bytes(directory) in words:
             found.append(words.decode())
     return found

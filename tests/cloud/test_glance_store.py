@@ -240,8 +240,10 @@ class TestBaseImages:
             assert b''.join(source) == content[source.offset :]
         value = hashlib.sha512(content).hexdigest()
         cache = base_images.Cache(tmp_path / 'cache')
-        cache.folder.mkdir()
-        (cache.folder / f'sha512-{value}.part').write_bytes(content[:99_999])
+        cache.directory.mkdir()
+        (cache.directory / f'sha512-{value}.part').write_bytes(
+            content[:99_999]
+        )
         with cache.get(
             lambda offset: glance.data(image.image_id, offset),
             checksum=f'sha512:{value}',

@@ -21,10 +21,10 @@ from tools.cloud import venv
 PROGRAM = venv.ROOT / 'tools' / 'cloud' / 'tempest'
 
 
-def tempest(folder: pathlib.Path, *arguments: str) -> tuple[int, str]:
+def tempest(directory: pathlib.Path, *arguments: str) -> tuple[int, str]:
     """Exit code and output of tools/cloud/tempest."""
     done = subprocess.run(
-        [PROGRAM, '--state', folder, *arguments],
+        [PROGRAM, '--state', directory, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -40,7 +40,7 @@ def total(output: str, name: str) -> int:
 
 
 def test_the_plugin_passes(nova_cloud: clouds.Cloud) -> None:
-    code, output = tempest(nova_cloud.folder)
+    code, output = tempest(nova_cloud.directory)
     assert code == 0, output[-20000:]
     assert total(output, 'Failed') == 0
     assert total(output, 'Unexpected Success') == 0

@@ -88,9 +88,9 @@ class DriverContract:
 
     @pytest.fixture
     def workspace(self, tmp_path):
-        folder = tmp_path / 'workspace'
-        folder.mkdir()
-        return folder
+        directory = tmp_path / 'workspace'
+        directory.mkdir()
+        return directory
 
     # -- without opening anything -------------------------------------------
 

@@ -49,7 +49,7 @@ def _up(options: argparse.Namespace) -> int:
     if options.wipe:
         cloud.down(wipe=True)
     cloud.up(host_is_ready=options.no_setup)
-    _say(f'ready; source {cloud.folder}/openrc')
+    _say(f'ready; source {cloud.directory}/openrc')
     return 0
 
 
@@ -138,8 +138,8 @@ def _command(
     command.add_argument(
         '--state',
         type=pathlib.Path,
-        default=cloud_state.default_folder(),
-        metavar='FOLDER',
+        default=cloud_state.default_directory(),
+        metavar='DIRECTORY',
         help='where everything is kept (default: %(default)s)',
     )
     return command

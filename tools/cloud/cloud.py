@@ -51,9 +51,9 @@ Report = Callable[[str], None]
 
 
 class Cloud:
-    """A cloud in a folder, there already or still to be made.
+    """A cloud in a directory, there already or still to be made.
 
-    :param folder: holds all of it but OpenStack's environment.
+    :param directory: holds all of it but OpenStack's environment.
     :param level: how much of it; one of LEVELS. What it had before by
         default, or all.
     :param virt: what servers are; one of VIRTS. It cannot be changed later.
@@ -62,17 +62,17 @@ class Cloud:
 
     def __init__(
         self,
-        folder: pathlib.Path,
+        directory: pathlib.Path,
         *,
         level: str | None = None,
         virt: str | None = None,
         report: Report = lambda line: None,
     ) -> None:
-        remembered = cloud_state.State(folder).section('cloud')
+        remembered = cloud_state.State(directory).section('cloud')
         self.level = level or remembered.get('level', LEVELS[-1])
         self.virt = virt or remembered.get('virt', VIRTS[0])
-        self.site = cloud_site.Site(folder, virt=self.virt)
-        self.folder = self.site.state.folder
+        self.site = cloud_site.Site(directory, virt=self.virt)
+        self.directory = self.site.state.directory
         self.report = report
         self.services = self._services()
 
@@ -85,7 +85,7 @@ class Cloud:
         """
         with self._alone():
             self._remember()
-            self.report(f'starting the cloud in {self.folder}')
+            self.report(f'starting the cloud in {self.directory}')
             if not host_is_ready:
                 self.report(
                     'installing packages and imagebuild, which takes some '
@@ -101,11 +101,11 @@ class Cloud:
     def down(self, *, wipe: bool = False) -> None:
         """End every recorded process.
 
-        :param wipe: remove the folder, too.
+        :param wipe: remove the directory, too.
         """
         processes = self.site.processes
         with contextlib.ExitStack() as stack:
-            if self.folder.exists():
+            if self.directory.exists():
                 stack.enter_context(self._alone())
             self._stop_all()
             left = processes.names()
@@ -162,7 +162,7 @@ class Cloud:
         if self._has('nova'):
             if state.get('cloud', 'virt', self.virt) != self.virt:
                 raise errors.CloudError(
-                    f'{self.folder} has another kind of nova; '
+                    f'{self.directory} has another kind of nova; '
                     'remove it with --wipe to have another.'
                 )
             state.set('cloud', 'virt', self.virt)
@@ -236,12 +236,12 @@ class Cloud:
             self.report(f'{name} is stopped')
 
     def _wipe(self) -> None:
-        environments = (venv.openstack(), venv.tempest().folder)
-        for entry in self.folder.iterdir():
+        environments = (venv.openstack(), venv.tempest().directory)
+        for entry in self.directory.iterdir():
             if entry not in environments:
                 _remove(entry)
         with contextlib.suppress(OSError):
-            self.folder.rmdir()
+            self.directory.rmdir()
         self.report('its data is removed')
         for environment in environments:
             if environment.exists():
@@ -250,13 +250,13 @@ class Cloud:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """One command at a time."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / '.command.lock').open('a') as lock:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.directory / '.command.lock').open('a') as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise errors.CloudError(
-                    f'Another command is at work in {self.folder}.'
+                    f'Another command is at work in {self.directory}.'
                 ) from None
             yield
 

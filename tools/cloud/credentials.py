@@ -30,16 +30,16 @@ PEOPLE = {
 
 def write(site: cloud_site.Site) -> None:
     """Write clouds.yaml, openrc (demo) and openrc-NAME for each user."""
-    folder = site.state.folder
+    directory = site.state.directory
     clouds = {name: _cloud(site, name) for name in PEOPLE}
     # JSON is YAML, and needs no library.
     ini.write(
-        folder / 'clouds.yaml',
+        directory / 'clouds.yaml',
         json.dumps({'clouds': clouds}, indent=1, sort_keys=True) + '\n',
     )
     for name in PEOPLE:
-        ini.write(folder / f'openrc-{name}', _openrc(site, name))
-    ini.write(folder / 'openrc', _openrc(site, 'demo'))
+        ini.write(directory / f'openrc-{name}', _openrc(site, name))
+    ini.write(directory / 'openrc', _openrc(site, 'demo'))
 
 
 def environment(site: cloud_site.Site, name: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ def _cloud(site: cloud_site.Site, name: str) -> dict[str, object]:
 
 def _openrc(site: cloud_site.Site, name: str) -> str:
     lines = [
-        f'# Makes you {name} of the cloud in {site.state.folder}.',
+        f'# Makes you {name} of the cloud in {site.state.directory}.',
         'for name in $(env | sed -n "s/^\\(OS_[A-Z_]*\\)=.*/\\1/p"); do',
         '    unset "$name"',
         'done',

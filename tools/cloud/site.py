@@ -28,20 +28,20 @@ ADMIN = 'admin'
 
 
 class Site:
-    """Addresses, passwords, databases and folders of a cloud."""
+    """Addresses, passwords, databases and directories of a cloud."""
 
-    def __init__(self, folder: pathlib.Path, *, virt: str) -> None:
+    def __init__(self, directory: pathlib.Path, *, virt: str) -> None:
         #: What Nova's servers are: 'libvirt' (real ones) or 'fake'.
         self.virt = virt
-        self.state = cloud_state.State(folder)
+        self.state = cloud_state.State(directory)
         self.processes = process.Processes(self.state)
         self._locks: dict[str, threading.Lock] = {}
         self.bin = venv.openstack() / 'bin'
         self.mariadb = mariadb.MariaDB(
-            self.state.folder / 'mariadb', self.state
+            self.state.directory / 'mariadb', self.state
         )
         self.rabbitmq = rabbitmq.RabbitMQ(
-            self.state.folder / 'rabbitmq', self.state
+            self.state.directory / 'rabbitmq', self.state
         )
 
     def lock(self, name: str) -> threading.Lock:

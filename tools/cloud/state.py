@@ -11,9 +11,9 @@
 # under the License.
 """What is remembered of a cloud, or of one server, between two commands.
 
-``state.json`` in the folder holds the processes (id, start time, log), the
+``state.json`` in the directory holds the processes (id, start time, log), the
 ports, generated passwords and what was done once and for all. Deleting the
-folder of a stopped cloud forgets all of it.
+directory of a stopped cloud forgets all of it.
 """
 
 import contextlib
@@ -38,23 +38,23 @@ _ports_given: set[int] = set()
 _ports_lock = threading.Lock()
 
 
-def default_folder() -> pathlib.Path:
-    """Where a cloud lives unless told otherwise: the user's own folder."""
+def default_directory() -> pathlib.Path:
+    """Where a cloud lives unless told otherwise: the user's own directory."""
     base = os.environ.get('XDG_STATE_HOME') or '~/.local/state'
     return pathlib.Path(base).expanduser() / 'imagebuild-cloud'
 
 
 class State:
-    """The file of one folder; made when first written to.
+    """The file of one directory; made when first written to.
 
-    Threads and processes may share a folder: each change is read, changed and
-    replaced under a lock.
+    Threads and processes may share a directory: each change is read, changed
+    and replaced under a lock.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.folder = folder.absolute()
-        self.path = self.folder / 'state.json'
-        self.logs = self.folder / 'log'
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory.absolute()
+        self.path = self.directory / 'state.json'
+        self.logs = self.directory / 'log'
 
     def get(self, section: str, key: str, default: Any = None) -> Any:
         """One remembered value."""
@@ -101,11 +101,11 @@ class State:
         """The log of a server or program."""
         return self.logs / f'{name}.log'
 
-    def subfolder(self, *parts: str) -> pathlib.Path:
-        """A folder below this one, made when it is not there."""
-        folder = self.folder.joinpath(*parts)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def subdirectory(self, *parts: str) -> pathlib.Path:
+        """A directory below this one, made when it is not there."""
+        directory = self.directory.joinpath(*parts)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
@@ -116,8 +116,8 @@ class State:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[dict[str, dict[str, Any]]]:
         # Passwords and other people's images are in there.
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / '.lock').open('a') as lock:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.directory / '.lock').open('a') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             data = self._read()
             yield data

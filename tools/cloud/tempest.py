@@ -60,8 +60,8 @@ def prepare(cloud: cloud_module.Cloud) -> None:
     """
     if not all(cloud.service(name).alive for name in _needed(cloud)):
         raise errors.CloudError(
-            f'The cloud in {cloud.folder} is not up: '
-            f'tools/cloud/up --state {cloud.folder}'
+            f'The cloud in {cloud.directory} is not up: '
+            f'tools/cloud/up --state {cloud.directory}'
         )
     processes = cloud.site.processes
     environment = venv.tempest()
@@ -71,7 +71,7 @@ def prepare(cloud: cloud_module.Cloud) -> None:
     ini.write(file, ini.text(config(cloud)))
     # Without it, "tempest run --list-tests" lists nothing.
     if not (file.parent / '.stestr').exists():
-        stestr = environment.folder / 'bin' / 'stestr'
+        stestr = environment.directory / 'bin' / 'stestr'
         processes.run(
             'tempest', [str(stestr), '--repo-url', str(file.parent), 'init']
         )
@@ -84,7 +84,7 @@ def run(cloud: cloud_module.Cloud, arguments: Sequence[str]) -> int:
     :returns: its exit code.
     """
     command = [
-        str(venv.tempest().folder / 'bin' / 'tempest'),
+        str(venv.tempest().directory / 'bin' / 'tempest'),
         *('run', '--config-file', str(_config_file(cloud))),
         *_chosen(arguments),
     ]
@@ -102,10 +102,10 @@ def run(cloud: cloud_module.Cloud, arguments: Sequence[str]) -> int:
 def config(cloud: cloud_module.Cloud) -> ini.Sections:
     """What tempest.conf says."""
     site = cloud.site
-    folder = _config_file(cloud).parent
+    directory = _config_file(cloud).parent
     return {
-        'DEFAULT': {'log_dir': folder, 'log_file': 'tempest.log'},
-        'oslo_concurrency': {'lock_path': folder / 'lock'},
+        'DEFAULT': {'log_dir': directory, 'log_file': 'tempest.log'},
+        'oslo_concurrency': {'lock_path': directory / 'lock'},
         'auth': _auth(site),
         'identity': {
             'uri_v3': site.auth_url,
@@ -166,7 +166,7 @@ def _needed(cloud: cloud_module.Cloud) -> list[str]:
 
 
 def _config_file(cloud: cloud_module.Cloud) -> pathlib.Path:
-    return cloud.site.state.subfolder('tempest') / 'tempest.conf'
+    return cloud.site.state.subdirectory('tempest') / 'tempest.conf'
 
 
 def _chosen(arguments: Sequence[str]) -> list[str]:
@@ -196,8 +196,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--state',
         type=pathlib.Path,
-        default=cloud_state.default_folder(),
-        metavar='FOLDER',
+        default=cloud_state.default_directory(),
+        metavar='DIRECTORY',
         help='where the cloud is (default: %(default)s)',
     )
     return parser

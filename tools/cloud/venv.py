@@ -41,7 +41,7 @@ class Environment:
     :ivar constraints: in which versions.
     """
 
-    folder: pathlib.Path
+    directory: pathlib.Path
     requirements: pathlib.Path
     constraints: pathlib.Path
 
@@ -50,18 +50,19 @@ class Environment:
         digest = hashlib.sha256()
         for file in (self.requirements, self.constraints):
             digest.update(file.read_bytes())
-        for word in (str(self.folder), os.path.realpath(python())):
+        for word in (str(self.directory), os.path.realpath(python())):
             digest.update(word.encode())
         return digest.hexdigest()
 
     def make(self, processes: process.Processes) -> bool:
         """Make it; False when it was up to date."""
-        stamp = self.folder / '.imagebuild-cloud'
+        stamp = self.directory / '.imagebuild-cloud'
         with self._alone():
             if stamp.exists() and stamp.read_text() == self.version():
                 return False
             processes.run(
-                'venv', [python(), '-m', 'venv', '--clear', str(self.folder)]
+                'venv',
+                [python(), '-m', 'venv', '--clear', str(self.directory)],
             )
             self._pip(
                 processes,
@@ -77,7 +78,7 @@ class Environment:
         Without our requirements: what of ours runs in it has to do with
         what is there.
         """
-        stamp = self.folder / '.imagebuild-plugin'
+        stamp = self.directory / '.imagebuild-plugin'
         digest = hashlib.sha256(f'{ROOT} {self.version()}'.encode())
         for name in ('setup.cfg', 'setup.py', 'pyproject.toml'):
             digest.update((ROOT / name).read_bytes())
@@ -88,7 +89,7 @@ class Environment:
         processes.run(
             'venv',
             [
-                str(self.folder / 'bin' / 'python'),
+                str(self.directory / 'bin' / 'python'),
                 *('-m', 'pip', 'uninstall', '--quiet', '--yes'),
                 *('--disable-pip-version-check', 'imagebuild'),
             ],
@@ -108,8 +109,8 @@ class Environment:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.folder.with_name(f'{self.folder.name}.lock')
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.directory.with_name(f'{self.directory.name}.lock')
         with lock.open('a') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -125,7 +126,7 @@ class Environment:
             [
                 # Others may want this machine meanwhile.
                 'nice',
-                str(self.folder / 'bin' / 'python'),
+                str(self.directory / 'bin' / 'python'),
                 *('-m', 'pip', 'install', '--quiet', '--quiet', '--no-input'),
                 '--disable-pip-version-check',
                 *arguments,
@@ -153,7 +154,7 @@ def _named(variable: str, name: str) -> pathlib.Path:
     named = os.environ.get(variable)
     if named:
         return pathlib.Path(named).absolute()
-    return cloud_state.default_folder() / name
+    return cloud_state.default_directory() / name
 
 
 def imagebuild() -> pathlib.Path:

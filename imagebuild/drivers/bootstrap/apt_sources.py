@@ -98,16 +98,16 @@ def _folded(value: str) -> str:
 def read(etc: pathlib.Path = _ETC) -> list[Source]:
     """Read the sources of a machine, in apt's order.
 
-    :param etc: apt's folder.
+    :param etc: apt's directory.
     :returns: the enabled binary sources. Files that cannot be read and
         lines that apt would refuse are left out.
     """
     paths = [etc / 'sources.list']
-    folder = etc / 'sources.list.d'
-    if folder.is_dir():
+    directory = etc / 'sources.list.d'
+    if directory.is_dir():
         paths.extend(
             path
-            for path in sorted(folder.iterdir())
+            for path in sorted(directory.iterdir())
             if _FILE_NAME.fullmatch(path.name)
         )
     found: list[Source] = []

@@ -153,7 +153,8 @@ def _pocket(distro: str, source: apt_sources.Source) -> Pocket | None:
 
 def _is_archive(distro: str, source: apt_sources.Source) -> bool:
     # Others name their suites after the distribution's, too, and have a
-    # component "main"; not a folder or a keyring of the distribution's name.
+    # component "main"; not a directory or a keyring of the distribution's
+    # name.
     if f'{distro}-archive' in source.signed_by:
         return True
     path = _SNAPSHOT.sub('', urllib.parse.urlsplit(source.uri).path)

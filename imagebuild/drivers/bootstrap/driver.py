@@ -180,7 +180,7 @@ class BootstrapDriver(base.Driver):
 
         :param options: as for :meth:`validate`.
         :param path: the file to make; one that is there is replaced. Its
-            folder must exist and have room for the work.
+            directory must exist and have room for the work.
         :param disk_format: ``qcow2`` or ``raw``.
         :param monitor: told about the steps.
         :raises InvalidInput: the options ask for something that cannot be
@@ -240,7 +240,7 @@ class _Build:
     ) -> pathlib.Path:
         """Make the disk in the workspace."""
         release, minimal = self.options.release, self.options.minimal
-        folder = self.workspace.path
+        directory = self.workspace.path
         plan = bootable.DiskPlan(self.options.size * space.GIB, not minimal)
         with self.monitor.step('look at the mirrors'):
             proxies = archives.read_proxies()
@@ -252,8 +252,8 @@ class _Build:
             )
         with self.monitor.step('install packages'):
             trees.make(
-                folder / 'tree',
-                folder,
+                directory / 'tree',
+                directory,
                 release=release,
                 sources=archive.sources,
                 packages=(
@@ -267,17 +267,17 @@ class _Build:
             )
         with self.monitor.step('clean up'):
             finish.finish(
-                folder / 'tree',
+                directory / 'tree',
                 release=release,
                 sources=archive.sources,
                 minimal=minimal,
             )
         bootable.make(
-            folder / 'tree',
-            folder / 'disk.raw',
+            directory / 'tree',
+            directory / 'disk.raw',
             plan,
             self._command,
-            workspace=folder,
+            workspace=directory,
             title=release.name,
             step=self.monitor.step,
         )

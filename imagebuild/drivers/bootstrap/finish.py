@@ -96,7 +96,7 @@ _KEYRINGS = pathlib.PurePosixPath('/etc/apt/keyrings')
 class Tree:
     """A tree that will be a root file system.
 
-    :param path: its folder.
+    :param path: its directory.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -143,7 +143,7 @@ class Tree:
         for parent in path.relative_to(self.path).parents:
             if (self.path / parent).is_symlink():
                 raise exception.InvalidInput(
-                    f'The tree has a link where a folder belongs: {parent}.'
+                    f'The tree has a link where a directory belongs: {parent}.'
                 )
         return path
 

@@ -51,7 +51,7 @@ _LONGEST_DYING = 5.0
 
 
 def search_path() -> str:
-    """PATH with the folders of programs that are root's."""
+    """PATH with the directories of programs that are root's."""
     return os.environ.get('PATH', os.defpath) + ':/usr/sbin:/sbin'
 
 
@@ -97,8 +97,8 @@ def make(
 ) -> None:
     """Make a tree of minbase and some packages.
 
-    :param tree: the folder to make.
-    :param workspace: folder for what is thrown away afterwards.
+    :param tree: the directory to make.
+    :param workspace: directory for what is thrown away afterwards.
     :param sources: where from.
     :param packages: what besides minbase; recommendations are left out.
     :param fstab: content of /etc/fstab; there before the packages, since

@@ -94,7 +94,7 @@ def names(cache):
     """The files of the cache, without locks."""
     return sorted(
         path.suffix
-        for path in cache.folder.iterdir()
+        for path in cache.directory.iterdir()
         if path.suffix != '.lock'
     )
 
@@ -110,7 +110,7 @@ def test_fetched_once(cache, server, algorithm, size):
         with get(cache, server, checksum=wanted, size=size) as path:
             assert path.read_bytes() == CONTENT
     assert server.asked == [0]
-    assert cache.folder.stat().st_mode & 0o777 == 0o700
+    assert cache.directory.stat().st_mode & 0o777 == 0o700
     assert path.stat().st_mode & 0o077 == 0
     assert cache.usage() == len(CONTENT)
 
@@ -138,9 +138,9 @@ def test_broken_off_and_continued(cache, server, ranges, total):
 
 def test_nothing_was_missing(cache, server):
     files = cache_files.Files(
-        cache.folder, checksum_of(CONTENT).replace(':', '-')
+        cache.directory, checksum_of(CONTENT).replace(':', '-')
     )
-    cache.folder.mkdir()
+    cache.directory.mkdir()
     files.part.write_bytes(CONTENT)
     with get(cache, server, size=len(CONTENT)) as path:
         assert path.read_bytes() == CONTENT
@@ -151,9 +151,9 @@ def test_nothing_was_missing(cache, server):
 @pytest.mark.parametrize('size', [0, len(CONTENT)])
 def test_wrong_part_is_fetched_anew(cache, server, length, size):
     files = cache_files.Files(
-        cache.folder, checksum_of(CONTENT).replace(':', '-')
+        cache.directory, checksum_of(CONTENT).replace(':', '-')
     )
-    cache.folder.mkdir()
+    cache.directory.mkdir()
     files.part.write_bytes(b'?' * length)
     notices = []
     with get(cache, server, size=size, on_notice=notices.append) as path:
@@ -210,7 +210,7 @@ def test_more_comes_than_was_said(cache):
         cache.get(fetch, checksum=checksum_of(CONTENT)),
     ):
         pass
-    assert not list(cache.folder.glob('*.image'))
+    assert not list(cache.directory.glob('*.image'))
 
 
 @pytest.mark.parametrize(
@@ -230,9 +230,9 @@ def test_link_in_place_of_a_part_is_not_followed(cache, server, tmp_path):
     target = tmp_path / 'precious'
     target.write_text('precious')
     files = cache_files.Files(
-        cache.folder, checksum_of(CONTENT).replace(':', '-')
+        cache.directory, checksum_of(CONTENT).replace(':', '-')
     )
-    cache.folder.mkdir()
+    cache.directory.mkdir()
     files.part.symlink_to(target)
     with pytest.raises(exception.UnwritablePath), get(cache, server):
         pass
@@ -324,7 +324,7 @@ def test_old_parts_go_too(tmp_path):
     with get(cache, server):
         pass
     assert names(cache) == ['.image']
-    assert len(list(cache.folder.iterdir())) == 2, 'its lock is gone, too'
+    assert len(list(cache.directory.iterdir())) == 2, 'its lock is gone, too'
 
 
 def test_room_on_the_disk_is_made(cache, room):
@@ -369,11 +369,11 @@ def test_many_threads_one_fetch(cache, server):
     assert 'waiting' in notices[0]
 
 
-def _fetch_slowly(folder, ready):
+def _fetch_slowly(directory, ready):
     server = Server()
     server.pause = 0.05
     with get(
-        base_images.Cache(folder),
+        base_images.Cache(directory),
         server,
         on_progress=lambda done, total: ready.set(),
     ):
@@ -383,7 +383,9 @@ def _fetch_slowly(folder, ready):
 def test_killed_one_is_continued_by_who_waits(tmp_path, cache, server):
     context = multiprocessing.get_context('spawn')
     ready = context.Event()
-    child = context.Process(target=_fetch_slowly, args=(cache.folder, ready))
+    child = context.Process(
+        target=_fetch_slowly, args=(cache.directory, ready)
+    )
     child.start()
     assert ready.wait(30)
     killer = threading.Timer(0.3, lambda: os.kill(child.pid, signal.SIGKILL))
@@ -396,8 +398,8 @@ def test_killed_one_is_continued_by_who_waits(tmp_path, cache, server):
     assert names(cache) == ['.image']
 
 
-def _hold(folder, ready, done):
-    with get(base_images.Cache(folder), Server()):
+def _hold(directory, ready, done):
+    with get(base_images.Cache(directory), Server()):
         ready.set()
         done.wait(60)
 
@@ -406,7 +408,7 @@ def test_use_in_another_process_counts(tmp_path):
     cache = base_images.Cache(tmp_path / 'cache', len(CONTENT))
     context = multiprocessing.get_context('spawn')
     ready, done = context.Event(), context.Event()
-    child = context.Process(target=_hold, args=(cache.folder, ready, done))
+    child = context.Process(target=_hold, args=(cache.directory, ready, done))
     child.start()
     assert ready.wait(30)
     other = Server(b'o' * len(CONTENT))

@@ -141,10 +141,10 @@ def test_real_image_of_another_format_is_refused(
 
 
 def bind(path: pathlib.Path) -> None:
-    folder = os.open(path.parent, os.O_PATH)
+    directory = os.open(path.parent, os.O_PATH)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(f'/proc/self/fd/{folder}/{path.name}')
-    os.close(folder)
+        server.bind(f'/proc/self/fd/{directory}/{path.name}')
+    os.close(directory)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def bind(path: pathlib.Path) -> None:
         (lambda path: None, 'no such file'),
         (lambda path: path.symlink_to('nowhere'), 'no such file'),
         (lambda path: path.symlink_to(path.name), 'symbolic links'),
-        (lambda path: path.mkdir(), 'a folder'),
+        (lambda path: path.mkdir(), 'a directory'),
         (lambda path: os.mkfifo(path), 'a pipe'),
         (lambda path: path.symlink_to('/dev/null'), 'a character device'),
         (bind, 'a socket'),
@@ -252,17 +252,17 @@ def test_data_file_that_was_named(tmp_path: pathlib.Path) -> None:
     assert info.data_file == data
 
 
-def make_chain(folder: pathlib.Path) -> pathlib.Path:
+def make_chain(directory: pathlib.Path) -> pathlib.Path:
     """top -> middle (qcow2) -> base (raw), all names relative."""
-    tools.make_image(folder / 'base', 'raw')
+    tools.make_image(directory / 'base', 'raw')
     under = 'base', 'raw'
     for name in ('middle', 'top'):
         tools.qemu_img(
             *('create', '-f', 'qcow2', '-b', under[0], '-F', under[1]),
-            str(folder / name),
+            str(directory / name),
         )
         under = name, 'qcow2'
-    return folder / 'top'
+    return directory / 'top'
 
 
 def test_chain_that_was_named(tmp_path: pathlib.Path) -> None:

@@ -52,10 +52,10 @@ with image:
 def temporary(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> pathlib.Path:
-    """A temporary folder of the test's own, seen by our code only."""
-    folder = tmp_path_factory.mktemp('temporary')
-    monkeypatch.setattr(tempfile, 'tempdir', str(folder))
-    return folder
+    """A temporary directory of the test's own, seen by our code only."""
+    directory = tmp_path_factory.mktemp('temporary')
+    monkeypatch.setattr(tempfile, 'tempdir', str(directory))
+    return directory
 
 
 def change(image: in_place.InPlaceImage) -> None:
@@ -221,9 +221,9 @@ def test_sparsify(tmp_path: pathlib.Path, fmt: str) -> None:
 def test_link_stays_and_its_target_is_replaced(
     tmp_path: pathlib.Path,
 ) -> None:
-    folder = tmp_path / 'elsewhere'
-    folder.mkdir()
-    path = tools.make_image(folder / 'image', 'raw')
+    directory = tmp_path / 'elsewhere'
+    directory.mkdir()
+    path = tools.make_image(directory / 'image', 'raw')
     link = tmp_path / 'link'
     link.symlink_to('elsewhere/image')
     with in_place.InPlaceImage(link) as image:
@@ -232,7 +232,7 @@ def test_link_stays_and_its_target_is_replaced(
     assert os.readlink(link) == 'elsewhere/image'
     assert tools.holds(path, 'raw', NEW)
     assert tools.names(tmp_path) == ['elsewhere', 'link']
-    assert tools.names(folder) == ['image']
+    assert tools.names(directory) == ['image']
 
 
 def test_mode_and_attributes_are_kept(tmp_path: pathlib.Path) -> None:
@@ -250,7 +250,7 @@ def test_mode_and_attributes_are_kept(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize('fmt', ['raw', 'qcow2'])
-def test_scratch_folder(tmp_path: pathlib.Path, fmt: str) -> None:
+def test_scratch_directory(tmp_path: pathlib.Path, fmt: str) -> None:
     path = tools.make_image(tmp_path / 'image', fmt)
     scratch = tmp_path / 'scratch'
     scratch.mkdir()
@@ -365,7 +365,7 @@ def test_no_room(
     path = tools.make_image(tmp_path / 'image', 'raw')
     asked: list[int] = []
     monkeypatch.setattr(
-        space, 'check', lambda folder, needed: asked.append(needed)
+        space, 'check', lambda directory, needed: asked.append(needed)
     )
     monkeypatch.setattr(file_copy, 'can_share', lambda *_: False)
     with in_place.InPlaceImage(path, growth=4 * tools.MIB) as image:
@@ -381,7 +381,7 @@ def test_room_is_reserved(
     path = tools.make_image(tmp_path / 'image', 'raw')
     asked: list[int] = []
     monkeypatch.setattr(
-        space, 'check', lambda folder, needed: asked.append(needed)
+        space, 'check', lambda directory, needed: asked.append(needed)
     )
     monkeypatch.setattr(file_copy, 'can_share', lambda *_: True)
     with in_place.InPlaceImage(

@@ -29,8 +29,8 @@ with workspace.Workspace(pathlib.Path(sys.argv[1])) as made:
     made.record_process(sleeper.pid)
     for name in sys.argv[2:]:
         made.record_path(pathlib.Path(name))
-    (made.path / 'folder').mkdir()
-    (made.path / 'folder' / 'file').write_text('x')
+    (made.path / 'directory').mkdir()
+    (made.path / 'directory' / 'file').write_text('x')
     print(sleeper.pid, flush=True)
     sys.stdin.read()
 """
@@ -58,7 +58,7 @@ def test_life(image: pathlib.Path) -> None:
         assert made.path.parent == image.parent
         assert made.path.name.startswith('.an image.imagebuild-')
         assert stat.S_IMODE(made.path.stat().st_mode) == 0o700
-        (made.path / 'folder').mkdir()
+        (made.path / 'directory').mkdir()
         (made.path / 'link').symlink_to(image)
         assert workspace.sweep(image) == []
         assert made.path.exists()
@@ -96,8 +96,8 @@ def test_killed_owner_is_swept(
 
 
 def rewrite_notes(image: pathlib.Path, old: str, new: str) -> None:
-    (folder,) = image.parent.glob('.*')
-    notes = folder / 'processes.json'
+    (directory,) = image.parent.glob('.*')
+    notes = directory / 'processes.json'
     assert old in notes.read_text()
     notes.write_text(notes.read_text().replace(old, new))
 
@@ -131,9 +131,9 @@ def test_recorded_path_that_is_another_file_now(
 @pytest.mark.parametrize('content', ['', '{}', '[]', '{"realm": 1}', '\0'])
 def test_notes_that_cannot_be_read(image: pathlib.Path, content: str) -> None:
     sleeper = kill_owner(image)
-    (folder,) = image.parent.glob('.*')
-    (folder / 'processes.json').write_text(content)
-    assert workspace.sweep(image) == [folder]
+    (directory,) = image.parent.glob('.*')
+    (directory / 'processes.json').write_text(content)
+    assert workspace.sweep(image) == [directory]
     os.kill(sleeper, 9)
 
 
@@ -144,12 +144,12 @@ def test_links_are_not_followed(
     precious.mkdir()
     (precious / 'file').touch()
     kill_owner(image)
-    (folder,) = image.parent.glob('.*')
-    (folder / 'link').symlink_to(precious)
-    (folder / 'folder' / 'link').symlink_to(precious)
+    (directory,) = image.parent.glob('.*')
+    (directory / 'link').symlink_to(precious)
+    (directory / 'directory' / 'link').symlink_to(precious)
     other = image.parent / '.an image.imagebuild-abcdefgh'
     other.symlink_to(precious)
-    assert workspace.sweep(image) == [folder]
+    assert workspace.sweep(image) == [directory]
     assert (precious / 'file').exists()
     assert other.is_symlink()
 
@@ -166,23 +166,23 @@ def test_links_are_not_followed(
         ('an image.imagebuild-abcdefgh', 0o700, ['lock']),
     ],
 )
-def test_folders_that_are_not_ours(
+def test_directories_that_are_not_ours(
     image: pathlib.Path, name: str, mode: int, files: list[str]
 ) -> None:
-    folder = image.parent / name
-    folder.mkdir()
-    folder.chmod(mode)
+    directory = image.parent / name
+    directory.mkdir()
+    directory.chmod(mode)
     for file in files:
-        (folder / file).touch()
+        (directory / file).touch()
     assert workspace.sweep(image) == []
-    assert tools.names(folder) == files
+    assert tools.names(directory) == files
 
 
 def test_killed_before_its_lock(image: pathlib.Path) -> None:
-    folder = image.parent / '.an image.imagebuild-abcdefgh'
-    folder.mkdir(mode=0o700)
-    assert workspace.sweep(image) == [folder]
-    assert not folder.exists()
+    directory = image.parent / '.an image.imagebuild-abcdefgh'
+    directory.mkdir(mode=0o700)
+    assert workspace.sweep(image) == [directory]
+    assert not directory.exists()
 
 
 @pytest.mark.parametrize('moment', ['before the lock', 'before flock'])
@@ -214,7 +214,7 @@ def test_long_name(tmp_path: pathlib.Path) -> None:
     assert workspace.sweep(image) == [made.path]
 
 
-def test_folder_that_cannot_be_written() -> None:
+def test_directory_that_cannot_be_written() -> None:
     with pytest.raises(exception.UnwritablePath, match='/proc/self cannot'):
         with workspace.Workspace(pathlib.Path('/proc/self/image')):
             pass

@@ -65,8 +65,8 @@ def sha256(path: pathlib.Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def names(folder: pathlib.Path) -> list[str]:
-    return sorted(os.listdir(folder))
+def names(directory: pathlib.Path) -> list[str]:
+    return sorted(os.listdir(directory))
 
 
 def is_gone(pid: int) -> bool:

@@ -119,14 +119,14 @@ def test_what_is_written_is_read(source: Source) -> None:
 
 
 def test_files_are_read_in_order(tmp_path: pathlib.Path) -> None:
-    folder = tmp_path / 'sources.list.d'
-    folder.mkdir()
+    directory = tmp_path / 'sources.list.d'
+    directory.mkdir()
     stanza = 'Types: deb\nURIs: {}\nSuites: s\nComponents: main\n'
     (tmp_path / 'sources.list').write_text('deb one s main\n')
-    (folder / 'b.list').write_text('deb three s main\n')
-    (folder / 'a.sources').write_text(stanza.format('two'))
-    (folder / 'c.sources.disabled').write_text(stanza.format('never'))
-    (folder / 'd~.list').write_text('deb never s main\n')
+    (directory / 'b.list').write_text('deb three s main\n')
+    (directory / 'a.sources').write_text(stanza.format('two'))
+    (directory / 'c.sources.disabled').write_text(stanza.format('never'))
+    (directory / 'd~.list').write_text('deb never s main\n')
     found = apt_sources.read(tmp_path)
     assert [source.uri for source in found] == ['one', 'two', 'three']
 

@@ -135,17 +135,18 @@ def test_components_of_the_release_are_added() -> None:
     assert found.components == ('main', 'universe')
 
 
-# -- mirrors that are folders ------------------------------------------------
+# -- mirrors that are directories
+# ------------------------------------------------
 
 
 @pytest.fixture
 def mirror(tmp_path: pathlib.Path) -> pathlib.Path:
     """Has bookworm, its updates and trixie."""
-    folder = tmp_path / 'debian'
+    directory = tmp_path / 'debian'
     for suite in ('bookworm', 'bookworm-updates', 'trixie'):
-        (folder / 'dists' / suite).mkdir(parents=True)
-        (folder / 'dists' / suite / 'Release').touch()
-    return folder
+        (directory / 'dists' / suite).mkdir(parents=True)
+        (directory / 'dists' / suite / 'Release').touch()
+    return directory
 
 
 def machine_of(mirror: pathlib.Path) -> list[apt_sources.Source]:
@@ -195,7 +196,7 @@ def test_a_machine_with_no_mirror_at_all() -> None:
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Each mirror's first folder is the status it answers with."""
+    """Each mirror's first directory is the status it answers with."""
 
     def do_HEAD(self) -> None:
         status = int(self.path.split('/')[1])
@@ -218,7 +219,7 @@ def server() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ('folder', 'suite', 'served'),
+    ('directory', 'suite', 'served'),
     [
         ('200', 'sid', True),
         ('200', 'old', True),
@@ -229,8 +230,10 @@ def server() -> Iterator[str]:
         ('503', 'sid', True),
     ],
 )
-def test_is_served(folder: str, suite: str, served: bool, server: str) -> None:
-    asked = source(f'{server}/{folder}/debian', suite)
+def test_is_served(
+    directory: str, suite: str, served: bool, server: str
+) -> None:
+    asked = source(f'{server}/{directory}/debian', suite)
     assert archive.is_served(asked, {}) is served
 
 

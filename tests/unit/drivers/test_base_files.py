@@ -75,7 +75,7 @@ def test_of_glance(server, settings, disk):
     for _ in range(2):
         with opened(image, settings, monitor) as info:
             assert (info.format, info.virtual_size) == ('qcow2', 4 * MIB)
-            assert info.path.parent == settings.cache.folder
+            assert info.path.parent == settings.cache.directory
     gets = [path for _, path in server.requests if path.endswith('/file')]
     assert len(gets) == 1
     assert monitor.reached[-1] == (image.size,) * 2 + ('download base image',)
@@ -119,8 +119,8 @@ def test_other_bytes_than_glance_said(server, settings, disk):
     server.data[image.id] = content[:-1] + b'?'
     with pytest.raises(exception.ChecksumMismatch), opened(image, settings):
         pass
-    assert not list(settings.cache.folder.glob('*.image'))
-    assert not list(settings.cache.folder.glob('*.part'))
+    assert not list(settings.cache.directory.glob('*.image'))
+    assert not list(settings.cache.directory.glob('*.part'))
 
 
 def test_a_backing_file_is_refused(server, settings, tmp_path):
@@ -134,7 +134,7 @@ def test_a_backing_file_is_refused(server, settings, tmp_path):
     with pytest.raises(exception.UnsafeImage) as it, opened(image, settings):
         pass
     assert str(it.value).startswith(f'The base image {image.id} cannot')
-    assert str(settings.cache.folder) not in str(it.value)
+    assert str(settings.cache.directory) not in str(it.value)
 
 
 @pytest.mark.parametrize('said', ['raw', 'vmdk', 'iso'])
@@ -179,7 +179,7 @@ class TestPath:
         image = base.BaseImage(kind='path', location=str(disk))
         with opened(image, settings) as info:
             assert info.path == disk
-        assert not settings.cache.folder.exists()
+        assert not settings.cache.directory.exists()
 
     def test_checksum(self, settings, disk):
         for checksum, fits in (

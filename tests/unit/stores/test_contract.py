@@ -50,11 +50,11 @@ class TestFileStore(store_contract.StoreContract):
 
     def look(self, store, image_id):
         return json.loads(
-            (store.folder / image_id / 'metadata.json').read_text()
+            (store.directory / image_id / 'metadata.json').read_text()
         )
 
     def content(self, store, image_id):
-        return (store.folder / image_id / 'image').read_bytes()
+        return (store.directory / image_id / 'image').read_bytes()
 
 
 def test_every_store_is_tested():

@@ -91,8 +91,8 @@ def test_an_unknown_level_is_bad_usage(
 def test_down_and_status_of_nothing(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / 'none'
-    assert program.main(['status', '--state', str(folder)]) == 1
-    assert program.main(['down', '--state', str(folder)]) == 0
+    directory = tmp_path / 'none'
+    assert program.main(['status', '--state', str(directory)]) == 1
+    assert program.main(['down', '--state', str(directory)]) == 0
     assert 'nothing runs' in capsys.readouterr().out
-    assert not folder.exists()
+    assert not directory.exists()

@@ -45,11 +45,11 @@ def test_up_says_what_it_does_before_it_does_it(
 def test_wipe_names_what_it_leaves(
     tmp_path: pathlib.Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / 'c'
-    kept = folder / 'venv'
+    directory = tmp_path / 'c'
+    kept = directory / 'venv'
     kept.mkdir(parents=True)
-    (folder / 'data').write_text('x')
+    (directory / 'data').write_text('x')
     monkeypatch.setattr(venv, 'openstack', lambda: kept)
-    clouds.Cloud(folder, report=said.append).down(wipe=True)
-    assert [entry.name for entry in folder.iterdir()] == ['venv']
+    clouds.Cloud(directory, report=said.append).down(wipe=True)
+    assert [entry.name for entry in directory.iterdir()] == ['venv']
     assert any(str(kept) in line for line in said)

@@ -17,13 +17,13 @@ from tools.cloud import state as cloud_state
 
 
 def test_values_outlive_the_object(tmp_path: pathlib.Path) -> None:
-    folder = tmp_path / 'new'
-    state = cloud_state.State(folder)
+    directory = tmp_path / 'new'
+    state = cloud_state.State(directory)
     assert state.get('done', 'it') is None
-    assert not folder.exists()
+    assert not directory.exists()
     state.mark_done('it')
     port, secret = state.port('server'), state.secret('user')
-    later = cloud_state.State(folder)
+    later = cloud_state.State(directory)
     assert later.done('it')
     assert later.port('server') == port
     assert later.secret('user') == secret
@@ -52,7 +52,7 @@ def test_a_port_that_is_listened_on_is_not_free() -> None:
         assert not cloud_state.port_is_free(port)
 
 
-def test_the_default_folder_is_the_users(monkeypatch) -> None:
+def test_the_default_directory_is_the_users(monkeypatch) -> None:
     monkeypatch.setenv('XDG_STATE_HOME', '/somewhere')
     expected = pathlib.Path('/somewhere/imagebuild-cloud')
-    assert cloud_state.default_folder() == expected
+    assert cloud_state.default_directory() == expected

@@ -25,10 +25,10 @@ from tools.cloud import venv
 
 
 def options(
-    folder: pathlib.Path, level: str, virt: str
+    directory: pathlib.Path, level: str, virt: str
 ) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(default_section='')
-    cloud = clouds.Cloud(folder, level=level, virt=virt)
+    cloud = clouds.Cloud(directory, level=level, virt=virt)
     parser.read_string(ini.text(tempest.config(cloud)))
     return parser
 
@@ -103,10 +103,10 @@ def test_run(
     program: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
-    folder = tmp_path / 'cloud'
-    assert tempest.run(clouds.Cloud(folder), given) == 3
+    directory = tmp_path / 'cloud'
+    assert tempest.run(clouds.Cloud(directory), given) == 3
     called = program.with_name('tempest.called').read_text().splitlines()
-    workspace = folder / 'tempest'
+    workspace = directory / 'tempest'
     assert called[:2] == [str(workspace), '[]']
     assert called[2:5] == ['run', '--config-file', f'{workspace}/tempest.conf']
     assert called[5:] == expected
@@ -118,14 +118,14 @@ def test_the_environments_are_apart(
     for name in (venv.VARIABLE, venv.TEMPEST_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path))
-    assert venv.openstack().parent == venv.tempest().folder.parent
-    assert venv.openstack() != venv.tempest().folder
+    assert venv.openstack().parent == venv.tempest().directory.parent
+    assert venv.openstack() != venv.tempest().directory
     # A wiped cloud keeps them: they take minutes to make.
-    cloud = clouds.Cloud(cloud_state.default_folder())
-    for folder in (venv.openstack(), venv.tempest().folder):
-        (folder / 'bin').mkdir(parents=True)
+    cloud = clouds.Cloud(cloud_state.default_directory())
+    for directory in (venv.openstack(), venv.tempest().directory):
+        (directory / 'bin').mkdir(parents=True)
     cloud.down(wipe=True)
-    left = sorted(path.name for path in cloud.folder.iterdir())
+    left = sorted(path.name for path in cloud.directory.iterdir())
     assert left == ['tempest-venv', 'venv']
 
 
@@ -137,4 +137,4 @@ def test_the_program_says_how_it_is_used() -> None:
         text=True,
     )
     assert done.returncode == 0
-    assert '--state FOLDER' in done.stdout
+    assert '--state DIRECTORY' in done.stdout

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What every server has: a folder, a program, a life."""
+"""What every server has: a directory, a program, a life."""
 
 import abc
 import contextlib
@@ -30,8 +30,8 @@ class Server(abc.ABC):
             engine = create_engine(server.url('imagebuild'))
             server.restart()
 
-    :param folder: holds its data, logs and state; the same folder again is
-        the same server, with its data and port.
+    :param directory: holds its data, logs and state; the same directory again
+        is the same server, with its data and port.
     :param state: of the cloud that it is a part of; its own by default.
     """
 
@@ -39,10 +39,10 @@ class Server(abc.ABC):
     name: str
 
     def __init__(
-        self, folder: pathlib.Path, state: cloud_state.State | None = None
+        self, directory: pathlib.Path, state: cloud_state.State | None = None
     ) -> None:
-        self.folder = folder.absolute()
-        self.state = state or cloud_state.State(self.folder)
+        self.directory = directory.absolute()
+        self.state = state or cloud_state.State(self.directory)
         self.processes = process.Processes(self.state)
 
     @property
@@ -100,9 +100,9 @@ class Server(abc.ABC):
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, folder: pathlib.Path) -> Iterator[Self]:
+    def running(cls, directory: pathlib.Path) -> Iterator[Self]:
         """A server that runs as long as the context lasts."""
-        server = cls(folder)
+        server = cls(directory)
         try:
             server.start()
             yield server

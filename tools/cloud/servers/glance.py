@@ -57,7 +57,7 @@ class Glance(service.WsgiService):
             'database': {'connection': self.site.database('glance')},
             'paste_deploy': {'flavor': 'keystone'},
             'keystone_authtoken': self.site.authtoken('glance'),
-            'oslo_concurrency': {'lock_path': self.folder},
+            'oslo_concurrency': {'lock_path': self.directory},
             'oslo_policy': self.policy(),
         }
 
@@ -75,4 +75,4 @@ class Glance(service.WsgiService):
         return {'OS_GLANCE_CONFIG_DIR': str(self.etc)}
 
     def _store(self, name: str) -> pathlib.Path:
-        return self.state.subfolder('glance', name)
+        return self.state.subdirectory('glance', name)

@@ -19,7 +19,7 @@ from tools.cloud import site as cloud_site
 from tools.cloud import venv
 from tools.cloud.servers import service
 
-#: More folders with resource types, joined by colons.
+#: More directories with resource types, joined by colons.
 VARIABLE = 'IMAGEBUILD_CLOUD_HEAT_PLUGIN_DIRS'
 
 _PLUGIN = venv.ROOT / 'heat_plugin'
@@ -49,7 +49,7 @@ class _Heat(service.Service):
                 'user_domain_id': 'default',
             },
             'clients_keystone': {'auth_uri': site.url('keystone')},
-            'oslo_concurrency': {'lock_path': self.folder},
+            'oslo_concurrency': {'lock_path': self.directory},
             'oslo_policy': self.policy(),
         }
 
@@ -77,7 +77,7 @@ class _Heat(service.Service):
             # Off by default; an image may outlive its stack.
             'enable_stack_abandon': True,
             'enable_stack_adopt': True,
-            'plugin_dirs': self._plugin_folders(),
+            'plugin_dirs': self._plugin_directories(),
             'environment_dir': self.etc / 'environment.d',
             'template_dir': self.etc / 'templates',
             'region_name_for_services': cloud_site.REGION,
@@ -93,12 +93,12 @@ class _Heat(service.Service):
             'server_keystone_endpoint_type': 'public',
         }
 
-    def _plugin_folders(self) -> list[pathlib.Path]:
-        folders = [self.state.subfolder('etc', 'heat', 'plugins')]
+    def _plugin_directories(self) -> list[pathlib.Path]:
+        directories = [self.state.subdirectory('etc', 'heat', 'plugins')]
         if has_plugin():
-            folders.append(_PLUGIN / 'resources')
+            directories.append(_PLUGIN / 'resources')
         more = os.environ.get(VARIABLE, '').split(':')
-        return folders + [pathlib.Path(one) for one in more if one]
+        return directories + [pathlib.Path(one) for one in more if one]
 
 
 class HeatApi(_Heat, service.WsgiService):

@@ -52,7 +52,7 @@ class _ImageBuild(service.Service):
         return {
             'DEFAULT': {
                 'transport_url': site.rabbitmq.transport_url,
-                'state_path': self.folder,
+                'state_path': self.directory,
                 'operating_systems_file': self.catalogue,
                 'encryption_keys': base64.urlsafe_b64encode(key).decode(),
                 'default_log_levels': service.LOG_LEVELS,
@@ -94,9 +94,9 @@ class _ImageBuild(service.Service):
         )
 
     def version(self) -> str:
-        folder = venv.ROOT / 'imagebuild' / 'db'
+        directory = venv.ROOT / 'imagebuild' / 'db'
         digest = hashlib.sha256()
-        for file in sorted(folder.rglob('*.py')):
+        for file in sorted(directory.rglob('*.py')):
             digest.update(file.read_bytes())
         return digest.hexdigest()
 
@@ -148,7 +148,7 @@ class ImageBuildConductor(_ImageBuild):
 
     def _prepare(self) -> None:
         super()._prepare()
-        work = self.state.subfolder('imagebuild', f'work-{self.number}')
+        work = self.state.subdirectory('imagebuild', f'work-{self.number}')
         own = {'conductor': {'name': self.name, 'work_dir': work}}
         ini.write(self.own_config, ini.text(own))
 
@@ -160,7 +160,7 @@ class ImageBuildConductor(_ImageBuild):
                 str(venv.imagebuild() / 'bin' / 'imagebuild-conductor'),
                 *(f'--config-file={file}' for file in options),
             ],
-            folder=self.folder,
+            directory=self.directory,
             ready=self._reported,
             ready_within=60,
             # It drains.

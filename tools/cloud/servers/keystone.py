@@ -68,14 +68,14 @@ class Keystone(service.WsgiService):
         )
 
     def _keys(self, name: str) -> pathlib.Path:
-        return self.folder / f'{name}-keys'
+        return self.directory / f'{name}-keys'
 
 
-def _make_keys(folder: pathlib.Path) -> None:
+def _make_keys(directory: pathlib.Path) -> None:
     """What "keystone-manage fernet_setup" makes, without its 3 s."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ('0', '1'):
-        file = folder / name
+        file = directory / name
         if not file.exists():
             file.touch(mode=0o600)
             file.write_bytes(base64.urlsafe_b64encode(os.urandom(32)))

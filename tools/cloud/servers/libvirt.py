@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""libvirt's daemons, whose folders are all in ours.
+"""libvirt's daemons, whose directories are all in ours.
 
 They run in a mount namespace in which /etc/libvirt, /run/libvirt and the
-others are folders of the cloud: the host's own libvirt, if it has one, is
+others are directories of the cloud: the host's own libvirt, if it has one, is
 neither configured nor disturbed. Needs root.
 """
 
@@ -32,8 +32,8 @@ from tools.cloud.servers import base
 from tools.cloud.servers import proc
 from tools.cloud.servers import process
 
-#: The host's folder: ours.
-_FOLDERS = {
+#: The host's directory: ours.
+_DIRECTORIES = {
     '/etc/libvirt': 'etc',
     '/run/libvirt': 'run',
     '/var/cache/libvirt': 'cache',
@@ -62,7 +62,7 @@ _BINDING = pathlib.Path('/usr/lib/python3/dist-packages')
 
 def uri(state: cloud_state.State) -> str:
     """What clients connect to."""
-    socket = state.folder / 'libvirt' / 'run' / 'libvirt-sock'
+    socket = state.directory / 'libvirt' / 'run' / 'libvirt-sock'
     return f'qemu+unix:///system?socket={socket}'
 
 
@@ -80,37 +80,37 @@ def link_binding() -> None:
 
 class _Daemon(base.Server):
     def __init__(self, state: cloud_state.State) -> None:
-        super().__init__(state.folder / 'libvirt', state)
+        super().__init__(state.directory / 'libvirt', state)
 
     def prepare(self) -> None:
         if os.geteuid():
             raise errors.CloudError('libvirt needs root; try nova=fake.')
-        for name in _FOLDERS.values():
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        ini.write(self.folder / 'etc' / 'qemu.conf', _QEMU_CONF)
-        ini.write(self.folder / 'etc' / 'libvirtd.conf', _LIBVIRTD_CONF)
-        ini.write(self.folder / 'etc' / 'virtlogd.conf', '')
+        for name in _DIRECTORIES.values():
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        ini.write(self.directory / 'etc' / 'qemu.conf', _QEMU_CONF)
+        ini.write(self.directory / 'etc' / 'libvirtd.conf', _LIBVIRTD_CONF)
+        ini.write(self.directory / 'etc' / 'virtlogd.conf', '')
 
     def program(self) -> process.Program:
         daemon = shutil.which(self.name, path=f'{os.defpath}:/usr/sbin')
         if daemon is None:
             raise errors.CloudError('libvirt-daemon-system is not installed.')
-        config = self.folder / 'etc' / f'{self.name}.conf'
-        own = [f'--pid-file={self.folder}/run/{self.name}.pid']
+        config = self.directory / 'etc' / f'{self.name}.conf'
+        own = [f'--pid-file={self.directory}/run/{self.name}.pid']
         command = [daemon, f'--config={config}', *own]
         mounts = [
             f'mkdir -p {host} && mount --bind '
-            f'{shlex.quote(str(self.folder / ours))} {host}'
-            for host, ours in _FOLDERS.items()
+            f'{shlex.quote(str(self.directory / ours))} {host}'
+            for host, ours in _DIRECTORIES.items()
         ]
         script = ' && '.join([*mounts, f'exec {shlex.join(command)}'])
         unshare = ['unshare', '--mount', '--propagation=private', '--']
         return process.Program(
             name=self.name,
             argv=[*unshare, 'sh', '-c', script],
-            folder=self.folder,
+            directory=self.directory,
             ready=self._listens,
-            files=[config, self.folder / 'etc' / 'qemu.conf'],
+            files=[config, self.directory / 'etc' / 'qemu.conf'],
         )
 
     @abc.abstractmethod
@@ -126,11 +126,11 @@ class Virtlogd(_Daemon):
     def start(self) -> bool:
         if not self.alive:
             # Its presence shall mean that it listens.
-            (self.folder / 'run/virtlogd-sock').unlink(missing_ok=True)
+            (self.directory / 'run/virtlogd-sock').unlink(missing_ok=True)
         return super().start()
 
     def _listens(self) -> bool:
-        return (self.folder / 'run/virtlogd-sock').is_socket()
+        return (self.directory / 'run/virtlogd-sock').is_socket()
 
 
 class Libvirtd(_Daemon):
@@ -153,13 +153,13 @@ class Libvirtd(_Daemon):
 def end_guests(state: cloud_state.State) -> None:
     """End the guests that libvirtd leaves behind.
 
-    libvirt recorded their ids. Only a process that has our folder on its
+    libvirt recorded their ids. Only a process that has our directory on its
     command line is one of them.
     """
-    folder = state.folder / 'libvirt'
-    for file in (folder / 'run' / 'qemu').glob('*.pid'):
+    directory = state.directory / 'libvirt'
+    for file in (directory / 'run' / 'qemu').glob('*.pid'):
         pid = int(file.read_text())
-        if proc.mentions(pid, state.folder):
+        if proc.mentions(pid, state.directory):
             proc.send(pid, signal.SIGKILL)
             file.unlink(missing_ok=True)
 

@@ -110,8 +110,8 @@ class MariaDB(base.Server):
         return done.stdout
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        init = self.folder / 'init.sql'
+        self.directory.mkdir(parents=True, exist_ok=True)
+        init = self.directory / 'init.sql'
         init.touch(mode=0o600)
         init.write_text(
             _INIT.format(user=_USER, password=self.state.secret(self.name))
@@ -121,13 +121,13 @@ class MariaDB(base.Server):
         if shutil.which('mariadb-install-db') is None:
             raise errors.CloudError('mariadb-server is not installed.')
         # Half of an earlier try cannot be continued.
-        shutil.rmtree(self.folder / 'data', ignore_errors=True)
+        shutil.rmtree(self.directory / 'data', ignore_errors=True)
         self.processes.run(
             'mariadb-install-db',
             [
                 'mariadb-install-db',
                 '--no-defaults',
-                f'--datadir={self.folder / "data"}',
+                f'--datadir={self.directory / "data"}',
                 '--auth-root-authentication-method=normal',
                 '--skip-test-db',
                 '--innodb-flush-method=nosync',
@@ -146,8 +146,8 @@ class MariaDB(base.Server):
             argv=[
                 server,
                 '--no-defaults',
-                f'--datadir={self.folder / "data"}',
-                f'--init-file={self.folder / "init.sql"}',
+                f'--datadir={self.directory / "data"}',
+                f'--init-file={self.directory / "init.sql"}',
                 # Relative to its data: the path of a socket must be short.
                 '--socket=mariadb.sock',
                 '--pid-file=mariadb.pid',
@@ -164,7 +164,7 @@ class MariaDB(base.Server):
                 *_as_root(),
             ],
             ready=lambda: bool(self.query('SELECT 1')),
-            files=[self.folder / 'init.sql'],
+            files=[self.directory / 'init.sql'],
         )
 
 

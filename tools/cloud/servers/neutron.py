@@ -46,7 +46,7 @@ class Neutron(service.WsgiService):
                 'notify_nova_on_port_status_changes': False,
                 'notify_nova_on_port_data_changes': False,
                 'api_paste_config': self.etc / 'api-paste.ini',
-                'state_path': self.folder,
+                'state_path': self.directory,
                 'default_log_levels': service.LOG_LEVELS,
             },
             'ml2': {
@@ -56,7 +56,7 @@ class Neutron(service.WsgiService):
             },
             'database': {'connection': self.site.database('neutron')},
             'keystone_authtoken': self.site.authtoken('neutron'),
-            'oslo_concurrency': {'lock_path': self.folder},
+            'oslo_concurrency': {'lock_path': self.directory},
             'oslo_policy': self.policy(),
         }
 

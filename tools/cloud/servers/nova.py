@@ -64,7 +64,7 @@ class _Nova(service.Service):
             'vnc': off,
             'spice': off,
             'serial_console': off,
-            'oslo_concurrency': {'lock_path': self.folder / 'lock'},
+            'oslo_concurrency': {'lock_path': self.directory / 'lock'},
             'oslo_policy': self.policy(),
             **self._privileges(),
         }
@@ -96,8 +96,8 @@ class _Nova(service.Service):
             'transport_url': self.site.rabbitmq.transport_url,
             'my_ip': self.site.mariadb.host,
             'host': self.host_name,
-            'state_path': self.folder,
-            'instances_path': self.state.subfolder('nova', 'instances'),
+            'state_path': self.directory,
+            'instances_path': self.state.subdirectory('nova', 'instances'),
             'enabled_apis': 'osapi_compute',
             # Seconds; nothing here is worth waiting for.
             'graceful_shutdown_timeout': 10,

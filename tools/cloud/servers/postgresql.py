@@ -80,13 +80,13 @@ class PostgreSQL(base.Server):
         return done.stdout.strip()
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         if self.state.done(self.name):
             return
-        data = self.folder / 'data'
+        data = self.directory / 'data'
         # Half of an earlier try cannot be continued.
         shutil.rmtree(data, ignore_errors=True)
-        password = self.folder / 'password'
+        password = self.directory / 'password'
         password.touch(mode=0o600)
         password.write_text(self.state.secret(self.name))
         self.processes.run(
@@ -118,7 +118,7 @@ class PostgreSQL(base.Server):
             'fsync': 'off',
         }
         options = [f'-c{name}={value}' for name, value in settings.items()]
-        data = self.folder / 'data'
+        data = self.directory / 'data'
         server = str(_program('postgres'))
         return process.Program(
             name=self.name,
@@ -131,14 +131,14 @@ class PostgreSQL(base.Server):
     def kill(self) -> None:
         super().kill()
         # It would not start over what it takes for a server that runs.
-        (self.folder / 'data/postmaster.pid').unlink(missing_ok=True)
+        (self.directory / 'data/postmaster.pid').unlink(missing_ok=True)
 
 
 def _not_as_root() -> list[str]:
     """PostgreSQL refuses to run as root.
 
     In a user namespace it is somebody else and still the owner of its files,
-    wherever they are. A system user would need a way into root's folders.
+    wherever they are. A system user would need a way into root's directories.
     """
     if os.geteuid():
         return []

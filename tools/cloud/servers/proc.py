@@ -73,10 +73,10 @@ def send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def mentions(pid: int, folder: pathlib.Path) -> bool:
-    """Whether a folder is on the command line of a process."""
+def mentions(pid: int, directory: pathlib.Path) -> bool:
+    """Whether a directory is on the command line of a process."""
     try:
-        return bytes(folder) in (_PROC / str(pid) / 'cmdline').read_bytes()
+        return bytes(directory) in (_PROC / str(pid) / 'cmdline').read_bytes()
     except OSError:
         return False
 

@@ -60,7 +60,7 @@ class Program:
     argv: Sequence[str]
     ready: Callable[[], bool]
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    folder: pathlib.Path | None = None
+    directory: pathlib.Path | None = None
     ready_within: float = 60
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: float = 20
@@ -68,7 +68,9 @@ class Program:
 
     def fingerprint(self) -> str:
         """What decides how it runs."""
-        text = repr((list(self.argv), sorted(self.env.items()), self.folder))
+        text = repr(
+            (list(self.argv), sorted(self.env.items()), self.directory)
+        )
         digest = hashlib.sha256(text.encode())
         for file in self.files:
             digest.update(file.read_bytes())
@@ -76,7 +78,7 @@ class Program:
 
 
 class Processes:
-    """The background programs of one state folder."""
+    """The background programs of one state directory."""
 
     def __init__(self, state: cloud_state.State) -> None:
         self.state = state
@@ -188,7 +190,7 @@ class Processes:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=_environment(program.env),
-                cwd=program.folder or self.state.folder,
+                cwd=program.directory or self.state.directory,
                 start_new_session=True,
             )
         self._record(

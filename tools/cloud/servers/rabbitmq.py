@@ -21,7 +21,7 @@ from tools.cloud.servers import base
 from tools.cloud.servers import process
 
 # Not the wrapper on PATH, which changes to a user that could not read the
-# folder of another.
+# directory of another.
 _PROGRAM = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 _USER = 'imagebuild'
 
@@ -53,9 +53,9 @@ class RabbitMQ(base.Server):
         if not pathlib.Path(_PROGRAM).exists():
             raise errors.CloudError('rabbitmq-server is not installed.')
         for name in ('mnesia', 'log', 'home'):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        (self.folder / 'enabled_plugins').write_text('[].\n')
-        config = self.folder / 'rabbitmq.conf'
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        (self.directory / 'enabled_plugins').write_text('[].\n')
+        config = self.directory / 'rabbitmq.conf'
         config.touch(mode=0o600)
         config.write_text(
             _CONFIG.format(
@@ -71,10 +71,10 @@ class RabbitMQ(base.Server):
             name=self.name,
             argv=[_PROGRAM],
             env=self._environment(),
-            folder=self.folder,
+            directory=self.directory,
             ready=self._answers,
             ready_within=90,
-            files=[self.folder / 'rabbitmq.conf'],
+            files=[self.directory / 'rabbitmq.conf'],
         )
 
     def start(self) -> bool:
@@ -108,20 +108,22 @@ class RabbitMQ(base.Server):
         )
 
     def _environment(self) -> dict[str, str]:
-        folder = self.folder
+        directory = self.directory
         return {
-            'HOME': str(folder / 'home'),
+            'HOME': str(directory / 'home'),
             'ERL_EPMD_ADDRESS': self.host,
             'ERL_EPMD_PORT': str(self.state.port(self._mapper_name)),
             'RABBITMQ_NODENAME': 'rabbit@localhost',
             'RABBITMQ_NODE_IP_ADDRESS': self.host,
             'RABBITMQ_DIST_PORT': str(self.state.port(f'{self.name}-dist')),
             'RABBITMQ_CONF_ENV_FILE': '/dev/null',
-            'RABBITMQ_CONFIG_FILE': str(folder / 'rabbitmq.conf'),
-            'RABBITMQ_ENABLED_PLUGINS_FILE': str(folder / 'enabled_plugins'),
-            'RABBITMQ_MNESIA_BASE': str(folder / 'mnesia'),
-            'RABBITMQ_LOG_BASE': str(folder / 'log'),
-            'RABBITMQ_PID_FILE': str(folder / 'pid'),
+            'RABBITMQ_CONFIG_FILE': str(directory / 'rabbitmq.conf'),
+            'RABBITMQ_ENABLED_PLUGINS_FILE': str(
+                directory / 'enabled_plugins'
+            ),
+            'RABBITMQ_MNESIA_BASE': str(directory / 'mnesia'),
+            'RABBITMQ_LOG_BASE': str(directory / 'log'),
+            'RABBITMQ_PID_FILE': str(directory / 'pid'),
             'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': (
                 '-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none'
             ),

@@ -43,16 +43,16 @@ LOG_LEVELS = ','.join(
 class Service(base.Server):
     """A service of OpenStack: a part of a cloud, never alone.
 
-    ``etc/<project>`` in the cloud's folder holds its configuration.
+    ``etc/<project>`` in the cloud's directory holds its configuration.
     """
 
     #: Its project: keystone, heat; several services may share one.
     project: str
 
     def __init__(self, site: cloud_site.Site) -> None:
-        super().__init__(site.state.folder / self.project, site.state)
+        super().__init__(site.state.directory / self.project, site.state)
         self.site = site
-        self.etc = site.state.folder / 'etc' / self.project
+        self.etc = site.state.directory / 'etc' / self.project
 
     @property
     def config_file(self) -> pathlib.Path:
@@ -71,7 +71,7 @@ class Service(base.Server):
             self._prepare()
 
     def _prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         self.etc.mkdir(parents=True, exist_ok=True)
         ini.write(self.etc / 'policy.yaml', '{}\n')
         ini.write(self.config_file, ini.text(self.config()))
@@ -113,7 +113,7 @@ class Service(base.Server):
         return f"'1970-01-01' + INTERVAL {int(record['number'])} SECOND"
 
     def shipped(self, *names: str) -> None:
-        """Copy files from the project's own etc folder."""
+        """Copy files from the project's own etc directory."""
         for name in names:
             source = venv.openstack() / 'etc' / self.project / name
             files = source.rglob('*') if source.is_dir() else [source]
@@ -144,7 +144,7 @@ class DaemonService(Service):
         return process.Program(
             name=self.name,
             argv=[str(self.site.bin / self.name), *self.arguments()],
-            folder=self.folder,
+            directory=self.directory,
             ready=self.reported,
             ready_within=120,
             files=self.config_files,
@@ -174,7 +174,7 @@ class WsgiService(Service):
 
     @property
     def programs(self) -> pathlib.Path:
-        """The folder of the uwsgi that runs it."""
+        """The directory of the uwsgi that runs it."""
         return self.site.bin
 
     def arguments(self) -> list[str]:
@@ -211,7 +211,7 @@ class WsgiService(Service):
                 *self.arguments(),
             ],
             env=self.environment(),
-            folder=self.folder,
+            directory=self.directory,
             ready=self.serves,
             ready_within=90,
             files=self.config_files,
