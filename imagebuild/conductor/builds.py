@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One try of one build, from the claim to its end.
+"""One attempt of one build, from the claim to its end.
 
 The try is a thread. What it does in order: make a workspace; if an earlier
 try may have got as far, look for its image in the store; run the build job;
@@ -34,16 +34,16 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import host_paths
 from imagebuild import sealing
+from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
-from imagebuild.conductor import controls as controls_kit
-from imagebuild.conductor import edits
+from imagebuild.conductor import conductor_context
 from imagebuild.conductor import estimates
-from imagebuild.conductor import journal as journals
+from imagebuild.conductor import event_recorder
+from imagebuild.conductor import image_update
+from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
-from imagebuild.conductor import services as service_kit
-from imagebuild.conductor import supervisor as supervisors
-from imagebuild.conductor import uploads as upload_kit
+from imagebuild.conductor import uploads
 from imagebuild.conductor import workspace as workspaces
 
 LOG = logging.getLogger(__name__)
@@ -60,25 +60,25 @@ class Attempt:
 
     def __init__(
         self,
-        services: service_kit.Services,
+        context: conductor_context.ConductorContext,
         build: db.Build,
         on_end: Callable[[str], None],
     ) -> None:
-        self._services = services
+        self._context = context
         self._build = build
         self._on_end = on_end
-        self._paths = _paths(services, build)
+        self._paths = _paths(context, build)
         self._claim = claims.Claim(
-            services.database, build, services.patience, self._paths
+            context.database, build, context.retry, self._paths
         )
-        self._controls = controls_kit.Controls(self._claim)
-        self._uploads = upload_kit.Uploads(
-            services, self._claim, self._controls
+        self._cancellation = cancellation.CancellationToken(self._claim)
+        self._uploads = uploads.Uploads(
+            context, self._claim, self._cancellation
         )
-        self._journal = journals.Journal(
-            services.database,
+        self._recorder = event_recorder.EventRecorder(
+            context.database,
             self._claim,
-            max_log_size=services.conf.conductor.max_log_size,
+            max_log_size=context.conf.conductor.max_log_size,
             paths=self._paths,
             on_step=_count_step,
         )
@@ -90,9 +90,9 @@ class Attempt:
         """Begin."""
         self._thread.start()
 
-    def stop(self, reason: claims.Stopped) -> None:
+    def stop(self, reason: claims.Interrupted) -> None:
         """Have it end for this reason; returns at once."""
-        self._controls.stop(reason)
+        self._cancellation.stop(reason)
 
     def join(self, seconds: float) -> bool:
         """Wait for its end.
@@ -108,14 +108,14 @@ class Attempt:
         request_log.enter(self._build)
         try:
             self._attempt()
-        except claims.Lost as lost:
+        except claims.ClaimLost as lost:
             LOG.warning('Stops, and drops its work: %s', lost)
             self._count('lost')
             self._after_loss()
         except exception.DatabaseUnavailable as error:
             LOG.error('The build is left to the others: %s', error)
         except Exception:
-            LOG.exception('A defect of imagebuild')
+            LOG.exception('Unexpected error')
         finally:
             self._on_end(self._build.id)
 
@@ -123,69 +123,69 @@ class Attempt:
         LOG.info(
             'Begins build %s, try %d', self._build.id, self._build.attempt
         )
-        self._services.notifier.started(self._build)
+        self._context.notifier.started(self._build)
         try:
             image = self._make()
             self._end('active', image=image)
         except claims.Cancelled as reason:
             self._uploads.discard()
             self._end('cancelled', reason=str(reason))
-        except claims.HandedBack as reason:
+        except claims.Requeued as reason:
             self._claim.release(str(reason), counts=False)
             self._count('handed back')
-        except claims.Failed as failed:
+        except claims.AttemptFailed as failed:
             self._failed(failed)
 
     def _make(self) -> dict[str, Any]:
         """Make the image and put it where it is wanted.
 
         :returns: it, as ``finish_build`` wants it.
-        :raises Stopped: it came to nothing.
+        :raises Interrupted: it came to nothing.
         """
-        self._journal.note(
-            f'Try {self._build.attempt} on {self._services.name}'
+        self._recorder.note(
+            f'Try {self._build.attempt} on {self._context.name}'
         )
         try:
-            self._services.patience.insist('a look', self._claim.look)
+            self._context.retry.until_available('a look', self._claim.look)
             self._expect()
             with self._workspace() as workspace:
                 return self._work(workspace)
         except exception.DatabaseUnavailable:
             raise
         except exception.ImageBuildError as error:
-            raise claims.Failed.of(error) from error
+            raise claims.AttemptFailed.from_error(error) from error
         except OSError as error:
-            raise claims.Failed(
+            raise claims.AttemptFailed(
                 f'The conductor cannot work in '
-                f'{self._services.work_dir}: {error.strerror or error}.',
+                f'{self._context.work_dir}: {error.strerror or error}.',
                 lacks_room=error.errno in _FULL,
             ) from error
-        except claims.Stopped:
+        except claims.Interrupted:
             raise
         except Exception as error:
-            LOG.exception('A defect of imagebuild')
-            raise claims.Failed(
+            LOG.exception('Unexpected error')
+            raise claims.AttemptFailed(
                 f'Unexpected {type(error).__name__} in the conductor.'
             ) from error
 
     def _expect(self) -> None:
         """Say how long this may take, where that is known."""
-        expected = estimates.expected(self._services.database, self._build)
-        self._journal.expect(expected)
+        expected = estimates.expected(self._context.database, self._build)
+        self._recorder.expect(expected)
         if expected:
-            self._journal.note(estimates.sentence(expected))
+            self._recorder.note(estimates.sentence(expected))
 
     def _work(self, workspace: workspaces.Workspace) -> dict[str, Any]:
         if self._build.attempt > 1:
             found = self._uploads.find_finished()
             if found is not None:
-                self._journal.note('The image of an earlier try is complete')
+                self._recorder.note('The image of an earlier try is complete')
                 return found
-        supervisor = supervisors.Supervisor(
-            self._services,
+        supervisor = job_supervisor.JobSupervisor(
+            self._context,
             self._claim,
-            self._journal,
-            self._controls,
+            self._recorder,
+            self._cancellation,
             workspace,
         )
         result = supervisor.run(self._request(supervisor), self._build.timeout)
@@ -195,20 +195,22 @@ class Attempt:
     @contextlib.contextmanager
     def _workspace(self) -> Iterator[workspaces.Workspace]:
         workspace = workspaces.Workspace.make(
-            self._services.work_dir, self._build.id, self._build.attempt
+            self._context.work_dir, self._build.id, self._build.attempt
         )
         try:
             yield workspace
         finally:
             workspace.remove()
 
-    def _request(self, supervisor: supervisors.Supervisor) -> dict[str, Any]:
+    def _request(
+        self, supervisor: job_supervisor.JobSupervisor
+    ) -> dict[str, Any]:
         """What the build job is told."""
         build = self._build
         request = dict(build.request)
         if build.secrets:
             values = sealing.unseal(
-                self._services.conf.encryption_keys, build.secrets
+                self._context.conf.encryption_keys, build.secrets
             )
             request['arguments'] = {**request.get('arguments', {}), **values}
         disk_format = request.get('disk_format') or 'qcow2'
@@ -216,7 +218,7 @@ class Attempt:
             'action': 'build',
             'build_id': build.id,
             'attempt': build.attempt,
-            'workspace': str(supervisor.folder),
+            'workspace': str(supervisor.directory),
             'request': request,
             'base': build.base,
             'driver': build.driver,
@@ -225,9 +227,9 @@ class Attempt:
             or request.get('driver_options')
             or {},
             'timeout': build.timeout,
-            'output': str(supervisor.folder / f'image.{disk_format}'),
+            'output': str(supervisor.directory / f'image.{disk_format}'),
             'disk_format': disk_format,
-            'config': self._services.job_config(),
+            'config': self._context.job_config(),
         }
 
     # -- endings ------------------------------------------------------------
@@ -241,56 +243,58 @@ class Attempt:
         image: Mapping[str, Any] | None = None,
     ) -> None:
         if status == 'active':
-            self._journal.complete()
+            self._recorder.complete()
         self._last_words(reason or status)
         try:
             build = self._claim.finish(
                 status, reason=reason, fault=fault, image=image
             )
-        except claims.Lost:
+        except claims.ClaimLost:
             if not self._is_ended_so(image):
                 raise
-            build = self._services.database.get_build(self._build.id)
+            build = self._context.database.get_build(self._build.id)
         self._count(status)
         LOG.info('Ends build %s: %s %s', build.id, status, reason)
         self._tell(build)
 
     def _tell(self, build: db.Build) -> None:
         """Notify of the end of a build, and of those that waited for it."""
-        notifier = self._services.notifier
+        notifier = self._context.notifier
         notifier.ended(build)
         try:
-            followers = self._services.database.list_ended_with(build)
+            followers = self._context.database.list_ended_with(build)
             for follower in followers:
                 notifier.ended(follower)
             if followers and build.status == 'active':
-                edits.settle(
-                    self._services.database,
-                    self._services.open_store,
+                image_update.settle(
+                    self._context.database,
+                    self._context.open_store,
                     build.id,
                 )
         except exception.DatabaseUnavailable as error:
             LOG.warning('Those that waited are not notified of: %s', error)
 
-    def _failed(self, failed: claims.Failed) -> None:
+    def _failed(self, failed: claims.AttemptFailed) -> None:
         LOG.warning('Try %d failed: %s', self._build.attempt, failed)
-        failed = failed.in_words(
+        failed = failed.with_reason(
             # What the service has to mend lies on this host.
             self._paths.hide(str(failed), of_host=failed.fault == 'service')
         )
         if failed.lacks_room:
             self._lacks_room(failed)
             return
-        most = self._services.conf.conductor.max_attempts
-        if failed.again and self._build.failures < most:
+        most = self._context.conf.conductor.max_attempts
+        if failed.retryable and self._build.failures < most:
             try:
                 self._last_words(f'{failed} Another try follows.')
-                self._controls.pause(self._services.conf.conductor.retry_delay)
+                self._cancellation.pause(
+                    self._context.conf.conductor.retry_delay
+                )
             except claims.Cancelled as reason:
                 self._uploads.discard()
                 self._end('cancelled', reason=str(reason))
                 return
-            except claims.HandedBack:
+            except claims.Requeued:
                 pass
             self._claim.release(f'Try {self._build.attempt}: {failed}')
             self._count('retried')
@@ -298,10 +302,10 @@ class Attempt:
         self._uploads.discard()
         self._end('error', reason=str(failed), fault=failed.fault)
 
-    def _lacks_room(self, failed: claims.Failed) -> None:
+    def _lacks_room(self, failed: claims.AttemptFailed) -> None:
         """Leave the build to whoever has the room, now or later."""
         requeues = self._build.requeues
-        if requeues >= self._services.conf.conductor.max_requeues:
+        if requeues >= self._context.conf.conductor.max_requeues:
             self._uploads.discard()
             reason = (
                 f'{failed} It was given back to the queue {requeues} times, '
@@ -309,7 +313,7 @@ class Attempt:
             )
             self._end('error', reason=reason, fault='service')
             return
-        self._services.declined.add(self._build.id, requeues)
+        self._context.declined.add(self._build.id, requeues)
         sentence = f'{failed} The build waits for room in the queue.'
         self._last_words(f'{sentence} This attempt does not count.')
         self._claim.release(sentence, counts=False)
@@ -317,17 +321,17 @@ class Attempt:
 
     def _last_words(self, sentence: str) -> None:
         """Write the rest of the log before the row says it is the end."""
-        self._journal.note(sentence)
-        self._journal.flush_last()
+        self._recorder.note(sentence)
+        self._recorder.flush_last()
 
     def _is_ended_so(self, image: Mapping[str, Any] | None) -> bool:
         """Whether the end was written by a call whose answer was lost."""
         try:
-            now = self._services.database.get_build(self._build.id)
+            now = self._context.database.get_build(self._build.id)
         except exception.NotFound:
             return False
         return bool(
-            now.conductor == self._services.name
+            now.conductor == self._context.name
             and now.attempt == self._build.attempt
             and now.status in ('active', 'error', 'cancelled')
             and (image is None or now.image_id == image['image_id'])
@@ -340,7 +344,7 @@ class Attempt:
         none, unless its row names the very image.
         """
         try:
-            now = self._services.database.get_build(self._build.id)
+            now = self._context.database.get_build(self._build.id)
             abandoned = now.status in ('error', 'cancelled')
         except exception.NotFound:
             abandoned = True
@@ -354,18 +358,18 @@ class Attempt:
 
     def _count_cache(self) -> None:
         if self._build.base.get('kind') in ('glance', 'url'):
-            found = 'miss' if self._journal.has_downloaded else 'hit'
+            found = 'miss' if self._recorder.has_downloaded else 'hit'
             metrics.CACHE.labels(found).inc()
 
 
 def _paths(
-    services: service_kit.Services, build: db.Build
+    context: conductor_context.ConductorContext, build: db.Build
 ) -> host_paths.HostPaths:
     """What stands for paths of this host in texts about a build."""
     location = str(build.base.get('location') or '')
     if not os.path.isabs(location):
-        return services.paths
-    return services.paths.also({location: 'base image'})
+        return context.paths
+    return context.paths.also({location: 'base image'})
 
 
 def _count_step(validator: str, seconds: float) -> None:

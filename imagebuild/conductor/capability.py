@@ -25,7 +25,7 @@ from oslo_config import cfg
 
 from imagebuild import catalogue as catalogues
 from imagebuild import exception
-from imagebuild.conductor import services
+from imagebuild.conductor import conductor_context
 from imagebuild.drivers import base as drivers_base
 from imagebuild.drivers import registry
 
@@ -50,7 +50,7 @@ class Capability:
         return {'name': name, 'version': version, **dataclasses.asdict(self)}
 
 
-class Offer:
+class CapabilityProvider:
     """The capability and the catalogue, read again on SIGHUP.
 
     :param conf: options, read at :meth:`reload`.
@@ -115,7 +115,7 @@ class Offer:
         return Capability(
             drivers=tuple(_working(self._installed(), section.drivers)),
             operating_systems=tuple(section.operating_systems),
-            architecture=services.architecture(),
+            architecture=conductor_context.architecture(),
             slots=section.max_builds,
         )
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Signs of life, from a thread that does nothing else."""
+"""Heartbeats, from a thread that does nothing else."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from collections.abc import Callable
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import capability as capabilities
+from imagebuild.conductor import capability
 
 LOG = logging.getLogger(__name__)
 
 
-class Heart:
+class Heartbeat:
     """Registers the conductor and keeps its row fresh.
 
     :param version: of imagebuild.
@@ -38,50 +38,50 @@ class Heart:
         name: str,
         version: str,
         *,
-        offer: Callable[[], capabilities.Capability],
+        get_capability: Callable[[], capability.Capability],
         running: Callable[[], int],
         interval: float,
     ) -> None:
         self._database = database
         self._name = name
         self._version = version
-        self._offer = offer
+        self._get_capability = get_capability
         self._running = running
         self._interval = interval
         self._status = 'up'
-        self._registered: capabilities.Capability | None = None
-        self._steady_since: float | None = None
+        self._registered: capability.Capability | None = None
+        self._stable_since: float | None = None
         self._stopped = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, name='heart', daemon=True
+            target=self._run, name='heartbeat', daemon=True
         )
 
     @property
-    def steady_for(self) -> float:
-        """Seconds since when every beat reached the database.
+    def database_stable_for(self) -> float:
+        """Seconds since when every heartbeat reached the database.
 
         After a failure of the database every conductor looks dead until it
-        has had time for a beat; so nobody judges others before it has seen
-        the database work for that long.
+        has had time for a heartbeat; so nobody judges others before it has
+        seen the database work for that long.
         """
-        since = self._steady_since
+        since = self._stable_since
         return 0.0 if since is None else time.monotonic() - since
 
     def start(self) -> None:
         self._thread.start()
 
     def drain(self) -> None:
-        """Say ``draining`` from now on."""
+        """Report ``draining`` from now on."""
         self._status = 'draining'
         self._wake.set()
 
-    def beat_now(self) -> None:
-        """Beat, and tell of a changed offer."""
+    def send_now(self) -> None:
+        """Send a heartbeat, and register a changed capability."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Beat no more, and say ``down`` if that can be said."""
+        """Send no more, and mark the conductor ``down`` if possible."""
         self._stopped.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -94,33 +94,33 @@ class Heart:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self.beat()
+                self.send()
             except exception.DatabaseUnavailable as error:
                 LOG.warning('No sign of life: %s', error)
-                self._steady_since = None
+                self._stable_since = None
             except Exception:
-                LOG.exception('A defect of imagebuild')
-                self._steady_since = None
+                LOG.exception('Unexpected error')
+                self._stable_since = None
             self._wake.wait(self._interval)
             self._wake.clear()
 
-    def beat(self) -> None:
-        """Give one sign of life.
+    def send(self) -> None:
+        """Send one heartbeat.
 
-        :raises DatabaseUnavailable: it was not heard.
+        :raises DatabaseUnavailable: it was not written.
         """
-        offer = self._offer()
-        if offer != self._registered or not self._heard():
+        current = self._get_capability()
+        if current != self._registered or not self._refresh():
             self._database.register_conductor(
-                offer.registration(self._name, self._version)
+                current.registration(self._name, self._version)
             )
-            self._registered = offer
-            LOG.info('Registered as %s: %s', self._name, offer)
-            self._heard()
-        if self._steady_since is None:
-            self._steady_since = time.monotonic()
+            self._registered = current
+            LOG.info('Registered as %s: %s', self._name, current)
+            self._refresh()
+        if self._stable_since is None:
+            self._stable_since = time.monotonic()
 
-    def _heard(self) -> bool:
+    def _refresh(self) -> bool:
         return self._database.heartbeat(
             self._name, running=self._running(), status=self._status
         )

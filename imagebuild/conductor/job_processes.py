@@ -12,9 +12,9 @@
 """Ends a job with everything it started, and nothing else.
 
 A job leads a session of its own, but what it starts may leave the session
-(daemons do). So every job gets a mark in its environment, which its
+(daemons do). So every job gets a token in its environment, which its
 descendants inherit, and the processes of a job are: its session, its
-descendants, and whatever carries the mark. No cgroup is needed, which
+descendants, and whatever carries the token. No cgroup is needed, which
 containers and unprivileged conductors may not have.
 
 Pids are used again by the kernel. A process is therefore only signalled
@@ -30,11 +30,13 @@ import pathlib
 import signal
 import time
 from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
 from imagebuild.disks import processes
 
-#: The variable that holds the mark.
-MARK = 'IMAGEBUILD_JOB_MARK'
+#: The variable that holds the token.
+VARIABLE = 'IMAGEBUILD_JOB_MARK'
 
 _PPID, _SESSION, _START = 1, 3, 19
 _PAUSE = 0.05
@@ -46,22 +48,48 @@ class Leader:
 
     :ivar pid: also the number of its session and process group.
     :ivar started: its start time in ticks since boot.
-    :ivar mark: value of :data:`MARK` in its environment.
-    :ivar realm: boot and pid namespace that the pid belongs to.
+    :ivar job_token: value of :data:`VARIABLE` in its environment.
+    :ivar pid_namespace_id: boot and pid namespace that the pid belongs to.
     """
 
     pid: int
     started: int
-    mark: str
-    realm: str
+    job_token: str
+    pid_namespace_id: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is written into ``job.json``.
+
+        The names of the file stay as they are: after an upgrade the new
+        conductor reads what the old one has left.
+        """
+        return {
+            'pid': self.pid,
+            'started': self.started,
+            'mark': self.job_token,
+            'realm': self.pid_namespace_id,
+        }
 
     @classmethod
-    def of(cls, pid: int, mark: str) -> Leader | None:
+    def from_dict(cls, raw: Mapping[str, Any]) -> Leader:
+        """Read what :meth:`to_dict` wrote.
+
+        :raises KeyError, TypeError, ValueError: something else wrote it.
+        """
+        return cls(
+            int(raw['pid']),
+            int(raw['started']),
+            str(raw['mark']),
+            str(raw['realm']),
+        )
+
+    @classmethod
+    def of(cls, pid: int, job_token: str) -> Leader | None:
         """Describe a process; None when it is already gone."""
         started = processes.start_time(pid)
         if started is None:
             return None
-        return cls(pid, started, mark, processes.realm())
+        return cls(pid, started, job_token, processes.realm())
 
 
 def members(leader: Leader) -> set[int]:
@@ -69,19 +97,19 @@ def members(leader: Leader) -> set[int]:
 
     Processes of another boot or pid namespace are not looked for.
     """
-    if leader.realm != processes.realm():
+    if leader.pid_namespace_id != processes.realm():
         return set()
     table = dict(_table())
     own = table.get(leader.pid)
     # While a session has members the kernel does not give its number to a
     # new process; with the leader gone a session of the same number may be
-    # another one, and only the mark tells.
+    # another one, and only the token tells.
     ours = own is not None and own.started == leader.started
     found = {
         pid
         for pid, each in table.items()
         if (ours and each.session == leader.pid)
-        or _is_marked(pid, leader.mark)
+        or _has_token(pid, leader.job_token)
     }
     if ours:
         found.add(leader.pid)
@@ -139,12 +167,12 @@ def _table() -> Iterator[tuple[int, _Process]]:
             yield int(name), found
 
 
-def _is_marked(pid: int, mark: str) -> bool:
+def _has_token(pid: int, job_token: str) -> bool:
     try:
         environment = pathlib.Path(f'/proc/{pid}/environ').read_bytes()
     except OSError:
         return False
-    return f'{MARK}={mark}'.encode() in environment.split(b'\0')
+    return f'{VARIABLE}={job_token}'.encode() in environment.split(b'\0')
 
 
 def _add_descendants(found: set[int], table: dict[int, _Process]) -> None:

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a conductor hears over the bus."""
+"""The casts and calls that a conductor serves."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ import oslo_messaging
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import checks
 from imagebuild.conductor import claims
-from imagebuild.conductor import edits
+from imagebuild.conductor import conductor_context
+from imagebuild.conductor import image_update
+from imagebuild.conductor import request_validation
 from imagebuild.conductor import rpcapi
 from imagebuild.conductor import scheduler
-from imagebuild.conductor import services as service_kit
 
 LOG = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ class Manager:
 
     :param open_store: gives the store of a destination.
     :param hide: takes this host's paths out of a text.
-    :param ring_scheduler: has it look for builds.
-    :param ring_reaper: has it sweep.
+    :param wake_scheduler: has it look for builds.
+    :param wake_reaper: has it sweep.
     """
 
     target = oslo_messaging.Target(version=rpcapi.VERSION)
@@ -48,40 +48,40 @@ class Manager:
     def __init__(
         self,
         database: db.Database,
-        places: scheduler.Places,
-        checks: checks.Checks,
+        running_builds: scheduler.RunningBuilds,
+        validator: request_validation.RequestValidator,
         *,
-        open_store: service_kit.OpenStore,
+        open_store: conductor_context.OpenStore,
         hide: Callable[[str], str] = str,
-        ring_scheduler: Callable[[], None],
-        ring_reaper: Callable[[], None],
+        wake_scheduler: Callable[[], None],
+        wake_reaper: Callable[[], None],
     ) -> None:
         self._database = database
-        self._places = places
-        self._checks = checks
+        self._running_builds = running_builds
+        self._validator = validator
         self._open_store = open_store
         self._hide = hide
-        self._ring_scheduler = ring_scheduler
-        self._ring_reaper = ring_reaper
+        self._wake_scheduler = wake_scheduler
+        self._wake_reaper = wake_reaper
 
-    # -- bells --------------------------------------------------------------
+    # -- casts --------------------------------------------------------------
 
     def build(self, _context: Context, build_id: str) -> None:
-        self._ring_scheduler()
+        self._wake_scheduler()
 
     def upload(self, _context: Context, upload_id: str) -> None:
-        self._ring_scheduler()
+        self._wake_scheduler()
 
     def cancel(self, _context: Context, build_id: str) -> None:
-        running = self._places.get(build_id)
+        running = self._running_builds.get(build_id)
         if running is not None:
             running.stop(claims.Cancelled('cancelled on request'))
 
     def delete(self, _context: Context, build_id: str) -> None:
         self.cancel(_context, build_id)
-        self._ring_reaper()
+        self._wake_reaper()
 
-    # -- questions ----------------------------------------------------------
+    # -- calls --------------------------------------------------------------
 
     def check_request(
         self, context: Context, request: Mapping[str, Any]
@@ -89,7 +89,7 @@ class Manager:
         project_id = str(context.get('project_id') or '')
 
         def check() -> dict[str, Any]:
-            found = self._checks.check_request(project_id, request)
+            found = self._validator.check_request(project_id, request)
             return {**found, 'problems': self._shown(found['problems'])}
 
         return _answer(check)
@@ -97,14 +97,14 @@ class Manager:
     def verify_image(
         self, _context: Context, image_row_id: str
     ) -> dict[str, Any]:
-        return _answer(lambda: self._checks.verify_image(image_row_id))
+        return _answer(lambda: self._validator.verify_image(image_row_id))
 
     def update_image(
         self, _context: Context, build_id: str, changes: Mapping[str, Any]
     ) -> dict[str, Any]:
         return _answer(
             lambda: self._shown(
-                edits.update_image(
+                image_update.update_image(
                     self._database, self._open_store, build_id, changes
                 )
             )
@@ -120,7 +120,7 @@ class Manager:
         self, _context: Context, build_id: str
     ) -> dict[str, Any]:
         return _answer(
-            lambda: edits.protected_images(
+            lambda: image_update.protected_images(
                 self._database, self._open_store, build_id
             )
         )
@@ -140,10 +140,10 @@ _NOT_FOR_USERS = (
 )
 
 
-def _answer(question: Callable[[], Any]) -> dict[str, Any]:
+def _answer(call: Callable[[], Any]) -> dict[str, Any]:
     """An answer, or an error as rpcapi understands it."""
     try:
-        return {'result': question()}
+        return {'result': call()}
     except exception.NotFound as error:
         kind, message = 'not_found', str(error)
     except exception.ServiceUnavailable as error:
@@ -154,7 +154,7 @@ def _answer(question: Callable[[], Any]) -> dict[str, Any]:
         LOG.warning('No answer: %s', error)
         kind, message = 'unavailable', _NOT_FOR_USERS
     except Exception as error:
-        LOG.exception('A defect of imagebuild')
+        LOG.exception('Unexpected error')
         kind = 'unavailable'
         message = f'Unexpected {type(error).__name__} in a conductor.'
     return {'error': {'kind': kind, 'message': message}}

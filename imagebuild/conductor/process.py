@@ -12,7 +12,7 @@
 """A conductor as a process of its own: its signals.
 
 We handle signals ourselves rather than with oslo.service's launcher: that
-one forks workers, and the life lines of the jobs, the locks of the
+one forks workers, and the pipes of the jobs, the locks of the
 workspaces and the drain belong to one process.
 
 =========  ==============================================================
@@ -145,10 +145,10 @@ class Process:
         if self._failure is not None:
             return
         patience = self._conf.conductor.graceful_shutdown_timeout
-        LOG.info('Drains; %d builds run', len(self._conductor.places))
+        LOG.info('Drains; %d builds run', len(self._conductor.running_builds))
         self._conductor.drain()
         deadline = time.monotonic() + patience
-        while self._conductor.places and time.monotonic() < deadline:
+        while self._conductor.running_builds and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
                 if self._signals.get(timeout=0.2) != signal.SIGHUP:
                     return

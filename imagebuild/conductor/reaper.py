@@ -24,8 +24,8 @@ from collections.abc import Collection
 
 from imagebuild import exception
 from imagebuild.conductor import claims
-from imagebuild.conductor import loop as loops
-from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import conductor_context
+from imagebuild.conductor import periodic_task
 from imagebuild.conductor import upload_rows
 from imagebuild.conductor import workspace
 from imagebuild.db import records
@@ -39,39 +39,39 @@ class Reaper:
     """A thread that sweeps.
 
     :param running: ids of the builds that this conductor works on.
-    :param steady_for: seconds for which the database has worked, as seen
-        from here.
+    :param database_stable_for: seconds for which the database has
+        been available, as seen from here.
     :param on_release: called when builds went back to the queue.
     """
 
     def __init__(
         self,
-        services: service_kit.Services,
+        context: conductor_context.ConductorContext,
         *,
         running: Callable[[], Collection[str]],
-        steady_for: Callable[[], float],
+        database_stable_for: Callable[[], float],
         on_release: Callable[[], None],
     ) -> None:
-        self._services = services
-        self._database = services.database
-        self._section = services.conf.conductor
+        self._context = context
+        self._database = context.database
+        self._section = context.conf.conductor
         self._running = running
-        self._steady_for = steady_for
+        self._database_stable_for = database_stable_for
         self._on_release = on_release
         self._suspects: set[str] = set()
         self._next_purge = 0.0
-        self._loop = loops.Loop('reaper', self._work)
+        self._task = periodic_task.PeriodicTask('reaper', self._work)
 
     def start(self) -> None:
-        self._loop.start()
+        self._task.start()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Say that there may be something to do."""
-        self._loop.ring()
+        self._task.wake()
 
     def stop(self) -> None:
         """Sweep no more."""
-        self._loop.stop(self._section.sweep_interval)
+        self._task.stop(self._section.sweep_interval)
 
     def _work(self) -> float:
         self.sweep()
@@ -81,28 +81,28 @@ class Reaper:
         """Do everything once; what fails is tried again the next time."""
         for work in (
             self.sweep_workspaces,
-            self.release_orphans,
-            self.release_own,
+            self.requeue_orphans,
+            self.requeue_idle_builds,
             self.discard_uploads,
             self.delete_images,
             self.purge,
         ):
-            if self._loop.stopped:
+            if self._task.stopped:
                 return
             try:
                 work()
             except exception.ImageBuildError as error:
                 LOG.warning('%s has to wait: %s', work.__name__, error)
             except Exception:
-                LOG.exception('A defect of imagebuild')
+                LOG.exception('Unexpected error')
 
     def sweep_workspaces(self) -> None:
         """Remove workspaces of dead conductors with their processes."""
-        workspace.sweep(self._services.work_dir)
+        workspace.sweep(self._context.work_dir)
 
-    def release_orphans(self) -> None:
+    def requeue_orphans(self) -> None:
         """Give back the builds of conductors that are dead or gone."""
-        if self._steady_for() < self._section.dead_after:
+        if self._database_stable_for() < self._section.dead_after:
             return
         for conductor in self._database.dead_conductors(
             self._section.dead_after
@@ -114,10 +114,10 @@ class Reaper:
             )
             self._database.unregister(conductor.name)
         for build in self._database.orphans(self._section.dead_after):
-            if build.conductor != self._services.name:
-                self._give_back(build, f'Conductor {build.conductor} died')
+            if build.conductor != self._context.name:
+                self._requeue(build, f'Conductor {build.conductor} died')
 
-    def release_own(self) -> None:
+    def requeue_idle_builds(self) -> None:
         """Give back builds that have our name and that we do not work on.
 
         They are an earlier life's. One is only believed to be when it is
@@ -125,32 +125,30 @@ class Reaper:
         """
         idle = {
             build.id: build
-            for build in self._database.builds_of(self._services.name)
+            for build in self._database.builds_of(self._context.name)
             if build.id not in self._running()
         }
         for build_id in self._suspects & idle.keys():
-            self._give_back(
-                idle[build_id], f'Conductor {self._services.name} restarted'
+            self._requeue(
+                idle[build_id], f'Conductor {self._context.name} restarted'
             )
         self._suspects = set(idle)
 
-    def release_former_life(self) -> None:
-        """As :meth:`release_own`, at the start: nothing of ours runs yet."""
-        for build in self._database.builds_of(self._services.name):
-            self._give_back(
-                build, f'Conductor {self._services.name} restarted'
-            )
+    def requeue_own_builds(self) -> None:
+        """As :meth:`requeue_idle_builds`, at the start: none runs yet."""
+        for build in self._database.builds_of(self._context.name):
+            self._requeue(build, f'Conductor {self._context.name} restarted')
 
     def discard_uploads(self) -> None:
         """Remove half images of builds that have ended without them."""
         for row, content_key in self._database.abandoned_uploads():
-            upload_rows.discard(self._services, row, content_key)
+            upload_rows.discard(self._context, row, content_key)
 
     def delete_images(self) -> None:
         """Delete images that no build uses any more."""
         for image in self._database.images_without_users():
             try:
-                store = self._services.open_store(image.destination)
+                store = self._context.open_store(image.destination)
                 store.delete(image.image_id)
             except exception.Forbidden as error:
                 LOG.error('Not our image: %s', error)
@@ -172,7 +170,7 @@ class Reaper:
         if removed:
             LOG.info('Removed %d old builds from the database', removed)
 
-    def _give_back(self, build: records.Build, why: str) -> None:
+    def _requeue(self, build: records.Build, why: str) -> None:
         holder = claims.holder(build)
         if build.cancel_requested or build.status == 'deleting':
             # Once it has ended nobody would ask the store any more.
@@ -189,12 +187,12 @@ class Reaper:
             )
             if ended is not None:
                 LOG.warning('Gave build %s up: %s', build.id, why)
-                self._services.notifier.ended(ended)
+                self._context.notifier.ended(ended)
             return
         if self._database.requeue_build(build.id, **holder, reason=f'{why}.'):
             LOG.warning('Gave build %s back: %s', build.id, why)
             if build.cancel_requested and build.status != 'deleting':
-                self._services.notifier.ended(
+                self._context.notifier.ended(
                     self._database.get_build(build.id)
                 )
             self._on_release()
@@ -211,5 +209,5 @@ class Reaper:
         rows = self._database.list_uploads(build_id=build.id)
         gone = True
         for row in rows:
-            gone &= upload_rows.discard(self._services, row, build.content_key)
+            gone &= upload_rows.discard(self._context, row, build.content_key)
         return gone

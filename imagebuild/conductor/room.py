@@ -42,7 +42,7 @@ _LONGEST_PAUSE = 600.0
 def for_another(conf: cfg.ConfigOpts, work_dir: pathlib.Path) -> bool:
     """Whether one more build can begin here.
 
-    A folder that cannot be looked at has room: what is wrong with it is
+    A directory that cannot be looked at has room: what is wrong with it is
     said by whoever works there.
     """
     free = _free(work_dir)
@@ -52,35 +52,35 @@ def for_another(conf: cfg.ConfigOpts, work_dir: pathlib.Path) -> bool:
 class Watch:
     """Watches the room that one build takes.
 
-    :param folder: of the build, beside those of the others.
+    :param directory: of the build, beside those of the others.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, folder: pathlib.Path) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, directory: pathlib.Path) -> None:
         self._conf = conf
-        self._folder = folder
+        self._directory = directory
         self._next = 0.0
         self._most = 0
 
     def check(self) -> None:
         """Look, unless that was just done.
 
-        :raises Failed: the build has grown too much; it is the user's fault
-            unless others have taken the room.
+        :raises AttemptFailed: the build has grown too much; it is the user's
+            fault unless others have taken the room.
         """
         begun = time.monotonic()
         if begun < self._next:
             return
         limit = self._conf.disks.max_build_size * space.GIB
-        used = allocated(self._folder)
+        used = allocated(self._directory)
         self._most = max(self._most, used)
         if limit and used > limit:
-            raise claims.Failed(
+            raise claims.AttemptFailed(
                 f'The build was stopped: its files take {space.human(used)} '
                 'on the disk of the host, and may take '
                 f'{space.human(limit)}.',
                 fault='user',
             )
-        free = _free(self._folder)
+        free = _free(self._directory)
         if free is not None and free < _reserve(self._conf):
             self._short_of_room(used)
         took = time.monotonic() - begun
@@ -90,14 +90,14 @@ class Watch:
         """The largest build goes, and has all others go on."""
         if not self._is_largest(used):
             return
-        raise claims.Failed(
+        raise claims.AttemptFailed(
             'The build was stopped: the disk of its host is nearly full, and '
             f'no build there takes more than this one, {space.human(used)}.',
             fault='user' if used > _GROWTH else 'service',
             lacks_room=True,
         )
 
-    def judge(self, failed: claims.Failed) -> None:
+    def judge(self, failed: claims.AttemptFailed) -> None:
         """Say whose fault it is that a job found no room.
 
         :param failed: how it ended; its files may be gone by now.
@@ -111,9 +111,10 @@ class Watch:
 
     def _is_largest(self, used: int) -> bool:
         others = (
-            allocated(folder)
-            for folder in self._folder.parent.iterdir()
-            if folder != self._folder and not folder.name.startswith('.')
+            allocated(directory)
+            for directory in self._directory.parent.iterdir()
+            if directory != self._directory
+            and not directory.name.startswith('.')
         )
         return used >= max(others, default=0)
 
@@ -147,10 +148,10 @@ class Declined:
             return set(self._until)
 
 
-def allocated(folder: pathlib.Path) -> int:
-    """Bytes that a folder takes on its disk, with all below it."""
+def allocated(directory: pathlib.Path) -> int:
+    """Bytes that a directory takes on its disk, with all below it."""
     total = 0
-    waiting = [str(folder)]
+    waiting = [str(directory)]
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
@@ -165,9 +166,9 @@ def allocated(folder: pathlib.Path) -> int:
     return total
 
 
-def _free(folder: pathlib.Path) -> int | None:
+def _free(directory: pathlib.Path) -> int | None:
     try:
-        status = os.statvfs(folder)
+        status = os.statvfs(directory)
     except OSError:
         return None
     return status.f_bavail * status.f_frsize

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The conductors as others see them: what can be asked over the bus.
+"""The conductors as others see them: casts and calls over the bus.
 
 Nothing here is needed for a build to happen: the database is the queue, and
-a conductor that missed a message finds the build at its next sweep. So what
-only rings a bell never fails and never waits for a broker that is away.
+a conductor that missed a message finds the build at its next sweep. So a
+cast never fails and never waits for a broker that is away.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ LOG = logging.getLogger(__name__)
 
 TOPIC = 'imagebuild.conductor'
 VERSION = '1.0'
-#: Seconds that a question may take, unless the caller says otherwise.
+#: Seconds that a call may take, unless the caller says otherwise.
 CALL_TIMEOUT = 20.0
 
 #: Messages that wait for a broker that is away; further ones are dropped.
-_MOST_WAITING = 1000
-#: Questions that wait for a broker that is away; further ones fail at once.
-_MOST_ASKING = 64
-#: Seconds after its time limit that a question is given up.
+_MAX_CASTS = 1000
+#: Calls that wait for a broker that is away; further ones fail at once.
+_MAX_CALLS = 64
+#: Seconds after its time limit that a call is abandoned.
 _SLACK = 2.0
 
 
@@ -105,7 +105,7 @@ class Sender:
 
     def __init__(self) -> None:
         self._waiting: queue.Queue[tuple[str, Callable[[], object]]] = (
-            queue.Queue(_MOST_WAITING)
+            queue.Queue(_MAX_CASTS)
         )
         self._lock = threading.Lock()
         self._pid = 0
@@ -140,7 +140,7 @@ class ConductorAPI:
     """Client of all conductors.
 
     :param transport: of :func:`get_transport`.
-    :param timeout: seconds that a question may take.
+    :param timeout: seconds that a call may take.
     """
 
     def __init__(
@@ -152,9 +152,9 @@ class ConductorAPI:
         )
         self._timeout = timeout
         self._sender = Sender()
-        self._asking = threading.Semaphore(_MOST_ASKING)
+        self._calling = threading.Semaphore(_MAX_CALLS)
 
-    # -- bells --------------------------------------------------------------
+    # -- casts --------------------------------------------------------------
 
     def build(
         self, build_id: str, *, context: Mapping[str, Any] | None = None
@@ -164,27 +164,27 @@ class ConductorAPI:
         To all conductors: the message does not know which of them has a
         free place, and the database lets only one have the build.
         """
-        self._ring('build', context, build_id=build_id)
+        self._cast('build', context, build_id=build_id)
 
     def upload(
         self, upload_id: str, *, context: Mapping[str, Any] | None = None
     ) -> None:
         """Say that an upload was queued."""
-        self._ring('upload', context, upload_id=upload_id)
+        self._cast('upload', context, upload_id=upload_id)
 
     def cancel(
         self, build_id: str, *, context: Mapping[str, Any] | None = None
     ) -> None:
         """Say that a build is to be cancelled, as its row already does."""
-        self._ring('cancel', context, build_id=build_id)
+        self._cast('cancel', context, build_id=build_id)
 
     def delete(
         self, build_id: str, *, context: Mapping[str, Any] | None = None
     ) -> None:
         """Say that a build was deleted: its image may have no user left."""
-        self._ring('delete', context, build_id=build_id)
+        self._cast('delete', context, build_id=build_id)
 
-    # -- questions ----------------------------------------------------------
+    # -- calls --------------------------------------------------------------
 
     def check_request(
         self, context: Mapping[str, Any], request: Mapping[str, Any]
@@ -198,7 +198,7 @@ class ConductorAPI:
         :raises NoConductor: none answered in time.
         :raises ServiceUnavailable: one answered that it cannot tell now.
         """
-        answer: dict[str, Any] = self._ask(
+        answer: dict[str, Any] = self._call(
             'check_request', context, request=dict(request)
         )
         return answer
@@ -215,7 +215,7 @@ class ConductorAPI:
         :raises ServiceUnavailable: the Image service cannot be asked.
         """
         return bool(
-            self._ask('verify_image', context, image_row_id=image_row_id)
+            self._call('verify_image', context, image_row_id=image_row_id)
         )
 
     def update_image(
@@ -235,7 +235,7 @@ class ConductorAPI:
             same, and can be asked for again.
         :raises ServiceUnavailable: the store cannot be asked.
         """
-        problems: list[dict[str, str]] = self._ask(
+        problems: list[dict[str, str]] = self._call(
             'update_image', context, build_id=build_id, changes=dict(changes)
         )
         return problems
@@ -252,9 +252,9 @@ class ConductorAPI:
         :raises NotFound: there is no such build.
         :raises NoConductor: none answered in time.
         :raises ServiceUnavailable: the store cannot be asked, or the
-            conductor that was asked is older than this question.
+            conductor that was asked is older than this call.
         """
-        ids: list[str] = self._ask(
+        ids: list[str] = self._call(
             'protected_images', context, build_id=build_id
         )
         return ids
@@ -272,14 +272,14 @@ class ConductorAPI:
         :raises NotFound: there is no such build.
         :raises NoConductor: none answered in time.
         """
-        text, following = self._ask(
+        text, following = self._call(
             'read_log', context, build_id=build_id, offset=offset, limit=limit
         )
         return text, following
 
     # -- how ----------------------------------------------------------------
 
-    def _ring(
+    def _cast(
         self, method: str, context: Mapping[str, Any] | None, **what: str
     ) -> None:
         fanout = self._client.prepare(fanout=True)
@@ -289,7 +289,7 @@ class ConductorAPI:
             lambda: fanout.cast(told, method, **what),
         )
 
-    def _ask(
+    def _call(
         self, method: str, context: Mapping[str, Any] | None, **what: Any
     ) -> Any:
         try:
@@ -314,23 +314,23 @@ class ConductorAPI:
         The first call of a process waits for ever for the broker, whatever
         its time limit, since it has to make the queue of the answers.
         """
-        if not self._asking.acquire(blocking=False):
+        if not self._calling.acquire(blocking=False):
             raise exception.ServiceUnavailable(
-                service='messaging', reason='too many questions wait for it'
+                service='messaging', reason='too many calls wait for it'
             )
         outcome: queue.SimpleQueue[tuple[Any, BaseException | None]] = (
             queue.SimpleQueue()
         )
 
-        def ask() -> None:
+        def run() -> None:
             try:
                 outcome.put((call(), None))
             except BaseException as error:
                 outcome.put((None, error))
             finally:
-                self._asking.release()
+                self._calling.release()
 
-        threading.Thread(target=ask, name='question', daemon=True).start()
+        threading.Thread(target=run, name='rpc-call', daemon=True).start()
         try:
             answer, error = outcome.get(timeout=self._timeout + _SLACK)
         except queue.Empty:

@@ -21,9 +21,9 @@ from typing import Protocol
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import capability as capabilities
+from imagebuild.conductor import capability
 from imagebuild.conductor import claims
-from imagebuild.conductor import loop as loops
+from imagebuild.conductor import periodic_task
 
 LOG = logging.getLogger(__name__)
 
@@ -33,20 +33,20 @@ Begin = Callable[[db.Build], None]
 _PAUSE = 2.0
 #: Builds that are looked at together.
 _LOOK = 20
-#: Looks in a row that others may win before the next bell is waited for.
+#: Looks in a row that others may win before it waits for the next cast.
 _LOST = 5
-_PATIENCE = 15.0
+_STOP_TIMEOUT = 15.0
 
 
 class Running(Protocol):
     """A build that runs; see :class:`imagebuild.conductor.builds.Attempt`."""
 
-    def stop(self, reason: claims.Stopped) -> None: ...
+    def stop(self, reason: claims.Interrupted) -> None: ...
 
     def join(self, seconds: float) -> bool: ...
 
 
-class Places:
+class RunningBuilds:
     """The builds that run here; used by all threads."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Places:
 
 
 class Scheduler:
-    """A thread that claims; woken by a bell, or after a while without.
+    """A thread that claims; woken by a cast, or after a while without.
 
     :param begin: begins a claimed build; may raise.
     :param has_room: whether the disk has room for one more.
@@ -91,9 +91,9 @@ class Scheduler:
         database: db.Database,
         name: str,
         *,
-        offer: Callable[[], capabilities.Capability],
+        get_capability: Callable[[], capability.Capability],
         running_limit: Callable[[], int],
-        places: Places,
+        running_builds: RunningBuilds,
         begin: Begin,
         sweep_interval: float,
         has_room: Callable[[], bool] = lambda: True,
@@ -104,23 +104,23 @@ class Scheduler:
         self._has_room = has_room
         self._lacks_room = False
         self._declined = declined
-        self._offer = offer
+        self._get_capability = get_capability
         self._running_limit = running_limit
-        self._places = places
+        self._running_builds = running_builds
         self._begin = begin
         self._sweep_interval = sweep_interval
-        self._loop = loops.Loop('scheduler', self._work)
+        self._task = periodic_task.PeriodicTask('scheduler', self._work)
 
     def start(self) -> None:
-        self._loop.start()
+        self._task.start()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Say that there may be something to do."""
-        self._loop.ring()
+        self._task.wake()
 
     def stop(self) -> None:
         """Claim nothing more; returns when that is certain."""
-        self._loop.stop(_PATIENCE)
+        self._task.stop(_STOP_TIMEOUT)
 
     def _work(self) -> float:
         try:
@@ -129,13 +129,13 @@ class Scheduler:
             LOG.warning('No builds can be claimed now: %s', error)
             return min(self._sweep_interval, _PAUSE)
         except Exception:
-            LOG.exception('A defect of imagebuild')
+            LOG.exception('Unexpected error')
         return self._sweep_interval
 
     def claim_all(self) -> None:
         """Claim builds until the places or the builds run out."""
         lost = 0
-        while not self._loop.stopped and lost < _LOST:
+        while not self._task.stopped and lost < _LOST:
             claimed = self._claim_some()
             if claimed is None:
                 return
@@ -158,16 +158,16 @@ class Scheduler:
 
         :returns: how many; None when there was nothing to be claimed.
         """
-        offer = self._offer()
-        free = offer.slots - len(self._places)
-        if free <= 0 or not offer.drivers or not self._room():
+        capable = self._get_capability()
+        free = capable.slots - len(self._running_builds)
+        if free <= 0 or not capable.drivers or not self._room():
             return None
         limit = self._running_limit()
         declined = self._declined()
         found = self._database.claimable(
-            drivers=offer.drivers,
-            operating_systems=offer.operating_systems,
-            architecture=offer.architecture,
+            drivers=capable.drivers,
+            operating_systems=capable.operating_systems,
+            architecture=capable.architecture,
             running_limit=limit,
             limit=_LOOK + len(declined),
         )
@@ -176,7 +176,7 @@ class Scheduler:
             return None
         claimed = 0
         for build_id in ids:
-            if self._loop.stopped or claimed == free or not self._room():
+            if self._task.stopped or claimed == free or not self._room():
                 break
             build = self._database.claim(
                 build_id, self._name, running_limit=limit

@@ -14,12 +14,12 @@
 =============  ==========================================================
 thread         what it does
 =============  ==========================================================
-heart          one row in the database every ``heartbeat_interval``
-scheduler      claims builds when rung, and every ``sweep_interval``
+heartbeat      one row in the database every ``heartbeat_interval``
+scheduler      claims builds when woken, and every ``sweep_interval``
 reaper         what dead conductors and failures left behind
 build-<id>     one for each build: its jobs, its rows, its end
 job-<pid>-...  three for each job: one for each of its pipes
-bus            waits for the broker, then serves the questions of the API
+bus            waits for the broker, then serves the casts and calls of the API
 =============  ==========================================================
 
 None waits for another, so a database or broker that is away stops only who
@@ -43,30 +43,31 @@ from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import host_paths
+from imagebuild import job
 from imagebuild import release
 from imagebuild.clients import glance as glance_client
 from imagebuild.conductor import builds
 from imagebuild.conductor import capability
-from imagebuild.conductor import checks
-from imagebuild.conductor import child
 from imagebuild.conductor import claims
+from imagebuild.conductor import client_cache
+from imagebuild.conductor import conductor_context
 from imagebuild.conductor import heartbeat
-from imagebuild.conductor import kept
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
 from imagebuild.conductor import reaper
+from imagebuild.conductor import request_validation
+from imagebuild.conductor import retry_policy
 from imagebuild.conductor import room
 from imagebuild.conductor import rpcapi
 from imagebuild.conductor import scheduler
-from imagebuild.conductor import services as service_kit
 from imagebuild.conductor import workspace
 from imagebuild.disks import space
 from imagebuild.stores import registry as stores
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds in which a build that is handed back must have ended.
-_HAND_BACK = 20.0
+#: Seconds in which an attempt that is requeued must have ended.
+_REQUEUE_TIMEOUT = 20.0
 
 
 class Conductor:
@@ -76,7 +77,7 @@ class Conductor:
     :param database: of the service.
     :param transport: of :func:`imagebuild.conductor.rpcapi.get_transport`.
     :param notifier: told when builds begin and end.
-    :param offer: what it can build; by default what is installed.
+    :param capability_provider: by default what is installed.
     :param job_command: the program of a job; tests bring their own.
     :param open_store: gives stores; by default what is configured.
     """
@@ -87,63 +88,65 @@ class Conductor:
         database: db.Database,
         transport: Any,
         *,
-        notifier: service_kit.Notifier,
-        offer: capability.Offer | None = None,
-        job_command: Sequence[str] = child.JOB_COMMAND,
-        open_store: service_kit.OpenStore | None = None,
+        notifier: conductor_context.Notifier,
+        capability_provider: capability.CapabilityProvider | None = None,
+        job_command: Sequence[str] | None = None,
+        open_store: conductor_context.OpenStore | None = None,
     ) -> None:
         self._conf = conf
         self._transport = transport
-        self.offer = offer or capability.Offer(conf)
-        self._hurry = threading.Event()
+        self.capability_provider = (
+            capability_provider or capability.CapabilityProvider(conf)
+        )
+        self._shutting_down = threading.Event()
         self._server: Any = None
         self._name_lock: int | None = None
-        self._clients = kept.Kept()
-        self.places = scheduler.Places()
-        self.services = service_kit.Services(
+        self._clients = client_cache.ClientCache()
+        self.running_builds = scheduler.RunningBuilds()
+        self.context = conductor_context.ConductorContext(
             conf=conf,
             name=conf.conductor.name,
             database=database,
-            patience=claims.Patience(self._hurry),
+            retry=retry_policy.RetryPolicy(self._shutting_down),
             notifier=notifier,
             open_store=open_store or self._open_store,
-            job_command=tuple(job_command),
+            job_command=tuple(job_command or job.command()),
             job_config=lambda: job_config(conf),
             work_dir=work_dir(conf),
             paths=host_paths.HostPaths(imagebuild_conf.own_paths(conf)),
         )
-        self.heart = self._make_heart()
+        self.heartbeat = self._make_heartbeat()
         self.scheduler = self._make_scheduler()
         self.reaper = reaper.Reaper(
-            self.services,
-            running=self.places.ids,
-            steady_for=lambda: self.heart.steady_for,
-            on_release=self.scheduler.ring,
+            self.context,
+            running=self.running_builds.ids,
+            database_stable_for=lambda: self.heartbeat.database_stable_for,
+            on_release=self.scheduler.wake,
         )
 
-    def _make_heart(self) -> heartbeat.Heart:
-        return heartbeat.Heart(
-            self.services.database,
-            self.services.name,
+    def _make_heartbeat(self) -> heartbeat.Heartbeat:
+        return heartbeat.Heartbeat(
+            self.context.database,
+            self.context.name,
             release.version(),
-            offer=lambda: self.offer.capability,
-            running=lambda: len(self.places),
+            get_capability=lambda: self.capability_provider.capability,
+            running=lambda: len(self.running_builds),
             interval=self._conf.conductor.heartbeat_interval,
         )
 
     def _make_scheduler(self) -> scheduler.Scheduler:
         return scheduler.Scheduler(
-            self.services.database,
-            self.services.name,
-            offer=lambda: self.offer.capability,
+            self.context.database,
+            self.context.name,
+            get_capability=lambda: self.capability_provider.capability,
             running_limit=lambda: running_limit(self._conf),
-            places=self.places,
+            running_builds=self.running_builds,
             begin=self._begin,
             sweep_interval=self._conf.conductor.sweep_interval,
             has_room=lambda: room.for_another(
-                self._conf, self.services.work_dir
+                self._conf, self.context.work_dir
             ),
-            declined=self.services.declined.ids,
+            declined=self.context.declined.ids,
         )
 
     # -- its life -----------------------------------------------------------
@@ -155,34 +158,34 @@ class Conductor:
         :raises EnvironmentFault: another conductor here has the name.
         :raises DatabaseUnavailable: :meth:`stop` was called meanwhile.
         """
-        self.offer.load()
+        self.capability_provider.load()
         self._name_lock = workspace.take_name(
-            self.services.work_dir, self.services.name
+            self.context.work_dir, self.context.name
         )
         self.reaper.sweep_workspaces()
-        insist = self.services.patience.insist
-        missing = insist('the start', self._missing_tables)
+        until_available = self.context.retry.until_available
+        missing = until_available('the start', self._missing_tables)
         if missing is not None:
             raise missing
-        insist('the start', self.reaper.release_former_life)
-        insist('the start', self.heart.beat)
-        self.heart.start()
+        until_available('the start', self.reaper.requeue_own_builds)
+        until_available('the start', self.heartbeat.send)
+        self.heartbeat.start()
         self.reaper.start()
         self.scheduler.start()
         threading.Thread(target=self._serve, name='bus', daemon=True).start()
-        LOG.info('Conductor %s is up', self.services.name)
+        LOG.info('Conductor %s is up', self.context.name)
 
     def _missing_tables(self) -> exception.TablesMissing | None:
         # Returned, not raised: to wait for them would be to wait for ever.
         try:
-            self.services.database.check_tables()
+            self.context.database.check_tables()
         except exception.TablesMissing as error:
             return error
         return None
 
     def drain(self) -> None:
         """Claim nothing more, and say so; running builds go on."""
-        self.heart.drain()
+        self.heartbeat.drain()
         self.scheduler.stop()
 
     def wait(self, seconds: float) -> bool:
@@ -193,50 +196,52 @@ class Conductor:
         deadline = time.monotonic() + seconds
         return all(
             running.join(max(0.0, deadline - time.monotonic()))
-            for running in self.places.all()
+            for running in self.running_builds.all()
         )
 
     def stop(self) -> None:
-        """Hand back what still runs, and go."""
+        """Requeue what still runs, and shut down."""
         self.scheduler.stop()
-        for running in self.places.all():
+        for running in self.running_builds.all():
             running.stop(
-                claims.HandedBack(f'Conductor {self.services.name} stops.')
+                claims.Requeued(f'Conductor {self.context.name} stops.')
             )
-        self._hurry.set()
-        if not self.wait(_HAND_BACK):
-            LOG.error('Builds are left to the others: %s', self.places.ids())
+        self._shutting_down.set()
+        if not self.wait(_REQUEUE_TIMEOUT):
+            LOG.error(
+                'Builds are left to the others: %s', self.running_builds.ids()
+            )
         self.reaper.stop()
-        self.heart.stop()
+        self.heartbeat.stop()
         if self._server is not None:
             self._server.stop()
             self._server.wait()
         if self._name_lock is not None:
             os.close(self._name_lock)
             self._name_lock = None
-        LOG.info('Conductor %s is down', self.services.name)
+        LOG.info('Conductor %s is down', self.context.name)
 
     def reload(self) -> None:
         """Take over changed options, drivers and the catalogue (SIGHUP)."""
         self._conf.mutate_config_files()
         self._clients.forget()
-        self.offer.reload()
-        self.heart.beat_now()
-        self.scheduler.ring()
+        self.capability_provider.reload()
+        self.heartbeat.send_now()
+        self.scheduler.wake()
         LOG.info('Configuration read again')
 
     # -- its parts ----------------------------------------------------------
 
     def _begin(self, build: db.Build) -> None:
-        attempt = builds.Attempt(self.services, build, self._ended)
-        self.places.add(build.id, attempt)
+        attempt = builds.Attempt(self.context, build, self._ended)
+        self.running_builds.add(build.id, attempt)
         metrics.RUNNING.inc()
         attempt.start()
 
     def _ended(self, build_id: str) -> None:
-        self.places.remove(build_id)
+        self.running_builds.remove(build_id)
         metrics.RUNNING.dec()
-        self.scheduler.ring()
+        self.scheduler.wake()
 
     def _open_store(self, destination: str) -> Any:
         if destination:
@@ -251,7 +256,7 @@ class Conductor:
 
     def _open_glance(self) -> glance_client.Glance:
         config = job_config(self._conf)
-        checks.needs_glance(config)
+        request_validation.needs_glance(config)
         return self._clients.get(
             'glance', lambda: glance_client.Glance.from_config(config)
         )
@@ -259,38 +264,38 @@ class Conductor:
     def _serve(self) -> None:
         """Serve the bus; the broker may come up later than we do."""
         endpoint = manager.Manager(
-            self.services.database,
-            self.places,
-            checks.Checks(
-                self.services.database,
-                self.offer,
-                open_store=self.services.open_store,
+            self.context.database,
+            self.running_builds,
+            request_validation.RequestValidator(
+                self.context.database,
+                self.capability_provider,
+                open_store=self.context.open_store,
                 open_glance=self._open_glance,
                 max_virtual_size=lambda: (
                     self._conf.disks.max_virtual_size * space.GIB
                 ),
             ),
-            open_store=self.services.open_store,
-            hide=self.services.paths.hide,
-            ring_scheduler=self.scheduler.ring,
-            ring_reaper=self.reaper.ring,
+            open_store=self.context.open_store,
+            hide=self.context.paths.hide,
+            wake_scheduler=self.scheduler.wake,
+            wake_reaper=self.reaper.wake,
         )
         target = oslo_messaging.Target(
-            topic=rpcapi.TOPIC, server=self.services.name
+            topic=rpcapi.TOPIC, server=self.context.name
         )
         # Threads are what it takes when nothing is monkey patched; to ask
         # for them by name is deprecated.
         server = oslo_messaging.get_rpc_server(
             self._transport, target, [endpoint]
         )
-        while not self._hurry.is_set():
+        while not self._shutting_down.is_set():
             try:
                 server.start()
                 self._server = server
                 return
             except Exception as error:
                 LOG.warning('The bus cannot be served yet: %s', error)
-                self._hurry.wait(5)
+                self._shutting_down.wait(5)
 
 
 def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:

@@ -22,7 +22,7 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import conductor_context
 from imagebuild.stores import base as stores_base
 
 LOG = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def image(
 
 
 def request(
-    services: service_kit.Services,
+    context: conductor_context.ConductorContext,
     build: db.Build,
     row: db.Upload,
     result: Mapping[str, Any],
@@ -85,7 +85,7 @@ def request(
         'upload_id': row.id,
         'build_id': build.id,
         'project_id': build.project_id,
-        'store': services.conf.conductor.store,
+        'store': context.conf.conductor.store,
         'destination': row.destination,
         'path': result['path'],
         'disk_format': disk_format(build),
@@ -105,7 +105,7 @@ def request(
             if algo in checksums
             else None
         ),
-        'config': services.job_config(),
+        'config': context.job_config(),
     }
 
 
@@ -157,16 +157,18 @@ def stamp(row: db.Upload, content_key: str) -> stores_base.Stamp:
 
 
 def discard(
-    services: service_kit.Services, row: db.Upload, content_key: str
+    context: conductor_context.ConductorContext,
+    row: db.Upload,
+    content_key: str,
 ) -> bool:
     """Remove what an upload made, and note that it came to nothing.
 
     :returns: whether it is gone; else the reaper tries again.
     """
     try:
-        store = services.open_store(row.destination)
+        store = context.open_store(row.destination)
         removed = store.discard(stamp(row, content_key))
-        services.database.update_upload(
+        context.database.update_upload(
             row.id, {'status': 'error', 'image_id': None}
         )
     except exception.ImageBuildError as error:

@@ -29,11 +29,11 @@ from typing import TypeVar
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import phases
+from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
-from imagebuild.conductor import controls as controls_kit
+from imagebuild.conductor import conductor_context
+from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
-from imagebuild.conductor import services as service_kit
-from imagebuild.conductor import supervisor as supervisors
 from imagebuild.conductor import upload_rows
 from imagebuild.stores import base as stores_base
 
@@ -50,13 +50,13 @@ class Uploads:
 
     def __init__(
         self,
-        services: service_kit.Services,
+        context: conductor_context.ConductorContext,
         claim: claims.Claim,
-        controls: controls_kit.Controls,
+        cancellation_token: cancellation.CancellationToken,
     ) -> None:
-        self._services = services
+        self._context = context
         self._claim = claim
-        self._controls = controls
+        self._cancellation = cancellation_token
         self._build = claim.build
 
     @property
@@ -67,7 +67,7 @@ class Uploads:
         """Look for images that an earlier try has already put everywhere.
 
         :returns: as :meth:`run`; None when something is missing.
-        :raises Failed: a store could not be asked.
+        :raises AttemptFailed: a store could not be asked.
         """
         rows = self._rows()
         found = {}
@@ -87,17 +87,17 @@ class Uploads:
 
     def run(
         self,
-        supervisor: supervisors.Supervisor,
+        supervisor: job_supervisor.JobSupervisor,
         result: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Upload the disk to every destination.
 
         :param result: what the build job said of its disk.
         :returns: the image in this cloud, as ``finish_build`` wants it.
-        :raises Failed: it could not be done.
-        :raises Stopped: somebody ended it.
+        :raises AttemptFailed: it could not be done.
+        :raises Interrupted: somebody ended it.
         """
-        self._claim.insist_on({'status': 'uploading'})
+        self._claim.update_with_retry({'status': 'uploading'})
         images = {}
         destinations = self._destinations
         for number, destination in enumerate(destinations, 1):
@@ -111,7 +111,7 @@ class Uploads:
             )
             row = self._begin(destination)
             request = upload_rows.request(
-                self._services, self._build, row, result
+                self._context, self._build, row, result
             )
             image = self._retried(
                 functools.partial(self._upload, supervisor, request, row)
@@ -132,19 +132,19 @@ class Uploads:
 
     def _discard(self, row: db.Upload) -> None:
         pause = _FIRST_PAUSE
-        for _ in range(self._services.conf.conductor.upload_attempts):
+        for _ in range(self._context.conf.conductor.upload_attempts):
             if upload_rows.discard(
-                self._services, row, self._build.content_key
-            ) or not self._services.patience.pause(pause):
+                self._context, row, self._build.content_key
+            ) or not self._context.retry.pause(pause):
                 return
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     # -- rows ---------------------------------------------------------------
 
     def _rows(self) -> dict[str, db.Upload]:
-        rows = self._services.patience.insist(
+        rows = self._context.retry.until_available(
             'the list of uploads',
-            lambda: self._services.database.list_uploads(
+            lambda: self._context.database.list_uploads(
                 build_id=self._build.id
             ),
         )
@@ -152,14 +152,14 @@ class Uploads:
 
     def _begin(self, destination: str) -> db.Upload:
         """The row of an upload, made when there is none."""
-        database, insist = (
-            self._services.database,
-            self._services.patience.insist,
+        database, until_available = (
+            self._context.database,
+            self._context.retry.until_available,
         )
         mine = {
             'status': 'uploading',
             'status_reason': '',
-            'conductor': self._services.name,
+            'conductor': self._context.name,
             'attempt': self._build.attempt,
             'bytes_done': 0,
         }
@@ -173,15 +173,19 @@ class Uploads:
                 'destination': destination,
                 'disk_format': upload_rows.disk_format(self._build),
             }
-            return insist('an upload', lambda: database.create_upload(values))
+            return until_available(
+                'an upload', lambda: database.create_upload(values)
+            )
         row_id = row.id
-        insist('an upload', lambda: database.update_upload(row_id, mine))
+        until_available(
+            'an upload', lambda: database.update_upload(row_id, mine)
+        )
         return row
 
     def _done(self, row: db.Upload, image: stores_base.StoredImage) -> None:
-        self._services.patience.insist(
+        self._context.retry.until_available(
             'an upload',
-            lambda: self._services.database.update_upload(
+            lambda: self._context.database.update_upload(
                 row.id,
                 {
                     'status': 'active',
@@ -213,10 +217,10 @@ class Uploads:
         }
         here = values.pop('', None) or values.pop(next(iter(values)))
         for each in values.values():
-            self._services.patience.insist(
+            self._context.retry.until_available(
                 'an image',
                 functools.partial(
-                    self._services.database.add_image, self._build.id, each
+                    self._context.database.add_image, self._build.id, each
                 ),
             )
         return here
@@ -224,21 +228,21 @@ class Uploads:
     # -- the store ----------------------------------------------------------
 
     def _find(self, row: db.Upload) -> stores_base.StoredImage | None:
-        store = self._services.open_store(row.destination)
+        store = self._context.open_store(row.destination)
         return store.find(upload_rows.stamp(row, self._build.content_key))
 
     def _upload(
         self,
-        supervisor: supervisors.Supervisor,
+        supervisor: job_supervisor.JobSupervisor,
         request: Mapping[str, Any],
         row: db.Upload,
     ) -> stores_base.StoredImage:
         progress = upload_rows.Progress(
-            self._services.database, row, supervisor.report
+            self._context.database, row, supervisor.report
         )
         result = supervisor.run(
             request,
-            self._services.conf.conductor.upload_timeout,
+            self._context.conf.conductor.upload_timeout,
             on_event=progress.event,
             on_tick=progress.write,
         )
@@ -250,26 +254,26 @@ class Uploads:
                 os_hash_value=str(result['os_hash_value']),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise claims.Failed(
+            raise claims.AttemptFailed(
                 f'The upload job did not say what it made: {error!r}.'
             ) from error
 
     def _retried(self, act: Callable[[], T]) -> T:
         """Do something that needs a store, again while that is away."""
         pause = _FIRST_PAUSE
-        left = self._services.conf.conductor.upload_attempts
+        left = self._context.conf.conductor.upload_attempts
         while True:
             left -= 1
             try:
                 return act()
             except exception.EnvironmentFault as error:
-                failed = claims.Failed.of(error)
+                failed = claims.AttemptFailed.from_error(error)
             except exception.ImageBuildError as error:
-                raise claims.Failed.of(error) from error
-            except claims.Failed as error:
+                raise claims.AttemptFailed.from_error(error) from error
+            except claims.AttemptFailed as error:
                 failed = error
-            if left <= 0 or not failed.again:
+            if left <= 0 or not failed.retryable:
                 raise failed
             LOG.warning('Again in %d s: %s', pause, failed)
-            self._controls.pause(pause)
+            self._cancellation.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The folder of one try of a build, and what a dead conductor left there.
+"""The directory of one attempt, and what a dead conductor left there.
 
 ``<work_dir>/<build id>-<attempt>`` holds the disk files, ``job.json`` (which
 processes belong to it) and ``lock``, which the conductor keeps flock'ed. The
@@ -20,7 +20,6 @@ that the owner is gone, whatever host, container or conductor name it had.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import logging
@@ -39,13 +38,13 @@ LOG = logging.getLogger(__name__)
 _LOCK = 'lock'
 _JOB = 'job.json'
 _NAME = re.compile(r'[0-9a-f-]{36}-\d+')
-_TRIES = 10
+_MAX_ATTEMPTS = 10
 
 
 class Workspace:
-    """One such folder, locked.
+    """One such directory, locked.
 
-    :ivar path: the folder, mode 0700.
+    :ivar path: the directory, mode 0700.
     """
 
     def __init__(self, path: pathlib.Path, lock: int) -> None:
@@ -54,20 +53,20 @@ class Workspace:
 
     @classmethod
     def make(
-        cls, folder: pathlib.Path, build_id: str, attempt: int
+        cls, directory: pathlib.Path, build_id: str, attempt: int
     ) -> Workspace:
         """Make an empty one; what is there of that name is removed.
 
-        :param folder: the work_dir, made when it is not there.
+        :param directory: the work_dir, made when it is not there.
         :raises OSError: it cannot be made.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / f'{build_id}-{attempt}'
-        for _ in range(_TRIES):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = directory / f'{build_id}-{attempt}'
+        for _ in range(_MAX_ATTEMPTS):
             if path.exists() and not _sweep_one(path):
                 break
             path.mkdir(mode=0o700)
-            # A sweep may come between the two; then it is made anew.
+            # A sweep may come between the two; then it is made again.
             lock = _take(path)
             if lock is not None:
                 return cls(path, lock)
@@ -76,7 +75,7 @@ class Workspace:
     def note(self, leader: job_processes.Leader) -> None:
         """Write down the process that works here now."""
         new = self.path / f'{_JOB}.new'
-        new.write_text(json.dumps(dataclasses.asdict(leader)))
+        new.write_text(json.dumps(leader.to_dict()))
         os.replace(new, self.path / _JOB)
 
     def remove(self) -> None:
@@ -90,7 +89,7 @@ class Workspace:
             os.close(self._lock)
 
 
-def take_name(folder: pathlib.Path, name: str) -> int:
+def take_name(directory: pathlib.Path, name: str) -> int:
     """Make sure that no other conductor here has the same name.
 
     It would take our builds for those of its earlier life. On other hosts
@@ -99,27 +98,27 @@ def take_name(folder: pathlib.Path, name: str) -> int:
     :returns: a descriptor that holds the name until it is closed.
     :raises EnvironmentFault: another one has it.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    lock = os.open(folder / f'.{name}.lock', flags, 0o600)
+    lock = os.open(directory / f'.{name}.lock', flags, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
         raise exception.EnvironmentFault(
-            f'A conductor named {name} works in {folder} already; set '
+            f'A conductor named {name} works in {directory} already; set '
             '[conductor] name.'
         ) from error
     return lock
 
 
-def sweep(folder: pathlib.Path) -> list[pathlib.Path]:
+def sweep(directory: pathlib.Path) -> list[pathlib.Path]:
     """Remove workspaces whose conductor is gone, and end their processes.
 
-    :returns: the folders that were removed.
+    :returns: the directories that were removed.
     """
     swept = []
-    for path in _workspaces(folder):
+    for path in _workspaces(directory):
         try:
             if _sweep_one(path):
                 LOG.info('Removed %s, left by a conductor that died', path)
@@ -129,8 +128,8 @@ def sweep(folder: pathlib.Path) -> list[pathlib.Path]:
     return swept
 
 
-def _workspaces(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+def _workspaces(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name) and entry.is_dir(
                 follow_symlinks=False
@@ -156,12 +155,7 @@ def _sweep_one(path: pathlib.Path) -> bool:
 def _read_job(path: pathlib.Path) -> job_processes.Leader | None:
     try:
         raw = json.loads((path / _JOB).read_text())
-        return job_processes.Leader(
-            int(raw['pid']),
-            int(raw['started']),
-            str(raw['mark']),
-            str(raw['realm']),
-        )
+        return job_processes.Leader.from_dict(raw)
     except (OSError, ValueError, KeyError, TypeError):
         # Not begun yet, or a power failure left it empty.
         return None

@@ -24,7 +24,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.api import app
 from imagebuild.api import local_token
-from imagebuild.conductor import edits
+from imagebuild.conductor import image_update
 from imagebuild.db import migration
 from imagebuild.stores import base as stores_base
 from tests.functional import notices
@@ -56,7 +56,7 @@ BASE = {
 class Conductors:
     """What the API sees of conductors; the bus that goes nowhere.
 
-    :ivar bells: pairs of message and id, as they were sent.
+    :ivar casts: pairs of message and id, as they were sent.
     :ivar asked: the requests that were to be checked.
     :ivar answer: of check_request; an exception is raised.
     :ivar gone: ids of image rows that Glance no longer has.
@@ -66,7 +66,7 @@ class Conductors:
 
     def __init__(self, database):
         self._database = database
-        self.bells = []
+        self.casts = []
         self.asked = []
         self.answer = {'problems': [], 'base': BASE}
         self.gone = set()
@@ -74,13 +74,13 @@ class Conductors:
         self.updates = []
 
     def build(self, build_id, *, context=None):
-        self.bells.append(('build', build_id))
+        self.casts.append(('build', build_id))
 
     def cancel(self, build_id, *, context=None):
-        self.bells.append(('cancel', build_id))
+        self.casts.append(('cancel', build_id))
 
     def delete(self, build_id, *, context=None):
-        self.bells.append(('delete', build_id))
+        self.casts.append(('delete', build_id))
 
     def check_request(self, context, request):
         self.asked.append((context, request))
@@ -100,7 +100,7 @@ class Conductors:
     def update_image(self, build_id, changes, *, context=None):
         store = mock.create_autospec(stores_base.Store, instance=True)
         try:
-            return edits.update_image(
+            return image_update.update_image(
                 self._database, lambda _destination: store, build_id, changes
             )
         finally:
@@ -111,7 +111,7 @@ class Conductors:
             raise self.protected
         store = mock.create_autospec(stores_base.Store, instance=True)
         store.is_protected.side_effect = self.protected.__contains__
-        return edits.protected_images(
+        return image_update.protected_images(
             self._database, lambda _destination: store, build_id
         )
 

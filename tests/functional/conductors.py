@@ -119,7 +119,9 @@ def make_conductor(conf, **parts):
     images = store(pathlib.Path(conf.state_path))
     parts = {
         'job_command': SCRIPTED_JOB,
-        'offer': capability.Offer(conf, lambda: {'fake': FakeDriver()}),
+        'capability_provider': capability.CapabilityProvider(
+            conf, lambda: {'fake': FakeDriver()}
+        ),
         'open_store': lambda _destination: images,
         'notifier': notices.Notices(),
         **parts,

@@ -60,10 +60,10 @@ def ask(client, body, path='/v1/builds', **headers):
 # -- queueing and reuse -----------------------------------------------------
 
 
-def test_a_new_build_rings_the_bell(service, client):
+def test_a_new_build_casts_to_conductors(service, client):
     answer = ask(client, WEB)
     assert answer.status_code == 202
-    assert service.conductors.bells == [('build', answer.json['id'])]
+    assert service.conductors.casts == [('build', answer.json['id'])]
     assert answer.headers['Location'].endswith(answer.json['id'])
 
 
@@ -80,10 +80,10 @@ def test_the_row_has_all_that_a_conductor_needs(service, client):
     assert build.request_id == answer.headers['x-openstack-request-id']
 
 
-def test_a_follower_rings_no_bell(service, client):
+def test_a_follower_casts_nothing(service, client):
     ask(client, WEB)
     ask(client, {**WEB, 'name': 'other'})
-    assert len(service.conductors.bells) == 1
+    assert len(service.conductors.casts) == 1
 
 
 def test_the_same_content_gives_the_same_image(service, client):
@@ -93,7 +93,7 @@ def test_the_same_content_gives_the_same_image(service, client):
     assert second['status'] == 'active'
     assert second['image_id'] == 'glance-1'
     assert second['reused_from'] == first['id']
-    assert len(service.conductors.bells) == 1
+    assert len(service.conductors.casts) == 1
     # No conductor will ever have it, so that the end is told here.
     assert service.notices.seen == [('active', second['id'])]
 
@@ -361,7 +361,7 @@ def test_a_running_build_is_cancelled_by_its_conductor(service, client):
     answer = client.post(f'/v1/builds/{build_id}/cancel')
     assert answer.status_code == 202
     assert answer.json['status'] == 'building'
-    assert service.conductors.bells[-1] == ('cancel', build_id)
+    assert service.conductors.casts[-1] == ('cancel', build_id)
     assert service.notices.seen == []
 
 
@@ -369,7 +369,7 @@ def test_a_queued_build_is_cancelled_at_once(service, client):
     build_id = ask(client, WEB).json['id']
     answer = client.post(f'/v1/builds/{build_id}/cancel')
     assert answer.json['status'] == 'cancelled'
-    assert service.conductors.bells == [('build', build_id)]
+    assert service.conductors.casts == [('build', build_id)]
     assert service.notices.seen == [('cancelled', build_id)]
 
 
@@ -434,7 +434,7 @@ def test_deleting_tells_the_conductors(service, client):
     build_id = ask(client, WEB).json['id']
     service.finish(build_id)
     assert client.delete(f'/v1/builds/{build_id}').status_code == 204
-    assert service.conductors.bells[-1] == ('delete', build_id)
+    assert service.conductors.casts[-1] == ('delete', build_id)
 
 
 def test_a_protected_image_keeps_its_last_build(service, client):
@@ -451,7 +451,7 @@ def test_a_protected_image_keeps_its_last_build(service, client):
     assert '"protected": false' in said
     assert client.get(f'/v1/builds/{second}').json['status'] == 'active'
     assert service.database.images_without_users() == []
-    assert ('delete', second) not in service.conductors.bells
+    assert ('delete', second) not in service.conductors.casts
     service.conductors.protected = set()
     assert client.delete(f'/v1/builds/{second}').status_code == 204
 

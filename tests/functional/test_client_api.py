@@ -91,7 +91,7 @@ def test_life_of_a_build(builder, service):
     build = create(builder, packages=['nginx'], tags=['a'])
     assert build.status == 'queued'
     assert build.driver == 'fake'
-    assert service.conductors.bells == [('build', build.id)]
+    assert service.conductors.casts == [('build', build.id)]
     timer = threading.Timer(0.3, service.finish, [build.id])
     timer.start()
     seen = []
@@ -300,13 +300,13 @@ def openstack(url, tmp_path):
 
 @pytest.fixture
 def played(service, monkeypatch):
-    """Conductors that answer a bell by doing what a test says."""
+    """Conductors that answer a cast by doing what a test says."""
 
     def play(act):
-        bells = service.conductors.build
+        cast = service.conductors.build
 
         def build(build_id, *, context=None):
-            bells(build_id, context=context)
+            cast(build_id, context=context)
             threading.Timer(1, act, [build_id]).start()
 
         monkeypatch.setattr(service.conductors, 'build', build)

@@ -17,9 +17,9 @@ import time
 import pytest
 
 from imagebuild import exception
+from imagebuild import job as jobs
 from imagebuild import sealing
 from imagebuild.api import views
-from imagebuild.conductor import child
 from imagebuild.conductor import room
 from imagebuild.conductor import rpcapi
 from tests.functional import conductors
@@ -37,7 +37,7 @@ def database(tmp_path):
 
 
 def api_of(conductor):
-    return rpcapi.ConductorAPI(rpcapi.get_transport(conductor.services.conf))
+    return rpcapi.ConductorAPI(rpcapi.get_transport(conductor.context.conf))
 
 
 def test_a_build_becomes_an_image(tmp_path, database):
@@ -61,7 +61,7 @@ def test_a_build_becomes_an_image(tmp_path, database):
     [upload] = database.list_uploads(build_id=build_id)
     assert upload.status == 'active' and upload.bytes_done == build.size
     assert workspaces_in(tmp_path) == []
-    assert conductor.services.notifier.seen == [
+    assert conductor.context.notifier.seen == [
         ('start', build_id),
         ('active', build_id),
     ]
@@ -134,8 +134,8 @@ def test_the_end_of_those_that_waited_is_told(tmp_path, database):
     other = add_build(database, options={'end': 'hang'})
     with running(tmp_path, max_builds=1) as conductor:
         wait_for(database, follower, 'active')
-        wait_until(lambda: len(conductor.services.notifier.seen) > 2)
-        seen = conductor.services.notifier.seen[:3]
+        wait_until(lambda: len(conductor.context.notifier.seen) > 2)
+        seen = conductor.context.notifier.seen[:3]
     assert seen == [
         ('start', leader),
         ('active', leader),
@@ -145,7 +145,7 @@ def test_the_end_of_those_that_waited_is_told(tmp_path, database):
     assert database.list_ended_with(database.get_build(other)) == []
 
 
-def test_a_lost_bell_is_found_by_the_sweep(tmp_path, database):
+def test_a_lost_cast_is_found_by_the_sweep(tmp_path, database):
     with running(tmp_path):
         time.sleep(0.2)
         build_id = add_build(database)
@@ -171,7 +171,7 @@ def test_hidden_values_reach_only_the_job(tmp_path, database):
 
 def test_a_build_that_fills_the_disk_is_stopped(tmp_path, database):
     with running(tmp_path) as conductor:
-        conductor.services.conf.set_override('max_build_size', 1, 'disks')
+        conductor.context.conf.set_override('max_build_size', 1, 'disks')
         options = {'grow': 1024**3 + 4096, 'seconds': 60}
         build_id = add_build(database, options=options)
         build = wait_for(database, build_id, 'error')
@@ -182,7 +182,7 @@ def test_a_build_that_fills_the_disk_is_stopped(tmp_path, database):
 
 def test_builds_wait_for_room(tmp_path, database):
     with running(tmp_path) as conductor:
-        conf = conductor.services.conf
+        conf = conductor.context.conf
         conf.set_override('space_reserve', 2**40, 'disks')
         build_id = add_build(database)
         time.sleep(2.5)
@@ -246,7 +246,7 @@ def test_users_see_no_path_of_the_host(tmp_path, database, end, below):
     with running(
         tmp_path, max_attempts=1, work_dir=f'{tmp_path}/work'
     ) as conductor:
-        conductor.services.conf.set_override(
+        conductor.context.conf.set_override(
             'cache_dir', f'{tmp_path}/cache', 'disks'
         )
         build_id = add_build(database, options={'end': end, 'text': text})
@@ -277,7 +277,7 @@ def test_users_see_no_path_of_the_host(tmp_path, database, end, below):
 
 def test_a_host_that_cannot_work_names_no_path(tmp_path, database):
     with running(tmp_path, max_attempts=1) as conductor:
-        work = conductor.services.work_dir
+        work = conductor.context.work_dir
         work.rename(work.with_name('away'))
         work.write_text('no directory')
         build_id = add_build(database)
@@ -390,7 +390,7 @@ def test_a_running_build_that_is_deleted_goes(tmp_path, database):
         database.delete_build(build_id)
         api_of(conductor).delete(build_id)
         wait_until(lambda: database.list_builds() == [])
-        wait_until(lambda: not len(conductor.places))
+        wait_until(lambda: not len(conductor.running_builds))
     assert workspaces_in(tmp_path) == [] and images_in(tmp_path) == []
 
 
@@ -464,12 +464,12 @@ def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
 def test_an_image_of_an_earlier_try_is_taken(tmp_path, database):
     # Killed between the upload and the end of the row.
     with running(tmp_path) as conductor:
-        finish = conductor.services.database.finish_build
-        conductor.services.database.finish_build = lambda *_, **__: None
+        finish = conductor.context.database.finish_build
+        conductor.context.database.finish_build = lambda *_, **__: None
         build_id = add_build(database)
         wait_until(lambda: len(images_in(tmp_path)) == 1)
-        wait_until(lambda: not len(conductor.places))
-        conductor.services.database.finish_build = finish
+        wait_until(lambda: not len(conductor.running_builds))
+        conductor.context.database.finish_build = finish
         [image] = images_in(tmp_path)
         build = wait_for(database, build_id, 'active')
     assert build.attempt == 2 and build.image_id == image['id']
@@ -482,13 +482,13 @@ def test_an_image_of_an_earlier_try_is_taken(tmp_path, database):
 def test_who_lost_a_build_drops_it(tmp_path, database):
     with running(tmp_path, sweep_interval=60) as conductor:
         build_id = add_build(database, options={'end': 'hang'})
-        conductor.scheduler.ring()
+        conductor.scheduler.wake()
         wait_until(lambda: len(_in_workspace(build_id)) >= 2)
         assert database.requeue_build(
             build_id, conductor='c1', attempt=1, reason='it seemed dead'
         )
         assert database.claim(build_id, 'another') is not None
-        wait_until(lambda: not len(conductor.places))
+        wait_until(lambda: not len(conductor.running_builds))
         assert _in_workspace(build_id) == []
         assert workspaces_in(tmp_path) == []
         build = database.get_build(build_id)
@@ -545,7 +545,7 @@ def test_two_conductors_share_sixty_builds(tmp_path, database):
     builds = [database.get_build(build_id) for build_id in ids]
     assert {build.attempt for build in builds} == {1}
     assert {build.conductor for build in builds} == {'c1', 'c2'}
-    begun = first.services.notifier.seen + second.services.notifier.seen
+    begun = first.context.notifier.seen + second.context.notifier.seen
     assert sorted(i for what, i in begun if what == 'start') == sorted(ids)
     images = images_in(tmp_path)
     assert len(images) == 60
@@ -556,13 +556,13 @@ def test_two_conductors_share_sixty_builds(tmp_path, database):
 def test_max_builds_is_kept_and_reloaded(tmp_path, database):
     with running(tmp_path, max_builds=1) as conductor:
         ids = [add_build(database, options={'seconds': 60}) for _ in range(3)]
-        conductor.scheduler.ring()
-        wait_until(lambda: len(conductor.places) == 1)
+        conductor.scheduler.wake()
+        wait_until(lambda: len(conductor.running_builds) == 1)
         time.sleep(1.5)
-        assert len(conductor.places) == 1
+        assert len(conductor.running_builds) == 1
         conductors.write_conf(tmp_path, 'c1', max_builds=3)
         conductor.reload()
-        wait_until(lambda: len(conductor.places) == 3)
+        wait_until(lambda: len(conductor.running_builds) == 3)
         wait_until(lambda: database.list_conductors()[0].slots == 3)
         for build_id in ids:
             database.request_cancel(build_id)
@@ -605,14 +605,14 @@ def test_a_database_that_is_away_is_waited_for(tmp_path, database, when):
 
 
 def test_the_real_job(tmp_path, database):
-    parts = {'job_command': child.JOB_COMMAND}
+    parts = {'job_command': jobs.command()}
     with running(tmp_path, parts=parts) as conductor:
         good = add_build(database, options={'seconds': 0.1, 'size': 1})
         bad = add_build(
             database, options={'fail': 'It went wrong.', 'fault': 'user'}
         )
         crashing = add_build(database, options={'fault': 'crash', 'fail': 'x'})
-        conductor.scheduler.ring()
+        conductor.scheduler.wake()
         build = wait_for(database, good, 'active')
         assert wait_for(database, bad, 'error').fault == 'user'
         failed = wait_for(database, crashing, 'error', seconds=60)
@@ -623,7 +623,7 @@ def test_the_real_job(tmp_path, database):
     assert workspaces_in(tmp_path) == []
 
 
-def test_questions_are_answered(tmp_path, database):
+def test_calls_are_answered(tmp_path, database):
     with running(tmp_path) as conductor:
         api = api_of(conductor)
         context = {'project_id': conductors.PROJECT}

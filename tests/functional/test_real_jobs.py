@@ -16,8 +16,8 @@ import subprocess
 
 import pytest
 
+from imagebuild import job as jobs
 from imagebuild.conductor import capability
-from imagebuild.conductor import child
 from imagebuild.drivers import guestfs
 from tests.functional import conductors
 
@@ -78,8 +78,10 @@ def conductor(tmp_path):
     driver.missing = list
     made = conductors.make_conductor(
         conf,
-        job_command=child.JOB_COMMAND,
-        offer=capability.Offer(conf, lambda: {'guestfs': driver}),
+        job_command=jobs.command(),
+        capability_provider=capability.CapabilityProvider(
+            conf, lambda: {'guestfs': driver}
+        ),
     )
     yield made
     made.stop()

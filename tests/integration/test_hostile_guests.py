@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
+from imagebuild import job as jobs
 from imagebuild.conductor import capability
-from imagebuild.conductor import child
 from imagebuild.conductor import room
 from tests.functional import conductors
 from tests.integration import test_job
@@ -97,7 +97,9 @@ def test_a_guest_that_fills_its_disk(
     )
     conf.set_override('max_build_size', 1, 'disks')
     conductor = conductors.make_conductor(
-        conf, job_command=child.JOB_COMMAND, offer=capability.Offer(conf)
+        conf,
+        job_command=jobs.command(),
+        capability_provider=capability.CapabilityProvider(conf),
     )
     conductor.start()
     try:

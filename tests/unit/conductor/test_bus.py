@@ -115,10 +115,10 @@ def test_a_broker_that_is_away_holds_nobody(conf):
     assert time.monotonic() - begun < 5
 
 
-def test_too_many_questions_fail_at_once(transport):
+def test_too_many_calls_fail_at_once(transport):
     api = rpcapi.ConductorAPI(transport, timeout=1)
-    for _ in range(rpcapi._MOST_ASKING):
-        api._asking.acquire()
+    for _ in range(rpcapi._MAX_CALLS):
+        api._calling.acquire()
     with pytest.raises(exception.ServiceUnavailable):
         api.read_log('b1', 0, 1)
 

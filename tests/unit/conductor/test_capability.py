@@ -54,8 +54,8 @@ def errors(caplog):
     ],
 )
 def test_a_conductor_without_a_driver_says_so(conf, caplog, installed, why):
-    offer = capability.Offer(conf, lambda: installed)
-    assert offer.capability.drivers == ()
+    provider = capability.CapabilityProvider(conf, lambda: installed)
+    assert provider.capability.drivers == ()
     [message] = errors(caplog)
     assert 'this conductor will build nothing' in message
     assert why in message
@@ -63,14 +63,14 @@ def test_a_conductor_without_a_driver_says_so(conf, caplog, installed, why):
 
 def test_one_driver_is_enough(conf, caplog):
     installed = {'a': Driver(), 'b': Driver('a program')}
-    offer = capability.Offer(conf, lambda: installed)
-    assert offer.capability.drivers == ('a',)
+    provider = capability.CapabilityProvider(conf, lambda: installed)
+    assert provider.capability.drivers == ('a',)
     assert errors(caplog) == []
 
 
 def test_what_was_asked_for_is_missed(conf, caplog):
     conf.set_override('drivers', ['b', 'c'], 'conductor')
     installed = {'a': Driver(), 'b': Driver()}
-    offer = capability.Offer(conf, lambda: installed)
-    assert offer.capability.drivers == ('b',)
+    provider = capability.CapabilityProvider(conf, lambda: installed)
+    assert provider.capability.drivers == ('b',)
     assert errors(caplog) == ['The driver "c" is not offered, not installed']

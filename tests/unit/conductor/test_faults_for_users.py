@@ -16,8 +16,8 @@ from unittest import mock
 import pytest
 
 from imagebuild import exception
-from imagebuild.conductor import checks
 from imagebuild.conductor import manager
+from imagebuild.conductor import request_validation
 from imagebuild.conductor import service
 
 
@@ -47,14 +47,14 @@ def test_what_is_away_is_named():
 @pytest.mark.parametrize('section', [{}, {'auth_type': 'password'}])
 def test_without_an_image_service_there_is_no_base_image(section):
     with pytest.raises(exception.InvalidInput, match='no Image service'):
-        checks.needs_glance({'keystone': section})
+        request_validation.needs_glance({'keystone': section})
 
 
 @pytest.mark.parametrize(
     'section', [{'auth_url': 'http://h'}, {'auth_type': 'none'}]
 )
 def test_with_one_it_is_asked(section):
-    checks.needs_glance({'keystone': section})
+    request_validation.needs_glance({'keystone': section})
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_a_request_for_one_is_refused(request_, path):
     """A 400 of that field, not a 503 that asks to try again."""
     driver = mock.Mock(wants_base=True)
     driver.name = 'wants'
-    offer = mock.Mock()
-    offer.driver.return_value = driver
+    provider = mock.Mock()
+    provider.driver.return_value = driver
     entry = mock.Mock(image={'name': 'debian'}, driver='wants')
     entry.name, entry.driver_options = 'by-name', {}
-    offer.catalogue.get.return_value = entry
+    provider.catalogue.get.return_value = entry
     conductor = mock.Mock()
     conductor._conf.keystone = {}
     with mock.patch.object(
         service, 'job_config', autospec=True, return_value={}
     ):
-        answer = checks.Checks(
+        answer = request_validation.RequestValidator(
             mock.Mock(),
-            offer,
+            provider,
             open_store=mock.Mock(),
             open_glance=lambda: service.Conductor._open_glance(conductor),
         ).check_request('p1', request_)

@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from imagebuild.conductor import child
+from imagebuild.conductor import job_process
 from imagebuild.conductor import job_processes
 from imagebuild.conductor import workspace
 from imagebuild.disks import processes
@@ -29,20 +29,20 @@ BUILD_ID = '00000000-0000-4000-8000-000000000001'
 
 @pytest.fixture
 def started():
-    """Starts processes with a mark, and kills them at the end."""
+    """Starts processes with a token, and kills them at the end."""
     found = []
 
-    def start(script, mark='m1', **options):
+    def start(script, token='m1', **options):
         process = subprocess.Popen(
             [sys.executable, '-c', script],
-            env={**os.environ, job_processes.MARK: mark},
+            env={**os.environ, job_processes.VARIABLE: token},
             stdout=subprocess.PIPE,
             start_new_session=True,
             **options,
         )
         found.append(process)
         process.stdout.readline()
-        return process, job_processes.Leader.of(process.pid, mark)
+        return process, job_processes.Leader.of(process.pid, token)
 
     yield start
     for process in found:
@@ -69,7 +69,7 @@ def alive(pid):
     return stat.rpartition(b')')[2].split()[0] != b'Z'
 
 
-def test_members_are_session_descendants_and_marked(started):
+def test_members_are_session_descendants_and_those_with_the_token(started):
     _, leader = started(HAS_DAEMON)
     assert len(job_processes.members(leader)) == 3
 
@@ -82,7 +82,7 @@ def test_end_kills_daemons_of_other_sessions(started):
     assert not job_processes.end(leader, grace=0)
 
 
-def test_marked_ones_are_found_without_their_leader(started):
+def test_those_with_the_token_are_found_without_their_leader(started):
     process, leader = started(HAS_DAEMON)
     pids = job_processes.members(leader)
     process.kill()
@@ -99,7 +99,10 @@ def test_marked_ones_are_found_without_their_leader(started):
 
 @pytest.mark.parametrize(
     'change',
-    [{'started': 1, 'mark': 'another'}, {'realm': 'another boot'}],
+    [
+        {'started': 1, 'job_token': 'another'},
+        {'pid_namespace_id': 'another boot'},
+    ],
 )
 def test_a_reused_pid_is_left_alone(started, change):
     process, leader = started(SLEEPS)
@@ -166,7 +169,7 @@ class Watch:
     def __init__(self, tmp_path, script, request=None):
         self.events = []
         self.notes = []
-        self.job = child.Job(
+        self.job = job_process.JobProcess(
             [sys.executable, '-c', script],
             request or {},
             tmp_path,
@@ -187,8 +190,8 @@ def test_a_job_is_written_down_before_and_after_its_start(tmp_path):
     watch = Watch(tmp_path, 'pass')
     watch.wait()
     before, after = watch.notes
-    assert (before.pid, before.mark) == (0, after.mark)
-    assert after.realm == processes.realm() and after.pid > 0
+    assert (before.pid, before.job_token) == (0, after.job_token)
+    assert after.pid_namespace_id == processes.realm() and after.pid > 0
 
 
 def test_a_request_larger_than_a_pipe_reaches_a_slow_reader(tmp_path):
@@ -216,8 +219,8 @@ def test_what_a_job_says_is_read_line_by_line(tmp_path):
     watch = Watch(tmp_path, script)
     watch.wait()
     assert [event['event'] for event in watch.events] == ['a', 'b', 'c']
-    assert watch.job.last_words.endswith('last words')
-    assert len(watch.job.last_words) < 50_000
+    assert watch.job.last_lines.endswith('last words')
+    assert len(watch.job.last_lines) < 50_000
 
 
 def test_a_pipe_held_by_a_grandchild_does_not_hold_us(tmp_path):

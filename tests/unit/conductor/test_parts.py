@@ -20,11 +20,12 @@ import pytest
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import phases
+from imagebuild.conductor import cancellation
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims
-from imagebuild.conductor import controls
+from imagebuild.conductor import event_recorder
 from imagebuild.conductor import heartbeat
-from imagebuild.conductor import journal as journals
+from imagebuild.conductor import retry_policy
 from imagebuild.conductor import scheduler
 
 AWAY = exception.DatabaseUnavailable(reason='it restarts')
@@ -58,13 +59,15 @@ def database():
 
 
 @pytest.fixture
-def hurry():
+def shutting_down():
     return threading.Event()
 
 
 @pytest.fixture
-def claim(database, hurry):
-    return claims.Claim(database, make_build(), claims.Patience(hurry))
+def claim(database, shutting_down):
+    return claims.Claim(
+        database, make_build(), retry_policy.RetryPolicy(shutting_down)
+    )
 
 
 # -- claims -----------------------------------------------------------------
@@ -80,10 +83,10 @@ def test_changes_are_fenced(claim, database):
 @pytest.mark.parametrize(
     'now, error',
     [
-        ({'conductor': 'c2'}, claims.Lost),
-        ({'attempt': 2}, claims.Lost),
-        ({'status': 'queued', 'conductor': None}, claims.Lost),
-        ({'status': 'active'}, claims.Lost),
+        ({'conductor': 'c2'}, claims.ClaimLost),
+        ({'attempt': 2}, claims.ClaimLost),
+        ({'status': 'queued', 'conductor': None}, claims.ClaimLost),
+        ({'status': 'active'}, claims.ClaimLost),
         ({'cancel_requested': True}, claims.Cancelled),
         ({'status': 'deleting'}, claims.Cancelled),
     ],
@@ -99,7 +102,7 @@ def test_a_look_finds_out(claim, database, now, error):
 
 def test_a_deleted_build_is_lost(claim, database):
     database.get_build.side_effect = exception.NotFound(what='build', id='b1')
-    with pytest.raises(claims.Lost, match='deleted'):
+    with pytest.raises(claims.ClaimLost, match='deleted'):
         claim.look()
 
 
@@ -109,8 +112,8 @@ def test_the_end_waits_for_the_database(claim, database, monkeypatch):
     assert claim.finish('active').id == 'b1'
 
 
-def test_nothing_waits_in_a_hurry(claim, database, hurry):
-    hurry.set()
+def test_nothing_waits_in_a_hurry(claim, database, shutting_down):
+    shutting_down.set()
     database.requeue_build.side_effect = AWAY
     with pytest.raises(exception.DatabaseUnavailable):
         claim.release('we stop')
@@ -118,7 +121,7 @@ def test_nothing_waits_in_a_hurry(claim, database, hurry):
 
 def test_an_end_that_is_not_ours(claim, database):
     database.finish_build.return_value = None
-    with pytest.raises(claims.Lost):
+    with pytest.raises(claims.ClaimLost):
         claim.finish('active')
 
 
@@ -130,20 +133,20 @@ def test_an_end_that_is_not_ours(claim, database):
     ],
 )
 def test_failures_of_our_errors(error, fault, again):
-    failed = claims.Failed.of(error)
-    assert (failed.fault, failed.again) == (fault, again)
+    failed = claims.AttemptFailed.from_error(error)
+    assert (failed.fault, failed.retryable) == (fault, again)
 
 
 def test_the_first_reason_to_stop_counts(claim):
-    control = controls.Controls(claim)
+    control = cancellation.CancellationToken(claim)
     control.check()
-    control.stop(claims.HandedBack('we stop'))
+    control.stop(claims.Requeued('we stop'))
     control.stop(claims.Cancelled('too late'))
-    with pytest.raises(claims.HandedBack):
+    with pytest.raises(claims.Requeued):
         control.pause(60)
 
 
-# -- journal ----------------------------------------------------------------
+# -- recorder ----------------------------------------------------------------
 
 STEP = {
     'event': 'step_finished',
@@ -159,20 +162,20 @@ STEP = {
 
 
 @pytest.fixture
-def journal(database, claim):
-    return journals.Journal(database, claim, max_log_size=1000)
+def recorder(database, claim):
+    return event_recorder.EventRecorder(database, claim, max_log_size=1000)
 
 
 def text_of(database):
     return ''.join(call.args[1] for call in database.append_log.call_args_list)
 
 
-def test_events_become_log_steps_and_progress(journal, database):
-    journal.event({'event': 'plan', 'total': 2})
-    journal.event({**STEP, 'event': 'step_started', 'total': 2, 'number': 1})
-    journal.event({'event': 'output', 'stream': 'stdout', 'line': 'hello'})
-    journal.event(STEP)
-    journal.flush()
+def test_events_become_log_steps_and_progress(recorder, database):
+    recorder.event({'event': 'plan', 'total': 2})
+    recorder.event({**STEP, 'event': 'step_started', 'total': 2, 'number': 1})
+    recorder.event({'event': 'output', 'stream': 'stdout', 'line': 'hello'})
+    recorder.event(STEP)
+    recorder.flush()
     assert text_of(database) == (
         '2 steps\n[1/2] install nginx\n    hello\n    changed (1.5 s)\n'
     )
@@ -201,9 +204,9 @@ def test_events_become_log_steps_and_progress(journal, database):
         {'event': 'step_finished', 'seconds': 'long'},
     ],
 )
-def test_events_that_make_no_sense_are_left_out(journal, database, event):
-    journal.event(event)
-    journal.flush()
+def test_events_that_make_no_sense_are_left_out(recorder, database, event):
+    recorder.event(event)
+    recorder.flush()
     database.add_step.assert_not_called()
     database.update_build.assert_not_called()
 
@@ -214,18 +217,18 @@ def phases_of(database):
     )
 
 
-def test_phases_and_bytes(journal, database, monkeypatch):
+def test_phases_and_bytes(recorder, database, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-    journal.expect({'base_image': 60.0})
-    journal.event({'event': 'phase', 'phase': 'base_image', 'what': 'get it'})
-    journal.flush()
+    recorder.expect({'base_image': 60.0})
+    recorder.event({'event': 'phase', 'phase': 'base_image', 'what': 'get it'})
+    recorder.flush()
     assert database.update_build.call_args.args[1]['progress_step'] == 'get it'
     for done in (0, 2**20, 2**21):
         now[0] += 6
         event = {'event': 'progress', 'done': done, 'total': 2**22}
-        journal.event({**event, 'what': 'download'})
-    journal.flush()
+        recorder.event({**event, 'what': 'download'})
+    recorder.flush()
     values = database.update_build.call_args.args[1]
     assert values['progress_step'] == 'download'
     found = phases_of(database)
@@ -233,118 +236,120 @@ def test_phases_and_bytes(journal, database, monkeypatch):
     assert found.expected == {'base_image': 60.0}
     # Not every event is a line of the log.
     assert text_of(database) == '    download: 1.0 MiB of 4.0 MiB\n'
-    journal.event({'event': 'phase', 'phase': 'appliance', 'what': 'start'})
-    journal.flush()
+    recorder.event({'event': 'phase', 'phase': 'appliance', 'what': 'start'})
+    recorder.flush()
     found = phases_of(database)
     assert found.current == 'appliance' and found.bytes_done == 0
     assert found.spent == {'base_image': 18.0}
 
 
-def test_the_last_phase_ends_with_the_build(journal, database, monkeypatch):
-    journal.event({'event': 'phase', 'phase': 'upload', 'part': 2, 'parts': 3})
+def test_the_last_phase_ends_with_the_build(recorder, database, monkeypatch):
+    recorder.event(
+        {'event': 'phase', 'phase': 'upload', 'part': 2, 'parts': 3}
+    )
     # The job says again what it does, but not which upload it is.
-    journal.event({'event': 'phase', 'phase': 'upload', 'what': 'to x'})
-    journal.flush()
+    recorder.event({'event': 'phase', 'phase': 'upload', 'what': 'to x'})
+    recorder.flush()
     found = phases_of(database)
     assert (found.part, found.parts) == (2, 3)
-    journal.complete()
-    journal.flush()
+    recorder.complete()
+    recorder.flush()
     found = phases_of(database)
     assert found.current == '' and list(found.spent) == ['upload']
     assert database.update_build.call_args.args[1]['progress_step'] == ''
 
 
-def test_a_job_that_cannot_count(journal, database):
-    journal.event({'event': 'phase', 'phase': 'upload', 'what': 'x'})
+def test_a_job_that_cannot_count(recorder, database):
+    recorder.event({'event': 'phase', 'phase': 'upload', 'what': 'x'})
     event = {'event': 'progress', 'done': -5, 'total': 10**40}
-    journal.event({**event, 'what': 'y' * 1000})
-    journal.flush()
+    recorder.event({**event, 'what': 'y' * 1000})
+    recorder.flush()
     found = phases_of(database)
     assert (found.bytes_done, found.bytes_total) == (0, 2**63 - 1)
     values = database.update_build.call_args.args[1]
     assert len(values['progress_step']) == 255
 
 
-def test_without_the_database_everything_is_kept(journal, database):
+def test_without_the_database_everything_is_kept(recorder, database):
     database.append_log.side_effect = AWAY
-    journal.note('first')
-    journal.event(STEP)
-    journal.flush()
+    recorder.note('first')
+    recorder.event(STEP)
+    recorder.flush()
     database.append_log.side_effect = None
     database.append_log.reset_mock()
-    journal.note('second')
-    journal.flush_last()
+    recorder.note('second')
+    recorder.flush_last()
     assert text_of(database).startswith('first\n')
     assert text_of(database).endswith('second\n')
     assert database.add_step.call_count == 1
     assert database.update_build.call_args.args[1]['progress_done'] == 1
 
 
-def test_a_progress_that_was_not_written_is_kept(journal, database):
+def test_a_progress_that_was_not_written_is_kept(recorder, database):
     database.update_build.side_effect = AWAY
-    journal.event(STEP)
-    journal.flush()
+    recorder.event(STEP)
+    recorder.flush()
     database.update_build.side_effect = None
-    journal.flush_last()
+    recorder.flush_last()
     assert database.update_build.call_args.args[1] == {'progress_done': 1}
     assert database.add_step.call_count == 1
 
 
-def test_what_waits_has_a_limit(journal, database):
+def test_what_waits_has_a_limit(recorder, database):
     for number in range(3000):
-        journal.note(f'{number} ' + 'x' * 1000)
-    journal.flush()
+        recorder.note(f'{number} ' + 'x' * 1000)
+    recorder.flush()
     text = text_of(database)
-    assert len(text) <= journals.MOST_TEXT + 100
+    assert len(text) <= event_recorder.MOST_TEXT + 100
     assert text.startswith('(')
     assert 'lines are missing' in text.splitlines()[0]
     assert text.splitlines()[-1].startswith('2999 ')
 
 
-def test_a_deleted_build_has_no_journal(journal, database):
+def test_a_deleted_build_has_no_journal(recorder, database):
     database.append_log.side_effect = exception.NotFound(what='b', id='b1')
-    journal.note('x')
-    with pytest.raises(claims.Lost):
-        journal.flush()
+    recorder.note('x')
+    with pytest.raises(claims.ClaimLost):
+        recorder.flush()
 
 
-# -- heart and scheduler ----------------------------------------------------
+# -- heartbeat and scheduler ------------------------------------------------
 
 OFFER = capability.Capability(('fake',), (), 'x86_64', 2)
 
 
 @pytest.fixture
-def heart(database):
-    return heartbeat.Heart(
+def heartbeat_(database):
+    return heartbeat.Heartbeat(
         database,
         'c1',
         '1',
-        offer=lambda: OFFER,
+        get_capability=lambda: OFFER,
         running=lambda: 0,
         interval=0.05,
     )
 
 
-def test_one_that_was_taken_for_dead_registers_again(heart, database):
+def test_one_that_was_taken_for_dead_registers_again(heartbeat_, database):
     database.heartbeat.side_effect = [True, True, False, True]
-    heart.beat()
-    heart.beat()
+    heartbeat_.send()
+    heartbeat_.send()
     assert database.register_conductor.call_count == 1
-    heart.beat()
+    heartbeat_.send()
     assert database.register_conductor.call_count == 2
 
 
-def test_nobody_is_judged_right_after_a_failure(heart, database):
+def test_nobody_is_judged_right_after_a_failure(heartbeat_, database):
     # All look dead then: none could beat.
-    assert heart.steady_for == 0
-    heart.start()
-    wait_until(lambda: heart.steady_for > 0.2)
+    assert heartbeat_.database_stable_for == 0
+    heartbeat_.start()
+    wait_until(lambda: heartbeat_.database_stable_for > 0.2)
     database.heartbeat.side_effect = AWAY
-    wait_until(lambda: heart.steady_for == 0)
+    wait_until(lambda: heartbeat_.database_stable_for == 0)
     database.heartbeat.side_effect = None
-    wait_until(lambda: 0 < heart.steady_for)
-    assert heart.steady_for < 0.2
-    heart.stop()
+    wait_until(lambda: 0 < heartbeat_.database_stable_for)
+    assert heartbeat_.database_stable_for < 0.2
+    heartbeat_.stop()
     database.unregister.assert_called_once_with('c1')
 
 
@@ -355,13 +360,13 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
-def make_scheduler(database, begun, places=None, slots=2):
+def make_scheduler(database, begun, running_builds=None, slots=2):
     return scheduler.Scheduler(
         database,
         'c1',
-        offer=lambda: dataclasses.replace(OFFER, slots=slots),
+        get_capability=lambda: dataclasses.replace(OFFER, slots=slots),
         running_limit=lambda: -1,
-        places=places or scheduler.Places(),
+        running_builds=running_builds or scheduler.RunningBuilds(),
         begin=begun.append,
         sweep_interval=60,
     )
@@ -369,14 +374,14 @@ def make_scheduler(database, begun, places=None, slots=2):
 
 def test_no_more_is_claimed_than_there_are_places(database):
     begun = []
-    places = scheduler.Places()
-    places.add('other', mock.Mock())
+    running_builds = scheduler.RunningBuilds()
+    running_builds.add('other', mock.Mock())
     database.claimable.return_value = ['a', 'b', 'c']
     database.claim.side_effect = lambda id, *_, **__: make_build(id=id)
-    made = make_scheduler(database, begun, places)
+    made = make_scheduler(database, begun, running_builds)
     made._begin = lambda build: (
         begun.append(build.id),
-        places.add(build.id, mock.Mock()),
+        running_builds.add(build.id, mock.Mock()),
     )
     made.claim_all()
     assert begun == ['a']
@@ -402,6 +407,6 @@ def test_a_failure_of_the_database_does_not_end_the_scheduler(database):
     made = make_scheduler(database, begun)
     made.start()
     wait_until(lambda: database.claimable.call_count >= 1)
-    made.ring()
+    made.wake()
     wait_until(lambda: begun)
     made.stop()

@@ -17,8 +17,8 @@ import pytest
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.conductor import conductor_context
 from imagebuild.conductor import reaper as reaper_module
-from imagebuild.conductor import services as service_kit
 from imagebuild.conductor import upload_rows
 from imagebuild.stores import base as stores_base
 from tests.unit.conductor.test_parts import make_build
@@ -50,17 +50,17 @@ class Setting:
         self.database.images_without_users.return_value = []
         self.store = mock.create_autospec(stores_base.Store, instance=True)
         self.notifier = mock.create_autospec(
-            service_kit.Notifier, instance=True
+            conductor_context.Notifier, instance=True
         )
-        self.steady_for = 100.0
+        self.database_stable_for = 100.0
         self.running = set()
         self.released = mock.Mock()
         self.reaper = reaper_module.Reaper(
-            service_kit.Services(
+            conductor_context.ConductorContext(
                 conf=types.SimpleNamespace(conductor=SECTION),
                 name='me',
                 database=self.database,
-                patience=mock.Mock(),
+                retry=mock.Mock(),
                 notifier=self.notifier,
                 open_store=lambda _: self.store,
                 job_command=(),
@@ -68,7 +68,7 @@ class Setting:
                 work_dir=tmp_path,
             ),
             running=lambda: self.running,
-            steady_for=lambda: self.steady_for,
+            database_stable_for=lambda: self.database_stable_for,
             on_release=self.released,
         )
 
@@ -84,7 +84,7 @@ def upload(**values):
 
 def test_orphans_are_released(setting):
     setting.database.orphans.return_value = [make_build(conductor='dead')]
-    setting.reaper.release_orphans()
+    setting.reaper.requeue_orphans()
     [call] = setting.database.requeue_build.call_args_list
     assert call.kwargs['conductor'] == 'dead'
     assert call.kwargs['attempt'] == 1
@@ -97,14 +97,14 @@ def test_who_wanted_an_end_is_told(setting):
     ]
     cancelled = make_build(status='cancelled')
     setting.database.get_build.return_value = cancelled
-    setting.reaper.release_orphans()
+    setting.reaper.requeue_orphans()
     setting.notifier.ended.assert_called_once_with(cancelled)
 
 
 def test_nobody_is_judged_too_soon(setting):
-    setting.steady_for = 29.0
+    setting.database_stable_for = 29.0
     setting.database.orphans.return_value = [make_build(conductor='dead')]
-    setting.reaper.release_orphans()
+    setting.reaper.requeue_orphans()
     setting.database.requeue_build.assert_not_called()
     setting.database.unregister.assert_not_called()
 
@@ -113,7 +113,7 @@ def test_dead_conductors_are_marked(setting):
     setting.database.dead_conductors.return_value = [
         record(db.Conductor, name='dead')
     ]
-    setting.reaper.release_orphans()
+    setting.reaper.requeue_orphans()
     setting.database.unregister.assert_called_once_with('dead')
 
 
@@ -123,7 +123,7 @@ def test_the_last_try_is_not_repeated(setting):
     ]
     setting.database.list_uploads.return_value = [upload()]
     setting.database.finish_build.return_value = make_build(status='error')
-    setting.reaper.release_orphans()
+    setting.reaper.requeue_orphans()
     setting.store.discard.assert_called_once()
     kwargs = setting.database.finish_build.call_args.kwargs
     assert (kwargs['status'], kwargs['fault']) == ('error', 'service')
@@ -136,7 +136,7 @@ def test_only_attempts_that_count_are_the_last(setting):
         make_build(conductor='dead', attempt=5, requeues=2),
     ]
     setting.database.list_uploads.return_value = []
-    setting.reaper.release_orphans()
+    setting.reaper.requeue_orphans()
     setting.database.requeue_build.assert_called_once()
     [ended] = setting.database.finish_build.call_args_list
     assert ended.kwargs['reason'].endswith(
@@ -154,7 +154,7 @@ def test_a_cancelled_orphan_is_released_without_its_half_image(setting, away):
         setting.store.discard.side_effect = exception.ServiceUnavailable(
             service='image', reason='away'
         )
-    setting.reaper.release_orphans()
+    setting.reaper.requeue_orphans()
     # Once it is deleted nobody would remove what it left in the store.
     assert setting.database.requeue_build.called is not away
 
@@ -162,14 +162,14 @@ def test_a_cancelled_orphan_is_released_without_its_half_image(setting, away):
 def test_own_builds_are_released_when_seen_idle_twice(setting):
     build = make_build(conductor='me')
     setting.database.builds_of.return_value = [build]
-    setting.reaper.release_own()
+    setting.reaper.requeue_idle_builds()
     setting.database.requeue_build.assert_not_called()
     setting.running = {build.id}
-    setting.reaper.release_own()
+    setting.reaper.requeue_idle_builds()
     setting.running = set()
-    setting.reaper.release_own()
+    setting.reaper.requeue_idle_builds()
     setting.database.requeue_build.assert_not_called()
-    setting.reaper.release_own()
+    setting.reaper.requeue_idle_builds()
     setting.database.requeue_build.assert_called_once()
 
 

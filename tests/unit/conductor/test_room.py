@@ -33,9 +33,9 @@ def disk(monkeypatch, tmp_path):
     """A disk with builds on it; ``used`` is what each takes."""
     disk = types.SimpleNamespace(free=50 * GIB, used={}, now=1000.0, looks=0)
 
-    def allocated(folder):
+    def allocated(directory):
         disk.looks += 1
-        return disk.used[folder.name]
+        return disk.used[directory.name]
 
     def make(name, used):
         (tmp_path / name).mkdir()
@@ -59,9 +59,11 @@ def test_a_build_that_grows_beyond_its_limit(conf, disk):
     disk.used['mine'] = 101 * GIB
     watch.check()
     disk.now += 2
-    with pytest.raises(claims.Failed, match='101.0 GiB .* 100.0 GiB') as info:
+    with pytest.raises(
+        claims.AttemptFailed, match='101.0 GiB .* 100.0 GiB'
+    ) as info:
         watch.check()
-    assert (info.value.fault, info.value.again) == ('user', False)
+    assert (info.value.fault, info.value.retryable) == ('user', False)
     conf.disks.max_build_size = 0
     watch.check()
 
@@ -75,17 +77,19 @@ def test_the_largest_goes_when_room_is_short(conf, disk):
     disk.now += 2
     disk.free -= 1
     small.check()
-    with pytest.raises(claims.Failed, match='nearly full.*20.0 GiB') as info:
+    with pytest.raises(
+        claims.AttemptFailed, match='nearly full.*20.0 GiB'
+    ) as info:
         large.check()
-    assert (info.value.fault, info.value.again) == ('user', False)
+    assert (info.value.fault, info.value.retryable) == ('user', False)
 
 
 def test_others_than_builds_took_the_room(conf, disk):
     watch = room.Watch(conf, disk.make('mine', GIB))
     disk.free = 0
-    with pytest.raises(claims.Failed) as info:
+    with pytest.raises(claims.AttemptFailed) as info:
         watch.check()
-    assert (info.value.fault, info.value.again) == ('service', True)
+    assert (info.value.fault, info.value.retryable) == ('service', True)
     assert info.value.lacks_room
 
 
@@ -99,7 +103,7 @@ def test_a_job_that_found_no_room(conf, disk, mine, other, fault):
     watch.check()
     # It has tidied up before anybody looks.
     disk.used['mine'] = 0
-    failed = claims.Failed('It is full.', lacks_room=True)
+    failed = claims.AttemptFailed('It is full.', lacks_room=True)
     watch.judge(failed)
     assert failed.fault == fault
     assert str(failed) == (
@@ -107,8 +111,8 @@ def test_a_job_that_found_no_room(conf, disk, mine, other, fault):
         if fault == 'user'
         else 'It is full.'
     )
-    assert failed.lacks_room is failed.again is (fault == 'service')
-    other_fault = claims.Failed('something else')
+    assert failed.lacks_room is failed.retryable is (fault == 'service')
+    other_fault = claims.AttemptFailed('something else')
     watch.judge(other_fault)
     assert other_fault.fault == 'service'
 

@@ -43,24 +43,24 @@ class Queue:
 @pytest.fixture
 def claim():
     def run(queue, slots=2, has_room=lambda: True, declined=()):
-        places = scheduler.Places()
+        running_builds = scheduler.RunningBuilds()
         begun = []
 
         def begin(build):
-            places.add(build.id, mock.Mock())
+            running_builds.add(build.id, mock.Mock())
             begun.append(build.id)
 
         scheduler.Scheduler(
             queue,
             'c1',
-            offer=lambda: capability.Capability(
+            get_capability=lambda: capability.Capability(
                 drivers=('fake',),
                 operating_systems=(),
                 architecture='x86_64',
                 slots=slots,
             ),
             running_limit=lambda: -1,
-            places=places,
+            running_builds=running_builds,
             begin=begin,
             sweep_interval=10,
             declined=lambda: declined,

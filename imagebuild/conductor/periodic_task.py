@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A thread that works when it is rung, and now and then without."""
+"""A thread that works when it is woken, and periodically without."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import threading
 from collections.abc import Callable
 
 
-class Loop:
+class PeriodicTask:
     """Repeats some work in a thread of its own.
 
     :param name: of the thread.
     :param work: does it once, and returns the seconds until the next time,
-        unless it is rung before. What it raises ends the loop.
+        unless it is woken before. What it raises ends the loop.
     """
 
     def __init__(self, name: str, work: Callable[[], float]) -> None:
         self._work = work
-        self._bell = threading.Event()
+        self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=name, daemon=True
@@ -41,22 +41,22 @@ class Loop:
     def start(self) -> None:
         self._thread.start()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Say that there may be something to do."""
-        self._bell.set()
+        self._wake.set()
 
-    def stop(self, patience: float) -> None:
+    def stop(self, timeout: float) -> None:
         """Have it end, and wait for the work that is being done.
 
-        :param patience: seconds to wait at most.
+        :param timeout: seconds to wait at most.
         """
         self._stopped.set()
-        self._bell.set()
+        self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(patience)
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self.stopped:
             pause = self._work()
-            self._bell.wait(pause)
-            self._bell.clear()
+            self._wake.wait(pause)
+            self._wake.clear()

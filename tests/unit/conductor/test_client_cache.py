@@ -11,18 +11,18 @@
 # under the License.
 import pytest
 
-from imagebuild.conductor import kept
+from imagebuild.conductor import client_cache
 
 
 def test_makes_once():
-    clients = kept.Kept()
+    clients = client_cache.ClientCache()
     first = clients.get('store', object)
     assert clients.get('store', object) is first
     assert clients.get('glance', object) is not first
 
 
 def test_makes_anew_when_told_to_forget():
-    clients = kept.Kept()
+    clients = client_cache.ClientCache()
     first = clients.get('store', object)
     clients.forget()
     assert clients.get('store', object) is not first
@@ -32,7 +32,7 @@ def test_keeps_nothing_of_a_failure():
     def fail():
         raise OSError('away')
 
-    clients = kept.Kept()
+    clients = client_cache.ClientCache()
     with pytest.raises(OSError, match='away'):
         clients.get('store', fail)
     assert clients.get('store', lambda: 1) == 1

@@ -21,14 +21,14 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild.conductor import child
+from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
-from imagebuild.conductor import controls as controls_kit
-from imagebuild.conductor import journal as journals
+from imagebuild.conductor import conductor_context
+from imagebuild.conductor import event_recorder
+from imagebuild.conductor import job_process
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
 from imagebuild.conductor import room
-from imagebuild.conductor import services as service_kit
 from imagebuild.conductor import workspace as workspaces
 
 LOG = logging.getLogger(__name__)
@@ -40,55 +40,55 @@ _TICK = 1.0
 _SLACK = 5.0
 
 
-class Supervisor:
-    """Runs the jobs of one try of a build, one after another.
+class JobSupervisor:
+    """Runs the jobs of one attempt of a build, one after another.
 
     :param workspace: where they work.
     """
 
     def __init__(
         self,
-        services: service_kit.Services,
+        context: conductor_context.ConductorContext,
         claim: claims.Claim,
-        journal: journals.Journal,
-        controls: controls_kit.Controls,
+        recorder: event_recorder.EventRecorder,
+        cancellation_token: cancellation.CancellationToken,
         workspace: workspaces.Workspace,
     ) -> None:
-        self._services = services
+        self._context = context
         self._claim = claim
-        self._journal = journal
-        self._controls = controls
+        self._recorder = recorder
+        self._cancellation = cancellation_token
         self._workspace = workspace
 
     @property
-    def folder(self) -> pathlib.Path:
+    def directory(self) -> pathlib.Path:
         """Where the files of the build are."""
         return self._workspace.path
 
     def report(self, event: Mapping[str, Any]) -> None:
-        """Put an event into the journal."""
-        self._journal.event(event)
+        """Put an event into the recorder."""
+        self._recorder.event(event)
 
     def run(
         self,
         request: Mapping[str, Any],
         seconds: float,
         *,
-        on_event: child.OnEvent | None = None,
+        on_event: job_process.OnEvent | None = None,
         on_tick: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Run a job to its end.
 
         :param request: what it is told.
         :param seconds: the time it has.
-        :param on_event: called with its events, instead of the journal.
+        :param on_event: called with its events, instead of the recorder.
         :param on_tick: called about once a second.
         :returns: its result.
-        :raises Failed: it failed, crashed or took too long.
-        :raises Stopped: somebody else ended it.
+        :raises AttemptFailed: it failed, crashed or took too long.
+        :raises Interrupted: somebody else ended it.
         """
         begun = time.monotonic()
-        grown = room.Watch(self._services.conf, self.folder)
+        grown = room.Watch(self._context.conf, self.directory)
 
         def tick() -> None:
             on_tick()
@@ -96,12 +96,12 @@ class Supervisor:
             if request['action'] == 'build':
                 grown.check()
 
-        job = child.Job(
-            self._services.job_command,
+        job = job_process.JobProcess(
+            self._context.job_command,
             request,
-            self.folder,
-            on_event=on_event or self._journal.event,
-            wake=self._controls.wake,
+            self.directory,
+            on_event=on_event or self._recorder.event,
+            wake=self._cancellation.wake,
             note=self._workspace.note,
             context=lambda: request_log.enter(self._claim.build),
         )
@@ -111,17 +111,17 @@ class Supervisor:
         except BaseException as error:
             LOG.info('Ending the job: %s', error)
             # A claim that was lost is somebody else's: no time for manners.
-            job.end(0 if isinstance(error, claims.Lost) else GRACE)
+            job.end(0 if isinstance(error, claims.ClaimLost) else GRACE)
             raise
         finally:
             metrics.BUILD_SECONDS.labels(str(request['action'])).observe(
                 time.monotonic() - begun
             )
         try:
-            return _result(job, code, self._journal)
-        except claims.Failed as failed:
+            return _result(job, code, self._recorder)
+        except claims.AttemptFailed as failed:
             # What took all of its time would take it again.
-            failed.again &= time.monotonic() - begun < seconds
+            failed.retryable &= time.monotonic() - begun < seconds
             if request['action'] == 'build':
                 grown.judge(failed)
             else:
@@ -130,27 +130,32 @@ class Supervisor:
             raise
 
     def _watch(
-        self, job: child.Job, deadline: float, on_tick: Callable[[], None]
+        self,
+        job: job_process.JobProcess,
+        deadline: float,
+        on_tick: Callable[[], None],
     ) -> int:
         while True:
             code = job.poll()
-            self._journal.flush()
+            self._recorder.flush()
             on_tick()
             if code is not None:
                 return code
-            self._controls.check()
+            self._cancellation.check()
             if time.monotonic() > deadline:
-                raise claims.Failed(
-                    'The build was stopped: its time is up.', again=False
+                raise claims.AttemptFailed(
+                    'The build was stopped: its time is up.', retryable=False
                 )
             if job.has_closed_its_output:
                 job.wait(_TICK)
             else:
-                self._controls.wait(_TICK)
+                self._cancellation.wait(_TICK)
 
 
 def _result(
-    job: child.Job, code: int, journal: journals.Journal
+    job: job_process.JobProcess,
+    code: int,
+    recorder: event_recorder.EventRecorder,
 ) -> dict[str, Any]:
     """What a job that ended says, in one of three ways."""
     last = job.last
@@ -158,9 +163,9 @@ def _result(
         result = last.get('result')
         return dict(result) if isinstance(result, dict) else {}
     if last is not None and last['event'] == 'failed':
-        _note_step(last.get('step'), journal)
+        _note_step(last.get('step'), recorder)
         fault = last.get('fault')
-        raise claims.Failed(
+        raise claims.AttemptFailed(
             str(last.get('reason') or 'The build failed.'),
             fault='user' if fault == 'user' else 'service',
             lacks_room=last.get('lacks_room') is True,
@@ -170,8 +175,8 @@ def _result(
         if code < 0
         else f'with exit code {code}'
     )
-    words = job.last_words.strip()
-    raise claims.Failed(
+    words = job.last_lines.strip()
+    raise claims.AttemptFailed(
         f'The build process ended {how}; '
         + (f'its last words: {words}' if words else 'it said nothing.')
     )
@@ -185,13 +190,13 @@ def _how_it_failed(step: Mapping[str, Any]) -> str:
     return f'exit code {step["exit_code"]}: {command}'
 
 
-def _note_step(step: Any, journal: journals.Journal) -> None:
+def _note_step(step: Any, recorder: event_recorder.EventRecorder) -> None:
     """Keep the step that failed, if it did not report itself."""
     if isinstance(step, dict) and step.get('path') not in (
-        journal.failed_paths
+        recorder.failed_paths
     ):
         message = step.get('message') or _how_it_failed(step)
-        journal.event(
+        recorder.event(
             {
                 **step,
                 'event': 'step_finished',

@@ -19,7 +19,7 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import conductor_context
 from imagebuild.conductor import sharing
 from imagebuild.conductor import upload_rows
 
@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 def update_image(
     database: db.Database,
-    open_store: service_kit.OpenStore,
+    open_store: conductor_context.OpenStore,
     build_id: str,
     changes: Mapping[str, Any],
 ) -> list[dict[str, str]]:
@@ -73,7 +73,9 @@ def update_image(
 
 
 def settle(
-    database: db.Database, open_store: service_kit.OpenStore, build_id: str
+    database: db.Database,
+    open_store: conductor_context.OpenStore,
+    build_id: str,
 ) -> None:
     """Have an image be what all builds want that have it from now on.
 
@@ -92,7 +94,9 @@ def settle(
 
 
 def protected_images(
-    database: db.Database, open_store: service_kit.OpenStore, build_id: str
+    database: db.Database,
+    open_store: conductor_context.OpenStore,
+    build_id: str,
 ) -> list[str]:
     """What stands in the way of deleting a build: its protected images.
 

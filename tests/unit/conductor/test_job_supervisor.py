@@ -15,8 +15,8 @@ from unittest import mock
 import pytest
 
 from imagebuild.conductor import claims
-from imagebuild.conductor import journal
-from imagebuild.conductor import supervisor
+from imagebuild.conductor import event_recorder
+from imagebuild.conductor import job_supervisor
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from imagebuild.conductor import supervisor
     ],
 )
 def test_what_the_failed_step_says(step, message):
-    written = mock.create_autospec(journal.Journal, instance=True)
+    written = mock.create_autospec(event_recorder.EventRecorder, instance=True)
     written.failed_paths = set()
     job = types.SimpleNamespace(
         last={
@@ -44,7 +44,7 @@ def test_what_the_failed_step_says(step, message):
             'step': {'path': 'validators[0].script', **step},
         }
     )
-    with pytest.raises(claims.Failed, match='It failed'):
-        supervisor._result(job, 1, written)
+    with pytest.raises(claims.AttemptFailed, match='It failed'):
+        job_supervisor._result(job, 1, written)
     [called] = written.event.call_args_list
     assert called.args[0]['message'] == message

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One job: a child process, what it is told, and what it says.
+"""One job: a child process, its input and its events.
 
 The protocol: one line of JSON on its standard input, which then stays open
-as a life line (its end tells the job that the conductor is dead); events as
-lines of JSON on its standard output; text for the log on its standard error.
+for the job's parent-death watch (its end tells the job that the conductor is
+dead); events as lines of JSON on its standard output; text for the log on its
+standard error.
 
 Nothing a job says is trusted: lines have a limit, what is not an event goes
 to the log, and the pipes are always read, so a job never waits for us.
@@ -29,7 +30,6 @@ import os
 import pathlib
 import secrets
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -43,24 +43,21 @@ from imagebuild.disks import processes
 
 LOG = logging.getLogger(__name__)
 
-#: What is run for a job.
-JOB_COMMAND = (sys.executable, '-m', 'imagebuild.job')
-
 #: Called with each event but the last.
 OnEvent = Callable[[dict[str, Any]], None]
 
 _LONGEST_EVENT = 1024 * 1024
 _LONGEST_LINE = 8192
-_LAST_WORDS = 20
+_LAST_LINES = 20
 _DRAIN = 2.0
 
 
-class Job:
+class JobProcess:
     """A job from its start to its end.
 
     :param command: the program.
     :param request: what it is told.
-    :param folder: where it runs.
+    :param directory: where it runs.
     :param on_event: called from another thread with each event.
     :param wake: called from another thread when there is something new.
     :param context: called first in each of the job's threads (log context).
@@ -72,54 +69,54 @@ class Job:
         self,
         command: Sequence[str],
         request: Mapping[str, Any],
-        folder: pathlib.Path,
+        directory: pathlib.Path,
         *,
         on_event: OnEvent,
         wake: Callable[[], None],
         note: Callable[[job_processes.Leader], None],
         context: Callable[[], None] = lambda: None,
     ) -> None:
-        mark = secrets.token_hex(16)
-        realm = processes.realm()
-        # Written down before it is there, so that it is found by its mark
+        job_token = secrets.token_hex(16)
+        pid_namespace_id = processes.realm()
+        # Written down before it is there, so that it is found by its token
         # when this process dies right after starting it.
-        note(job_processes.Leader(0, 0, mark, realm))
+        note(job_processes.Leader(0, 0, job_token, pid_namespace_id))
         self._process = subprocess.Popen(
             list(command),
-            cwd=folder,
+            cwd=directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, job_processes.MARK: mark},
+            env={**os.environ, job_processes.VARIABLE: job_token},
         )
         # The process is ours and not waited for, so it is still there, if
         # only as a zombie.
         self.leader = job_processes.Leader(
             self._process.pid,
             processes.start_time(self._process.pid) or 0,
-            mark,
-            realm,
+            job_token,
+            pid_namespace_id,
         )
         note(self.leader)
         self.last: dict[str, Any] | None = None
         self._on_event = on_event
         self._wake = wake
         self._context = context
-        self._words: collections.deque[str] = collections.deque(
-            maxlen=_LAST_WORDS
+        self._last_lines: collections.deque[str] = collections.deque(
+            maxlen=_LAST_LINES
         )
         text = json.dumps(request, separators=(',', ':')) + '\n'
         self._threads = [
-            self._thread('in', lambda: self._tell(text.encode())),
+            self._thread('in', lambda: self._write_request(text.encode())),
             self._thread('out', self._read_events),
             self._thread('err', self._read_log),
         ]
 
     @property
-    def last_words(self) -> str:
+    def last_lines(self) -> str:
         """The end of what it wrote to its standard error."""
-        return '\n'.join(self._words)
+        return '\n'.join(self._last_lines)
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs.
@@ -175,7 +172,7 @@ class Job:
         thread.start()
         return thread
 
-    def _tell(self, request: bytes) -> None:
+    def _write_request(self, request: bytes) -> None:
         assert self._process.stdin is not None  # noqa: S101
         self._process.stdin.write(request)
         self._process.stdin.flush()
@@ -186,7 +183,7 @@ class Job:
             event = _parse(line)
             if event is None:
                 LOG.warning('Not an event: %.500s', line)
-                self._words.append(line[:_LONGEST_LINE])
+                self._last_lines.append(line[:_LONGEST_LINE])
             elif event['event'] in ('finished', 'failed'):
                 self.last = event
             else:
@@ -195,7 +192,7 @@ class Job:
     def _read_log(self) -> None:
         assert self._process.stderr is not None  # noqa: S101
         for line in _lines(self._process.stderr, _LONGEST_LINE):
-            self._words.append(line)
+            self._last_lines.append(line)
             LOG.info('job: %s', line)
 
     def _join(self, seconds: float) -> None:

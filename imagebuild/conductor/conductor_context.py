@@ -26,7 +26,7 @@ from oslo_config import cfg
 
 from imagebuild import db
 from imagebuild import host_paths
-from imagebuild.conductor import claims
+from imagebuild.conductor import retry_policy
 from imagebuild.conductor import room
 from imagebuild.stores import base as stores_base
 
@@ -45,8 +45,8 @@ class Notifier(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Services:
-    """The surroundings of one conductor.
+class ConductorContext:
+    """What one conductor works with.
 
     :ivar conf: options; mutable ones are read when they are needed.
     :ivar name: of the conductor.
@@ -60,7 +60,7 @@ class Services:
     conf: cfg.ConfigOpts
     name: str
     database: db.Database
-    patience: claims.Patience
+    retry: retry_policy.RetryPolicy
     notifier: Notifier
     open_store: OpenStore
     job_command: Sequence[str]

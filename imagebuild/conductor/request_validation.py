@@ -32,7 +32,7 @@ from imagebuild.clients import glance as glance_client
 from imagebuild.clients import images
 from imagebuild.clients import visibility
 from imagebuild.conductor import capability
-from imagebuild.conductor import services as service_kit
+from imagebuild.conductor import conductor_context
 from imagebuild.disks import space
 from imagebuild.drivers import base as drivers_base
 
@@ -52,10 +52,10 @@ class _Refused(Exception):  # noqa: N818
         self.problems = problems
 
 
-class Checks:
-    """Looks at requests.
+class RequestValidator:
+    """Validates requests.
 
-    :param offer: the drivers and the catalogue of this conductor.
+    :param capability_provider: its drivers and catalogue.
     :param open_store: gives the store of a destination.
     :param open_glance: gives Glance, where there is one.
     :param max_virtual_size: gives the bytes that a disk may have; 0 for no
@@ -65,14 +65,14 @@ class Checks:
     def __init__(
         self,
         database: db.Database,
-        offer: capability.Offer,
+        capability_provider: capability.CapabilityProvider,
         *,
-        open_store: service_kit.OpenStore,
+        open_store: conductor_context.OpenStore,
         open_glance: OpenGlance,
         max_virtual_size: Callable[[], int] = int,
     ) -> None:
         self._database = database
-        self._offer = offer
+        self._capability_provider = capability_provider
         self._open_store = open_store
         self._open_glance = open_glance
         self._max_virtual_size = max_virtual_size
@@ -128,7 +128,7 @@ class Checks:
     ) -> dict[str, Any]:
         entry = self._entry(request)
         name = request.get('driver') or entry.driver
-        driver = self._offer.driver(name)
+        driver = self._capability_provider.driver(name)
         if driver is None:
             raise _refused('driver', f'there is no driver "{name}"')
         options = {
@@ -185,9 +185,12 @@ class Checks:
         name = request.get('os') or ''
         if not name:
             return catalogues.OperatingSystem('')
-        entry = self._offer.catalogue.get(name)
+        entry = self._capability_provider.catalogue.get(name)
         if entry is None:
-            known = ', '.join(self._offer.catalogue.names()) or 'none'
+            known = (
+                ', '.join(self._capability_provider.catalogue.names())
+                or 'none'
+            )
             raise _refused(
                 'os', f'there is no operating system "{name}"; found: {known}'
             )

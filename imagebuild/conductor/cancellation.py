@@ -23,7 +23,7 @@ from imagebuild.conductor import claims
 _LOOK_EVERY = 2.0
 
 
-class Controls:
+class CancellationToken:
     """Lets other threads stop a build; whatever comes first counts.
 
     Its row is looked at as well, every 2 s: that is how a cancellation is
@@ -33,14 +33,14 @@ class Controls:
     def __init__(self, claim: claims.Claim) -> None:
         self._claim = claim
         self._wake = threading.Event()
-        self._stop: claims.Stopped | None = None
+        self._stop: claims.Interrupted | None = None
         self._next_look = time.monotonic() + _LOOK_EVERY
 
     def wake(self) -> None:
         """Have :meth:`wait` return."""
         self._wake.set()
 
-    def stop(self, reason: claims.Stopped) -> None:
+    def stop(self, reason: claims.Interrupted) -> None:
         """End the build for this reason."""
         self._stop = self._stop or reason
         self._wake.set()
@@ -48,7 +48,7 @@ class Controls:
     def check(self) -> None:
         """Raise the reason to stop, if there is one.
 
-        :raises Stopped: there is one.
+        :raises Interrupted: there is one.
         """
         if self._stop is not None:
             raise self._stop

@@ -20,7 +20,7 @@ from imagebuild import exception
 from imagebuild.clients import glance
 from imagebuild.clients import images
 from imagebuild.conductor import capability
-from imagebuild.conductor import checks as checks_module
+from imagebuild.conductor import request_validation
 from imagebuild.drivers import base as drivers_base
 from imagebuild.stores import base as stores_base
 
@@ -50,8 +50,8 @@ def driver(name, wants_base):
 
 
 @pytest.fixture
-def offer():
-    made = mock.create_autospec(capability.Offer, instance=True)
+def provider():
+    made = mock.create_autospec(capability.CapabilityProvider, instance=True)
     made.catalogue = catalogue.Catalogue(ENTRIES)
     known = {'wants': driver('wants', True), 'makes': driver('makes', False)}
     made.driver.side_effect = known.get
@@ -85,10 +85,10 @@ def database():
 
 
 @pytest.fixture
-def checks(database, offer, store, client):
-    return checks_module.Checks(
+def validator(database, provider, store, client):
+    return request_validation.RequestValidator(
         database,
-        offer,
+        provider,
         open_store=lambda _: store,
         open_glance=lambda: client,
         max_virtual_size=lambda: 10 * GIB,
@@ -110,14 +110,14 @@ def checks(database, offer, store, client):
     ],
 )
 def test_disks_larger_than_the_operator_allows(
-    checks, client, request_, virtual, path
+    validator, client, request_, virtual, path
 ):
     found = dataclasses.replace(
         client.trusted_image.return_value, virtual_size=virtual * GIB
     )
     client.visible_image.return_value = found
     client.trusted_image.return_value = found
-    problems = checks.check_request('p1', request_)['problems']
+    problems = validator.check_request('p1', request_)['problems']
     assert [problem['path'] for problem in problems] == (
         [path] if path else []
     )
@@ -128,9 +128,9 @@ def test_disks_larger_than_the_operator_allows(
         )
 
 
-def test_a_disk_of_the_catalogue_that_is_too_large(checks, offer):
-    offer.driver('makes').disk_size.side_effect = lambda _options: 11 * GIB
-    [problem] = checks.check_request('p1', {'os': 'scratch'})['problems']
+def test_a_disk_of_the_catalogue_that_is_too_large(validator, provider):
+    provider.driver('makes').disk_size.side_effect = lambda _options: 11 * GIB
+    [problem] = validator.check_request('p1', {'os': 'scratch'})['problems']
     assert problem['path'] == 'os'
 
 
@@ -169,8 +169,8 @@ def test_a_disk_of_the_catalogue_that_is_too_large(checks, offer):
         ),
     ],
 )
-def test_resolves(checks, client, request_, asked, base):
-    answer = checks.check_request('p1', request_)
+def test_resolves(validator, client, request_, asked, base):
+    answer = validator.check_request('p1', request_)
     assert answer['problems'] == []
     assert base.items() <= answer['base'].items()
     if asked is None:
@@ -189,8 +189,8 @@ def test_resolves(checks, client, request_, asked, base):
         ({'os': 'scratch', 'base_image': 'x'}, 'base_image'),
     ],
 )
-def test_refuses(checks, request_, path):
-    answer = checks.check_request('p1', request_)
+def test_refuses(validator, request_, path):
+    answer = validator.check_request('p1', request_)
     assert answer['base'] is None
     assert [problem['path'] for problem in answer['problems']] == [path]
 
@@ -209,20 +209,22 @@ def test_refuses(checks, request_, path):
         exception.InvalidInput('Two images have that name.'),
     ],
 )
-def test_an_image_that_is_not_visible(checks, client, request_, path, error):
+def test_an_image_that_is_not_visible(
+    validator, client, request_, path, error
+):
     client.visible_image.side_effect = error
     client.trusted_image.side_effect = error
-    [problem] = checks.check_request('p1', request_)['problems']
+    [problem] = validator.check_request('p1', request_)['problems']
     assert problem == {'path': path, 'message': str(error)}
 
 
-def test_all_problems_of_driver_options(checks, offer):
-    offer.driver(
+def test_all_problems_of_driver_options(validator, provider):
+    provider.driver(
         'wants'
     ).validate.side_effect = drivers_base.InvalidDriverOptions(
         [exception.Problem('size', 'no'), exception.Problem('', 'bad')]
     )
-    problems = checks.check_request('p1', {'os': 'by-url'})['problems']
+    problems = validator.check_request('p1', {'os': 'by-url'})['problems']
     assert [problem['path'] for problem in problems] == [
         'driver_options.size',
         'driver_options',
@@ -231,13 +233,13 @@ def test_all_problems_of_driver_options(checks, offer):
 
 @pytest.mark.parametrize('request_', [{'os': 'by-name'}, {'os': 'gone'}])
 def test_the_service_s_own_trouble_is_no_problem_of_the_user(
-    checks, client, request_
+    validator, client, request_
 ):
     client.trusted_image.side_effect = exception.ServiceUnavailable(
         service='image', reason='away'
     )
     with pytest.raises(exception.EnvironmentFault):
-        checks.check_request('p1', request_)
+        validator.check_request('p1', request_)
 
 
 def image(**values):
@@ -246,24 +248,24 @@ def image(**values):
 
 
 @pytest.mark.parametrize('there', [True, False])
-def test_an_image_is_looked_for(checks, database, store, there):
+def test_an_image_is_looked_for(validator, database, store, there):
     database.get_image.return_value = image(image_id='i1')
     store.exists.return_value = there
-    assert checks.verify_image('r1') is there
+    assert validator.verify_image('r1') is there
     assert database.image_deleted.called is not there
 
 
-def test_an_image_being_deleted_is_not_used(checks, database, store):
+def test_an_image_being_deleted_is_not_used(validator, database, store):
     database.get_image.return_value = image(status='deleting')
-    assert not checks.verify_image('r1')
+    assert not validator.verify_image('r1')
     store.exists.assert_not_called()
 
 
-def test_a_store_that_is_away_says_nothing(checks, database, store):
+def test_a_store_that_is_away_says_nothing(validator, database, store):
     database.get_image.return_value = image()
     store.exists.side_effect = exception.ServiceUnavailable(
         service='image', reason='away'
     )
     with pytest.raises(exception.ServiceUnavailable):
-        checks.verify_image('r1')
+        validator.verify_image('r1')
     database.image_deleted.assert_not_called()

@@ -24,7 +24,7 @@ from typing import TypeVar
 T = TypeVar('T')
 
 
-class Kept:
+class ClientCache:
     """Clients by name; used by all threads."""
 
     def __init__(self) -> None:

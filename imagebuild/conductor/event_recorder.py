@@ -52,8 +52,8 @@ _MOST_BYTES = 2**63 - 1
 OnStep = Callable[[str, float], None]
 
 
-class Journal:
-    """Log, steps and progress of one try of a build.
+class EventRecorder:
+    """Log, steps and progress of one attempt of a build.
 
     :param claim: what makes writing safe.
     :param max_log_size: bytes that the whole log may have.
@@ -222,7 +222,7 @@ class Journal:
     def flush(self) -> None:
         """Write what there is; without the database, keep it for later.
 
-        :raises Lost: the build is no longer ours.
+        :raises ClaimLost: the build is no longer ours.
         """
         if time.monotonic() < self._not_before:
             return
@@ -234,10 +234,10 @@ class Journal:
             self._not_before = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         except exception.NotFound as error:
-            raise claims.Lost('the build was deleted') from error
+            raise claims.ClaimLost('the build was deleted') from error
 
     def flush_last(self) -> None:
-        """Write the rest at the end of a try, if that can be done now."""
+        """Write the rest at the end of an attempt, if that can be done now."""
         self._not_before = 0.0
         self.flush()
 
@@ -304,12 +304,12 @@ def _step(event: Mapping[str, Any], attempt: int) -> dict[str, Any]:
     }
 
 
-_HANDLERS: dict[str, Callable[[Journal, Mapping[str, Any]], None]] = {
-    'phase': Journal._phase,
-    'plan': Journal._plan,
-    'step_started': Journal._step_started,
-    'output': Journal._output,
-    'notice': Journal._notice,
-    'step_finished': Journal._step_finished,
-    'progress': Journal._moved,
+_HANDLERS: dict[str, Callable[[EventRecorder, Mapping[str, Any]], None]] = {
+    'phase': EventRecorder._phase,
+    'plan': EventRecorder._plan,
+    'step_started': EventRecorder._step_started,
+    'output': EventRecorder._output,
+    'notice': EventRecorder._notice,
+    'step_finished': EventRecorder._step_finished,
+    'progress': EventRecorder._moved,
 }
