@@ -36,6 +36,7 @@ from imagebuild import host_paths
 from imagebuild import image_properties
 from imagebuild import notifications
 from imagebuild.api import microversion
+from imagebuild.api import route
 from imagebuild.api import stale_cache
 from imagebuild.conductor import rpcapi
 
@@ -88,11 +89,14 @@ class CatalogueFile:
 class Service:
     """What all requests share.
 
+    :ivar routes: the table of :mod:`imagebuild.api.routes`, which handlers
+        cannot import: it imports them.
     :ivar bus_probe: asks over the bus with a short time limit.
     :ivar health: what /healthcheck found last.
     """
 
     conf: cfg.ConfigOpts
+    routes: Sequence[route.Route]
     database: db.Database
     conductor_api: rpcapi.ConductorAPI
     bus_probe: rpcapi.ConductorAPI

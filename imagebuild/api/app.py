@@ -33,6 +33,7 @@ from imagebuild.api import auth
 from imagebuild.api import cors_defaults
 from imagebuild.api import errors
 from imagebuild.api import microversion
+from imagebuild.api import route
 from imagebuild.api import routes
 from imagebuild.api import strict_json
 from imagebuild.api import validation
@@ -62,6 +63,7 @@ def create_app(
     """
     service = api_call.Service(
         conf=conf,
+        routes=routes.ROUTES,
         database=database,
         conductor_api=conductor_api,
         bus_probe=bus_probe or conductor_api,
@@ -78,7 +80,7 @@ def _with_middleware(
     """Stack the middleware, the innermost first."""
     # Innermost, so that who asks is judged by what proxies say of the
     # connection, and its own errors pass through ErrorFormatter.
-    public = {route.path for route in routes.ROUTES if route.public}
+    public = {entry.path for entry in routes.ROUTES if entry.public}
     application = auth.wrap(application, conf, public)
     application = errors.ErrorFormatter(application)
     application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
@@ -105,12 +107,12 @@ def make_flask(service: api_call.Service) -> flask.Flask:
     # A redirect would be HTML, and clients do not repeat a POST.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    for route in routes.ROUTES:
+    for entry in service.routes:
         app.add_url_rule(
-            route.path,
-            f'{route.method} {route.path}',
-            _view(service, route),
-            methods=[route.method],
+            entry.path,
+            f'{entry.method} {entry.path}',
+            _view(service, entry),
+            methods=[entry.method],
             provide_automatic_options=False,
         )
     errors.register(app, lambda: service.paths)
@@ -119,14 +121,14 @@ def make_flask(service: api_call.Service) -> flask.Flask:
 
 
 def _view(
-    service: api_call.Service, route: routes.Route
+    service: api_call.Service, entry: route.Route
 ) -> Callable[..., flask.Response]:
     """Make Flask's view of a route: let in, check, call the handler."""
 
     def view(**parameters: str) -> flask.Response:
         request = flask.request
         who = auth.make_context(request.environ, service.enforcer)
-        if not route.public:
+        if not entry.public:
             auth.check_identity(request.environ, who)
         for value in parameters.values():
             if len(value) > 255 or strict_json.text_error(value):
@@ -134,24 +136,24 @@ def _view(
         version = flask.g.version = microversion.parse(
             request.headers.get(microversion.HEADER)
         )
-        query = validation.query(request, route.query)
+        query = validation.query(request, entry.query)
         call = api_call.Call(
             service=service,
             context=who,
             version=version,
             query=query,
-            read=functools.partial(_body, request, route),
+            read=functools.partial(_body, request, entry),
             root=request.url_root.rstrip('/'),
         )
-        return route.handler(call, **parameters)
+        return entry.handler(call, **parameters)
 
     return view
 
 
-def _body(request: flask.Request, route: routes.Route) -> api_call.Body:
-    if route.body is None:
+def _body(request: flask.Request, entry: route.Route) -> api_call.Body:
+    if entry.body is None:
         return {}, ()
-    return validation.body(request, route.body)
+    return validation.body(request, entry.body)
 
 
 def _finish(response: flask.Response) -> flask.Response:

@@ -16,16 +16,13 @@ from __future__ import annotations
 import http
 import re
 from collections.abc import Iterable
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from typing import Any
 
 from imagebuild.api import microversion
+from imagebuild.api import route
 from imagebuild.api import samples
 from imagebuild.api.schemas import base
-
-if TYPE_CHECKING:
-    from imagebuild.api import routes
+from imagebuild.api.schemas import components
 
 _PARAMETER = re.compile(r'<(\w+)>')
 
@@ -46,21 +43,15 @@ _TOKEN_ERRORS = (401, 403, 503)
 _BODY_ERRORS = (413, 415)
 
 
-def document(table: Iterable[routes.Route], root: str) -> dict[str, Any]:
+def document(routes: Iterable[route.Route], root: str) -> dict[str, Any]:
     """Return the document.
 
-    :param table: the routes.
     :param root: URL of the service without a slash at the end.
     """
-    # The components stand beside the table, which imports the handlers.
-    from imagebuild.api import routes
-
     paths: dict[str, dict[str, Any]] = {}
-    for route in table:
-        path = _PARAMETER.sub(r'{\1}', route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(
-            route, routes.COMPONENTS
-        )
+    for entry in routes:
+        path = _PARAMETER.sub(r'{\1}', entry.path)
+        paths.setdefault(path, {})[entry.method.lower()] = _operation(entry)
     return {
         'openapi': '3.1.0',
         'info': {
@@ -73,7 +64,7 @@ def document(table: Iterable[routes.Route], root: str) -> dict[str, Any]:
         'security': [{'token': []}],
         'paths': paths,
         'components': {
-            'schemas': dict(routes.COMPONENTS),
+            'schemas': dict(components.BY_NAME),
             'securitySchemes': {
                 'token': {
                     'type': 'apiKey',
@@ -87,65 +78,55 @@ def document(table: Iterable[routes.Route], root: str) -> dict[str, Any]:
     }
 
 
-def _operation(
-    route: routes.Route, components: Mapping[str, base.Schema]
-) -> dict[str, Any]:
+def _operation(entry: route.Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        'operationId': _operation_id(route),
-        'summary': route.summary,
-        'tags': [_tag(route)],
-        'parameters': _parameters(route),
-        'responses': _responses(route, components),
+        'operationId': _operation_id(entry),
+        'summary': entry.summary,
+        'tags': [_tag(entry)],
+        'parameters': _parameters(entry),
+        'responses': _responses(entry),
     }
-    if route.public:
+    if entry.public:
         operation['security'] = []
-    if route.body is not None:
+    if entry.body is not None:
         operation['requestBody'] = {
             'required': True,
-            'content': {
-                'application/json': _content(
-                    named(route.body, components), components
-                )
-            },
+            'content': {'application/json': _content(_named(entry.body))},
         }
     return operation
 
 
-def named(
-    schema: base.Schema, components: Mapping[str, base.Schema]
-) -> base.Schema:
+def _named(schema: base.Schema) -> base.Schema:
     """Refer to a schema by its name, if it has one."""
-    for name, component in components.items():
+    for name, component in components.BY_NAME.items():
         if component is schema:
             return base.ref(name)
     return schema
 
 
-def _content(
-    schema: base.Schema, components: Mapping[str, base.Schema]
-) -> dict[str, Any]:
+def _content(schema: base.Schema) -> dict[str, Any]:
     return {
         'schema': dict(schema),
-        'example': samples.sample(schema, components),
+        'example': samples.sample(schema, components.BY_NAME),
     }
 
 
-def _operation_id(route: routes.Route) -> str:
-    module = route.handler.__module__.rpartition('.')[2]
-    return f'{module}_{route.handler.__name__}'
+def _operation_id(entry: route.Route) -> str:
+    module = entry.handler.__module__.rpartition('.')[2]
+    return f'{module}_{entry.handler.__name__}'
 
 
-def _tag(route: routes.Route) -> str:
-    return route.handler.__module__.rpartition('.')[2].replace('_', '-')
+def _tag(entry: route.Route) -> str:
+    return entry.handler.__module__.rpartition('.')[2].replace('_', '-')
 
 
-def _parameters(route: routes.Route) -> list[dict[str, Any]]:
-    names = _PARAMETER.findall(route.path)
+def _parameters(entry: route.Route) -> list[dict[str, Any]]:
+    names = _PARAMETER.findall(entry.path)
     found = [
         _parameter(_PATH_PARAMETERS[name], 'path', required=True)
         for name in names
     ]
-    found += [_parameter(each, 'query') for each in route.query]
+    found += [_parameter(each, 'query') for each in entry.query]
     found.append(_parameter(_VERSION_HEADER, 'header'))
     return found
 
@@ -169,41 +150,37 @@ def _parameter(
     }
 
 
-def _responses(
-    route: routes.Route, components: Mapping[str, base.Schema]
-) -> dict[str, Any]:
-    errors = {*_ANY_ERRORS, *route.errors}
-    if not route.public:
+def _responses(entry: route.Route) -> dict[str, Any]:
+    errors = {*_ANY_ERRORS, *entry.errors}
+    if not entry.public:
         errors.update(_TOKEN_ERRORS)
-    if route.body is not None:
+    if entry.body is not None:
         errors.update(_BODY_ERRORS)
-    responses = {str(route.status): _answer(route, components)}
+    responses = {str(entry.status): _answer(entry)}
     for code in sorted(errors):
         responses[str(code)] = {
             'description': http.HTTPStatus(code).phrase,
             'content': {'application/json': {'schema': base.ref('Error')}},
         }
-    if route.path == '/healthcheck':
-        responses['503'] = _answer(route, components)
+    if entry.path == '/healthcheck':
+        responses['503'] = _answer(entry)
     return responses
 
 
-def _answer(
-    route: routes.Route, components: Mapping[str, base.Schema]
-) -> dict[str, Any]:
+def _answer(entry: route.Route) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    if route.answer is not None:
-        content['application/json'] = _content(route.answer, components)
-    if route.text:
-        content[route.text] = {'schema': {'type': 'string'}}
+    if entry.answer is not None:
+        content['application/json'] = _content(entry.answer)
+    if entry.text:
+        content[entry.text] = {'schema': {'type': 'string'}}
     answer: dict[str, Any] = {
-        'description': http.HTTPStatus(route.status).phrase,
+        'description': http.HTTPStatus(entry.status).phrase,
         'headers': {
             each.name: {
                 'description': each.description,
                 'schema': dict(each.schema),
             }
-            for each in route.headers
+            for each in entry.headers
         },
     }
     if content:

@@ -18,6 +18,7 @@ source is parsed, not run, so imports inside functions and under
 
 import ast
 import dataclasses
+import graphlib
 import pathlib
 from collections.abc import Iterator
 
@@ -297,6 +298,19 @@ def test_every_module_has_a_room():
 
 def test_imports_follow_the_table():
     assert violations(ROOT) == []
+
+
+@pytest.mark.parametrize('name', ['api', 'client'])
+def test_modules_of_a_room_do_not_import_each_other_in_circles(name):
+    graph: dict[str, set[str]] = {}
+    for found in imports(ROOT):
+        module, target = short(found.module), short(found.target)
+        # A package and its modules import each other by nature.
+        if within(module, name) and within(target, name):
+            if not within(module, target) and not within(target, module):
+                graph.setdefault(module, set()).add(target)
+    # Raises CycleError, which names the circle.
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 def test_table_names_only_rooms():

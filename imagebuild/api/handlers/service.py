@@ -48,10 +48,7 @@ def _version(call: api_call.Call) -> dict[str, object]:
 
 def document(call: api_call.Call) -> flask.Response:
     """GET /openapi.json"""
-    # The table of routes names this handler: it cannot be imported above.
-    from imagebuild.api import routes
-
-    return responses.ok(openapi.document(routes.ROUTES, call.root))
+    return responses.ok(openapi.document(call.service.routes, call.root))
 
 
 def healthcheck(call: api_call.Call) -> flask.Response:

@@ -1,0 +1,36 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The schemas that other schemas refer to by a name."""
+
+from __future__ import annotations
+
+from imagebuild.api.schemas import base
+from imagebuild.api.schemas import builds
+from imagebuild.api.schemas import conductors
+from imagebuild.api.schemas import operating_systems
+from imagebuild.api.schemas import recipes
+from imagebuild.api.schemas import uploads
+
+#: Schemas that the OpenAPI document holds under a name.
+BY_NAME: dict[str, base.Schema] = {
+    'Build': builds.BUILD,
+    'Changes': builds.UPDATE,
+    'Conductor': conductors.CONDUCTOR,
+    'Description': builds.CREATE,
+    'Error': base.ERROR,
+    'OperatingSystem': operating_systems.OPERATING_SYSTEM,
+    'Plan': builds.PLAN,
+    'Recipe': recipes.RECIPE,
+    'RecipeSummary': recipes.RECIPE_SUMMARY,
+    'Step': builds.STEP,
+    'Upload': uploads.UPLOAD,
+}
