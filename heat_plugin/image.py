@@ -28,20 +28,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import Self
 
+from heat.common import exception
 from heat.engine import resource
 from heat.engine import stack
+from heat.engine import translation
 from oslo_log import log as logging
 
 from heat_plugin import exceptions
 from heat_plugin import image_state
-from heat_plugin import inspected
 from heat_plugin import messages
-from heat_plugin import poll_state
 from heat_plugin import request_body
 from heat_plugin import schema
+from heat_plugin import validation
+from heat_plugin.clients import image_build
+from heat_plugin.known_properties import KnownProperties
+from heat_plugin.poll_state import PollState
 from imagebuild import client
 from imagebuild.client import Build
+from imagebuild.client import Client
+from imagebuild.client import Plan
 
 LOG = logging.getLogger(__name__)
 
@@ -51,7 +58,35 @@ _DELETE_DELAY = 5
 _DELETE_POLLS = 15
 
 
-class Image(inspected.InspectedImage):
+class BaseImageFinder:
+    """Looks up base images for Heat.
+
+    :param plugin: our client plugin.
+    """
+
+    def __init__(self, plugin: Any) -> None:
+        self._plugin = plugin
+
+    def find(self, name: str) -> str:
+        """Return the id of an image.
+
+        :raises StackValidationFailed: Glance is unavailable or refuses the
+            lookup. Heat would report Glance's own error as a fault of Heat,
+            with the URLs of services in it. The name must not be used in
+            place of the id: an update would see another base image and
+            rebuild.
+        """
+        try:
+            image_id: str = self._plugin.find_base_image(name)
+        except (
+            exceptions.GlanceUnavailable,
+            exceptions.LookupFailed,
+        ) as error:
+            raise exception.StackValidationFailed(message=str(error)) from None
+        return image_id
+
+
+class Image(resource.Resource):
     """Builds an image and keeps it in Glance.
 
     The image is built from a description: a base (an operating system of the
@@ -60,10 +95,133 @@ class Image(inspected.InspectedImage):
     request gets the same image at once.
     """
 
+    default_client_name = image_build.CLIENT_NAME
+    entity = 'builds'
+    properties_schema = schema.PROPERTIES
+    # A copy, because Heat adds "show" to it.
+    attributes_schema = dict(schema.ATTRIBUTES_SCHEMA)
+
+    _plan: Plan | None = None
+
+    # -- validation ---------------------------------------------------------
+
+    def translation_rules(self, properties: Any) -> list[Any]:
+        return [
+            translation.TranslationRule(
+                properties,
+                translation.TranslationRule.RESOLVE,
+                [schema.BASE_IMAGE],
+                client_plugin=BaseImageFinder(self.client_plugin()),
+                finder='find',
+            )
+        ]
+
+    def validate(self) -> None:
+        super().validate()
+        if not self.stack.strict_validate:
+            # Heat validates the template alone: its parameters have no values.
+            return
+        given = KnownProperties(self.properties)
+        problems = [*validation.problems(given)]
+        timeout = given[schema.TIMEOUT]
+        limit = self.stack.timeout_secs()
+        if timeout and timeout > limit:
+            problems.append(messages.timeout_too_long(timeout, limit))
+        if problems:
+            raise self._invalid('; '.join(problems))
+        self._plan_build(given)
+
+    def _plan_build(self, given: KnownProperties) -> Plan | None:
+        """Let the service check the description, if it can at once.
+
+        Placeholders stand for values of resources that do not exist yet;
+        problems of placeholders are not reported.
+
+        :returns: None if the service cannot plan at once, or if not all
+            values are known.
+        :raises StackValidationFailed: the description has mistakes, or this
+            user may not have such an image.
+        """
+        try:
+            plan: Plan | None = self.client_plugin().plan(
+                request_body.create(given, self.name)
+            )
+        except client.exceptions.BadRequest as error:
+            reported = given.not_of_placeholders(error.errors)
+            if error.errors and not reported:
+                return None
+            raise self._invalid(
+                messages.clean(messages.problems(error, reported))
+            ) from None
+        except client.exceptions.ClientError as error:
+            raise self._invalid(
+                messages.request_failed(error, self.name)
+            ) from None
+        return plan if given.complete else None
+
+    def _invalid(self, text: str) -> Exception:
+        error: Exception = exception.StackValidationFailed(
+            resource=self, message=messages.with_full_stop(text)
+        )
+        return error
+
+    def preview(self) -> Self:
+        try:
+            self._plan = self._plan_build(KnownProperties(self.properties))
+        except exception.StackValidationFailed as error:
+            LOG.info('%s', error)
+        return self
+
+    # -- attributes ---------------------------------------------------------
+
+    def get_reference_id(self) -> str:
+        return str(self.data().get(schema.IMAGE_ID) or '')
+
+    def _show_resource(self) -> dict[str, Any]:
+        return dict(self._service().builds.get(self._id()).raw)
+
+    def _resolve_attribute(self, name: str) -> Any:
+        if self.resource_id is None:
+            return self._preview_attribute(name)
+        if name == schema.BUILD_ID:
+            return self.resource_id
+        if name == schema.IMAGE_ID:
+            return self.get_reference_id()
+        try:
+            return self._fetch_attribute(name)
+        except client.exceptions.NotFound:
+            # Heat handles this itself: the attribute has no value.
+            raise
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageBuildRefused(
+                messages.request_failed(error, self._image_name())
+            ) from None
+
+    def _fetch_attribute(self, name: str) -> Any:
+        build = self._service().builds.get(self._id())
+        if name == schema.LOG:
+            return image_state.log_tail(self._service(), build)
+        if name == schema.OS_HASH_VALUE:
+            return build.checksum.get('os_hash_value')
+        if name in (schema.STATUS, schema.CONTENT_KEY, schema.SIZE):
+            return getattr(build, name)
+        return build.raw.get(name)
+
+    def _preview_attribute(self, name: str) -> Any:
+        """Return an attribute's value in a preview of a stack."""
+        if self._plan is None:
+            return None
+        known = {
+            schema.STATUS: messages.plan_summary(self._plan),
+            schema.CONTENT_KEY: self._plan.content_key,
+            schema.IMAGE_ID: messages.reused_image(self._plan),
+        }
+        return known.get(name)
+
     # -- create -------------------------------------------------------------
 
-    def handle_create(self) -> poll_state.PollState:
-        state = poll_state.PollState(
+    def handle_create(self) -> PollState:
+        state = PollState(
             request=request_body.create(
                 self.properties, self.physical_resource_name()
             )
@@ -71,7 +229,7 @@ class Image(inspected.InspectedImage):
         self._post(state)
         return state
 
-    def _post(self, state: poll_state.PollState) -> None:
+    def _post(self, state: PollState) -> None:
         """Request the build, unless the service is unavailable just now.
 
         A repeated request makes no second image: the service builds the same
@@ -94,7 +252,7 @@ class Image(inspected.InspectedImage):
             state.build = build
 
     def _find_or_create(
-        self, state: poll_state.PollState, request: Mapping[str, Any]
+        self, state: PollState, request: Mapping[str, Any]
     ) -> Build:
         builds = self._service().builds
         name = request[schema.NAME]
@@ -105,7 +263,7 @@ class Image(inspected.InspectedImage):
                 return build
         return builds.create(**request)
 
-    def check_create_complete(self, state: poll_state.PollState) -> bool:
+    def check_create_complete(self, state: PollState) -> bool:
         if state.request is not None:
             self._post(state)
         elif state.build is None or not state.build.finished:
@@ -115,7 +273,7 @@ class Image(inspected.InspectedImage):
             raise resource.PollDelay(state.delay())
         return self._finish(build)
 
-    def _poll(self, state: poll_state.PollState) -> None:
+    def _poll(self, state: PollState) -> None:
         try:
             build = state.call(lambda: self._service().builds.get(self._id()))
         except client.exceptions.NotFound:
@@ -142,10 +300,10 @@ class Image(inspected.InspectedImage):
     def _store_image_id(self, build: Build) -> None:
         self.data_set(schema.IMAGE_ID, build.image_id)
 
-    def handle_create_cancel(self, state: poll_state.PollState | None) -> None:
+    def handle_create_cancel(self, state: PollState | None) -> None:
         self._cancel()
 
-    def handle_update_cancel(self, state: poll_state.PollState | None) -> None:
+    def handle_update_cancel(self, state: PollState | None) -> None:
         self._cancel()
 
     def handle_preempt(self) -> None:
@@ -195,19 +353,19 @@ class Image(inspected.InspectedImage):
 
     def handle_update(
         self, json_snippet: Any, tmpl_diff: Any, prop_diff: Mapping[str, Any]
-    ) -> poll_state.PollState:
+    ) -> PollState:
         changes = request_body.update(prop_diff, self.physical_resource_name())
-        state = poll_state.PollState(request=changes or None)
+        state = PollState(request=changes or None)
         self._patch(state)
         return state
 
-    def check_update_complete(self, state: poll_state.PollState) -> bool:
+    def check_update_complete(self, state: PollState) -> bool:
         self._patch(state)
         if state.request is not None:
             raise resource.PollDelay(state.delay())
         return True
 
-    def _patch(self, state: poll_state.PollState) -> None:
+    def _patch(self, state: PollState) -> None:
         changes = state.request
         if changes is None:
             return
@@ -224,14 +382,12 @@ class Image(inspected.InspectedImage):
 
     # -- delete -------------------------------------------------------------
 
-    def handle_delete(self) -> poll_state.PollState | None:
+    def handle_delete(self) -> PollState | None:
         if self.resource_id is None:
             return None
-        return poll_state.PollState()
+        return PollState()
 
-    def check_delete_complete(
-        self, state: poll_state.PollState | None
-    ) -> bool:
+    def check_delete_complete(self, state: PollState | None) -> bool:
         """Cancel and delete the build, whatever its status, until it is gone.
 
         Only the status of the build is looked at, so deleting may be retried
@@ -249,7 +405,7 @@ class Image(inspected.InspectedImage):
             ) from None
         raise resource.PollDelay(state.delay(last=_DELETE_DELAY))
 
-    def _cancel_and_delete(self, state: poll_state.PollState) -> None:
+    def _cancel_and_delete(self, state: PollState) -> None:
         builds = self._service().builds
         build = builds.get(self._id())
         if build.status == 'deleting':
@@ -266,10 +422,109 @@ class Image(inspected.InspectedImage):
 
     # -- adopt --------------------------------------------------------------
 
-    def handle_adopt(self, resource_data: Any = None) -> poll_state.PollState:
+    def handle_adopt(self, resource_data: Any = None) -> PollState:
         """Take over a build: that of an abandoned stack, or any other."""
         super().handle_adopt(resource_data)
-        return poll_state.PollState()
+        return PollState()
 
-    def check_adopt_complete(self, state: poll_state.PollState) -> bool:
+    def check_adopt_complete(self, state: PollState) -> bool:
         return self.check_create_complete(state)
+
+    # -- check --------------------------------------------------------------
+
+    def handle_check(self) -> None:
+        try:
+            problems = self._image_problems()
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageNotAsBuilt(
+                messages.request_failed(error, self._image_name())
+            ) from None
+        if problems:
+            raise exceptions.ImageNotAsBuilt(
+                messages.with_full_stop('; '.join(problems))
+            )
+
+    def _image_problems(self) -> list[str]:
+        if self.resource_id is None:
+            return ['no build was made']
+        try:
+            build = self._service().builds.get(self._id())
+        except client.exceptions.NotFound:
+            return [f'the build {self.resource_id} is gone']
+        return [
+            *image_state.problems(build, self._glance_image(build.image_id))
+        ]
+
+    def _glance_image(self, image_id: str) -> Any | None:
+        if not image_id:
+            return None
+        image: Any | None = self.client_plugin().find_image(image_id)
+        return image
+
+    def get_live_resource_data(self) -> dict[str, Any]:
+        """Return the image's properties as Glance has them.
+
+        :raises EntityNotFound: the image is gone or is not what was built;
+            Heat then replaces the resource.
+        """
+        try:
+            build = self._service().builds.get(self._id())
+        except client.exceptions.NotFound:
+            raise exception.EntityNotFound(
+                entity='Resource', name=self.name
+            ) from None
+        if not (build.finished or build.status == 'deleting'):
+            # A newer template arrived during the build: with nothing to
+            # compare, Heat goes on to handle_preempt.
+            return {}
+        image = self._glance_image(build.image_id)
+        problems = [*image_state.problems(build, image)]
+        if problems:
+            LOG.info('%s is replaced: %s', self, '; '.join(problems))
+            raise exception.EntityNotFound(entity='Resource', name=self.name)
+        return image_state.live_properties(build, image)
+
+    def parse_live_resource_data(
+        self, resource_properties: Any, resource_data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        live = dict(resource_data)
+        for name in schema.NAME, schema.MIN_DISK, schema.MIN_RAM:
+            # Without a value in the template Heat or the service chose one,
+            # which is no difference from the template.
+            if resource_properties.get(name) is None:
+                live.pop(name, None)
+        tags = live.pop(schema.TAGS, None)
+        wanted = resource_properties.get(schema.TAGS)
+        if tags is not None and not image_state.same_tags(tags, wanted):
+            live[schema.TAGS] = tags
+        return live
+
+    def needs_replace_failed(self) -> bool:
+        """Return whether a failed resource needs another build.
+
+        Not if the image exists: then only an update of its name, tags or the
+        like failed.
+        """
+        if self.resource_id is None or schema.IMAGE_ID not in self.data():
+            return True
+        try:
+            return bool(self._image_problems())
+        except Exception as error:
+            # An error of the service, Glance or Keystone. Without an answer
+            # replacing is the safe choice, and cheap if it was not needed: the
+            # service does not build the same content twice.
+            LOG.info('%s is replaced: %s', self, error)
+            return True
+
+    # -- helpers ------------------------------------------------------------
+
+    def _service(self) -> Client:
+        service: Client = self.client()
+        return service
+
+    def _id(self) -> str:
+        return str(self.resource_id)
+
+    def _image_name(self) -> str:
+        name = self.properties[schema.NAME] or self.physical_resource_name()
+        return str(name or self.name)
