@@ -28,7 +28,7 @@ from oslo_config import cfg
 from oslo_policy import policy
 
 from imagebuild import catalogue
-from imagebuild import conf as imagebuild_conf
+from imagebuild import conf
 from imagebuild import context
 from imagebuild import db
 from imagebuild import exception
@@ -114,7 +114,7 @@ class Service:
     @property
     def paths(self) -> host_paths.HostPaths:
         """What stands for this host's paths in answers."""
-        return host_paths.HostPaths(imagebuild_conf.own_paths(self.conf))
+        return host_paths.HostPaths(conf.own_paths(self.conf))
 
     @property
     def property_rules(self) -> image_properties.Rules:

@@ -29,27 +29,27 @@ from imagebuild import context
 from imagebuild import db
 from imagebuild import description
 from imagebuild import exception
+from imagebuild import policies
 from imagebuild import sealing
 from imagebuild.api import api_call
 from imagebuild.api import placement
+from imagebuild.api import schemas
 from imagebuild.api import validation
-from imagebuild.api.schemas import description as schemas
 from imagebuild.conf import quota
-from imagebuild.manifest import schema as engine_schema
-from imagebuild.policies import builds as policies
+from imagebuild.manifest import schema
 
 MASK = '***'
 
 #: Field of a request -> the rule that lets it be given.
 _FIELD_RULES = {
-    'manifest': policies.CREATE_MANIFEST,
-    'driver': policies.CREATE_DRIVER,
-    'driver_options': policies.CREATE_DRIVER,
-    'destinations': policies.CREATE_DESTINATIONS,
+    'manifest': policies.builds.CREATE_MANIFEST,
+    'driver': policies.builds.CREATE_DRIVER,
+    'driver_options': policies.builds.CREATE_DRIVER,
+    'destinations': policies.builds.CREATE_DESTINATIONS,
 }
 _VISIBILITY_RULES = {
-    'public': policies.CREATE_PUBLIC,
-    'community': policies.CREATE_COMMUNITY,
+    'public': policies.builds.CREATE_PUBLIC,
+    'community': policies.builds.CREATE_COMMUNITY,
 }
 
 
@@ -101,7 +101,7 @@ def prepare(call: api_call.Call) -> BuildRequest:
     problems = list(call.problems)
     request = _valid_fields(call.body, problems)
     authorize(call.context, request)
-    problems += schemas.problems(
+    problems += schemas.description.problems(
         request,
         given=call.body,
         max_timeout=call.service.conf.api.max_build_timeout,
@@ -127,11 +127,11 @@ def _valid_fields(
 ) -> dict[str, Any]:
     """The fields that passed the schema, so that the others are judged."""
     bad = {re.split(r'[.[]', problem.path)[0] for problem in problems}
-    return schemas.with_defaults(
+    return schemas.description.with_defaults(
         {
             name: value
             for name, value in body.items()
-            if name in schemas.FIELDS and name not in bad
+            if name in schemas.description.FIELDS and name not in bad
         }
     )
 
@@ -189,7 +189,7 @@ def _describe(
 ) -> description.Description | None:
     if any(
         field in call.body and field not in request
-        for field in schemas.CONTENT_FIELDS
+        for field in schemas.description.CONTENT_FIELDS
     ):
         # Without a field that is wrong, the others would seem to be.
         return None
@@ -238,7 +238,7 @@ def _secrets(
     if secrets and not service.conf.encryption_keys:
         problems.extend(
             exception.Problem(
-                engine_schema.join('arguments', name),
+                schema.join('arguments', name),
                 'this service keeps no secrets: its operator has set no '
                 'encryption keys',
             )

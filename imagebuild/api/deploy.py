@@ -28,7 +28,6 @@ from imagebuild import exception
 from imagebuild import notifications
 from imagebuild.api import app
 from imagebuild.conductor import rpcapi
-from imagebuild.conf import database as database_conf
 from imagebuild.db import engine
 
 if TYPE_CHECKING:
@@ -80,8 +79,8 @@ def load_app(conf: cfg.ConfigOpts) -> WSGIApplication:
     :raises ImageBuildError: the configuration cannot be used.
     """
     database = db.Database(
-        database_conf.connection(conf),
-        pool=engine.PoolSettings(**database_conf.pool(conf)),
+        imagebuild.conf.database.connection(conf),
+        pool=engine.PoolSettings(**imagebuild.conf.database.pool(conf)),
         retries=db.transaction.Retries(conf.database.retry_for),
     )
     transport = rpcapi.get_transport(conf)

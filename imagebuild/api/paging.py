@@ -19,8 +19,8 @@ from typing import Any
 from typing import Protocol
 
 from imagebuild import exception
+from imagebuild import policies
 from imagebuild.api import api_call
-from imagebuild.policies import builds as policies
 
 
 def limit(call: api_call.Call) -> int:
@@ -37,7 +37,7 @@ def project(call: api_call.Call) -> str | None:
     wanted: str | None = call.query.get('project_id', call.context.project_id)
     everyone = call.query.get('all_projects', False)
     if everyone or wanted != call.context.project_id:
-        call.context.can(policies.LIST_ALL)
+        call.context.can(policies.builds.LIST_ALL)
     if everyone and 'project_id' not in call.query:
         return None
     return wanted

@@ -19,6 +19,7 @@ may import this module: handlers read the table from :class:`api_call.Service`.
 from __future__ import annotations
 
 from imagebuild.api import route
+from imagebuild.api import schemas
 from imagebuild.api.handlers import builds
 from imagebuild.api.handlers import conductors
 from imagebuild.api.handlers import operating_systems
@@ -26,12 +27,6 @@ from imagebuild.api.handlers import recipes
 from imagebuild.api.handlers import service
 from imagebuild.api.handlers import uploads
 from imagebuild.api.schemas import base
-from imagebuild.api.schemas import builds as build_schemas
-from imagebuild.api.schemas import conductors as conductor_schemas
-from imagebuild.api.schemas import operating_systems as os_schemas
-from imagebuild.api.schemas import recipes as recipe_schemas
-from imagebuild.api.schemas import service as service_schemas
-from imagebuild.api.schemas import uploads as upload_schemas
 
 _LOCATION = base.Parameter('Location', 'Where the build is found.')
 _NEXT_OFFSET = base.Parameter(
@@ -46,28 +41,28 @@ ROUTES: tuple[route.Route, ...] = (
     route.Route(
         'GET', '/', service.versions,
         'Lists the versions of the API.',
-        answer=service_schemas.VERSIONS, public=True,
+        answer=schemas.service.VERSIONS, public=True,
     ),
     route.Route(
         'GET', '/v1', service.version,
         'Shows the version of the API.',
-        answer=service_schemas.VERSION, public=True,
+        answer=schemas.service.VERSION, public=True,
     ),
     route.Route(
         'POST', '/v1/builds', builds.create,
         'Builds an image, or finds that there is one already.',
-        status=202, body=build_schemas.CREATE, answer=base.ref('Build'),
+        status=202, body=schemas.builds.CREATE, answer=base.ref('Build'),
         errors=[503], headers=[_LOCATION],
     ),
     route.Route(
         'POST', '/v1/builds/plan', builds.plan,
         'Shows what a build would do, and does nothing.',
-        body=build_schemas.CREATE, answer=base.ref('Plan'), errors=[503],
+        body=schemas.builds.CREATE, answer=base.ref('Plan'), errors=[503],
     ),
     route.Route(
         'GET', '/v1/builds', builds.index,
         'Lists builds, the newest first.',
-        query=build_schemas.LIST_QUERY, answer=build_schemas.LIST,
+        query=schemas.builds.LIST_QUERY, answer=schemas.builds.LIST,
     ),
     route.Route(
         'GET', _BUILD, builds.show,
@@ -77,7 +72,7 @@ ROUTES: tuple[route.Route, ...] = (
     route.Route(
         'PATCH', _BUILD, builds.update,
         "Changes what is said about a build's image.",
-        body=build_schemas.UPDATE, answer=base.ref('Build'),
+        body=schemas.builds.UPDATE, answer=base.ref('Build'),
         errors=[404, 409, 503],
     ),
     route.Route(
@@ -94,18 +89,18 @@ ROUTES: tuple[route.Route, ...] = (
     route.Route(
         'GET', f'{_BUILD}/log', builds.log,
         'Reads the log of a build, also while it grows.',
-        query=build_schemas.LOG_QUERY, text='text/plain', errors=[404],
+        query=schemas.builds.LOG_QUERY, text='text/plain', errors=[404],
         headers=[_NEXT_OFFSET],
     ),
     route.Route(
         'GET', f'{_BUILD}/steps', builds.steps,
         'Lists the finished steps of a build.',
-        answer=build_schemas.STEPS, errors=[404],
+        answer=schemas.builds.STEPS, errors=[404],
     ),
     route.Route(
         'GET', '/v1/recipes', recipes.index,
         'Lists the recipes.',
-        answer=recipe_schemas.LIST, errors=[503],
+        answer=schemas.recipes.LIST, errors=[503],
     ),
     route.Route(
         'GET', '/v1/recipes/<name>/<version>', recipes.show,
@@ -115,27 +110,27 @@ ROUTES: tuple[route.Route, ...] = (
     route.Route(
         'GET', '/v1/operating-systems', operating_systems.index,
         'Lists the operating systems that images can be made of.',
-        answer=os_schemas.LIST, errors=[503],
+        answer=schemas.operating_systems.LIST, errors=[503],
     ),
     route.Route(
         'GET', '/v1/conductors', conductors.index,
         'Lists the conductors (operators only).',
-        answer=conductor_schemas.LIST,
+        answer=schemas.conductors.LIST,
     ),
     route.Route(
         'GET', '/v1/uploads', uploads.index,
         'Lists uploads of images, the oldest first.',
-        query=upload_schemas.LIST_QUERY, answer=upload_schemas.LIST,
+        query=schemas.uploads.LIST_QUERY, answer=schemas.uploads.LIST,
     ),
     route.Route(
         'GET', '/openapi.json', service.document,
         'Describes this API.',
-        answer=service_schemas.OPENAPI, public=True,
+        answer=schemas.service.OPENAPI, public=True,
     ),
     route.Route(
         'GET', '/healthcheck', service.healthcheck,
         'Shows whether the service can do its work.',
-        answer=service_schemas.HEALTH, text='text/plain', public=True,
+        answer=schemas.service.HEALTH, text='text/plain', public=True,
     ),
     route.Route(
         'GET', '/metrics', service.scrape,

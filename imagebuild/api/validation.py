@@ -9,14 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Checks what came in against a schema, and collects all problems at once."""
+"""Checks bodies and queries against schemas; reports all problems at once."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ import flask
 from imagebuild import exception
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
-from imagebuild.manifest import schema as engine_schema
+from imagebuild.manifest import schema
 
 #: More of them help nobody.
 MAX_PROBLEMS = 100
@@ -35,7 +34,7 @@ _BOOLEANS = {'true': True, 'false': False}
 
 
 def body(
-    request: flask.Request, schema: base.Schema
+    request: flask.Request, expected: base.Schema
 ) -> tuple[dict[str, Any], list[exception.Problem]]:
     """Read and check the body of a request.
 
@@ -48,7 +47,7 @@ def body(
     if request.mimetype != 'application/json':
         flask.abort(415)
     value = strict_json.parse(request.get_data(cache=False))
-    problems = engine_schema.check(value, schema, '', limit=MAX_PROBLEMS)
+    problems = schema.check(value, expected, '', limit=MAX_PROBLEMS)
     if not isinstance(value, dict):
         raise exception.InvalidRequest(problems)
     return value, problems
@@ -82,15 +81,13 @@ def query(
             result[name] = value = _convert(values[0], known[name].schema)
             problems.extend(_wrong(name, value, known[name].schema))
             continue
-        problems.append(
-            exception.Problem(engine_schema.join('', name), message)
-        )
+        problems.append(exception.Problem(schema.join('', name), message))
     refuse(problems)
     return result
 
 
-def _convert(text: str, schema: Mapping[str, Any]) -> Any:
-    match schema.get('type'):
+def _convert(text: str, expected: base.Schema) -> Any:
+    match expected.get('type'):
         case 'integer' if _INTEGER.fullmatch(text):
             return int(text)
         case 'boolean':
@@ -99,13 +96,13 @@ def _convert(text: str, schema: Mapping[str, Any]) -> Any:
 
 
 def _wrong(
-    name: str, value: Any, schema: base.Schema
+    name: str, value: Any, expected: base.Schema
 ) -> Iterator[exception.Problem]:
-    complaint = isinstance(value, str) and strict_json.text_error(value)
-    if complaint:
-        yield exception.Problem(name, complaint)
+    error = isinstance(value, str) and strict_json.text_error(value)
+    if error:
+        yield exception.Problem(name, error)
     else:
-        yield from engine_schema.check(value, schema, name)
+        yield from schema.check(value, expected, name)
 
 
 def refuse(problems: Iterable[exception.Problem]) -> None:

@@ -27,6 +27,18 @@ from imagebuild.policies import operating_systems
 from imagebuild.policies import recipes
 from imagebuild.policies import uploads
 
+__all__ = [
+    'base',
+    'builds',
+    'conductors',
+    'operating_systems',
+    'recipes',
+    'uploads',
+    'get_enforcer',
+    'list_rules',
+    'make_enforcer',
+]
+
 
 def list_rules() -> list[policy.RuleDefault]:
     """Every rule, for the enforcer and the sample generator."""

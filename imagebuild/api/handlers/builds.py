@@ -21,17 +21,17 @@ import flask
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import policies
 from imagebuild import statuses
 from imagebuild.api import api_call
 from imagebuild.api import build_request
 from imagebuild.api import paging
 from imagebuild.api import protection
 from imagebuild.api import responses
+from imagebuild.api import schemas
 from imagebuild.api import validation
 from imagebuild.api import views
-from imagebuild.api.schemas import description as schemas
 from imagebuild.conf import quota
-from imagebuild.policies import builds as policies
 
 LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ _IMAGE_FIELDS = (
 
 def create(call: api_call.Call) -> flask.Response:
     """POST /v1/builds"""
-    call.context.can(policies.CREATE)
+    call.context.can(policies.builds.CREATE)
     prepared = build_request.prepare(call)
     build_request.reusable_image(call, prepared)
     build = build_request.create_build(call, prepared)
@@ -67,7 +67,7 @@ def create(call: api_call.Call) -> flask.Response:
 
 def plan(call: api_call.Call) -> flask.Response:
     """POST /v1/builds/plan"""
-    call.context.can(policies.PLAN)
+    call.context.can(policies.builds.PLAN)
     prepared = build_request.prepare(call)
     image = build_request.reusable_image(call, prepared)
     leader = None if image else _running_build(call, prepared)
@@ -121,7 +121,7 @@ def _base(base: Mapping[str, Any]) -> dict[str, Any]:
 
 def index(call: api_call.Call) -> flask.Response:
     """GET /v1/builds"""
-    call.context.can(policies.LIST)
+    call.context.can(policies.builds.LIST)
     project_id = paging.project(call)
     paging.check_marker(call, call.database.get_build, project_id)
     found, more = call.database.page_of_builds(
@@ -147,7 +147,7 @@ def show(call: api_call.Call, build_id: str) -> flask.Response:
 def log(call: api_call.Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/log"""
     build = _visible(call, build_id)
-    call.context.can(policies.LOG, build)
+    call.context.can(policies.builds.LOG, build)
     text, offset = call.database.read_log(
         build.id,
         call.query.get('offset', 0),
@@ -159,7 +159,7 @@ def log(call: api_call.Call, build_id: str) -> flask.Response:
 def steps(call: api_call.Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/steps"""
     build = _visible(call, build_id)
-    call.context.can(policies.STEPS, build)
+    call.context.can(policies.builds.STEPS, build)
     found = call.database.list_steps(build.id)
     return responses.ok({'steps': [views.step(step) for step in found]})
 
@@ -167,7 +167,7 @@ def steps(call: api_call.Call, build_id: str) -> flask.Response:
 def update(call: api_call.Call, build_id: str) -> flask.Response:
     """PATCH /v1/builds/{build_id}"""
     build = _visible(call, build_id)
-    call.context.can(policies.UPDATE, build)
+    call.context.can(policies.builds.UPDATE, build)
     changes = _image_change(call, build)
     if build.status != 'active':
         raise exception.Conflict(
@@ -198,12 +198,12 @@ def _image_change(call: api_call.Call, build: db.Build) -> dict[str, Any]:
     :raises InvalidRequest: every problem of the request.
     """
     validation.refuse(call.problems)
-    changes = schemas.with_integers(call.body)
+    changes = schemas.description.with_integers(call.body)
     build_request.authorize(call.context, changes)
     # Fields may be valid each and not together with those that stay.
-    whole = schemas.with_defaults({**build.request, **changes})
+    whole = schemas.description.with_defaults({**build.request, **changes})
     validation.refuse(
-        schemas.image_problems(whole, call.service.property_rules)
+        schemas.description.image_problems(whole, call.service.property_rules)
     )
     return changes
 
@@ -235,7 +235,7 @@ def _update_reused_image(call: api_call.Call, build: db.Build) -> None:
 def cancel(call: api_call.Call, build_id: str) -> flask.Response:
     """POST /v1/builds/{build_id}/cancel"""
     build = _visible(call, build_id)
-    call.context.can(policies.CANCEL, build)
+    call.context.can(policies.builds.CANCEL, build)
     if build.status in _FINISHED:
         raise exception.Conflict(
             what='Build',
@@ -254,7 +254,7 @@ def cancel(call: api_call.Call, build_id: str) -> flask.Response:
 def delete(call: api_call.Call, build_id: str) -> flask.Response:
     """DELETE /v1/builds/{build_id}"""
     build = _visible(call, build_id)
-    call.context.can(policies.DELETE, build)
+    call.context.can(policies.builds.DELETE, build)
     protection.check(call, build)
     call.database.delete_build(build.id)
     call.conductor_api.delete(build.id, context=call.context.to_dict())
@@ -264,7 +264,7 @@ def delete(call: api_call.Call, build_id: str) -> flask.Response:
 def _visible(call: api_call.Call, build_id: str) -> db.Build:
     """Look a build up; one that may not be seen does not exist."""
     build = call.database.get_build(build_id)
-    if not call.context.may(policies.SHOW, build):
+    if not call.context.may(policies.builds.SHOW, build):
         raise exception.NotFound(what='build', id=build_id)
     return build
 

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import flask
 
+from imagebuild import policies
 from imagebuild.api import api_call
 from imagebuild.api import responses
 from imagebuild.api import views
-from imagebuild.policies import conductors as policies
 
 
 def index(call: api_call.Call) -> flask.Response:
     """GET /v1/conductors"""
-    call.context.can(policies.LIST)
+    call.context.can(policies.conductors.LIST)
     alive = {
         conductor.name
         for conductor in call.database.list_conductors(

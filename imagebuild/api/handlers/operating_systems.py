@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import flask
 
+from imagebuild import policies
 from imagebuild.api import api_call
 from imagebuild.api import responses
 from imagebuild.api import views
-from imagebuild.policies import operating_systems as policies
 
 
 def index(call: api_call.Call) -> flask.Response:
     """GET /v1/operating-systems"""
-    call.context.can(policies.LIST)
+    call.context.can(policies.operating_systems.LIST)
     found = call.service.catalogue.read()
     return responses.ok(
         {'operating_systems': [views.operating_system(each) for each in found]}

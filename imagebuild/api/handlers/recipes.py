@@ -18,16 +18,16 @@ from typing import Any
 import flask
 
 from imagebuild import exception
+from imagebuild import policies
 from imagebuild import recipes
 from imagebuild.api import api_call
 from imagebuild.api import responses
 from imagebuild.api import views
-from imagebuild.policies import recipes as policies
 
 
 def index(call: api_call.Call) -> flask.Response:
     """GET /v1/recipes"""
-    call.context.can(policies.LIST)
+    call.context.can(policies.recipes.LIST)
     found = _find(call)
     return responses.ok(
         {
@@ -42,7 +42,7 @@ def index(call: api_call.Call) -> flask.Response:
 
 def show(call: api_call.Call, name: str, version: str) -> flask.Response:
     """GET /v1/recipes/{name}/{version}"""
-    call.context.can(policies.SHOW)
+    call.context.can(policies.recipes.SHOW)
     recipe = _find(call).get(name, {}).get(version)
     if recipe is None:
         raise exception.NotFound(what='recipe', id=f'{name} {version}')

@@ -15,18 +15,18 @@ from __future__ import annotations
 
 import flask
 
+from imagebuild import policies
 from imagebuild.api import api_call
 from imagebuild.api import paging
 from imagebuild.api import responses
 from imagebuild.api import views
-from imagebuild.policies import uploads as policies
 
 PATH = '/v1/uploads'
 
 
 def index(call: api_call.Call) -> flask.Response:
     """GET /v1/uploads"""
-    call.context.can(policies.LIST)
+    call.context.can(policies.uploads.LIST)
     project_id = paging.project(call)
     paging.check_marker(call, call.database.get_upload, project_id)
     found = call.database.list_uploads(

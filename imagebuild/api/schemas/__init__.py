@@ -14,3 +14,27 @@
 The same schemas check requests and make /openapi.json, so the two cannot
 disagree.
 """
+
+from __future__ import annotations
+
+from imagebuild.api.schemas import base
+from imagebuild.api.schemas import builds
+from imagebuild.api.schemas import components
+from imagebuild.api.schemas import conductors
+from imagebuild.api.schemas import description
+from imagebuild.api.schemas import operating_systems
+from imagebuild.api.schemas import recipes
+from imagebuild.api.schemas import service
+from imagebuild.api.schemas import uploads
+
+__all__ = [
+    'base',
+    'builds',
+    'components',
+    'conductors',
+    'description',
+    'operating_systems',
+    'recipes',
+    'service',
+    'uploads',
+]

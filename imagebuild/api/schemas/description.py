@@ -25,7 +25,7 @@ from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
 from imagebuild.description import fields
 from imagebuild.description import limits
-from imagebuild.manifest import schema as engine_schema
+from imagebuild.manifest import schema
 from imagebuild.manifest.validators import package
 
 #: Entries of one list, as the description takes them.
@@ -37,9 +37,9 @@ _DESTINATIONS = 64
 #: Characters of one text; the whole body has a limit of its own.
 _TEXT = fields.MAX_FILE
 
-#: engine_schema.SCALAR with bounds: a request comes from anybody.
+#: manifest.schema.SCALAR with bounds: a request comes from anybody.
 _SCALAR: base.Schema = {
-    **engine_schema.SCALAR,
+    **schema.SCALAR,
     'maxLength': limits.MAX_VALUE,
     'minimum': -strict_json.MAX_INT,
     'maximum': strict_json.MAX_INT,
@@ -322,9 +322,9 @@ def with_defaults(body: Mapping[str, Any]) -> dict[str, Any]:
     """
     properties = DESCRIPTION['properties']
     request = {
-        name: copy.deepcopy(schema['default'])
-        for name, schema in properties.items()
-        if 'default' in schema
+        name: copy.deepcopy(field['default'])
+        for name, field in properties.items()
+        if 'default' in field
     }
     return request | with_integers(body)
 
@@ -379,6 +379,4 @@ def image_problems(
         )
     for name in request['properties']:
         if wrong := rules.complaint(name):
-            yield exception.Problem(
-                engine_schema.join('properties', name), wrong
-            )
+            yield exception.Problem(schema.join('properties', name), wrong)
