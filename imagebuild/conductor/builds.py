@@ -11,11 +11,11 @@
 # under the License.
 """One attempt of one build, from the claim to its end.
 
-The try is a thread. What it does in order: make a workspace; if an earlier
-try may have got as far, look for its image in the store; run the build job;
-upload; remove the workspace; end the row. Everything that can go wrong ends
-in one of the exceptions of :mod:`imagebuild.conductor.claims`, and those in
-one of three: the row is ended, given back, or left to its new owner.
+An attempt is a thread. What it does in order: make a workspace; if an
+earlier attempt may have got as far, look for its image in the store; run the
+build job; upload; remove the workspace; end the row. Everything that can go
+wrong ends in one of the exceptions of :mod:`imagebuild.conductor.claims`, and
+those in one of three: the row is ended, requeued, or left to its new owner.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Attempt:
-    """A try of a build.
+    """An attempt of a build.
 
     :param build: as it was claimed.
     :param on_end: called when nothing of it is left here.
@@ -109,19 +109,21 @@ class Attempt:
         try:
             self._attempt()
         except claims.ClaimLost as lost:
-            LOG.warning('Stops, and drops its work: %s', lost)
+            LOG.warning('Claim lost, its work is discarded: %s', lost)
             self._count('lost')
             self._after_loss()
         except exception.DatabaseUnavailable as error:
-            LOG.error('The build is left to the others: %s', error)
+            LOG.error('Build left to other conductors: %s', error)
         except Exception:
-            LOG.exception('Unexpected error')
+            LOG.exception('Unexpected error in build %s', self._build.id)
         finally:
             self._on_end(self._build.id)
 
     def _attempt(self) -> None:
         LOG.info(
-            'Begins build %s, try %d', self._build.id, self._build.attempt
+            'Starting build %s, attempt %d',
+            self._build.id,
+            self._build.attempt,
         )
         self._context.notifier.started(self._build)
         try:
@@ -143,7 +145,7 @@ class Attempt:
         :raises Interrupted: it came to nothing.
         """
         self._recorder.note(
-            f'Try {self._build.attempt} on {self._context.name}'
+            f'Attempt {self._build.attempt} on {self._context.name}'
         )
         try:
             self._context.retry.until_available('a look', self._claim.look)
@@ -163,7 +165,7 @@ class Attempt:
         except claims.Interrupted:
             raise
         except Exception as error:
-            LOG.exception('Unexpected error')
+            LOG.exception('Unexpected error in build %s', self._build.id)
             raise claims.AttemptFailed(
                 f'Unexpected {type(error).__name__} in the conductor.'
             ) from error
@@ -179,7 +181,9 @@ class Attempt:
         if self._build.attempt > 1:
             found = self._uploads.find_finished()
             if found is not None:
-                self._recorder.note('The image of an earlier try is complete')
+                self._recorder.note(
+                    'The image of an earlier attempt is complete'
+                )
                 return found
         supervisor = job_supervisor.JobSupervisor(
             self._context,
@@ -232,7 +236,7 @@ class Attempt:
             'config': self._context.job_config(),
         }
 
-    # -- endings ------------------------------------------------------------
+    # -- the end ------------------------------------------------------------
 
     def _end(
         self,
@@ -244,7 +248,7 @@ class Attempt:
     ) -> None:
         if status == 'active':
             self._recorder.complete()
-        self._last_words(reason or status)
+        self._note_last(reason or status)
         try:
             build = self._claim.finish(
                 status, reason=reason, fault=fault, image=image
@@ -254,10 +258,10 @@ class Attempt:
                 raise
             build = self._context.database.get_build(self._build.id)
         self._count(status)
-        LOG.info('Ends build %s: %s %s', build.id, status, reason)
-        self._tell(build)
+        LOG.info('Ended build %s: %s %s', build.id, status, reason)
+        self._notify(build)
 
-    def _tell(self, build: db.Build) -> None:
+    def _notify(self, build: db.Build) -> None:
         """Notify of the end of a build, and of those that waited for it."""
         notifier = self._context.notifier
         notifier.ended(build)
@@ -272,10 +276,12 @@ class Attempt:
                     build.id,
                 )
         except exception.DatabaseUnavailable as error:
-            LOG.warning('Those that waited are not notified of: %s', error)
+            LOG.warning(
+                'No notification for the builds that waited: %s', error
+            )
 
     def _failed(self, failed: claims.AttemptFailed) -> None:
-        LOG.warning('Try %d failed: %s', self._build.attempt, failed)
+        LOG.warning('Attempt %d failed: %s', self._build.attempt, failed)
         failed = failed.with_reason(
             # What the service has to mend lies on this host.
             self._paths.hide(str(failed), of_host=failed.fault == 'service')
@@ -286,7 +292,7 @@ class Attempt:
         most = self._context.conf.conductor.max_attempts
         if failed.retryable and self._build.failures < most:
             try:
-                self._last_words(f'{failed} Another try follows.')
+                self._note_last(f'{failed} Another attempt follows.')
                 self._cancellation.pause(
                     self._context.conf.conductor.retry_delay
                 )
@@ -296,7 +302,7 @@ class Attempt:
                 return
             except claims.Requeued:
                 pass
-            self._claim.release(f'Try {self._build.attempt}: {failed}')
+            self._claim.release(f'Attempt {self._build.attempt}: {failed}')
             self._count('retried')
             return
         self._uploads.discard()
@@ -315,11 +321,11 @@ class Attempt:
             return
         self._context.declined.add(self._build.id, requeues)
         sentence = f'{failed} The build waits for room in the queue.'
-        self._last_words(f'{sentence} This attempt does not count.')
+        self._note_last(f'{sentence} This attempt does not count.')
         self._claim.release(sentence, counts=False)
         self._count('no room')
 
-    def _last_words(self, sentence: str) -> None:
+    def _note_last(self, sentence: str) -> None:
         """Write the rest of the log before the row says it is the end."""
         self._recorder.note(sentence)
         self._recorder.flush_last()

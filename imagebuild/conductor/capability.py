@@ -101,12 +101,12 @@ class CapabilityProvider:
         try:
             self.load()
         except exception.InvalidManifest as error:
-            LOG.error('The catalogue stays as it was: %s', error)
+            LOG.error('Catalogue not reloaded: %s', error)
 
     def _read_catalogue(self) -> catalogues.Catalogue:
         path = self._conf.operating_systems_file
         if not os.path.exists(path):
-            LOG.warning('There is no catalogue %s', path)
+            LOG.warning('Catalogue %s does not exist', path)
             return catalogues.Catalogue({})
         return catalogues.load(path)
 

@@ -114,13 +114,13 @@ class EventRecorder:
         self._set(progress_step='')
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Take an event of a job; one that makes no sense is logged."""
+        """Take an event of a job; an invalid one is logged."""
         handler = _HANDLERS.get(str(event['event']))
         try:
             if handler is not None:
                 handler(self, self._shown(event))
         except (KeyError, TypeError, ValueError) as error:
-            LOG.warning('Event %.200r makes no sense: %r', event, error)
+            LOG.warning('Invalid event %.200r: %r', event, error)
 
     def _shown(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """An event without paths of this host."""
@@ -230,7 +230,7 @@ class EventRecorder:
             self._write()
             self._pause = _PAUSE
         except exception.DatabaseUnavailable as error:
-            LOG.warning('The log has to wait: %s', error)
+            LOG.warning('Build log not written yet: %s', error)
             self._not_before = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         except exception.NotFound as error:
@@ -275,7 +275,7 @@ class EventRecorder:
                 lines.insert(
                     0,
                     f'({self._dropped} lines are missing: the database was '
-                    'away)\n',
+                    'unavailable)\n',
                 )
             self._text.clear()
             self._characters = self._dropped = 0

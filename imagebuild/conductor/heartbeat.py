@@ -89,17 +89,17 @@ class Heartbeat:
         try:
             self._database.unregister(self._name)
         except exception.DatabaseUnavailable as error:
-            LOG.warning('Nobody hears that this one goes: %s', error)
+            LOG.warning('Conductor not marked as down: %s', error)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
                 self.send()
             except exception.DatabaseUnavailable as error:
-                LOG.warning('No sign of life: %s', error)
+                LOG.warning('Heartbeat failed: %s', error)
                 self._stable_since = None
             except Exception:
-                LOG.exception('Unexpected error')
+                LOG.exception('Unexpected error in the heartbeat')
                 self._stable_since = None
             self._wake.wait(self._interval)
             self._wake.clear()

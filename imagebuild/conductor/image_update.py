@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is said about an image that is there already is changed."""
+"""Updates the metadata of an image that exists already."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def settle(
         problems = [_problem('', str(error))]
     for problem in problems:
         LOG.warning(
-            'The image of build %s is not as all want it that share it: %s',
+            'Image of build %s not updated for those that share it: %s',
             build_id,
             problem['message'],
         )

@@ -175,10 +175,10 @@ def _result(
         if code < 0
         else f'with exit code {code}'
     )
-    words = job.last_lines.strip()
+    lines = job.last_lines.strip()
     raise claims.AttemptFailed(
         f'The build process ended {how}; '
-        + (f'its last words: {words}' if words else 'it said nothing.')
+        + (f'its last output: {lines}' if lines else 'it wrote nothing.')
     )
 
 

@@ -147,14 +147,14 @@ def _answer(call: Callable[[], Any]) -> dict[str, Any]:
     except exception.NotFound as error:
         kind, message = 'not_found', str(error)
     except exception.ServiceUnavailable as error:
-        LOG.warning('No answer: %s', error)
+        LOG.warning('Call failed: %s', error)
         kind, message = 'unavailable', str(error)
     except exception.ImageBuildError as error:
         # Its words are for operators: paths of this host, options.
-        LOG.warning('No answer: %s', error)
+        LOG.warning('Call failed: %s', error)
         kind, message = 'unavailable', _NOT_FOR_USERS
     except Exception as error:
-        LOG.exception('Unexpected error')
+        LOG.exception('Unexpected error in a call')
         kind = 'unavailable'
         message = f'Unexpected {type(error).__name__} in a conductor.'
     return {'error': {'kind': kind, 'message': message}}

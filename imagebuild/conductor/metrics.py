@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Figures of a conductor, for Prometheus.
+"""Metrics of a conductor, for Prometheus.
 
 They are in prometheus_client's default registry: ``[conductor] metrics_port``
 shows them, and so does /metrics of an API that runs in the same process
@@ -27,7 +27,7 @@ STEP_SECONDS = prometheus_client.Histogram(
 )
 ATTEMPTS = prometheus_client.Counter(
     'imagebuild_attempts_total',
-    'Tries of builds by how they ended.',
+    'Attempts of builds by how they ended.',
     ['outcome'],
 )
 BUILD_SECONDS = prometheus_client.Histogram(
@@ -50,8 +50,8 @@ RUNNING = prometheus_client.Gauge(
 
 
 def serve(port: int, host: str) -> None:
-    """Show the figures over HTTP, from a thread of their own.
+    """Show the metrics over HTTP, from a thread of their own.
 
-    :raises OSError: the address cannot be had.
+    :raises OSError: the address is not available.
     """
     prometheus_client.start_http_server(port, host)

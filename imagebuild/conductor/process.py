@@ -17,7 +17,7 @@ workspaces and the drain belong to one process.
 
 =========  ==============================================================
 SIGTERM    claim nothing more, wait graceful_shutdown_timeout for running
-SIGINT     builds, hand the rest back, end; the second one: hand back now
+SIGINT     builds, requeue the rest, end; the second one: requeue now
 SIGHUP     read mutable options, drivers and the catalogue again
 SIGUSR2    print a guru meditation report (set up by the program)
 =========  ==============================================================
@@ -48,7 +48,7 @@ from imagebuild.db import transaction
 
 LOG = logging.getLogger(__name__)
 
-_DATABASE_TRIES = 3.0
+_DATABASE_RETRY_SECONDS = 3.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -80,7 +80,7 @@ def database(conf: cfg.ConfigOpts) -> db.Database:
         database_conf.connection(conf),
         pool=engine.PoolSettings(**database_conf.pool(conf)),
         retries=transaction.Retries(
-            seconds=min(_DATABASE_TRIES, conf.database.retry_for)
+            seconds=min(_DATABASE_RETRY_SECONDS, conf.database.retry_for)
         ),
     )
 
@@ -126,7 +126,7 @@ class Process:
         except exception.TablesMissing as error:
             self._fail(error)
         except exception.DatabaseUnavailable as error:
-            LOG.warning('Never came up: %s', error)
+            LOG.warning('Conductor did not start: %s', error)
         except BaseException as error:
             self._fail(error)
 
@@ -139,15 +139,18 @@ class Process:
             try:
                 self._conductor.reload()
             except Exception:
-                LOG.exception('The configuration stays as it was')
+                LOG.exception('Configuration not reloaded')
 
     def _drain(self) -> None:
         if self._failure is not None:
             return
-        patience = self._conf.conductor.graceful_shutdown_timeout
-        LOG.info('Drains; %d builds run', len(self._conductor.running_builds))
+        timeout = self._conf.conductor.graceful_shutdown_timeout
+        LOG.info(
+            'Draining: %d builds running',
+            len(self._conductor.running_builds),
+        )
         self._conductor.drain()
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while self._conductor.running_builds and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
                 if self._signals.get(timeout=0.2) != signal.SIGHUP:
@@ -161,6 +164,6 @@ class Process:
             metrics.serve(section.metrics_port, section.metrics_host)
         except OSError as error:
             raise exception.EnvironmentFault(
-                f'[conductor] metrics_port {section.metrics_port} cannot be '
-                f'had: {error.strerror}.'
+                f'[conductor] metrics_port {section.metrics_port} is not '
+                f'available: {error.strerror}.'
             ) from error

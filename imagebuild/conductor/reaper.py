@@ -92,23 +92,25 @@ class Reaper:
             try:
                 work()
             except exception.ImageBuildError as error:
-                LOG.warning('%s has to wait: %s', work.__name__, error)
+                LOG.warning(
+                    '%s failed and is retried: %s', work.__name__, error
+                )
             except Exception:
-                LOG.exception('Unexpected error')
+                LOG.exception('Unexpected error in the reaper')
 
     def sweep_workspaces(self) -> None:
         """Remove workspaces of dead conductors with their processes."""
         workspace.sweep(self._context.work_dir)
 
     def requeue_orphans(self) -> None:
-        """Give back the builds of conductors that are dead or gone."""
+        """Requeue the builds of conductors that are dead or gone."""
         if self._database_stable_for() < self._section.dead_after:
             return
         for conductor in self._database.dead_conductors(
             self._section.dead_after
         ):
             LOG.warning(
-                'Conductor %s is taken for dead; last heard of at %s',
+                'Conductor %s is dead: last heartbeat at %s',
                 conductor.name,
                 conductor.heartbeat_at,
             )
@@ -118,9 +120,9 @@ class Reaper:
                 self._requeue(build, f'Conductor {build.conductor} died')
 
     def requeue_idle_builds(self) -> None:
-        """Give back builds that have our name and that we do not work on.
+        """Requeue builds that have our name and that we do not work on.
 
-        They are an earlier life's. One is only believed to be when it is
+        They are of an earlier process. One is only believed to be when it is
         seen twice, as a build that was just claimed may not have begun.
         """
         idle = {
@@ -154,7 +156,7 @@ class Reaper:
                 LOG.error('Not our image: %s', error)
             except exception.InvalidInput as error:
                 # In use, say: one image does not keep the others.
-                LOG.info('Image %s stays for now: %s', image.image_id, error)
+                LOG.info('Image %s not deleted yet: %s', image.image_id, error)
                 continue
             self._database.image_deleted(image.id)
             LOG.info('Deleted image %s, unused', image.image_id)
@@ -186,11 +188,11 @@ class Reaper:
                 fault='service',
             )
             if ended is not None:
-                LOG.warning('Gave build %s up: %s', build.id, why)
+                LOG.warning('Build %s failed: %s', build.id, why)
                 self._context.notifier.ended(ended)
             return
         if self._database.requeue_build(build.id, **holder, reason=f'{why}.'):
-            LOG.warning('Gave build %s back: %s', build.id, why)
+            LOG.warning('Requeued build %s: %s', build.id, why)
             if build.cancel_requested and build.status != 'deleting':
                 self._context.notifier.ended(
                     self._database.get_build(build.id)
@@ -200,9 +202,10 @@ class Reaper:
     def _which(self, build: records.Build) -> str:
         most = self._section.max_attempts
         if not build.requeues:
-            return f'try {build.attempt} of {most}'
+            return f'attempt {build.attempt} of {most}'
         return (
-            f'try {build.attempt}, and {build.failures} of {most} that count'
+            f'attempt {build.attempt}, and {build.failures} of {most} '
+            'that count'
         )
 
     def _discard_all(self, build: records.Build) -> bool:

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What only a conductor can say about a request before it is queued.
+"""What only a conductor can validate before a request is queued.
 
 The API has no access to drivers, to Glance as the service user, or to files
 of this host. It asks here, and a user's mistake is found at once instead of
@@ -114,7 +114,7 @@ class RequestValidator:
         if self._open_store(image.destination).exists(image.image_id):
             return True
         LOG.warning(
-            'Image %s of build %s was deleted by somebody else',
+            'Image %s of build %s is not in the store any more',
             image.image_id,
             image.build_id,
         )

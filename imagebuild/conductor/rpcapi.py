@@ -125,7 +125,7 @@ class Sender:
         try:
             self._waiting.put_nowait((what, act))
         except queue.Full:
-            LOG.warning('%s was dropped: the bus is away', what)
+            LOG.warning('%s was dropped: the message bus is unavailable', what)
 
     def _run(self) -> None:
         while True:

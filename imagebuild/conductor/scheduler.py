@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Claims builds while there are free places."""
+"""Claims builds while there are free slots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from imagebuild.conductor import periodic_task
 
 LOG = logging.getLogger(__name__)
 
-#: Begins a build that was claimed.
+#: Starts a build that was claimed.
 Begin = Callable[[db.Build], None]
 
 _PAUSE = 2.0
@@ -129,11 +129,11 @@ class Scheduler:
             LOG.warning('No builds can be claimed now: %s', error)
             return min(self._sweep_interval, _PAUSE)
         except Exception:
-            LOG.exception('Unexpected error')
+            LOG.exception('Unexpected error in the scheduler')
         return self._sweep_interval
 
     def claim_all(self) -> None:
-        """Claim builds until the places or the builds run out."""
+        """Claim builds until the slots or the builds run out."""
         lost = 0
         while not self._task.stopped and lost < _LOST:
             claimed = self._claim_some()

@@ -149,7 +149,7 @@ class Conductor:
             declined=self.context.declined.ids,
         )
 
-    # -- its life -----------------------------------------------------------
+    # -- lifecycle ---------------------------------------------------------
 
     def start(self) -> None:
         """Start; returns when builds may be claimed.
@@ -209,7 +209,8 @@ class Conductor:
         self._shutting_down.set()
         if not self.wait(_REQUEUE_TIMEOUT):
             LOG.error(
-                'Builds are left to the others: %s', self.running_builds.ids()
+                'Builds left to other conductors: %s',
+                self.running_builds.ids(),
             )
         self.reaper.stop()
         self.heartbeat.stop()
@@ -228,7 +229,7 @@ class Conductor:
         self.capability_provider.reload()
         self.heartbeat.send_now()
         self.scheduler.wake()
-        LOG.info('Configuration read again')
+        LOG.info('Configuration reloaded')
 
     # -- its parts ----------------------------------------------------------
 
@@ -294,7 +295,7 @@ class Conductor:
                 self._server = server
                 return
             except Exception as error:
-                LOG.warning('The bus cannot be served yet: %s', error)
+                LOG.warning('RPC server not started yet: %s', error)
                 self._shutting_down.wait(5)
 
 

@@ -172,8 +172,8 @@ def discard(
             row.id, {'status': 'error', 'image_id': None}
         )
     except exception.ImageBuildError as error:
-        LOG.warning('What upload %s made stays for now: %s', row.id, error)
+        LOG.warning('Image of upload %s not discarded yet: %s', row.id, error)
         return False
     if removed:
-        LOG.info('Removed what upload %s made', row.id)
+        LOG.info('Discarded the image of upload %s', row.id)
     return True

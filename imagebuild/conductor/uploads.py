@@ -64,7 +64,7 @@ class Uploads:
         return list(self._build.request.get('destinations') or [''])
 
     def find_finished(self) -> dict[str, Any] | None:
-        """Look for images that an earlier try has already put everywhere.
+        """Look for images that an earlier attempt has already put everywhere.
 
         :returns: as :meth:`run`; None when something is missing.
         :raises AttemptFailed: a store could not be asked.
@@ -274,6 +274,6 @@ class Uploads:
                 failed = error
             if left <= 0 or not failed.retryable:
                 raise failed
-            LOG.warning('Again in %d s: %s', pause, failed)
+            LOG.warning('Retrying in %d s: %s', pause, failed)
             self._cancellation.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -144,7 +144,7 @@ def _sweep_one(path: pathlib.Path) -> bool:
     try:
         leader = _read_job(path)
         if leader is not None and job_processes.end(leader, grace=0):
-            LOG.warning('Ended what still ran in %s', path)
+            LOG.warning('Ended processes that were left in %s', path)
         drivers_base.sweep(path)
         _remove(path)
     finally:

@@ -318,7 +318,7 @@ def test_service_faults_are_not_tried_for_ever(tmp_path, database):
     assert build.status_reason == 'The appliance failed.'
 
 
-def test_a_crash_gives_its_last_words(tmp_path, database):
+def test_a_crash_gives_its_last_output(tmp_path, database):
     with running(tmp_path, max_attempts=1):
         build_id = add_build(database, options={'end': 'crash'})
         build = wait_for(database, build_id, 'error')
@@ -474,7 +474,7 @@ def test_an_image_of_an_earlier_try_is_taken(tmp_path, database):
         build = wait_for(database, build_id, 'active')
     assert build.attempt == 2 and build.image_id == image['id']
     text, _ = database.read_log(build_id)
-    assert 'earlier try is complete' in text
+    assert 'earlier attempt is complete' in text
     assert text.count('run the script') == 1
     assert len(images_in(tmp_path)) == 1
 

@@ -187,7 +187,7 @@ def test_log_lines_have_the_request_id(tmp_path, database):
     lines = [
         line
         for line in log_of(tmp_path).splitlines()
-        if 'Begins build' in line or 'Segmentation' in line
+        if 'Starting build' in line or 'Segmentation' in line
     ]
     assert len(lines) >= 2
     assert all('[req-of-this-build]' in line for line in lines)

@@ -112,7 +112,7 @@ def test_the_end_waits_for_the_database(claim, database, monkeypatch):
     assert claim.finish('active').id == 'b1'
 
 
-def test_nothing_waits_in_a_hurry(claim, database, shutting_down):
+def test_nothing_waits_while_shutting_down(claim, database, shutting_down):
     shutting_down.set()
     database.requeue_build.side_effect = AWAY
     with pytest.raises(exception.DatabaseUnavailable):

@@ -117,7 +117,7 @@ def test_dead_conductors_are_marked(setting):
     setting.database.unregister.assert_called_once_with('dead')
 
 
-def test_the_last_try_is_not_repeated(setting):
+def test_the_last_attempt_is_not_repeated(setting):
     setting.database.orphans.return_value = [
         make_build(conductor='dead', attempt=3)
     ]
@@ -140,7 +140,7 @@ def test_only_attempts_that_count_are_the_last(setting):
     setting.database.requeue_build.assert_called_once()
     [ended] = setting.database.finish_build.call_args_list
     assert ended.kwargs['reason'].endswith(
-        'that was try 5, and 3 of 3 that count.'
+        'that was attempt 5, and 3 of 3 that count.'
     )
 
 
