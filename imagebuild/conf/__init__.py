@@ -90,9 +90,9 @@ def for_jobs(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
 
 
 def own_paths(conf: cfg.ConfigOpts) -> dict[str, str]:
-    """What the service has on this host, for texts that leave it.
+    """Paths of the service on this host, which users must not see.
 
-    :returns: path -> what users are told instead; see
+    :returns: path -> what replaces it in messages; see
         :class:`imagebuild.host_paths.HostPaths`.
     """
     jobs = for_jobs(conf)

@@ -16,7 +16,7 @@ from oslo_config import cfg
 GROUP = cfg.OptGroup(
     'api',
     title='The REST API',
-    help='How requests are let in, and how much they may ask for.',
+    help='Authentication, addresses and limits of requests.',
 )
 
 OPTS: list[cfg.Opt] = [
@@ -33,7 +33,7 @@ OPTS: list[cfg.Opt] = [
             ),
         ],
         help="""
-How the API knows who asks.
+How the API authenticates its users.
 
 Keep the default, with a section [keystone_authtoken], wherever there is an
 Identity service. ``noauth`` is for one machine and one person: project, user
@@ -70,7 +70,7 @@ it when another program has the port; 0 takes any that is free.
         default=1024**2,
         min=1024,
         help="""
-Bytes that the body of a request may have.
+Maximum size of the body of a request, in bytes.
 
 A body is a description of an image with the texts of its files and scripts.
 Raise it when those are larger than the default of 1 MiB; each request being
@@ -83,7 +83,7 @@ the database.
         default=100,
         min=1,
         help="""
-How many items a list holds when the request does not say.
+How many items a list holds when the request has no limit.
 
 The rest is found under the ``next`` link of the answer. A larger page costs
 memory and database time in proportion.
@@ -94,7 +94,7 @@ memory and database time in proportion.
         default=1000,
         min=1,
         help="""
-How many items a list holds at most, whatever the request says.
+How many items a list holds at most, whatever the request asks for.
 
 A request for more is not refused: it is answered with this many and a link
 to the rest. A larger page costs memory and database time in proportion.
@@ -108,7 +108,7 @@ to the rest. A larger page costs memory and database time in proportion.
 Seconds that a conductor may take to check a request before it is queued.
 
 It looks for the base image meanwhile. If none answers in time the request is
-answered with 503 and a hint to try again. Raise it where the Image service
+answered with 503 and the header Retry-After. Raise it where the Image service
 is slow; a request waits no longer than this, and takes a thread of the API
 as long as it waits.
 """,
@@ -132,7 +132,7 @@ keep places from being held; a request for more is refused.
 MiB that must be free in [DEFAULT] state_path for the service to be healthy.
 
 With less, GET /healthcheck answers 503, so that a load balancer sends the
-requests elsewhere. 0 never complains.
+requests elsewhere. 0 switches this check off.
 """,
     ),
 ]

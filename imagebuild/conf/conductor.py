@@ -78,12 +78,12 @@ conductor.
         'work_dir',
         sample_default='$state_path/work',
         help="""
-Folder for the disks and files of running builds.
+Directory for the disks and files of running builds.
 
-By default a folder ``work`` in [DEFAULT] state_path. It needs room for the
+By default a directory ``work`` in [DEFAULT] state_path. It needs room for the
 whole disk of each build that runs at once, twice over while one is
 converted. What a killed conductor left here is removed by the next one that
-uses the folder.
+uses the directory.
 """,
     ),
     cfg.StrOpt(
@@ -93,8 +93,8 @@ uses the folder.
 Where finished images go: ``glance``, ``file`` or an installed plugin.
 
 The default is right wherever there is an Image service. ``file`` keeps
-images in a folder of this host; then every conductor needs to see the same
-folder.
+images in a directory of this host; then every conductor needs to see the
+same directory.
 """,
     ),
 ]
@@ -105,7 +105,7 @@ _TIMES: list[cfg.Opt] = [
         default=5,
         min=1,
         help="""
-Seconds between two signs of life.
+Seconds between two heartbeats.
 
 Each is one small write to the database. Lower it together with dead_after
 to notice a dead conductor sooner.
@@ -116,12 +116,12 @@ to notice a dead conductor sooner.
         default=30,
         min=3,
         help="""
-Seconds without a sign of life after which a conductor counts as dead.
+Seconds without a heartbeat after which a conductor counts as dead.
 
-Its builds then start anew on others. Lower it to lose less time after a
-crash; a value below the longest pause of the database makes conductors that
-are only slow lose their work. It must be several times heartbeat_interval,
-and the same on all conductors.
+Its builds are then requeued and start again on others. Lower it to lose less
+time after a crash; a value below the longest pause of the database makes
+conductors that are only slow lose their work. It must be several times
+heartbeat_interval, and the same on all conductors.
 """,
     ),
     cfg.IntOpt(
@@ -129,10 +129,10 @@ and the same on all conductors.
         default=10,
         min=1,
         help="""
-Seconds between two looks for builds, dead conductors and left-overs.
+Seconds between two searches for builds, dead conductors and left-overs.
 
 A build is normally announced by message and starts at once; this is how long
-it waits when the message was lost. Each look is a few queries.
+it waits when the message was lost. Each search is a few queries.
 """,
     ),
     cfg.IntOpt(
@@ -141,9 +141,9 @@ it waits when the message was lost. Each look is a few queries.
         min=1,
         mutable=True,
         help="""
-Seconds that a build may take which says nothing of its own.
+Time limit of a build whose request has none, in seconds.
 
-Every try has this time anew, upload not included. Raise it on hosts without
+It applies to each attempt, upload not included. Raise it on hosts without
 KVM or for large images; a build that hangs holds its place for that long.
 """,
     ),
@@ -153,7 +153,7 @@ KVM or for large images; a build that hangs holds its place for that long.
         min=1,
         mutable=True,
         help="""
-Seconds that one try to upload an image may take.
+Time limit of one attempt to upload an image, in seconds.
 
 Raise it for large images over slow links; an upload that hangs holds the
 build's place for that long.
@@ -164,28 +164,28 @@ build's place for that long.
         default=60,
         min=0,
         help="""
-Seconds that SIGTERM lets running builds go on before they are handed back.
+Seconds that running builds may go on after SIGTERM before they are requeued.
 
-Builds that are not done by then start anew on another conductor. Raise it to
-the usual length of a build to lose no work at a restart; whatever stops the
-service must be as patient (TimeoutStopSec in systemd). A second SIGTERM
-hands back at once.
+Builds that are not done by then start again on another conductor. Raise it
+to the usual length of a build to lose no work at a restart; whatever stops
+the service must wait as long (TimeoutStopSec in systemd). A second SIGTERM
+requeues at once.
 """,
     ),
 ]
 
-_TRIES: list[cfg.Opt] = [
+_ATTEMPTS: list[cfg.Opt] = [
     cfg.IntOpt(
         'max_attempts',
         default=3,
         min=1,
         mutable=True,
         help="""
-How often a build is begun before the service gives it up.
+Attempts at a build before it ends with an error.
 
 Only faults of the service, such as a dead conductor or an Image service that
-does not answer, lead to another try; a failing script never does. 1 switches
-retries off.
+does not answer, lead to another attempt; a failing script never does. 1
+switches retries off.
 """,
     ),
     cfg.IntOpt(
@@ -197,8 +197,8 @@ retries off.
 How often a build that finds no room on a conductor's disk goes back to the
 queue before it ends with an error.
 
-That is no attempt (max_attempts), and neither is one that a conductor hands
-back because it is stopped; but these are counted here, too. Any other
+That is no attempt (max_attempts), and neither is one that a conductor
+requeues because it is stopped; but these are counted here, too. Any other
 conductor may have the build at once; the one without room leaves it alone for
 30 seconds, then for twice as long each time, up to 10 minutes. So with one
 conductor a build waits for more than an hour by default.
@@ -210,7 +210,7 @@ conductor a build waits for more than an hour by default.
         min=0,
         mutable=True,
         help="""
-Seconds between a fault of the service and the next try of a build.
+Seconds between a fault of the service and the next attempt at a build.
 
 The build keeps its place on this conductor meanwhile. Raise it where faults
 usually last longer.
@@ -222,12 +222,12 @@ usually last longer.
         min=1,
         mutable=True,
         help="""
-How often an upload is begun before the try of its build has failed.
+Attempts at an upload before the attempt at its build has failed.
 
 Each one waits for the Image service by itself ([glance] retry_timeout); this
 is for whatever else goes wrong, a job that crashed say. The pauses between
 them double from 2 to 30 seconds. The finished disk is kept meanwhile; after
-the last one the whole build is tried again (max_attempts).
+the last one the whole build is attempted again (max_attempts).
 """,
     ),
 ]
@@ -241,7 +241,7 @@ _KEPT: list[cfg.Opt] = [
         help="""
 Bytes of log that are kept for one build.
 
-What exceeds it is dropped, and a line says so. The logs lie in the database;
+What exceeds it is dropped, with a line about it. The logs are in the database;
 raise it only where that has the room.
 """,
     ),
@@ -261,9 +261,9 @@ database, with their logs. Those of active builds stay as long as the build.
         'metrics_port',
         default=0,
         help="""
-Port on which the conductor shows its figures to Prometheus.
+Port on which the conductor serves its metrics to Prometheus.
 
-0, the default, shows none. The figures are seconds of steps, builds by their
+0, the default, serves none. The metrics are seconds of steps, builds by their
 end, retries and uploaded bytes of this conductor; what the whole service has
 is at /metrics of the API.
 """,
@@ -280,7 +280,7 @@ authentication: set another address only in a network you trust.
     ),
 ]
 
-OPTS: list[cfg.Opt] = [*_WHO, *_TIMES, *_TRIES, *_KEPT]
+OPTS: list[cfg.Opt] = [*_WHO, *_TIMES, *_ATTEMPTS, *_KEPT]
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

@@ -86,7 +86,7 @@ this when it happens.
         default=3600,
         min=1,
         help="""
-Seconds after which a connection is closed and made anew.
+Seconds after which a connection is closed and replaced.
 
 It has to be less than the time after which the server, or a firewall or
 proxy on the way to it, drops idle connections (``wait_timeout`` of MariaDB).
@@ -99,13 +99,13 @@ round trip.
         default=20,
         min=0,
         help="""
-Seconds for which a refused database call is tried again.
+Seconds for which a failed database call is retried.
 
-Calls are tried again after a deadlock, a lock that was not given in time, a
+Calls are retried after a deadlock, a lock that was not given in time, a
 lost connection or a server that restarts. When the time is up, the API
-answers 503, and conductors keep their builds and go on trying. Raise it if
+answers 503, and conductors keep their builds and go on retrying. Raise it if
 your database takes longer to fail over; clients then wait longer for their
-503 when it is really down. 0 means one try.
+503 when it is really down. 0 means one attempt.
 """,
     ),
     cfg.StrOpt(

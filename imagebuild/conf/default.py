@@ -19,27 +19,29 @@ OPTS: list[cfg.Opt] = [
         default=[],
         sample_default=['/etc/imagebuild/recipes'],
         help="""
-Folder with recipes of your own. May be given several times.
+Directory with recipes of your own. May be given several times.
 
-A recipe is found at ``<folder>/<name>/<version>/manifest.yaml``. The folders
-are searched in the order given, before the recipes that imagebuild ships and
-those of installed plugins; the first one that has the recipe wins, so a
-folder given here can replace a shipped recipe of the same name and version.
+A recipe is found at ``<directory>/<name>/<version>/manifest.yaml``. The
+directories are searched in the order given, before the recipes that
+imagebuild ships and those of installed plugins; the first one that has the
+recipe wins, so a directory given here can replace a shipped recipe of the
+same name and version.
 
-By default only the shipped recipes and plugins are known. A folder that does
-not exist is an error. The recipes' scripts run as root inside the images, so
-only people whom you trust with the images should be able to write here.
+By default only the shipped recipes and plugins are known. A directory that
+does not exist is an error. The recipes' scripts run as root inside the
+images, so only people whom you trust with the images should be able to write
+here.
 """,
     ),
     cfg.StrOpt(
         'state_path',
         default='/var/lib/imagebuild',
         help="""
-Folder in which the service keeps what is its own.
+Directory for the state of the service.
 
-Base images, running builds and, with the store ``file``, finished images lie
-in folders of it unless their own options say otherwise. It needs room for
-them; put it on a local file system.
+Base images, running builds and, with the store ``file``, finished images are
+kept in directories of it unless their own options name others. It needs room
+for them; put it on a local file system.
 """,
     ),
     cfg.StrOpt(

@@ -27,7 +27,7 @@ OPTS: list[cfg.Opt] = [
         'cache_dir',
         sample_default='$state_path/base-images',
         help="""
-Folder in which base images are kept once they have been fetched.
+Directory in which base images are kept once they have been fetched.
 
 All conductors on a host should share one, so that each image is fetched only
 once; it must be on a local file system, and nobody else may look into it,

@@ -18,7 +18,7 @@ from oslo_config import cfg
 
 GROUP = cfg.OptGroup(
     'file_store',
-    title='Images in a folder',
+    title='Images in a directory',
     help='Where finished images go when [conductor] store is "file".',
 )
 
@@ -27,11 +27,11 @@ OPTS: list[cfg.Opt] = [
         'folder',
         sample_default='$state_path/images',
         help="""
-Folder for the finished images.
+Directory for the finished images.
 
-By default a folder ``images`` in [DEFAULT] state_path. Each image is a folder
-of its own with the files image and metadata.json, and is not removed by
-anybody but the service when its last build is deleted.
+By default a directory ``images`` in [DEFAULT] state_path. Each image is a
+directory of its own with the files image and metadata.json, and is removed
+only by the service, when its last build is deleted.
 """,
     ),
 ]

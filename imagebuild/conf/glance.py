@@ -45,7 +45,7 @@ The default keeps large transfers on the internal network where there is one.
         schemes=['https', 'http'],
         sample_default='http://glance.example.com:9292',
         help="""
-URL of the image service, instead of what the catalog says.
+URL of the image service, instead of the one in the catalog.
 
 Without the version. Set it where this host reaches Glance by another way
 than everybody else.
@@ -109,7 +109,7 @@ are the same.
         help="""
 Properties that requests may set although Cinder or Nova reserve them.
 
-Shell patterns. What other services trust is then what any user says; an
+Shell patterns. Other services then trust values that any user can set; an
 operator has few reasons to do this.
 """,
     ),

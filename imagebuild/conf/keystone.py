@@ -45,7 +45,7 @@ too.
 URL of Keystone.
 
 There is no default: without it the service runs only where images are kept
-in a folder and base images come from files and URLs.
+in a directory and base images come from files and URLs.
 """,
     ),
     cfg.StrOpt(
@@ -54,8 +54,8 @@ in a folder and base images come from files and URLs.
         help="""
 Name of the service user.
 
-Make it for this service alone, so that its deeds can be told from others in
-the logs of Glance.
+Create it for this service alone, so that its requests can be distinguished
+from others in the logs of Glance.
 """,
     ),
     cfg.StrOpt(

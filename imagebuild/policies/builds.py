@@ -63,7 +63,7 @@ RULES = [
     base.rule(
         PLAN,
         base.READER_OR_ADMIN,
-        'Ask what a build would do. What is asked for is judged by the rules '
+        'Show what a build would do. The request is checked against the rules '
         'of creation as well.',
         'POST /v1/builds/plan',
     ),
