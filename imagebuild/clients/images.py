@@ -18,6 +18,7 @@ from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild import checksums
 from imagebuild import image_properties
 
 _OPEN_TO_ALL = ('public', 'community')
@@ -80,7 +81,7 @@ class Image:
         """``algorithm:hexdigest``, '' when Glance knows none."""
         if not self.os_hash_algo or not self.os_hash_value:
             return ''
-        return f'{self.os_hash_algo}:{self.os_hash_value}'
+        return str(checksums.Checksum(self.os_hash_algo, self.os_hash_value))
 
     def is_visible_to(
         self, project_id: str, accepted_by: Collection[str]

@@ -40,13 +40,13 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 
+from imagebuild import checksums
 from imagebuild import exception
+from imagebuild import transfer_progress
 from imagebuild.disks import cache_files
 from imagebuild.disks import convert
-from imagebuild.disks import digest as digests
 from imagebuild.disks import fetching
 from imagebuild.disks import os_errors
-from imagebuild.disks import progress as progresses
 from imagebuild.disks import space
 from imagebuild.disks import workspace as workspaces
 
@@ -80,7 +80,7 @@ class Cache:
         checksum: str,
         size: int = 0,
         what: str = 'the base image',
-        on_progress: progresses.OnProgress | None = None,
+        on_progress: transfer_progress.OnProgress | None = None,
         on_notice: OnNotice | None = None,
     ) -> Iterator[pathlib.Path]:
         """Have an image by its checksum, fetching it if it is not there.
@@ -98,8 +98,8 @@ class Cache:
         :raises NoSpace: there is no room for it.
         :raises EnvironmentFault: from ``fetch``; what has come is kept.
         """
-        wanted = digests.Digest.parse(checksum)
-        progress = progresses.Throttled(on_progress)
+        wanted = checksums.Checksum.parse(checksum)
+        progress = transfer_progress.Throttled(on_progress)
 
         def fill(part: pathlib.Path) -> None:
             fetching.Fetching(
@@ -113,7 +113,7 @@ class Cache:
                 on_notice=on_notice or LOG.warning,
             ).run()
 
-        key = f'{wanted.algorithm}-{wanted.value}'
+        key = f'{wanted.algo}-{wanted.value}'
         with self._have(key, fill, _Wait(what, on_notice, progress)) as path:
             yield path
 
@@ -144,7 +144,7 @@ class Cache:
             self.make_room(0)
 
         name = f'made-{hashlib.sha256(key.encode()).hexdigest()}'
-        wait = _Wait(what, on_notice, progresses.Throttled(None))
+        wait = _Wait(what, on_notice, transfer_progress.Throttled(None))
         with self._have(name, fill, wait) as path:
             yield path
 
@@ -208,7 +208,7 @@ class _Wait:
 
     what: str
     on_notice: OnNotice | None
-    progress: progresses.Throttled
+    progress: transfer_progress.Throttled
     told: bool = False
 
     def tick(self, part: pathlib.Path) -> None:

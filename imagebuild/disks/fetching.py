@@ -25,10 +25,10 @@ from typing import Any
 from typing import BinaryIO
 from typing import Protocol
 
+from imagebuild import checksums
 from imagebuild import exception
-from imagebuild.disks import digest as digests
+from imagebuild import transfer_progress
 from imagebuild.disks import os_errors
-from imagebuild.disks import progress as progresses
 
 _PORTION = 4 * 1024 * 1024
 #: Bytes after which room is asked for again when the server does not say
@@ -77,11 +77,11 @@ class Fetching:
 
     part: pathlib.Path
     fetch: Fetch
-    wanted: digests.Digest
+    wanted: checksums.Checksum
     size: int
     what: str
     make_room: Callable[[int], None]
-    progress: progresses.Throttled
+    progress: transfer_progress.Throttled
     on_notice: Callable[[str], None]
 
     def run(self) -> None:
@@ -119,7 +119,7 @@ class Fetching:
             return True
         if resumed:
             return False
-        raise self._mismatch(f'{self.wanted.algorithm}:{found}')
+        raise self._mismatch(checksums.Checksum(self.wanted.algo, found))
 
     def _fill(self, file: BinaryIO) -> tuple[bool, str]:
         have = os.fstat(file.fileno()).st_size
@@ -174,7 +174,7 @@ class Fetching:
 
     def _digest(self, file: BinaryIO, end: int) -> Any:
         """The digest of a file's beginning; the file is then at its end."""
-        digest = hashlib.new(self.wanted.algorithm)
+        digest = hashlib.new(self.wanted.algo)
         with os_errors.on_write(self.part):
             file.seek(0)
             left = end
@@ -200,7 +200,9 @@ class Fetching:
         with os_errors.on_write(self.part):
             self.part.unlink(missing_ok=True)
 
-    def _mismatch(self, found: str) -> exception.ChecksumMismatch:
+    def _mismatch(
+        self, found: checksums.Checksum
+    ) -> exception.ChecksumMismatch:
         return exception.ChecksumMismatch(
             what=self._name, found=found, expected=self.wanted
         )

@@ -18,15 +18,14 @@ import pathlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
+from imagebuild import checksums
 from imagebuild import exception
+from imagebuild import transfer_progress
 from imagebuild.clients import download
 from imagebuild.clients import retries
-from imagebuild.disks import checksum as checksums
-from imagebuild.disks import digest as digests
 from imagebuild.disks import fetching
 from imagebuild.disks import image_file
 from imagebuild.disks import lock
-from imagebuild.disks import progress as progresses
 from imagebuild.disks import replace_check
 from imagebuild.drivers import base
 
@@ -90,12 +89,12 @@ def _fetched(
     settings: base.Settings,
     monitor: base.Monitor,
 ) -> pathlib.Path:
-    if image.checksum.partition(':')[0] not in digests.ALGORITHMS:
+    if image.checksum.partition(':')[0] not in checksums.ALGORITHMS:
         raise exception.InvalidImage(
             path=_begin(shown(image)),
             reason='no checksum of it is known that cannot be forged '
-            f'({", ".join(digests.ALGORITHMS)}); store it in Glance anew, or '
-            'say its checksum in the catalogue',
+            f'({", ".join(checksums.ALGORITHMS)}); store it in Glance again, '
+            'or give its checksum in the catalogue',
         )
     reached = 0
 
@@ -156,21 +155,23 @@ def _local(
 def _verify(
     path: pathlib.Path, image: base.BaseImage, monitor: base.Monitor
 ) -> None:
-    wanted = digests.Digest.parse(image.checksum)
-    progress = progresses.Throttled(
+    wanted = checksums.Checksum.parse(image.checksum)
+    progress = transfer_progress.Throttled(
         lambda done, total: monitor.progress(done, total, _CHECK)
     )
     try:
-        found = checksums.checksums(
-            path, (wanted.algorithm,), on_progress=progress
-        )[wanted.algorithm]
+        found = checksums.compute(path, (wanted.algo,), on_progress=progress)[
+            wanted.algo
+        ]
     except OSError as error:
         raise exception.EnvironmentFault(
             f'{path} cannot be read: {error.strerror}.'
         ) from error
     if found != wanted.value:
         raise exception.ChecksumMismatch(
-            what=path, found=f'{wanted.algorithm}:{found}', expected=wanted
+            what=path,
+            found=checksums.Checksum(wanted.algo, found),
+            expected=wanted,
         )
 
 

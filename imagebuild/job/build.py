@@ -19,12 +19,12 @@ from collections.abc import Mapping
 from typing import Any
 from typing import cast
 
+from imagebuild import checksums
 from imagebuild import description
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import phases
 from imagebuild.description import content
-from imagebuild.disks import checksum
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import registry
 from imagebuild.job import channel
@@ -154,7 +154,7 @@ def _result(
 ) -> dict[str, Any]:
     monitor.enter(phases.CHECKSUM)
     monitor.begin('computing checksums')
-    digests = checksum.checksums(
+    digests = checksums.compute(
         made.path, ALGORITHMS, on_progress=monitor.progress('checksums')
     )
     return {

@@ -19,7 +19,7 @@ from typing import Any
 
 from imagebuild import manifest
 from imagebuild import phases
-from imagebuild.disks import progress
+from imagebuild import transfer_progress
 from imagebuild.drivers import base as drivers
 from imagebuild.job import channel
 
@@ -112,7 +112,7 @@ class JobMonitor(manifest.Monitor):
 
     def progress(self, what: str) -> Callable[[int, int], None]:
         """Make a function that tells progress, about once a second."""
-        return progress.Throttled(
+        return transfer_progress.Throttled(
             lambda done, total: self._events.send(
                 'progress', done=done, total=total, what=what
             )

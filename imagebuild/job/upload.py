@@ -18,6 +18,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild import checksums
 from imagebuild import phases
 from imagebuild.job import channel
 from imagebuild.job import deadline as deadlines
@@ -39,7 +40,7 @@ class Order:
     path: pathlib.Path
     image: stores.ImageProperties
     stamp: stores.Stamp
-    checksum: stores.Checksum | None
+    checksum: checksums.Checksum | None
     config: Mapping[str, Mapping[str, Any]]
 
     @classmethod
@@ -95,7 +96,7 @@ def _properties(document: Mapping[str, Any]) -> stores.ImageProperties:
     )
 
 
-def _checksum(given: Mapping[str, str] | None) -> stores.Checksum | None:
+def _checksum(given: Mapping[str, str] | None) -> checksums.Checksum | None:
     if not given:
         return None
-    return stores.Checksum(given['algo'], given['value'])
+    return checksums.Checksum(given['algo'], given['value'])

@@ -33,10 +33,10 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import checksums
 from imagebuild import exception
+from imagebuild import transfer_progress
 
-#: Called with bytes done and bytes in all.
-OnProgress = Callable[[int, int], None]
 #: Called with a sentence.
 OnNotice = Callable[[str], None]
 
@@ -115,18 +115,6 @@ class Stamp:
 
 
 @dataclasses.dataclass(frozen=True)
-class Checksum:
-    """A file's checksum.
-
-    :ivar algo: ``sha256`` or ``sha512``.
-    :ivar value: hexadecimal.
-    """
-
-    algo: str
-    value: str
-
-
-@dataclasses.dataclass(frozen=True)
 class StoredImage:
     """An image that is complete in its store.
 
@@ -166,8 +154,8 @@ class Store(abc.ABC):
         image: ImageProperties,
         stamp: Stamp,
         *,
-        checksum: Checksum | None = None,
-        on_progress: OnProgress | None = None,
+        checksum: checksums.Checksum | None = None,
+        on_progress: transfer_progress.OnProgress | None = None,
         on_notice: OnNotice | None = None,
     ) -> StoredImage:
         """Put an image into the store.

@@ -32,8 +32,10 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import checksums
 from imagebuild import exception
 from imagebuild import image_properties
+from imagebuild import transfer_progress
 from imagebuild.disks import convert
 from imagebuild.disks import os_errors
 from imagebuild.disks import space
@@ -98,8 +100,8 @@ class FileStore(base.Store):
         image: base.ImageProperties,
         stamp: base.Stamp,
         *,
-        checksum: base.Checksum | None = None,
-        on_progress: base.OnProgress | None = None,
+        checksum: checksums.Checksum | None = None,
+        on_progress: transfer_progress.OnProgress | None = None,
         on_notice: base.OnNotice | None = None,
     ) -> base.StoredImage:
         """See :meth:`base.Store.upload`."""
@@ -125,8 +127,8 @@ class FileStore(base.Store):
         target: pathlib.Path,
         path: pathlib.Path,
         described: Mapping[str, Any],
-        checksum: base.Checksum | None,
-        on_progress: base.OnProgress | None,
+        checksum: checksums.Checksum | None,
+        on_progress: transfer_progress.OnProgress | None,
     ) -> None:
         with (
             sending.Source(path, _HASH, checksum, on_progress) as source,

@@ -45,8 +45,10 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import checksums
 from imagebuild import exception
 from imagebuild import image_properties
+from imagebuild import transfer_progress
 from imagebuild.clients import errors
 from imagebuild.clients import glance
 from imagebuild.clients import images
@@ -120,8 +122,8 @@ class GlanceStore(base.Store):
         image: base.ImageProperties,
         stamp: base.Stamp,
         *,
-        checksum: base.Checksum | None = None,
-        on_progress: base.OnProgress | None = None,
+        checksum: checksums.Checksum | None = None,
+        on_progress: transfer_progress.OnProgress | None = None,
         on_notice: base.OnNotice | None = None,
     ) -> base.StoredImage:
         """See :meth:`base.Store.upload`."""
@@ -304,7 +306,7 @@ class GlanceStore(base.Store):
             raise exception.ChecksumMismatch(
                 what=f'Image {record.id}',
                 found=record.checksum,
-                expected=f'{record.os_hash_algo}:{sent}',
+                expected=checksums.Checksum(record.os_hash_algo, sent),
             )
 
     def _remove(self, image: images.Image) -> None:

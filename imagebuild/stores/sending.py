@@ -19,11 +19,10 @@ import pathlib
 from typing import Any
 from typing import Self
 
+from imagebuild import checksums
 from imagebuild import exception
-from imagebuild.disks import checksum as checksums
+from imagebuild import transfer_progress
 from imagebuild.disks import os_errors
-from imagebuild.disks import progress as progresses
-from imagebuild.stores import base
 
 #: urllib3 asks for 16 KiB at a time; the disk is asked for more.
 _BUFFER = 4 * 1024 * 1024
@@ -45,12 +44,12 @@ class Source:
         self,
         path: pathlib.Path,
         algorithm: str,
-        expected: base.Checksum | None,
-        on_progress: base.OnProgress | None,
+        expected: checksums.Checksum | None,
+        on_progress: transfer_progress.OnProgress | None,
     ) -> None:
         self._path = path
         self._expected = expected
-        self._progress = progresses.Throttled(on_progress)
+        self._progress = transfer_progress.Throttled(on_progress)
         names = {algorithm, expected.algo} if expected else {algorithm}
         self._digests: dict[str, Any] = {
             name: hashlib.new(name) for name in sorted(names)
@@ -100,7 +99,7 @@ class Source:
         if algorithm in self._digests and self._done == self._size:
             value: str = self._digests[algorithm].hexdigest()
             return value
-        return checksums.checksums(self._path, (algorithm,))[algorithm]
+        return checksums.compute(self._path, (algorithm,))[algorithm]
 
     def verify(self) -> None:
         """Compare what was read with what the file should be.
@@ -114,6 +113,6 @@ class Source:
         if found != self._expected.value:
             raise exception.ChecksumMismatch(
                 what=self._path,
-                found=f'{self._expected.algo}:{found}',
-                expected=f'{self._expected.algo}:{self._expected.value}',
+                found=checksums.Checksum(self._expected.algo, found),
+                expected=self._expected,
             )

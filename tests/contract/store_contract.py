@@ -30,6 +30,7 @@ import uuid
 
 import pytest
 
+from imagebuild import checksums
 from imagebuild import exception
 from imagebuild.disks import create
 from imagebuild.stores import base
@@ -155,14 +156,14 @@ class StoreContract(abc.ABC):
     @pytest.mark.parametrize('algo', ['sha256', 'sha512'])
     def test_checksum_that_fits(self, store, file, image, stamp, algo):
         value = hashlib.new(algo, file.read_bytes()).hexdigest()
-        checksum = base.Checksum(algo, value)
+        checksum = checksums.Checksum(algo, value)
         stored = store.upload(file, image, stamp, checksum=checksum)
         assert store.exists(stored.image_id)
 
     @pytest.mark.parametrize('algo', ['sha256', 'sha512'])
     def test_file_that_has_changed(self, store, file, image, stamp, algo):
         value = hashlib.new(algo, b'another').hexdigest()
-        checksum = base.Checksum(algo, value)
+        checksum = checksums.Checksum(algo, value)
         with pytest.raises(exception.ChecksumMismatch):
             store.upload(file, image, stamp, checksum=checksum)
         assert store.find(stamp) is None

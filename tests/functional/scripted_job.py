@@ -173,6 +173,7 @@ def finish(document):
 
 
 def upload(document):
+    from imagebuild import checksums
     from imagebuild.stores import base
     from imagebuild.stores import file
 
@@ -196,7 +197,7 @@ def upload(document):
             }
         ),
         base.Stamp(**document['stamp']),
-        checksum=base.Checksum(**document['hash']),
+        checksum=checksums.Checksum(**document['hash']),
     )
     say(
         'finished',

@@ -42,6 +42,7 @@ LOCAL = {
 #: are modules of imagebuild, their submodules included; a submodule that is
 #: a room of its own ("cmd.conductor") is not part of the room around it.
 MAY_IMPORT: dict[str, set[str]] = {
+    'checksums': set(),
     'control_characters': set(),
     'eventlet_warnings': set(),
     'exception': set(),
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'phases': set(),
     'release': set(),
     'statuses': set(),
+    'transfer_progress': set(),
     # Inside a disk image, and inside the machine that holds it
     'appliance': set(),
     'distros': {'remotes.base'},
@@ -76,8 +78,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         'catalogue',
         'clients',
         'description',
-        'disks.checksum',
-        'disks.progress',
         'drivers',
         'manifest',
         'recipes',
@@ -147,6 +147,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 #: Everyone may import these.
 COMMON = {
+    'checksums',
     'control_characters',
     'eventlet_warnings',
     'exception',
@@ -155,6 +156,7 @@ COMMON = {
     'phases',
     'release',
     'statuses',
+    'transfer_progress',
 }
 
 #: Not one of ours, but with a home: only these rooms import it.

@@ -21,10 +21,10 @@ import time
 
 import pytest
 
+from imagebuild import checksums
 from imagebuild import exception
 from imagebuild.disks import base_images
 from imagebuild.disks import cache_files
-from imagebuild.disks import digest
 from imagebuild.disks import space
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -102,7 +102,7 @@ def names(cache):
 # -- fetching ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize('algorithm', digest.ALGORITHMS)
+@pytest.mark.parametrize('algorithm', checksums.ALGORITHMS)
 @pytest.mark.parametrize('size', [0, len(CONTENT)])
 def test_fetched_once(cache, server, algorithm, size):
     for _ in range(2):

@@ -17,13 +17,13 @@ import pathlib
 
 import pytest
 
+from imagebuild import checksums
 from imagebuild import exception
-from imagebuild.disks import checksum
+from imagebuild import transfer_progress
 from imagebuild.disks import convert
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
 from imagebuild.disks import processes
-from imagebuild.disks import progress
 from imagebuild.disks import space
 from tests.unit.disks import tools
 
@@ -32,7 +32,7 @@ def test_checksums_in_one_pass(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'file'
     path.write_bytes(b'x' * (5 * tools.MIB))
     seen: list[tuple[int, int]] = []
-    result = checksum.checksums(
+    result = checksums.compute(
         path, on_progress=lambda done, total: seen.append((done, total))
     )
     assert result == {
@@ -169,9 +169,9 @@ def test_progress_is_told_once_a_second_and_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(progress.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(transfer_progress.time, 'monotonic', lambda: now[0])
     told: list[tuple[int, int]] = []
-    tell = progress.Throttled(lambda *figures: told.append(figures))
+    tell = transfer_progress.Throttled(lambda *figures: told.append(figures))
     for done in range(0, 101):
         tell(done, 100)
         now[0] += 0.03

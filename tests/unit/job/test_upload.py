@@ -15,6 +15,7 @@ import pathlib
 
 import pytest
 
+from imagebuild import checksums
 from imagebuild import exception
 from imagebuild.job import channel
 from imagebuild.job import main
@@ -119,7 +120,7 @@ def test_a_good_upload(work, store):
         'n', 'p1', disk_format='raw', tags=['t'], min_ram=5
     )
     assert stamp == base.Stamp('b1', 'u1', 'k')
-    assert checksum == base.Checksum('sha512', 'abc')
+    assert checksum == checksums.Checksum('sha512', 'abc')
     assert events[-1] == {
         'event': 'finished',
         'result': {

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Progress, told often enough for people and not more often."""
+"""Progress of what is read, written or sent, in bytes."""
 
 from __future__ import annotations
 
