@@ -76,7 +76,7 @@ def upload(document: dict) -> dict:
     return stored
 
 
-def watch_life_line() -> None:
+def watch_parent() -> None:
     """End with the conductor."""
 
     def wait() -> None:
@@ -88,7 +88,7 @@ def watch_life_line() -> None:
 
 if __name__ == '__main__':
     asked = json.loads(sys.stdin.buffer.readline())
-    watch_life_line()
+    watch_parent()
     say('started', pid=os.getpid())
     act = {'build': build, 'upload': upload}[asked['action']]
     say('finished', result=act(asked))

@@ -22,7 +22,7 @@ the conductor              the job
 closes the pipe, or dies   kills its process group and itself at once
 sends SIGTERM              closes the appliance, removes temporary files,
                            ends with exit code 143 and no last event
-kills the group            is gone; what it left is swept by its folder
+kills the group            is gone; what it left is swept by its directory
                            (:func:`imagebuild.drivers.base.sweep`)
 reads no more              kills its process group and itself
 ========================== ===============================================
@@ -53,8 +53,8 @@ The events::
     {"event": "notice", "message"}
     {"event": "progress", "done", "total", "what"}
 
-``phase`` is one of :data:`imagebuild.phases.ORDER` and ``what`` says in words
-what is done in it now; the same phase may be sent again with other words.
+``phase`` is one of :data:`imagebuild.phases.ORDER` and ``what`` describes what
+is done in it now; the same phase may be sent again with another description.
 ``progress`` counts bytes, about once a second.
 
 And one of these at the end::

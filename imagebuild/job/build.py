@@ -28,9 +28,9 @@ from imagebuild.description import content
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import registry
 from imagebuild.job import channel
-from imagebuild.job import deadline as deadlines
 from imagebuild.job import failure
-from imagebuild.job import monitor as monitors
+from imagebuild.job import job_monitor
+from imagebuild.job import limits
 from imagebuild.manifest import finish
 
 #: What stores and users compare; md5 is what old tools of Glance want.
@@ -40,13 +40,13 @@ _GIB = 1024**3
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class BuildSpec:
     """What is to be built.
 
     :ivar request: the body of INTERFACE section 2, hidden values included.
     :ivar base: what was resolved when the build was accepted.
     :ivar steps_key: of the steps that were accepted, None if nobody knows.
-    :ivar workspace: an existing folder of this build only.
+    :ivar workspace: an existing directory of this build only.
     :ivar output: the file to make.
     :ivar config: sections by name.
     """
@@ -62,7 +62,7 @@ class Order:
     steps_key: str | None = None
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Order:
+    def from_document(cls, document: Mapping[str, Any]) -> BuildSpec:
         """Read one.
 
         :raises KeyError: a part is missing.
@@ -82,46 +82,46 @@ class Order:
 
 
 def run(
-    order: Order,
+    spec: BuildSpec,
     events: channel.Events,
-    monitor: monitors.JobMonitor,
-    deadline: deadlines.Deadline,
+    monitor: job_monitor.JobMonitor,
+    deadline: limits.Deadline,
 ) -> dict[str, Any]:
     """Build an image.
 
     :returns: ``result`` of the last event.
     :raises ImageBuildError: it could not be built.
     """
-    described = _load(order)
+    described = _load(spec)
     events.hide(described.secrets())
-    driver = registry.get(order.driver)
-    driver.validate(order.driver_options)
+    driver = registry.get(spec.driver)
+    driver.validate(spec.driver_options)
     settings = drivers.Settings.from_config(
-        order.config, run_timeout=deadline.left()
+        spec.config, run_timeout=deadline.left()
     )
     monitor.enter(phases.BASE_IMAGE)
     monitor.turn_to('opening the disk')
     with driver.open(
-        order.base,
-        order.driver_options,
-        order.workspace,
+        spec.base,
+        spec.driver_options,
+        spec.workspace,
         settings=settings,
-        monitor=monitors.DriverMonitor(monitor),
+        monitor=job_monitor.DriverMonitor(monitor),
     ) as disk:
         report = _apply(described, disk, monitor)
         monitor.enter(phases.CONVERT)
         monitor.turn_to('writing the image')
-        made = disk.finish(order.output, order.disk_format)
+        made = disk.finish(spec.output, spec.disk_format)
     return _result(made, report, monitor)
 
 
-def _load(order: Order) -> description.Description:
-    paths = order.config.get('DEFAULT', {}).get('recipe_path') or ()
+def _load(spec: BuildSpec) -> description.Description:
+    paths = spec.config.get('DEFAULT', {}).get('recipe_path') or ()
     try:
-        described = description.load(order.request, recipe_paths=paths)
+        described = description.load(spec.request, recipe_paths=paths)
     except exception.InvalidRequest as error:
         raise failure.NotAccepted(reason=error) from error
-    if order.steps_key not in (None, described.steps_key()):
+    if spec.steps_key not in (None, described.steps_key()):
         # Its image would be given to whoever asks for what was accepted.
         raise failure.NotAccepted(reason='the steps are not the same')
     return described
@@ -130,7 +130,7 @@ def _load(order: Order) -> description.Description:
 def _apply(
     described: description.Description,
     disk: drivers.OpenDisk,
-    monitor: monitors.JobMonitor,
+    monitor: job_monitor.JobMonitor,
 ) -> manifest.Report:
     if disk.virtual_size < described.min_disk * _GIB:
         raise exception.InvalidInput(
@@ -150,7 +150,9 @@ def _apply(
 
 
 def _result(
-    made: drivers.Disk, report: manifest.Report, monitor: monitors.JobMonitor
+    made: drivers.Disk,
+    report: manifest.Report,
+    monitor: job_monitor.JobMonitor,
 ) -> dict[str, Any]:
     monitor.enter(phases.CHECKSUM)
     monitor.begin('computing checksums')

@@ -85,7 +85,9 @@ class Events:
             time.sleep(_LOOK)
         dropped = self._drop()
         if dropped:
-            LOG.warning('%d lines were dropped: they are not read', dropped)
+            LOG.warning(
+                '%d lines of output dropped: the conductor is slow', dropped
+            )
             self.send(
                 'notice',
                 message=f'({dropped} lines are missing: the build printed '
@@ -124,7 +126,9 @@ class Events:
                 while line:
                     line = line[os.write(self._descriptor, line) :]
         except OSError as error:
-            LOG.warning('The conductor does not listen: %s', error.strerror)
+            LOG.warning(
+                'The conductor does not read events: %s', error.strerror
+            )
             self._on_broken()
         finally:
             os.close(self._descriptor)
@@ -169,8 +173,10 @@ def read_document(descriptor: int) -> Any:
     return json.loads(content)
 
 
-def watch(descriptor: int, on_end: Callable[[], None]) -> None:
-    """Watch a pipe in a thread.
+def watch_parent(descriptor: int, on_end: Callable[[], None]) -> None:
+    """Watch, in a thread, for the death of the process that holds a pipe.
+
+    The kernel closes its end however it dies, which no signal is sent for.
 
     :param on_end: called in that thread when its other end is closed.
     """
@@ -181,4 +187,6 @@ def watch(descriptor: int, on_end: Callable[[], None]) -> None:
                 pass
         on_end()
 
-    threading.Thread(target=run, name='life-line', daemon=True).start()
+    threading.Thread(
+        target=run, name='parent-death-watch', daemon=True
+    ).start()

@@ -18,7 +18,7 @@ import logging
 from typing import Any
 
 from imagebuild import exception
-from imagebuild.job import monitor as monitors
+from imagebuild.job import job_monitor
 
 LOG = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class NotAccepted(exception.EnvironmentFault):
     )
 
 
-def event(error: Exception, monitor: monitors.JobMonitor) -> dict[str, Any]:
-    """Put an exception into the words of the last event.
+def event(error: Exception, monitor: job_monitor.JobMonitor) -> dict[str, Any]:
+    """Describe an exception for the last event.
 
     What we did not expect is logged with its traceback.
 

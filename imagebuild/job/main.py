@@ -25,10 +25,10 @@ import imagebuild.job
 from imagebuild import exception
 from imagebuild.job import build
 from imagebuild.job import channel
-from imagebuild.job import deadline as deadlines
 from imagebuild.job import failure
+from imagebuild.job import job_monitor
+from imagebuild.job import limits
 from imagebuild.job import masking
-from imagebuild.job import monitor as monitors
 from imagebuild.job import processes
 from imagebuild.job import upload
 from imagebuild.manifest import document as values
@@ -42,8 +42,8 @@ _TALKATIVE = ('keystoneauth', 'urllib3', 'glanceclient', 'stevedore')
 
 #: How a document of each action is read, and what is done with it.
 ACTIONS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    'build': (build.Order.from_document, build.run),
-    'upload': (upload.Order.from_document, upload.run),
+    'build': (build.BuildSpec.from_document, build.run),
+    'upload': (upload.UploadSpec.from_document, upload.run),
 }
 
 
@@ -57,7 +57,7 @@ def main() -> int:
     _log_to_stderr()
     events = channel.Events(outgoing, processes.kill_everything)
     try:
-        deadlines.on_sigterm(processes.kill_everything)
+        limits.on_sigterm(processes.kill_everything)
         return _from(incoming, events)
     except exception.Interrupted as error:
         LOG.info('%s', error)
@@ -76,7 +76,7 @@ def _from(incoming: int, events: channel.Events) -> int:
     if document is None:
         LOG.info('No document came.')
         return 1
-    channel.watch(incoming, _conductor_is_gone)
+    channel.watch_parent(incoming, _conductor_is_gone)
     return work(document, events)
 
 
@@ -86,15 +86,15 @@ def work(document: Any, events: channel.Events) -> int:
     :returns: exit code.
     :raises Interrupted: the job was told to stop.
     """
-    monitor = monitors.JobMonitor(events)
+    monitor = job_monitor.JobMonitor(events)
     try:
-        order, run = _read(document, events)
+        spec, run = _read(document, events)
         events.send('started', pid=os.getpid())
-        deadline = deadlines.Deadline(
+        deadline = limits.Deadline(
             document.get('timeout'), lambda: monitor.doing
         )
         with deadline.running():
-            result = run(order, events, monitor, deadline)
+            result = run(spec, events, monitor, deadline)
     except exception.Interrupted:
         raise
     except Exception as error:
@@ -107,11 +107,11 @@ def work(document: Any, events: channel.Events) -> int:
 def _fail(
     events: channel.Events,
     error: Exception,
-    monitor: monitors.JobMonitor | None = None,
+    monitor: job_monitor.JobMonitor | None = None,
 ) -> int:
     _end_signals()
     processes.wait_if_killing()
-    monitor = monitor or monitors.JobMonitor(events)
+    monitor = monitor or job_monitor.JobMonitor(events)
     events.send_last('failed', **failure.event(error, monitor))
     return 1
 
@@ -119,7 +119,7 @@ def _fail(
 def _read(
     document: Any, events: channel.Events
 ) -> tuple[Any, Callable[..., dict[str, Any]]]:
-    """Read the order of a document.
+    """Read the specification in a document.
 
     :raises InvalidDocument: it is none.
     """

@@ -26,7 +26,7 @@ from typing import Any
 from imagebuild.manifest import hiding
 
 _MASK = hiding.MASK
-#: Keys whose values are words of the protocol or computed from files.
+#: Keys whose values are terms of the protocol or computed from files.
 _OURS = frozenset(
     {
         'checksum',

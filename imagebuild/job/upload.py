@@ -21,14 +21,14 @@ from typing import Any
 from imagebuild import checksums
 from imagebuild import phases
 from imagebuild.job import channel
-from imagebuild.job import deadline as deadlines
-from imagebuild.job import monitor as monitors
+from imagebuild.job import job_monitor
+from imagebuild.job import limits
 from imagebuild.stores import base as stores
 from imagebuild.stores import registry
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class UploadSpec:
     """What is to be uploaded.
 
     :ivar store: name of the store.
@@ -44,7 +44,7 @@ class Order:
     config: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Order:
+    def from_document(cls, document: Mapping[str, Any]) -> UploadSpec:
         """Read one.
 
         :raises KeyError: a part is missing.
@@ -61,25 +61,25 @@ class Order:
 
 
 def run(
-    order: Order,
+    spec: UploadSpec,
     events: channel.Events,
-    monitor: monitors.JobMonitor,
-    deadline: deadlines.Deadline,
+    monitor: job_monitor.JobMonitor,
+    deadline: limits.Deadline,
 ) -> dict[str, Any]:
     """Upload an image.
 
     :returns: ``result`` of the last event.
     :raises ImageBuildError: it is not in the store.
     """
-    store = registry.load(order.store, order.config)
+    store = registry.load(spec.store, spec.config)
     monitor.enter(phases.UPLOAD)
-    monitor.begin(f'uploading to {order.store}')
+    monitor.begin(f'uploading to {spec.store}')
     stored = store.upload(
-        order.path,
-        order.image,
-        order.stamp,
-        checksum=order.checksum,
-        on_progress=monitor.progress(f'uploading to {order.store}'),
+        spec.path,
+        spec.image,
+        spec.stamp,
+        checksum=spec.checksum,
+        on_progress=monitor.progress(f'uploading to {spec.store}'),
         on_notice=monitor.notice,
     )
     return dataclasses.asdict(stored)

@@ -39,7 +39,7 @@ def say(event, **values):
     os.write(1, json.dumps({'event': event, **values}).encode() + b'\n')
 
 
-def watch_life_line(stdin):
+def watch_parent(stdin):
     def wait():
         stdin.read()
         os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -213,7 +213,7 @@ def upload(document):
 
 def main():
     document = json.loads(sys.stdin.buffer.readline())
-    watch_life_line(sys.stdin.buffer)
+    watch_parent(sys.stdin.buffer)
     say('started', pid=os.getpid())
     return {'build': build, 'upload': upload}[document['action']](document)
 

@@ -101,7 +101,7 @@ def test_killed_and_taken_over(tmp_path, database, when):
 
 
 def test_job_dies_with_its_conductor(tmp_path, database):
-    # Without anybody to sweep: the life line alone.
+    # Without anybody to sweep: the parent-death watch alone.
     with program(tmp_path) as conductor:
         build_id = add_build(database, options={'seconds': 60})
         wait_until(lambda: processes_with(f'{build_id}-1'))

@@ -81,7 +81,7 @@ def start(command, folder, said):
 
 
 def run(command, folder, said):
-    """Run a job, its life line open until it ends.
+    """Run a job, its input open until it ends.
 
     :returns: exit code and events.
     """
@@ -161,7 +161,7 @@ def test_an_upload(command, tmp_path):
     assert len(ids) == 1
 
 
-def test_the_life_line(command, tmp_path):
+def test_the_parent_death_watch(command, tmp_path):
     said = document(tmp_path, seconds=60)
     process = start(command, tmp_path, said)
     process.stdout.readline()

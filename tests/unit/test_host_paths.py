@@ -19,7 +19,7 @@ import pytest
 from imagebuild import exception
 from imagebuild import host_paths
 from imagebuild.job import failure
-from imagebuild.job import monitor as monitors
+from imagebuild.job import job_monitor
 
 PATHS = host_paths.HostPaths(
     {
@@ -112,7 +112,7 @@ ERRORS = [
 
 @pytest.mark.parametrize('error', ERRORS, ids=lambda each: type(each).__name__)
 def test_no_error_of_a_job_names_one(error):
-    monitor = mock.Mock(spec=monitors.JobMonitor, doing='opening the disk')
+    monitor = mock.Mock(spec=job_monitor.JobMonitor, doing='opening the disk')
     monitor.running_step.return_value = None
     event = failure.event(error, monitor)
     shown = PATHS.hide(event['reason'], of_host=event['fault'] == 'service')

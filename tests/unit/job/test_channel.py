@@ -130,7 +130,7 @@ def test_nobody_reads(pipe):
 def test_the_other_end_is_closed(pipe):
     incoming, outgoing = pipe
     told = threading.Event()
-    channel.watch(incoming, told.set)
+    channel.watch_parent(incoming, told.set)
     os.write(outgoing, b'whatever')
     assert not told.wait(0.1)
     os.close(outgoing)

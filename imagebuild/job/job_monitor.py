@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the engine and the drivers tell, as events."""
+"""What the engine and the drivers report, as events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imagebuild import transfer_progress
 from imagebuild.drivers import base as drivers
 from imagebuild.job import channel
 
-#: Lines of output that a step which did not come to an end is told with.
+#: Lines of output that a step which did not come to an end is reported with.
 _LINES = 50
 
 
@@ -46,14 +46,14 @@ class JobMonitor(manifest.Monitor):
         self._running = None
 
     def begin(self, what: str) -> None:
-        """Note it, and tell it."""
+        """Note it, and report it."""
         self.turn_to(what)
         self._events.send('notice', message=f'{what[0].upper()}{what[1:]}')
         if self._phase:
             self._events.send('phase', phase=self._phase, what=what)
 
     def enter(self, phase: str) -> None:
-        """Tell that a phase begins.
+        """Report that a phase begins.
 
         :param phase: of :data:`imagebuild.phases.ORDER`.
         """
@@ -111,7 +111,7 @@ class JobMonitor(manifest.Monitor):
         }
 
     def progress(self, what: str) -> Callable[[int, int], None]:
-        """Make a function that tells progress, about once a second."""
+        """Make a function that reports progress, about once a second."""
         return transfer_progress.Throttled(
             lambda done, total: self._events.send(
                 'progress', done=done, total=total, what=what
@@ -124,7 +124,7 @@ class DriverMonitor(drivers.Monitor):
 
     def __init__(self, monitor: JobMonitor) -> None:
         self._monitor = monitor
-        self._told: dict[str, Callable[[int, int], None]] = {}
+        self._throttled: dict[str, Callable[[int, int], None]] = {}
 
     def phase_started(self, phase: str) -> None:
         self._monitor.enter(phase)
@@ -136,6 +136,6 @@ class DriverMonitor(drivers.Monitor):
         self._monitor.notice(sentence)
 
     def progress(self, done: int, total: int, what: str) -> None:
-        if what not in self._told:
-            self._told[what] = self._monitor.progress(what)
-        self._told[what](done, total)
+        if what not in self._throttled:
+            self._throttled[what] = self._monitor.progress(what)
+        self._throttled[what](done, total)

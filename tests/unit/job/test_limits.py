@@ -15,29 +15,29 @@ import time
 import pytest
 
 from imagebuild import exception
-from imagebuild.job import deadline as deadlines
+from imagebuild.job import limits
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
-    monkeypatch.setattr(deadlines, '_HEAD_START', 0.0)
+    monkeypatch.setattr(limits, '_HEAD_START', 0.0)
 
 
 def test_no_limit():
-    deadline = deadlines.Deadline(None, str)
+    deadline = limits.Deadline(None, str)
     assert deadline.left() is None
     with deadline.running():
         pass
 
 
 def test_what_is_left():
-    assert 9 < deadlines.Deadline(10, str).left() <= 10
+    assert 9 < limits.Deadline(10, str).left() <= 10
     with pytest.raises(exception.BuildTimeout):
-        deadlines.Deadline(0, str).left()
+        limits.Deadline(0, str).left()
 
 
 def test_the_time_is_up():
-    deadline = deadlines.Deadline(0.05, lambda: 'a nap')
+    deadline = limits.Deadline(0.05, lambda: 'a nap')
     with pytest.raises(exception.BuildTimeout, match='during: a nap'):
         with deadline.running():
             time.sleep(5)
@@ -45,7 +45,7 @@ def test_the_time_is_up():
 
 
 def test_no_step_takes_it_for_its_own_failure():
-    deadline = deadlines.Deadline(0.05, str)
+    deadline = limits.Deadline(0.05, str)
     with pytest.raises(exception.BuildTimeout), deadline.running():
         try:
             time.sleep(5)
@@ -54,14 +54,14 @@ def test_no_step_takes_it_for_its_own_failure():
 
 
 def test_the_limit_of_the_run():
-    deadline = deadlines.Deadline(10, lambda: 'a run')
+    deadline = limits.Deadline(10, lambda: 'a run')
     with pytest.raises(exception.BuildTimeout), deadline.running():
         raise exception.RunTimeout(seconds=9)
 
 
 def test_other_errors_pass_and_the_clock_is_stopped():
     before = signal.getsignal(signal.SIGALRM)
-    with pytest.raises(KeyError), deadlines.Deadline(10, str).running():
+    with pytest.raises(KeyError), limits.Deadline(10, str).running():
         raise KeyError
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
     assert signal.getsignal(signal.SIGALRM) == before
