@@ -34,8 +34,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.manifest import document
-from imagebuild.manifest import schema
 
 DEFAULT_ARCHITECTURE = 'x86_64'
 DEFAULT_DRIVER = 'guestfs'
@@ -166,7 +166,7 @@ def load(path: str | os.PathLike[str]) -> Catalogue:
         ) from error
     except exception.InvalidManifest as error:
         raise InvalidCatalogue(error.errors) from error
-    problems = schema.check(data, _FILE, '')
+    problems = json_schema.check(data, _FILE, '')
     if not problems:
         for name, entry in (data or {}).items():
             problems.extend(_check_image(name, entry or {}))
@@ -186,7 +186,7 @@ def _check_image(
     if 'image' not in entry:
         return
     image = entry['image']
-    path = schema.join('', name, 'image')
+    path = json_schema.join('', name, 'image')
     if sum(kind in image for kind in IMAGE_KINDS) != 1:
         yield exception.Problem(
             path, f'exactly one of {", ".join(IMAGE_KINDS)} is needed'
@@ -197,7 +197,7 @@ def _check_image(
         )
     if 'checksum' in image and not {'url', 'path'} & set(image):
         yield exception.Problem(
-            schema.join(path, 'checksum'),
+            json_schema.join(path, 'checksum'),
             'only a "url" or a "path" has one; the image service knows '
             'those of its own images',
         )

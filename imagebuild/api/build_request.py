@@ -29,6 +29,7 @@ from imagebuild import context
 from imagebuild import db
 from imagebuild import description
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild import policies
 from imagebuild import sealing
 from imagebuild.api import api_call
@@ -36,7 +37,6 @@ from imagebuild.api import placement
 from imagebuild.api import schemas
 from imagebuild.api import validation
 from imagebuild.conf import quota
-from imagebuild.manifest import schema
 
 MASK = '***'
 
@@ -238,7 +238,7 @@ def _secrets(
     if secrets and not service.conf.encryption_keys:
         problems.extend(
             exception.Problem(
-                schema.join('arguments', name),
+                json_schema.join('arguments', name),
                 'this service keeps no secrets: its operator has set no '
                 'encryption keys',
             )

@@ -28,7 +28,7 @@ from typing import Any
 from typing import NoReturn
 
 from imagebuild import exception
-from imagebuild.manifest import schema
+from imagebuild import json_schema
 
 #: Levels of nesting; a manifest may have 64 and lies one deep.
 MAX_DEPTH = 65
@@ -93,13 +93,13 @@ def text_problems(value: Any) -> Iterator[exception.Problem]:
         if isinstance(value, str):
             wrong = text_error(value)
             if wrong:
-                yield exception.Problem(schema.join('', *place), wrong)
+                yield exception.Problem(json_schema.join('', *place), wrong)
             return
         for key, item in _inner(value):
             place.append(key)
             wrong = text_error(key) if isinstance(key, str) else None
             if wrong:
-                where = schema.join('', *place)
+                where = json_schema.join('', *place)
                 yield exception.Problem(where, f'in the key, {wrong}')
             yield from walk(item)
             place.pop()

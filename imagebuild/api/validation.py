@@ -22,9 +22,9 @@ from typing import Any
 import flask
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
-from imagebuild.manifest import schema
 
 #: More of them help nobody.
 MAX_PROBLEMS = 100
@@ -47,7 +47,7 @@ def body(
     if request.mimetype != 'application/json':
         flask.abort(415)
     value = strict_json.parse(request.get_data(cache=False))
-    problems = schema.check(value, expected, '', limit=MAX_PROBLEMS)
+    problems = json_schema.check(value, expected, '', limit=MAX_PROBLEMS)
     if not isinstance(value, dict):
         raise exception.InvalidRequest(problems)
     return value, problems
@@ -81,7 +81,7 @@ def query(
             result[name] = value = _convert(values[0], known[name].schema)
             problems.extend(_wrong(name, value, known[name].schema))
             continue
-        problems.append(exception.Problem(schema.join('', name), message))
+        problems.append(exception.Problem(json_schema.join('', name), message))
     refuse(problems)
     return result
 
@@ -102,7 +102,7 @@ def _wrong(
     if error:
         yield exception.Problem(name, error)
     else:
-        yield from schema.check(value, expected, name)
+        yield from json_schema.check(value, expected, name)
 
 
 def refuse(problems: Iterable[exception.Problem]) -> None:

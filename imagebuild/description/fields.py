@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.manifest import resources
-from imagebuild.manifest import schema
 from imagebuild.manifest import validators
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import file
@@ -127,7 +127,9 @@ def steps(
         given = request.get(name)
         if given is None or given == []:
             continue
-        wrong = _check_length(given, name) or schema.check(given, form, name)
+        wrong = _check_length(given, name) or json_schema.check(
+            given, form, name
+        )
         problems.extend(wrong)
         if not wrong:
             found.append(read(given, builder.at(name)))

@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild import manifest
 from imagebuild.description import description
 from imagebuild.description import fields
 from imagebuild.description import limits
 from imagebuild.description import sources
 from imagebuild.manifest import document
-from imagebuild.manifest import schema
 
 
 def load(
@@ -75,7 +75,7 @@ def _values(
         return {}
     problems.extend(
         exception.Problem(
-            schema.join('arguments', name),
+            json_schema.join('arguments', name),
             f'the value is longer than {limits.MAX_VALUE // 1024} KiB',
         )
         for name, value in given.items()

@@ -21,11 +21,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.manifest import document
 from imagebuild.manifest import resources as manifest_resources
-from imagebuild.manifest import schema
 
 LOG = logging.getLogger(__name__)
 
@@ -135,7 +135,8 @@ def _manifest(
         return BROKEN
     problems.extend(
         exception.Problem(
-            schema.join('resources', name), 'no step of the manifest names it'
+            json_schema.join('resources', name),
+            'no step of the manifest names it',
         )
         for name in resources.unused
     )
@@ -152,7 +153,7 @@ def _texts(given: Any, problems: list[exception.Problem]) -> dict[str, str]:
         return {}
     texts = {}
     for name, text in given.items():
-        place = schema.join('resources', name)
+        place = json_schema.join('resources', name)
         if not name or not name.isprintable():
             problems.append(exception.Problem(place, 'it is not a name'))
         if not isinstance(text, str):

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.manifest import document
-from imagebuild.manifest import schema
 
 #: Options of imagebuild-pack (INTERFACE, section 1): an argument of one of
 #: these names could not be given on the command line.
@@ -55,10 +55,14 @@ _ONE: Mapping[str, Any] = {
     'additionalProperties': False,
     'properties': {
         'description': {'type': ['string', 'null']},
-        'default': schema.SCALAR,
+        'default': json_schema.SCALAR,
         'required': _BOOLEAN,
-        'choices': {'type': 'array', 'items': schema.SCALAR, 'minItems': 1},
-        'target_variable': schema.VARIABLE,
+        'choices': {
+            'type': 'array',
+            'items': json_schema.SCALAR,
+            'minItems': 1,
+        },
+        'target_variable': json_schema.VARIABLE,
         'hidden': _BOOLEAN,
         'type': {'enum': ['string', 'integer', 'number', 'boolean']},
     },
@@ -133,7 +137,9 @@ def from_spec(
         return ()
     found: dict[str, Argument] = {}
     for name, properties, path in _pairs(spec, problems, place):
-        wrong = _check_name(name, path) + schema.check(properties, _ONE, path)
+        wrong = _check_name(name, path) + json_schema.check(
+            properties, _ONE, path
+        )
         if name in found:
             wrong.append(
                 exception.Problem(
@@ -155,10 +161,10 @@ def _pairs(
 ) -> Iterator[tuple[str, Any, str]]:
     if isinstance(spec, dict):
         for name, properties in spec.items():
-            yield name, properties, schema.join(place, name)
+            yield name, properties, json_schema.join(place, name)
     elif isinstance(spec, list):
         for index, item in enumerate(spec):
-            path = schema.join(place, index)
+            path = json_schema.join(place, index)
             if not isinstance(item, dict) or not item:
                 problems.append(
                     exception.Problem(path, 'it is not a mapping of one key')
@@ -172,7 +178,7 @@ def _pairs(
                 problems.append(
                     exception.Problem(path, 'it must have exactly one key')
                 )
-            yield name, properties, schema.join(path, name)
+            yield name, properties, json_schema.join(path, name)
     else:
         problems.append(
             exception.Problem(place, 'it is neither a mapping nor a list')
@@ -191,7 +197,7 @@ def check(
     problems: list[exception.Problem] = []
     names: set[str] = set()
     for argument in declared:
-        path = schema.join(place, argument.name)
+        path = json_schema.join(place, argument.name)
         problems.extend(_check_name(argument.name, path))
         if argument.name in names:
             problems.append(
@@ -208,7 +214,7 @@ def check(
 
 
 def _check_name(name: str, path: str) -> list[exception.Problem]:
-    wrong = schema.check(name, schema.VARIABLE, path)
+    wrong = json_schema.check(name, json_schema.VARIABLE, path)
     if name.lower() in GLOBAL_OPTIONS:
         wrong.append(
             exception.Problem(path, f'"{name}" is the name of a global option')
@@ -262,7 +268,7 @@ def _check_rules(argument: Argument, path: str) -> Iterator[exception.Problem]:
     else:
         wrong = argument.complaint(argument.default)
         if wrong:
-            yield exception.Problem(schema.join(path, 'default'), wrong)
+            yield exception.Problem(json_schema.join(path, 'default'), wrong)
     wrong = variable_complaint(argument.target_variable or argument.name)
     if wrong:
         yield exception.Problem(path, wrong)
@@ -278,7 +284,7 @@ def _check_variables(
             other = seen.setdefault(name, argument.name)
             if other != argument.name:
                 yield exception.Problem(
-                    schema.join(place, argument.name),
+                    json_schema.join(place, argument.name),
                     f'the variable "{name}" is also that of the argument '
                     f'"{other}"',
                 )
@@ -320,13 +326,13 @@ def resolve(
             known = ', '.join(by_name) or 'none'
             problems.append(
                 exception.Problem(
-                    schema.join('arguments', str(name)),
+                    json_schema.join('arguments', str(name)),
                     f'unknown argument; known are: {known}',
                 )
             )
     for argument in declared:
         value = given.get(argument.name)
-        path = schema.join('arguments', argument.name)
+        path = json_schema.join('arguments', argument.name)
         if value is None:
             if argument.default is not None:
                 result[argument.name] = argument.default

@@ -21,11 +21,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import document
 from imagebuild.manifest import manifest as manifests
 from imagebuild.manifest import resources as manifest_resources
-from imagebuild.manifest import schema as schemas
 from imagebuild.manifest import validators
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import cases
@@ -133,16 +133,16 @@ def _build(
     problems: list[exception.Problem],
     path: str,
 ) -> manifests.Manifest:
-    problems += schemas.check(data, _ROOT, path)
+    problems += json_schema.check(data, _ROOT, path)
     if not isinstance(data, dict):
         raise exception.InvalidManifest(
             [exception.Problem(path, 'it is not a mapping')]
         )
     declared = manifest_arguments.from_spec(
-        data.get('arguments'), problems, schemas.join(path, 'arguments')
+        data.get('arguments'), problems, json_schema.join(path, 'arguments')
     )
     builder = base.Builder(
-        schemas.join(path, 'validators'),
+        json_schema.join(path, 'validators'),
         resources=resources,
         arguments={argument.name: argument for argument in declared},
         types=validators.types(),
@@ -182,7 +182,7 @@ def _check_cases(
         if step.name not in known:
             builder.problems.append(
                 exception.Problem(
-                    schemas.join(step.path, 'argument_name'),
+                    json_schema.join(step.path, 'argument_name'),
                     f'the argument "{step.name}" is neither declared nor '
                     'set by a step',
                 )
@@ -204,6 +204,6 @@ def _impossible(
         for value in step.cases:
             if value not in argument.choices:
                 yield exception.Problem(
-                    schemas.join(step.path, 'cases', value),
+                    json_schema.join(step.path, 'cases', value),
                     f'the argument "{step.name}" can never have this value',
                 )

@@ -17,8 +17,8 @@ import sys
 import pytest
 
 from imagebuild import control_characters
+from imagebuild import json_schema
 from imagebuild.api.schemas import builds
-from imagebuild.manifest import schema
 
 HOSTILE = ['a\x1b[2Jb', 'a\nb', 'a\rb', 'a\x9b31mb', 'a\u202eb', '\x00', 'a\n']
 
@@ -106,7 +106,7 @@ def test_what_is_printed_is_escaped_for_a_while(capsys):
 def test_refused_in_names_and_tags(text, where):
     value = [text] if where in ('tags', 'members') else text
     body = {'name': 'web', 'os': 'debian-12', where: value}
-    [problem] = schema.check(body, builds.CREATE, "")
+    [problem] = json_schema.check(body, builds.CREATE, "")
     assert problem.path.split('[')[0] == where
     assert 'control character' in problem.message
     assert text not in problem.message

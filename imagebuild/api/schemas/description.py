@@ -21,11 +21,11 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild import image_properties
+from imagebuild import json_schema
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
 from imagebuild.description import fields
 from imagebuild.description import limits
-from imagebuild.manifest import schema
 from imagebuild.manifest.validators import package
 
 #: Entries of one list, as the description takes them.
@@ -37,9 +37,9 @@ _DESTINATIONS = 64
 #: Characters of one text; the whole body has a limit of its own.
 _TEXT = fields.MAX_FILE
 
-#: manifest.schema.SCALAR with bounds: a request comes from anybody.
+#: json_schema.SCALAR with bounds: a request comes from anybody.
 _SCALAR: base.Schema = {
-    **schema.SCALAR,
+    **json_schema.SCALAR,
     'maxLength': limits.MAX_VALUE,
     'minimum': -strict_json.MAX_INT,
     'maximum': strict_json.MAX_INT,
@@ -379,4 +379,6 @@ def image_problems(
         )
     for name in request['properties']:
         if wrong := rules.complaint(name):
-            yield exception.Problem(schema.join('properties', name), wrong)
+            yield exception.Problem(
+                json_schema.join('properties', name), wrong
+            )

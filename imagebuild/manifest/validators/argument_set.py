@@ -19,9 +19,9 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import document
-from imagebuild.manifest import schema as schemas
 from imagebuild.manifest.validators import base
 
 
@@ -34,8 +34,8 @@ class ArgumentSetValidator(base.Validator):
         'additionalProperties': False,
         'required': ['argument_name', 'value'],
         'properties': {
-            'argument_name': schemas.VARIABLE,
-            'value': schemas.SCALAR,
+            'argument_name': json_schema.VARIABLE,
+            'value': json_schema.SCALAR,
         },
     }
 

@@ -34,11 +34,11 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import plan as plans
 from imagebuild.manifest import resources as manifest_resources
-from imagebuild.manifest import schema as schemas
 from imagebuild.manifest.context import Context
 from imagebuild.manifest.context import StepRecord
 from imagebuild.manifest.report import Result
@@ -77,7 +77,7 @@ class Builder:
     def at(self, *parts: str | int) -> Builder:
         """The same builder, further down."""
         return Builder(
-            schemas.join(self.path, *parts),
+            json_schema.join(self.path, *parts),
             resources=self.resources,
             arguments=self.arguments,
             types=self._types,
@@ -92,7 +92,7 @@ class Builder:
         :param parts: keys and indices below :attr:`path`.
         """
         self.problems.append(
-            exception.Problem(schemas.join(self.path, *parts), message)
+            exception.Problem(json_schema.join(self.path, *parts), message)
         )
 
     def resource(
@@ -136,7 +136,7 @@ class Builder:
             self.problem(self._unknown(name, spec), name)
             return None
         inner = self.at(name)
-        wrong = schemas.check(spec, kind.schema, inner.path)
+        wrong = json_schema.check(spec, kind.schema, inner.path)
         if wrong:
             self.problems.extend(wrong)
             return None

@@ -19,8 +19,8 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import json_schema
 from imagebuild.manifest import document
-from imagebuild.manifest import schema as schemas
 from imagebuild.manifest.validators import base
 
 _BRANCH: Mapping[str, Any] = {
@@ -106,7 +106,7 @@ class ArgumentCaseValidator(base.Validator):
         'additionalProperties': False,
         'required': ['argument_name', 'cases'],
         'properties': {
-            'argument_name': schemas.VARIABLE,
+            'argument_name': json_schema.VARIABLE,
             'cases': {
                 'title': 'a mapping of value to validators',
                 'type': 'object',

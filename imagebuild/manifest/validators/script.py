@@ -20,14 +20,14 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import json_schema
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import plan as plans
-from imagebuild.manifest import schema as schemas
 from imagebuild.manifest.validators import base
 
 _NAMES: Mapping[str, Any] = {
     'type': 'array',
-    'items': schemas.VARIABLE,
+    'items': json_schema.VARIABLE,
     'title': 'a list of argument names',
 }
 _PROPERTIES: Mapping[str, Any] = {
@@ -37,7 +37,7 @@ _PROPERTIES: Mapping[str, Any] = {
         'inline': {'type': 'string', 'minLength': 1},
         'env_vars': _NAMES,
         'arguments': _NAMES,
-        'output': schemas.VARIABLE,
+        'output': json_schema.VARIABLE,
         'timeout': {
             'type': 'number',
             'exclusiveMinimum': 0,

@@ -26,8 +26,8 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.manifest import document
-from imagebuild.manifest import schema as schemas
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import shell
 from imagebuild.manifest.validators import state
@@ -134,9 +134,9 @@ class SubscriptionValidator(state.StateValidator):
                 'additionalProperties': False,
                 'minProperties': 1,
                 'properties': {
-                    'username': schemas.VARIABLE,
-                    'password': schemas.VARIABLE,
-                    'activation_key': schemas.VARIABLE,
+                    'username': json_schema.VARIABLE,
+                    'password': json_schema.VARIABLE,
+                    'activation_key': json_schema.VARIABLE,
                     'org': {'type': ['string', 'integer']},
                 },
             },

@@ -18,10 +18,10 @@ import pytest
 import werkzeug.test
 
 from imagebuild import exception
+from imagebuild import json_schema
 from imagebuild.api import openapi
 from imagebuild.api import routes
 from imagebuild.api import strict_json
-from imagebuild.manifest import schema as engine_schema
 from tests.functional import api_service
 
 
@@ -182,4 +182,4 @@ def test_a_path_of_a_problem_is_short():
     with pytest.raises(exception.InvalidRequest) as caught:
         strict_json.parse(json.dumps({key: '\0'}).encode())
     assert len(caught.value.errors[0].path) < 200
-    assert engine_schema.join('', 'a', 'plain') == 'a.plain'
+    assert json_schema.join('', 'a', 'plain') == 'a.plain'

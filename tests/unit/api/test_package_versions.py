@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from imagebuild import json_schema
 from imagebuild.api.schemas import description
-from imagebuild.manifest import schema
 from imagebuild.manifest.validators import package
 
 PLACES: dict[str, tuple[Any, str]] = {
@@ -32,7 +32,9 @@ PLACES: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize('version', ['1.22', 1.22, ['1.22']])
 def test_the_answer_shows_the_right_form(place: str, version: Any) -> None:
     known, path = PLACES[place]
-    problems = schema.check(['curl', {'nginx': version}], known, 'packages')
+    problems = json_schema.check(
+        ['curl', {'nginx': version}], known, 'packages'
+    )
     [problem] = problems
     assert problem.path == path
     assert problem.message.endswith('write {nginx: {version: ...}}')
@@ -42,4 +44,4 @@ def test_the_answer_shows_the_right_form(place: str, version: Any) -> None:
 def test_the_right_form_is_taken(place: str) -> None:
     known, _ = PLACES[place]
     value = ['curl', {'nginx': {'version': '1.22'}}, {'vim': None}]
-    assert not schema.check(value, known, 'packages')
+    assert not json_schema.check(value, known, 'packages')

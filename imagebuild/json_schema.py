@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Check values against JSON schemas, in words and with manifest paths."""
+"""Check values against JSON schemas; problems have messages and paths."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check(
 ) -> list[exception.Problem]:
     """Return everything that is wrong with a value.
 
-    :param value: what :mod:`imagebuild.manifest.document` returned.
+    :param value: of JSON's types, as from JSON or YAML.
     :param schema: JSON schema, draft 2020-12. ``x-message`` is said of a
         value that it refuses; ``<key>`` stands for the value's own key.
     :param path: where the value stands.
