@@ -151,7 +151,7 @@ def _resolve(
         request['recipe_version'] = described.recipe[1]
     masked = _masked(request, secrets)
     base = _check(call, masked)
-    base['steps_key'] = described.steps_key()
+    base['steps_key'] = described.steps_digest()
     deciding = {
         **request,
         'architecture': requirements.architecture,

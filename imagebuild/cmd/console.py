@@ -40,20 +40,22 @@ class ConsoleMonitor(manifest.Monitor):
         self.notices.append(sentence)
         self._line.print(sentence)
 
-    def step_started(self, step: manifest.Step) -> None:
+    def step_started(self, step: manifest.RunningStep) -> None:
         if self._live:
             self._line.show(self._head(step))
         elif step.trial and self._verbose:
             self._line.print(f'    trying {step.path}: {step.description}')
 
-    def output(self, step: manifest.Step, stream: str, line: str) -> None:
+    def output(
+        self, step: manifest.RunningStep, stream: str, line: str
+    ) -> None:
         if self._verbose:
             self._line.print(f'    | {line}')
         elif self._live and line.strip():
             self._line.show(self._head(step), line.strip())
 
     def step_finished(
-        self, step: manifest.Step, result: manifest.StepReport
+        self, step: manifest.RunningStep, result: manifest.StepReport
     ) -> None:
         if step.trial:
             return
@@ -64,7 +66,7 @@ class ConsoleMonitor(manifest.Monitor):
         )
 
     @staticmethod
-    def _head(step: manifest.Step) -> str:
+    def _head(step: manifest.RunningStep) -> str:
         return f'[{step.number}/{step.total}] {step.description}'
 
     def close(self) -> None:

@@ -26,13 +26,13 @@ from imagebuild import manifest
 from imagebuild.appliance import leftovers
 from imagebuild.cmd import console
 from imagebuild.disks import in_place
-from imagebuild.manifest import finish
+from imagebuild.manifest import cleanup
 from imagebuild.remotes import guestfs
 
 _GIB = 1024**3
 
 
-class Packable(finish.Runnable, Protocol):
+class Packable(cleanup.Runnable, Protocol):
     """What a manifest and a recipe have in common."""
 
     def plan(
@@ -169,14 +169,14 @@ def _pack(
     remote: guestfs.GuestfsRemote,
     monitor: console.ConsoleMonitor,
 ) -> Outcome:
-    report = finish.run(
+    report = cleanup.run(
         job.what,
         remote,
         job.values,
         monitor=monitor,
         keep_cache=job.keep_cache,
         generalize=job.generalize,
-        before_tidying=lambda: monitor.doing('Tidying up'),
+        before_cleanup=lambda: monitor.doing('Tidying up'),
     )
     if not report.changed and not job.generalize:
         # Not even a mount's trace in a journal is written back.

@@ -24,7 +24,7 @@ from imagebuild.manifest import content_key as manifest_key
 #: Raised when the service would make another image of the same request.
 GENERATION = 1
 
-#: How a build is tidied up before it is closed; part of its content. The
+#: How a build is cleaned up before it is closed; part of its content. The
 #: image is for many machines: nothing of one of them stays in it.
 FINISH: Mapping[str, bool] = {'generalize': True, 'keep_cache': False}
 

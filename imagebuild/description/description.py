@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import manifest
+from imagebuild.description import origin
 from imagebuild.description import plugin
-from imagebuild.description import sources
 from imagebuild.manifest.validators import base
 
 #: An ``imagebuild.remotes.base.Remote``, handed on and never looked at.
@@ -63,7 +63,7 @@ class Description:
     def __init__(
         self,
         steps: Sequence[base.Validator],
-        source: sources.Source,
+        source: origin.Origin,
         values: Mapping[str, str],
     ) -> None:
         self.arguments = tuple(source.arguments or ())
@@ -126,14 +126,14 @@ class Description:
         both = f'{key} {self._plugin.content_key(self.values)}'
         return hashlib.sha256(both.encode()).hexdigest()
 
-    def steps_key(self) -> str:
+    def steps_digest(self) -> str:
         """A digest of the steps; of no value, hidden ones least of all.
 
         Steps of a recipe that is a plugin are not in it.
 
         :returns: 64 hexadecimal digits.
         """
-        return self._manifest.steps_key()
+        return self._manifest.steps_digest()
 
     def run(
         self,

@@ -24,7 +24,7 @@ from imagebuild import manifest
 from imagebuild.description import description
 from imagebuild.description import fields
 from imagebuild.description import limits
-from imagebuild.description import sources
+from imagebuild.description import origin
 from imagebuild.manifest import document
 
 
@@ -52,7 +52,7 @@ def load(
     problems: list[exception.Problem] = []
     given = limits.plain(request, problems)
     steps = fields.steps(given, problems)
-    source = sources.read(
+    source = origin.read(
         given, [pathlib.Path(path) for path in recipe_paths], problems
     )
     values = _values(given.get('arguments', {}), source.arguments, problems)

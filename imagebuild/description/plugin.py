@@ -43,7 +43,7 @@ class _Part(manifest.Monitor):
         self._before = before
         self._name = name
 
-    def _moved(self, step: manifest.Step) -> manifest.Step:
+    def _moved(self, step: manifest.RunningStep) -> manifest.RunningStep:
         return dataclasses.replace(
             step,
             path=_path(step.path, self._name),
@@ -51,14 +51,16 @@ class _Part(manifest.Monitor):
             total=max(self._total, step.total + self._before),
         )
 
-    def step_started(self, step: manifest.Step) -> None:
+    def step_started(self, step: manifest.RunningStep) -> None:
         self._inner.step_started(self._moved(step))
 
-    def output(self, step: manifest.Step, stream: Any, line: str) -> None:
+    def output(
+        self, step: manifest.RunningStep, stream: Any, line: str
+    ) -> None:
         self._inner.output(self._moved(step), stream, line)
 
     def step_finished(
-        self, step: manifest.Step, result: manifest.StepReport
+        self, step: manifest.RunningStep, result: manifest.StepReport
     ) -> None:
         self._inner.step_finished(
             self._moved(step), _named(result, self._name)

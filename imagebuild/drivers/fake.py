@@ -48,8 +48,8 @@ from imagebuild import phases
 from imagebuild.disks import create
 from imagebuild.drivers import base
 from imagebuild.drivers import options as driver_options
+from imagebuild.remotes import always_succeeds
 from imagebuild.remotes import base as remotes_base
-from imagebuild.remotes import content
 
 _MIB = 1024 * 1024
 _FAULTS = ('user', 'service', 'crash')
@@ -127,7 +127,7 @@ class FakeDriver(base.Driver):
             monitor.step('start the appliance', phase=phases.APPLIANCE),
             contextlib.ExitStack() as stack,
         ):
-            remote = content.ContentRemote(parsed.output_lines)
+            remote = always_succeeds.AlwaysSucceedsRemote(parsed.output_lines)
             disk = FakeDisk(remote, parsed, monitor, self._sleep)
             stack.callback(remote.close)
             kept = stack.pop_all()

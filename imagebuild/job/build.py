@@ -31,7 +31,7 @@ from imagebuild.job import channel
 from imagebuild.job import failure
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
-from imagebuild.manifest import finish
+from imagebuild.manifest import cleanup
 
 #: What stores and users compare; md5 is what old tools of Glance want.
 ALGORITHMS = ('md5', 'sha256', 'sha512')
@@ -121,7 +121,7 @@ def _load(spec: BuildSpec) -> description.Description:
         described = description.load(spec.request, recipe_paths=paths)
     except exception.InvalidRequest as error:
         raise failure.NotAccepted(reason=error) from error
-    if spec.steps_key not in (None, described.steps_key()):
+    if spec.steps_key not in (None, described.steps_digest()):
         # Its image would be given to whoever asks for what was accepted.
         raise failure.NotAccepted(reason='the steps are not the same')
     return described
@@ -139,11 +139,11 @@ def _apply(
             f'{disk.virtual_size / _GIB:.1f}.'
         )
     monitor.turn_to('the start of the run')
-    return finish.run(
+    return cleanup.run(
         described,
         disk.remote,
         monitor=monitor,
-        before_tidying=lambda: monitor.begin('tidying up'),
+        before_cleanup=lambda: monitor.begin('tidying up'),
         keep_cache=content.FINISH['keep_cache'],
         generalize=content.FINISH['generalize'],
     )

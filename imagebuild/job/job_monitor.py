@@ -37,7 +37,7 @@ class JobMonitor(manifest.Monitor):
         self.doing = 'the start of the job'
         self._phase = ''
         self._events = events
-        self._running: manifest.Step | None = None
+        self._running: manifest.RunningStep | None = None
         self._lines: collections.deque[str] = collections.deque(maxlen=_LINES)
 
     def turn_to(self, what: str) -> None:
@@ -65,7 +65,7 @@ class JobMonitor(manifest.Monitor):
         self.enter(phases.STEPS)
         self._events.send('plan', total=total)
 
-    def step_started(self, step: manifest.Step) -> None:
+    def step_started(self, step: manifest.RunningStep) -> None:
         if step.trial:
             return
         self.doing = f'{step.path} ({step.description})'
@@ -80,13 +80,15 @@ class JobMonitor(manifest.Monitor):
             description=step.description,
         )
 
-    def output(self, step: manifest.Step, stream: str, line: str) -> None:
+    def output(
+        self, step: manifest.RunningStep, stream: str, line: str
+    ) -> None:
         line = channel.shortened(line)
         self._lines.append(line)
         self._events.send('output', stream=stream, line=line)
 
     def step_finished(
-        self, step: manifest.Step, result: manifest.StepReport
+        self, step: manifest.RunningStep, result: manifest.StepReport
     ) -> None:
         if step.trial:
             return

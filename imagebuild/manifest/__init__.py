@@ -27,7 +27,7 @@ from imagebuild.manifest.arguments import resolve
 from imagebuild.manifest.loader import load
 from imagebuild.manifest.manifest import Manifest
 from imagebuild.manifest.monitor import Monitor
-from imagebuild.manifest.monitor import Step
+from imagebuild.manifest.monitor import RunningStep
 from imagebuild.manifest.plan import PlannedStep
 from imagebuild.manifest.report import Report
 from imagebuild.manifest.report import Result
@@ -40,7 +40,7 @@ __all__ = [
     'PlannedStep',
     'Report',
     'Result',
-    'Step',
+    'RunningStep',
     'StepReport',
     'load',
     'resolve',

@@ -93,7 +93,7 @@ class Argument:
     hidden: bool = False
     type: str = 'string'
 
-    def complaint(self, value: str) -> str | None:
+    def error(self, value: str) -> str | None:
         """Say what is wrong with a value.
 
         :returns: the end of a sentence, None when the value is fine. A
@@ -206,7 +206,7 @@ def check(
                 )
             )
         names.add(argument.name)
-        wrong = variable_complaint(argument.target_variable or argument.name)
+        wrong = variable_error(argument.target_variable or argument.name)
         if wrong:
             problems.append(exception.Problem(path, wrong))
     problems.extend(_check_variables(declared, place))
@@ -219,13 +219,13 @@ def _check_name(name: str, path: str) -> list[exception.Problem]:
         wrong.append(
             exception.Problem(path, f'"{name}" is the name of a global option')
         )
-    told = variable_complaint(name)
+    told = variable_error(name)
     if told:
         wrong.append(exception.Problem(path, told))
     return wrong
 
 
-def variable_complaint(name: str) -> str | None:
+def variable_error(name: str) -> str | None:
     """Say why scripts may not be given a variable of this name.
 
     :returns: one sentence, None when they may.
@@ -266,10 +266,10 @@ def _check_rules(argument: Argument, path: str) -> Iterator[exception.Problem]:
                 path, 'it is not required, so it must have a default'
             )
     else:
-        wrong = argument.complaint(argument.default)
+        wrong = argument.error(argument.default)
         if wrong:
             yield exception.Problem(json_schema.join(path, 'default'), wrong)
-    wrong = variable_complaint(argument.target_variable or argument.name)
+    wrong = variable_error(argument.target_variable or argument.name)
     if wrong:
         yield exception.Problem(path, wrong)
 
@@ -345,7 +345,7 @@ def resolve(
             )
             continue
         text = document.as_text(value)
-        wrong = argument.complaint(text)
+        wrong = argument.error(text)
         if wrong:
             problems.append(exception.Problem(path, wrong))
         result[argument.name] = text

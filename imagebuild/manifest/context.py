@@ -52,7 +52,7 @@ class StepRecord:
     :ivar message: what it has to say.
     """
 
-    def __init__(self, context: Context, step: monitors.Step) -> None:
+    def __init__(self, context: Context, step: monitors.RunningStep) -> None:
         self.result = reports.Result.OK
         self.message = ''
         self._context = context
@@ -87,7 +87,7 @@ class StepRecord:
 
 
 @dataclasses.dataclass
-class Progress:
+class StepCounter:
     """Counts steps, shared by a context and those derived from it."""
 
     total: int = 0
@@ -115,7 +115,7 @@ class Context:
     :ivar declared: the manifest's arguments, by name.
     :ivar values: current values; steps may set more.
     :ivar packages: what is installed, looked up once.
-    :ivar monitor: who is told.
+    :ivar monitor: informed of progress.
     :ivar report: where finished steps are written.
     :ivar reconcile: False: change nothing, only look.
     :ivar trial: an alternative of ``any`` is being tried.
@@ -130,7 +130,7 @@ class Context:
     packages: manifest_packages.Packages
     monitor: monitors.Monitor
     report: reports.Report
-    progress: Progress
+    counter: StepCounter
     reconcile: bool
     trial: bool = False
     failures: list[exception.StepFailed] = dataclasses.field(
@@ -162,15 +162,15 @@ class Context:
         in reconcile it is raised.
         """
         if not self.trial:
-            self.progress.started += 1
-        step = monitors.Step(
+            self.counter.started += 1
+        step = monitors.RunningStep(
             path=validator.path,
             validator=validator.type_name,
-            description=self.progress.name(
+            description=self.counter.name(
                 validator.path, self.mask(validator.describe())
             ),
-            number=self.progress.started,
-            total=max(self.progress.total, self.progress.started),
+            number=self.counter.started,
+            total=max(self.counter.total, self.counter.started),
             trial=self.trial,
         )
         record = StepRecord(self, step)
@@ -195,7 +195,7 @@ class Context:
 
     def _finish(
         self,
-        step: monitors.Step,
+        step: monitors.RunningStep,
         record: StepRecord,
         failure: exception.StepFailed | None,
         seconds: float,

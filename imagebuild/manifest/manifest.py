@@ -30,7 +30,7 @@ from imagebuild.manifest import monitor as monitors
 from imagebuild.manifest import packages as manifest_packages
 from imagebuild.manifest import plan as plans
 from imagebuild.manifest import report as reports
-from imagebuild.manifest import sequence
+from imagebuild.manifest import runner
 from imagebuild.manifest.validators import base
 from imagebuild.remotes import base as remotes_base
 
@@ -82,7 +82,7 @@ class Manifest:
         """
         return content_key.digest(self.validators, self.resolve(values))
 
-    def steps_key(self) -> str:
+    def steps_digest(self) -> str:
         """A digest of the steps alone, whatever the arguments are.
 
         :returns: 64 hexadecimal digits.
@@ -117,9 +117,9 @@ class Manifest:
         context = self._context(remote, values, monitor, reconcile=reconcile)
         start = time.monotonic()
         report = context.report
-        context.monitor.run_started(context.progress.total)
+        context.monitor.run_started(context.counter.total)
         try:
-            sequence.run(self.validators, context)
+            runner.run(self.validators, context)
             if context.failures:
                 raise exception.NotConforming(context.failures)
         except exception.ImageBuildError as error:
@@ -145,7 +145,7 @@ class Manifest:
         return [
             dataclasses.replace(
                 step,
-                description=context.progress.name(step.path, step.description),
+                description=context.counter.name(step.path, step.description),
             )
             for step in _plan(self.validators, context)
         ]
@@ -175,10 +175,10 @@ class Manifest:
                 release=release.version_id,
                 reconcile=reconcile,
             ),
-            progress=contexts.Progress(),
+            counter=contexts.StepCounter(),
             reconcile=reconcile,
         )
-        context.progress.total = sequence.count(self.validators, context)
+        context.counter.total = runner.count(self.validators, context)
         return context
 
     def _packages(self) -> list[distros_base.Package]:

@@ -20,7 +20,7 @@ from imagebuild.remotes import base as remotes_base
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class RunningStep:
     """A step that is about to run.
 
     :ivar path: manifest path.
@@ -49,18 +49,20 @@ class Monitor:
         :param total: steps expected; branches taken later may differ.
         """
 
-    def step_started(self, step: Step) -> None:
+    def step_started(self, step: RunningStep) -> None:
         """Called before each step."""
 
     def output(
-        self, step: Step, stream: remotes_base.Stream, line: str
+        self, step: RunningStep, stream: remotes_base.Stream, line: str
     ) -> None:
         """Called with each line a command printed, hidden values masked.
 
         :param line: without its newline.
         """
 
-    def step_finished(self, step: Step, result: reports.StepReport) -> None:
+    def step_finished(
+        self, step: RunningStep, result: reports.StepReport
+    ) -> None:
         """Called after each step, whether it failed or not."""
 
     def notice(self, sentence: str) -> None:

@@ -98,7 +98,7 @@ class DirectoryRecipe(base.Recipe):
         """Its manifest, read once.
 
         :param path: where the recipe stands in a larger document; paths of
-            steps begin with it. It is read anew, then.
+            steps begin with it; it is read again then.
         :raises InvalidManifest: it is not valid.
         :raises InvalidRecipe: a link leads out of the recipe path.
         """

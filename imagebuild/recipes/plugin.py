@@ -97,7 +97,7 @@ class PluginRecipe(base.Recipe):
         monitor = monitor or manifest.Monitor()
         report = manifest.Report(reconcile=reconcile)
         start = time.monotonic()
-        step = manifest.Step(str(self), VALIDATOR, str(self), 1, 1)
+        step = manifest.RunningStep(str(self), VALIDATOR, str(self), 1, 1)
         monitor.run_started(1)
         monitor.step_started(step)
         failure: exception.ImageBuildError | None = None

@@ -421,16 +421,19 @@ class Recorder(monitors.Monitor):
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def step_started(self, step: monitors.Step) -> None:
+    def step_started(self, step: monitors.RunningStep) -> None:
         self.told.append(repr(step))
 
     def output(
-        self, step: monitors.Step, stream: remotes_base.Stream, line: str
+        self,
+        step: monitors.RunningStep,
+        stream: remotes_base.Stream,
+        line: str,
     ) -> None:
         self.told.append(line)
 
     def step_finished(
-        self, step: monitors.Step, result: reports.StepReport
+        self, step: monitors.RunningStep, result: reports.StepReport
     ) -> None:
         self.told.append(repr(result))
 

@@ -49,10 +49,10 @@ class ArgumentSetValidator(base.Validator):
         name = spec['argument_name']
         value = document.as_text(spec['value'])
         argument = builder.arguments.get(name)
-        wrong = argument.complaint(value) if argument else None
+        wrong = argument.error(value) if argument else None
         if wrong:
             builder.problem(wrong, 'value')
-        wrong = manifest_arguments.variable_complaint(name)
+        wrong = manifest_arguments.variable_error(name)
         if wrong:
             builder.problem(wrong, 'argument_name')
         builder.outputs.add(name)
@@ -63,7 +63,7 @@ class ArgumentSetValidator(base.Validator):
 
     def check(self, context: base.Context, record: base.StepRecord) -> None:
         argument = context.declared.get(self.name)
-        wrong = argument.complaint(self.value) if argument else None
+        wrong = argument.error(self.value) if argument else None
         if wrong:
             raise exception.StepFailed(wrong)
         context.set_value(self.name, self.value)

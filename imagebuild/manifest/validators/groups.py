@@ -22,7 +22,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild.manifest import plan as plans
-from imagebuild.manifest import sequence
+from imagebuild.manifest import runner
 from imagebuild.manifest.validators import base
 
 _LIST: Mapping[str, Any] = {
@@ -140,7 +140,7 @@ def _try(
 ) -> list[exception.StepFailed]:
     derived = context.derive(reconcile=reconcile, trial=True)
     try:
-        sequence.run([alternative], derived)
+        runner.run([alternative], derived)
     except exception.StepFailed as error:
         return [error]
     return derived.failures

@@ -109,7 +109,7 @@ class PipValidator(state.StateValidator):
     def _unmet(self, found: pip_state.PipState) -> dict[str, list[str]]:
         wrong: dict[str, list[str]] = {}
         for item in self.wanted:
-            clause = found.complaint(item)
+            clause = found.unmet(item)
             if clause:
                 wrong[str(item)] = [clause]
         return wrong

@@ -123,7 +123,7 @@ class PipState:
     found: Mapping[str, tuple[str, Mapping[str, Any] | None]]
     environment: Mapping[str, str]
 
-    def complaint(self, wanted: requirements.Requirement) -> str | None:
+    def unmet(self, wanted: requirements.Requirement) -> str | None:
         """Say why a requirement is not met."""
         if wanted.marker and self.environment:
             if not wanted.marker.evaluate(dict(self.environment)):

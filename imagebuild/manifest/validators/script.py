@@ -105,7 +105,7 @@ class ScriptValidator(base.Validator):
             inner.problem('"env_vars" and "arguments" mean the same; use one')
         output = properties.get('output')
         if output:
-            wrong = manifest_arguments.variable_complaint(output)
+            wrong = manifest_arguments.variable_error(output)
             if wrong:
                 inner.problem(wrong, 'output')
             builder.outputs.add(output)

@@ -224,7 +224,7 @@ def identity(line: str) -> tuple[str, str] | None:
     return None
 
 
-def complaint(line: str) -> str | None:
+def key_error(line: str) -> str | None:
     """What is wrong with a public key; never repeats it."""
     if 'PRIVATE KEY' in line:
         return 'it is a private key; its public half is wanted'
@@ -261,7 +261,7 @@ def _checked(
         if template.names(line):
             template.check(line, builder, *parts, index)
         else:
-            wrong = complaint(line)
+            wrong = key_error(line)
             if wrong:
                 builder.problem(wrong, *parts, index)
         yield line
@@ -273,7 +273,7 @@ def _from_source(content: bytes, builder: base.Builder) -> Iterator[str]:
         line = text.strip()
         if not line or line.startswith('#'):
             continue
-        wrong = complaint(line)
+        wrong = key_error(line)
         if wrong:
             builder.problem(f'line {number}: {wrong}')
             return
@@ -283,7 +283,7 @@ def _from_source(content: bytes, builder: base.Builder) -> Iterator[str]:
 def _lines(item: _Wanted, context: base.Context) -> list[str]:
     lines = [template.render(line, context).strip() for line in item.lines]
     for line in lines:
-        wrong = complaint(line)
+        wrong = key_error(line)
         if wrong:
             raise exception.StepFailed(f'a key of {item.user}: {wrong}')
     return lines

@@ -63,7 +63,9 @@ def drawn(line, width=80):
 
 
 def step(number, description):
-    return manifest.Step('a[0]', 'script', description, number, 3, False)
+    return manifest.RunningStep(
+        'a[0]', 'script', description, number, 3, False
+    )
 
 
 def test_the_clock_runs_for_each_step(terminal, clock):

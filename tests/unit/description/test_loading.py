@@ -58,7 +58,7 @@ def manifest(*validators, **rest):
     return {'validators': list(validators), **rest}
 
 
-def test_the_steps_key_has_no_values(load):
+def test_the_steps_digest_has_no_values(load):
     manifest = {
         'validators': [{'script': {'x': {'inline': 'true'}}}],
         'arguments': {'word': {'default': 'a', 'hidden': True}},
@@ -66,9 +66,9 @@ def test_the_steps_key_has_no_values(load):
     one = load(manifest=manifest, arguments={'word': 'one'})
     two = load(manifest=manifest, arguments={'word': 'two'})
     assert one.content_key() != two.content_key()
-    assert one.steps_key() == two.steps_key()
+    assert one.steps_digest() == two.steps_digest()
     other = load(manifest=manifest, packages=['tree'])
-    assert other.steps_key() != one.steps_key()
+    assert other.steps_digest() != one.steps_digest()
 
 
 def test_nothing_at_all(load):

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is tidied up in an image after its manifest has run."""
+"""What is cleaned up in an image after its manifest has run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MACHINE_ID = '/etc/machine-id'
 _UNSET = (None, b'', b'\n', b'uninitialized\n', b'uninitialized')
 
 # What must differ between machines made from one image. A missing host key
-# is made anew by sshd's or cloud-init's first start.
+# is made again by sshd's or cloud-init's first start.
 _GENERALIZE = """
 [ -e /etc/machine-id ] && : >/etc/machine-id
 [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
@@ -93,39 +93,39 @@ def run(
     monitor: monitors.Monitor | None = None,
     keep_cache: bool = False,
     generalize: bool = False,
-    before_tidying: Callable[[], None] | None = None,
+    before_cleanup: Callable[[], None] | None = None,
 ) -> reports.Report:
-    """Bring an image into a described state and tidy up after it.
+    """Bring an image into a described state and clean up after it.
 
     An image that was as described already is left alone, unless it is to be
     generalized.
 
     :param what: is run over the remote, in reconcile.
-    :param keep_cache: see :func:`tidy`.
-    :param generalize: see :func:`tidy`.
-    :param before_tidying: called when the run was good and tidying up
-        begins; not when there is nothing to tidy.
+    :param keep_cache: see :func:`clean_up`.
+    :param generalize: see :func:`clean_up`.
+    :param before_cleanup: called when the run was good and cleaning up
+        begins; not when there is nothing to clean up.
     :raises ImageBuildError: as the run does.
-    :raises StepError: it could not be tidied up.
+    :raises StepError: it could not be cleaned up.
     """
     identity = MachineIdentity(remote)
     report = what.run(remote, values, reconcile=True, monitor=monitor)
     if not report.changed and not generalize:
         return report
-    if before_tidying:
-        before_tidying()
+    if before_cleanup:
+        before_cleanup()
     identity.restore()
-    tidy(remote, keep_cache=keep_cache, generalize=generalize)
+    clean_up(remote, keep_cache=keep_cache, generalize=generalize)
     return report
 
 
-def tidy(
+def clean_up(
     remote: remotes_base.Remote,
     *,
     keep_cache: bool = False,
     generalize: bool = False,
 ) -> None:
-    """Tidy up: one call into the guest, none if there is nothing to do.
+    """Clean up: one call into the guest, none if there is nothing to do.
 
     :param keep_cache: leave the package manager's caches.
     :param generalize: remove what must differ between machines: machine-id,

@@ -14,7 +14,7 @@ import pytest
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.manifest import finish
+from imagebuild.manifest import cleanup
 from tests.unit.manifest import engine
 
 
@@ -45,10 +45,10 @@ def remote(monkeypatch):
 
 def run(remote, result=manifest.Result.CHANGED, error=None, **options):
     told = []
-    report = finish.run(
+    report = cleanup.run(
         Runnable(result, error),
         remote,
-        before_tidying=lambda: told.append('tidying'),
+        before_cleanup=lambda: told.append('tidying'),
         **options,
     )
     return report, told, [command.argv[2] for command in remote.commands]

@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Origin:
     """Where the steps after the lists come from.
 
     :ivar arguments: declared; None when they are not known, because what
@@ -48,7 +48,7 @@ class Source:
 
 
 #: After a problem.
-BROKEN = Source(arguments=None)
+BROKEN = Origin(arguments=None)
 
 
 class _Resources(manifest_resources.Resources):
@@ -78,7 +78,7 @@ def read(
     request: Mapping[str, Any],
     recipe_paths: Sequence[pathlib.Path],
     problems: list[exception.Problem],
-) -> Source:
+) -> Origin:
     """Find the recipe or read the manifest.
 
     :param request: plain values.
@@ -107,7 +107,7 @@ def read(
         return _recipe(request, recipe_paths, problems)
     if 'manifest' in request:
         return _manifest(request, problems)
-    return Source()
+    return Origin()
 
 
 # -- a manifest of the request ----------------------------------------------
@@ -115,7 +115,7 @@ def read(
 
 def _manifest(
     request: Mapping[str, Any], problems: list[exception.Problem]
-) -> Source:
+) -> Origin:
     given = request['manifest']
     if not isinstance(given, dict):
         problems.append(
@@ -140,7 +140,7 @@ def _manifest(
         )
         for name in resources.unused
     )
-    return Source(loaded.arguments, loaded)
+    return Origin(loaded.arguments, loaded)
 
 
 def _texts(given: Any, problems: list[exception.Problem]) -> dict[str, str]:
@@ -191,7 +191,7 @@ def _recipe(
     request: Mapping[str, Any],
     recipe_paths: Sequence[pathlib.Path],
     problems: list[exception.Problem],
-) -> Source:
+) -> Origin:
     name = request['recipe']
     version = request.get('recipe_version')
     for field, value in (('recipe', name), ('recipe_version', version)):
@@ -207,7 +207,7 @@ def _recipe(
     if recipe is None:
         return BROKEN
     try:
-        return _source(recipe)
+        return _origin(recipe)
     except exception.ImageBuildError as error:
         # Whose fault it is, its path on this host: not the user's matter.
         LOG.error('The recipe %s cannot be used: %s', recipe, error)
@@ -221,12 +221,12 @@ def _recipe(
         return BROKEN
 
 
-def _source(recipe: recipes.Recipe) -> Source:
+def _origin(recipe: recipes.Recipe) -> Origin:
     known = (recipe.name, recipe.version)
     if isinstance(recipe, recipes.DirectoryRecipe):
         loaded = recipe.load('recipe')
-        return Source(loaded.arguments, loaded, recipe=known)
-    return Source(recipe.arguments(), plugin=recipe, recipe=known)
+        return Origin(loaded.arguments, loaded, recipe=known)
+    return Origin(recipe.arguments(), plugin=recipe, recipe=known)
 
 
 def _find(

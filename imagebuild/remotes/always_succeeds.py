@@ -37,7 +37,7 @@ _UNIT_DIRECTORIES = ('/etc', '/lib', '/usr/lib')
 _SHELL_WORDS = 4
 
 
-class ContentRemote(fake.FakeRemote):
+class AlwaysSucceedsRemote(fake.FakeRemote):
     """A system in which everything succeeds.
 
     :param output_lines: how many lines each script prints.

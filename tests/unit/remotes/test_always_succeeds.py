@@ -14,12 +14,12 @@ import pytest
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild.manifest.validators import service
-from imagebuild.remotes import content
+from imagebuild.remotes import always_succeeds
 
 
 @pytest.fixture
 def remote():
-    return content.ContentRemote()
+    return always_succeeds.AlwaysSucceedsRemote()
 
 
 @pytest.fixture
