@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The service's memory.
+"""The service's database.
 
 Everything that the API servers and conductors have to agree on is in one
 SQL database: SQLite for one machine, MariaDB, MySQL or PostgreSQL for more.
@@ -17,9 +17,10 @@ SQL database: SQLite for one machine, MariaDB, MySQL or PostgreSQL for more.
 every transaction to one call, retries what the server refused for a moment,
 and lets no exception of SQLAlchemy out.
 
-``queries`` holds the work, one module for each table, as functions over a
-session; ``calls`` has the same file names and says what each call means to
-its callers.
+``queries`` holds the queries, one module for each resource: functions over a
+session, made methods of :class:`Database` by a decorator
+(:func:`transaction.reader`, :func:`transaction.writer`). ``rows`` is what they
+share, ``transaction`` how they are run.
 """
 
 from imagebuild.db.api import Database

@@ -20,24 +20,19 @@ from imagebuild import exception
 from imagebuild.db import engine
 from imagebuild.db import migration
 from imagebuild.db import transaction
-from imagebuild.db.calls import builds
-from imagebuild.db.calls import claims
-from imagebuild.db.calls import conductors
-from imagebuild.db.calls import history
-from imagebuild.db.calls import images
-from imagebuild.db.calls import quotas
-from imagebuild.db.calls import uploads
+from imagebuild.db.queries import builds
+from imagebuild.db.queries import claims
+from imagebuild.db.queries import conductors
+from imagebuild.db.queries import creation
+from imagebuild.db.queries import history
+from imagebuild.db.queries import images
+from imagebuild.db.queries import lifecycle
+from imagebuild.db.queries import quotas
+from imagebuild.db.queries import retention
+from imagebuild.db.queries import uploads
 
 
-class Database(
-    builds.BuildCalls,
-    claims.ClaimCalls,
-    images.ImageCalls,
-    uploads.UploadCalls,
-    conductors.ConductorCalls,
-    history.HistoryCalls,
-    quotas.QuotaCalls,
-):
+class Database(transaction.Transactions):
     """A database of the service; may be used by many threads at once.
 
     Nothing is connected to before the first call. A connection that was lost
@@ -93,3 +88,60 @@ class Database(
     def close(self) -> None:
         """Close the connections that no call uses; calls may follow."""
         self._engine.dispose()
+
+    # What each means is said in its docstring, beside the query.
+
+    create_build = creation.create_build
+    get_build = builds.get_build
+    list_builds = builds.list_builds
+    page_of_builds = builds.page_of_builds
+    list_ended_with = builds.list_ended_with
+    earlier_builds = builds.earlier_builds
+    update_build = builds.update_build
+    count_builds = builds.count_builds
+    oldest_queued = builds.oldest_queued
+    statistics = builds.statistics
+
+    finish_build = lifecycle.finish_build
+    request_cancel = lifecycle.request_cancel
+    delete_build = lifecycle.delete_build
+    requeue_build = lifecycle.requeue_build
+    purge = retention.purge
+
+    claimable = claims.claimable
+    claim = claims.claim
+    builds_of = claims.builds_of
+    orphans = claims.orphans
+
+    append_log = history.append_log
+    read_log = history.read_log
+    add_step = history.add_step
+    list_steps = history.list_steps
+    add_event = history.add_event
+    list_events = history.list_events
+
+    find_image = images.find_image
+    get_image = images.get_image
+    add_image = images.add_image
+    image_deleted = images.image_deleted
+    images_without_users = images.images_without_users
+    images_only_used_by = images.images_only_used_by
+    users_of_image = images.users_of_image
+    stored_bytes = images.stored_bytes
+
+    create_upload = uploads.create_upload
+    get_upload = uploads.get_upload
+    list_uploads = uploads.list_uploads
+    abandoned_uploads = uploads.abandoned_uploads
+    update_upload = uploads.update_upload
+    claim_upload = uploads.claim_upload
+
+    register_conductor = conductors.register_conductor
+    heartbeat = conductors.heartbeat
+    unregister = conductors.unregister
+    list_conductors = conductors.list_conductors
+    dead_conductors = conductors.dead_conductors
+
+    get_quotas = quotas.get_quotas
+    set_quota = quotas.set_quota
+    check_growth = quotas.check_growth

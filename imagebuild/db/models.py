@@ -144,7 +144,7 @@ class Build(Base):
 
 
 class Flight(Base):
-    """The build of a content that others wait for; see calls.builds."""
+    """The build of a content that others wait for; see ``single_flight``."""
 
     __tablename__ = 'flights'
     __table_args__ = (sa.Index(None, 'build_id'), _MYSQL)

@@ -11,22 +11,27 @@
 # under the License.
 """Transactions: begun, retried, ended, and their errors translated.
 
-A call is a function over a session. It is run in one transaction, and again
-from the start when the database refused it for a passing reason: a
-deadlock, a lock that was not given, a connection that broke, a server that
-restarts. When the connection breaks at the commit nobody knows whether the
-commit happened, so the functions are made to be run twice: they know their
-own work by the time stamp of the call, which is the same in each run.
+A query is a function over a :class:`Session`, decorated as :func:`reader` or
+:func:`writer`. It is run in one transaction, and again from the start when
+the database refused it for a passing reason: a deadlock, a lock that was not
+given, a connection that broke, a server that restarts. When the connection
+breaks at the commit nobody knows whether the commit happened, so queries are
+made to be run twice: they know their own work by the time stamp of the call,
+which is the same in each run.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import logging
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
+from typing import Concatenate
+from typing import ParamSpec
 from typing import TypeVar
 
 import sqlalchemy
@@ -41,9 +46,8 @@ from imagebuild.db import engine as engines
 
 LOG = logging.getLogger(__name__)
 
+P = ParamSpec('P')
 T = TypeVar('T')
-
-Work = Callable[[orm.Session], T]
 
 # MySQL: no access, no such database, column or table; SQL we got wrong.
 _LASTING_CODES = {1044, 1045, 1049, 1054, 1064, 1146, 1698}
@@ -86,6 +90,58 @@ def utcnow() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
+class Call:
+    """What all runs of one call share.
+
+    :ivar runs: how many have begun.
+    :ivar notes: what a run leaves for the next one to find.
+    """
+
+    def __init__(self, clock: Callable[[], datetime.datetime]) -> None:
+        self._clock = clock
+        self.runs = 0
+        self.notes: dict[str, Any] = {}
+
+    # Read by the first who asks: most queries need no time at all.
+    @functools.cached_property
+    def now(self) -> datetime.datetime:
+        return self._clock()
+
+    @functools.cached_property
+    def row_id(self) -> str:
+        return new_id()
+
+
+class Session(orm.Session):
+    """The session of one run of a call.
+
+    :ivar call: what it shares with the other runs.
+    :ivar is_retry: the call is being run another time. Only then may what
+        it finds be its own work.
+    """
+
+    def __init__(self, bind: sqlalchemy.Engine, call: Call) -> None:
+        super().__init__(bind)
+        self.call = call
+        self.is_retry = call.runs > 0
+        call.runs += 1
+
+    @property
+    def now(self) -> datetime.datetime:
+        """The time of the call, in naive UTC; the same in each run."""
+        return self.call.now
+
+    def ago(self, seconds: float) -> datetime.datetime:
+        return self.now - datetime.timedelta(seconds=seconds)
+
+    def did(self, stamp: datetime.datetime | None) -> bool:
+        """Whether this very call left a time stamp, in an earlier run."""
+        return self.is_retry and stamp == self.now
+
+
+Work = Callable[[Session], T]
+
+
 class Transactions:
     """Runs functions over sessions; what :class:`Database` is built on."""
 
@@ -101,12 +157,6 @@ class Transactions:
         self._clock = clock or utcnow
         self._reading = engine
         self._writing = engine.execution_options(**{engines.WRITES: True})
-
-    def _now(self) -> datetime.datetime:
-        return self._clock()
-
-    def _ago(self, seconds: float) -> datetime.datetime:
-        return self._now() - datetime.timedelta(seconds=seconds)
 
     def _read(self, work: Work[T]) -> T:
         return self._run(work, self._reading, self._retries)
@@ -124,7 +174,7 @@ class Transactions:
     def _revision(self) -> str | None:
         """The version of the tables, None without any."""
 
-        def read(session: orm.Session) -> str | None:
+        def read(session: Session) -> str | None:
             context = migration.MigrationContext.configure(
                 session.connection()
             )
@@ -136,7 +186,7 @@ class Transactions:
         self, work: Work[T], bind: sqlalchemy.Engine, retries: Retries
     ) -> T:
         deadline = time.monotonic() + retries.seconds
-        state = {'is_retry': False}
+        call = Call(self._clock)
 
         def should_retry(error: BaseException) -> bool:
             return is_passing(error) and time.monotonic() < deadline
@@ -149,14 +199,12 @@ class Transactions:
             exception_checker=should_retry,
             jitter=True,
         )
-        def attempt() -> T:
-            with orm.Session(bind, info=dict(state)) as session:
-                state['is_retry'] = True
-                with session.begin():
-                    return work(session)
+        def run() -> T:
+            with Session(bind, call) as session, session.begin():
+                return work(session)
 
         try:
-            result: T = attempt()
+            result: T = run()
         except self._errors as error:
             LOG.warning('A database call failed: %s', error)
             if lacks_tables(error):
@@ -177,6 +225,45 @@ class Transactions:
             driver.Error,
             OSError,
         )
+
+
+def reader(
+    query: Callable[Concatenate[Session, P], T],
+) -> Callable[Concatenate[Transactions | Session, P], T]:
+    """Make a query a method of the database that reads.
+
+    Called with a session by another query it is a part of that one's
+    transaction.
+    """
+
+    @functools.wraps(query)
+    def call(
+        database: Transactions | Session, /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        if isinstance(database, Session):
+            return query(database, *args, **kwargs)
+        return database._read(lambda session: query(session, *args, **kwargs))
+
+    return call
+
+
+def writer(
+    query: Callable[Concatenate[Session, P], T],
+) -> Callable[Concatenate[Transactions | Session, P], T]:
+    """As :func:`reader`, for a query that writes.
+
+    SQLite wants to know before the first statement; see ``engine``.
+    """
+
+    @functools.wraps(query)
+    def call(
+        database: Transactions | Session, /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        if isinstance(database, Session):
+            return query(database, *args, **kwargs)
+        return database._write(lambda session: query(session, *args, **kwargs))
+
+    return call
 
 
 def is_passing(error: BaseException) -> bool:

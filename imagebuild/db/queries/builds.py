@@ -9,27 +9,26 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Looking at builds and changing one."""
+"""Builds: looked at, listed, counted, changed."""
 
 from __future__ import annotations
 
 import datetime
 import json
 from collections.abc import Collection
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from imagebuild import exception
 from imagebuild import statuses
 from imagebuild.db import models
 from imagebuild.db import records
+from imagebuild.db import transaction
 from imagebuild.db.models import Build
-from imagebuild.db.queries import common
+from imagebuild.db.queries import rows
 
 #: What list_builds can filter by.
 FILTERS = (
@@ -65,120 +64,74 @@ _NOT_BY_UPDATE = {
     'deleted_at',
 }
 
-LIVE = Build.deleted_at.is_(None)
-
-
-def row(
-    session: orm.Session, id: str, *, lock: bool = False
-) -> models.Build | None:
-    """The row of a build, deleted ones too, as it is now."""
-    return session.get(
-        Build, id, populate_existing=True, with_for_update=lock or None
-    )
-
-
-def live_row(session: orm.Session, id: str) -> models.Build:
-    """The row of a build that is not deleted.
-
-    :raises NotFound: there is none.
-    """
-    found = row(session, id)
-    if found is None or found.deleted_at is not None:
-        raise exception.NotFound(what='build', id=id)
-    return found
-
 
 def size_of(request: Any) -> int:
     """Bytes that a request takes in the database."""
     return len(json.dumps(request))
 
 
-def locked_row(session: orm.Session, id: str) -> models.Build:
-    """The row of a build, locked with its project.
-
-    :raises NotFound: there never was one.
-    """
-    found = row(session, id)
-    if found is None:
-        raise exception.NotFound(what='build', id=id)
-    common.lock_project(session, found.project_id)
-    locked = row(session, id, lock=True)
-    if locked is None:
-        raise exception.NotFound(what='build', id=id)
-    return locked
-
-
-def get(
-    session: orm.Session, id: str, *, project_id: str | None
+@transaction.reader
+def get_build(
+    session: transaction.Session, id: str, *, project_id: str | None = None
 ) -> records.Build:
-    found = live_row(session, id)
+    """Look a build up.
+
+    :param project_id: only if it is this project's; None for any.
+    :raises NotFound: there is none, or it was deleted.
+    """
+    found = rows.live_build(session, id)
     if project_id is not None and found.project_id != project_id:
         raise exception.NotFound(what='build', id=id)
-    return as_record(session, found)
+    return rows.build_record(session, found)
 
 
-def as_record(session: orm.Session, found: models.Build) -> records.Build:
-    [build] = as_records(session, [found])
-    return build
-
-
-def as_records(
-    session: orm.Session, rows: Iterable[models.Build]
-) -> list[records.Build]:
-    """Copy rows, each with its images, in one more query."""
-    session.flush()
-    rows = list(rows)
-    makers = {
-        row.id: row.reused_from or row.id
-        for row in rows
-        if row.image_row_id or row.status in statuses.RUNNING
-    }
-    images: dict[str, list[records.Image]] = {}
-    if makers:
-        query = (
-            sa.select(models.Image)
-            .where(models.Image.build_id.in_(sorted(set(makers.values()))))
-            .order_by(models.Image.destination, models.Image.created_at)
-        )
-        for image in session.scalars(query):
-            images.setdefault(image.build_id, []).append(
-                common.record(records.Image, image)
-            )
-    return [
-        common.record(
-            records.Build,
-            row,
-            images=tuple(images.get(makers.get(row.id, ''), ())),
-        )
-        for row in rows
-    ]
-
-
-def listed(
-    session: orm.Session,
+@transaction.reader
+def list_builds(
+    session: transaction.Session,
     *,
-    project_id: str | None,
-    filters: Mapping[str, Any],
-    sort: Sequence[tuple[str, str]],
-    limit: int | None,
-    marker: str | None,
+    project_id: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+    sort: Sequence[tuple[str, str]] = (),
+    limit: int | None = None,
+    marker: str | None = None,
 ) -> list[records.Build]:
-    query = _sorted(
-        session, sa.select(Build), project_id, filters, sort, marker
-    )
-    return as_records(session, session.scalars(query.limit(limit)))
+    """List builds that are not deleted.
+
+    :param project_id: only this project's; None for all.
+    :param filters: column -> value or collection of values (any of
+        them); see ``FILTERS``.
+    :param sort: pairs of a column (``records.SORT_KEYS``) and
+        ``asc`` or ``desc``; default: newest first.
+    :param limit: at most so many.
+    :param marker: id of the last build of the page before.
+    :raises InvalidInput: an unknown filter, sort key or direction.
+    :raises NotFound: there is no build of the marker's id.
+    """
+    query = _listing(sa.select(Build), project_id, filters)
+    query = _sorted(session, query, project_id, sort, marker)
+    return rows.build_records(session, session.scalars(query.limit(limit)))
 
 
-def page(
-    session: orm.Session,
+@transaction.reader
+def page_of_builds(
+    session: transaction.Session,
     *,
-    project_id: str | None,
-    filters: Mapping[str, Any],
-    sort: Sequence[tuple[str, str]],
     limit: int,
     max_bytes: int,
-    marker: str | None,
+    project_id: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+    sort: Sequence[tuple[str, str]] = (),
+    marker: str | None = None,
 ) -> tuple[list[records.Build], bool]:
+    """List builds as :func:`list_builds` does, within some memory.
+
+    :param limit: at most so many.
+    :param max_bytes: of what the builds hold; the page ends before the
+        build that goes beyond it, but holds at least one.
+    :returns: the builds, and whether there are more.
+    :raises InvalidInput: an unknown filter, sort key or direction.
+    :raises NotFound: there is no build of the marker's id.
+    """
     # Only then what is large: who asks for a thousand builds must not have
     # us read a thousand requests of the largest size.
     columns: Any = sa.select(
@@ -187,7 +140,8 @@ def page(
         + sa.func.length(Build.base, type_=sa.Integer)
         + sa.func.length(Build.status_reason, type_=sa.Integer),
     )
-    query = _sorted(session, columns, project_id, filters, sort, marker)
+    query = _listing(columns, project_id, filters)
+    query = _sorted(session, query, project_id, sort, marker)
     ids: list[str] = []
     left = max_bytes
     found = session.execute(query.limit(limit + 1)).all()
@@ -196,7 +150,7 @@ def page(
         if ids and left < 0:
             break
         ids.append(id)
-    rows = {
+    by_id = {
         row.id: row
         for row in session.scalars(
             sa.select(Build)
@@ -205,27 +159,34 @@ def page(
         )
     }
     # One may have been removed since.
-    kept = [rows[id] for id in ids if id in rows]
-    return as_records(session, kept), len(ids) < len(found)
+    kept = [by_id[id] for id in ids if id in by_id]
+    return rows.build_records(session, kept), len(ids) < len(found)
 
 
-def _sorted(
-    session: orm.Session,
+def _listing(
     query: sa.Select[Any],
     project_id: str | None,
-    filters: Mapping[str, Any],
-    sort: Sequence[tuple[str, str]],
-    marker: str | None,
+    filters: Mapping[str, Any] | None,
 ) -> sa.Select[Any]:
-    query = query.where(LIVE)
+    query = query.where(rows.LIVE)
     if project_id is not None:
         query = query.where(Build.project_id == project_id)
-    for name, wanted in filters.items():
+    for name, wanted in (filters or {}).items():
         if name not in FILTERS:
             raise exception.InvalidInput(
                 f'Builds cannot be filtered by {name}.'
             )
-        query = query.where(common.one_of(getattr(Build, name), wanted))
+        query = query.where(rows.one_of(getattr(Build, name), wanted))
+    return query
+
+
+def _sorted(
+    session: transaction.Session,
+    query: sa.Select[Any],
+    project_id: str | None,
+    sort: Sequence[tuple[str, str]],
+    marker: str | None,
+) -> sa.Select[Any]:
     order = _order(sort)
     if marker is not None:
         query = query.where(_after(session, marker, project_id, order))
@@ -239,27 +200,119 @@ def _sorted(
     return query
 
 
-def ended_with(
-    session: orm.Session, build: records.Build
+def _order(sort: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    order = list(sort) or [('created_at', 'desc')]
+    for name, direction in order:
+        if name not in records.SORT_KEYS:
+            raise exception.InvalidInput(f'Builds cannot be sorted by {name}.')
+        if direction not in ('asc', 'desc'):
+            raise exception.InvalidInput(
+                f'A sort direction is asc or desc, not {direction}.'
+            )
+    # Without a key that no two builds share, pages would lose some.
+    if 'id' not in (name for name, _ in order):
+        order.append(('id', order[-1][1]))
+    return order
+
+
+def _after(
+    session: transaction.Session,
+    marker: str,
+    project_id: str | None,
+    order: Sequence[tuple[str, str]],
+) -> sa.ColumnElement[bool]:
+    """The condition that a build comes after the marker.
+
+    Row by row: (a, b) > (x, y) is a > x, or a = x and b > y. Databases have
+    row values for that, but not for mixed directions and for NULL.
+    """
+    # The marker may have been deleted since its page was shown.
+    last = rows.build(session, marker)
+    if last is None or project_id not in (None, last.project_id):
+        raise exception.NotFound(what='build', id=marker)
+    ways = []
+    same: list[sa.ColumnElement[bool]] = []
+    for name, direction in order:
+        column, value = getattr(Build, name), getattr(last, name)
+        if value is not None:
+            further = column < value if direction == 'desc' else column > value
+            ways.append(sa.and_(*same, sa.or_(further, column.is_(None))))
+        same.append(rows.one_of(column, value))
+    return sa.or_(*ways)
+
+
+@transaction.writer
+def update_build(
+    session: transaction.Session,
+    id: str,
+    values: Mapping[str, Any],
+    *,
+    conductor: str | None = None,
+    attempt: int | None = None,
+    expected_status: str | Collection[str] | None = None,
+) -> bool:
+    """Change columns of a build if it is still as expected.
+
+    :param conductor: only while this conductor has it.
+    :param attempt: only while this is its attempt.
+    :param expected_status: only in this status, or one of these.
+    :returns: whether it was changed. False to a conductor means that
+        the build is no longer its own (or is being deleted).
+    :raises ValueError: there is no such column, or it is not to be
+        changed this way.
+    """
+    rows.check_changeable(Build, values, _NOT_BY_UPDATE)
+    if 'status' in values:
+        if values['status'] not in ('building', 'uploading'):
+            raise ValueError('update_build does not end or queue a build')
+        if expected_status is None:
+            # Neither an ended build nor one that is being deleted.
+            expected_status = ('building', 'uploading')
+    expected = rows.Expected(conductor, attempt, expected_status)
+    conditions = [rows.LIVE, *expected.conditions(Build)]
+    if conductor is not None:
+        # A conductor that gave a build up or ended it has it no more.
+        conditions.append(Build.status.in_(statuses.RUNNING))
+    if 'request' in values:
+        values = {**values, 'request_size': size_of(values['request'])}
+    return rows.update(session, Build, id, values, *conditions)
+
+
+@transaction.reader
+def list_ended_with(
+    session: transaction.Session, build: records.Build
 ) -> list[records.Build]:
+    """List the followers that ended when a build did.
+
+    :param build: as ``finish_build`` returned it.
+    """
     query = (
         sa.select(Build)
         .where(
-            LIVE,
+            rows.LIVE,
             Build.project_id == build.project_id,
             Build.content_key == build.content_key,
+            # They no longer name their leader, but ended in its transaction.
             Build.finished_at == build.finished_at,
             Build.status == build.status,
             Build.id != build.id,
         )
         .order_by(Build.created_at, Build.id)
     )
-    return as_records(session, session.scalars(query))
+    return rows.build_records(session, session.scalars(query))
 
 
-def earlier(
-    session: orm.Session, build: records.Build, limit: int
+@transaction.reader
+def earlier_builds(
+    session: transaction.Session, build: records.Build, limit: int
 ) -> list[records.EarlierBuild]:
+    """List what made images like that of a build, the newest first.
+
+    Of the same project, operating system, driver and architecture;
+    deleted ones count until they are purged.
+
+    :param limit: at most so many.
+    """
     query = (
         sa.select(Build.content_key, Build.name, Build.phases)
         .where(
@@ -282,86 +335,14 @@ def earlier(
     ]
 
 
-def _order(sort: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    order = list(sort) or [('created_at', 'desc')]
-    for name, direction in order:
-        if name not in records.SORT_KEYS:
-            raise exception.InvalidInput(f'Builds cannot be sorted by {name}.')
-        if direction not in ('asc', 'desc'):
-            raise exception.InvalidInput(
-                f'A sort direction is asc or desc, not {direction}.'
-            )
-    if 'id' not in (name for name, _ in order):
-        order.append(('id', order[-1][1]))
-    return order
-
-
-def _after(
-    session: orm.Session,
-    marker: str,
-    project_id: str | None,
-    order: Sequence[tuple[str, str]],
-) -> sa.ColumnElement[bool]:
-    """The condition that a build comes after the marker."""
-    # The marker may have been deleted since its page was shown.
-    last = row(session, marker)
-    if last is None or project_id not in (None, last.project_id):
-        raise exception.NotFound(what='build', id=marker)
-    ways = []
-    same: list[sa.ColumnElement[bool]] = []
-    for name, direction in order:
-        column, value = getattr(Build, name), getattr(last, name)
-        if value is not None:
-            further = column < value if direction == 'desc' else column > value
-            ways.append(sa.and_(*same, sa.or_(further, column.is_(None))))
-        same.append(common.one_of(column, value))
-    return sa.or_(*ways)
-
-
-def update(
-    session: orm.Session,
-    id: str,
-    values: Mapping[str, Any],
-    *,
-    now: datetime.datetime,
-    conductor: str | None,
-    attempt: int | None,
-    expected_status: str | Collection[str] | None,
-) -> bool:
-    refused = sorted(_NOT_BY_UPDATE & values.keys())
-    if refused:
-        raise ValueError(f'update_build does not change {refused}')
-    if 'status' in values:
-        if values['status'] not in ('building', 'uploading'):
-            raise ValueError('update_build does not end or queue a build')
-        if expected_status is None:
-            # Neither an ended build nor one that is being deleted.
-            expected_status = ('building', 'uploading')
-    if 'request' in values:
-        values = {**values, 'request_size': size_of(values['request'])}
-    conditions: list[sa.ColumnElement[bool]] = [LIVE]
-    if conductor is not None:
-        conditions.append(Build.conductor == conductor)
-        # A conductor that gave a build up or ended it has it no more.
-        conditions.append(Build.status.in_(statuses.RUNNING))
-    if attempt is not None:
-        conditions.append(Build.attempt == attempt)
-    if expected_status is not None:
-        conditions.append(common.one_of(Build.status, expected_status))
-    return common.compare_and_swap(
-        session,
-        Build,
-        id,
-        common.own_columns(Build, values),
-        *conditions,
-        now=now,
-    )
-
-
-def counts(session: orm.Session) -> dict[tuple[str, str | None], int]:
+@transaction.reader
+def count_builds(
+    session: transaction.Session,
+) -> dict[tuple[str, str | None], int]:
+    """Count builds that are not deleted, by status and fault."""
     query = (
         sa.select(Build.status, Build.fault, sa.func.count())
-        .where(LIVE)
+        .where(rows.LIVE)
         .group_by(Build.status, Build.fault)
     )
     return {
@@ -370,9 +351,42 @@ def counts(session: orm.Session) -> dict[tuple[str, str | None], int]:
     }
 
 
-def oldest_queued(session: orm.Session) -> datetime.datetime | None:
+@transaction.reader
+def oldest_queued(session: transaction.Session) -> datetime.datetime | None:
+    """When the longest waiting build (no follower) was created."""
     return session.scalar(
         sa.select(sa.func.min(Build.created_at)).where(
-            LIVE, Build.status == 'queued', Build.leader_id.is_(None)
+            rows.LIVE, Build.status == 'queued', Build.leader_id.is_(None)
         )
+    )
+
+
+@transaction.reader
+def statistics(session: transaction.Session) -> records.Statistics:
+    """Add up steps, reuses and uploads of all builds that are kept.
+
+    Deleted builds count until they are purged.
+    """
+    step = models.Step
+    steps = session.execute(
+        sa.select(
+            step.validator, sa.func.count(), sa.func.sum(step.seconds)
+        ).group_by(step.validator)
+    )
+    reused = session.scalar(
+        sa.select(sa.func.count()).where(Build.reused_from.is_not(None))
+    )
+    uploaded = session.scalar(
+        sa.select(sa.func.sum(models.Upload.size)).where(
+            models.Upload.status == 'active'
+        )
+    )
+    # MySQL's sums are Decimal, and None over no rows.
+    return records.Statistics(
+        steps={
+            validator: (int(number), float(seconds or 0.0))
+            for validator, number, seconds in steps
+        },
+        reused=int(reused or 0),
+        uploaded_bytes=int(uploaded or 0),
     )

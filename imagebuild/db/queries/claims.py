@@ -9,56 +9,88 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The queue: which builds a conductor could take, and taking one."""
+"""The queue: which builds a conductor could take, and claiming one."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
+from collections.abc import Collection
+from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from imagebuild import statuses
 from imagebuild.db import records
+from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Quota
-from imagebuild.db.queries import builds
-from imagebuild.db.queries import common
-from imagebuild.db.queries import events
+from imagebuild.db.queries import history
 from imagebuild.db.queries import quotas
+from imagebuild.db.queries import rows
 
 _FREE = sa.and_(
-    builds.LIVE,
+    rows.LIVE,
     Build.status == 'queued',
     Build.leader_id.is_(None),
     Build.cancel_requested.is_(False),
 )
-_RUNNING = sa.and_(builds.LIVE, Build.status.in_(statuses.RUNNING))
+_RUNNING = sa.and_(rows.LIVE, Build.status.in_(statuses.RUNNING))
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """What a conductor can build; see calls.claims."""
+@transaction.reader
+def claimable(
+    session: transaction.Session,
+    *,
+    drivers: Collection[str],
+    operating_systems: Collection[str] = (),
+    architecture: str,
+    running_limit: int = -1,
+    limit: int = 20,
+) -> list[str]:
+    """Find queued builds that a conductor could take, best first.
 
-    drivers: tuple[str, ...]
-    operating_systems: tuple[str, ...]
-    architecture: str
-    running_limit: int
+    Order: priority (high first); projects with few running builds
+    first, where builds earlier in the answer count as running; age.
+    Left out are followers, builds to be cancelled, and projects at
+    their quota ``running``.
 
-    def condition(self) -> sa.ColumnElement[bool]:
-        conditions = [
-            _FREE,
-            Build.driver.in_(self.drivers),
-            Build.architecture.in_((self.architecture, '')),
-        ]
-        if self.operating_systems:
-            conditions.append(Build.os.in_((*self.operating_systems, '')))
-        return sa.and_(*conditions)
+    :param operating_systems: names, empty for all. Builds on a base
+        image of the request (os '') are for every conductor.
+    :param architecture: builds with '' are for every one.
+    :param running_limit: for projects without a quota of their own in
+        the database; -1 for none.
+    :returns: ids for :func:`claim`, which others may claim meanwhile.
+    """
+    wanted = [
+        _FREE,
+        Build.driver.in_(drivers),
+        Build.architecture.in_((architecture, '')),
+    ]
+    if operating_systems:
+        wanted.append(Build.os.in_((*operating_systems, '')))
+    queue = _queue(wanted, running_limit)
+    query = (
+        sa.select(queue.c.id)
+        .where(sa.or_(queue.c.most < 0, queue.c.turn <= queue.c.most))
+        .order_by(
+            queue.c.priority.desc(),
+            queue.c.turn,
+            queue.c.created_at,
+            queue.c.id,
+        )
+        .limit(limit)
+    )
+    return list(session.scalars(query))
 
 
-def claimable(session: orm.Session, wanted: Wanted, limit: int) -> list[str]:
+def _queue(
+    wanted: Sequence[sa.ColumnElement[bool]], running_limit: int
+) -> sa.Subquery:
+    """The builds that wait, each with its turn in its project.
+
+    In SQL: conductors ask whenever they have a free slot, and would read the
+    whole queue each time.
+    """
     running = (
         sa.select(Build.project_id, sa.func.count().label('number'))
         .where(_RUNNING)
@@ -71,8 +103,8 @@ def claimable(session: orm.Session, wanted: Wanted, limit: int) -> list[str]:
     )
     # How many the project would have running, this one included.
     turn = (place + sa.func.coalesce(running.c.number, 0)).label('turn')
-    most = sa.func.coalesce(Quota.hard_limit, wanted.running_limit)
-    queue = (
+    most = sa.func.coalesce(Quota.hard_limit, running_limit)
+    return (
         sa.select(
             Build.id,
             Build.priority,
@@ -88,42 +120,38 @@ def claimable(session: orm.Session, wanted: Wanted, limit: int) -> list[str]:
                 Quota.resource == 'running',
             ),
         )
-        .where(wanted.condition())
+        .where(*wanted)
         .subquery()
     )
-    query = (
-        sa.select(queue.c.id)
-        .where(sa.or_(queue.c.most < 0, queue.c.turn <= queue.c.most))
-        .order_by(
-            queue.c.priority.desc(),
-            queue.c.turn,
-            queue.c.created_at,
-            queue.c.id,
-        )
-        .limit(limit)
-    )
-    return list(session.scalars(query))
 
 
+@transaction.writer
 def claim(
-    session: orm.Session,
+    session: transaction.Session,
     id: str,
     conductor: str,
     *,
-    running_limit: int,
-    now: datetime.datetime,
+    running_limit: int = -1,
 ) -> records.Build | None:
-    build = builds.row(session, id)
+    """Claim a queued build; of several conductors exactly one gets it.
+
+    Sets status ``building``, conductor, claimed_at, started_at (the
+    first time) and attempt + 1; a later call of the same conductor is
+    fenced by that attempt.
+
+    :param running_limit: as in :func:`claimable`; checked again.
+    :returns: the build, None if it is not available (any more).
+    """
+    build = rows.build(session, id)
     if build is None:
         return None
-    mine = (build.conductor, build.claimed_at) == (conductor, now)
-    if mine and common.is_retry(session):
-        # By this very call, in a run whose end was lost.
-        return builds.as_record(session, build)
+    if build.conductor == conductor and session.did(build.claimed_at):
+        return rows.build_record(session, build)
     if build.status != 'queued' or not _has_room(
         session, build.project_id, running_limit
     ):
         return None
+    # The condition decides, not what was read above: others claim as well.
     taken = session.execute(
         sa.update(Build)
         .where(Build.id == id, _FREE)
@@ -132,56 +160,67 @@ def claim(
             status_reason='',
             conductor=conductor,
             attempt=Build.attempt + 1,
-            claimed_at=now,
-            started_at=sa.func.coalesce(Build.started_at, now),
-            updated_at=now,
+            claimed_at=session.now,
+            started_at=sa.func.coalesce(Build.started_at, session.now),
+            updated_at=session.now,
         )
         .execution_options(synchronize_session=False)
     )
     if not taken.rowcount:  # type: ignore[attr-defined]
         return None
-    claimed = builds.live_row(session, id)
-    events.add(
+    claimed = rows.live_build(session, id)
+    history.note(
         session,
-        id,
+        claimed,
         'conductor',
         f'attempt {claimed.attempt} by conductor {conductor}',
-        now,
     )
-    return builds.as_record(session, claimed)
+    return rows.build_record(session, claimed)
 
 
 def _has_room(
-    session: orm.Session, project_id: str, running_limit: int
+    session: transaction.Session, project_id: str, running_limit: int
 ) -> bool:
-    limit = quotas.of(session, project_id).get('running', running_limit)
+    limit = quotas.get_quotas(session, project_id).get(
+        'running', running_limit
+    )
     if limit < 0:
         return True
-    common.lock_project(session, project_id)
+    rows.lock_project(session, project_id)
     running = sa.select(sa.func.count()).where(
         _RUNNING, Build.project_id == project_id
     )
     return (session.scalar(running) or 0) < limit
 
 
-def held_by(session: orm.Session, conductor: str) -> list[records.Build]:
+@transaction.reader
+def builds_of(
+    session: transaction.Session, conductor: str
+) -> list[records.Build]:
+    """Every running build (``deleting`` ones too) of a conductor."""
     query = (
         sa.select(Build)
         .where(_RUNNING, Build.conductor == conductor)
         .order_by(Build.claimed_at)
     )
-    return builds.as_records(session, session.scalars(query))
+    return rows.build_records(session, session.scalars(query))
 
 
+@transaction.reader
 def orphans(
-    session: orm.Session, since: datetime.datetime
+    session: transaction.Session, seconds: float
 ) -> list[records.Build]:
+    """Running builds whose conductor is dead, down or unknown.
+
+    :param seconds: how long without a heartbeat makes a conductor dead.
+    """
     living = sa.select(Conductor.name).where(
-        Conductor.status != 'down', Conductor.heartbeat_at >= since
+        Conductor.status != 'down',
+        Conductor.heartbeat_at >= session.ago(seconds),
     )
     query = (
         sa.select(Build)
         .where(_RUNNING, Build.conductor.not_in(living))
         .order_by(Build.claimed_at)
     )
-    return builds.as_records(session, session.scalars(query))
+    return rows.build_records(session, session.scalars(query))

@@ -9,36 +9,38 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Conductors."""
+"""Conductors: who is there, and what it can do."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
-from imagebuild.db import models
 from imagebuild.db import records
+from imagebuild.db import transaction
 from imagebuild.db.models import Conductor
-from imagebuild.db.queries import common
+from imagebuild.db.queries import rows
 
 
-def register(
-    session: orm.Session,
-    values: Mapping[str, Any],
-    now: datetime.datetime,
+@transaction.writer
+def register_conductor(
+    session: transaction.Session, values: Mapping[str, Any]
 ) -> records.Conductor:
+    """Note that a conductor is there; replaces an earlier entry.
+
+    :param values: name, drivers, operating_systems (empty: all),
+        architecture, slots, version.
+    """
     values = {
-        **common.own_columns(Conductor, values),
+        **rows.own_columns(Conductor, values),
         'drivers': list(values['drivers']),
         'operating_systems': list(values.get('operating_systems', ())),
         'status': 'up',
         'running': 0,
-        'started_at': now,
-        'heartbeat_at': now,
+        'started_at': session.now,
+        'heartbeat_at': session.now,
     }
     row = session.get(Conductor, values['name'], with_for_update=True)
     if row is None:
@@ -47,31 +49,43 @@ def register(
     else:
         for name, value in values.items():
             setattr(row, name, value)
-    with common.retry_on_duplicate():
+    with rows.retry_on_duplicate():
         session.flush()
     return _record(row)
 
 
+@transaction.writer
 def heartbeat(
-    session: orm.Session,
+    session: transaction.Session,
     name: str,
     *,
     running: int,
-    status: str | None,
-    now: datetime.datetime,
+    status: str | None = None,
 ) -> bool:
-    values: dict[str, Any] = {'running': running, 'heartbeat_at': now}
+    """Note that a conductor is alive.
+
+    :param running: its running builds.
+    :param status: ``up`` or ``draining``; None leaves it as it is.
+    :returns: False if it is not registered, or was declared dead:
+        register again.
+    """
+    values: dict[str, Any] = {'running': running, 'heartbeat_at': session.now}
     if status is not None:
         values['status'] = status
-    beaten = session.execute(
+    noted = session.execute(
         sa.update(Conductor)
         .where(Conductor.name == name, Conductor.status != 'down')
         .values(**values)
     )
-    return bool(beaten.rowcount)  # type: ignore[attr-defined]
+    return bool(noted.rowcount)  # type: ignore[attr-defined]
 
 
-def unregister(session: orm.Session, name: str) -> None:
+@transaction.writer
+def unregister(session: transaction.Session, name: str) -> None:
+    """Note that a conductor is ``down``, or is declared to be.
+
+    What it held becomes an orphan (``orphans``).
+    """
     session.execute(
         sa.update(Conductor)
         .where(Conductor.name == name)
@@ -79,30 +93,42 @@ def unregister(session: orm.Session, name: str) -> None:
     )
 
 
-def listed(
-    session: orm.Session, since: datetime.datetime | None
+@transaction.reader
+def list_conductors(
+    session: transaction.Session, alive_within: float | None = None
 ) -> list[records.Conductor]:
+    """List conductors by name.
+
+    :param alive_within: only those that are ``up`` or ``draining`` and
+        were heard of in so many seconds; None for all.
+    """
     query = sa.select(Conductor).order_by(Conductor.name)
-    if since is not None:
+    if alive_within is not None:
         query = query.where(
-            Conductor.status != 'down', Conductor.heartbeat_at >= since
+            Conductor.status != 'down',
+            Conductor.heartbeat_at >= session.ago(alive_within),
         )
     return [_record(row) for row in session.scalars(query)]
 
 
-def dead(
-    session: orm.Session, since: datetime.datetime
+@transaction.reader
+def dead_conductors(
+    session: transaction.Session, seconds: float
 ) -> list[records.Conductor]:
+    """Conductors that should be there and were not heard of so long."""
     query = (
         sa.select(Conductor)
-        .where(Conductor.status != 'down', Conductor.heartbeat_at < since)
+        .where(
+            Conductor.status != 'down',
+            Conductor.heartbeat_at < session.ago(seconds),
+        )
         .order_by(Conductor.name)
     )
     return [_record(row) for row in session.scalars(query)]
 
 
-def _record(row: models.Conductor) -> records.Conductor:
-    return common.record(
+def _record(row: Conductor) -> records.Conductor:
+    return rows.record(
         records.Conductor,
         row,
         drivers=tuple(row.drivers),

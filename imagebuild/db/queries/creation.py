@@ -13,94 +13,124 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import orm
-
 from imagebuild import exception
-from imagebuild.db import models
 from imagebuild.db import records
+from imagebuild.db import transaction
 from imagebuild.db.models import Build
+from imagebuild.db.models import Image
 from imagebuild.db.queries import builds
-from imagebuild.db.queries import common
-from imagebuild.db.queries import events
-from imagebuild.db.queries import flights
+from imagebuild.db.queries import history
 from imagebuild.db.queries import images
-from imagebuild.db.queries import purge
-from imagebuild.db.queries import quotas
+from imagebuild.db.queries import quotas as project_quotas
+from imagebuild.db.queries import retention
+from imagebuild.db.queries import rows
+from imagebuild.db.queries import single_flight
 
 
-def create(
-    session: orm.Session,
+@transaction.writer
+def create_build(
+    session: transaction.Session,
     values: Mapping[str, Any],
-    limits: Mapping[str, int],
-    now: datetime.datetime,
+    *,
+    quotas: Mapping[str, int] | None = None,
 ) -> records.Build:
-    common.lock_project(session, values['project_id'])
-    earlier = builds.row(session, values['id'])
+    """Take in a request: reuse an image, follow a build, or queue one.
+
+    With ``reuse`` ``always``, in this order: an active image of the
+    project with the same content key, not older than ``max_age``, makes
+    the build ``active`` at once (``reused_from``, ``image_row_id``); a
+    build of the same content that has not ended becomes its leader
+    (``leader_id``; never claimed); else it is queued and leads the
+    others. Of any number of calls at once exactly one leads.
+
+    :param values: columns of the build; at least project_id, user_id,
+        name, driver, architecture, request, content_key, base and
+        timeout. ``id`` is made when it is not given.
+    :param quotas: the limits of a project that has none of its own in
+        the database, by resource: ``queued`` (followers count, builds
+        that reuse do not), ``stored_bytes``, ``builds`` (rows that are
+        not deleted) and ``request_bytes`` (of these, with the new one);
+        -1 or none is no limit.
+    :raises QuotaExceeded: nothing was made.
+    :raises Conflict: there is a build of this id.
+    """
+    values = {'id': session.call.row_id, **values}
+    rows.lock_project(session, values['project_id'])
+    earlier = rows.build(session, values['id'])
     if earlier is not None:
-        return _made_before(session, earlier, now)
-    build = Build(
-        **common.own_columns(Build, values), created_at=now, updated_at=now
-    )
-    build.reuse = build.reuse or 'always'
-    build.request_size = builds.size_of(build.request)
-    limits = {**limits, **quotas.of(session, build.project_id)}
-    _check_new(session, build, limits)
-    if (kept := limits.get('builds', -1)) >= 0:
-        purge.deleted_builds_beyond(session, build.project_id, kept)
-    image = _reusable(session, build, now)
+        return _made_before(session, earlier)
+    build = _new_row(session, values)
+    limits = {
+        **(quotas or {}),
+        **project_quotas.get_quotas(session, build.project_id),
+    }
+    _check_kept(session, build, limits)
+    image = _reusable(session, build)
     if image is not None:
-        _use(build, image, now)
+        _use(session, build, image)
     else:
-        _check_quotas(session, build.project_id, limits)
+        project_quotas.check_queued(session, build.project_id, limits)
         build.status = 'queued'
         if build.reuse == 'always':
-            flights.join(session, build)
-    with common.retry_on_duplicate():
+            single_flight.join(session, build)
+    with rows.retry_on_duplicate():
         session.add(build)
         session.flush()
         if build.reuse == 'always' and build.status == 'queued':
-            flights.lead(session, build)
+            # Its key is unique: of two that would lead one gets an error
+            # here, runs again, and follows.
+            single_flight.lead(session, build)
             session.flush()
-    events.add_status(session, build, _how(build), now)
-    return builds.as_record(session, build)
+    history.note_status(session, build, _how(build))
+    return rows.build_record(session, build)
+
+
+def _new_row(session: transaction.Session, values: Mapping[str, Any]) -> Build:
+    build = Build(
+        **rows.own_columns(Build, values),
+        created_at=session.now,
+        updated_at=session.now,
+    )
+    build.reuse = build.reuse or 'always'
+    build.request_size = builds.size_of(build.request)
+    return build
 
 
 def _made_before(
-    session: orm.Session, earlier: models.Build, now: datetime.datetime
+    session: transaction.Session, earlier: Build
 ) -> records.Build:
-    if not common.is_retry(session) or earlier.created_at != now:
+    if not session.did(earlier.created_at):
         raise exception.Conflict(
             what='Build',
             id=earlier.id,
             status=earlier.status,
             reason='there is one of this id already',
         )
-    # By this very call, in a run whose end was lost.
-    return builds.as_record(session, earlier)
+    return rows.build_record(session, earlier)
 
 
-def _reusable(
-    session: orm.Session, build: models.Build, now: datetime.datetime
-) -> models.Image | None:
+def _check_kept(
+    session: transaction.Session, build: Build, limits: Mapping[str, int]
+) -> None:
+    """See that there is room for one more row, whoever makes its image."""
+    wanted = {'builds': 1, 'request_bytes': build.request_size}
+    project_quotas.check_kept(session, build.project_id, wanted, limits)
+    if (kept := limits.get('builds', -1)) >= 0:
+        retention.purge_deleted_beyond(session, build.project_id, kept)
+
+
+def _reusable(session: transaction.Session, build: Build) -> Image | None:
     if build.reuse != 'always':
         return None
-    since = None
-    if build.max_age is not None:
-        since = now - datetime.timedelta(seconds=build.max_age)
     return images.reusable(
-        session, build.project_id, build.content_key, since=since
+        session, build.project_id, build.content_key, build.max_age
     )
 
 
-def _use(
-    build: models.Build, image: models.Image, now: datetime.datetime
-) -> None:
+def _use(session: transaction.Session, build: Build, image: Image) -> None:
     build.status = 'active'
     build.image_row_id = image.id
     build.reused_from = image.build_id
@@ -108,71 +138,10 @@ def _use(
     build.os_hash_algo = image.os_hash_algo
     build.os_hash_value = image.os_hash_value
     build.secrets = None
-    build.finished_at = now
+    build.finished_at = session.now
 
 
-def _check_new(
-    session: orm.Session, build: models.Build, limits: Mapping[str, int]
-) -> None:
-    """See that there is room for one more row, whoever makes its image."""
-    wanted = {'builds': 1, 'request_bytes': build.request_size}
-    check_kept(session, build.project_id, wanted, limits)
-
-
-def check_kept(
-    session: orm.Session,
-    project_id: str,
-    wanted: Mapping[str, int],
-    limits: Mapping[str, int],
-) -> None:
-    """See that a project may keep so much more.
-
-    :param wanted: ``builds`` and ``request_bytes`` that come to what is
-        there; those that are not named are not looked at.
-    :param limits: by resource; -1 or none is no limit.
-    :raises QuotaExceeded: it may not.
-    """
-    kept = sa.select(sa.func.count(), sa.func.sum(Build.request_size)).where(
-        Build.project_id == project_id, builds.LIVE
-    )
-    count, size = session.execute(kept).one()
-    counted = {'builds': int(count), 'request_bytes': int(size or 0)}
-    for resource, more in wanted.items():
-        limit, used = limits.get(resource, -1), counted[resource]
-        if limit >= 0 and used + more > limit:
-            raise exception.QuotaExceeded(
-                project=project_id,
-                resource=resource,
-                limit=limit,
-                used=used,
-            )
-
-
-def _check_quotas(
-    session: orm.Session, project_id: str, limits: Mapping[str, int]
-) -> None:
-    counters: dict[str, Callable[[], int]] = {
-        'queued': lambda: _queued(session, project_id),
-        'stored_bytes': lambda: images.stored_bytes(session, project_id),
-    }
-    for resource, count in counters.items():
-        limit = limits.get(resource, -1)
-        if limit >= 0 and (used := count()) >= limit:
-            raise exception.QuotaExceeded(
-                project=project_id, resource=resource, limit=limit, used=used
-            )
-
-
-def _queued(session: orm.Session, project_id: str) -> int:
-    query = sa.select(sa.func.count()).where(
-        Build.project_id == project_id,
-        Build.status == 'queued',
-        builds.LIVE,
-    )
-    return session.scalar(query) or 0
-
-
-def _how(build: models.Build) -> str:
+def _how(build: Build) -> str:
     if build.reused_from:
         return f'active: the image of build {build.reused_from} is reused'
     if build.leader_id:

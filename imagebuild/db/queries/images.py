@@ -13,29 +13,25 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from imagebuild import exception
-from imagebuild.db import models
 from imagebuild.db import records
+from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Image
-from imagebuild.db.queries import builds
-from imagebuild.db.queries import common
+from imagebuild.db.queries import rows
 
 
 def reusable(
-    session: orm.Session,
+    session: transaction.Session,
     project_id: str,
     content_key: str,
-    *,
-    since: datetime.datetime | None,
-) -> models.Image | None:
+    max_age: int | None,
+) -> Image | None:
     """The newest active image of that content in this cloud."""
     query = (
         sa.select(Image)
@@ -48,55 +44,76 @@ def reusable(
         .order_by(Image.created_at.desc(), Image.id)
         .limit(1)
     )
-    if since is not None:
-        query = query.where(Image.created_at >= since)
+    if max_age is not None:
+        query = query.where(Image.created_at >= session.ago(max_age))
     return session.scalar(query)
 
 
-def find(
-    session: orm.Session,
+@transaction.reader
+def find_image(
+    session: transaction.Session,
     project_id: str,
     content_key: str,
-    *,
-    since: datetime.datetime | None,
+    max_age: int | None = None,
 ) -> records.Image | None:
-    image = reusable(session, project_id, content_key, since=since)
-    return None if image is None else common.record(records.Image, image)
+    """Find the newest active image of this content in this cloud.
+
+    :param max_age: seconds; None for any age.
+    """
+    image = reusable(session, project_id, content_key, max_age)
+    return None if image is None else rows.record(records.Image, image)
 
 
-def get(session: orm.Session, image_row_id: str) -> records.Image:
+@transaction.reader
+def get_image(
+    session: transaction.Session, image_row_id: str
+) -> records.Image:
+    """Look an image up by the id of its row, whatever its status.
+
+    :raises NotFound: there is none.
+    """
     image = session.get(Image, image_row_id)
     if image is None:
         raise exception.NotFound(what='image', id=image_row_id)
-    return common.record(records.Image, image)
+    return rows.record(records.Image, image)
 
 
 def insert(
-    session: orm.Session,
-    build: models.Build,
+    session: transaction.Session,
+    build: Build,
     values: Mapping[str, Any],
-    now: datetime.datetime,
-) -> models.Image:
+) -> Image:
+    """Add the row of an image that a build made.
+
+    :param values: columns that differ from the build's, or are not there.
+    """
     image = Image(
         **{
+            'id': transaction.new_id(),
             'project_id': build.project_id,
             'content_key': build.content_key,
             'build_id': build.id,
-            'created_at': now,
-            **common.own_columns(Image, values),
+            'created_at': session.now,
+            **rows.own_columns(Image, values),
         }
     )
     session.add(image)
     return image
 
 
-def add(
-    session: orm.Session,
-    build_id: str,
-    values: Mapping[str, Any],
-    now: datetime.datetime,
+@transaction.writer
+def add_image(
+    session: transaction.Session, build_id: str, values: Mapping[str, Any]
 ) -> records.Image:
-    build = builds.locked_row(session, build_id)
+    """Note an image that a build put at a further destination.
+
+    It lives as long as the build's image in this cloud.
+
+    :param values: destination, image_id, disk_format,
+        container_format, size, os_hash_algo, os_hash_value.
+    :raises NotFound: there is no such build.
+    """
+    build = rows.locked_build(session, build_id)
     if build.deleted_at is not None:
         raise exception.NotFound(what='build', id=build_id)
     # Those who reuse an image have it everywhere it is.
@@ -108,24 +125,24 @@ def add(
             Image.image_id == values['image_id'],
         )
     ):
-        return common.record(records.Image, image)
-    image = insert(session, build, {**values, 'build_id': maker}, now)
+        return rows.record(records.Image, image)
+    image = insert(session, build, {**values, 'build_id': maker})
     session.flush()
-    return common.record(records.Image, image)
+    return rows.record(records.Image, image)
 
 
-def mark_deleted(
-    session: orm.Session, image_row_id: str, now: datetime.datetime
-) -> None:
+@transaction.writer
+def image_deleted(session: transaction.Session, image_row_id: str) -> None:
+    """Note that an image is gone from Glance; it is not reused again."""
     session.execute(
         sa.update(Image)
         .where(Image.id == image_row_id, Image.status != 'deleted')
-        .values(status='deleted', deleted_at=now)
+        .values(status='deleted', deleted_at=session.now)
     )
 
 
 def retire_unused(
-    session: orm.Session, image_row_id: str
+    session: transaction.Session, image_row_id: str
 ) -> records.Image | None:
     """Mark an image ``deleting`` if no live build uses it.
 
@@ -147,10 +164,10 @@ def retire_unused(
         .execution_options(synchronize_session=False)
     )
     session.flush()
-    return common.record(records.Image, image)
+    return rows.record(records.Image, image)
 
 
-def retire_further(session: orm.Session, build: models.Build) -> None:
+def retire_further(session: transaction.Session, build: Build) -> None:
     """Mark what a build that has no image in this cloud left elsewhere."""
     if build.image_row_id is None:
         session.execute(
@@ -161,13 +178,21 @@ def retire_further(session: orm.Session, build: models.Build) -> None:
         )
 
 
-def only_used_by(session: orm.Session, build_id: str) -> list[records.Image]:
-    build = builds.live_row(session, build_id)
+@transaction.reader
+def images_only_used_by(
+    session: transaction.Session, build_id: str
+) -> list[records.Image]:
+    """The images, wherever they are, that would be deleted with a build.
+
+    :returns: none when another build uses them as well.
+    :raises NotFound: there is no such build.
+    """
+    build = rows.live_build(session, build_id)
     image = build.image_row_id and session.get(Image, build.image_row_id)
     if not image or image.status != 'active':
         return []
     others = sa.select(Build.id).where(
-        Build.image_row_id == image.id, Build.id != build_id, builds.LIVE
+        Build.image_row_id == image.id, Build.id != build_id, rows.LIVE
     )
     if session.scalar(others.limit(1)) is not None:
         return []
@@ -175,45 +200,59 @@ def only_used_by(session: orm.Session, build_id: str) -> list[records.Image]:
         Image.build_id == image.build_id, Image.status == 'active'
     )
     return [
-        common.record(records.Image, each)
+        rows.record(records.Image, each)
         for each in session.scalars(query.order_by(Image.destination))
     ]
 
 
-def users(session: orm.Session, build_id: str) -> list[records.Build]:
-    build = builds.live_row(session, build_id)
+@transaction.reader
+def users_of_image(
+    session: transaction.Session, build_id: str
+) -> list[records.Build]:
+    """The builds that share a build's image, the oldest first.
+
+    :returns: the build itself among them.
+    :raises NotFound: there is no such build.
+    """
+    build = rows.live_build(session, build_id)
     if build.image_row_id is None:
-        return [builds.as_record(session, build)]
+        return [rows.build_record(session, build)]
     query = (
         sa.select(Build)
-        .where(Build.image_row_id == build.image_row_id, builds.LIVE)
+        .where(Build.image_row_id == build.image_row_id, rows.LIVE)
         .order_by(Build.created_at, Build.id)
     )
-    return [builds.as_record(session, each) for each in session.scalars(query)]
+    return rows.build_records(session, session.scalars(query))
 
 
 def being_deleted(
-    session: orm.Session, image_row_id: str | None
+    session: transaction.Session, image_row_id: str | None
 ) -> records.Image | None:
     image = session.get(Image, image_row_id) if image_row_id else None
     if image is None or image.status != 'deleting':
         return None
-    return common.record(records.Image, image)
+    return rows.record(records.Image, image)
 
 
-def take_unused(session: orm.Session) -> list[records.Image]:
+@transaction.writer
+def images_without_users(session: transaction.Session) -> list[records.Image]:
+    """Images that no live build uses and that are not deleted yet.
+
+    They are marked ``deleting``, so that no build can begin to use
+    them: a conductor may delete them in Glance.
+    """
     unused = (
         sa.select(Image.id, Image.project_id)
         .where(
             Image.status == 'active',
             Image.destination == '',
-            ~sa.exists().where(Build.image_row_id == Image.id, builds.LIVE),
+            ~sa.exists().where(Build.image_row_id == Image.id, rows.LIVE),
         )
         # Locks in one order, whoever takes them.
         .order_by(Image.project_id, Image.id)
     )
     for id, project_id in session.execute(unused).all():
-        common.lock_project(session, project_id)
+        rows.lock_project(session, project_id)
         retire_unused(session, id)
     query = (
         sa.select(Image)
@@ -221,19 +260,21 @@ def take_unused(session: orm.Session) -> list[records.Image]:
         .order_by(Image.created_at)
     )
     return [
-        common.record(records.Image, image) for image in session.scalars(query)
+        rows.record(records.Image, image) for image in session.scalars(query)
     ]
 
 
-def stored_bytes(session: orm.Session, project_id: str) -> int:
+@transaction.reader
+def stored_bytes(session: transaction.Session, project_id: str) -> int:
+    """Bytes of the images of a project that are not deleted yet."""
     total = sa.select(sa.func.sum(Image.size)).where(
         Image.project_id == project_id, Image.status != 'deleted'
     )
     return int(session.scalar(total) or 0)
 
 
-def _is_used(session: orm.Session, image: models.Image) -> bool:
+def _is_used(session: transaction.Session, image: Image) -> bool:
     users = sa.select(Build.id).where(
-        Build.image_row_id == image.id, builds.LIVE
+        Build.image_row_id == image.id, rows.LIVE
     )
     return session.scalar(users.limit(1)) is not None

@@ -9,33 +9,57 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Limits of a project's own."""
+"""Quotas: the limits of projects, and holding them.
+
+Limits are given by resource; -1 or none is no limit. Those of a project's own
+are in the database, the others are the caller's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from imagebuild import exception
+from imagebuild.db import records
+from imagebuild.db import transaction
+from imagebuild.db.models import Build
 from imagebuild.db.models import Quota
-from imagebuild.db.queries import common
+from imagebuild.db.queries import builds
+from imagebuild.db.queries import images
+from imagebuild.db.queries import rows
 
 RESOURCES = ('queued', 'running', 'stored_bytes', 'builds', 'request_bytes')
 
 
-def of(session: orm.Session, project_id: str) -> dict[str, int]:
+@transaction.reader
+def get_quotas(
+    session: transaction.Session, project_id: str
+) -> dict[str, int]:
+    """The limits that a project has of its own: resource -> limit."""
     query = sa.select(Quota.resource, Quota.hard_limit).where(
         Quota.project_id == project_id
     )
     return {row.resource: row.hard_limit for row in session.execute(query)}
 
 
-def put(
-    session: orm.Session,
+@transaction.writer
+def set_quota(
+    session: transaction.Session,
     project_id: str,
     resource: str,
     hard_limit: int | None,
 ) -> None:
+    """Give a project a limit of its own.
+
+    :param resource: ``queued``, ``running``, ``stored_bytes``,
+        ``builds`` or ``request_bytes``.
+    :param hard_limit: -1 for unlimited, None to take it back.
+    :raises InvalidInput: there is no such resource.
+    """
     if resource not in RESOURCES:
         raise exception.InvalidInput(
             f'There is no quota for {resource}; there are '
@@ -50,5 +74,85 @@ def put(
         row = Quota(project_id=project_id, resource=resource)
         session.add(row)
     row.hard_limit = hard_limit
-    with common.retry_on_duplicate():
+    with rows.retry_on_duplicate():
         session.flush()
+
+
+@transaction.reader
+def check_growth(
+    session: transaction.Session,
+    build: records.Build,
+    request: Mapping[str, Any],
+    quotas: Mapping[str, int],
+) -> None:
+    """See that a build's request may become another one.
+
+    Not what changes it, so requests at the same time may go beyond the
+    limit by as much as they add.
+
+    :param request: what it is to be.
+    :param quotas: as of ``create_build``.
+    :raises QuotaExceeded: the project would keep too many bytes.
+    """
+    more = builds.size_of(request) - builds.size_of(build.request)
+    if more > 0:
+        limits = {**quotas, **get_quotas(session, build.project_id)}
+        check_kept(session, build.project_id, {'request_bytes': more}, limits)
+
+
+def check_kept(
+    session: transaction.Session,
+    project_id: str,
+    wanted: Mapping[str, int],
+    limits: Mapping[str, int],
+) -> None:
+    """See that a project may keep so much more.
+
+    :param wanted: ``builds`` and ``request_bytes`` that come to what is
+        there; those that are not named are not looked at.
+    :param limits: by resource; -1 or none is no limit.
+    :raises QuotaExceeded: it may not.
+    """
+    kept = sa.select(sa.func.count(), sa.func.sum(Build.request_size)).where(
+        Build.project_id == project_id, rows.LIVE
+    )
+    count, size = session.execute(kept).one()
+    counted = {'builds': int(count), 'request_bytes': int(size or 0)}
+    for resource, more in wanted.items():
+        limit, used = limits.get(resource, -1), counted[resource]
+        if limit >= 0 and used + more > limit:
+            raise exception.QuotaExceeded(
+                project=project_id,
+                resource=resource,
+                limit=limit,
+                used=used,
+            )
+
+
+def check_queued(
+    session: transaction.Session, project_id: str, limits: Mapping[str, int]
+) -> None:
+    """See that a project may queue one more build.
+
+    :raises QuotaExceeded: it may not.
+    """
+    # Counted only if there is a limit: sums over many rows are not free.
+    counters: dict[str, Callable[[], int]] = {
+        'queued': lambda: _queued(session, project_id),
+        'stored_bytes': lambda: images.stored_bytes(session, project_id),
+    }
+    for resource, count in counters.items():
+        limit = limits.get(resource, -1)
+        if limit >= 0 and (used := count()) >= limit:
+            raise exception.QuotaExceeded(
+                project=project_id, resource=resource, limit=limit, used=used
+            )
+
+
+def _queued(session: transaction.Session, project_id: str) -> int:
+    query = sa.select(sa.func.count()).where(
+        Build.project_id == project_id,
+        Build.status == 'queued',
+        rows.LIVE,
+    )
+    return session.scalar(query) or 0

@@ -9,75 +9,89 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Uploads."""
+"""Uploads: images on their way to a destination."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from imagebuild import exception
-from imagebuild.db import models
 from imagebuild.db import records
+from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Upload
-from imagebuild.db.queries import builds
-from imagebuild.db.queries import common
+from imagebuild.db.queries import rows
 
 _NOT_BY_UPDATE = {'id', 'build_id', 'created_at', 'updated_at'}
 
 
-def create(
-    session: orm.Session,
-    values: Mapping[str, Any],
-    now: datetime.datetime,
+@transaction.writer
+def create_upload(
+    session: transaction.Session, values: Mapping[str, Any]
 ) -> records.Upload:
-    build = builds.live_row(session, values['build_id'])
+    """Note an upload before Glance is called.
+
+    :param values: columns; at least build_id and disk_format. Status
+        is ``queued`` unless given, ``id`` is made unless given.
+    :raises NotFound: there is no such build.
+    """
+    values = {'id': session.call.row_id, **values}
+    build = rows.live_build(session, values['build_id'])
     upload = session.get(Upload, values['id'])
     if upload is None:
         upload = Upload(
-            **common.own_columns(Upload, values),
-            created_at=now,
-            updated_at=now,
+            **rows.own_columns(Upload, values),
+            created_at=session.now,
+            updated_at=session.now,
         )
         session.add(upload)
         session.flush()
     return _record(upload, build.project_id)
 
 
-def get(
-    session: orm.Session, id: str, *, project_id: str | None
+@transaction.reader
+def get_upload(
+    session: transaction.Session, id: str, *, project_id: str | None = None
 ) -> records.Upload:
+    """Look an upload up.
+
+    :raises NotFound: there is none (of that project), or its build was
+        deleted.
+    """
     found = session.execute(_visible(project_id).where(Upload.id == id))
     for upload, owner in found:
         return _record(upload, owner)
     raise exception.NotFound(what='upload', id=id)
 
 
-def listed(
-    session: orm.Session,
+@transaction.reader
+def list_uploads(
+    session: transaction.Session,
     *,
-    project_id: str | None,
-    build_id: str | None,
-    status: str | Collection[str] | None,
-    conductor: str | None,
-    limit: int | None,
-    marker: str | None,
+    project_id: str | None = None,
+    build_id: str | None = None,
+    status: str | Collection[str] | None = None,
+    conductor: str | None = None,
+    limit: int | None = None,
+    marker: str | None = None,
 ) -> list[records.Upload]:
+    """List uploads of builds that are not deleted, oldest first.
+
+    :raises NotFound: there is no upload of the marker's id.
+    """
     query = _visible(project_id).order_by(Upload.created_at, Upload.id)
     if build_id is not None:
         query = query.where(Upload.build_id == build_id)
     if status is not None:
-        query = query.where(common.one_of(Upload.status, status))
+        query = query.where(rows.one_of(Upload.status, status))
     if conductor is not None:
         query = query.where(Upload.conductor == conductor)
     if marker is not None:
-        last = get(session, marker, project_id=project_id)
+        last = get_upload(session, marker, project_id=project_id)
         query = query.where(
             sa.or_(
                 Upload.created_at > last.created_at,
@@ -91,7 +105,17 @@ def listed(
     return [_record(upload, owner) for upload, owner in found]
 
 
-def abandoned(session: orm.Session) -> list[tuple[records.Upload, str]]:
+@transaction.reader
+def abandoned_uploads(
+    session: transaction.Session,
+) -> list[tuple[records.Upload, str]]:
+    """List uploads whose builds ended without them, deleted ones too.
+
+    What they have put into a store is to be removed, and the upload
+    given another status.
+
+    :returns: oldest first, each with its build's content key.
+    """
     query = (
         sa.select(Upload, Build.project_id, Build.content_key)
         .join(Build, Build.id == Upload.build_id)
@@ -110,39 +134,35 @@ def abandoned(session: orm.Session) -> list[tuple[records.Upload, str]]:
     ]
 
 
-def update(
-    session: orm.Session,
+@transaction.writer
+def update_upload(
+    session: transaction.Session,
     id: str,
     values: Mapping[str, Any],
     *,
-    now: datetime.datetime,
-    conductor: str | None,
-    attempt: int | None,
-    expected_status: str | Collection[str] | None,
+    conductor: str | None = None,
+    attempt: int | None = None,
+    expected_status: str | Collection[str] | None = None,
 ) -> bool:
-    refused = sorted(_NOT_BY_UPDATE & values.keys())
-    if refused:
-        raise ValueError(f'update_upload does not change {refused}')
-    conditions: list[sa.ColumnElement[bool]] = []
-    if conductor is not None:
-        conditions.append(Upload.conductor == conductor)
-    if attempt is not None:
-        conditions.append(Upload.attempt == attempt)
-    if expected_status is not None:
-        conditions.append(common.one_of(Upload.status, expected_status))
-    return common.compare_and_swap(
-        session,
-        Upload,
-        id,
-        common.own_columns(Upload, values),
-        *conditions,
-        now=now,
-    )
+    """Change an upload if it is as expected; as ``update_build``.
+
+    :raises ValueError: there is no such column, or it is not to be
+        changed this way.
+    """
+    rows.check_changeable(Upload, values, _NOT_BY_UPDATE)
+    expected = rows.Expected(conductor, attempt, expected_status)
+    conditions = expected.conditions(Upload)
+    return rows.update(session, Upload, id, values, *conditions)
 
 
-def claim(
-    session: orm.Session, id: str, conductor: str, now: datetime.datetime
+@transaction.writer
+def claim_upload(
+    session: transaction.Session, id: str, conductor: str
 ) -> records.Upload | None:
+    """Claim a queued upload: ``uploading``, conductor, attempt + 1.
+
+    :returns: the upload, None if another was first.
+    """
     taken = session.execute(
         sa.update(Upload)
         .where(Upload.id == id, Upload.status == 'queued')
@@ -150,33 +170,28 @@ def claim(
             status='uploading',
             conductor=conductor,
             attempt=Upload.attempt + 1,
-            updated_at=now,
+            updated_at=session.now,
         )
         .execution_options(synchronize_session=False)
     )
-    if not taken.rowcount and not _was_claimed(session, id, conductor, now):  # type: ignore[attr-defined]
-        return None
-    return get(session, id, project_id=None)
-
-
-def _was_claimed(
-    session: orm.Session, id: str, conductor: str, now: datetime.datetime
-) -> bool:
-    upload = session.get(Upload, id)
-    return (
-        common.is_retry(session)
-        and upload is not None
-        and (upload.conductor, upload.updated_at) == (conductor, now)
-    )
+    if not taken.rowcount:  # type: ignore[attr-defined]
+        upload = session.get(Upload, id)
+        if (
+            upload is None
+            or upload.conductor != conductor
+            or not session.did(upload.updated_at)
+        ):
+            return None
+    return get_upload(session, id)
 
 
 def _visible(
     project_id: str | None,
-) -> sa.Select[models.Upload, str]:
+) -> sa.Select[Upload, str]:
     query = (
         sa.select(Upload, Build.project_id)
         .join(Build, Build.id == Upload.build_id)
-        .where(builds.LIVE)
+        .where(rows.LIVE)
         .execution_options(populate_existing=True)
     )
     if project_id is not None:
@@ -184,5 +199,5 @@ def _visible(
     return query
 
 
-def _record(upload: models.Upload, project_id: str) -> records.Upload:
-    return common.record(records.Upload, upload, project_id=project_id)
+def _record(upload: Upload, project_id: str) -> records.Upload:
+    return rows.record(records.Upload, upload, project_id=project_id)

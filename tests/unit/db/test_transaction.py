@@ -84,7 +84,7 @@ def test_a_deadlock_is_tried_again(database):
     runs = []
 
     def work(session):
-        runs.append(session.info['is_retry'])
+        runs.append(session.is_retry)
         if len(runs) < 3:
             raise oslo_exception.DBDeadlock()
         return 'done'

@@ -9,20 +9,20 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Removing for good."""
+"""Retention: removing rows for good."""
 
 from __future__ import annotations
 
 import datetime
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from imagebuild.db import models
+from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Image
-from imagebuild.db.queries import builds
+from imagebuild.db.queries import rows
 
 #: Builds removed in one transaction.
 BATCH = 100
@@ -38,18 +38,41 @@ _OF_A_BUILD = (
 )
 
 
-def some_builds(session: orm.Session, older_than: datetime.datetime) -> int:
-    """Remove up to BATCH builds.
+def purge(
+    database: transaction.Transactions, older_than: datetime.datetime
+) -> int:
+    """Remove for good what nobody can use any more.
 
-    :returns: how many were removed.
+    Builds deleted, or ended ``error`` or ``cancelled``, before that time
+    with their logs, steps, events and uploads; deleted images;
+    conductors that were not heard of since. Many small transactions.
+
+    :param older_than: naive UTC.
+    :returns: how many builds were removed.
     """
+    removed = 0
+    while True:
+        # A transaction each: one over all rows would lock out the others.
+        batch = _purge_builds(database, older_than)
+        removed += batch
+        if batch < BATCH:
+            break
+    _purge_the_rest(database, older_than)
+    return removed
+
+
+@transaction.writer
+def _purge_builds(
+    session: transaction.Session, older_than: datetime.datetime
+) -> int:
+    """Remove up to BATCH builds; return how many."""
     old = (
         sa.select(Build.id)
         .where(
             sa.or_(
                 Build.deleted_at < older_than,
                 sa.and_(
-                    builds.LIVE,
+                    rows.LIVE,
                     Build.status.in_(('error', 'cancelled')),
                     Build.finished_at < older_than,
                 ),
@@ -61,8 +84,8 @@ def some_builds(session: orm.Session, older_than: datetime.datetime) -> int:
     return _remove(session, list(session.scalars(old)))
 
 
-def deleted_builds_beyond(
-    session: orm.Session, project_id: str, kept: int
+def purge_deleted_beyond(
+    session: transaction.Session, project_id: str, kept: int
 ) -> int:
     """Remove some deleted builds of a project, the oldest first.
 
@@ -93,7 +116,7 @@ def deleted_builds_beyond(
     return _remove(session, list(session.scalars(oldest)))
 
 
-def _remove(session: orm.Session, ids: list[str]) -> int:
+def _remove(session: transaction.Session, ids: list[str]) -> int:
     if not ids:
         return 0
     # What builds without an image in this cloud left elsewhere.
@@ -119,7 +142,10 @@ def _remove(session: orm.Session, ids: list[str]) -> int:
     return len(ids)
 
 
-def the_rest(session: orm.Session, older_than: datetime.datetime) -> None:
+@transaction.writer
+def _purge_the_rest(
+    session: transaction.Session, older_than: datetime.datetime
+) -> None:
     """Remove deleted images and conductors that have long been gone."""
     session.execute(
         sa.delete(Image).where(

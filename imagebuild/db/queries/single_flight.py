@@ -18,24 +18,23 @@ one has locked the project before.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from imagebuild.db import models
+from imagebuild.db import transaction
 from imagebuild.db.models import Build
-from imagebuild.db.queries import builds
-from imagebuild.db.queries import events
+from imagebuild.db.queries import history
+from imagebuild.db.queries import rows
 
 
-def join(session: orm.Session, build: models.Build) -> None:
+def join(session: transaction.Session, build: Build) -> None:
     """Make a build follow the one that leads its content, if there is one."""
     flight = _flight(session, build)
     if flight is None:
         return
-    leader = builds.row(session, flight.build_id, lock=True)
+    leader = rows.build(session, flight.build_id, lock=True)
     if leader is not None and _leads(leader):
         build.leader_id = leader.id
     else:
@@ -44,7 +43,7 @@ def join(session: orm.Session, build: models.Build) -> None:
         session.flush()
 
 
-def lead(session: orm.Session, build: models.Build) -> None:
+def lead(session: transaction.Session, build: Build) -> None:
     """Make a build the leader of its content unless it follows one."""
     if build.leader_id is None:
         session.add(
@@ -56,16 +55,14 @@ def lead(session: orm.Session, build: models.Build) -> None:
         )
 
 
-def followers(
-    session: orm.Session, build: models.Build
-) -> Sequence[models.Build]:
+def followers(session: transaction.Session, build: Build) -> Sequence[Build]:
     """The builds that wait for a build, oldest first, locked."""
     query = (
         sa.select(Build)
         .where(
             Build.leader_id == build.id,
             Build.status == 'queued',
-            builds.LIVE,
+            rows.LIVE,
         )
         .order_by(Build.created_at, Build.id)
         .with_for_update()
@@ -74,16 +71,14 @@ def followers(
     return session.scalars(query).all()
 
 
-def end(session: orm.Session, build: models.Build) -> None:
+def end(session: transaction.Session, build: Build) -> None:
     """End the flight that a build leads, if it does."""
     flight = _flight(session, build)
     if flight is not None and flight.build_id == build.id:
         session.delete(flight)
 
 
-def hand_over(
-    session: orm.Session, build: models.Build, now: datetime.datetime
-) -> None:
+def hand_over(session: transaction.Session, build: Build) -> None:
     """Make the oldest follower of a build the leader of the others."""
     flight = _flight(session, build)
     waiting = followers(session, build)
@@ -92,20 +87,18 @@ def hand_over(
         return
     new, *others = waiting
     new.leader_id = None
-    new.updated_at = now
+    new.updated_at = session.now
     for other in others:
         other.leader_id = new.id
-        other.updated_at = now
+        other.updated_at = session.now
     if flight is None:
         lead(session, new)
     else:
         flight.build_id = new.id
-    events.add_status(
-        session, new, f'queued: goes on for build {build.id}', now
-    )
+    history.note_status(session, new, f'queued: goes on for build {build.id}')
 
 
-def _leads(build: models.Build) -> bool:
+def _leads(build: Build) -> bool:
     return (
         build.deleted_at is None
         and build.leader_id is None
@@ -113,7 +106,9 @@ def _leads(build: models.Build) -> bool:
     )
 
 
-def _flight(session: orm.Session, build: models.Build) -> models.Flight | None:
+def _flight(
+    session: transaction.Session, build: Build
+) -> models.Flight | None:
     return session.get(
         models.Flight,
         (build.project_id, build.content_key),
