@@ -23,7 +23,7 @@
     print(build.status, build.image_id)
 
 It needs keystoneauth1 and nothing else: of imagebuild only
-:mod:`imagebuild.exception` is imported, so that a host which only asks for
+modules without dependencies are imported, so that a host which only requests
 builds (one that runs Heat, for example) installs none of the service. All of
 it may be used from several threads at once.
 """

@@ -22,17 +22,17 @@ from typing import Any
 
 from imagebuild.client import exceptions
 from imagebuild.client import managers
-from imagebuild.client import patience as patiences
 from imagebuild.client import records
+from imagebuild.client import retry
 
 OnProgress = Callable[[records.Build], None]
 
 #: Seconds for which the service may be away while something waits for it.
-PATIENCE = 300.0
+RETRY_FOR = 300.0
 
 
 class BuildManager(managers.Manager):
-    """Asks for builds and tells how they go."""
+    """Requests builds and reports their progress."""
 
     def create(self, **description: Any) -> records.Build:
         """Ask for an image.
@@ -41,16 +41,17 @@ class BuildManager(managers.Manager):
             user's guide.
         :returns: the build, queued, or active at once if the project has
             an image of the same content.
-        :raises BadRequest: the description is wrong; ``errors`` says all of
-            what and where.
-        :raises QuotaExceeded, Forbidden, ServiceUnavailable: as they say.
+        :raises BadRequest: the description is wrong; ``errors`` has every
+            problem with its path.
+        :raises QuotaExceeded, Forbidden, ServiceUnavailable: as their
+            classes describe.
         """
         body = self._transport.json('POST', '/builds', json=description)
         return managers.record(records.Build, body, 'build')
 
     def plan(self, **description: Any) -> records.Plan:
-        """Tell what :meth:`create` would do, and do nothing."""
-        # Not asked again by itself: whoever plans wants to know now that no
+        """Return what :meth:`create` would do, and do nothing."""
+        # Not retried on its own: whoever plans wants to know at once that no
         # conductor is up.
         body = self._transport.json('POST', '/builds/plan', json=description)
         return managers.record(records.Plan, body, 'plan')
@@ -79,12 +80,13 @@ class BuildManager(managers.Manager):
         )
 
     def update(self, build_id: str, **changes: Any) -> records.Build:
-        """Change what is said about the image of an active build.
+        """Change the metadata of the image of an active build.
 
         :param changes: ``name``, ``visibility``, ``protected``, ``tags``,
             ``members``, ``properties``, ``min_disk``, ``min_ram``; each
             takes the place of what was there.
-        :raises BadRequest, Conflict, Forbidden, NotFound: as they say.
+        :raises BadRequest, Conflict, Forbidden, NotFound: as their classes
+            describe.
         """
         body = self._transport.json(
             'PATCH', _path(build_id), json=changes, idempotent=True
@@ -120,7 +122,11 @@ class BuildManager(managers.Manager):
         return found[0]
 
     def delete(self, build_id: str) -> None:
-        """Give up a build, and its image if no other build uses it."""
+        """Delete a build, and its image if no other build uses it.
+
+        :raises NotFound: it does not exist, or not for this project.
+        :raises Conflict: its image is protected.
+        """
         self._transport.request('DELETE', _path(build_id))
 
     def wait_deleted(
@@ -129,20 +135,20 @@ class BuildManager(managers.Manager):
         timeout: float | None = None,
         *,
         interval: float = 2.0,
-        patience: float = PATIENCE,
+        retry_for: float = RETRY_FOR,
     ) -> None:
         """Wait until a build that was deleted is gone.
 
         :param timeout: seconds, None for as long as it takes.
-        :param interval: seconds between two looks.
-        :param patience: seconds for which the service may be away.
-        :raises WaitTimeout: the time is up; it is still being deleted.
+        :param interval: seconds between two requests.
+        :param retry_for: seconds for which the service may be away.
+        :raises WaitTimeout: it is still being deleted after ``timeout``.
         """
-        patient = patiences.Patience(patience, interval)
+        retrying = retry.Retry(retry_for, interval)
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             try:
-                build = patient.call(lambda: self.get(build_id))
+                build = retrying(self.get, build_id)
             except exceptions.NotFound:
                 return
             if end is not None and time.monotonic() >= end:
@@ -153,9 +159,11 @@ class BuildManager(managers.Manager):
             time.sleep(interval)
 
     def cancel(self, build_id: str) -> None:
-        """Ask for the end of a build that is not done.
+        """Cancel a build that has not ended.
 
-        :raises Conflict: it is done.
+        The call returns at once; the conductor stops the build shortly after.
+
+        :raises Conflict: it has ended already.
         """
         self._transport.request(
             'POST', _path(build_id, 'cancel'), idempotent=True
@@ -170,11 +178,15 @@ class BuildManager(managers.Manager):
             'GET', _path(build_id, 'log'), params={'offset': offset}
         )
         whole = _whole_characters(response.content)
-        said = response.headers.get('X-Next-Offset', '')
+        following = response.headers.get('X-Next-Offset', '')
         return records.LogChunk(
             text=whole.decode('utf-8', 'replace'),
             offset=offset,
-            next_offset=int(said) if said.isdecimal() else offset + len(whole),
+            next_offset=(
+                int(following)
+                if following.isdecimal()
+                else offset + len(whole)
+            ),
         )
 
     def follow_log(
@@ -184,24 +196,23 @@ class BuildManager(managers.Manager):
         on_progress: OnProgress | None = None,
         *,
         interval: float = 1.0,
-        patience: float = PATIENCE,
+        retry_for: float = RETRY_FOR,
     ) -> Iterator[str]:
         """Read the log until the build has ended, as it is written.
 
-        :param on_progress: called with the build after each look.
-        :param interval: seconds between two looks.
-        :param patience: seconds for which the service may be away.
+        :param on_progress: called with the build after each request.
+        :param interval: seconds between two requests.
+        :param retry_for: seconds for which the service may be away.
         """
-        patient = patiences.Patience(patience, interval)
+        retrying = retry.Retry(retry_for, interval)
         while True:
-            # Asked first: what was written before the end is read below.
-            build = patient.call(lambda: self.get(build_id))
+            # Before the log is read: once the build has ended, its log is
+            # complete, and the loop below reads all of it.
+            build = retrying(self.get, build_id)
             if on_progress is not None:
                 on_progress(build)
             while True:
-                chunk = patient.call(
-                    lambda at=offset: self.log(build_id, at)  # type: ignore[misc]
-                )
+                chunk = retrying(self.log, build_id, offset)
                 if not chunk.text:
                     break
                 offset = chunk.next_offset
@@ -223,22 +234,22 @@ class BuildManager(managers.Manager):
         on_progress: OnProgress | None = None,
         *,
         interval: float = 2.0,
-        patience: float = PATIENCE,
+        retry_for: float = RETRY_FOR,
     ) -> records.Build:
         """Wait until a build has ended.
 
         :param timeout: seconds, None for as long as it takes.
-        :param on_progress: called with the build after each look.
-        :param interval: seconds between two looks.
-        :param patience: seconds for which the service may be away.
+        :param on_progress: called with the build after each request.
+        :param interval: seconds between two requests.
+        :param retry_for: seconds for which the service may be away.
         :returns: the build; whether it succeeded is its status.
-        :raises WaitTimeout: the time is up. The build goes on.
+        :raises WaitTimeout: it has not ended within ``timeout``; it goes on.
         :raises NotFound: it was deleted.
         """
-        patient = patiences.Patience(patience, interval)
+        retrying = retry.Retry(retry_for, interval)
         end = None if timeout is None else time.monotonic() + timeout
         while True:
-            build = patient.call(lambda: self.get(build_id))
+            build = retrying(self.get, build_id)
             if on_progress is not None:
                 on_progress(build)
             if build.finished:
@@ -266,10 +277,11 @@ def _is_id(text: str) -> bool:
 
 
 def _whole_characters(content: bytes) -> bytes:
-    """Leave out the beginning of a character at the end of a part."""
+    """Leave out an incomplete UTF-8 sequence at the end of a part."""
     for size in range(1, min(4, len(content) + 1)):
         byte = content[-size]
         if byte & 0xC0 == 0x80:
+            # A continuation byte: the character starts further left.
             continue
         length = 1 + (byte >= 0xC0) + (byte >= 0xE0) + (byte >= 0xF0)
         # A part that holds nothing else is not worth waiting for.

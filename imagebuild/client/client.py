@@ -18,8 +18,8 @@ from keystoneauth1 import plugin as ksa_plugin
 from keystoneauth1 import session as ksa_session
 
 from imagebuild.client import builds
+from imagebuild.client import http
 from imagebuild.client import listings
-from imagebuild.client import transport as transports
 
 SERVICE_TYPE = 'image-build'
 #: What this client is written for.
@@ -42,7 +42,7 @@ class Client:
     :param service_type: what the catalogue calls it.
     :param microversion: the version of the API to ask for, None for the
         service's default.
-    :param auth: used in place of the session's.
+    :param auth: authentication plugin, in place of the session's.
     :param timeout: seconds until an answer must come.
     :param connect_retries: how often a request is sent again when no answer
         comes; only requests that may be done twice are.
@@ -81,7 +81,7 @@ class Client:
             client_name='imagebuild.client',
             client_version=MICROVERSION,
         )
-        transport = transports.Transport(
+        transport = http.Transport(
             adapter,
             timeout=timeout,
             connect_retries=connect_retries,

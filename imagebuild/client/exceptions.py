@@ -19,7 +19,7 @@
     |-- WaitTimeout          a wait was over before the build was
     |-- Ambiguous            a name stands for several builds
     `-- HttpError            the service answered with an error
-        |-- BadRequest            400: .errors says what and where
+        |-- BadRequest            400: .errors has every problem
         |-- Unauthenticated       401
         |-- Forbidden             403
         |   `-- QuotaExceeded     403, of a quota
@@ -55,7 +55,7 @@ class ConnectionFailed(ClientError):
 
 
 class EndpointNotFound(ClientError):
-    """The service catalogue does not say where the service is."""
+    """The service catalogue has no endpoint of the service."""
 
 
 class WaitTimeout(ClientError):
@@ -70,11 +70,11 @@ class HttpError(ClientError):
     """The service answered with an error.
 
     :ivar code: HTTP status.
-    :ivar title: the kind of error in a word or two, as the service says it.
-    :ivar message: the sentence.
+    :ivar title: phrase of the HTTP status.
+    :ivar message: for users.
     :ivar errors: every problem with its path in the request; empty for most
         errors.
-    :ivar request_id: what an operator finds it by in the service's log.
+    :ivar request_id: id of the request in the service's log.
     """
 
     default_code: ClassVar[int] = 0
@@ -211,11 +211,11 @@ def _problems(errors: Any) -> Sequence[exception.Problem]:
 
 
 def _foreign(response: requests.Response) -> str:
-    """Say what came, if it is not an answer of the service itself."""
-    said = ''
+    """Return a message for an answer that is not the service's own."""
+    text = ''
     if response.headers.get('Content-Type', '').startswith('text/plain'):
-        said = ' '.join(response.text.split())[:_FOREIGN]
+        text = ' '.join(response.text.split())[:_FOREIGN]
     return (
         f'The service answered with {response.status_code} '
-        f'({response.reason or "no reason"})' + (f': {said}' if said else '.')
+        f'({response.reason or "no reason"})' + (f': {text}' if text else '.')
     )

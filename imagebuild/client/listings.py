@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What can be asked for, who builds, and where images go."""
+"""Recipes, operating systems, conductors and uploads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ class RecipeManager(managers.Manager):
         return self._pages(records.Recipe, '/recipes', 'recipes')
 
     def get(self, name: str, version: str) -> records.Recipe:
-        """Return one, with its arguments as a JSON schema."""
+        """Return one, with its arguments as a JSON schema.
+
+        :raises NotFound: the service has no such recipe.
+        :raises Conflict: the recipe is broken.
+        """
         path = f'/recipes/{managers.quoted(name)}/{managers.quoted(version)}'
         return self._get(records.Recipe, path, 'recipe')
 

@@ -21,8 +21,8 @@ from typing import Any
 from typing import TypeVar
 
 from imagebuild.client import exceptions
+from imagebuild.client import http
 from imagebuild.client import records
-from imagebuild.client import transport as transports
 
 RecordT = TypeVar('RecordT', bound=records.Record)
 
@@ -30,7 +30,7 @@ RecordT = TypeVar('RecordT', bound=records.Record)
 class Manager:
     """Base of the parts: one for each collection of the API."""
 
-    def __init__(self, transport: transports.Transport) -> None:
+    def __init__(self, transport: http.Transport) -> None:
         self._transport = transport
 
     def _get(self, kind: type[RecordT], path: str, key: str) -> RecordT:

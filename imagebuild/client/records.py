@@ -24,8 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Self
 
-#: Statuses in which nothing more happens to a build by itself.
-FINAL = frozenset({'active', 'error', 'cancelled'})
+from imagebuild import statuses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ class Progress(Record):
 
     :ivar done: steps done.
     :ivar total: steps in all, 0 while that is not known.
-    :ivar step: what is being done, in a few words.
+    :ivar step: short description of what is being done.
     :ivar phase: base_image, appliance, steps, convert, checksum or upload;
         '' before the first and after the last.
     :ivar phases: those so far, each with its name and seconds.
@@ -109,7 +108,7 @@ class Build(Record):
 
     :ivar status: queued, building, uploading, active, error, cancelled or
         deleting.
-    :ivar status_reason: why, in plain words.
+    :ivar status_reason: why, as a message for users.
     :ivar fault: after an error, whose it was: user or service.
     :ivar image_id: the Glance image, '' until there is one.
     :ivar reused_from: the build whose image this is, '' if its own.
@@ -162,7 +161,7 @@ class Build(Record):
     @property
     def finished(self) -> bool:
         """Whether nothing more happens to it by itself."""
-        return self.status in FINAL
+        return self.status in statuses.ENDED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,6 @@
 # under the License.
 """The commands of the program ``openstack``; it loads them by entry points.
 
-Only what is in this folder needs osc-lib and PyYAML (the extra ``client`` of
+Only this package needs osc-lib and PyYAML (the extra ``client`` of
 the distribution).
 """

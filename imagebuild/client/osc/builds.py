@@ -136,7 +136,7 @@ class ListStep(terminal.SafeOutput, command.Lister):
 
 
 class SetBuild(terminal.SafeOutput, command.ShowOne):
-    """Change what is said about the image of a build
+    """Change the metadata of the image of a build
 
     Tags, members and properties take the place of those that were there.
     """
@@ -260,7 +260,10 @@ def _with_builds(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _each(names: list[str], act: Callable[[str], None]) -> None:
-    """Do the same with each; a failure does not keep the rest from it."""
+    """Do the same with each name, also after one has failed.
+
+    :raises CommandError: with the errors of all that failed.
+    """
     failed = []
     for name in names:
         try:

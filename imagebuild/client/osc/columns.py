@@ -25,7 +25,7 @@ from cliff import columns
 from osc_lib.cli import format_columns
 
 from imagebuild.client import records
-from imagebuild.client.osc import progress_words
+from imagebuild.client.osc import progress_text
 
 
 class Nested(columns.FormattableColumn[Any]):
@@ -50,10 +50,10 @@ class Steps(columns.FormattableColumn[Sequence[Mapping[str, Any]]]):
 
 
 class DoneOf(columns.FormattableColumn[records.Progress]):
-    """Progress in a few words."""
+    """Progress in one line."""
 
     def human_readable(self) -> str:
-        return progress_words.summary(self._value)
+        return progress_text.summary(self._value)
 
     def machine_readable(self) -> Any:
         found = {
@@ -61,7 +61,7 @@ class DoneOf(columns.FormattableColumn[records.Progress]):
             for field in dataclasses.fields(records.Progress)
             if field.name != 'raw'
         }
-        # As the service says it.
+        # As in the answer of the service.
         return {
             **found,
             'phase': self._value.phase or None,
@@ -70,12 +70,12 @@ class DoneOf(columns.FormattableColumn[records.Progress]):
 
 
 class Phases(DoneOf):
-    """Progress in a few words, and how long each phase took."""
+    """Progress in one line, and how long each phase took."""
 
     def human_readable(self) -> str:
         lines = (
             super().human_readable(),
-            progress_words.durations(self._value),
+            progress_text.durations(self._value),
         )
         return '\n'.join(filter(None, lines))
 
@@ -244,5 +244,5 @@ def row(fields: Sequence[Field], build: records.Build) -> tuple[Any, ...]:
 
 
 def listed(values: Sequence[str]) -> format_columns.ListColumn:
-    """Several words in one column."""
+    """Several values in one column."""
     return format_columns.ListColumn(list(values))

@@ -105,7 +105,7 @@ def watched(
 ) -> records.Build:
     """Wait until a build has ended and show how it goes.
 
-    Ctrl-C ends the waiting, not the build, and says so.
+    Ctrl-C ends the waiting, not the build; a message tells how to go on.
     """
     try:
         with progress.Display() as display:
@@ -114,7 +114,7 @@ def watched(
                 return manager.wait(
                     build.id, timeout, on_progress=display.show
                 )
-            # Where there is no live line the log says it all.
+            # Without a live line, the log alone shows how the build goes.
             shown = display.show if display.live else None
             for text in manager.follow_log(build.id, on_progress=shown):
                 display.write(text)

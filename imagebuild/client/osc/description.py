@@ -37,8 +37,7 @@ _FILE_OPTIONS = ('mode', 'owner', 'group')
 def load(args: argparse.Namespace) -> dict[str, Any]:
     """Read the options and the files they name.
 
-    What is wrong with the values is left to the service, which tells all of
-    it at once.
+    Values are validated by the service, which reports all problems at once.
 
     :raises CommandError: a file cannot be used, or there is no name.
     """

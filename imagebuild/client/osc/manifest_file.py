@@ -12,8 +12,9 @@
 """``--manifest FILE``: a manifest and the files that it names.
 
 The service has none of the user's files, so those that a manifest names are
-sent with it, as ``resources``. Only files in the manifest's own folder are
-read: a manifest from elsewhere cannot make this program send the user's keys.
+sent with it, as ``resources``. Only files in the manifest's own directory
+are read: a manifest from elsewhere cannot make this program send the user's
+keys.
 What a manifest may hold is checked by the service; here only names of files
 are looked for, in the validators that have some.
 """
@@ -36,7 +37,7 @@ def load(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Read a manifest and what it names.
 
     :returns: the manifest; name to content of the files.
-    :raises CommandError: something cannot be read; all of it is told.
+    :raises CommandError: with every file that cannot be read.
     """
     manifest = yaml_file.load_mapping(path, 'manifest')
     texts: dict[str, str] = {}
@@ -108,16 +109,16 @@ def _scripts(spec: Any) -> Iterator[str]:
                 yield name
 
 
-def _read(folder: pathlib.Path, name: str) -> str:
+def _read(directory: pathlib.Path, name: str) -> str:
     """Return a file's text.
 
-    :raises ValueError: why not, to follow the name.
+    :raises ValueError: it cannot be read; the message follows the name.
     """
-    root = folder.resolve()
+    root = directory.resolve()
     try:
         path = (root / name).resolve()
         if not path.is_relative_to(root):
-            raise ValueError("lies outside the manifest's folder")
+            raise ValueError("lies outside the manifest's directory")
         if not path.exists():
             raise ValueError('is not there')
         if not path.is_file():

@@ -60,7 +60,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         'name',
         metavar='<name>',
         nargs='?',
-        help='Name of the image (may be left out if --from tells it)',
+        help='Name of the image (may be left out if --from has it)',
     )
     parser.add_argument(
         '--from',
@@ -81,7 +81,7 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
     base.add_argument(
         '--os',
         metavar='<os>',
-        help='Operating system; "openstack image os list" tells which',
+        help='Operating system; see "openstack image os list"',
     )
     base.add_argument(
         '--base-image',
@@ -119,15 +119,14 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         '--recipe',
         metavar='<name>',
-        help='Recipe of the service; "openstack image recipe list" tells '
-        'which',
+        help='Recipe of the service; see "openstack image recipe list"',
     )
     which.add_argument(
         '--manifest',
         metavar='<file>',
         type=pathlib.Path,
         help='Local manifest. Scripts and files that it names are read from '
-        'its folder and sent with it',
+        'its directory and sent with it',
     )
     group.add_argument(
         '--recipe-version', metavar='<version>', help='Version of the recipe'
@@ -170,9 +169,9 @@ def add_pages(parser: argparse.ArgumentParser) -> None:
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
-    """Add the options of what may be said otherwise of an image later."""
+    """Add the options of an image's metadata that can change later."""
     parser.add_argument('--name', metavar='<name>', help='New name')
-    _add_said(parser.add_argument_group('the image in Glance'))
+    _add_metadata(parser.add_argument_group('the image in Glance'))
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
@@ -193,10 +192,10 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         action='append',
         help='Cloud to upload to (repeat for several)',
     )
-    _add_said(group)
+    _add_metadata(group)
 
 
-def _add_said(group: argparse._ArgumentGroup) -> None:
+def _add_metadata(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--min-disk', metavar='<gib>', type=int, help='Least disk, in GiB'
     )

@@ -109,13 +109,13 @@ def check_api_version(version: str) -> bool:
 
 
 def shorten_retries(record: logging.LogRecord) -> bool:
-    """Say in one line that the service is away, as who waits may see often.
+    """Shorten the warning of a retry, which who waits may see often.
 
     keystoneauth quotes three nested exceptions each time.
     """
     if str(record.msg).startswith('Failure: %(e)s. Retrying'):
         record.msg = (
-            'The service cannot be reached; it is asked again in '
+            'The service cannot be reached; the next attempt is in '
             '%(delay).1f s.'
         )
     return True
@@ -125,7 +125,7 @@ def hide_arguments(record: logging.LogRecord) -> bool:
     """Keep values of ``--argument`` out of the logged command line.
 
     osc-lib logs it with ``--verbose``, ``--debug`` and into log files, joined
-    by spaces: where a value ends cannot be told, so all the rest is left out.
+    by spaces: the end of a value cannot be found, so all the rest is left out.
     """
     if isinstance(record.args, tuple):
         record.args = tuple(
@@ -137,5 +137,5 @@ def hide_arguments(record: logging.LogRecord) -> bool:
 
 def _cut(text: str) -> str:
     before, found, _ = text.partition(' --argument')
-    # "--arguments-file PATH" tells no value, but one may follow.
+    # "--arguments-file PATH" has no secret, but one may follow.
     return f'{before}{found} ***' if found else text

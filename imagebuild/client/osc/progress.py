@@ -28,7 +28,7 @@ from imagebuild import control_characters
 from imagebuild.client import builds
 from imagebuild.client import exceptions
 from imagebuild.client import records
-from imagebuild.client.osc import progress_words
+from imagebuild.client.osc import progress_text
 from imagebuild.client.osc import terminal
 
 #: Lines of a failed step's output that are shown.
@@ -42,7 +42,7 @@ class _Clock(rich_progress.ProgressColumn):
         since = task.fields['since']
         if since is None:
             return text.Text('')
-        return text.Text(progress_words.clock(time.monotonic() - since))
+        return text.Text(progress_text.clock(time.monotonic() - since))
 
 
 class _Left(rich_progress.ProgressColumn):
@@ -51,12 +51,12 @@ class _Left(rich_progress.ProgressColumn):
     def render(self, task: rich_progress.Task) -> text.Text:
         until = task.fields['until']
         left = None if until is None else until - time.monotonic()
-        return text.Text(progress_words.left(left))
+        return text.Text(progress_text.left(left))
 
 
 def _columns() -> list[rich_progress.ProgressColumn]:
-    # Words of the service, not of ours: no markup. What is too long for the
-    # terminal is cut, the name of the step before all else.
+    # Texts of the service may hold brackets: no markup. On a narrow terminal
+    # the name of the step is cut before all else.
     name = table.Column(ratio=1, no_wrap=True, overflow='ellipsis')
     return [
         rich_progress.SpinnerColumn(),
@@ -118,7 +118,7 @@ class Display:
             self._bar.stop()
 
     def show(self, build: records.Build) -> None:
-        """Tell how far a build is."""
+        """Show how far a build is."""
         if self._bar is not None:
             self._update(self._bar, build)
             return
@@ -130,32 +130,32 @@ class Display:
         # Bytes and seconds alone are not worth a line.
         if now != self._last:
             self._last = now
-            line = control_characters.escaped(progress_words.line(build))
+            line = control_characters.escaped(progress_text.line(build))
             self._console.print(line, markup=False)
 
     def _update(
         self, bar: rich_progress.Progress, build: records.Build
     ) -> None:
         progress = build.progress
-        percent = progress_words.percent(build)
+        percent = progress_text.percent(build)
         if build.status == 'queued':
             percent = None
         what = ' '.join(
             filter(
                 None,
                 [
-                    progress_words.moved(progress),
+                    progress_text.moved(progress),
                     progress.step or build.status_reason,
                 ],
             )
         )
         bar.update(
             self._task,
-            status=control_characters.escaped(progress_words.status(build)),
+            status=control_characters.escaped(progress_text.status(build)),
             completed=percent or 0,
             total=None if percent is None else 100,
             percent='' if percent is None else f'{percent} %',
-            count=progress_words.steps(progress),
+            count=progress_text.steps(progress),
             since=self._since(bar, build),
             until=(
                 None
@@ -178,7 +178,7 @@ class Display:
         since = time.monotonic() - build.progress.elapsed
         if self._counts and before is not None and abs(since - before) < 2:
             return before
-        # Before a conductor began it, the clock said how long one waited.
+        # Before a conductor claimed it, the clock showed the time waited.
         self._counts = True
         return since
 
@@ -219,7 +219,7 @@ def exit_code(build: records.Build) -> int:
 
 
 def failure(manager: builds.BuildManager, build: records.Build) -> str:
-    """Say why a build did not become an image.
+    """Return a message: why a build did not become an image.
 
     :returns: the end of what the failed step printed, and then the reason:
         what comes last is what people see first.
@@ -231,7 +231,7 @@ def failure(manager: builds.BuildManager, build: records.Build) -> str:
     lines = [reason]
     step = _failed_step(manager, build)
     if step is not None:
-        lines = [*_printed(step), *_said(step, build), *lines]
+        lines = [*_printed(step), *_step_message(step, build), *lines]
     if build.status == 'error':
         lines.append(f'The whole log: openstack image build log {build.id}')
     return control_characters.escaped('\n'.join(lines), layout=True)
@@ -245,8 +245,8 @@ def _printed(step: records.Step) -> list[str]:
     return [f'The end of what step {step.number} printed:', *tail]
 
 
-def _said(step: records.Step, build: records.Build) -> list[str]:
-    """What the step adds to the reason, if anything."""
+def _step_message(step: records.Step, build: records.Build) -> list[str]:
+    """Return the line of the step, if the reason does not have it."""
     if step.path in build.status_reason and (
         step.message in build.status_reason
     ):
@@ -265,7 +265,7 @@ def _failed_step(
     try:
         steps = manager.steps(build.id)
     except exceptions.ClientError:
-        # The reason is worth more than the reason why it has no details.
+        # The reason of the build is worth more than this error.
         return None
     last = max((step.attempt for step in steps), default=0)
     return next(

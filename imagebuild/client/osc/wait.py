@@ -85,18 +85,18 @@ class WaitBuild(terminal.SafeOutput, command.Lister):
         ended = []
         for build in waited:
             if len(waited) > 1:
-                _say(f'{build.name} ({build.id}):')
+                _print(f'{build.name} ({build.id}):')
             left = None if end is None else max(0, end - time.monotonic())
-            last, code, words = _ending(manager, build, left)
+            last, code, message = _ending(manager, build, left)
             if last is None:
                 last = manager.get(build.id)
-                words = (
+                message = (
                     f'The build {build.id} is still {last.status} after '
                     f'{timeout:g} seconds; it goes on.'
                 )
             self._exit_code = max(self._exit_code, code)
-            if words:
-                _say(words)
+            if message:
+                _print(message)
             ended.append(last)
         return ended
 
@@ -114,8 +114,8 @@ def _ending(
     except exceptions.WaitTimeout:
         return None, 1, ''
     except exceptions.NotFound:
-        words = f'The build {build.id} was deleted meanwhile.'
-        return dataclasses.replace(build, status='deleted'), 1, words
+        message = f'The build {build.id} was deleted meanwhile.'
+        return dataclasses.replace(build, status='deleted'), 1, message
     except exceptions.ClientError as error:
         # The others may have better luck, and theirs is not to be lost.
         return dataclasses.replace(build, status='unknown'), 1, str(error)
@@ -123,7 +123,7 @@ def _ending(
     return last, code, progress.failure(manager, last) if code else ''
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     terminal.safe(sys.stderr).write(f'{text}\n')
     sys.stderr.flush()
 

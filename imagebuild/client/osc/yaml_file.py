@@ -12,9 +12,9 @@
 """YAML files of the user, read so that nothing is lost on the way as JSON.
 
 The service reads a manifest strictly and remembers how a number was written.
-What is sent as JSON has to say the same: ``1.10`` and ``0644`` are sent as
-text, ``yes`` and dates too; a key that stands twice is an error here, since
-the service could not see it any more.
+What is sent as JSON must mean the same: ``1.10`` and ``0644`` are sent as
+text, ``yes`` and dates too; a duplicate key is an error here, since the
+service could not see it any more.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Loader(yaml.SafeLoader):
                 raise _wrong('a key must be plain text', key_node)
             key = str(key_node.value)
             if key in seen:
-                raise _wrong(f'the key "{key}" stands twice', key_node)
+                raise _wrong(f'duplicate key "{key}"', key_node)
             if id(key_node) in own:
                 seen.add(key)
             result[key] = self.construct_object(value_node, deep=True)
@@ -98,7 +98,7 @@ _Loader.add_constructor('tag:yaml.org,2002:float', _Loader.number)
 def parse(text: str) -> Any:
     """Read one YAML (or JSON) document.
 
-    :raises ValueError: it is not one; the text says what and where.
+    :raises ValueError: it is not one; the message has the line.
     """
     try:
         return _parsed(text)

@@ -224,10 +224,10 @@ def test_wait_through_an_absence(session, requests_mock, body):
     assert builder.builds.wait('x', interval=0.001).status == 'active'
 
 
-def test_patience_has_an_end(session, requests_mock):
+def test_retries_have_an_end(session, requests_mock):
     requests_mock.get(f'{URL}/x', status_code=503)
     with pytest.raises(exceptions.ServiceUnavailable):
-        builds_client(session).builds.wait('x', interval=0.001, patience=0.01)
+        builds_client(session).builds.wait('x', interval=0.001, retry_for=0.01)
 
 
 def test_wait_for_what_is_deleted(builder, requests_mock):
@@ -291,5 +291,5 @@ def test_the_rest(builder, requests_mock):
     builder.uploads.delete('u')
 
 
-def test_patience_is_told_in_minutes():
-    assert builds.PATIENCE >= 60
+def test_retries_go_on_for_minutes():
+    assert builds.RETRY_FOR >= 60

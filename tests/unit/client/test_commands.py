@@ -920,5 +920,5 @@ def test_retries_are_told_in_a_line(caplog):
     with pytest.raises(ksa_exceptions.ConnectFailure):
         session.get('http://127.0.0.1:1/', connect_retries=1)
     assert [record.getMessage() for record in caplog.records] == [
-        'The service cannot be reached; it is asked again in 0.5 s.'
+        'The service cannot be reached; the next attempt is in 0.5 s.'
     ]

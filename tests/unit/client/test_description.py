@@ -274,7 +274,7 @@ def secret_outside(folder):
         ('large', 'larger than 2 MiB'),
     ],
 )
-def test_only_texts_of_its_own_folder(manifest, name, said):
+def test_only_texts_of_its_own_directory(manifest, name, said):
     folder = manifest.parent
     secret_outside(folder)
     (folder / 'binary').write_bytes(b'\xff')

@@ -23,7 +23,8 @@ PROGRAM = """
             top, _, rest = name.partition('.')
             if top == 'imagebuild':
                 allowed = rest.split('.')[0] in (
-                    '', 'client', 'control_characters', 'exception'
+                    '', 'client', 'control_characters', 'exception',
+                'statuses'
                 )
             else:
                 allowed = top not in BLOCKED
@@ -72,5 +73,6 @@ def test_needs_nothing_of_the_service():
         'client',
         'control_characters',
         'exception',
+        'statuses',
     }
     assert 'imagebuild.client.osc' not in modules

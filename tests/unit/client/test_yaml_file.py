@@ -54,7 +54,7 @@ def test_values(text, value):
 @pytest.mark.parametrize(
     'text, said',
     [
-        ('{a: 1, a: 2}', 'stands twice'),
+        ('{a: 1, a: 2}', 'duplicate key'),
         ('? [a]\n: b', 'plain text'),
         ('a: [', 'line 1'),
         ('&x [*x]', 'contains itself'),

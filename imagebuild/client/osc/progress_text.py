@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""How far a build is, in words."""
+"""How far a build is, as text."""
 
 from __future__ import annotations
 
@@ -99,17 +99,17 @@ def percent(build: records.Build) -> int | None:
 def line(build: records.Build) -> str:
     """A line about a build, for where lines are not overwritten."""
     progress = build.progress
-    words = [status(build), steps(progress), progress.step]
+    parts = [status(build), steps(progress), progress.step]
     if build.status in _MOVING and progress.percent is not None:
-        words.insert(1, f'{percent(build)} %')
+        parts.insert(1, f'{percent(build)} %')
     remaining = left(progress.remaining)
-    text = ' '.join(filter(None, words))
+    text = ' '.join(filter(None, parts))
     return f'{text}, {remaining}' if remaining else text
 
 
 def summary(progress: records.Progress) -> str:
     """The same of a build that is looked at once."""
-    words = [
+    parts = [
         '' if progress.percent is None else f'{progress.percent} %',
         phase(progress),
         steps(progress),
@@ -117,7 +117,7 @@ def summary(progress: records.Progress) -> str:
         moved(progress),
     ]
     return ', '.join(
-        filter(None, [' '.join(filter(None, words)), left(progress.remaining)])
+        filter(None, [' '.join(filter(None, parts)), left(progress.remaining)])
     )
 
 

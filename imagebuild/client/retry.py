@@ -9,26 +9,29 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Waiting through a short absence of the service."""
+"""Retries while the service cannot be reached."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import ParamSpec
 from typing import TypeVar
 
 from imagebuild.client import exceptions
 
+P = ParamSpec('P')
 T = TypeVar('T')
 
 
-class Patience:
-    """Asks again while the service cannot be reached.
+class Retry:
+    """Calls again while the service cannot be reached.
 
-    A build goes on while an API server is restarted; whoever waits for it
-    should not care.
+    A build goes on while an API server restarts; whoever waits for it should
+    not notice.
 
-    :param seconds: how long an absence may last.
+    :param seconds: how long an absence may last, from the first failure on;
+        each call starts afresh.
     :param interval: seconds between two attempts.
     """
 
@@ -36,15 +39,17 @@ class Patience:
         self._seconds = seconds
         self._interval = interval
 
-    def call(self, ask: Callable[[], T]) -> T:
-        """Return what was asked for.
+    def __call__(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Return the result of a function.
 
         :raises ConnectionFailed, ServiceUnavailable: it was away for longer.
         """
         since: float | None = None
         while True:
             try:
-                return ask()
+                return function(*args, **kwargs)
             except (
                 exceptions.ConnectionFailed,
                 exceptions.ServiceUnavailable,

@@ -32,13 +32,13 @@ _SAFE = frozenset({'GET', 'DELETE'})
 
 
 class Transport:
-    """Sends requests and turns failures into the client's exceptions.
+    """Sends requests and translates errors to the client's exceptions.
 
     Holds nothing that changes: threads may share one.
 
-    :param adapter: says where the service is and who asks.
+    :param adapter: knows the endpoint of the service and the credentials.
     :param timeout: seconds until a connection or an answer must come.
-    :param connect_retries: how often a request is sent again that may be.
+    :param connect_retries: how often an idempotent request is sent again.
     :param status_code_retries: the same after an answer of 503.
     """
 
@@ -53,7 +53,7 @@ class Transport:
     ) -> None:
         self._adapter = adapter
         self._timeout = timeout
-        self._again: dict[str, Any] = {
+        self._retries: dict[str, Any] = {
             'connect_retries': connect_retries,
             'status_code_retries': status_code_retries,
             'connect_retry_delay': retry_delay,
@@ -90,7 +90,7 @@ class Transport:
             LOG.debug('%s %s (the body is not logged)', method, path)
         try:
             url = self._url(path)
-            own = self._own_token(url)
+            authentication = self._local_token(url)
             response = self._adapter.request(
                 url,
                 method,
@@ -99,8 +99,8 @@ class Transport:
                 log=json is None,
                 raise_exc=False,
                 timeout=self._timeout,
-                **own,
-                **(self._again if idempotent else {}),
+                **authentication,
+                **(self._retries if idempotent else {}),
             )
         except ksa_exceptions.ClientException as error:
             raise _translated(error) from error
@@ -109,7 +109,11 @@ class Transport:
         return response
 
     def json(self, method: str, path: str, **options: Any) -> Any:
-        """Send a request and return the body of the answer."""
+        """Send a request and return the JSON body of the answer.
+
+        :param options: as of :meth:`request`.
+        :raises ClientError: no answer, an error, or no JSON.
+        """
         response = self.request(method, path, **options)
         try:
             return response.json()
@@ -120,8 +124,8 @@ class Transport:
                 code=response.status_code,
             ) from None
 
-    def _own_token(self, url: str) -> dict[str, Any]:
-        """What a service of this host wants, which has no Keystone."""
+    def _local_token(self, url: str) -> dict[str, Any]:
+        """Return the options of a request to a service without Keystone."""
         token = local_token.for_request(self._adapter, url)
         if not token:
             return {}
@@ -159,7 +163,7 @@ def _translated(
 
 
 def _reason(error: BaseException) -> str:
-    """Find the few words that matter in the layers of a failure."""
+    """Extract the message of the cause from nested exceptions."""
     # "Unable to establish connection to URL: HTTPConnectionPool(...)"
     first = str(error).partition(': HTTP')[0]
     inner: BaseException | None = error
