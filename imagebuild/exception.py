@@ -37,6 +37,10 @@ from typing import Any
 from typing import ClassVar
 from typing import Literal
 
+#: A time limit in a message: whole, or with the digits that it has. "%d" would
+#: report a limit of half a second as one of 0 seconds.
+_SECONDS = '%(seconds).10g'
+
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Problem:
@@ -267,14 +271,14 @@ class RemoteCommandFailed(StepError):
 class RemoteCommandTimeout(StepError):
     """A command was stopped because its time was up."""
 
-    msg_fmt = '%(command)s was stopped after %(seconds)d seconds.'
+    msg_fmt = f'%(command)s was stopped after {_SECONDS} seconds.'
 
 
 class BuildTimeout(StepError):
     """A build used up the time that its request gives it."""
 
     msg_fmt = (
-        'The build was stopped: its limit of %(seconds)d seconds was up '
+        f'The build was stopped: its limit of {_SECONDS} seconds was up '
         'during: %(what)s.'
     )
 
@@ -347,7 +351,7 @@ class GuestBroken(ImageBuildError):
 class RunTimeout(EnvironmentFault):
     """The whole run used up its time."""
 
-    msg_fmt = 'The run was stopped: its limit of %(seconds)d seconds is up.'
+    msg_fmt = f'The run was stopped: its limit of {_SECONDS} seconds is up.'
 
 
 class ServiceUnavailable(EnvironmentFault):

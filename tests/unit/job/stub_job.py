@@ -11,7 +11,9 @@
 # under the License.
 """The job as a program, with a driver that does what a test tells it.
 
-Its options: ``sleep`` (seconds in the run), ``child`` (start a program in a
+Its options: ``sleep`` (seconds in the run), ``time_up`` (seconds from the
+beginning of the step to the end of the build's time, however long the start
+took), ``child`` (start a program in a
 session of its own), ``file`` (a file that is there while the disk is open),
 ``raise`` (name of an exception), ``print`` (a text for standard output, by
 Python and by a program), ``format`` (of the disk), ``guest`` (the run lasts as
@@ -21,6 +23,7 @@ long as a program does, and the host is slow to find processes).
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -82,7 +85,13 @@ def remote(options):
     made = fake.FakeRemote.of('debian', '12')
     made.on(['/bin/sh'])
 
+    def expire():
+        # As the deadline does itself, which counts from the start of the job.
+        if 'time_up' in options:
+            signal.setitimer(signal.ITIMER_REAL, options['time_up'])
+
     def slow(command):
+        expire()
         if 'guest' in options:
             raise lost_guest()
         time.sleep(float(options.get('sleep', 0)))
@@ -99,7 +108,12 @@ def remote(options):
             ''.join(f'{key}={value}\n' for key, value in command.env.items())
         ),
     )
-    made.on_script('flood', fake.Answer('y\n' * 500_000))
+
+    def flood(command):
+        expire()
+        return fake.Answer('y\n' * 500_000)
+
+    made.on_script('flood', flood)
     made.on_script('late', fake.Answer('waiting\n', error=timeout()))
     made.on_script(
         'broken',

@@ -44,6 +44,13 @@ def test_the_time_is_up():
     assert exception.BuildTimeout.fault == 'user'
 
 
+def test_a_limit_is_reported_as_it_was_given():
+    for seconds, shown in (0.5, '0.5'), (60, '60'), (3600.0, '3600'):
+        error = limits.Deadline(seconds, lambda: 'a nap').error()
+        assert f'limit of {shown} seconds' in str(error)
+    assert '86400000 seconds' in str(exception.RunTimeout(seconds=86400000))
+
+
 def test_no_step_takes_it_for_its_own_failure():
     deadline = limits.Deadline(0.05, str)
     with pytest.raises(exception.BuildTimeout), deadline.running():
