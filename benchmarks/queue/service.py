@@ -31,8 +31,8 @@ from benchmarks import processor
 from benchmarks.queue import fates
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
-from imagebuild.conductor import rpcapi
 from imagebuild.db import migration
+from imagebuild.messaging import rpcapi
 from imagebuild.stores import base as stores
 from tools.cloud import state as cloud_state
 from tools.cloud.servers import mariadb
@@ -253,7 +253,7 @@ def running(
             )
         )
         servers = {'mariadb': database, 'rabbitmq': bus}
-        transport = rpcapi.get_transport(_read(file))
+        transport = bus.get_transport(_read(file))
         stack.callback(transport.cleanup)
         served = Service(directory, connection, servers, transport)
         stack.callback(served.stop)

@@ -34,11 +34,11 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import host_paths
 from imagebuild import image_properties
-from imagebuild import notifications
 from imagebuild.api import microversion
 from imagebuild.api import route
 from imagebuild.api import stale_cache
-from imagebuild.conductor import rpcapi
+from imagebuild.messaging import notifications
+from imagebuild.messaging import rpcapi
 
 LOG = logging.getLogger(__name__)
 

@@ -26,7 +26,6 @@ from oslo_middleware import http_proxy_to_wsgi
 from oslo_middleware import request_id
 
 from imagebuild import db
-from imagebuild import notifications
 from imagebuild import policies
 from imagebuild.api import api_call
 from imagebuild.api import auth
@@ -37,7 +36,8 @@ from imagebuild.api import route
 from imagebuild.api import routes
 from imagebuild.api import strict_json
 from imagebuild.api import validation
-from imagebuild.conductor import rpcapi
+from imagebuild.messaging import notifications
+from imagebuild.messaging import rpcapi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

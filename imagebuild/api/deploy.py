@@ -25,10 +25,11 @@ from oslo_log import log
 import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import notifications
 from imagebuild.api import app
-from imagebuild.conductor import rpcapi
 from imagebuild.db import engine
+from imagebuild.messaging import bus
+from imagebuild.messaging import notifications
+from imagebuild.messaging import rpcapi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -83,7 +84,7 @@ def load_app(conf: cfg.ConfigOpts) -> WSGIApplication:
         pool=engine.PoolSettings(**imagebuild.conf.database.pool(conf)),
         retries=db.transaction.Retries(conf.database.retry_for),
     )
-    transport = rpcapi.get_transport(conf)
+    transport = bus.get_transport(conf)
     return app.create_app(
         conf,
         database=database,

@@ -34,18 +34,19 @@ from oslo_log import log
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import notifications
 from imagebuild import sealing
 from imagebuild.api import app as api_app
 from imagebuild.api import local_token
 from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.cmd import service_log
-from imagebuild.conductor import rpcapi
 from imagebuild.conductor import service
 from imagebuild.conf import database as database_conf
 from imagebuild.db import engine
 from imagebuild.db import migration
+from imagebuild.messaging import bus
+from imagebuild.messaging import notifications
+from imagebuild.messaging import rpcapi
 
 #: Threads that answer requests; logs that are followed are polled for, so
 #: none is held.
@@ -175,7 +176,7 @@ class Standalone:
         self.database = db.Database(
             url, pool=engine.PoolSettings(**database_conf.pool(conf))
         )
-        transport = rpcapi.get_transport(conf, 'fake://')
+        transport = bus.get_transport(conf, 'fake://')
         notifier = notifications.Notifier(conf, 'imagebuild-standalone')
         self.conductor = service.Conductor(
             conf, self.database, transport, notifier=notifier

@@ -11,15 +11,5 @@
 # under the License.
 """The conductor: claims builds, runs their jobs, looks after what they leave.
 
-Threads only. oslo.messaging pulls in oslo.service, which loads eventlet
-unless another backend was chosen before; so it is chosen here, ahead of every
-module of this package. oslo.service of 2025.1 has no other backend: eventlet
-is loaded there, but nothing is monkey patched, so threads stay threads.
+Threads only; see :mod:`imagebuild.messaging`.
 """
-
-import contextlib
-
-from oslo_service import backend
-
-with contextlib.suppress(ValueError):
-    backend.init_backend(backend.BackendType.THREADING)

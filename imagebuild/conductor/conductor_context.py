@@ -37,7 +37,7 @@ JobConfig = Callable[[], Mapping[str, Any]]
 
 
 class Notifier(Protocol):
-    """Told when builds begin and end; see imagebuild.notifications."""
+    """Told when builds begin and end; see messaging.notifications."""
 
     def started(self, build: db.Build) -> None: ...
 

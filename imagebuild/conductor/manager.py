@@ -18,16 +18,14 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-import oslo_messaging
-
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import claims
 from imagebuild.conductor import conductor_context
 from imagebuild.conductor import image_update
 from imagebuild.conductor import request_validation
-from imagebuild.conductor import rpcapi
 from imagebuild.conductor import scheduler
+from imagebuild.messaging import rpcapi
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ Context = Mapping[str, Any]
 
 
 class Manager:
-    """The endpoint of :class:`imagebuild.conductor.rpcapi.ConductorAPI`.
+    """The endpoint of :class:`imagebuild.messaging.rpcapi.ConductorAPI`.
 
     :param open_store: gives the store of a destination.
     :param hide: takes this host's paths out of a text.
@@ -43,7 +41,7 @@ class Manager:
     :param wake_reaper: has it sweep.
     """
 
-    target = oslo_messaging.Target(version=rpcapi.VERSION)
+    target = rpcapi.TARGET
 
     def __init__(
         self,

@@ -38,13 +38,13 @@ from oslo_config import cfg
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import notifications
 from imagebuild.conductor import metrics
-from imagebuild.conductor import rpcapi
 from imagebuild.conductor import service
 from imagebuild.conf import database as database_conf
 from imagebuild.db import engine
 from imagebuild.db import transaction
+from imagebuild.messaging import bus
+from imagebuild.messaging import notifications
 
 LOG = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def from_conf(conf: cfg.ConfigOpts, **parts: Any) -> service.Conductor:
     return service.Conductor(
         conf,
         database(conf),
-        rpcapi.get_transport(conf),
+        bus.get_transport(conf),
         notifier=notifications.Notifier(
             conf, f'imagebuild-conductor.{conf.conductor.name}'
         ),

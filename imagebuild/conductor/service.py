@@ -36,7 +36,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import oslo_messaging
 from oslo_config import cfg
 
 from imagebuild import conf as imagebuild_conf
@@ -58,10 +57,10 @@ from imagebuild.conductor import reaper
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import retry_policy
 from imagebuild.conductor import room
-from imagebuild.conductor import rpcapi
 from imagebuild.conductor import scheduler
 from imagebuild.conductor import workspace
 from imagebuild.disks import space
+from imagebuild.messaging import bus
 from imagebuild.stores import registry as stores
 
 LOG = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ class Conductor:
 
     :param conf: options, all registered and read.
     :param database: of the service.
-    :param transport: of :func:`imagebuild.conductor.rpcapi.get_transport`.
+    :param transport: of :func:`imagebuild.messaging.bus.get_transport`.
     :param notifier: told when builds begin and end.
     :param capability_provider: by default what is installed.
     :param job_command: the program of a job; tests bring their own.
@@ -281,13 +280,8 @@ class Conductor:
             wake_scheduler=self.scheduler.wake,
             wake_reaper=self.reaper.wake,
         )
-        target = oslo_messaging.Target(
-            topic=rpcapi.TOPIC, server=self.context.name
-        )
-        # Threads are what it takes when nothing is monkey patched; to ask
-        # for them by name is deprecated.
-        server = oslo_messaging.get_rpc_server(
-            self._transport, target, [endpoint]
+        server = bus.get_rpc_server(
+            self._transport, self.context.name, endpoint
         )
         while not self._shutting_down.is_set():
             try:

@@ -29,9 +29,9 @@ from imagebuild import exception
 from imagebuild import sealing
 from imagebuild.conductor import capability
 from imagebuild.conductor import process
-from imagebuild.conductor import rpcapi
 from imagebuild.conductor import service
 from imagebuild.db import migration
+from imagebuild.messaging import bus
 from imagebuild.stores import file as file_store
 from tests.functional import notices
 
@@ -127,9 +127,7 @@ def make_conductor(conf, **parts):
         **parts,
     }
     database = parts.pop('database', None) or process.database(conf)
-    return service.Conductor(
-        conf, database, rpcapi.get_transport(conf), **parts
-    )
+    return service.Conductor(conf, database, bus.get_transport(conf), **parts)
 
 
 class Shaky(db.Database):

@@ -13,7 +13,7 @@
 
 
 class Notices:
-    """In place of imagebuild.notifications.Notifier.
+    """In place of imagebuild.messaging.notifications.Notifier.
 
     :ivar seen: pairs of "start" or the status at the end, and the build's id.
     """

@@ -18,11 +18,12 @@ from werkzeug import test as werkzeug_test
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import notifications
 from imagebuild import sealing
 from imagebuild.api import app
-from imagebuild.conductor import rpcapi
 from imagebuild.db import migration
+from imagebuild.messaging import bus
+from imagebuild.messaging import notifications
+from imagebuild.messaging import rpcapi
 from tests.functional import api_service
 
 WEB = {'name': 'web', 'os': 'debian-12', 'packages': ['nginx']}
@@ -530,12 +531,12 @@ def silent_client(tmp_path):
     url = f'sqlite:///{tmp_path}/imagebuild.sqlite'
     migration.upgrade(url)
     database = db.Database(url)
-    transport = rpcapi.get_transport(conf, 'fake://')
-    bus = rpcapi.ConductorAPI(transport, timeout=1)
+    transport = bus.get_transport(conf, 'fake://')
+    conductors = rpcapi.ConductorAPI(transport, timeout=1)
     application = app.create_app(
         conf,
         database=database,
-        conductor_api=bus,
+        conductor_api=conductors,
         notifier=notifications.Notifier(conf, 'api'),
     )
     wsgi = api_service.with_token(conf, application)

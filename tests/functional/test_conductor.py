@@ -21,7 +21,8 @@ from imagebuild import job as jobs
 from imagebuild import sealing
 from imagebuild.api import views
 from imagebuild.conductor import room
-from imagebuild.conductor import rpcapi
+from imagebuild.messaging import bus
+from imagebuild.messaging import rpcapi
 from tests.functional import conductors
 from tests.functional.conductors import add_build
 from tests.functional.conductors import images_in
@@ -37,7 +38,7 @@ def database(tmp_path):
 
 
 def api_of(conductor):
-    return rpcapi.ConductorAPI(rpcapi.get_transport(conductor.context.conf))
+    return rpcapi.ConductorAPI(bus.get_transport(conductor.context.conf))
 
 
 def test_a_build_becomes_an_image(tmp_path, database):

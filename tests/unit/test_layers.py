@@ -84,10 +84,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         'recipes',
         'stores',
     },
+    'messaging': {'db'},
     'conductor': {
         'catalogue',
         'clients',
-        'conductor.rpcapi',
         'conf',
         'context',
         'db',
@@ -96,22 +96,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         'disks.space',
         'drivers',
         'job',
-        'notifications',
+        'messaging',
         'sealing',
         'stores',
     },
-    'conductor.rpcapi': {'conf'},
-    'notifications': {'conductor.rpcapi', 'conf', 'db'},
     'api': {
         'catalogue',
-        'conductor.rpcapi',
         'conf',
         'context',
         'db',
         'description',
         'image_properties',
         'manifest',
-        'notifications',
+        'messaging',
         'policies',
         'recipes',
         'sealing',
@@ -129,10 +126,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         'api',
         'cmd',
         'conductor',
-        'conductor.rpcapi',
         'conf',
         'db',
-        'notifications',
+        'messaging',
         'sealing',
     },
     'cmd.manage': {'cmd', 'conf', 'db'},
@@ -162,7 +158,12 @@ COMMON = {
 }
 
 #: Not one of ours, but with a home: only these rooms import it.
-HOMES = {'guestfs': {'appliance'}}
+HOMES = {
+    'guestfs': {'appliance'},
+    'oslo_messaging': {'messaging'},
+    # Whoever loads it before messaging has chosen its backend.
+    'oslo_service': {'messaging'},
+}
 
 
 @dataclasses.dataclass(frozen=True)

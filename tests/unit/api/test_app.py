@@ -21,12 +21,12 @@ from werkzeug import test as werkzeug_test
 import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import notifications
 from imagebuild.api import app
 from imagebuild.api import errors
 from imagebuild.api import local_token
 from imagebuild.api import routes
-from imagebuild.conductor import rpcapi
+from imagebuild.messaging import notifications
+from imagebuild.messaging import rpcapi
 
 REQUEST_ID = 'x-openstack-request-id'
 VERSION = 'OpenStack-API-Version'

@@ -87,3 +87,17 @@ def test_a_request_for_one_is_refused(request_, path):
     (problem,) = answer['problems']
     assert problem['path'] == path
     assert 'no Image service' in problem['message']
+
+
+@pytest.mark.parametrize(
+    'error, kind',
+    [
+        (exception.NotFound(what='build', id='b'), 'not_found'),
+        (exception.DatabaseUnavailable(reason='away'), 'unavailable'),
+        (RuntimeError('secret'), 'unavailable'),
+    ],
+)
+def test_errors_travel_by_name(error, kind):
+    answer = manager._answer(mock.Mock(side_effect=error))
+    assert answer['error']['kind'] == kind
+    assert 'secret' not in answer['error']['message']

@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Tells others when builds begin and end, by oslo.messaging notifications.
+"""Notifications when builds begin and end, by oslo.messaging.
 
 =========================  ========  ======================================
 event                      priority  when
 =========================  ========  ======================================
-image_build.build.start    INFO      a conductor begins; again at each try
+image_build.build.start    INFO      a conductor begins; again at each attempt
 image_build.build.end      INFO      the build is ``active`` or ``cancelled``
 image_build.build.error    ERROR     the build is ``error``
 =========================  ========  ======================================
@@ -64,7 +64,8 @@ from typing import Any
 from oslo_config import cfg
 
 from imagebuild import db
-from imagebuild.conductor import rpcapi
+from imagebuild.messaging import bus
+from imagebuild.messaging import sender
 
 LOG = logging.getLogger(__name__)
 
@@ -101,8 +102,8 @@ class Notifier:
     """
 
     def __init__(self, conf: cfg.ConfigOpts, publisher: str) -> None:
-        self._notifier = rpcapi.get_notifier(conf, publisher)
-        self._sender = rpcapi.Sender()
+        self._notifier = bus.get_notifier(conf, publisher)
+        self._sender = sender.Sender()
 
     def started(self, build: db.Build) -> None:
         """A conductor begins a build."""

@@ -18,10 +18,6 @@ cast never fails and never waits for a broker that is away.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import logging
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -29,129 +25,37 @@ from collections.abc import Mapping
 from typing import Any
 
 import oslo_messaging
-from oslo_config import cfg
 
 from imagebuild import exception
-
-LOG = logging.getLogger(__name__)
+from imagebuild.messaging import sender
 
 TOPIC = 'imagebuild.conductor'
-VERSION = '1.0'
+#: What conductors serve, and callers ask for.
+TARGET = oslo_messaging.Target(topic=TOPIC, version='1.0')
 #: Seconds that a call may take, unless the caller says otherwise.
 CALL_TIMEOUT = 20.0
 
-#: Messages that wait for a broker that is away; further ones are dropped.
-_MAX_CASTS = 1000
 #: Calls that wait for a broker that is away; further ones fail at once.
 _MAX_CALLS = 64
 #: Seconds after its time limit that a call is abandoned.
 _SLACK = 2.0
 
 
-def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
-    """The bus that ``transport_url`` names; ``fake://`` is in memory.
-
-    :param conf: of the program; oslo.messaging registers its options in it.
-    :param url: instead of what the option says.
-    :raises InvalidInput: it names no bus that there is.
-    """
-    _register_measures(conf)
-    try:
-        return oslo_messaging.get_rpc_transport(conf, url=url)
-    except (
-        oslo_messaging.DriverLoadFailure,
-        oslo_messaging.InvalidTransportURL,
-    ) as error:
-        # Not its text alone: that may quote the URL and with it a password.
-        known = (
-            f'its kind "{error.driver}" is not known'
-            if isinstance(error, oslo_messaging.DriverLoadFailure)
-            else 'it is not a URL'
-        )
-        raise exception.InvalidInput(
-            f'[DEFAULT] transport_url cannot be used: {known}.'
-        ) from None
-
-
-def get_notifier(conf: cfg.ConfigOpts, publisher: str) -> Any:
-    """An oslo.messaging notifier; see imagebuild.notifications.
-
-    Made here, as this package has to be imported before oslo.messaging.
-    """
-    transport = oslo_messaging.get_notification_transport(conf)
-    return oslo_messaging.Notifier(transport, publisher_id=publisher, retry=1)
-
-
-def _register_measures(conf: cfg.ConfigOpts) -> None:
-    """Register what oslo.messaging registers in the global object only.
-
-    Its client (18.3) reads the sections [oslo_messaging_tracing] and
-    [oslo_messaging_metrics] of the configuration it was given, and fails
-    where that is not ``cfg.CONF``.
-    """
-    for part in ('tracing', 'metrics'):
-        with contextlib.suppress(ImportError, AttributeError):
-            name = f'oslo_messaging_{part}'
-            module = importlib.import_module(f'oslo_messaging._{part}.client')
-            conf.register_opts(getattr(module, name), group=name)
-
-
-class Sender:
-    """Sends messages from a thread of its own.
-
-    oslo.messaging waits seconds, or as long as it takes, for a broker that
-    is away; who only wants to tell something does not.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: queue.Queue[tuple[str, Callable[[], object]]] = (
-            queue.Queue(_MAX_CASTS)
-        )
-        self._lock = threading.Lock()
-        self._pid = 0
-
-    def send(self, what: str, act: Callable[[], object]) -> None:
-        """Have something sent soon; never raises, never waits.
-
-        :param what: for the log.
-        """
-        with self._lock:
-            # Started by the first message: a web server forks before.
-            if self._pid != os.getpid():
-                self._pid = os.getpid()
-                threading.Thread(
-                    target=self._run, name='sender', daemon=True
-                ).start()
-        try:
-            self._waiting.put_nowait((what, act))
-        except queue.Full:
-            LOG.warning('%s was dropped: the message bus is unavailable', what)
-
-    def _run(self) -> None:
-        while True:
-            what, act = self._waiting.get()
-            try:
-                act()
-            except Exception as error:
-                LOG.warning('%s was not sent: %s', what, error)
-
-
 class ConductorAPI:
     """Client of all conductors.
 
-    :param transport: of :func:`get_transport`.
+    :param transport: of :func:`imagebuild.messaging.bus.get_transport`.
     :param timeout: seconds that a call may take.
     """
 
     def __init__(
         self, transport: Any, *, timeout: float = CALL_TIMEOUT
     ) -> None:
-        target = oslo_messaging.Target(topic=TOPIC, version=VERSION)
         self._client = oslo_messaging.get_rpc_client(
-            transport, target, timeout=timeout, retry=1
+            transport, TARGET, timeout=timeout, retry=1
         )
         self._timeout = timeout
-        self._sender = Sender()
+        self._sender = sender.Sender()
         self._calling = threading.Semaphore(_MAX_CALLS)
 
     # -- casts --------------------------------------------------------------

@@ -1,0 +1,26 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The message bus: calls and casts to conductors, and notifications.
+
+Nothing else imports oslo.messaging: that pulls in oslo.service, which loads
+eventlet unless another backend was chosen before; so it is chosen here, ahead
+of every module of this package. oslo.service of 2025.1 has no other backend:
+eventlet is loaded there, but nothing is monkey patched, so threads stay
+threads.
+"""
+
+import contextlib
+
+from oslo_service import backend
+
+with contextlib.suppress(ValueError):
+    backend.init_backend(backend.BackendType.THREADING)
