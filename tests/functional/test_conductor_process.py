@@ -147,7 +147,7 @@ def test_sigterm_hands_back_the_rest(tmp_path, database, how):
         wait_until(lambda: processes_with(f'{build_id}-1'))
         conductor.terminate()
         if how == 'second signal':
-            wait_until(lambda: 'Drains' in log_of(tmp_path))
+            wait_until(lambda: 'Draining' in log_of(tmp_path))
             conductor.terminate()
         assert conductor.wait(30) == 0
     build = database.get_build(build_id)
@@ -164,7 +164,7 @@ def test_sighup_reads_the_mutable_options(tmp_path, database):
         wait_until(lambda: database.list_conductors()[0].slots == 7)
         (tmp_path / 'operating-systems.yaml').write_text('a: [broken')
         conductor.send_signal(signal.SIGHUP)
-        wait_until(lambda: 'stays as it was' in log_of(tmp_path))
+        wait_until(lambda: 'not reloaded' in log_of(tmp_path))
         assert conductor.poll() is None
 
 
