@@ -19,9 +19,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
 
 from imagebuild import appliance
 from imagebuild import exception
@@ -35,7 +33,7 @@ from imagebuild.disks import qemu_img
 from imagebuild.disks import space
 from imagebuild.disks import workspace as workspaces
 from imagebuild.drivers import base
-from imagebuild.drivers import options as driver_options
+from imagebuild.drivers import option_schema
 from imagebuild.remotes import guestfs
 
 #: Our names of formats -> qemu's.
@@ -59,7 +57,7 @@ _PROGRAMS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(base.Options):
     """How the disk is opened and written.
 
     :ivar size: GiB that it has at least; its last partition and the file
@@ -69,25 +67,15 @@ class Options:
         the cost of time.
     """
 
-    size: int = 0
-    root_filesystem: str = ''
-    compress: bool = True
-
-    @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> Options:
-        """Check options as they came.
-
-        :raises InvalidDriverOptions: with every problem.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        checked = driver_options.Checked(options, names)
-        parsed = cls(
-            checked.whole('size', 0, 1, _LARGEST_SIZE),
-            checked.text('root_filesystem'),
-            checked.switch('compress', True),
-        )
-        checked.finish()
-        return parsed
+    size: int = dataclasses.field(
+        default=0, metadata=option_schema.integer(1, _LARGEST_SIZE, 'GiB')
+    )
+    root_filesystem: str = dataclasses.field(
+        default='', metadata=option_schema.TEXT
+    )
+    compress: bool = dataclasses.field(
+        default=True, metadata=option_schema.BOOLEAN
+    )
 
 
 def missing() -> Sequence[str]:

@@ -51,9 +51,9 @@ from typing import Any
 from typing import ClassVar
 from typing import Literal
 
-from imagebuild import exception
 from imagebuild.disks import workspace as workspaces
-from imagebuild.drivers.base_image import BaseImage
+from imagebuild.drivers.option_schema import InvalidDriverOptions
+from imagebuild.drivers.option_schema import Options
 from imagebuild.drivers.settings import Settings
 from imagebuild.remotes import base as remotes_base
 
@@ -61,6 +61,9 @@ from imagebuild.remotes import base as remotes_base
 DiskFormat = Literal['qcow2', 'raw']
 #: What a build can end with, in Glance's words.
 OutputFormat = Literal['qcow2', 'raw', 'vmdk', 'vhd', 'vdi']
+
+#: Where a base image is.
+BaseImageKind = Literal['glance', 'url', 'path', 'none']
 
 __all__ = [
     'BaseImage',
@@ -70,19 +73,58 @@ __all__ = [
     'InvalidDriverOptions',
     'Monitor',
     'OpenDisk',
+    'Options',
     'OutputFormat',
     'Settings',
     'sweep',
 ]
 
 
-class InvalidDriverOptions(exception.InvalidManifest):
-    """The options given to a driver are not acceptable.
+@dataclasses.dataclass(frozen=True)
+class BaseImage:
+    """What a build starts from, as the conductor resolved it.
 
-    Raised with every problem at once; paths are names of options.
+    It is stored with the build and given to the job as JSON
+    (:meth:`to_dict`), so what is built is what was accepted, also when the
+    catalogue or a name in Glance has changed meanwhile.
+
+    :ivar driver: name of the driver that will open it.
+    :ivar kind: where it is; ``none`` for drivers that want no base image.
+    :ivar id: id in Glance, '' for other kinds.
+    :ivar location: URL or path, '' for other kinds.
+    :ivar checksum: ``algorithm:hexdigest``; '' only for a path without
+        one.
+    :ivar size: bytes of the file, 0 when not known.
+    :ivar disk_format: what it is said to be (``qcow2``, ``raw``), '' when
+        nothing is said.
+    :ivar os: name in the catalogue, '' for ``base_image`` of a request.
+    :ivar identity: what decides its content; part of the content key.
     """
 
-    subject = 'The driver options are not valid'
+    driver: str = ''
+    kind: BaseImageKind = 'none'
+    id: str = ''
+    location: str = ''
+    checksum: str = ''
+    size: int = 0
+    disk_format: str = ''
+    os: str = ''
+    identity: str = ''
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BaseImage:
+        """Read one; names that are not known are left out."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        known = {
+            name: value
+            for name, value in values.items()
+            if name in names and value is not None
+        }
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that is stored."""
+        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,12 +238,14 @@ class Driver(abc.ABC):
     :cvar wants_base: whether it works on a base image, which the catalogue
         entry or ``base_image`` of the request then must name; a driver that
         wants none is given one of kind ``none``.
+    :cvar options: its options with their JSON schema.
     :cvar by_default: whether a conductor whose ``[conductor] drivers`` is
         empty offers it. Others must be named there.
     """
 
     name: ClassVar[str]
     wants_base: ClassVar[bool]
+    options: ClassVar[type[Options]]
     by_default: ClassVar[bool] = True
 
     @abc.abstractmethod
@@ -215,7 +259,6 @@ class Driver(abc.ABC):
             rights``; empty when nothing is missing.
         """
 
-    @abc.abstractmethod
     def validate(self, options: Mapping[str, Any]) -> None:
         """Refuse options that this driver cannot serve.
 
@@ -227,6 +270,7 @@ class Driver(abc.ABC):
             catalogue's entry of the operating system adds.
         :raises InvalidDriverOptions: with every problem.
         """
+        self.options.parse(options)
 
     def disk_size(self, options: Mapping[str, Any]) -> int:
         """How large the disk will be at least, as far as the options say.

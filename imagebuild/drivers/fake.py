@@ -22,7 +22,7 @@ option                    meaning
 ``seconds``               how long the build takes (0)
 ``output_lines``          lines that each script prints (0)
 ``size``                  MiB of the disk (1)
-``fail``                  a sentence: the build fails with it at its end
+``fail``                  a message: the build fails with it at its end
 ``fault``                 whose fault that is: ``user``, ``service``, or
                           ``crash``: the process kills itself
 ========================= =================================================
@@ -47,41 +47,31 @@ from imagebuild import exception
 from imagebuild import phases
 from imagebuild.disks import create
 from imagebuild.drivers import base
-from imagebuild.drivers import options as driver_options
 from imagebuild.remotes import always_succeeds
+from imagebuild.drivers import option_schema
 from imagebuild.remotes import base as remotes_base
 
 _MIB = 1024 * 1024
-_FAULTS = ('user', 'service', 'crash')
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(base.Options):
     """What a fake build does; see the module."""
 
-    seconds: float = 0.0
-    output_lines: int = 0
-    size: int = 1
-    fail: str = ''
-    fault: str = 'user'
-
-    @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> Options:
-        """Check options as they came.
-
-        :raises InvalidDriverOptions: with every problem.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        checked = driver_options.Checked(options, names)
-        parsed = cls(
-            seconds=checked.number('seconds', 0.0, 86400),
-            output_lines=checked.whole('output_lines', 0, 0, 1_000_000),
-            size=checked.whole('size', 1, 1, 1024 * 1024),
-            fail=checked.text('fail'),
-            fault=checked.text('fault', 'user', _FAULTS),
-        )
-        checked.finish()
-        return parsed
+    seconds: float = dataclasses.field(
+        default=0.0,
+        metadata={'type': 'number', 'minimum': 0, 'maximum': 86400},
+    )
+    output_lines: int = dataclasses.field(
+        default=0, metadata=option_schema.integer(0, 1_000_000)
+    )
+    size: int = dataclasses.field(
+        default=1, metadata=option_schema.integer(1, 1024 * 1024, 'MiB')
+    )
+    fail: str = dataclasses.field(default='', metadata=option_schema.TEXT)
+    fault: str = dataclasses.field(
+        default='user', metadata={'enum': ['user', 'service', 'crash']}
+    )
 
 
 class FakeDriver(base.Driver):
@@ -92,6 +82,7 @@ class FakeDriver(base.Driver):
 
     name: ClassVar[str] = 'fake'
     wants_base: ClassVar[bool] = False
+    options: ClassVar[type[base.Options]] = Options
     by_default: ClassVar[bool] = False
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -100,10 +91,6 @@ class FakeDriver(base.Driver):
     def missing(self) -> Sequence[str]:
         """See :meth:`base.Driver.missing`: nothing ever is."""
         return ()
-
-    def validate(self, options: Mapping[str, Any]) -> None:
-        """See :meth:`base.Driver.validate`."""
-        Options.parse(options)
 
     def disk_size(self, options: Mapping[str, Any]) -> int:
         """See :meth:`base.Driver.disk_size`."""

@@ -37,14 +37,11 @@ class GuestfsDriver(base.Driver):
 
     name: ClassVar[str] = 'guestfs'
     wants_base: ClassVar[bool] = True
+    options: ClassVar[type[base.Options]] = appliance_disk.Options
 
     def missing(self) -> Sequence[str]:
         """See :meth:`base.Driver.missing`."""
         return appliance_disk.missing()
-
-    def validate(self, options: Mapping[str, Any]) -> None:
-        """See :meth:`base.Driver.validate`."""
-        appliance_disk.Options.parse(options)
 
     def disk_size(self, options: Mapping[str, Any]) -> int:
         """See :meth:`base.Driver.disk_size`."""

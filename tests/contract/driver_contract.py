@@ -27,6 +27,7 @@ import dataclasses
 import os
 import pathlib
 
+import jsonschema
 import pytest
 
 from imagebuild import exception
@@ -105,6 +106,11 @@ class DriverContract:
 
     def test_good_options(self, driver, opening):
         assert driver.validate(opening.options) is None
+
+    def test_options_have_a_json_schema(self, driver, opening):
+        schema = driver.options.schema()
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert opening.options.keys() <= schema['properties'].keys()
 
     def test_bad_options_are_all_named(self, driver, opening):
         bad = {**opening.options, 'no_such': 1, 'nor_this': 2}

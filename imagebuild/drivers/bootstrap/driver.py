@@ -39,10 +39,9 @@ from imagebuild.drivers import base
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archive as archives
 from imagebuild.drivers.bootstrap import finish
-from imagebuild.drivers.bootstrap import kept
-from imagebuild.drivers.bootstrap import options as driver_options
 from imagebuild.drivers.bootstrap import releases
 from imagebuild.drivers.bootstrap import tree as trees
+from imagebuild.drivers.bootstrap.options import BootstrapOptions
 
 #: Program -> the Debian package it is in.
 _PROGRAMS = {
@@ -60,12 +59,14 @@ _BOOT_PROGRAMS = {'mkfs.vfat': 'dosfstools', 'mcopy': 'mtools'}
 #: the raw disk and the image. At their peak they were 0.4 GiB for a minimal
 #: Debian 12 and 1.7 GiB for a bootable one; releases differ, so nearly twice.
 _NEEDED = {True: space.GIB, False: 3 * space.GIB}
+#: Seconds.
+_HOUR = 3600
 
 
 class BootstrapDriver(base.Driver):
     """Makes base images from a distribution's packages.
 
-    Its options are those of :class:`driver_options.BootstrapOptions`.
+    Its options are those of :class:`BootstrapOptions`.
 
     :param read_sources: gives the package sources to make images from; by
         default those of this machine.
@@ -74,6 +75,7 @@ class BootstrapDriver(base.Driver):
 
     name: ClassVar[str] = 'bootstrap'
     wants_base: ClassVar[bool] = False
+    options: ClassVar[type[base.Options]] = BootstrapOptions
 
     def __init__(
         self,
@@ -104,17 +106,13 @@ class BootstrapDriver(base.Driver):
         )
         return lacking if os.geteuid() == 0 else ['root rights', *lacking]
 
-    def validate(self, options: Mapping[str, Any]) -> None:
-        """See :meth:`base.Driver.validate`."""
-        driver_options.BootstrapOptions.parse(options)
-
     def disk_size(self, options: Mapping[str, Any]) -> int:
         """See :meth:`base.Driver.disk_size`; there is a size by default."""
-        return driver_options.BootstrapOptions.parse(options).size * space.GIB
+        return BootstrapOptions.parse(options).size * space.GIB
 
     def identity(self, options: Mapping[str, Any]) -> str:
         """See :meth:`base.Driver.identity`; what is not said is filled in."""
-        parsed = driver_options.BootstrapOptions.parse(options)
+        parsed = BootstrapOptions.parse(options)
         return base.canonical_identity(
             self.name,
             {
@@ -139,19 +137,13 @@ class BootstrapDriver(base.Driver):
         The disk is made once per host and ``refresh`` hours, kept in the
         cache of base images, and every build works on an overlay over it.
         """
-        parsed = driver_options.BootstrapOptions.parse(options)
+        parsed = BootstrapOptions.parse(options)
         monitor = monitor or base.Monitor()
         # Before it is made, which takes minutes.
         settings.check_size(parsed.size * space.GIB)
         with (
-            kept.opened(
-                lambda path: self.create_disk(options, path, monitor=monitor),
-                self.identity(options),
-                parsed,
-                workspace,
-                settings=settings,
-                monitor=monitor,
-                now=self._clock(),
+            self._cached_base(
+                options, workspace, settings=settings, monitor=monitor
             ) as path,
             appliance_disk.opened(
                 image_file.inspect(path),
@@ -163,6 +155,45 @@ class BootstrapDriver(base.Driver):
             ) as disk,
         ):
             yield disk
+
+    @contextlib.contextmanager
+    def _cached_base(
+        self,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: base.Settings,
+        monitor: base.Monitor,
+    ) -> Iterator[pathlib.Path]:
+        """Have a base image that is new enough.
+
+        It is made once per host in each period of ``refresh`` hours, counted
+        from 1970 on: what was made yesterday is not asked how old it is.
+
+        :param workspace: where one goes that is made for this build only.
+        :returns: its path, as long as the block lasts.
+        """
+
+        def make(path: pathlib.Path) -> base.Disk:
+            return self.create_disk(options, path, monitor=monitor)
+
+        parsed = BootstrapOptions.parse(options)
+        if not parsed.refresh:
+            path = workspace / 'base.qcow2'
+            try:
+                make(path)
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        period = int(self._clock() // (parsed.refresh * _HOUR))
+        with settings.cache.make(
+            f'{self.identity(options)}@{parsed.refresh}*{period}',
+            make,
+            what=f'the base image of {parsed.release.name}',
+            on_notice=monitor.notice,
+        ) as path:
+            yield path
 
     def create_disk(
         self,
@@ -188,7 +219,7 @@ class BootstrapDriver(base.Driver):
         :raises EnvironmentFault: this machine, its disk or its network
             failed.
         """
-        parsed = driver_options.BootstrapOptions.parse(options)
+        parsed = BootstrapOptions.parse(options)
         monitor = monitor or base.Monitor()
         self._refuse_machine(parsed)
         path = path.absolute()
@@ -206,9 +237,7 @@ class BootstrapDriver(base.Driver):
                 convert.flush(path.parent)
         return base.Disk(path, disk_format, parsed.size * space.GIB)
 
-    def _refuse_machine(
-        self, options: driver_options.BootstrapOptions
-    ) -> None:
+    def _refuse_machine(self, options: BootstrapOptions) -> None:
         if os.geteuid() != 0:
             raise exception.EnvironmentFault(
                 'Base images can be made by root only: files of other '
@@ -229,7 +258,7 @@ class BootstrapDriver(base.Driver):
 
 @dataclasses.dataclass(frozen=True)
 class _Build:
-    options: driver_options.BootstrapOptions
+    options: BootstrapOptions
     workspace: workspaces.Workspace
     monitor: base.Monitor
 

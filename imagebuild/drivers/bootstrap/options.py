@@ -9,16 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the driver can be asked for."""
+"""The options of the driver ``bootstrap``."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
+from typing import ClassVar
 
-from imagebuild import exception
-from imagebuild.drivers import base
+from imagebuild.drivers import option_schema
 from imagebuild.drivers.bootstrap import releases
 
 #: GiB. A minimal Debian takes 0.2, a bootable one 0.7; both want room for
@@ -31,87 +31,54 @@ _LARGEST_SIZE = 8192
 #: Hours; a day's security updates are what an image may lack.
 _DEFAULT_REFRESH = 24
 _LONGEST_REFRESH = 24 * 366
-_NAMES = ('os', 'minimal', 'size', 'refresh')
+
+
+def _sizes(minimal: bool) -> dict[str, Any]:
+    bounds = option_schema.integer(_LEAST_SIZE[minimal], _LARGEST_SIZE, 'GiB')
+    return {'properties': {'size': bounds}}
 
 
 @dataclasses.dataclass(frozen=True)
-class BootstrapOptions:
-    """Options that are known to be good.
+class BootstrapOptions(option_schema.Options):
+    """What to make a base image of.
 
-    :ivar release: what to make.
+    :ivar os: name of the release.
     :ivar minimal: no kernel, no bootloader, no cloud-init: what apt needs.
-    :ivar size: GiB of the disk.
+    :ivar size: GiB of the disk; 0 becomes the size by default.
     :ivar refresh: hours for which one that was made on this host is used
         again by builds; 0: never.
     """
 
-    release: releases.Release
-    minimal: bool
-    size: int
-    refresh: int = _DEFAULT_REFRESH
-
-    @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> BootstrapOptions:
-        """Check options as they came.
-
-        :param options: ``os`` (required), ``minimal``, ``size`` (GiB) and
-            ``refresh`` (hours).
-        :raises InvalidDriverOptions: with every problem.
-        """
-        problems = [
-            exception.Problem(str(name), 'there is no such option')
-            for name in options
-            if name not in _NAMES
-        ]
-        name = options.get('os')
-        release = releases.RELEASES.get(str(name))
-        if release is None:
-            known = ', '.join(releases.RELEASES)
-            problems.append(
-                exception.Problem(
-                    'os', f'{name!r} is not known; known are {known}'
-                )
-            )
-        minimal = options.get('minimal', False)
-        if not isinstance(minimal, bool):
-            problems.append(
-                exception.Problem('minimal', 'must be true or false')
-            )
-            minimal = False
-        size = options.get('size')
-        if size is None:
-            size = _DEFAULT_SIZE[minimal]
-        problems.extend(_size_problems(size, minimal))
-        refresh = options.get('refresh', _DEFAULT_REFRESH)
-        if not _is_whole(refresh, 0, _LONGEST_REFRESH):
-            problems.append(
-                exception.Problem(
-                    'refresh',
-                    f'{refresh!r} is not a whole number of hours from 0 to '
-                    f'{_LONGEST_REFRESH}',
-                )
-            )
-        if release is None or problems:
-            raise base.InvalidDriverOptions(problems)
-        return cls(release, minimal, size, refresh)
-
-
-def _size_problems(size: Any, minimal: bool) -> list[exception.Problem]:
-    least = _LEAST_SIZE[minimal]
-    if _is_whole(size, least, _LARGEST_SIZE):
-        return []
-    return [
-        exception.Problem(
-            'size',
-            f'{size!r} is not a whole number of GiB from {least} to '
-            f'{_LARGEST_SIZE}',
-        )
-    ]
-
-
-def _is_whole(value: Any, least: int, most: int) -> bool:
-    return (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and least <= value <= most
+    os: str = dataclasses.field(
+        metadata={
+            'enum': list(releases.RELEASES),
+            'x-message': 'is not known; known are '
+            + ', '.join(releases.RELEASES),
+        }
     )
+    minimal: bool = dataclasses.field(
+        default=False, metadata=option_schema.BOOLEAN
+    )
+    # Its bounds are in the conditions: they depend on minimal.
+    size: int = 0
+    refresh: int = dataclasses.field(
+        default=_DEFAULT_REFRESH,
+        metadata=option_schema.integer(0, _LONGEST_REFRESH, 'hours'),
+    )
+    conditions: ClassVar[Mapping[str, Any]] = {
+        'if': {
+            'required': ['minimal'],
+            'properties': {'minimal': {'const': True}},
+        },
+        'then': _sizes(minimal=True),
+        'else': _sizes(minimal=False),
+    }
+
+    def __post_init__(self) -> None:
+        if not self.size:
+            object.__setattr__(self, 'size', _DEFAULT_SIZE[self.minimal])
+
+    @property
+    def release(self) -> releases.Release:
+        """What to make."""
+        return releases.RELEASES[self.os]

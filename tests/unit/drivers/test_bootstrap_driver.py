@@ -153,7 +153,7 @@ def test_what_is_not_installed_is_named(
     ('arguments', 'words'),
     [
         (['--os', 'debian-3'], 'known are debian-11, debian-12'),
-        (['--os', 'debian-12', '--size', '0'], '0 is not a whole number'),
+        (['--os', 'debian-12', '--size', '0'], '0 is not an integer'),
         (['--os', 'debian-12'], 'is there already'),
     ],
 )

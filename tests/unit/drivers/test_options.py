@@ -49,7 +49,7 @@ def test_good_ones(options: dict[str, Any], minimal: bool, size: int) -> None:
         ({'os': 'debian-12', 'minimal': 'yes'}, ['minimal']),
         (
             {'os': 'x', 'minimal': 1, 'size': -1, 'colour': 'red'},
-            ['colour', 'os', 'minimal', 'size'],
+            ['colour', 'minimal', 'os', 'size'],
         ),
     ],
 )
