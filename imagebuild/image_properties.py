@@ -78,7 +78,7 @@ class Rules:
             denied=tuple(section.get('denied_properties') or ()),
         )
 
-    def complaint(self, name: str) -> str | None:
+    def error(self, name: str) -> str | None:
         """Return why a request may not set a property, None if it may."""
         # Databases of Glance may compare without regard to case.
         key = name.lower()

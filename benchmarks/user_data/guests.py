@@ -88,6 +88,6 @@ class Guest:
             self._state,
             *('qemu-monitor-command', self._server_id, '--hmp', command),
         )
-        # What the monitor says is a complaint.
+        # What the monitor prints is an error.
         if done.returncode or done.stdout.strip():
             raise SystemExit(f'{command}: {done.stdout}{done.stderr}')

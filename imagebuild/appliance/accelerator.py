@@ -44,7 +44,7 @@ def choose(wanted: appliance_settings.Accelerator) -> tuple[str, str]:
     """Decide what the appliance runs on.
 
     :param wanted: what the operator asked for.
-    :returns: ``('kvm' | 'tcg', reason)``; the reason is a sentence for the
+    :returns: ``('kvm' | 'tcg', reason)``; the reason is a message for the
         user when emulation is used although KVM might be expected, else ''.
     """
     if wanted != 'auto':

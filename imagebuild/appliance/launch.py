@@ -14,7 +14,7 @@
 libguestfs calls block inside C: a hung guest would hold the program for
 ever, and Ctrl-C would wait for it. So every call runs in a worker thread
 while the caller's thread watches the clock, the disk space and the signals,
-and ends the appliance's qemu when one of them says so.
+and ends the appliance's qemu when one of them asks for it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _LEAST_SPACE = 4 * 1024 * 1024
 
 # What makes emulation bearable, measured with qemu 7.2:
 # norandmaps: qemu finds translated code again by its virtual address, so
-#   address space randomisation makes it translate every library anew at
+#   address space randomisation makes it translate every library again at
 #   every exec; fork + exec falls from 33 ms to 5 ms without.
 # init_on_alloc=0, -erms: zeroing pages with rep stosb is a byte at a time.
 # mitigations=off: nothing else runs on an emulated CPU.
@@ -141,7 +141,7 @@ class Appliance:
             while the call runs.
         :raises ApplianceFailed: the appliance is gone.
         :raises DiskFull: the disk under the overlay ran full.
-        :raises RuntimeError: libguestfs' own error, to be put into words by
+        :raises RuntimeError: libguestfs' own error, to be translated by
             the caller who knows what was meant.
         """
         if self._killed:
@@ -268,7 +268,7 @@ def launch(
     :param configure: called with the handle before the start, for more
         devices.
     :param on_console: called with pieces of the guest kernel's console.
-    :param on_notice: called with a sentence the user should see (emulation
+    :param on_notice: called with a message for the user (emulation
         instead of KVM).
     :raises MissingDependency: libguestfs or slirp4netns is not installed.
     :raises ApplianceFailed: it does not start; the reason names the disk
@@ -378,7 +378,7 @@ class _Options:
 
 def _launch_reason(error: Exception, console: str) -> str:
     # libguestfs' own message is a page about LIBGUESTFS_DEBUG; qemu's
-    # complaint about the disk is on the console.
+    # message about the disk is on the console.
     for line in console.splitlines():
         if line.startswith(network.COMPLAINT):
             reason = line.removeprefix(network.COMPLAINT).strip()

@@ -32,7 +32,7 @@ from imagebuild.appliance import accelerator
 from imagebuild.appliance import restricted
 from imagebuild.appliance import settings as appliance_settings
 
-#: What the script's complaints on the console begin with.
+#: What the script's errors on the console begin with.
 COMPLAINT = 'imagebuild-network: '
 
 # libguestfs 1.48 writes beyond its buffer when the path of qemu has some 80
@@ -119,7 +119,7 @@ def _write(qemu: str, directory: pathlib.Path) -> pathlib.Path:
         qemu=shlex.quote(qemu),
     )
     script = directory / f'qemu-{zlib.crc32(text.encode()):08x}'
-    # The same time as qemu's: another qemu is asked anew.
+    # The same time as qemu's: another qemu is asked again.
     _replace(script, text, 0o700, os.stat(qemu).st_mtime_ns)
     return script
 

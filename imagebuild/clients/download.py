@@ -152,12 +152,12 @@ def _asked(
         requests.exceptions.InvalidURL,
     ) as error:
         raise exception.EnvironmentFault(
-            f'{shown} cannot be downloaded: {errors.sentence(error)}'
+            f'{shown} cannot be downloaded: {errors.message_of(error)}'
         ) from error
     except requests.RequestException as error:
         raise exception.ServiceUnavailable(
             service=parse.urlsplit(url).hostname or shown,
-            reason=errors.sentence(error),
+            reason=errors.message_of(error),
         ) from error
 
 

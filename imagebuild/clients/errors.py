@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What other services answer, in our words.
+"""Translates what other services answer into exceptions of ours.
 
 Who mends it decides: what a service refuses for what was asked is the
-user's, with the service's own sentence; everything else, the service user's
+user's, with the service's own message; everything else, the service user's
 own credentials included, is the operator's.
 """
 
@@ -36,7 +36,7 @@ _LONGEST = 500
 
 
 class Refused(exception.InvalidInput):
-    """A service refuses what was asked of it, in its own words."""
+    """A service refuses what was asked of it, with its own message."""
 
     msg_fmt = 'The %(service)s service refuses this: %(reason)s.'
     code = 400
@@ -52,7 +52,7 @@ def of_answer(
     :param reason: what the service said about it, may be HTML.
     :param image_id: the image in question.
     """
-    said = sentence(reason) or 'without a reason'
+    said = message_of(reason) or 'without a reason'
     if code in (404, 410):
         return exception.NotFound(what='image', id=image_id)
     if code == 409:
@@ -66,8 +66,8 @@ def of_answer(
     )
 
 
-def sentence(text: Any) -> str:
-    """Plain words out of an answer's body.
+def message_of(text: Any) -> str:
+    """The message in an answer's body, without HTML.
 
     :param text: text, HTML, or what an exception carries.
     """
@@ -96,16 +96,16 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
         requests.RequestException,
     ) as error:
         raise exception.ServiceUnavailable(
-            service=service, reason=sentence(error)
+            service=service, reason=message_of(error)
         ) from error
     except ksa_exceptions.HttpError as error:
         # Keystone's answers: the service user's credentials.
         raise exception.ServiceUnavailable(
-            service='identity', reason=sentence(error)
+            service='identity', reason=message_of(error)
         ) from error
     except ksa_exceptions.ClientException as error:
         raise exception.ServiceUnavailable(
-            service=service, reason=sentence(error)
+            service=service, reason=message_of(error)
         ) from error
     except KeyError as error:
         # glanceclient stumbles over errors without a content type, which
@@ -115,4 +115,4 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
         ) from error
     except (TypeError, ValueError) as error:
         # glanceclient checks against the cloud's own schema.
-        raise Refused(service=service, reason=sentence(error)) from error
+        raise Refused(service=service, reason=message_of(error)) from error

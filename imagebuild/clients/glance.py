@@ -161,7 +161,7 @@ class Glance:
         Only public images and those of trusted projects; no other project's
         image is ever taken for one of them, whatever it is called.
 
-        :param kind: what the catalogue says of it.
+        :param kind: what the catalogue names it by.
         :param value: its id, the name of one image only, or a tag: then the
             newest active image that has it.
         :raises NotFound: there is no such image.

@@ -14,7 +14,7 @@
 A build outlives its user's token, so every service is asked as the service
 user of ``[keystone]``. Its credentials come as a plain mapping
 (:func:`imagebuild.conf.keystone.values`): a job has no configuration file,
-it is told what it needs on its standard input.
+it reads what it needs from its standard input.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _LONGEST_PAUSE = 30.0
 def retry_while_unavailable(
     attempt: Callable[[], T],
     *,
-    patience: float,
+    timeout: float,
     on_notice: Callable[[str], None] | None = None,
     progress: Callable[[], object] | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -39,11 +39,11 @@ def retry_while_unavailable(
 
     :param attempt: raises ServiceUnavailable while it is away; everything
         else that it raises goes through.
-    :param patience: seconds from the first failure on, after which the last
+    :param timeout: seconds from the first failure on, after which the last
         failure goes through, too.
-    :param on_notice: told each failure.
+    :param on_notice: called with a message about each failure.
     :param progress: gives a value that changes when an attempt got further
-        than the one before: patience then begins anew.
+        than the one before: the timeout then starts again.
     :param sleep: waits for some seconds.
     :returns: what ``attempt`` returns.
     """
@@ -55,7 +55,7 @@ def retry_while_unavailable(
             now = time.monotonic()
             reached = progress and progress()
             if not end or reached != before:
-                pause, end, before = _FIRST_PAUSE, now + patience, reached
+                pause, end, before = _FIRST_PAUSE, now + timeout, reached
             if now + pause > end:
                 raise
             LOG.warning('%s Trying again in %d s.', error, pause)

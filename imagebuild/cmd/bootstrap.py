@@ -61,9 +61,9 @@ class _Progress(bootstrap.Monitor):
         # Until the next step, or until what is temporary is removed.
         self._line.show('tidying up')
 
-    def notice(self, sentence: str) -> None:
-        self.notices.append(sentence)
-        self._line.print(sentence)
+    def notice(self, message: str) -> None:
+        self.notices.append(message)
+        self._line.print(message)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -121,7 +121,7 @@ def make_parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, report: json_report.JsonReport) -> None:
     """Make the image that the command line asks for.
 
-    :param report: is told what was made.
+    :param report: is given what was made.
     :raises ImageBuildError: it cannot be made.
     """
     progress = _Progress()

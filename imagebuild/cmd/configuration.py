@@ -105,7 +105,7 @@ def check(conf: cfg.ConfigOpts, groups: Collection[str] | None = None) -> None:
 
 
 def unusable(error: Exception, option: str = '') -> exception.InvalidInput:
-    """Put an error of oslo.config into a sentence.
+    """Make an error of oslo.config readable.
 
     :param option: that it is about, if known.
     """

@@ -36,9 +36,9 @@ class ConsoleMonitor(manifest.Monitor):
         else:
             self._line.print(f'{what} ...')
 
-    def notice(self, sentence: str) -> None:
-        self.notices.append(sentence)
-        self._line.print(sentence)
+    def notice(self, message: str) -> None:
+        self.notices.append(message)
+        self._line.print(message)
 
     def step_started(self, step: manifest.RunningStep) -> None:
         if self._live:
@@ -59,10 +59,10 @@ class ConsoleMonitor(manifest.Monitor):
     ) -> None:
         if step.trial:
             return
-        told = f' - {result.message}' if result.message else ''
+        message = f' - {result.message}' if result.message else ''
         self._line.print(
             f'{self._head(step)}: {result.result} '
-            f'({result.seconds:.1f} s){told}'
+            f'({result.seconds:.1f} s){message}'
         )
 
     @staticmethod

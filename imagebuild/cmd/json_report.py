@@ -39,7 +39,7 @@ class JsonReport:
         """Say how the run ended.
 
         :param error: what ended it; the report of its steps is taken over.
-        :param message: the error for people, in a sentence.
+        :param message: the error for people.
         """
         report = getattr(error, 'report', None)
         self.document |= report.to_dict() if report else {}

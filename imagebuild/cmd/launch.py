@@ -12,7 +12,7 @@
 """The programs as they are installed.
 
 A program's modules are imported here, so that a signal, or a requirement that
-is not installed, ends in a sentence while they are: the service's
+is not installed, ends with a message while they are: the service's
 requirements are an extra of the distribution, and who packs images on one
 machine does without.
 """

@@ -34,7 +34,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line whose mistakes are told in one sentence.
+    """A command line whose mistakes are reported in one message.
 
     No abbreviated options: a recipe may add one that makes them clash, and
     ``--json`` is looked for before the rest is read.
@@ -58,7 +58,7 @@ def run(
     debug: bool = False,
     report: json_report.JsonReport | None = None,
 ) -> int:
-    """Do a program's work and put what goes wrong into words.
+    """Do a program's work and report what goes wrong.
 
     The first SIGINT, SIGTERM or SIGHUP is raised in the work as
     :class:`exception.Interrupted`; further ones are ignored while it cleans
@@ -102,12 +102,12 @@ def _attempt(
         # The last resort; whatever comes here is a defect of ours.
         caught = error
         code = exception.EnvironmentFault.exit_code
-        words = ' '.join(str(error).split()) or 'no more is known'
-        message = f'Unexpected {type(error).__name__}: {words}'
+        details = ' '.join(str(error).split()) or 'no more is known'
+        message = f'Unexpected {type(error).__name__}: {details}'
         shown = f'{message} (--debug shows where).'
     if report is not None:
         report.failed(caught, message)
-    # Nobody may be there to read it; the exit code tells it, too.
+    # Nobody may be there to read it; the exit code shows it, too.
     with contextlib.suppress(OSError):
         if debug:
             traceback.print_exception(caught)

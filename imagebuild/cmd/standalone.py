@@ -200,15 +200,15 @@ class Standalone:
         self.conductor.start()
         self._thread.start()
 
-    def stop(self, patience: float) -> None:
+    def stop(self, grace: float) -> None:
         """Finish what runs, then stop.
 
-        :param patience: seconds that running builds are given; what is not
-            done by then starts anew with the next start.
+        :param grace: seconds that running builds are given; what is not
+            done by then is requeued by the next start.
         """
         self.conductor.drain()
         try:
-            self.conductor.wait(patience)
+            self.conductor.wait(grace)
         finally:
             self.conductor.stop()
             self._server.close()
@@ -272,7 +272,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar='SECONDS',
         default=0.0,
         help='how long running builds may go on after a signal '
-        '(default: they are stopped, and begin anew at the next start)',
+        '(default: they are stopped, and start again at the next start)',
     )
     add('--debug', action='store_true', help='log more, print tracebacks')
     program.add_version(parser)

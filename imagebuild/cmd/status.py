@@ -96,7 +96,9 @@ class Checks(upgradecheck.UpgradeCommands):
             )
         except exception.ImageBuildError as error:
             return upgradecheck.Result(_CODE.WARNING, str(error))
-        why = '; '.join(f'{name}: {words}' for name, words in reasons.items())
+        why = '; '.join(
+            f'{name}: {reason}' for name, reason in reasons.items()
+        )
         if not found:
             return upgradecheck.Result(
                 _CODE.WARNING,

@@ -89,9 +89,9 @@ class Cache:
         :param checksum: ``algorithm:hexdigest``.
         :param size: bytes; 0 when not known. Another size is refused like
             a wrong checksum, before more than that is fetched.
-        :param what: it in a few words, for messages.
+        :param what: a short description of it, for messages.
         :param on_progress: called a few times a second.
-        :param on_notice: told when somebody else fetches it.
+        :param on_notice: called when somebody else fetches it.
         :returns: its path, for reading, as long as the block lasts.
         :raises ChecksumMismatch: what came is not it; it was removed.
         :raises InvalidInput: the checksum is none.
@@ -132,7 +132,7 @@ class Cache:
         :param maker: makes the file given, all or nothing; not called when
             it is there.
         :param what: see :meth:`get`.
-        :param on_notice: told when somebody else makes it.
+        :param on_notice: called when somebody else makes it.
         :returns: its path, as for :meth:`get`.
         :raises ImageBuildError: from ``maker``.
         """
@@ -209,15 +209,15 @@ class _Wait:
     what: str
     on_notice: OnNotice | None
     progress: transfer_progress.Throttled
-    told: bool = False
+    reported: bool = False
 
     def tick(self, part: pathlib.Path) -> None:
         """Tell how far the other one is, and sleep."""
-        if not self.told and self.on_notice:
+        if not self.reported and self.on_notice:
             self.on_notice(
                 f'Another build is fetching {self.what}; waiting for it.'
             )
-        self.told = True
+        self.reported = True
         with contextlib.suppress(OSError):
             self.progress(part.stat().st_size, 0)
         time.sleep(_TICK)

@@ -20,7 +20,7 @@ kernel with their process:
   is being evicted.
 
 Whoever gets a lock looks whether the file is still at its path: an evicted
-file's lock says nothing.
+file's lock means nothing.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def evict(directory: pathlib.Path, enough: Callable[[int], bool]) -> None:
     What is in use, or being fetched, stays.
 
     :param directory: the cache's.
-    :param enough: told the bytes that are left; True ends it.
+    :param enough: called with the bytes that are left; True ends it.
     """
     found = _scan(directory)
     used = sum(one.size for one in found.values())

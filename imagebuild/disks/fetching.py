@@ -57,7 +57,7 @@ class Source(Protocol):
 
 
 #: Asks for a file from an offset on. Raises EnvironmentFault when it cannot
-#: be had now, InvalidInput when it cannot be had at all.
+#: be reached now, InvalidInput when it is not available at all.
 Fetch = Callable[[int], AbstractContextManager[Source]]
 
 
@@ -69,10 +69,10 @@ class Fetching:
     :ivar fetch: asks for it.
     :ivar wanted: its checksum.
     :ivar size: its size in bytes, 0 when not known.
-    :ivar what: it in a few words, for messages.
+    :ivar what: a short description of it, for messages.
     :ivar make_room: called with bytes that are about to be written.
-    :ivar progress: told bytes done and bytes in all.
-    :ivar on_notice: told what the user should see.
+    :ivar progress: called with bytes done and bytes in all.
+    :ivar on_notice: called with what the user should see.
     """
 
     part: pathlib.Path
@@ -97,10 +97,11 @@ class Fetching:
         except exception.ChecksumMismatch:
             self._remove()
             raise
-        # The fault may lie with what was there before.
+        # What was there before may be what is wrong.
         self._remove()
         self.on_notice(
-            f'What was there of {self.what} does not fit; it is fetched anew.'
+            f'The partial download of {self.what} does not match; it is '
+            'downloaded again.'
         )
         try:
             self._attempt()

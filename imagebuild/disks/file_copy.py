@@ -30,7 +30,7 @@ _CANNOT = (
     errno.EOPNOTSUPP,
     errno.EPERM,
 )
-# Content hashes, made anew by the kernel: those of the old file are wrong.
+# Content hashes, made again by the kernel: those of the old file are wrong.
 _NOT_COPIED = ('security.ima', 'security.evm')
 
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Files that are neither qcow2 nor a raw disk, told by their content.
+"""Files that are neither qcow2 nor a raw disk, recognised by their content.
 
 A raw disk has no magic number: everything that is nothing else is raw. So
 what is refused here decides how often somebody's VMDK or half-unpacked

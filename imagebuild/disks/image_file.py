@@ -14,8 +14,8 @@
 An image may come from anywhere, and a qcow2 header can name any file of
 this host as its backing or data file; qemu would then hand that file's
 content to the guest. So an image is looked at here before any program
-opens it, formats are told by content and never by a file's name, and from
-then on every program is told the format: nothing is ever probed again
+opens it, formats are recognised by content and never by a file's name, and
+from then on every program is given the format: nothing is ever probed again
 (a guest can write a qcow2 header into its raw disk).
 """
 

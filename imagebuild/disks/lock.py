@@ -32,7 +32,7 @@ from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import os_errors
 
-_TRIES = 10
+_ATTEMPTS = 10
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def lock_image(path: pathlib.Path, *, shared: bool) -> Iterator[int]:
     :raises UnwritablePath: its file system knows no locks.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         with image_file.open_regular(path) as descriptor:
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)

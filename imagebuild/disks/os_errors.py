@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Errors of the operating system, in our words."""
+"""Errors of the operating system, translated into exceptions of ours."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a qcow2 file says about itself, read without qemu.
+"""The header of a qcow2 file, read without qemu.
 
 qemu-img would open the files an image refers to before anybody could ask
 whether that is wanted, so the header is read here first. Nothing but bytes

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""qemu-img, with every format said and every refusal in our words."""
+"""Runs qemu-img: formats are always given, its refusals translated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imagebuild.disks import host_command
 from imagebuild.disks import image_file
 
 _LOCKED = ('Failed to get "', 'Failed to get shared "', 'Failed to lock byte')
-#: What it says when it does not want an image, and what is the host's then.
+#: Messages of qemu-img that refuse an image, unless the host is the reason.
 _REFUSED = ('Could not open', 'Check failed', 'qcow2: ')
 _OF_THE_HOST = (
     'Permission denied',

@@ -36,7 +36,7 @@ def sparsify(
     """Give back the room that an image file does not need.
 
     Blocks of zeros in a raw image become holes. A qcow2 image is written
-    anew without its unused clusters, with the same cluster size and
+    again without its unused clusters, with the same cluster size and
     features, and the result is taken if it is smaller (it is not when the
     image was compressed). One with internal snapshots, bitmaps or a backing
     file is left as it is: they would be lost.

@@ -45,7 +45,7 @@ LOG = logging.getLogger(__name__)
 _LOCK = 'lock'
 _NOTES = 'processes.json'
 _LONGEST_NAME = 200
-_TRIES = 10
+_ATTEMPTS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Workspace:
         :raises UnwritablePath: it cannot be made there.
         :raises DiskFull: there is no room for it.
         """
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             try:
                 if self._make():
                     return self
@@ -163,7 +163,7 @@ class Workspace:
     def _make(self) -> bool:
         """Try to make and lock the directory.
 
-        A sweep may come between the two: then this is tried anew.
+        A sweep may come between the two: then this is done again.
         """
         made = tempfile.mkdtemp(
             prefix=_prefix(self._image), dir=self._directory

@@ -103,7 +103,7 @@ def opened(
     """Put an overlay over an image and open it.
 
     :param image: the base image; it is not changed.
-    :param name: it in words, for messages.
+    :param name: how messages call it.
     :param directory: the build's workspace.
     :raises InvalidInput: there is no operating system to be found in it.
     :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.

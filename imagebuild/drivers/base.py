@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a driver is: it says where a disk comes from.
+"""What a driver is: it gives a disk to a build.
 
 A driver opens a disk of its own for one build and gives a Remote that
 reaches inside. It never learns what will be done to the disk: the manifest
@@ -59,7 +59,7 @@ from imagebuild.remotes import base as remotes_base
 
 #: What a driver writes while it works.
 DiskFormat = Literal['qcow2', 'raw']
-#: What a build can end with, in Glance's words.
+#: What a build can end with, as Glance calls it.
 OutputFormat = Literal['qcow2', 'raw', 'vmdk', 'vhd', 'vdi']
 
 #: Where a base image is.
@@ -157,7 +157,7 @@ class Monitor:
         """Called when a phase of the build begins.
 
         What a driver does before its disk is open is the phase
-        ``base_image`` until it says otherwise, and its
+        ``base_image`` until it reports another, and its
         :meth:`OpenDisk.finish` is ``convert``.
 
         :param phase: of :data:`imagebuild.phases.ORDER`.
@@ -170,8 +170,8 @@ class Monitor:
         :param error: why it failed; '' when it did not.
         """
 
-    def notice(self, sentence: str) -> None:
-        """Called with a sentence the user should see."""
+    def notice(self, message: str) -> None:
+        """Called with a message for the user."""
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Called now and then, at most a few times a second.
@@ -322,7 +322,7 @@ class Driver(abc.ABC):
         :param workspace: an existing directory of this build only, on a file
             system with room for what the build adds to the disk.
         :param settings: of this conductor.
-        :param monitor: told about the steps, and the download's progress.
+        :param monitor: is told the steps and the download's progress.
         :raises InvalidInput: the base image cannot be used: it is not what
             it is said to be, or there is no operating system in it.
         :raises ChecksumMismatch: the base image that was fetched is not

@@ -45,11 +45,11 @@ def opened(
     :param image: of any kind but ``none``.
     :returns: the file, for as long as the block lasts.
     :raises InvalidInput: it cannot be used, and the request named it.
-    :raises EnvironmentFault: it cannot be had; or it cannot be used, and
+    :raises EnvironmentFault: it is not available; or it cannot be used, and
         the operator's catalogue named it.
     """
     with contextlib.ExitStack() as stack:
-        with in_words(image):
+        with translate_errors(image):
             if image.kind == 'path':
                 path = stack.enter_context(_local(image, monitor))
             else:
@@ -70,8 +70,8 @@ def _begin(text: str) -> str:
 
 
 @contextlib.contextmanager
-def in_words(image: base.BaseImage) -> Iterator[None]:
-    """Give the faults of a base image to who can mend them."""
+def translate_errors(image: base.BaseImage) -> Iterator[None]:
+    """Turn what is wrong with a base image into an error of who can fix it."""
     try:
         yield
     except exception.InvalidInput as error:
@@ -117,7 +117,7 @@ def _fetched(
 
     return retries.retry_while_unavailable(
         attempt,
-        patience=settings.retry_timeout,
+        timeout=settings.retry_timeout,
         on_notice=monitor.notice,
         progress=lambda: reached,
     )
@@ -181,7 +181,7 @@ def _inspected(
     try:
         info = image_file.inspect(path)
     except exception.InvalidImage as error:
-        # Not by its path in the cache, which says nothing to anybody.
+        # Not by its path in the cache, which means nothing to anybody.
         raise type(error)(
             path=_begin(shown(image)), reason=error.kwargs['reason']
         ) from error

@@ -47,8 +47,8 @@ from imagebuild import exception
 from imagebuild import phases
 from imagebuild.disks import create
 from imagebuild.drivers import base
-from imagebuild.remotes import always_succeeds
 from imagebuild.drivers import option_schema
+from imagebuild.remotes import always_succeeds
 from imagebuild.remotes import base as remotes_base
 
 _MIB = 1024 * 1024

@@ -69,7 +69,7 @@ class GuestfsDriver(base.Driver):
                 info = stack.enter_context(
                     base_files.opened(base_image, settings, monitor)
                 )
-            with base_files.in_words(base_image):
+            with base_files.translate_errors(base_image):
                 disk = stack.enter_context(
                     appliance_disk.opened(
                         info,

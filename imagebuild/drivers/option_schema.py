@@ -69,7 +69,7 @@ class Options:
             name: value for name, value in options.items() if value is not None
         }
         # What must be given and is not is checked as null, so that the
-        # problem has the path of the option and tells what is accepted.
+        # problem has the path of the option and lists what is accepted.
         for field in dataclasses.fields(cls):
             if field.default is dataclasses.MISSING:
                 given.setdefault(field.name, None)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a driver is told about the conductor that it works for."""
+"""What a driver gets to know of the conductor that it works for."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a store is: it says where a finished image goes.
+"""What a store is: it keeps finished images.
 
 Called by the upload job (``upload``) and by the conductor (``delete``,
 ``exists``, ``find``). Whoever calls has first written down in the database
@@ -37,7 +37,7 @@ from imagebuild import checksums
 from imagebuild import exception
 from imagebuild import transfer_progress
 
-#: Called with a sentence.
+#: Called with a message for the user.
 OnNotice = Callable[[str], None]
 
 BUILD_ID = 'imagebuild_build_id'
@@ -47,7 +47,7 @@ CONTENT_KEY = 'imagebuild_content_key'
 
 @dataclasses.dataclass(frozen=True)
 class ImageProperties:
-    """What is said about an image besides its bytes; Glance's words.
+    """An image's fields and properties, named as in Glance.
 
     :ivar name: not unique.
     :ivar owner: id of the project that the image is for.
@@ -161,7 +161,7 @@ class Store(abc.ABC):
         """Put an image into the store.
 
         Idempotent by ``stamp.upload_id``: what an earlier call began is
-        finished, or removed and begun anew. When this raises, the next call
+        finished, or removed and started again. When this raises, the next call
         may find a part of the image; :meth:`discard` removes it.
 
         :param path: the image's file.
@@ -172,11 +172,11 @@ class Store(abc.ABC):
             read while it is sent.
         :param on_progress: called a few times a second with bytes done and
             bytes in all.
-        :param on_notice: told sentences that the user should see, such as
+        :param on_notice: called with messages for the user, such as
             that the store is away and is waited for.
         :raises InvalidInput: the store refuses the image for what it is or
             what is said about it: quota, size, a property, a visibility,
-            a member. Its own sentence is in the message. Trying again is
+            a member. Its own message is part of it. Trying again is
             of no use.
         :raises ChecksumMismatch: what has arrived is not what was sent. It
             has been removed. Trying again may help.

@@ -22,7 +22,7 @@ nothing             the image is made
 ``queued``          the data are sent into it
 ``active``          it is verified, and done
 anything else       somebody died while sending, or still sends and has
-                    lost the upload: it is deleted and made anew
+                    lost the upload: it is deleted and made again
 more than one       all but one are deleted, a good one kept
 =================== =======================================================
 
@@ -135,7 +135,7 @@ class GlanceStore(base.Store):
 
         return retries.retry_while_unavailable(
             attempt,
-            patience=self._retry_timeout,
+            timeout=self._retry_timeout,
             on_notice=on_notice,
             sleep=self._sleep,
         )

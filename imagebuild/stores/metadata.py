@@ -35,7 +35,7 @@ def described(
     problems = [
         exception.Problem(f'properties.{name}', wrong)
         for name in image.properties
-        if (wrong := rules.complaint(name))
+        if (wrong := rules.error(name))
     ]
     visibility = image.visibility or ('shared' if image.members else 'private')
     if image.members and visibility != 'shared':

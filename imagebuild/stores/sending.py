@@ -36,7 +36,7 @@ class Source:
     :param path: the file.
     :param algorithm: of the checksum that the store knows.
     :param expected: the file's checksum.
-    :param on_progress: told bytes read and bytes in all.
+    :param on_progress: called with bytes read and bytes in all.
     :raises UnwritablePath: it cannot be read.
     """
 

@@ -52,8 +52,8 @@ class Listener(base.Monitor):
     def step_finished(self, name, seconds, error):
         self.finished.append((name, error))
 
-    def notice(self, sentence):
-        self.notices.append(sentence)
+    def notice(self, message):
+        self.notices.append(message)
 
     def progress(self, done, total, what):
         self.reached.append((done, total, what))

@@ -14,7 +14,7 @@
 Each is made once per session by imagebuild-bootstrap, and is read only: put
 an overlay over it or copy it. With IMAGEBUILD_TEST_CACHE naming a directory
 they are kept there for the sessions to come; remove the files to have them
-made anew.
+made again.
 """
 
 import fcntl

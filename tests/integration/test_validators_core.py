@@ -437,8 +437,8 @@ class Recorder(monitors.Monitor):
     ) -> None:
         self.told.append(repr(result))
 
-    def notice(self, sentence: str) -> None:
-        self.told.append(sentence)
+    def notice(self, message: str) -> None:
+        self.told.append(message)
 
 
 @pytest.mark.parametrize('reconcile', [False, True])

@@ -129,4 +129,4 @@ def test_an_operators_lists_hold_in_the_stores(tmp_path):
 
 def test_denied_goes_before_allowed():
     rules = image_properties.Rules(allowed=['bdm_v2'], denied=['bdm_*'])
-    assert rules.complaint('bdm_v2')
+    assert rules.error('bdm_v2')

@@ -57,7 +57,7 @@ class Cloud:
     :param level: how much of it; one of LEVELS. What it had before by
         default, or all.
     :param virt: what servers are; one of VIRTS. It cannot be changed later.
-    :param report: told what has been done, one line each.
+    :param report: called with what has been done, one line each.
     """
 
     def __init__(
@@ -130,7 +130,8 @@ class Cloud:
     def openstack(self, *arguments: str, user: str = 'demo') -> str:
         """What an openstack command prints.
 
-        :raises subprocess.CalledProcessError: it failed; stderr says why.
+        :raises subprocess.CalledProcessError: it failed; the reason is in
+            stderr.
         """
         return subprocess.run(
             [str(self.site.bin / 'openstack'), *arguments],
@@ -261,7 +262,7 @@ class Cloud:
             yield
 
 
-#: What is done beside starting servers; how the report says so.
+#: What is done beside starting servers; how it is reported.
 _MADE = {
     'venv': 'made',
     'catalog': 'filled',
@@ -272,7 +273,7 @@ _MADE_MANY = ('flavors',)
 
 #: They are stopped when nobody needs them any more, one set after the other.
 _STOPPED_LATE = (
-    # nova-compute says good-bye to it.
+    # nova-compute reports to it that it stops.
     {'nova-conductor'},
     {'libvirtd', 'mariadb', 'rabbitmq'},
     {'rabbitmq-epmd', 'virtlogd'},

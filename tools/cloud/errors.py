@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What may go wrong, said in one sentence."""
+"""What may go wrong; the messages are for people."""
 
 import pathlib
 
@@ -18,7 +18,7 @@ TAIL_LINES = 20
 
 
 class CloudError(Exception):
-    """The cloud cannot do what was asked; the message says why.
+    """The cloud cannot do what was asked; the message has the reason.
 
     :param log: the log of the process that failed; its end is shown.
     """
@@ -29,10 +29,8 @@ class CloudError(Exception):
 
     def __str__(self) -> str:
         message = super().__str__()
-        words = tail(self.log) if self.log else ''
-        return (
-            f'{message}\nThe end of {self.log}:\n{words}' if words else message
-        )
+        end = tail(self.log) if self.log else ''
+        return f'{message}\nThe end of {self.log}:\n{end}' if end else message
 
 
 class Interrupted(CloudError):

@@ -54,7 +54,7 @@ class Identity:
         self._known: dict[str, list[dict[str, Any]]] = {}
 
     def add_endpoint(self, endpoint: Endpoint) -> None:
-        """Add to the catalog; a wrong address is put right."""
+        """Add to the catalog; a wrong address is updated."""
         service = self._ensure(
             'services', type=endpoint.service_type, name=endpoint.name
         )

@@ -85,7 +85,7 @@ class Rest:
                 request, timeout=_TIMEOUT
             )
         except urllib.error.HTTPError as error:
-            words = error.read().decode(errors='replace')
+            message = error.read().decode(errors='replace')
             raise errors.CloudError(
-                f'{method} {url} was refused ({error.code}): {words}'
+                f'{method} {url} was refused ({error.code}): {message}'
             ) from error

@@ -42,7 +42,8 @@ def run(
 
     After the first failure nothing is begun, and what waits stops waiting.
 
-    :param on_done: told the name and the result of each, by this thread.
+    :param on_done: called with the name and the result of each, by this
+        thread.
     :raises ValueError: a task waits for one that is not there, or itself.
     """
     left = dict(tasks)

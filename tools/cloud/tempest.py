@@ -94,13 +94,13 @@ def run(cloud: cloud_module.Cloud, arguments: Sequence[str]) -> int:
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # It was told as well, and cleans up.
+        # It got the signal as well, and cleans up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return process.wait() or 1
 
 
 def config(cloud: cloud_module.Cloud) -> ini.Sections:
-    """What tempest.conf says."""
+    """The content of tempest.conf."""
     site = cloud.site
     directory = _config_file(cloud).parent
     return {

@@ -378,7 +378,7 @@ def image_problems(
             'members', 'only an image of visibility "shared" has members'
         )
     for name in request['properties']:
-        if wrong := rules.complaint(name):
+        if wrong := rules.error(name):
             yield exception.Problem(
                 json_schema.join('properties', name), wrong
             )

@@ -11,7 +11,7 @@
 # under the License.
 """Where on this machine's mirrors a release is.
 
-The machine says which mirrors it trusts, in its own apt sources. Those of
+The machine names the mirrors it trusts in its own apt sources. Those of
 the wanted distribution are taken and the suite is replaced, so a machine of
 Debian 12 makes Debian 13 from the same mirror with the same keyring.
 """
@@ -74,7 +74,7 @@ def find(
     :param release: what is wanted.
     :param machine: the machine's sources.
     :param proxies: scheme to URL.
-    :raises UnavailableRelease: no mirror has it; says what could be made.
+    :raises UnavailableRelease: no mirror has it; names what could be made.
     :raises HostCommandFailed: a mirror does not answer.
     """
     wanted = candidates(release, machine)
@@ -182,7 +182,7 @@ def _for_release(
 def is_served(source: apt_sources.Source, proxies: Mapping[str, str]) -> bool:
     """Whether a mirror has a suite.
 
-    :returns: False when it says so; True also when only apt can tell, as
+    :returns: False when it is not; True also when only apt can know, as
         for ``cdrom:`` or a mirror that wants a password.
     :raises HostCommandFailed: it does not answer.
     """

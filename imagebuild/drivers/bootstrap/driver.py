@@ -213,9 +213,9 @@ class BootstrapDriver(base.Driver):
         :param path: the file to make; one that is there is replaced. Its
             directory must exist and have room for the work.
         :param disk_format: ``qcow2`` or ``raw``.
-        :param monitor: told about the steps.
-        :raises InvalidInput: the options ask for something that cannot be
-            had, such as a release that no mirror has.
+        :param monitor: is told the steps.
+        :raises InvalidInput: the options ask for something that is not
+            available, such as a release that no mirror has.
         :raises EnvironmentFault: this machine, its disk or its network
             failed.
         """

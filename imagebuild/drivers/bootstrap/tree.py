@@ -39,13 +39,13 @@ _CONFINED = (
 
 #: Seconds. Downloading 250 MB over a slow line is most of it.
 _TIMEOUT = 3600.0
-# apt's and dpkg's complaints, with mmdebstrap's own in their wake, which
-# tell no more than the command line.
-_COMPLAINT = re.compile(
+# Errors of apt and dpkg. mmdebstrap's own, which follow them, only repeat
+# the command line and are left out.
+_ERROR = re.compile(
     r'^(?:E: (?!apt-get |setup failed|mmdebstrap failed)|dpkg: error )(.*)$',
     re.MULTILINE,
 )
-_MOST_COMPLAINTS = 3
+_MOST_ERRORS = 3
 #: Seconds; a kill takes milliseconds where nothing hangs in the kernel.
 _LONGEST_DYING = 5.0
 
@@ -154,10 +154,10 @@ def discard(tree: pathlib.Path) -> None:
 
 
 def why(stderr: str) -> str:
-    """The first complaints in what a program printed, for people.
+    """The first errors in what a program printed, for people.
 
     :param stderr: all of it; lines that mmdebstrap and apt mark as errors
         are picked out.
     """
-    found = list(dict.fromkeys(_COMPLAINT.findall(stderr)))
-    return '; '.join(found[:_MOST_COMPLAINTS]) or stderr.strip()[-500:]
+    found = list(dict.fromkeys(_ERROR.findall(stderr)))
+    return '; '.join(found[:_MOST_ERRORS]) or stderr.strip()[-500:]

@@ -301,7 +301,7 @@ class TestErrors:
         ],
     )
     def test_sentences(self, text, plain):
-        assert errors.sentence(text) == plain
+        assert errors.message_of(text) == plain
 
 
 class TestKeystone:

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Mistaken command lines of every program: one sentence, and which help."""
+"""Mistaken command lines of every program: one message, and which help."""
 
 import json
 import sys

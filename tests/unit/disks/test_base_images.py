@@ -158,7 +158,7 @@ def test_wrong_part_is_fetched_anew(cache, server, length, size):
     notices = []
     with get(cache, server, size=size, on_notice=notices.append) as path:
         assert path.read_bytes() == CONTENT
-    assert 'fetched anew' in notices[0]
+    assert 'downloaded again' in notices[0]
 
 
 @pytest.mark.parametrize('content', [b'', CONTENT[:-1], b'x' + CONTENT[1:]])

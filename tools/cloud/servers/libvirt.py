@@ -167,7 +167,7 @@ def end_guests(state: cloud_state.State) -> None:
 def virsh(
     state: cloud_state.State, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Ask the cloud's libvirt, or tell it something."""
+    """Run virsh against the cloud's libvirt."""
     return subprocess.run(
         ['virsh', '--quiet', f'--connect={uri(state)}', *arguments],
         capture_output=True,

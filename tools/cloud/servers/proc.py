@@ -22,7 +22,7 @@ _PROC = pathlib.Path('/proc')
 
 
 def identity(pid: int) -> dict[str, Any]:
-    """What tells this process from a later one with the same id."""
+    """What distinguishes this process from a later one with the same id."""
     return {'pid': pid, 'start_time': _stat(pid)[1], 'boot': boot_id()}
 
 

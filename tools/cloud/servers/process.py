@@ -272,7 +272,7 @@ def _wait_gone(record: Mapping[str, int], within: float) -> None:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without what would tell a service about another cloud or code."""
+    """Ours, without what would point a service at another cloud or code."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -130,7 +130,7 @@ class Service(base.Server):
 class DaemonService(Service):
     """A program of OpenStack's environment that listens to the bus.
 
-    Its table of services says when it has begun to.
+    Its table of services shows when it has begun to.
     """
 
     #: The database with a table "services" or the like, and a condition.
