@@ -38,8 +38,8 @@ from collections.abc import Sequence
 from typing import IO
 from typing import Any
 
+from imagebuild import processes
 from imagebuild.conductor import job_processes
-from imagebuild.disks import processes
 
 LOG = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class JobProcess:
         context: Callable[[], None] = lambda: None,
     ) -> None:
         job_token = secrets.token_hex(16)
-        pid_namespace_id = processes.realm()
+        pid_namespace_id = processes.pid_namespace_id()
         # Written down before it is there, so that it is found by its token
         # when this process dies right after starting it.
         note(job_processes.Leader(0, 0, job_token, pid_namespace_id))

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild.disks import processes
+from imagebuild import processes
 
 #: The variable that holds the token.
 VARIABLE = 'IMAGEBUILD_JOB_MARK'
@@ -89,7 +89,7 @@ class Leader:
         started = processes.start_time(pid)
         if started is None:
             return None
-        return cls(pid, started, job_token, processes.realm())
+        return cls(pid, started, job_token, processes.pid_namespace_id())
 
 
 def members(leader: Leader) -> set[int]:
@@ -97,7 +97,7 @@ def members(leader: Leader) -> set[int]:
 
     Processes of another boot or pid namespace are not looked for.
     """
-    if leader.pid_namespace_id != processes.realm():
+    if leader.pid_namespace_id != processes.pid_namespace_id():
         return set()
     table = dict(_table())
     own = table.get(leader.pid)

@@ -37,8 +37,8 @@ import stat
 import tempfile
 
 from imagebuild import exception
+from imagebuild import processes
 from imagebuild.disks import os_errors
-from imagebuild.disks import processes
 
 LOG = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Workspace:
         self._image = image_path
         self._directory = directory or image_path.parent
         self._lock = -1
-        self._notes = _Notes(processes.realm())
+        self._notes = _Notes(processes.pid_namespace_id())
 
     def __enter__(self) -> Workspace:
         """Make the directory.
@@ -265,9 +265,9 @@ def _sweep_one(directory: pathlib.Path) -> bool:
 def _clear(directory: pathlib.Path) -> None:
     """End and remove everything, the lock last."""
     notes = _Notes.read(directory)
-    if notes.realm == processes.realm():
+    if notes.realm == processes.pid_namespace_id():
         for pid, started in notes.pids:
-            processes.end(pid, started)
+            processes.kill(pid, started)
     for name, device, inode in notes.paths:
         _remove_same(pathlib.Path(name), device, inode)
     for name in sorted(os.listdir(directory), key=lambda name: name == _LOCK):

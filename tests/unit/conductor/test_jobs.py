@@ -19,10 +19,10 @@ import time
 
 import pytest
 
+from imagebuild import processes
 from imagebuild.conductor import job_process
 from imagebuild.conductor import job_processes
 from imagebuild.conductor import workspace
-from imagebuild.disks import processes
 
 BUILD_ID = '00000000-0000-4000-8000-000000000001'
 
@@ -191,7 +191,10 @@ def test_a_job_is_written_down_before_and_after_its_start(tmp_path):
     watch.wait()
     before, after = watch.notes
     assert (before.pid, before.job_token) == (0, after.job_token)
-    assert after.pid_namespace_id == processes.realm() and after.pid > 0
+    assert (
+        after.pid_namespace_id == processes.pid_namespace_id()
+        and after.pid > 0
+    )
 
 
 def test_a_request_larger_than_a_pipe_reaches_a_slow_reader(tmp_path):

@@ -17,8 +17,8 @@ import threading
 import pytest
 
 from imagebuild import exception
+from imagebuild import processes
 from imagebuild.disks import host_command
-from imagebuild.disks import processes
 from tests.unit.disks import tools
 
 

@@ -19,11 +19,11 @@ import pytest
 
 from imagebuild import checksums
 from imagebuild import exception
+from imagebuild import processes
 from imagebuild import transfer_progress
 from imagebuild.disks import convert
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
-from imagebuild.disks import processes
 from imagebuild.disks import space
 from tests.unit.disks import tools
 
@@ -161,7 +161,7 @@ def test_convert_refuses(
 
 def test_processes_that_are_not_there() -> None:
     assert processes.start_time(2**22 + 1) is None
-    assert not processes.end(2**22 + 1, 1)
+    assert not processes.kill(2**22 + 1, 1)
     assert processes.start_time(os.getpid())
 
 

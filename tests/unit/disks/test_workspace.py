@@ -17,7 +17,7 @@ import subprocess
 import pytest
 
 from imagebuild import exception
-from imagebuild.disks import processes
+from imagebuild import processes
 from imagebuild.disks import workspace
 from tests.unit.disks import tools
 
@@ -107,7 +107,7 @@ def test_reused_pid_is_not_killed(image: pathlib.Path, what: str) -> None:
     sleeper = kill_owner(image)
     started = processes.start_time(sleeper)
     if what == 'boot':
-        rewrite_notes(image, processes.realm(), 'another boot/1')
+        rewrite_notes(image, processes.pid_namespace_id(), 'another boot/1')
     else:
         rewrite_notes(image, str(started), str((started or 0) - 1))
     assert len(workspace.sweep(image)) == 1

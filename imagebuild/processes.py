@@ -14,6 +14,12 @@
 A pid alone names nothing for long. Together with the tick at which the
 process started, the boot of the host and the pid namespace it names one
 process for ever.
+
+psutil is not used here. Its create_time() is counted from the clock of the
+host: two programs that ask for that of one process get different answers when
+the clock was set in between, and what is compared here was written down by a
+program that died. Its signals follow a look at the pid, ours a handle that
+cannot change its process; and the local programs do without it.
 """
 
 from __future__ import annotations
@@ -42,13 +48,13 @@ def start_time(pid: int) -> int | None:
     return int(line.rpartition(b')')[2].split()[_START_FIELD])
 
 
-def realm() -> str:
-    """A name for the boot and the pid namespace that pids belong to."""
+def pid_namespace_id() -> str:
+    """Identify the boot and the pid namespace that pids belong to."""
     boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
     return f'{boot}/{os.stat("/proc/self/ns/pid").st_ino}'
 
 
-def end(pid: int, started: int) -> bool:
+def kill(pid: int, started: int) -> bool:
     """Kill a process, if it still is the one that was meant.
 
     Waits up to 5 s until it is gone, so that its locks are gone too.
