@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +27,6 @@ from imagebuild.manifest import manifest as manifests
 from imagebuild.manifest import resources as manifest_resources
 from imagebuild.manifest import validators
 from imagebuild.manifest.validators import base
-from imagebuild.manifest.validators import cases
 
 _ROOT: Mapping[str, Any] = {
     'type': 'object',
@@ -152,7 +150,9 @@ def _build(
     steps = (
         builder.validators(data['validators']) if 'validators' in data else []
     )
-    _check_cases(steps, builder)
+    names = base.Names.of(declared, builder.outputs)
+    for step in base.walk(steps):
+        problems.extend(step.check_names(names))
     if problems:
         raise exception.InvalidManifest(dict.fromkeys(problems))
     return manifests.Manifest(
@@ -162,48 +162,3 @@ def _build(
         os=data.get('os') or (),
         min_disk=data.get('min_disk') or 0,
     )
-
-
-def _check_cases(
-    steps: Sequence[base.Validator], builder: base.Builder
-) -> None:
-    """A case over an argument that nothing sets can never be meant."""
-    known: set[str] = set()
-    for name in builder.outputs:
-        known.update(manifest_arguments.variables(name, None))
-    set_by_steps = frozenset(known)
-    for name, argument in builder.arguments.items():
-        known.update(manifest_arguments.variables(name, argument))
-    for step in base.walk(steps):
-        if not isinstance(step, cases.ArgumentCaseValidator):
-            continue
-        if step.name not in set_by_steps:
-            builder.problems.extend(_impossible(step, builder))
-        if step.name not in known:
-            builder.problems.append(
-                exception.Problem(
-                    json_schema.join(step.path, 'argument_name'),
-                    f'the argument "{step.name}" is neither declared nor '
-                    'set by a step',
-                )
-            )
-
-
-def _impossible(
-    step: cases.ArgumentCaseValidator, builder: base.Builder
-) -> Iterator[exception.Problem]:
-    """Cases that the choices of an argument rule out.
-
-    What a script prints has no choices, so it is only for arguments that no
-    step sets.
-    """
-    for argument in builder.arguments.values():
-        names = manifest_arguments.variables(argument.name, argument)
-        if step.name not in names or not argument.choices:
-            continue
-        for value in step.cases:
-            if value not in argument.choices:
-                yield exception.Problem(
-                    json_schema.join(step.path, 'cases', value),
-                    f'the argument "{step.name}" can never have this value',
-                )

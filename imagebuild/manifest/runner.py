@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from imagebuild import exception
 from imagebuild.manifest.context import Context
 from imagebuild.manifest.validators import base
-from imagebuild.manifest.validators import package
 
 
 def run(validators: Sequence[base.Validator], context: Context) -> None:
@@ -27,8 +26,7 @@ def run(validators: Sequence[base.Validator], context: Context) -> None:
 
     Reconcile stops at the first failure. Test-only goes on and collects.
     Groups and cases are replaced by what they stand for when their turn
-    comes; package steps that then stand side by side are installed in one
-    transaction.
+    comes; neighbours of a type that is ``batched`` are run together.
 
     :raises StepFailed: in reconcile.
     """
@@ -37,16 +35,19 @@ def run(validators: Sequence[base.Validator], context: Context) -> None:
         validator = _next(queue, context)
         if validator is None:
             return
-        if not isinstance(validator, package.PackageValidator):
+        kind = type(validator)
+        if not kind.batched:
+            # Nothing behind it is expanded yet: it may set the argument
+            # that decides a case.
             validator.run(context)
             continue
-        side_by_side = [validator]
+        batch = [validator]
         while (following := _next(queue, context)) is not None:
-            if not isinstance(following, package.PackageValidator):
+            if not isinstance(following, kind):
                 queue.appendleft(following)
                 break
-            side_by_side.append(following)
-        _run_packages(side_by_side, context)
+            batch.append(following)
+        kind.run_batch(batch, context)
 
 
 def _next(
@@ -60,29 +61,6 @@ def _next(
             return validator
         queue.extendleft(reversed(inside))
     return None
-
-
-def _run_packages(
-    steps: Sequence[package.PackageValidator], context: Context
-) -> None:
-    transaction = package.Transaction()
-    if context.reconcile and len(steps) > 1 and _may_merge(steps):
-        transaction.wanted = [item for step in steps for item in step.wanted]
-    for step in steps:
-        step.run_with(context, transaction)
-
-
-def _may_merge(steps: Sequence[package.PackageValidator]) -> bool:
-    """One transaction must mean the same as several.
-
-    It does unless a package is named twice with different versions.
-    """
-    versions: dict[str, str | None] = {}
-    for step in steps:
-        for item in step.wanted:
-            if versions.setdefault(item.name, item.version) != item.version:
-                return False
-    return True
 
 
 def count(validators: Sequence[base.Validator], context: Context) -> int:

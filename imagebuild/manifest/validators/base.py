@@ -26,6 +26,8 @@ loaded (checks everything it can without a system, opens nothing), then
 from __future__ import annotations
 
 import abc
+import dataclasses
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -45,6 +47,40 @@ from imagebuild.manifest.report import Result
 
 #: Properties that only scripts have.
 _OF_SCRIPTS = frozenset({'env_vars', 'inline', 'output'})
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """Names under which steps of a manifest may refer to a value.
+
+    :ivar arguments: the declared arguments.
+    :ivar declared: their names and target variables.
+    :ivar set_by_steps: what steps set, whether it was declared or not.
+    """
+
+    arguments: Sequence[manifest_arguments.Argument]
+    declared: frozenset[str]
+    set_by_steps: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        arguments: Sequence[manifest_arguments.Argument],
+        outputs: Iterable[str],
+    ) -> Self:
+        """Collect them from declared arguments and what steps set."""
+        variables = manifest_arguments.variables
+        return cls(
+            arguments,
+            frozenset(
+                name
+                for item in arguments
+                for name in variables(item.name, item)
+            ),
+            frozenset(
+                name for output in outputs for name in variables(output, None)
+            ),
+        )
 
 
 class Builder:
@@ -159,10 +195,14 @@ class Validator(abc.ABC):
     :cvar type_name: its key in manifests.
     :cvar schema: JSON schema of its value, checked before
         :meth:`from_spec` is called.
+    :cvar batched: neighbours of this type are run together, by
+        :meth:`run_batch`. Such a step sets no argument, since what follows
+        is expanded before it runs.
     :ivar path: its place in the manifest.
     """
 
     type_name: ClassVar[str]
+    batched: ClassVar[bool] = False
     schema: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, path: str) -> None:
@@ -213,6 +253,15 @@ class Validator(abc.ABC):
             else:
                 self.check(context, record)
 
+    @classmethod
+    def run_batch(cls, steps: Sequence[Self], context: Context) -> None:
+        """Run neighbouring steps of this type, in order.
+
+        :raises StepFailed: in reconcile; test-only collects failures.
+        """
+        for step in steps:
+            step.run(context)
+
     def expand(self, context: Context) -> Sequence[Validator] | None:
         """The validators this one stands for, None if it is a step itself.
 
@@ -224,6 +273,14 @@ class Validator(abc.ABC):
     def children(self) -> Sequence[Validator]:
         """Every validator inside, whatever the branch."""
         return ()
+
+    def check_names(self, names: Names) -> Iterator[exception.Problem]:
+        """Check the arguments that it refers to, once all steps are known.
+
+        :param names: what the whole manifest declares and sets.
+        :returns: what is wrong.
+        """
+        yield from ()
 
     def packages(self) -> Sequence[distros_base.Package]:
         """Packages this step itself will ask about."""

@@ -13,13 +13,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import exception
 from imagebuild import json_schema
+from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import document
 from imagebuild.manifest.validators import base
 
@@ -156,6 +159,34 @@ class ArgumentCaseValidator(base.Validator):
             for validators in (*self.cases.values(), self.default)
             for validator in validators
         ]
+
+    def check_names(self, names: base.Names) -> Iterator[exception.Problem]:
+        if self.name not in names.set_by_steps:
+            # What a script prints may be anything: only an argument that no
+            # step sets is bound to its choices.
+            yield from self._impossible(names.arguments)
+        if self.name not in names.declared | names.set_by_steps:
+            yield exception.Problem(
+                json_schema.join(self.path, 'argument_name'),
+                f'the argument "{self.name}" is neither declared nor '
+                'set by a step',
+            )
+
+    def _impossible(
+        self, arguments: Sequence[manifest_arguments.Argument]
+    ) -> Iterator[exception.Problem]:
+        """Cases that the choices of an argument rule out."""
+        for argument in arguments:
+            names = manifest_arguments.variables(argument.name, argument)
+            if self.name not in names or not argument.choices:
+                continue
+            for value in self.cases:
+                if value not in argument.choices:
+                    yield exception.Problem(
+                        json_schema.join(self.path, 'cases', value),
+                        f'the argument "{self.name}" can never have this '
+                        'value',
+                    )
 
     def key(self) -> Any:
         return {

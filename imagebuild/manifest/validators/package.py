@@ -92,7 +92,12 @@ class Transaction:
 
 
 class PackageValidator(base.Validator):
-    """Packages are installed, at their version if one is named."""
+    """Packages are installed, at their version if one is named.
+
+    Neighbouring steps are installed in one transaction.
+    """
+
+    batched: ClassVar[bool] = True
 
     type_name: ClassVar[str] = 'package'
     schema: ClassVar[Mapping[str, Any]] = {
@@ -146,14 +151,25 @@ class PackageValidator(base.Validator):
     def apply(self, context: base.Context, record: base.StepRecord) -> None:
         self._apply(context, record, Transaction())
 
-    def run_with(
+    @classmethod
+    def run_batch(cls, steps: Sequence[Self], context: base.Context) -> None:
+        """Run neighbouring steps; what all of them want is installed at once.
+
+        :raises StepFailed: in reconcile.
+        """
+        transaction = Transaction()
+        if context.reconcile and len(steps) > 1 and _may_merge(steps):
+            transaction.wanted = [
+                item for step in steps for item in step.wanted
+            ]
+        for step in steps:
+            step._run_with(context, transaction)
+
+    def _run_with(
         self, context: base.Context, transaction: Transaction
     ) -> None:
-        """Run as one step of several that share a transaction.
-
-        :param transaction: what the neighbours want; filled in by the first
-            of them that installs something.
-        """
+        # The first of the batch that installs something fills the
+        # transaction in; the others find their packages there.
         with context.step(self) as record:
             if context.reconcile:
                 self._apply(context, record, transaction)
@@ -246,6 +262,19 @@ class PackageValidator(base.Validator):
                 [package.name, package.version] for package in self.wanted
             ]
         }
+
+
+def _may_merge(steps: Sequence[PackageValidator]) -> bool:
+    """One transaction must mean the same as several.
+
+    It does unless a package is named twice with different versions.
+    """
+    versions: dict[str, str | None] = {}
+    for step in steps:
+        for item in step.wanted:
+            if versions.setdefault(item.name, item.version) != item.version:
+                return False
+    return True
 
 
 def _packages(
