@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild import strict_yaml
 from imagebuild.manifest import document
 
 #: Problems that are told at once.
@@ -30,7 +31,7 @@ MAX_FIELDS: Mapping[str, int] = {
     'packages': 1024**2,
     'pip_packages': 1024**2,
     'files': 32 * 1024**2,
-    'manifest': document.MAX_BYTES,
+    'manifest': strict_yaml.MAX_BYTES,
     'resources': 8 * 1024**2,
     'arguments': 1024**2,
     'recipe': 1024,
@@ -81,8 +82,8 @@ def _too_large(value: Any, limit: int) -> str:
             pending.extend(item.values())
         elif isinstance(item, list):
             pending.extend(item)
-    if count > document.MAX_NODES:
-        return f'it has more than {document.MAX_NODES} values'
+    if count > strict_yaml.MAX_NODES:
+        return f'it has more than {strict_yaml.MAX_NODES} values'
     return ''
 
 

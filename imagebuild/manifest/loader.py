@@ -21,6 +21,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild import json_schema
+from imagebuild import strict_yaml
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import document
 from imagebuild.manifest import manifest as manifests
@@ -113,7 +114,7 @@ def _read(
     path = pathlib.Path(source)
     try:
         size = path.stat().st_size
-        if size > document.MAX_BYTES:
+        if size > strict_yaml.MAX_BYTES:
             raise exception.InvalidManifest(
                 [exception.Problem('', f'{path} is larger than 4 MiB')]
             )

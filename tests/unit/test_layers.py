@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'extensions': set(),
     'host_paths': set(),
     'json_schema': set(),
+    'strict_yaml': set(),
     'phases': set(),
     'processes': set(),
     'release': set(),
@@ -155,6 +156,7 @@ COMMON = {
     'processes',
     'release',
     'statuses',
+    'strict_yaml',
     'transfer_progress',
 }
 

@@ -23,8 +23,8 @@ from typing import Self
 import yaml
 
 from imagebuild import exception
+from imagebuild import strict_yaml
 from imagebuild.distros import base as distros_base
-from imagebuild.manifest import document
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
 
@@ -135,8 +135,8 @@ class _Dumper(yaml.SafeDumper):
         return self.represent_str(data)
 
 
-_Dumper.add_representer(document.WrittenInt, _Dumper.written)
-_Dumper.add_representer(document.WrittenFloat, _Dumper.written)
+_Dumper.add_representer(strict_yaml.WrittenInt, _Dumper.written)
+_Dumper.add_representer(strict_yaml.WrittenFloat, _Dumper.written)
 _Dumper.add_representer(str, _Dumper.text)
 
 

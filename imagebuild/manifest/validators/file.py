@@ -26,6 +26,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import strict_yaml
 from imagebuild.manifest import document
 from imagebuild.manifest import resources
 from imagebuild.manifest.validators import base
@@ -234,7 +235,9 @@ def _mode(value: Any, builder: base.Builder) -> int:
     A number that was not read from a manifest's text (JSON, Python) is
     refused: 0644 may have become 420 on its way, and 420 is a mode too.
     """
-    if isinstance(value, int) and not isinstance(value, document.WrittenInt):
+    if isinstance(value, int) and not isinstance(
+        value, strict_yaml.WrittenInt
+    ):
         builder.problem('write it as a text, such as "0644"', 'mode')
         return 0
     text = document.as_text(value).removeprefix('0o')

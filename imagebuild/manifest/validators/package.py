@@ -24,8 +24,8 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild import strict_yaml
 from imagebuild.distros import base as distros_base
-from imagebuild.manifest import document
 from imagebuild.manifest import plan as plans
 from imagebuild.manifest.validators import base
 
@@ -295,7 +295,7 @@ def _version(name: str, value: Any, builder: base.Builder) -> str | None:
     """A version as it was written; what lost its writing is refused."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, document.WrittenInt | document.WrittenFloat):
+    if isinstance(value, strict_yaml.WrittenInt | strict_yaml.WrittenFloat):
         if _WRITTEN.fullmatch(value.text):
             return value.text
         builder.problem(f'"{value.text}" is not a version of "{name}"')

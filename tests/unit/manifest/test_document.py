@@ -14,6 +14,7 @@ import json
 import pytest
 
 from imagebuild import exception
+from imagebuild import strict_yaml
 from imagebuild.manifest import document
 
 
@@ -129,7 +130,7 @@ def test_a_number_of_any_length_is_read():
         ('a: !!seq {b: 1}', 'expected a sequence node'),
         ('a: ' + '[' * 100 + ']' * 100, 'nested more than 64 levels deep'),
         ('[' * 100_000, 'nested more than 64 levels deep'),
-        ('a: ' + 'x' * (document.MAX_BYTES + 1), 'it is larger than 4 MiB'),
+        ('a: ' + 'x' * (strict_yaml.MAX_BYTES + 1), 'it is larger than 4 MiB'),
     ],
     ids=range(25),
 )
@@ -204,6 +205,6 @@ def test_what_was_read_elsewhere_and_is_no_document(value, words):
 
 
 def test_reading_stops_when_there_is_too_much(monkeypatch):
-    monkeypatch.setattr(document, 'MAX_NODES', 100)
+    monkeypatch.setattr(strict_yaml, 'MAX_NODES', 100)
     # The open bracket at the end is never reached.
     assert problem('- x\n' * 200 + '[') == 'it has more than 100 values'
