@@ -156,16 +156,12 @@ class Claim:
 
         :raises ClaimLost: it is no longer ours; nothing was done.
         """
-        reason = self._paths.hide(reason)
+        reason = self._paths.hide(reason)[:_LONGEST_REASON]
+        outcome = db.Outcome(status, reason, fault, image)
         done = self._retry.until_available(
             'the end of the build',
             lambda: self._database.finish_build(
-                self.build.id,
-                **self._holder,
-                status=status,
-                reason=reason[:_LONGEST_REASON],
-                fault=fault,
-                image=image,
+                self.build.id, outcome, **self._holder
             ),
         )
         if done is None:

@@ -182,10 +182,12 @@ class Reaper:
             self._discard_all(build)
             ended = self._database.finish_build(
                 build.id,
+                records.Outcome(
+                    'error',
+                    f'{why}; that was {self._which(build)}.',
+                    fault='service',
+                ),
                 **holder,
-                status='error',
-                reason=f'{why}; that was {self._which(build)}.',
-                fault='service',
             )
             if ended is not None:
                 LOG.warning('Build %s failed: %s', build.id, why)

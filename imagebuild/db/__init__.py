@@ -28,6 +28,7 @@ from imagebuild.db.records import Build
 from imagebuild.db.records import Conductor
 from imagebuild.db.records import Event
 from imagebuild.db.records import Image
+from imagebuild.db.records import Outcome
 from imagebuild.db.records import Step
 from imagebuild.db.records import Upload
 
@@ -37,6 +38,7 @@ __all__ = [
     'Database',
     'Event',
     'Image',
+    'Outcome',
     'Step',
     'Upload',
 ]

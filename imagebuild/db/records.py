@@ -23,6 +23,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild import statuses
+
 #: What builds can be sorted by, in the API and in the database.
 SORT_KEYS = (
     'created_at',
@@ -221,6 +223,41 @@ class Event:
     at: datetime.datetime
     kind: str
     message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a build ends, as its conductor says it to ``finish_build``.
+
+    :ivar status: ``active``, ``error`` or ``cancelled``.
+    :ivar fault: whose fault an ``error`` is: ``user`` or ``service``.
+    :ivar image: the image in this cloud, for ``active``: image_id,
+        disk_format, container_format, size, os_hash_algo and
+        os_hash_value; those elsewhere are added by ``add_image``.
+    :raises ValueError: no build ends like that.
+    """
+
+    status: str
+    reason: str = ''
+    fault: str | None = None
+    image: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.status not in statuses.ENDED:
+            raise ValueError(f'no build ends as {self.status}')
+        if self.status == 'active' and self.image is None:
+            raise ValueError('an active build has an image')
+
+    @property
+    def is_same_for_all(self) -> bool:
+        """Whether the same content would end the same way again."""
+        return self.status == 'active' or (
+            self.status == 'error' and self.fault == 'user'
+        )
+
+    @property
+    def message(self) -> str:
+        return f'{self.status}: {self.reason}' if self.reason else self.status
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,7 +164,10 @@ class Service:
         if ending['status'] == 'active':
             ending['image'] = image
         return self.database.finish_build(
-            build_id, conductor='builder-1', attempt=build.attempt, **ending
+            build_id,
+            db.Outcome(**ending),
+            conductor='builder-1',
+            attempt=build.attempt,
         )
 
 

@@ -230,10 +230,9 @@ def test_quota_of_what_a_change_adds(service, client):
     service.database.claim(build['id'], 'builder-1')
     service.database.finish_build(
         build['id'],
+        db.Outcome('active', image={'image_id': 'i1', 'size': 1}),
         conductor='builder-1',
         attempt=1,
-        status='active',
-        image={'image_id': 'i1', 'size': 1},
     )
     service.conf.set_override('request_bytes', 500, 'quota')
     address = f'/v1/builds/{build["id"]}'

@@ -30,6 +30,7 @@ from keystoneauth1 import session as ksa_session
 from werkzeug import serving
 
 from imagebuild import client
+from imagebuild import db
 from imagebuild.client import exceptions
 from tests.functional import api_service
 
@@ -201,11 +202,9 @@ def fail(service, build_id):
     )
     service.database.finish_build(
         build_id,
+        db.Outcome('error', 'A package is not there.', fault='user'),
         conductor='builder-1',
         attempt=build.attempt,
-        status='error',
-        fault='user',
-        reason='A package is not there.',
     )
 
 

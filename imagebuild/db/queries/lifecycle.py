@@ -17,10 +17,6 @@ flight and the users of an image cannot change under it.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
 from imagebuild import exception
 from imagebuild import statuses
 from imagebuild.db import records
@@ -32,44 +28,14 @@ from imagebuild.db.queries import rows
 from imagebuild.db.queries import single_flight
 
 
-@dataclasses.dataclass(frozen=True)
-class Ending:
-    """What is known of the end of a build; see :func:`finish_build`."""
-
-    status: str
-    reason: str = ''
-    fault: str | None = None
-    image: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if self.status not in statuses.ENDED:
-            raise ValueError(f'no build ends as {self.status}')
-        if self.status == 'active' and self.image is None:
-            raise ValueError('an active build has an image')
-
-    @property
-    def is_same_for_all(self) -> bool:
-        """Whether the same content would end the same way again."""
-        return self.status == 'active' or (
-            self.status == 'error' and self.fault == 'user'
-        )
-
-    @property
-    def message(self) -> str:
-        return f'{self.status}: {self.reason}' if self.reason else self.status
-
-
 @transaction.writer
 def finish_build(
     session: transaction.Session,
     id: str,
+    outcome: records.Outcome,
     *,
     conductor: str,
     attempt: int,
-    status: str,
-    reason: str = '',
-    fault: str | None = None,
-    image: Mapping[str, Any] | None = None,
 ) -> records.Build | None:
     """End a running build, and give what came of it to its followers.
 
@@ -78,20 +44,14 @@ def finish_build(
     same error. Else the oldest follower is promoted: it is claimable,
     and the others follow it. Secrets are wiped.
 
-    A build in status ``deleting`` is deleted, whatever ``status`` says;
+    A build in status ``deleting`` is deleted, whatever its outcome;
     an image that it made all the same is left ``deleting`` for
     ``images_without_users``.
 
-    :param status: ``active``, ``error`` or ``cancelled``.
-    :param image: the image in this cloud, for ``active``: image_id,
-        disk_format, container_format, size, os_hash_algo and
-        os_hash_value; more by ``add_image``.
     :returns: the build as it is now (``deleted_at`` is set if it was to
         be deleted); None when this conductor and attempt do not have it
         any more: nothing was done.
-    :raises ValueError: no build ends like that.
     """
-    ending = Ending(status, reason, fault, image)
     build = _locked(session, id)
     if build is None:
         return None
@@ -101,26 +61,26 @@ def finish_build(
             return rows.build_record(session, build)
         return None
     if build.status == 'deleting':
-        _finish_deleted(session, build, ending)
+        _finish_deleted(session, build, outcome)
     else:
-        _finish(session, build, ending)
+        _finish(session, build, outcome)
     return rows.build_record(session, build)
 
 
 def _finish(
-    session: transaction.Session, build: Build, ending: Ending
+    session: transaction.Session, build: Build, outcome: records.Outcome
 ) -> None:
-    if ending.status == 'active' and ending.image is not None:
-        image = images.insert(session, build, ending.image)
+    if outcome.status == 'active' and outcome.image is not None:
+        image = images.insert(session, build, outcome.image)
         session.flush()
         build.image_row_id = image.id
         build.size = image.size
         build.os_hash_algo = image.os_hash_algo
         build.os_hash_value = image.os_hash_value
-    _end(session, build, ending)
-    if ending.is_same_for_all:
+    _end(session, build, outcome)
+    if outcome.is_same_for_all:
         for follower in single_flight.followers(session, build):
-            _share(session, build, follower, ending)
+            _share(session, build, follower, outcome)
         single_flight.end(session, build)
     else:
         single_flight.hand_over(session, build)
@@ -130,7 +90,7 @@ def _share(
     session: transaction.Session,
     build: Build,
     follower: Build,
-    ending: Ending,
+    outcome: records.Outcome,
 ) -> None:
     for name in (
         'image_row_id',
@@ -143,27 +103,29 @@ def _share(
         'phases',
     ):
         setattr(follower, name, getattr(build, name))
-    if ending.status == 'active':
+    if outcome.status == 'active':
         follower.reused_from = build.id
-    _end(session, follower, ending)
+    _end(session, follower, outcome)
 
 
-def _end(session: transaction.Session, build: Build, ending: Ending) -> None:
-    build.status = ending.status
-    build.status_reason = ending.reason
-    build.fault = ending.fault if ending.status == 'error' else None
+def _end(
+    session: transaction.Session, build: Build, outcome: records.Outcome
+) -> None:
+    build.status = outcome.status
+    build.status_reason = outcome.reason
+    build.fault = outcome.fault if outcome.status == 'error' else None
     build.leader_id = None
     build.secrets = None
     build.finished_at = session.now
     build.updated_at = session.now
-    history.note_status(session, build, ending.message)
+    history.note_status(session, build, outcome.message)
 
 
 def _finish_deleted(
-    session: transaction.Session, build: Build, ending: Ending
+    session: transaction.Session, build: Build, outcome: records.Outcome
 ) -> None:
-    if ending.image is not None:
-        images.insert(session, build, {**ending.image, 'status': 'deleting'})
+    if outcome.image is not None:
+        images.insert(session, build, {**outcome.image, 'status': 'deleting'})
     build.finished_at = session.now
     _delete(session, build)
 
@@ -181,7 +143,7 @@ def request_cancel(session: transaction.Session, id: str) -> records.Build:
     if build.deleted_at is not None:
         raise exception.NotFound(what='build', id=id)
     if build.status == 'queued':
-        _end(session, build, Ending('cancelled'))
+        _end(session, build, records.Outcome('cancelled'))
         single_flight.hand_over(session, build)
     elif build.status in statuses.RUNNING and not build.cancel_requested:
         build.cancel_requested = True
@@ -273,7 +235,7 @@ def requeue_build(
         build.finished_at = session.now
         _delete(session, build)
     elif build.cancel_requested:
-        _end(session, build, Ending('cancelled', reason))
+        _end(session, build, records.Outcome('cancelled', reason))
         single_flight.hand_over(session, build)
     else:
         if not counts:

@@ -114,8 +114,7 @@ def finish(database, build, status='active', **others):
         others.setdefault('image', IMAGE)
     return database.finish_build(
         build.id,
+        db.Outcome(status, **others),
         conductor=build.conductor,
         attempt=build.attempt,
-        status=status,
-        **others,
     )

@@ -109,7 +109,7 @@ def test_a_deleted_build_is_lost(claim, database):
 def test_the_end_waits_for_the_database(claim, database, monkeypatch):
     monkeypatch.setattr(threading.Event, 'wait', lambda *_: None)
     database.finish_build.side_effect = [AWAY, AWAY, make_build()]
-    assert claim.finish('active').id == 'b1'
+    assert claim.finish('active', image={'image_id': 'i1'}).id == 'b1'
 
 
 def test_nothing_waits_while_shutting_down(claim, database, shutting_down):
@@ -122,7 +122,7 @@ def test_nothing_waits_while_shutting_down(claim, database, shutting_down):
 def test_an_end_that_is_not_ours(claim, database):
     database.finish_build.return_value = None
     with pytest.raises(claims.ClaimLost):
-        claim.finish('active')
+        claim.finish('active', image={'image_id': 'i1'})
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def test_the_last_attempt_is_not_repeated(setting):
     setting.database.finish_build.return_value = make_build(status='error')
     setting.reaper.requeue_orphans()
     setting.store.discard.assert_called_once()
-    kwargs = setting.database.finish_build.call_args.kwargs
-    assert (kwargs['status'], kwargs['fault']) == ('error', 'service')
+    _, outcome = setting.database.finish_build.call_args.args
+    assert (outcome.status, outcome.fault) == ('error', 'service')
     setting.notifier.ended.assert_called_once()
 
 
@@ -139,7 +139,7 @@ def test_only_attempts_that_count_are_the_last(setting):
     setting.reaper.requeue_orphans()
     setting.database.requeue_build.assert_called_once()
     [ended] = setting.database.finish_build.call_args_list
-    assert ended.kwargs['reason'].endswith(
+    assert ended.args[1].reason.endswith(
         'that was attempt 5, and 3 of 3 that count.'
     )
 
