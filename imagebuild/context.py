@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who asks: the identity of one request, in the API, on the bus, in logs."""
+"""The identity of one request, in the API, on the bus and in logs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@
 
 The service user writes them, whom Glance lets write nearly everything; so a
 request must not name what other services trust because users cannot write
-it. The API asks this module when a request comes, the store before it writes.
+it. The API checks a request with it, the store again before it writes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ RESERVED = (
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What an operator says beyond that; shell patterns of names.
+    """What an operator configures beyond that; shell patterns of names.
 
     :ivar allowed: taken although reserved.
     :ivar denied: refused as well.

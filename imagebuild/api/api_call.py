@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a handler is given: the service's parts, and one request."""
+"""The arguments of a handler: parts of the service, and one request."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class CatalogueFile:
         self._content = catalogue.Catalogue({})
 
     def read(self) -> catalogue.Catalogue:
-        """Return what the file says now.
+        """Return the current content of the file.
 
-        :raises ServiceUnavailable: it cannot be read or is not valid. Who
-            asks cannot mend that; the operator's log says what is wrong.
+        :raises ServiceUnavailable: it cannot be read or is not valid. Users
+            cannot correct that; the operator's log has the reason.
         """
         with self._lock:
             try:
@@ -91,8 +91,8 @@ class Service:
 
     :ivar routes: the table of :mod:`imagebuild.api.routes`, which handlers
         cannot import: it imports them.
-    :ivar bus_probe: asks over the bus with a short time limit.
-    :ivar health: what /healthcheck found last.
+    :ivar bus_probe: calls conductors with a short time limit.
+    :ivar health: the last result of /healthcheck.
     """
 
     conf: cfg.ConfigOpts
@@ -113,7 +113,7 @@ class Service:
 
     @property
     def paths(self) -> host_paths.HostPaths:
-        """What stands for this host's paths in answers."""
+        """Replaces the paths of this host in answers."""
         return host_paths.HostPaths(conf.own_paths(self.conf))
 
     @property
@@ -122,7 +122,7 @@ class Service:
         return image_properties.Rules.from_section(self.conf.glance)
 
     def conductors(self) -> list[db.Conductor]:
-        """Those that take builds now."""
+        """Return the conductors that accept builds now."""
         return [
             conductor
             for conductor in self.database.list_conductors(
@@ -136,11 +136,11 @@ class Service:
 class Call:
     """One request, let in and checked against the schemas of its route.
 
-    :ivar context: who asks; of a route that needs no token it may be nobody.
-    :ivar version: the microversion asked for.
+    :ivar context: identity of the user; empty for routes without a token.
+    :ivar version: the microversion of the request.
     :ivar query: the parameters given, converted.
     :ivar read: reads the body and checks it against the schema; called once,
-        by who asks for :attr:`body` or :attr:`problems`.
+        for the first use of :attr:`body` or :attr:`problems`.
     :ivar root: URL of the service without a slash at the end.
     """
 
@@ -153,8 +153,8 @@ class Call:
 
     @functools.cached_property
     def _read(self) -> Body:
-        # Not before a handler asks: who may not do a thing does not have
-        # the service read what it would be done with.
+        # Not before a handler needs it: handlers check policies first, so
+        # that nobody can have a large body parsed who may not send it.
         return self.read()
 
     @property

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The application: Flask without extensions, and what stands before it."""
+"""The application: Flask without extensions, and its middleware."""
 
 from __future__ import annotations
 
@@ -51,13 +51,14 @@ def create_app(
     notifier: notifications.Notifier,
     bus_probe: rpcapi.ConductorAPI | None = None,
 ) -> WSGIApplication:
-    """Put the API together; nothing is connected to.
+    """Assemble the API; it opens no connections.
 
     :param conf: registered (:func:`imagebuild.conf.register`) and read.
-    :param conductor_api: asks the conductors.
-    :param notifier: told of builds that end before a conductor has them.
+    :param conductor_api: calls the conductors.
+    :param notifier: sends notifications of builds that end without a
+        conductor.
     :param bus_probe: the same with a short time limit, for /healthcheck;
-        without it, ``conductor_api`` asks there too.
+        default: ``conductor_api``.
     :returns: a WSGI application; may be used by many threads at once.
     :raises UnsafeBinding: without authentication it would not be local.
     """
@@ -78,28 +79,30 @@ def _with_middleware(
     application: WSGIApplication, conf: cfg.ConfigOpts
 ) -> WSGIApplication:
     """Stack the middleware, the innermost first."""
-    # Innermost, so that who asks is judged by what proxies say of the
-    # connection, and its own errors pass through ErrorFormatter.
+    # Innermost: authentication must see the address of the client, which
+    # HTTPProxyToWSGI takes from the headers of proxies, and its own errors
+    # must pass through ErrorFormatter.
     public = {entry.path for entry in routes.ROUTES if entry.public}
     application = auth.wrap(application, conf, public)
     application = errors.ErrorFormatter(application)
     application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
-    # Browsers ask it before they send a token, and must be able to read
-    # errors.
+    # Before authentication: preflight requests of browsers have no token,
+    # and browsers must be able to read errors.
     cors_defaults.set_defaults()
     application = cors.CORS(application, conf)
     if conf.api.auth_strategy == 'noauth':
-        # Again, before a proxy's headers may say where a request is from.
+        # Once more, outside of HTTPProxyToWSGI: headers of a proxy could
+        # claim that a request comes from this host.
         application = auth.LocalOnly(application)
         application = errors.ErrorFormatter(application)
-    # Outside of all that refuses: a refused request has an id, too.
+    # Outermost: a refused request needs an id, too.
     return request_id.RequestId(application, conf)
 
 
 def make_flask(service: api_call.Service) -> flask.Flask:
     """Make the Flask application, without middleware."""
-    # The instance folder is not used; finding it fails where the current
-    # folder has one of our name.
+    # The instance directory is not used; looking for it fails where the
+    # current directory has one of our name.
     app = flask.Flask(
         'imagebuild.api', static_folder=None, instance_path=os.sep
     )
@@ -123,7 +126,7 @@ def make_flask(service: api_call.Service) -> flask.Flask:
 def _view(
     service: api_call.Service, entry: route.Route
 ) -> Callable[..., flask.Response]:
-    """Make Flask's view of a route: let in, check, call the handler."""
+    """Make Flask's view of a route: authenticate, validate, handle."""
 
     def view(**parameters: str) -> flask.Response:
         request = flask.request
@@ -131,6 +134,7 @@ def _view(
         if not entry.public:
             auth.check_identity(request.environ, who)
         for value in parameters.values():
+            # No name or id is longer; the database could refuse them.
             if len(value) > 255 or strict_json.text_error(value):
                 flask.abort(404)
         version = flask.g.version = microversion.parse(

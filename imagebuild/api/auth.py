@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: Who asks where nobody is asked who they are.
+#: Identity of requests without authentication.
 NOAUTH_IDENTITY = {
     'HTTP_X_PROJECT_ID': 'default',
     'HTTP_X_USER_ID': 'default',
@@ -68,10 +68,10 @@ class UnsafeBinding(exception.InvalidInput):
 
 
 class LocalOnly:
-    """Refuses what does not come from this host.
+    """Refuses requests that do not come from this host.
 
-    Also what a page in a browser of this host sent here under another name
-    (DNS rebinding).
+    Also those of a page in a browser of this host that reached it by another
+    host name (DNS rebinding).
     """
 
     def __init__(self, application: WSGIApplication) -> None:
@@ -94,7 +94,7 @@ class LocalOnly:
 
 
 class NoAuth:
-    """Takes the identity headers of a request as they are.
+    """Trusts the identity headers of a request.
 
     Only behind :class:`imagebuild.api.local_token.TokenNeeded`.
     """
@@ -120,9 +120,11 @@ def is_loopback(host: str) -> bool:
     if host == 'localhost' or host.endswith('.localhost'):
         return True
     try:
+        # Without the zone of a link-local address.
         address = ipaddress.ip_address(host.partition('%')[0])
     except ValueError:
         return False
+    # ::ffff:127.0.0.1: where a dual-stack socket reports IPv4 peers.
     mapped = getattr(address, 'ipv4_mapped', None)
     return bool((mapped or address).is_loopback)
 
@@ -144,10 +146,10 @@ def check_binding(conf: cfg.ConfigOpts) -> None:
 
 
 class Public:
-    """Lets requests for what is public pass without asking who it is.
+    """Lets requests for public addresses pass without authentication.
 
     :param application: has the public addresses.
-    :param protected: the same application behind what asks for a token.
+    :param protected: the same application behind the check of tokens.
     :param paths: the public addresses, without a slash at the end.
     """
 
@@ -166,7 +168,7 @@ class Public:
     ) -> Iterable[bytes]:
         if environ.get('PATH_INFO', '').rstrip('/') not in self.paths:
             return self.protected(environ, start_response)
-        # Nobody has checked what the request says of itself.
+        # Nobody has verified the identity headers of the request.
         for name in _IDENTITY_HEADERS & environ.keys():
             del environ[name]
         return self.application(environ, start_response)
@@ -175,7 +177,7 @@ class Public:
 def wrap(
     application: WSGIApplication, conf: cfg.ConfigOpts, public: Collection[str]
 ) -> WSGIApplication:
-    """Put what finds out who asks in front of an application.
+    """Put authentication in front of an application.
 
     :param public: addresses that need no token.
     :raises UnsafeBinding: see :func:`check_binding`.
@@ -193,7 +195,7 @@ def wrap(
     from keystonemiddleware import auth_token
 
     # It could also leave the decision to us (delay_auth_decision), but then
-    # a Keystone that is away looks like a bad token.
+    # a Keystone that is down looks like a bad token.
     protected = auth_token.AuthProtocol(
         application,
         {'oslo_config_config': conf, 'delay_auth_decision': False},
@@ -204,7 +206,10 @@ def wrap(
 def make_context(
     environ: WSGIEnvironment, enforcer: policy.Enforcer
 ) -> context.RequestContext:
-    """Return who asks; logs of this thread carry their request's id."""
+    """Return the context of a request.
+
+    oslo.context keeps it for this thread: log lines get the request's id.
+    """
     found = context.RequestContext.from_environ(environ)
     found.enforcer = enforcer
     return found
@@ -213,7 +218,7 @@ def make_context(
 def check_identity(
     environ: WSGIEnvironment, who: context.RequestContext
 ) -> None:
-    """Pass when the request may be judged by the policies.
+    """Check that a request has an identity that policies can be applied to.
 
     :raises Unauthenticated: there is no valid token.
     :raises Forbidden: the token is not for a project.

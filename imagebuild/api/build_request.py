@@ -12,8 +12,8 @@
 """A request for an image: validated, completed and resolved.
 
 Everything that can be wrong with a request is found here, before a build is
-queued: by the policies, by the description's own loader, by what the
-conductors can do, and by a conductor that looks for the base image.
+queued: by the policies, by the loader of the description, by what the
+conductors can do, and by a conductor that resolves the base image.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def authorize(who: context.RequestContext, body: Mapping[str, Any]) -> None:
 
 
 def prepare(call: api_call.Call) -> BuildRequest:
-    """Judge the request of a call, and find what it comes to.
+    """Validate the request of a call and resolve what it names.
 
     :raises Forbidden: a policy does not let it.
     :raises InvalidRequest: every problem of it that is known by then; what
@@ -125,7 +125,7 @@ def prepare(call: api_call.Call) -> BuildRequest:
 def _valid_fields(
     body: Mapping[str, Any], problems: Iterable[exception.Problem]
 ) -> dict[str, Any]:
-    """The fields that passed the schema, so that the others are judged."""
+    """Return the fields without problems, so that they are checked further."""
     bad = {re.split(r'[.[]', problem.path)[0] for problem in problems}
     return schemas.description.with_defaults(
         {
@@ -144,10 +144,10 @@ def _resolve(
     secrets: Mapping[str, Any],
     conductors: Sequence[str],
 ) -> BuildRequest:
-    """Have the base image found, and digest it all."""
+    """Resolve the base image and compute the content key."""
     request['driver'] = requirements.driver
     if described.recipe is not None:
-        # The one chosen now, whatever is added until it is built.
+        # Fixed now: a newer version may be installed before it is built.
         request['recipe_version'] = described.recipe[1]
     masked = _masked(request, secrets)
     base = _check(call, masked)
@@ -164,6 +164,7 @@ def _resolve(
     except exception.StepError as error:
         raise _recipe_problem(error) from error
     if secrets:
+        # Keyed: from a plain digest a short password could be guessed.
         keys = call.service.conf.encryption_keys
         content_key = sealing.digest(keys, content_key)
     return BuildRequest(
@@ -178,7 +179,7 @@ def _resolve(
 
 
 def _recipe_problem(error: exception.StepError) -> exception.InvalidRequest:
-    """A recipe that is a plugin failed before anything was run."""
+    """Translate the error of a recipe that is a plugin's code."""
     return exception.InvalidRequest([exception.Problem('recipe', str(error))])
 
 
@@ -191,7 +192,8 @@ def _describe(
         field in call.body and field not in request
         for field in schemas.description.CONTENT_FIELDS
     ):
-        # Without a field that is wrong, the others would seem to be.
+        # The others refer to it: a manifest without its resources, say, has
+        # errors that the request does not have.
         return None
     try:
         return description.load(
@@ -207,7 +209,7 @@ def _describe(
 def _too_large(
     call: api_call.Call, described: description.Description | None
 ) -> list[exception.Problem]:
-    """A recipe that no disk of this service is large enough for."""
+    """Find a recipe that needs a larger disk than this service makes."""
     limit = call.service.conf.disks.max_virtual_size
     if described is None or not limit or described.min_disk <= limit:
         return []
@@ -227,7 +229,7 @@ def _secrets(
     request: Mapping[str, Any],
     problems: list[exception.Problem],
 ) -> dict[str, Any]:
-    """Take out the values that nobody may see."""
+    """Return the values of hidden arguments."""
     hidden = described.hidden() if described else set()
     given = request.get('arguments', {})
     secrets = {
@@ -262,7 +264,10 @@ def _masked(
 
 
 def _check(call: api_call.Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Have a conductor look at it, and at the base image."""
+    """Have a conductor check the request and resolve the base image.
+
+    :raises InvalidRequest: with the problems that it found.
+    """
     answer = call.conductor_api.check_request(call.context.to_dict(), request)
     validation.refuse(
         exception.Problem(problem['path'], problem['message'])
@@ -275,10 +280,12 @@ def _check(call: api_call.Call, request: Mapping[str, Any]) -> dict[str, Any]:
 def reusable_image(
     call: api_call.Call, prepared: BuildRequest
 ) -> db.Image | None:
-    """Find the image that will do instead of a build, and see it is there.
+    """Find an image of the same content that still exists.
+
+    :returns: None when there is none, or the request does not want one.
 
     :raises NoConductor: none answered in time.
-    :raises ServiceUnavailable: the image service cannot be asked.
+    :raises ServiceUnavailable: the image service does not answer.
     """
     if prepared.request['reuse'] != 'always':
         return None
@@ -292,7 +299,7 @@ def reusable_image(
             image.id, context=call.context.to_dict()
         ):
             return image
-        # Gone; the next older one may do.
+        # Deleted in Glance; the next older one may still exist.
         call.database.image_deleted(image.id)
 
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What browsers may ask and read, unless operators say otherwise.
+"""CORS: what browsers may send and read, unless operators configure it.
 
 Apart from the application: oslo-config-generator and the documentation call
 :func:`set_defaults` by the entry point ``oslo.config.opts.defaults``, in
@@ -29,7 +29,7 @@ METHODS = ('DELETE', 'GET', 'PATCH', 'POST')
 
 
 def set_defaults() -> None:
-    """Tell oslo.middleware, and the generator of the sample, our defaults."""
+    """Set our defaults in oslo.middleware, for the API and for the sample."""
     cors.set_defaults(
         allow_methods=list(METHODS),
         allow_headers=['X-Auth-Token', microversion.HEADER],

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Whether this API server can do its work: database, bus, disk."""
+"""Health of this API server: database, bus, disk."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from imagebuild.api import api_call
 
 LOG = logging.getLogger(__name__)
 
-#: There is no such build. A conductor that says so has shown that the bus
-#: carries questions and answers.
+#: No build has this id. A conductor that answers so has shown that calls over
+#: the bus work.
 NO_BUILD = '00000000-0000-0000-0000-000000000000'
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """What became of one check.
+    """Result of one check.
 
-    :ivar reason: why it failed, or why little is known; '' for none. Shown
-        to anyone who asks, so it holds no name, path or address.
+    :ivar reason: why it failed, or why it says little; '' for none. Shown
+        to anybody, so it holds no name, path or address.
     """
 
     ok: bool
@@ -43,16 +43,17 @@ class Check:
 
 
 def check(service: api_call.Service) -> dict[str, Check]:
-    """Look at everything the API needs; takes a few seconds at most.
+    """Check everything the API needs; takes a few seconds at most.
 
-    While one looks, others are told what was found last: anybody may ask, and
-    must not occupy the API's threads while the bus or the database is away.
+    Only one thread checks, others return the last result meanwhile: the call
+    needs no token, and must not occupy the API's threads while the bus or the
+    database is down.
     """
-    found: dict[str, Check] = service.health.get(lambda: _look(service))
+    found: dict[str, Check] = service.health.get(lambda: _check_all(service))
     return found
 
 
-def _look(service: api_call.Service) -> dict[str, Check]:
+def _check_all(service: api_call.Service) -> dict[str, Check]:
     checks: dict[str, Callable[[api_call.Service], Check]] = {
         'database': _database,
         'bus': _bus,
@@ -98,8 +99,8 @@ def _disk(service: api_call.Service) -> Check:
     try:
         free = shutil.disk_usage(service.conf.state_path).free // 1024**2
     except OSError as error:
-        LOG.warning('[DEFAULT] state_path cannot be looked at: %s', error)
-        return Check(ok=False, reason='the state folder cannot be looked at')
+        LOG.warning('[DEFAULT] state_path cannot be read: %s', error)
+        return Check(ok=False, reason='the state directory cannot be read')
     if free < needed:
         return Check(
             ok=False, reason=f'{free} MiB are free, {needed} are needed'

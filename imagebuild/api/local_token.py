@@ -11,8 +11,8 @@
 # under the License.
 """The token of a service without Keystone.
 
-It lies in a file that only its owner reads: who can read it may do
-everything, and other users and programs of this machine may not.
+It is kept in a file that only its owner can read: with it every call is
+allowed, and other users of this machine do not have it.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def path(conf: cfg.ConfigOpts) -> pathlib.Path:
 
 
 def read(conf: cfg.ConfigOpts) -> str:
-    """Return the token; it is made when there is none.
+    """Return the token; it is created when there is none.
 
-    :raises UnwritablePath: it can be neither read nor made.
+    :raises UnwritablePath: it can be neither read nor created.
     """
     file = path(conf)
     try:
@@ -60,6 +60,7 @@ def read(conf: cfg.ConfigOpts) -> str:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make(file)
         if file.stat().st_mode & 0o077:
+            # Restored from a backup, say: others could read it.
             file.chmod(0o600)
         token = file.read_text().strip()
     except OSError as error:
@@ -69,13 +70,14 @@ def read(conf: cfg.ConfigOpts) -> str:
     if len(token) < 32:
         raise exception.UnwritablePath(
             path=file,
-            reason='it holds no token; remove it to have one made',
+            reason='it holds no token; remove it to have one created',
         )
     return token
 
 
 def _make(file: pathlib.Path) -> None:
-    # Whole from the start: processes that serve side by side start at once.
+    # Linked only when complete: several processes of one API may start at
+    # once, and all of them must read the same token.
     descriptor, name = tempfile.mkstemp(dir=file.parent)
     try:
         with open(descriptor, 'w') as stream:

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Figures for Prometheus.
+"""Metrics for Prometheus.
 
-They are read from the database at each scrape, so any API process gives the
-same ones and none has to be asked twice. They go down when builds are purged.
+They are read from the database at each scrape, so any API process returns the
+same ones. They go down when builds are purged.
 What a conductor counts itself (histograms, base images found in its cache) is
 at its own port ([conductor] metrics_port), and here too where it is in the
 same process (imagebuild-standalone).
@@ -33,7 +33,7 @@ from imagebuild.api import api_call
 
 
 def collect(service: api_call.Service) -> registry.CollectorRegistry:
-    """Return a registry that reads the figures when it is asked for them."""
+    """Return a registry that reads the database when it is collected."""
     found = registry.CollectorRegistry(auto_describe=False)
     found.register(_Collector(service))
     return found
@@ -67,7 +67,7 @@ def _builds(
         'Builds that are not deleted, by status and whose fault an error is',
         labels=['status', 'fault'],
     )
-    # A series that is not there cannot be told from a scrape that failed.
+    # Zeros as well: an absent series looks like a failed scrape.
     shown = {(status, ''): 0 for status in statuses.ALL if status != 'error'}
     shown |= {('error', 'user'): 0, ('error', 'service'): 0}
     for (status, fault), count in counts.items():

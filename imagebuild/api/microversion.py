@@ -9,7 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Microversions: ``OpenStack-API-Version: image-build 1.0``."""
+"""Microversions: ``OpenStack-API-Version: image-build 1.0``.
+
+Not with microversion-parse: that takes a header that names our service without
+a version for none, and ``0_1.0`` and other digits than ASCII for versions.
+"""
 
 from __future__ import annotations
 
@@ -49,11 +53,11 @@ class Unsupported(exception.InvalidInput):
 
 
 def parse(header: str | None) -> Version:
-    """Return the version that a request asks for.
+    """Return the version that a request wants.
 
-    :param header: the value of :data:`HEADER`; several services may stand
-        in it. Without ours, the first version is meant.
-    :raises InvalidInput: what stands after our name is no version.
+    :param header: the value of :data:`HEADER`, which may name several
+        services. Without ours, the first version is meant.
+    :raises InvalidInput: our name is followed by no version.
     :raises Unsupported: there is no such version.
     """
     wanted = _ours(header or '')

@@ -45,7 +45,7 @@ def requirements(
 
     :param request: with its defaults.
     :param problems: what is wrong is added here.
-    :returns: None when it is not known, or not said.
+    :returns: None when it is not known, or the request has none.
     :raises ServiceUnavailable: the catalogue cannot be read.
     """
     name = request.get('os')

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""How far a build is, in figures for users."""
+"""Progress of a build, as users see it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def progress(
 ) -> dict[str, Any]:
     """Return ``progress`` of a build.
 
-    :param now: naive UTC, by default the time it is.
+    :param now: naive UTC, by default the current time.
     """
     now = now or datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     end = _seconds(record.finished_at or now)

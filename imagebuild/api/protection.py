@@ -21,10 +21,10 @@ from imagebuild.api import api_call
 def check(call: api_call.Call, build: db.Build) -> None:
     """Refuse to delete the last build that uses a protected image.
 
-    Other users may come and go in between. What is decided here is only
-    said here: the store itself keeps what is protected.
+    Only for an early error: other builds may begin and end in between, and
+    the store itself refuses to delete what is protected.
 
-    :raises Conflict: it is, with a sentence about what to do.
+    :raises Conflict: it is, with a message about what to do.
     """
     images = call.database.images_only_used_by(build.id)
     if not images:
@@ -34,8 +34,9 @@ def check(call: api_call.Call, build: db.Build) -> None:
             build.id, context=call.context.to_dict()
         )
     except exception.EnvironmentFault:
-        # Nobody can look. What was asked for last is most likely so, and a
-        # build that asked for nothing can be deleted at any time.
+        # Without a conductor, the request of the build decides: most likely
+        # its image is protected if it wanted that, and a build without it
+        # can be deleted at any time.
         wanted = build.request.get('protected')
         protected = [image.image_id for image in images] if wanted else []
     if protected:

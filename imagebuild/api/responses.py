@@ -28,9 +28,9 @@ def ok(content: Any, status: int = 200) -> flask.Response:
 
 
 def accepted(content: Any, location: str) -> flask.Response:
-    """Return a JSON answer to what will take time (202).
+    """Return a JSON answer to what goes on after it (202).
 
-    :param location: URL of what will tell how it goes.
+    :param location: URL of the resource that shows the progress.
     """
     response = ok(content, 202)
     response.headers['Location'] = location

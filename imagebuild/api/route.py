@@ -32,7 +32,7 @@ class Route:
 
     :ivar path: with parameters as Flask writes them: ``<build_id>``.
     :ivar handler: is given a Call and the parameters of the path.
-    :ivar summary: one sentence.
+    :ivar summary: for the OpenAPI document.
     :ivar status: of the answer when all is well.
     :ivar answer: schema of that answer; None when it is not JSON.
     :ivar text: media type of an answer, or of another form of it, that is

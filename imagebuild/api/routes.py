@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Every address of the service: the table of contents of the API.
+"""All calls of the API, in one table.
 
 A new call is a handler, a schema and a policy of the same name, and an entry
 here; the OpenAPI document is made of this table. Nothing that a handler uses
@@ -31,7 +31,8 @@ from imagebuild.api.schemas import base
 _LOCATION = base.Parameter('Location', 'Where the build is found.')
 _NEXT_OFFSET = base.Parameter(
     'X-Next-Offset',
-    'Where to go on, in bytes; as asked for when there is no more yet.',
+    'Where to go on, in bytes; the offset of the request when there is no '
+    'more yet.',
     {'type': 'integer', 'minimum': 0},
 )
 
@@ -71,7 +72,7 @@ ROUTES: tuple[route.Route, ...] = (
     ),
     route.Route(
         'PATCH', _BUILD, builds.update,
-        "Changes what is said about a build's image.",
+        "Changes the metadata of a build's image.",
         body=schemas.builds.UPDATE, answer=base.ref('Build'),
         errors=[404, 409, 503],
     ),

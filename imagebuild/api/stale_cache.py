@@ -24,45 +24,51 @@ from typing import TypeVar
 
 T = TypeVar('T')
 
-#: Seconds for which a finding is told to who comes while one looks.
+#: Seconds for which the last result is returned while another is computed.
 MAX_AGE = 30.0
 
 
 class StaleCache(Generic[T]):
-    """What was found last. Who may ask is anybody, so that asking must not
-    keep more than one thread busy, however long looking takes.
+    """Keeps the last result of a computation that only one thread runs.
+
+    For calls that need no token: however often they come and however long
+    the computation takes, it keeps one thread busy.
+
+    :param max_age: seconds after which the last result is not returned.
     """
 
     def __init__(self, *, max_age: float = MAX_AGE) -> None:
         self._max_age = max_age
         self._lock = threading.Lock()
-        self._found: tuple[float, T] | None = None
+        self._last: tuple[float, T] | None = None
 
-    def get(self, look: Callable[[], T]) -> T:
-        """Look, or return what was found last while another one looks.
+    def get(self, compute: Callable[[], T]) -> T:
+        """Compute, or return the last result while another thread computes.
 
-        Waits for the other one only as long as there is nothing to tell.
+        Without a recent result it waits for the other thread.
+
+        :raises Exception: of ``compute``; the last result stays.
         """
         if not self._lock.acquire(blocking=False):
             found = self._recent()
             if found is not None:
                 return found[1]
             with self._lock:
-                # By the one that was waited for, who came after us.
+                # Of the thread that held the lock meanwhile.
                 found = self._recent()
-                return found[1] if found else self._look(look)
+                return found[1] if found else self._compute(compute)
         try:
-            return self._look(look)
+            return self._compute(compute)
         finally:
             self._lock.release()
 
     def _recent(self) -> tuple[float, T] | None:
-        found = self._found
+        found = self._last
         if found is None or time.monotonic() - found[0] > self._max_age:
             return None
         return found
 
-    def _look(self, look: Callable[[], T]) -> T:
-        value = look()
-        self._found = (time.monotonic(), value)
+    def _compute(self, compute: Callable[[], T]) -> T:
+        value = compute()
+        self._last = (time.monotonic(), value)
         return value

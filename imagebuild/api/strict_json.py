@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""From the bytes of a request's body to plain values.
+"""Parses the body of a request.
 
-JSON, made strict: a key that stands twice is an error, as are numbers that
-are none (NaN, 1e999) or too large for anyone to keep, half characters (lone
-surrogates), NUL characters (which PostgreSQL does not keep), and nesting,
-keys or numbers of values that could only be meant to keep the service busy.
+JSON, made strict: errors are duplicate keys, numbers that are none (NaN,
+1e999) or too large for a database, invalid Unicode (lone surrogates), NUL
+characters (which PostgreSQL does not store), and nesting, keys or numbers of
+values that could only be meant to keep the service busy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import NoReturn
 from imagebuild import exception
 from imagebuild import json_schema
 
-#: Levels of nesting; a manifest may have 64 and lies one deep.
+#: Levels of nesting; a manifest may have 64 and is one level deep in a body.
 MAX_DEPTH = 65
 #: Values in one body.
 MAX_NODES = 50_000
@@ -67,7 +67,7 @@ def parse(data: bytes) -> Any:
         )
     except RecursionError:
         _refuse(f'it is nested more than {MAX_DEPTH} levels deep')
-    # More of them help nobody.
+    # Enough to find them; a hostile body could have thousands.
     problems = list(itertools.islice(text_problems(value), 100))
     if problems:
         raise exception.InvalidRequest(problems)
@@ -75,13 +75,14 @@ def parse(data: bytes) -> Any:
 
 
 def text_problems(value: Any) -> Iterator[exception.Problem]:
-    """Find texts that cannot be kept.
+    """Find texts that cannot be stored.
 
     :raises InvalidRequest: the value is too deep or has too many parts.
     """
+    # A list: the inner generator counts down what its recursions share.
     left = [MAX_NODES]
-    # Joined for a problem only: a path for each of many values below a long
-    # key would be a long copy for each.
+    # Joined only for a problem: many values below a long key would each
+    # copy it.
     place: list[str | int] = []
 
     def walk(value: Any) -> Iterator[exception.Problem]:
@@ -114,13 +115,13 @@ def _inner(value: Any) -> Iterable[tuple[str | int, Any]]:
 
 
 def text_error(text: str) -> str | None:
-    """Say why a text cannot be kept, None when it can."""
+    """Return why a text cannot be stored, None when it can."""
     if '\0' in text:
         return 'it holds a NUL character'
     try:
         text.encode()
     except UnicodeEncodeError:
-        return 'it holds half a character (a lone surrogate)'
+        return 'it holds invalid Unicode (a lone surrogate)'
     return None
 
 
@@ -133,7 +134,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                _refuse(f'the key "{key[:64]}" stands twice')
+                _refuse(f'duplicate key "{key[:64]}"')
             seen.add(key)
     return result
 

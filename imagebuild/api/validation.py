@@ -26,7 +26,7 @@ from imagebuild import json_schema
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
 
-#: More of them help nobody.
+#: Problems in one answer.
 MAX_PROBLEMS = 100
 
 _INTEGER = re.compile(r'-?[0-9]{1,10}', re.ASCII)
@@ -41,8 +41,8 @@ def body(
     :returns: an object, and what the schema finds wrong with it; handlers
         add what they find, so that all is answered at once.
     :raises InvalidRequest: it is not JSON, or not an object.
-    :raises werkzeug.exceptions.HTTPException: it does not say that it is
-        JSON (415), or is too large (413).
+    :raises werkzeug.exceptions.HTTPException: its content type is not JSON
+        (415), or it is too large (413).
     """
     if request.mimetype != 'application/json':
         flask.abort(415)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Records of the database as the JSON that users see."""
+"""Records of the database as the JSON of answers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def build(record: db.Build, root: str) -> dict[str, Any]:
     }
 
 
-#: Fields of a request that may be large; who wants them asks for the build.
+#: Fields of a request that may be large: in a build, but not in a list.
 LARGE_FIELDS = frozenset(
     {
         *('packages', 'pip_packages', 'files', 'manifest', 'resources'),
@@ -143,7 +143,7 @@ def upload(record: db.Upload) -> dict[str, Any]:
 def conductor(record: db.Conductor, *, alive: bool) -> dict[str, Any]:
     """Return a conductor.
 
-    :param alive: whether it was heard of lately.
+    :param alive: whether its heartbeat is recent.
     """
     return {
         'name': record.name,
@@ -161,7 +161,7 @@ def conductor(record: db.Conductor, *, alive: bool) -> dict[str, Any]:
 
 
 def operating_system(entry: catalogue.OperatingSystem) -> dict[str, Any]:
-    """Return an operating system; where its image is stays ours."""
+    """Return an operating system, without the source of its image."""
     return {
         'name': entry.name,
         'description': entry.description,
@@ -227,7 +227,7 @@ def _argument(argument: manifest.Argument) -> dict[str, Any]:
 
 
 def _typed(text: str, kind: str) -> Any:
-    """Values are texts to scripts; a schema wants them as their type."""
+    """Convert a default or choice: arguments keep them as text."""
     try:
         match kind:
             case 'integer':

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who may do what: the rules and their defaults, one module a resource.
+"""The policies: rules and their defaults, one module a resource.
 
 Operators override them in ``policy.yaml``; ``oslopolicy-sample-generator
 --namespace imagebuild`` writes a file with every rule and what it is for.
@@ -53,7 +53,7 @@ def list_rules() -> list[policy.RuleDefault]:
 
 
 def make_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
-    """Return what decides by our rules and the operator's policy file.
+    """Return an enforcer of our rules and the operator's policy file.
 
     :param conf: with its files read; ``[oslo_policy]`` is registered here.
     """

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the other rules are made of."""
+"""The roles that other rules refer to."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RULES = [
     policy.RuleDefault(
         'project_reader',
         'role:reader and project_id:%(project_id)s',
-        description='Someone who may look at what the project has.',
+        description='Someone who may read what the project has.',
     ),
 ]
 

@@ -107,7 +107,7 @@ RULES = [
     base.rule(
         UPDATE,
         base.MEMBER_OR_ADMIN,
-        "Change what is said about a build's image. A visibility is judged "
+        "Change the metadata of a build's image. A visibility is checked "
         'by the rules of creation as well.',
         f'PATCH {_SHOW.split()[1]}',
     ),

@@ -39,7 +39,7 @@ PATH = '/v1/builds'
 
 _FINISHED = (*statuses.ENDED, 'deleting')
 _FILTERS = ('status', 'name', 'os', 'driver', 'content_key')
-#: Bytes of a log in one answer, unless the request says otherwise.
+#: Bytes of a log in one answer, unless the request has a limit.
 _LOG_LIMIT = 256 * 1024
 #: Bytes that the builds of one page may hold in the database.
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -92,7 +92,7 @@ def plan(call: api_call.Call) -> flask.Response:
 def _running_build(
     call: api_call.Call, prepared: build_request.BuildRequest
 ) -> str | None:
-    """The build of the same content that would be waited for."""
+    """Return the id of the build of the same content to wait for."""
     if prepared.request['reuse'] != 'always':
         return None
     running, _ = call.database.page_of_builds(
@@ -110,7 +110,7 @@ def _running_build(
 
 
 def _base(base: Mapping[str, Any]) -> dict[str, Any]:
-    """What users may know of a base image; where it lies is not theirs."""
+    """What users may know of a base image: not its path or URL."""
     return {
         'kind': base.get('kind', 'none'),
         'id': base.get('id'),
@@ -209,7 +209,7 @@ def _image_change(call: api_call.Call, build: db.Build) -> dict[str, Any]:
 
 
 def _update_reused_image(call: api_call.Call, build: db.Build) -> None:
-    """Give an image that is reused what this build asks for as well.
+    """Apply the metadata that a build requests to the image it reuses.
 
     Failures are logged only: the image is there and can be used, and the
     next change of one of its builds applies the same fields again.
@@ -262,7 +262,11 @@ def delete(call: api_call.Call, build_id: str) -> flask.Response:
 
 
 def _visible(call: api_call.Call, build_id: str) -> db.Build:
-    """Look a build up; one that may not be seen does not exist."""
+    """Look a build up.
+
+    :raises NotFound: it does not exist, or the user may not see it: the
+        answer must not tell which.
+    """
     build = call.database.get_build(build_id)
     if not call.context.may(policies.builds.SHOW, build):
         raise exception.NotFound(what='build', id=build_id)

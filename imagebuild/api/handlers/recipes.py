@@ -56,7 +56,7 @@ def show(call: api_call.Call, name: str, version: str) -> flask.Response:
 
 
 def _shown(call: api_call.Call, content: dict[str, Any]) -> dict[str, Any]:
-    """That of a broken recipe says what is wrong with which file."""
+    """Hide paths: the description of a broken recipe names its file."""
     description = call.service.paths.hide(content['description'])
     return {**content, 'description': description}
 
@@ -65,7 +65,7 @@ def _find(call: api_call.Call) -> dict[str, dict[str, recipes.Recipe]]:
     try:
         return recipes.find(call.service.recipe_paths)
     except exception.InvalidInput as error:
-        # A folder that the operator named; who asks cannot mend it.
+        # A directory of the configuration: the user cannot correct it.
         raise exception.ServiceUnavailable(
             service='image-build', reason='its recipes cannot be read'
         ) from error

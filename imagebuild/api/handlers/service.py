@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the service says about itself."""
+"""Versions, health, metrics and OpenAPI document of the service."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Images on their way to their destinations."""
+"""Uploads of images to their destinations."""
 
 from __future__ import annotations
 

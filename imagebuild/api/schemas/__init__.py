@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What requests may and answers do look like, one module a resource.
+"""JSON schemas of requests and answers, one module a resource.
 
 The same schemas check requests and make /openapi.json, so the two cannot
 disagree.

@@ -42,7 +42,8 @@ MAYBE_COUNT: Schema = {'type': ['integer', 'null'], 'minimum': 0}
 UUID: Schema = {
     'type': 'string',
     'pattern': UUID_PATTERN,
-    # To Python, "$" is also before a newline at the end.
+    # To Python, "$" also matches before a newline at the end: the length
+    # refuses it.
     'maxLength': 36,
     'x-message': 'is not an id',
 }
@@ -60,7 +61,7 @@ class Parameter:
     """A query parameter, path parameter or header.
 
     :ivar name: as users type it.
-    :ivar description: one sentence.
+    :ivar description: for the OpenAPI document.
     :ivar schema: of the value; its type is string, integer or boolean.
     :ivar repeatable: it may be given several times; its value is a list.
     """
@@ -92,7 +93,7 @@ def field(schema: Schema, description: str, *examples: Any) -> Schema:
     """A field of an object, for people who read the OpenAPI document.
 
     :param schema: of its value.
-    :param description: one or two sentences, or a few words.
+    :param description: for the OpenAPI document.
     :param examples: values; the first is part of the reference's samples.
     """
     field = {**schema, 'description': description}
@@ -200,7 +201,7 @@ ERROR: Schema = {
                 },
                 'message': {
                     'type': 'string',
-                    'description': 'For people, in plain sentences.',
+                    'description': 'For people.',
                 },
                 'errors': {
                     'type': 'array',

@@ -63,7 +63,7 @@ _PROGRESS: base.Schema = base.closed(
             base.COUNT, 'All steps; 0 before they are known.', 4
         ),
         'step': base.field(
-            base.TEXT, 'What is being done, in a few words.', ''
+            base.TEXT, 'What is being done, as a short text.', ''
         ),
         'phase': base.field(
             {'enum': [*phases.ORDER, None]},
@@ -105,7 +105,7 @@ _PROGRESS: base.Schema = base.closed(
         ),
         'elapsed': base.field(
             base.MAYBE_COUNT,
-            'Seconds from when a conductor first began it to its end, or to '
+            'Seconds from when a conductor first started it to its end, or to '
             'now.',
             95,
         ),
@@ -131,7 +131,7 @@ BUILD: base.Schema = base.closed(
         ),
         'fault': base.field(
             {'enum': ['user', 'service', None]},
-            'Of an error: who can mend it.',
+            'Of an error: who can correct it.',
             None,
         ),
         'project_id': base.field(
@@ -141,7 +141,7 @@ BUILD: base.Schema = base.closed(
         ),
         'user_id': base.field(
             base.TEXT,
-            'Id of the user who asked for it.',
+            'Id of the user who requested it.',
             'a743f4479cea470fa1d8ccd7579516e9',
         ),
         'os': _OS,
@@ -163,7 +163,7 @@ BUILD: base.Schema = base.closed(
             base.MAYBE_TEXT, 'Name of the conductor that has it.', 'build-1'
         ),
         'attempt': base.field(
-            base.COUNT, 'How often a conductor began it.', 1
+            base.COUNT, 'How often a conductor started it.', 1
         ),
         'requeues': base.field(
             base.COUNT,
@@ -173,15 +173,15 @@ BUILD: base.Schema = base.closed(
         ),
         'progress': _PROGRESS,
         'log_size': base.field(base.COUNT, 'Bytes of its log.', 20480),
-        'created_at': base.field(base.TIME, 'When it was asked for.'),
+        'created_at': base.field(base.TIME, 'When it was requested.'),
         'started_at': base.field(
-            base.MAYBE_TIME, 'When a conductor first began it.'
+            base.MAYBE_TIME, 'When a conductor first started it.'
         ),
         'finished_at': base.field(base.MAYBE_TIME, 'When it was over.'),
         'updated_at': base.field(base.TIME, 'When it last changed.'),
         'request': base.field(
             {'type': 'object'},
-            'What was asked for, with its defaults; values of hidden '
+            'The request, with its defaults; values of hidden '
             'arguments are masked. In a list it lacks what may be large: '
             'packages, files, manifest, resources, arguments, driver options, '
             'properties and members.',
@@ -198,7 +198,7 @@ BUILD: base.Schema = base.closed(
 
 _PATH = base.field(base.TEXT, 'Its place in the request.', 'packages[0]')
 _VALIDATOR = base.field(base.TEXT, 'Its kind.', 'package')
-_STEP_TEXT = base.field(base.TEXT, 'What it does, in words.', 'package nginx')
+_STEP_TEXT = base.field(base.TEXT, 'What it does.', 'package nginx')
 
 STEP: base.Schema = base.closed(
     {
@@ -218,7 +218,7 @@ STEP: base.Schema = base.closed(
         ),
         'seconds': base.field({'type': 'number'}, 'How long it took.', 21.4),
         'message': base.field(
-            base.TEXT, 'What it says, of a failure above all.', ''
+            base.TEXT, 'Its message, of a failure above all.', ''
         ),
         'output': base.field(
             base.TEXT, 'The end of what its commands printed.', ''
@@ -337,8 +337,8 @@ LIST_QUERY = (
 LOG_QUERY = (
     base.Parameter(
         'offset',
-        'Where to begin, in bytes: what X-Next-Offset of the answer before '
-        'said. By default at the beginning.',
+        'Where to begin, in bytes: X-Next-Offset of the answer before. By '
+        'default at the beginning.',
         {'type': 'integer', 'minimum': 0, 'maximum': base.MAX_INT},
     ),
     base.Parameter(

@@ -25,7 +25,7 @@ CONDUCTOR: base.Schema = base.closed(
         ),
         'alive': {
             'type': 'boolean',
-            'description': 'Whether it was heard of lately.',
+            'description': 'Whether its heartbeat is recent.',
         },
         'drivers': base.field(
             {'type': 'array', 'items': base.TEXT},
@@ -44,7 +44,9 @@ CONDUCTOR: base.Schema = base.closed(
         'running': base.field(base.COUNT, 'Builds that it has now.', 1),
         'version': base.field(base.TEXT, 'Its version.', '1.0.0'),
         'started_at': base.field(base.TIME, 'When it started.'),
-        'heartbeat_at': base.field(base.TIME, 'When it was last heard of.'),
+        'heartbeat_at': base.field(
+            base.TIME, 'When it sent its last heartbeat.'
+        ),
     }
 )
 

@@ -30,7 +30,7 @@ from imagebuild.manifest.validators import package
 
 #: Entries of one list, as the description takes them.
 _MANY = fields.MAX_ITEMS
-#: What Glance lets an image have, unless its operator says otherwise.
+#: Default of Glance's quotas on the tags, members and properties of an image.
 _GLANCE_QUOTA = 128
 #: Clouds of one request.
 _DESTINATIONS = 64
@@ -44,8 +44,8 @@ _SCALAR: base.Schema = {
     'minimum': -strict_json.MAX_INT,
     'maximum': strict_json.MAX_INT,
 }
-#: What only the driver or the engine can judge; how deep it is and how many
-#: values it has is limited for the body as a whole.
+#: Validated by the driver or the engine; how deep it is and how many values it
+#: has is limited for the body as a whole.
 _ANYTHING: base.Schema = {
     'type': 'object',
     'maxProperties': _MANY,
@@ -100,7 +100,8 @@ _FILE: base.Schema = {
         },
         'content_base64': {
             'type': 'string',
-            # Four for three, and a line break after 57.
+            # Base64 has 4 characters for 3 bytes, and MIME a line break after
+            # 76 of them.
             'maxLength': _TEXT * 3 // 2,
             'contentEncoding': 'base64',
             'description': 'Its bytes, instead of a text.',
@@ -131,7 +132,7 @@ _SOURCE: Mapping[str, base.Schema] = {
     'base_image': {
         **base.NAME,
         'description': 'Id or name of an image, instead of the one that '
-        '"os" stands for.',
+        '"os" names.',
     },
     'driver': {
         **base.NAME,
@@ -191,7 +192,7 @@ _IMAGE: Mapping[str, base.Schema] = {
     'container_format': {
         'enum': ['bare', 'ovf', 'ova', 'docker', 'compressed'],
         'default': 'bare',
-        'description': 'What the image service shall say the disk is in.',
+        'description': 'Container format of the image in the image service.',
     },
     'min_disk': {
         'type': 'integer',
@@ -288,7 +289,7 @@ DESCRIPTION: base.Schema = {
     'x-needs': 'one of os and base_image',
 }
 
-#: What may be said otherwise of an image that is there already.
+#: Fields of an image that exists which can change.
 CHANGEABLE = (
     *('name', 'visibility', 'protected', 'tags', 'members', 'properties'),
     *('min_disk', 'min_ram'),
@@ -299,7 +300,7 @@ CHANGES: base.Schema = {
     'minProperties': 1,
     'examples': [{'name': 'web-2', 'tags': ['tested']}],
     'properties': {
-        # Nothing has a default: what is not given stays.
+        # Without defaults: a field that is not given stays as it is.
         name: {
             key: value
             for key, value in DESCRIPTION['properties'][name].items()
@@ -311,14 +312,14 @@ CHANGES: base.Schema = {
 
 #: Every field.
 FIELDS = frozenset(DESCRIPTION['properties'])
-#: Those that say what is inside the image.
+#: Those that decide what is in the image.
 CONTENT_FIELDS = frozenset(_CONTENT)
 
 
 def with_defaults(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a body that passed the schema with its defaults spelled out.
 
-    Whole numbers become int: 1.0 is an integer to JSON schema.
+    Integers become int: JSON schema takes 1.0 for an integer.
     """
     properties = DESCRIPTION['properties']
     request = {
@@ -347,7 +348,7 @@ def problems(
     max_timeout: int,
     rules: image_properties.Rules,
 ) -> Iterator[exception.Problem]:
-    """Find what no schema says well.
+    """Find the problems that a JSON schema cannot describe well.
 
     :param request: with its defaults, without the fields that are wrong.
     :param given: every field that was given.
@@ -368,7 +369,7 @@ def problems(
 def image_problems(
     request: Mapping[str, Any], rules: image_properties.Rules
 ) -> Iterator[exception.Problem]:
-    """Find what no schema says well of what is said about the image.
+    """The same for the fields of the image that can change.
 
     :param request: with its defaults, without the fields that are wrong.
     :param rules: which properties an image may have.

@@ -43,7 +43,7 @@ UPLOAD: base.Schema = base.closed(
             base.COUNT, 'Bytes that are there already.', 482344960
         ),
         'checksum': base.CHECKSUM,
-        'created_at': base.field(base.TIME, 'When it was asked for.'),
+        'created_at': base.field(base.TIME, 'When it was requested.'),
         'updated_at': base.field(base.TIME, 'When it last changed.'),
     }
 )

@@ -52,7 +52,7 @@ def test_plain_values(data, value):
         (b'[' * 70 + b']' * 70, 'levels deep'),
         (b'{"a":' * 70 + b'1' + b'}' * 70, 'levels deep'),
         (b'[' + b'0,' * 60_000 + b'0]', 'more than'),
-        (b'{"a": 1, "b": 2, "a": 3}', '"a" stands twice'),
+        (b'{"a": 1, "b": 2, "a": 3}', 'duplicate key "a"'),
         (b'\xff\xfe{}', 'not UTF-8 text (byte 0)'),
     ],
 )
@@ -66,7 +66,7 @@ def test_refused(data, words):
     'data, path, words',
     [
         (b'{"a": ["x", "y\\u0000"]}', 'a[1]', 'it holds a NUL'),
-        (b'{"a": "\\ud800"}', 'a', 'half a character'),
+        (b'{"a": "\\ud800"}', 'a', 'invalid Unicode'),
         (b'{"a\\u0000": 1}', '["a\0"]', 'in the key, it holds a NUL'),
     ],
 )
