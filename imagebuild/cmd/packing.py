@@ -101,7 +101,7 @@ def work(job: Job, monitor: console.ConsoleMonitor) -> Outcome:
         job.image,
         allowed_backing=job.backing_files,
         read_only=job.mode != 'pack',
-        reserve=job.space_reserve,
+        scratch=in_place.Scratch(reserve=job.space_reserve),
     )
     try:
         with disk:

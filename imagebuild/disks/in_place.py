@@ -32,6 +32,7 @@ is one of the two. What a killed run leaves behind is swept by the next.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import pathlib
@@ -75,6 +76,22 @@ Stage = Literal[
 _READING = 64 * 1024 * 1024
 
 
+@dataclasses.dataclass(frozen=True)
+class Scratch:
+    """Where the work on an image goes, and the room that it needs.
+
+    :ivar directory: for the overlay; None for the image's own directory, or
+        the system's temporary one when the image is only read.
+    :ivar growth: bytes that the work is expected to add.
+    :ivar reserve: bytes that must stay free on the file systems written to
+        when the work is done.
+    """
+
+    directory: pathlib.Path | None = None
+    growth: int = space.GIB
+    reserve: int = 0
+
+
 class InPlaceImage:
     """An image that is looked at or changed, as a context manager.
 
@@ -84,11 +101,7 @@ class InPlaceImage:
     :param read_only: the image is only looked at, others may do so at the
         same time, and nothing is written beside it; :meth:`commit` must not
         be called.
-    :param scratch_dir: directory for the overlay; by default the image's own
-        directory, and the system's temporary one for ``read_only``.
-    :param growth: bytes that the work is expected to add.
-    :param reserve: bytes that must stay free on the file systems written
-        to when the work is done.
+    :param scratch: where the overlay goes, and the room for it.
     :param on_stage: called at each :data:`Stage`.
     :param cancelled: asked now and then; True stops what runs.
     :ivar info: what the image is.
@@ -108,9 +121,7 @@ class InPlaceImage:
         *,
         allowed_backing: Sequence[pathlib.Path] = (),
         read_only: bool = False,
-        scratch_dir: pathlib.Path | None = None,
-        growth: int = space.GIB,
-        reserve: int = 0,
+        scratch: Scratch | None = None,
         on_stage: Callable[[Stage], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
@@ -118,9 +129,7 @@ class InPlaceImage:
         self._path = image_file.real_path(path)
         self._allowed_backing = allowed_backing
         self._read_only = read_only
-        self._scratch_dir = scratch_dir
-        self._growth = growth
-        self._reserve = reserve
+        self._scratch = scratch or Scratch()
         self._on_stage = on_stage
         self._cancelled = cancelled
         self._stack = contextlib.ExitStack()
@@ -208,8 +217,8 @@ class InPlaceImage:
 
     def _directory(self) -> pathlib.Path:
         """Where the overlay goes."""
-        if self._scratch_dir:
-            return self._scratch_dir
+        if self._scratch.directory:
+            return self._scratch.directory
         if self._read_only:
             return pathlib.Path(tempfile.gettempdir())
         return self._path.parent
@@ -217,7 +226,7 @@ class InPlaceImage:
     def _check_room(self) -> None:
         # More than the whole disk is never written, but a full raw file
         # can be written all over again.
-        growth = min(self._growth, self.info.virtual_size)
+        growth = min(self._scratch.growth, self.info.virtual_size)
         if self._read_only:
             self._need(self._directory(), min(growth, _READING))
             return
@@ -225,7 +234,7 @@ class InPlaceImage:
         self._need(self._path.parent, self._size_of_copy() + growth)
 
     def _need(self, directory: pathlib.Path, size: int) -> None:
-        space.check(directory, size + self._reserve)
+        space.check(directory, size + self._scratch.reserve)
 
     def _check_room_for_commit(self, *, sparsify: bool) -> None:
         changes = os.stat(self.overlay).st_blocks * 512

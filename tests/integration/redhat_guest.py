@@ -228,12 +228,14 @@ def build(image: pathlib.Path, workspace: pathlib.Path) -> None:
     trees.make(
         tree,
         workspace,
-        release=_RELEASE,
-        sources=archive.sources,
-        packages=_PACKAGES,
-        fstab=plan.fstab(),
-        services=(),
-        proxies=proxies,
+        trees.TreePlan(
+            release=_RELEASE,
+            sources=archive.sources,
+            packages=_PACKAGES,
+            fstab=plan.fstab(),
+            services=(),
+            proxies=proxies,
+        ),
     )
     _finish(tree)
     _make_repository(tree / 'srv' / 'repo', workspace / 'rpmbuild')

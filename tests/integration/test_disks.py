@@ -91,7 +91,9 @@ def test_disk_that_runs_full(
                 fill(disk, leave)
 
         image = in_place.InPlaceImage(
-            path, growth=tools.MIB, on_stage=on_stage
+            path,
+            scratch=in_place.Scratch(growth=tools.MIB),
+            on_stage=on_stage,
         )
         with pytest.raises(error), image:
             # 2 MiB over the 1 MiB that was there.

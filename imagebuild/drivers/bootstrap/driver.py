@@ -283,16 +283,18 @@ class _Build:
             trees.make(
                 directory / 'tree',
                 directory,
-                release=release,
-                sources=archive.sources,
-                packages=(
-                    releases.MINIMAL_PACKAGES
-                    if minimal
-                    else release.machine_packages
+                trees.TreePlan(
+                    release=release,
+                    sources=archive.sources,
+                    packages=(
+                        releases.MINIMAL_PACKAGES
+                        if minimal
+                        else release.machine_packages
+                    ),
+                    fstab=plan.fstab(),
+                    services=() if minimal else releases.MACHINE_SERVICES,
+                    proxies=proxies,
                 ),
-                fstab=plan.fstab(),
-                services=() if minimal else releases.MACHINE_SERVICES,
-                proxies=proxies,
             )
         with self.monitor.step('clean up'):
             finish.finish(

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -84,28 +85,33 @@ def run_confined(
         ) from error
 
 
-def make(
-    tree: pathlib.Path,
-    workspace: pathlib.Path,
-    *,
-    release: releases.Release,
-    sources: Sequence[apt_sources.Source],
-    packages: Sequence[str],
-    fstab: str,
-    services: Sequence[str],
-    proxies: Mapping[str, str],
-) -> None:
+@dataclasses.dataclass(frozen=True)
+class TreePlan:
+    """What a tree is made of.
+
+    :ivar release: of the distribution.
+    :ivar sources: where its packages come from.
+    :ivar packages: what besides minbase; recommendations are left out.
+    :ivar fstab: content of /etc/fstab; there before the packages, since
+        the initramfs is made by what is in it.
+    :ivar services: systemd's names of what is started at boot besides
+        what the packages have started.
+    :ivar proxies: scheme to URL.
+    """
+
+    release: releases.Release
+    sources: Sequence[apt_sources.Source]
+    packages: Sequence[str]
+    fstab: str
+    services: Sequence[str] = ()
+    proxies: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def make(tree: pathlib.Path, workspace: pathlib.Path, plan: TreePlan) -> None:
     """Make a tree of minbase and some packages.
 
     :param tree: the directory to make.
     :param workspace: directory for what is thrown away afterwards.
-    :param sources: where from.
-    :param packages: what besides minbase; recommendations are left out.
-    :param fstab: content of /etc/fstab; there before the packages, since
-        the initramfs is made by what it says.
-    :param services: systemd's names of what is started at boot besides
-        what the packages have started.
-    :param proxies: scheme to URL.
     :raises MissingDependency: there is no mmdebstrap.
     :raises HostCommandFailed: it failed.
     :raises DiskFull: there was no room.
@@ -113,24 +119,24 @@ def make(
     sources_file = workspace / 'bootstrap.sources'
     fstab_file = workspace / 'fstab'
     with os_errors.on_write(workspace):
-        sources_file.write_text('\n'.join(s.deb822() for s in sources))
-        fstab_file.write_text(fstab)
+        sources_file.write_text('\n'.join(s.deb822() for s in plan.sources))
+        fstab_file.write_text(plan.fstab)
         fstab_file.chmod(0o644)
     argv = [
         'mmdebstrap', '--mode=root', '--format=directory',
-        '--variant=minbase', f'--include={",".join(packages)}',
+        '--variant=minbase', f'--include={",".join(plan.packages)}',
         '--aptopt=Apt::Install-Recommends "false"',
         '--dpkgopt=force-unsafe-io',
         f'--essential-hook=copy-in {shlex.quote(str(fstab_file))} /etc',
-        *_enabling(services),
-        release.codename, str(tree), str(sources_file),
+        *_enabling(plan.services),
+        plan.release.codename, str(tree), str(sources_file),
     ]  # fmt: skip
     run_confined(
         argv,
         writes_to=tree,
         environment={
             'TMPDIR': str(workspace),
-            **{f'{name}_proxy': url for name, url in proxies.items()},
+            **{f'{name}_proxy': url for name, url in plan.proxies.items()},
         },
     )
 

@@ -254,7 +254,9 @@ def test_scratch_directory(tmp_path: pathlib.Path, fmt: str) -> None:
     path = tools.make_image(tmp_path / 'image', fmt)
     scratch = tmp_path / 'scratch'
     scratch.mkdir()
-    with in_place.InPlaceImage(path, scratch_dir=scratch) as image:
+    with in_place.InPlaceImage(
+        path, scratch=in_place.Scratch(scratch)
+    ) as image:
         assert image.overlay.is_relative_to(scratch)
         change(image)
         image.commit()
@@ -368,7 +370,9 @@ def test_no_room(
         space, 'check', lambda directory, needed: asked.append(needed)
     )
     monkeypatch.setattr(file_copy, 'can_share', lambda *_: False)
-    with in_place.InPlaceImage(path, growth=4 * tools.MIB) as image:
+    with in_place.InPlaceImage(
+        path, scratch=in_place.Scratch(growth=4 * tools.MIB)
+    ) as image:
         image.commit()
     allocated = image.info.allocated
     assert asked[:2] == [4 * tools.MIB, allocated + 4 * tools.MIB]
@@ -385,7 +389,8 @@ def test_room_is_reserved(
     )
     monkeypatch.setattr(file_copy, 'can_share', lambda *_: True)
     with in_place.InPlaceImage(
-        path, growth=4 * tools.MIB, reserve=7 * tools.MIB
+        path,
+        scratch=in_place.Scratch(growth=4 * tools.MIB, reserve=7 * tools.MIB),
     ) as image:
         image.commit()
     assert asked[:2] == [11 * tools.MIB] * 2

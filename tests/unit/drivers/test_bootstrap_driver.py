@@ -63,12 +63,14 @@ def test_mmdebstrap_is_confined_and_told_everything(
         tree.make(
             tmp_path / 'a tree',
             tmp_path,
-            release=releases.RELEASES['debian-12'],
-            sources=[source],
-            packages=['one', 'two'],
-            fstab='FSTAB\n',
-            services=['a.service', 'b.service'],
-            proxies={'http': 'http://p.example'},
+            tree.TreePlan(
+                release=releases.RELEASES['debian-12'],
+                sources=[source],
+                packages=['one', 'two'],
+                fstab='FSTAB\n',
+                services=['a.service', 'b.service'],
+                proxies={'http': 'http://p.example'},
+            ),
         )
     (argv,) = run.call_args.args
     assert argv[0] == 'setpriv'
