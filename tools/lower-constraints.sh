@@ -34,12 +34,10 @@ TESTS=(tests/unit --ignore=tests/unit/test_benchmarks.py
     --ignore=tests/unit/test_docs_examples.py)
 if [[ ${1:-} == --quick ]]; then
     shift
-    # Where libraries are used. Crowds are about our own transactions, and
-    # programs' starts about what is imported, which test_lower_bounds is, too.
+    # Where libraries are used.
     TESTS=(tests/unit/{api,client,clients,cmd,conductor,conf,db,policies}
         tests/unit/{description,manifest/validators,recipes,stores}
-        tests/unit/test_{context,layers,lower_bounds}.py
-        -k "not Crowds and not test_launch")
+        tests/unit/test_{context,layers,lower_bounds}.py)
 fi
 for argument in "$@"; do
     # Paths take the place of all these.

@@ -32,6 +32,7 @@ from imagebuild.db import transaction
 from tests.contract.database import claimable
 from tests.contract.database import clock  # noqa: F401
 from tests.contract.database import crowded  # noqa: F401
+from tests.contract.database import crowds
 from tests.contract.database import database  # noqa: F401
 from tests.contract.database import finish
 from tests.contract.database import start
@@ -195,3 +196,7 @@ class TestServers:
             refused.list_builds()
         assert time.monotonic() - begin < 5, 'it is not tried again'
         assert 'wr0ng' not in str(caught.value)
+
+
+class TestCrowds(crowds.CrowdContract):
+    pass

@@ -24,8 +24,8 @@ from imagebuild import job as jobs
 from imagebuild.conductor import capability
 from imagebuild.conductor import room
 from tests.functional import conductors
+from tests.functional import job_process
 from tests.integration import test_job
-from tests.unit.job import job_process
 
 pytestmark = pytest.mark.timeout(600)
 

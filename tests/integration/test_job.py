@@ -26,7 +26,7 @@ import pytest
 from imagebuild import job as jobs
 from imagebuild import phases
 from imagebuild.drivers import base as drivers
-from tests.unit.job import job_process
+from tests.functional import job_process
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""All of the contract, for modules that run it on a database.
+"""The contract but for crowds, for modules that run it on a database.
 
 They import the classes; pytest runs them there, with that module's fixtures.
+Crowds take their time and are asked for by name.
 """
 
-from tests.contract.database import crowds
 from tests.contract.database import endings
 from tests.contract.database import history
 from tests.contract.database import losses
@@ -60,8 +60,4 @@ class TestPurge(history.PurgeContract):
 
 
 class TestLosses(losses.LossContract):
-    pass
-
-
-class TestCrowds(crowds.CrowdContract):
     pass

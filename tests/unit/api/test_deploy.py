@@ -10,8 +10,6 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -60,15 +58,3 @@ def test_a_file_that_is_not_valid(tmp_path):
 def test_the_application_is_made_without_connecting(write):
     conf = deploy.load_conf({'IMAGEBUILD_CONFIG': write('a.conf')})
     assert callable(deploy.load_app(conf))
-
-
-def test_the_command_line_is_the_servers(write):
-    code = (
-        'import sys; sys.argv = ["uwsgi", "--no-such-option"];'
-        'from imagebuild.wsgi import api; assert callable(api.application)'
-    )
-    subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code],
-        env={**os.environ, 'IMAGEBUILD_CONFIG': write('a.conf')},
-        check=True,
-    )

@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import dataclasses
 import hashlib
 import os
 
@@ -16,6 +17,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.clients import glance as glance_client
+from imagebuild.clients import retries
 from imagebuild.disks import base_images
 from imagebuild.disks import create
 from imagebuild.disks import host_command
@@ -41,6 +43,11 @@ def settings(tmp_path, server):
         lambda: glance_client.Glance.from_config(server.config),
         retry_timeout=8,
     )
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(retries, '_FIRST_PAUSE', 0.05)
 
 
 @pytest.fixture
@@ -94,6 +101,7 @@ def test_of_glance_that_breaks_off(server, settings, disk):
 def test_of_glance_that_is_away(server, settings, disk):
     image = in_glance(server, disk)
     server.fail('GET', '/file', 503, times=99)
+    settings = dataclasses.replace(settings, retry_timeout=0.2)
     with pytest.raises(exception.ServiceUnavailable), opened(image, settings):
         pass
 

@@ -19,7 +19,7 @@ import subprocess
 import threading
 import time
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Job:

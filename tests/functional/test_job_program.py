@@ -24,9 +24,65 @@ import pytest
 from imagebuild import description
 from imagebuild import job as jobs
 from imagebuild.job import processes
-from tests.unit.job import job_process
+from tests.functional import job_process
 
 STEP = 'manifest.validators[0].script'
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a job; by default one with the stub driver."""
+    jobs = []
+
+    def start(document=None, program=None):
+        stub = [sys.executable, '-m', 'tests.functional.stub_job']
+        job = job_process.Job(
+            program or stub, tmp_path / f'stderr-{len(jobs)}'
+        )
+        jobs.append(job)
+        if document is not None:
+            job.send(document)
+        return job
+
+    yield start
+    for job in jobs:
+        job.close()
+
+
+@pytest.fixture
+def document(tmp_path):
+    """Make a document for a build by the stub driver."""
+    workspace = tmp_path / 'workspace'
+    workspace.mkdir()
+
+    def document(script='slow', timeout=None, arguments=None, **options):
+        names = list(arguments or {})
+        return {
+            'action': 'build',
+            'build_id': 'b1',
+            'attempt': 1,
+            'workspace': str(workspace),
+            'request': {
+                'manifest': {
+                    'arguments': {
+                        name: {'required': True, 'hidden': name != 'plain'}
+                        for name in names
+                    },
+                    'validators': [{'script': {script: {'env_vars': names}}}],
+                },
+                'resources': {script: 'true'},
+                'arguments': arguments or {},
+            },
+            'base': {'kind': 'none', 'driver': 'stub'},
+            'driver': 'stub',
+            'driver_options': options,
+            'timeout': timeout,
+            'output': str(workspace / 'image'),
+            'disk_format': 'qcow2',
+            'config': {'disks': {'cache_dir': str(tmp_path / 'cache')}},
+        }
+
+    return document
 
 
 def kinds(job):
@@ -345,12 +401,12 @@ def test_sigterm(start, document, tmp_path):
 
 def test_nobody_reads_any_more(document):
     process = subprocess.Popen(
-        [sys.executable, '-m', 'tests.unit.job.stub_job'],
+        [sys.executable, '-m', 'tests.functional.stub_job'],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        cwd=pathlib.Path(__file__).parents[3],
+        cwd=pathlib.Path(__file__).parents[2],
     )
     wanted = document(sleep=2, child=True)
     process.stdin.write(json.dumps(wanted).encode() + b'\n')

@@ -24,7 +24,7 @@ from imagebuild import distros
 from imagebuild import exception
 from imagebuild.manifest import validators
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 
 SETUP = """
     from setuptools import setup
