@@ -26,19 +26,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import pathlib
 import signal
 import time
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
+import psutil
+
 from imagebuild import processes
 
 #: The variable that holds the token.
 VARIABLE = 'IMAGEBUILD_JOB_MARK'
 
-_PPID, _SESSION, _START = 1, 3, 19
+_ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 _PAUSE = 0.05
 
 
@@ -100,21 +101,20 @@ def members(leader: Leader) -> set[int]:
     if leader.pid_namespace_id != processes.pid_namespace_id():
         return set()
     table = dict(_table())
-    own = table.get(leader.pid)
     # While a session has members the kernel does not give its number to a
     # new process; with the leader gone a session of the same number may be
     # another one, and only the token tells.
-    ours = own is not None and own.started == leader.started
+    ours = processes.start_time(leader.pid) == leader.started
     found = {
         pid
         for pid, each in table.items()
-        if (ours and each.session == leader.pid)
-        or _has_token(pid, leader.job_token)
+        if (ours and leader.pid in (pid, _session(pid)))
+        or _has_token(each['environ'], leader.job_token)
     }
-    if ours:
-        found.add(leader.pid)
     _add_descendants(found, table)
-    return {pid for pid in found if not table[pid].zombie} - {os.getpid()}
+    return {pid for pid in found if table[pid]['status'] not in _ENDED} - {
+        os.getpid()
+    }
 
 
 def end(leader: Leader, *, grace: float) -> bool:
@@ -139,49 +139,36 @@ def end(leader: Leader, *, grace: float) -> bool:
     return True
 
 
-@dataclasses.dataclass(frozen=True)
-class _Process:
-    parent: int
-    session: int
-    started: int
-    zombie: bool
+def _table() -> Iterator[tuple[int, dict[str, Any]]]:
+    # Not process_iter(): it keeps its objects from one look to the next, and
+    # passes over a pid that was given to another process in between.
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
+            yield pid, process.as_dict(['ppid', 'status', 'environ'])
 
 
-def _read(pid: int) -> _Process | None:
+def _session(pid: int) -> int | None:
     try:
-        line = pathlib.Path(f'/proc/{pid}/stat').read_bytes()
+        return os.getsid(pid)
     except OSError:
         return None
-    fields = line.rpartition(b')')[2].split()
-    return _Process(
-        int(fields[_PPID]),
-        int(fields[_SESSION]),
-        int(fields[_START]),
-        fields[0] in (b'Z', b'X'),
-    )
 
 
-def _table() -> Iterator[tuple[int, _Process]]:
-    for name in os.listdir('/proc'):
-        if name.isdigit() and (found := _read(int(name))) is not None:
-            yield int(name), found
+def _has_token(environ: Mapping[str, str] | None, job_token: str) -> bool:
+    # None: the process of another user, or one that has just ended.
+    return environ is not None and environ.get(VARIABLE) == job_token
 
 
-def _has_token(pid: int, job_token: str) -> bool:
-    try:
-        environment = pathlib.Path(f'/proc/{pid}/environ').read_bytes()
-    except OSError:
-        return False
-    return f'{VARIABLE}={job_token}'.encode() in environment.split(b'\0')
-
-
-def _add_descendants(found: set[int], table: dict[int, _Process]) -> None:
+def _add_descendants(
+    found: set[int], table: Mapping[int, Mapping[str, Any]]
+) -> None:
     more = set(found)
     while more:
         more = {
             pid
             for pid, each in table.items()
-            if each.parent in more and pid not in found
+            if each['ppid'] in more and pid not in found
         }
         found |= more
 

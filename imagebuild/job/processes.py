@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
 import signal
 import threading
 import time
+
+import psutil
 
 _killing = threading.Event()
 
@@ -70,20 +71,10 @@ def kill_descendants() -> None:
 
 def descendants(of: int) -> list[int]:
     """The living processes below one, parents before children."""
-    children: dict[int, list[int]] = {}
-    for folder in pathlib.Path('/proc').iterdir():
-        if not folder.name.isdecimal():
-            continue
-        with contextlib.suppress(OSError):
-            line = (folder / 'stat').read_bytes()
-            # The name in parentheses may hold anything.
-            state, parent = line.rpartition(b')')[2].split()[:2]
-            if state != b'Z':
-                children.setdefault(int(parent), []).append(int(folder.name))
-    found: list[int] = []
-    pending = [of]
-    while pending:
-        below = children.get(pending.pop(0), [])
-        found += below
-        pending += below
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in psutil.Process(of).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if each.status() != psutil.STATUS_ZOMBIE:
+                    found.append(each.pid)
     return found
