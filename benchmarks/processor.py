@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-from tools.cloud import site as cloud_site
+from tools.cloud import cloud_site
 from tools.cloud.servers import proc
 
 _TICK = os.sysconf('SC_CLK_TCK')

@@ -25,9 +25,9 @@ import time
 import urllib.request
 from typing import Any
 
+from tools.cloud import cloud_site
+from tools.cloud import cloud_state
 from tools.cloud import credentials
-from tools.cloud import site as cloud_site
-from tools.cloud import state as cloud_state
 
 USER = 'demo'
 

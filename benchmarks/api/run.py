@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import figures  # noqa: E402
 from benchmarks import processor  # noqa: E402
 from benchmarks.api import clients  # noqa: E402
-from tools.cloud import cloud as clouds  # noqa: E402
+from tools.cloud import clouds  # noqa: E402
 from tools.cloud.servers import process  # noqa: E402
 
 API = 'imagebuild-api'

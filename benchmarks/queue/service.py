@@ -34,7 +34,7 @@ from imagebuild import db
 from imagebuild.db import migration
 from imagebuild.messaging import rpcapi
 from imagebuild.stores import base as stores
-from tools.cloud import state as cloud_state
+from tools.cloud import cloud_state
 from tools.cloud.servers import mariadb
 from tools.cloud.servers import process
 from tools.cloud.servers import rabbitmq

@@ -23,7 +23,7 @@ import urllib.error
 import urllib.request
 
 from benchmarks import processor
-from tools.cloud import state as cloud_state
+from tools.cloud import cloud_state
 from tools.cloud.servers import libvirt
 
 _NETDEV = 'user,id=benchmark,hostfwd=tcp:{host}:{port}-:80'

@@ -43,7 +43,7 @@ from benchmarks import figures  # noqa: E402
 from benchmarks import processor  # noqa: E402
 from benchmarks.user_data import guests  # noqa: E402
 from imagebuild.client import client as clients  # noqa: E402
-from tools.cloud import cloud as clouds  # noqa: E402
+from tools.cloud import clouds  # noqa: E402
 from tools.cloud import credentials  # noqa: E402
 from tools.cloud import ini  # noqa: E402
 

@@ -36,9 +36,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cloud import people
-from tools.cloud import cloud as clouds
+from tools.cloud import cloud_state
+from tools.cloud import clouds
 from tools.cloud import ini
-from tools.cloud import state as cloud_state
 from tools.cloud.servers import mariadb
 from tools.cloud.servers import postgresql
 from tools.cloud.servers import rabbitmq

@@ -26,7 +26,7 @@ from keystoneauth1 import loading
 from keystoneauth1 import session as ksa_session
 
 from imagebuild.client import client as clients
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 from tools.cloud import credentials
 from tools.cloud import ini
 from tools.cloud.servers import imagebuild as our_service

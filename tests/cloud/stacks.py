@@ -22,7 +22,7 @@ from heatclient import client as heatclient
 from heatclient import exc
 
 from tests.cloud import people
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 
 IMAGE = 'OS::ImageBuild::Image'
 

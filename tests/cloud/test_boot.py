@@ -24,7 +24,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cloud import stacks as stack_tools
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 from tools.cloud import venv
 
 #: In this order: create, show outputs, show the console, delete.

@@ -26,7 +26,7 @@ from imagebuild import phases
 from imagebuild.client import exceptions
 from imagebuild.remotes import guestfs
 from tests.cloud import people
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 
 MANIFEST = """\
 arguments:

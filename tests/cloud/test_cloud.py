@@ -20,7 +20,7 @@ import time
 
 import pytest
 
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 from tools.cloud import errors
 from tools.cloud import venv
 

@@ -29,9 +29,9 @@ from imagebuild.db import migration
 from tests.cloud import people
 from tests.devstack import grenade as grenades
 from tests.devstack import phases
-from tools.cloud import cloud as clouds
-from tools.cloud import site as cloud_site
-from tools.cloud import state as cloud_state
+from tools.cloud import cloud_site
+from tools.cloud import cloud_state
+from tools.cloud import clouds
 from tools.cloud.servers import base
 from tools.cloud.servers import heat
 from tools.cloud.servers import mariadb

@@ -21,7 +21,7 @@ import pytest
 
 from tests.cloud import people
 from tests.cloud import test_builds
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 
 cloud = test_builds.cloud
 

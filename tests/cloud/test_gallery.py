@@ -24,7 +24,7 @@ import pytest
 
 from tests.cloud import people
 from tests.cloud import stacks as stack_tools
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 
 TEMPLATES = pathlib.Path(__file__).parents[2] / 'templates' / 'heat'
 FAKE = {'os': 'fake-1'}

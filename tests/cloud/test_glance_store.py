@@ -30,7 +30,7 @@ from imagebuild.stores import base
 from imagebuild.stores import registry
 from tests.cloud import people
 from tests.contract import store_contract
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 
 
 @pytest.fixture(scope='module')

@@ -26,7 +26,7 @@ from heatclient import exc
 from imagebuild.client import exceptions as client_exceptions
 from tests.cloud import people
 from tests.cloud import stacks as stack_tools
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 
 
 @pytest.fixture(scope='module')

@@ -11,7 +11,7 @@
 # under the License.
 """Heat of the small OpenStack; its Nova: test_heat.py."""
 
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 
 
 def test_heat_knows_our_resource(heat_cloud: clouds.Cloud) -> None:

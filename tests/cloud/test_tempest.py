@@ -15,7 +15,7 @@ import pathlib
 import re
 import subprocess
 
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 from tools.cloud import venv
 
 PROGRAM = venv.ROOT / 'tools' / 'cloud' / 'tempest'

@@ -12,8 +12,9 @@
 """A small real OpenStack on the loopback address, for tests and trials.
 
 ``tools/cloud/up`` starts it, ``tools/cloud/down`` stops it. Everything that it
-writes is below one directory (:mod:`tools.cloud.state`); every process that it
-starts is recorded there by id and start time, and only those are stopped.
+writes is below one directory (:mod:`tools.cloud.cloud_state`); every process
+that it starts is recorded there by id and start time, and only those are
+stopped.
 
 The standard library is all that this package needs.
 """

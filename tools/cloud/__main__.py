@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tools.cloud import cloud as cloud_module
+from tools.cloud import cloud_state
+from tools.cloud import clouds
 from tools.cloud import errors
-from tools.cloud import state as cloud_state
 from tools.cloud import venv
 from tools.cloud.servers import process
 
@@ -43,9 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     level, virt = options.level
-    cloud = cloud_module.Cloud(
-        options.state, level=level, virt=virt, report=_say
-    )
+    cloud = clouds.Cloud(options.state, level=level, virt=virt, report=_say)
     if options.wipe:
         cloud.down(wipe=True)
     cloud.up(host_is_ready=options.no_setup)
@@ -54,13 +52,13 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    cloud_module.Cloud(options.state, report=_say).down(wipe=options.wipe)
+    clouds.Cloud(options.state, report=_say).down(wipe=options.wipe)
     _say('down')
     return 0
 
 
 def _environment(options: argparse.Namespace) -> int:
-    site = cloud_module.Cloud(options.state).site
+    site = clouds.Cloud(options.state).site
     venv.make_openstack(site.processes)
     venv.install_plugin(site.processes)
     print(venv.openstack())
@@ -69,7 +67,7 @@ def _environment(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     """Print a line for each program; 1 when one of them has ended."""
-    status = cloud_module.Cloud(options.state).status()
+    status = clouds.Cloud(options.state).status()
     for name, (pid, port) in status.items():
         state = f'pid {pid}' if pid else 'ENDED'
         print(f'{name:24} {state:12} {port or ""}'.rstrip())
@@ -118,9 +116,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _level(text: str) -> tuple[str, str | None]:
     level, _, virt = text.partition('=')
-    if level not in cloud_module.LEVELS:
+    if level not in clouds.LEVELS:
         raise argparse.ArgumentTypeError(f'there is no {text!r}')
-    if virt and (level != 'nova' or virt not in cloud_module.VIRTS):
+    if virt and (level != 'nova' or virt not in clouds.VIRTS):
         raise argparse.ArgumentTypeError(f'there is no {text!r}')
     return level, virt or None
 

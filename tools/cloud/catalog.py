@@ -13,8 +13,8 @@
 
 import hashlib
 
+from tools.cloud import cloud_site
 from tools.cloud import identity
-from tools.cloud import site as cloud_site
 
 #: Plain people. None of them may do more than any member of a project.
 PEOPLE = (

@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from tools.cloud import site as cloud_site
+from tools.cloud import cloud_site
 
 _DEFAULT_DOMAIN = 'default'
 

@@ -22,11 +22,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tools.cloud import cloud as cloud_module
+from tools.cloud import cloud_site
+from tools.cloud import cloud_state
+from tools.cloud import clouds
 from tools.cloud import errors
 from tools.cloud import ini
-from tools.cloud import site as cloud_site
-from tools.cloud import state as cloud_state
 from tools.cloud import venv
 
 #: Tests that are run unless the arguments choose others.
@@ -41,7 +41,7 @@ _SERVERS = {'fake': ('m1.tiny', ''), 'libvirt': ('m1.small', 'debian-12')}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 all passed, 1 not all did, 2 bad usage."""
     options, rest = _parser().parse_known_args(arguments)
-    cloud = cloud_module.Cloud(options.state)
+    cloud = clouds.Cloud(options.state)
     try:
         prepare(cloud)
         return run(cloud, rest)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def prepare(cloud: cloud_module.Cloud) -> None:
+def prepare(cloud: clouds.Cloud) -> None:
     """Make Tempest's environment, and its configuration for this cloud.
 
     :raises errors.CloudError: the cloud is not up, or pip failed.
@@ -77,7 +77,7 @@ def prepare(cloud: cloud_module.Cloud) -> None:
         )
 
 
-def run(cloud: cloud_module.Cloud, arguments: Sequence[str]) -> int:
+def run(cloud: clouds.Cloud, arguments: Sequence[str]) -> int:
     """Run "tempest run" to its end; its output is ours.
 
     :param arguments: more of its arguments, such as ``--serial``.
@@ -99,7 +99,7 @@ def run(cloud: cloud_module.Cloud, arguments: Sequence[str]) -> int:
         return process.wait() or 1
 
 
-def config(cloud: cloud_module.Cloud) -> ini.Sections:
+def config(cloud: clouds.Cloud) -> ini.Sections:
     """The content of tempest.conf."""
     site = cloud.site
     directory = _config_file(cloud).parent
@@ -134,7 +134,7 @@ def _auth(site: cloud_site.Site) -> dict[str, object]:
     }
 
 
-def _available(cloud: cloud_module.Cloud) -> dict[str, object]:
+def _available(cloud: clouds.Cloud) -> dict[str, object]:
     return {
         'image_build': True,
         'glance': True,
@@ -144,7 +144,7 @@ def _available(cloud: cloud_module.Cloud) -> dict[str, object]:
     }
 
 
-def _image_build(cloud: cloud_module.Cloud) -> dict[str, object]:
+def _image_build(cloud: clouds.Cloud) -> dict[str, object]:
     flavor, system = _SERVERS[cloud.virt]
     return {
         # Emulated guests take their time.
@@ -157,7 +157,7 @@ def _image_build(cloud: cloud_module.Cloud) -> dict[str, object]:
     }
 
 
-def _needed(cloud: cloud_module.Cloud) -> list[str]:
+def _needed(cloud: clouds.Cloud) -> list[str]:
     named = ('keystone', 'glance', 'imagebuild-api')
     for name in named:
         if name not in cloud.services:
@@ -165,7 +165,7 @@ def _needed(cloud: cloud_module.Cloud) -> list[str]:
     return list(named)
 
 
-def _config_file(cloud: cloud_module.Cloud) -> pathlib.Path:
+def _config_file(cloud: clouds.Cloud) -> pathlib.Path:
     return cloud.site.state.subdirectory('tempest') / 'tempest.conf'
 
 

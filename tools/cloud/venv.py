@@ -21,8 +21,8 @@ import pathlib
 from collections.abc import Iterator
 from collections.abc import Mapping
 
+from tools.cloud import cloud_state
 from tools.cloud import errors
-from tools.cloud import state as cloud_state
 from tools.cloud.servers import process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -18,10 +18,10 @@ import subprocess
 import pytest
 
 from tools.cloud import __main__ as program
-from tools.cloud import cloud
+from tools.cloud import cloud_site
+from tools.cloud import clouds
 from tools.cloud import credentials
 from tools.cloud import ini
-from tools.cloud import site
 
 
 def test_values_are_written_as_oslo_config_reads_them() -> None:
@@ -44,10 +44,10 @@ def test_a_file_is_private_and_only_written_when_changed(
 
 
 def test_openrc_and_clouds_yaml_agree(tmp_path: pathlib.Path) -> None:
-    place = site.Site(tmp_path, virt='fake')
+    place = cloud_site.Site(tmp_path, virt='fake')
     credentials.write(place)
-    clouds = json.loads((tmp_path / 'clouds.yaml').read_text())['clouds']
-    for name, values in clouds.items():
+    written = json.loads((tmp_path / 'clouds.yaml').read_text())['clouds']
+    for name, values in written.items():
         script = f'export OS_TRUST_ID=x; . {tmp_path}/openrc-{name}; env'
         shell = subprocess.run(
             ['bash', '-uc', script],
@@ -74,7 +74,7 @@ def test_openrc_and_clouds_yaml_agree(tmp_path: pathlib.Path) -> None:
 def test_a_level_has_all_before_it(
     level: str, there: set[str], missing: set[str], tmp_path: pathlib.Path
 ) -> None:
-    services = set(cloud.Cloud(tmp_path, level=level).services)
+    services = set(clouds.Cloud(tmp_path, level=level).services)
     assert there <= services
     assert not missing & services
 

@@ -17,8 +17,8 @@ import time
 
 import pytest
 
+from tools.cloud import cloud_state
 from tools.cloud import errors
-from tools.cloud import state as cloud_state
 from tools.cloud.servers import proc
 from tools.cloud.servers import process
 

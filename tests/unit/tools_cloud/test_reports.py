@@ -15,7 +15,7 @@ import pathlib
 
 import pytest
 
-from tools.cloud import cloud as clouds
+from tools.cloud import clouds
 from tools.cloud import credentials
 from tools.cloud import tasks
 from tools.cloud import venv

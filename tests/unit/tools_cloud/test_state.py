@@ -13,7 +13,7 @@ import concurrent.futures
 import pathlib
 import socket
 
-from tools.cloud import state as cloud_state
+from tools.cloud import cloud_state
 
 
 def test_values_outlive_the_object(tmp_path: pathlib.Path) -> None:

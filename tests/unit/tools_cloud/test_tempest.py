@@ -16,10 +16,10 @@ import subprocess
 
 import pytest
 
-from tools.cloud import cloud as clouds
+from tools.cloud import cloud_state
+from tools.cloud import clouds
 from tools.cloud import errors
 from tools.cloud import ini
-from tools.cloud import state as cloud_state
 from tools.cloud import tempest
 from tools.cloud import venv
 

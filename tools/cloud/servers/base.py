@@ -17,7 +17,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Self
 
-from tools.cloud import state as cloud_state
+from tools.cloud import cloud_state
 from tools.cloud.servers import process
 
 

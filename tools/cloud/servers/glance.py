@@ -13,8 +13,8 @@
 
 import pathlib
 
+from tools.cloud import cloud_state
 from tools.cloud import ini
-from tools.cloud import state as cloud_state
 from tools.cloud.servers import service
 
 

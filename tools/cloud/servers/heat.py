@@ -14,8 +14,8 @@
 import os
 import pathlib
 
+from tools.cloud import cloud_site
 from tools.cloud import ini
-from tools.cloud import site as cloud_site
 from tools.cloud import venv
 from tools.cloud.servers import service
 

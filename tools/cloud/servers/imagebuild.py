@@ -15,8 +15,8 @@ import base64
 import hashlib
 import pathlib
 
+from tools.cloud import cloud_site
 from tools.cloud import ini
-from tools.cloud import site as cloud_site
 from tools.cloud import venv
 from tools.cloud.servers import process
 from tools.cloud.servers import service

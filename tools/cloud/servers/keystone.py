@@ -15,8 +15,8 @@ import base64
 import os
 import pathlib
 
+from tools.cloud import cloud_site
 from tools.cloud import ini
-from tools.cloud import site as cloud_site
 from tools.cloud.servers import service
 
 

@@ -24,9 +24,9 @@ import shutil
 import signal
 import subprocess
 
+from tools.cloud import cloud_state
 from tools.cloud import errors
 from tools.cloud import ini
-from tools.cloud import state as cloud_state
 from tools.cloud import venv
 from tools.cloud.servers import base
 from tools.cloud.servers import proc

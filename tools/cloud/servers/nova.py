@@ -11,8 +11,8 @@
 # under the License.
 """Nova: the API, the conductor, the scheduler and one compute host."""
 
+from tools.cloud import cloud_site
 from tools.cloud import ini
-from tools.cloud import site as cloud_site
 from tools.cloud.servers import libvirt
 from tools.cloud.servers import service
 

@@ -32,8 +32,8 @@ from collections.abc import Sequence
 from typing import Any
 from typing import TextIO
 
+from tools.cloud import cloud_state
 from tools.cloud import errors
-from tools.cloud import state as cloud_state
 from tools.cloud.servers import proc
 
 #: Set by the program's signal handlers (tools.cloud.__main__): every wait

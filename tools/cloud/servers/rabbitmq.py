@@ -15,8 +15,8 @@ import pathlib
 import shutil
 import socket
 
+from tools.cloud import cloud_state
 from tools.cloud import errors
-from tools.cloud import state as cloud_state
 from tools.cloud.servers import base
 from tools.cloud.servers import process
 

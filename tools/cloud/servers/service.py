@@ -17,8 +17,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from tools.cloud import cloud_site
 from tools.cloud import ini
-from tools.cloud import site as cloud_site
 from tools.cloud import tables
 from tools.cloud import venv
 from tools.cloud.servers import base

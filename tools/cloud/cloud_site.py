@@ -16,8 +16,8 @@ import pathlib
 import threading
 from collections.abc import Mapping
 
+from tools.cloud import cloud_state
 from tools.cloud import rest
-from tools.cloud import state as cloud_state
 from tools.cloud import venv
 from tools.cloud.servers import mariadb
 from tools.cloud.servers import process

@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.cloud import catalog
+from tools.cloud import cloud_site
+from tools.cloud import cloud_state
 from tools.cloud import credentials
 from tools.cloud import errors
-from tools.cloud import site as cloud_site
-from tools.cloud import state as cloud_state
 from tools.cloud import tasks
 from tools.cloud import venv
 from tools.cloud.servers import base
