@@ -24,8 +24,8 @@ base class                who mends it                         exit code
 
 ``code`` is the HTTP status the API answers with, ``fault`` is what a build
 record says (``user`` or ``service``), ``exit_code`` is what the local
-programs exit with (INTERFACE, section 1). All three are decided by the base
-class, so a new exception needs a message and nothing else.
+programs exit with. All three are decided by the base class, so a new
+exception needs a message and nothing else.
 """
 
 from __future__ import annotations
@@ -425,7 +425,7 @@ class DiskFull(LackOfRoom):
 
 
 class UnwritablePath(EnvironmentFault):
-    """A file or folder that must be written to refuses it."""
+    """A file or directory that must be written to refuses it."""
 
     msg_fmt = '%(path)s cannot be written: %(reason)s.'
 

@@ -26,7 +26,7 @@ class ImageBuildTempestPlugin(plugins.TempestPlugin):
     """Tests, options and clients of image builds."""
 
     def load_tests(self):
-        """See TempestPlugin: the folder of the tests, and the top folder."""
+        """See TempestPlugin: the directory of the tests, and the top one."""
         return str(_HERE / 'tests'), str(_HERE.parent)
 
     def register_opts(self, conf):

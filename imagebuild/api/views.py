@@ -38,7 +38,7 @@ def links(root: str, path: str) -> list[dict[str, str]]:
 
 
 def build(record: db.Build, root: str) -> dict[str, Any]:
-    """Return a build as INTERFACE section 3 describes it."""
+    """Return a build as the API shows it."""
     return {
         'id': record.id,
         'name': record.name,

@@ -199,7 +199,7 @@ def _check_output(output: pathlib.Path, *, force: bool) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The program's entry point.
 
-    :returns: the exit code of INTERFACE, section 1.
+    :returns: the exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     report = json_report.JsonReport()

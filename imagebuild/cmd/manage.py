@@ -256,7 +256,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The program's entry point.
 
-    :returns: the exit code of INTERFACE, section 1.
+    :returns: the exit code.
     """
     return program.run_parsed(make_parser(), run, argv)
 

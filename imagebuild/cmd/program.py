@@ -67,7 +67,7 @@ def run(
     :param work: returns an exit code.
     :param debug: print a traceback as well.
     :param report: is completed and printed on standard output at the end.
-    :returns: the exit code (INTERFACE, section 1).
+    :returns: the exit code.
     """
     before = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:

@@ -48,5 +48,5 @@ def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
 
 def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
     """The section as :class:`imagebuild.stores.file.FileStore` takes it."""
-    folder = conf[GROUP.name].folder
-    return {'folder': folder or os.path.join(conf.state_path, 'images')}
+    directory = conf[GROUP.name].folder
+    return {'folder': directory or os.path.join(conf.state_path, 'images')}

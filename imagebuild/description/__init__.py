@@ -11,7 +11,7 @@
 # under the License.
 """What a request says about the inside of an image, as one runnable thing.
 
-INTERFACE section 2 has many ways to say what an image holds: ``packages``,
+A request has many ways to say what an image holds: ``packages``,
 ``pip_packages``, ``files``, then a recipe or a manifest with arguments.
 :func:`load` turns them into one :class:`Description`: the API loads it to
 refuse a bad request at once and to know its content key, the build job to

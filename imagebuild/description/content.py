@@ -42,7 +42,7 @@ def content_key(
     :param description: what is inside.
     :param base: what the base resolved to: ``identity``, and ``driver`` if
         the request names none.
-    :param request: the body of INTERFACE section 2: ``disk_format``,
+    :param request: the body of the request: ``disk_format``,
         ``container_format``, ``driver``, ``driver_options``,
         ``architecture``; a default that is spelled out makes no difference.
         ``driver_options`` are those that the build will use, the

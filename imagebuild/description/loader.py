@@ -38,7 +38,7 @@ def load(
     Nothing of the request but its own texts is read: a manifest's scripts
     are looked up in ``resources`` and nowhere else.
 
-    :param request: the body of INTERFACE section 2 with the real values of
+    :param request: the body of the request with the real values of
         hidden arguments. Only ``packages``, ``pip_packages``, ``files``,
         ``recipe``, ``recipe_version``, ``manifest``, ``resources`` and
         ``arguments`` are looked at; None is as good as left out.

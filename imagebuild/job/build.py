@@ -43,7 +43,7 @@ _GIB = 1024**3
 class BuildSpec:
     """What is to be built.
 
-    :ivar request: the body of INTERFACE section 2, hidden values included.
+    :ivar request: the body of the request, hidden values included.
     :ivar base: what was resolved when the build was accepted.
     :ivar steps_key: of the steps that were accepted, None if nobody knows.
     :ivar workspace: an existing directory of this build only.

@@ -24,7 +24,7 @@ from imagebuild import exception
 from imagebuild import json_schema
 from imagebuild.manifest import document
 
-#: Options of imagebuild-pack (INTERFACE, section 1): an argument of one of
+#: Options of imagebuild-pack: an argument of one of
 #: these names could not be given on the command line.
 GLOBAL_OPTIONS = frozenset(
     {

@@ -18,8 +18,8 @@ from tempest.lib.common.utils import data_utils
 
 FAKE = 'fake'
 
-#: What the failing build says.
-COMPLAINT = 'broken on purpose'
+#: What the failing build prints.
+FAILURE = 'broken on purpose'
 
 
 def image(system, **more):
@@ -52,8 +52,8 @@ def lasting(driver):
 def broken(driver):
     """What makes a build fail, by a mistake of who asked for it."""
     if driver == FAKE:
-        return {'driver_options': {'fail': f'It is {COMPLAINT}.'}}
-    return {'manifest': _script(f'echo {COMPLAINT}; exit 7')}
+        return {'driver_options': {'fail': f'It is {FAILURE}.'}}
+    return {'manifest': _script(f'echo {FAILURE}; exit 7')}
 
 
 def secret(value):

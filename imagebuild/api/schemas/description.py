@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The body that describes an image (INTERFACE, section 2)."""
+"""The body that describes an image."""
 
 from __future__ import annotations
 

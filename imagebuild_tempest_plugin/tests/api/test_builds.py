@@ -140,7 +140,7 @@ class BuildsTest(base.BaseImageBuildTest):
         self.assertEqual([], self.images_of(build))
         log = self.client.show_build_log(build['id']).data
         said = f'{build["status_reason"]} {log}'
-        self.assertIn(requests.COMPLAINT, said)
+        self.assertIn(requests.FAILURE, said)
 
     @decorators.idempotent_id('eb0e7e1b-0db1-4eeb-b380-d1b19139c931')
     def test_hidden_argument_is_not_shown(self):

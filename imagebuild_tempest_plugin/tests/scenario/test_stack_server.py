@@ -135,7 +135,7 @@ class StackTest(base.BaseImageBuildTest):
         [failure] = self.stacks.list_failures(stack)
         self.assertEqual('image', failure['resource_name'])
         reason = failure['resource_status_reason']
-        self.assertIn(requests.COMPLAINT, reason)
+        self.assertIn(requests.FAILURE, reason)
         self.assertNotIn('Traceback', reason)
         # Heat tries again; the build is one.
         found = self.client.list_builds(name=request['name'])['builds']
