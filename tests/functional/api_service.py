@@ -195,15 +195,15 @@ def with_token(conf, application):
     return wrapped
 
 
-def make_conf(folder, **api_options):
-    """Return a configuration of a service that lives in a folder."""
-    folder = pathlib.Path(folder)
-    catalogue = folder / 'operating-systems.yaml'
+def make_conf(directory, **api_options):
+    """Return a configuration of a service with its state in a directory."""
+    directory = pathlib.Path(directory)
+    catalogue = directory / 'operating-systems.yaml'
     catalogue.write_text(OPERATING_SYSTEMS)
     conf = cfg.ConfigOpts()
     imagebuild.conf.register(conf)
     conf([], project='imagebuild', default_config_files=[])
-    conf.set_override('state_path', str(folder))
+    conf.set_override('state_path', str(directory))
     conf.set_override('operating_systems_file', str(catalogue))
     conf.set_override(
         'encryption_keys', [fernet.Fernet.generate_key().decode()]
@@ -218,10 +218,10 @@ def make_conf(folder, **api_options):
 
 
 @contextlib.contextmanager
-def running(folder, **api_options):
+def running(directory, **api_options):
     """Give a service with one conductor up."""
-    conf = make_conf(folder, **api_options)
-    url = f'sqlite:///{folder}/imagebuild.sqlite'
+    conf = make_conf(directory, **api_options)
+    url = f'sqlite:///{directory}/imagebuild.sqlite'
     migration.upgrade(url)
     database = db.Database(url)
     conductors = Conductors(database)

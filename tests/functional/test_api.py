@@ -38,13 +38,13 @@ class ServiceFixture(fixture.GabbiFixture):
 
     def start_fixture(self):
         global _current
-        self._folder = tempfile.TemporaryDirectory()
-        self._running = api_service.running(self._folder.name)
+        self._directory = tempfile.TemporaryDirectory()
+        self._running = api_service.running(self._directory.name)
         _current = self._running.__enter__()
 
     def stop_fixture(self):
         self._running.__exit__(None, None, None)
-        self._folder.cleanup()
+        self._directory.cleanup()
 
 
 def application():

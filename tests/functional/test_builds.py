@@ -99,13 +99,13 @@ def test_the_same_content_gives_the_same_image(service, client):
     assert service.notices.seen == [('active', second['id'])]
 
 
-def test_never_builds_anew(service, client):
+def test_never_builds_again(service, client):
     service.finish(ask(client, WEB).json['id'])
     again = ask(client, {**WEB, 'reuse': 'never'}).json
     assert again['status'] == 'queued'
 
 
-def test_an_image_that_is_gone_is_built_anew(service, client):
+def test_an_image_that_is_gone_is_built_again(service, client):
     first = ask(client, WEB).json
     service.finish(first['id'])
     build = service.database.get_build(first['id'])
@@ -283,12 +283,12 @@ def test_a_disk_that_no_conductor_may_make(service, client, path):
     ],
 )
 def test_broken_recipe_names_no_path(service, client, tmp_path, text):
-    folder = tmp_path / 'recipes' / 'mine' / '1'
-    folder.mkdir(parents=True)
+    directory = tmp_path / 'recipes' / 'mine' / '1'
+    directory.mkdir(parents=True)
     if text is None:
-        (folder / 'image.yaml').symlink_to(tmp_path / 'nowhere')
+        (directory / 'image.yaml').symlink_to(tmp_path / 'nowhere')
     else:
-        (folder / 'image.yaml').write_bytes(text)
+        (directory / 'image.yaml').write_bytes(text)
     service.conf.set_override('recipe_path', [str(tmp_path / 'recipes')])
     body = {'name': 'x', 'os': 'debian-12', 'recipe': 'mine'}
     answers = [

@@ -402,10 +402,10 @@ def test_documented_program(url, service, played, tmp_path):
 
 def test_create_with_everything(openstack, service, played, tmp_path):
     played(service.finish)
-    folder = tmp_path / 'manifest'
-    folder.mkdir()
-    (folder / 'manifest.yaml').write_text(json.dumps(HIDDEN))
-    (folder / 'setup.sh').write_text(RESOURCES['setup.sh'])
+    directory = tmp_path / 'manifest'
+    directory.mkdir()
+    (directory / 'manifest.yaml').write_text(json.dumps(HIDDEN))
+    (directory / 'setup.sh').write_text(RESOURCES['setup.sh'])
     (tmp_path / 'motd').write_text('Hello\n')
     (tmp_path / 'binary').write_bytes(b'\xff')
     (tmp_path / 'arguments.yaml').write_text('password: geheim\n')

@@ -78,7 +78,7 @@ def test_a_mistake_of_ours_is_a_500_without_details(client, database):
     assert answer.headers['x-openstack-request-id'].startswith('req-')
 
 
-def test_a_fault_of_the_service_is_told_without_its_parts(client, database):
+def test_an_error_of_the_service_does_not_name_its_parts(client, database):
     database.page_of_builds.side_effect = exception.DatabaseUnavailable(
         reason='cannot connect to 10.1.2.3'
     )
@@ -179,7 +179,7 @@ def test_links_are_those_of_the_proxy(keystone):
 
 
 @pytest.mark.parametrize('status', ['401 No', '403 No', '503 No', '400 No'])
-def test_errors_of_middleware_are_worded(status):
+def test_errors_of_middleware_have_our_format(status):
     def middleware(_environ, start_response):
         start_response(status, [('Content-Type', 'text/html')])
         return [b'<h1>No</h1>']

@@ -39,7 +39,7 @@ def test_plain_values(data, value):
 
 
 @pytest.mark.parametrize(
-    'data, words',
+    'data, expected',
     [
         (b'', 'not JSON: line 1, column 1'),
         (b'{"a": }', 'not JSON: line 1'),
@@ -56,24 +56,24 @@ def test_plain_values(data, value):
         (b'\xff\xfe{}', 'not UTF-8 text (byte 0)'),
     ],
 )
-def test_refused(data, words):
+def test_refused(data, expected):
     [(path, message)] = refused(data)
     assert path == ''
-    assert words in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
-    'data, path, words',
+    'data, path, expected',
     [
         (b'{"a": ["x", "y\\u0000"]}', 'a[1]', 'it holds a NUL'),
         (b'{"a": "\\ud800"}', 'a', 'invalid Unicode'),
         (b'{"a\\u0000": 1}', '["a\0"]', 'in the key, it holds a NUL'),
     ],
 )
-def test_texts_that_cannot_be_kept(data, path, words):
+def test_texts_that_cannot_be_stored(data, path, expected):
     [(where, message)] = refused(data)
     assert where == path
-    assert words in message
+    assert expected in message
 
 
 def test_all_texts_at_once():

@@ -46,7 +46,7 @@ def test_values_are_converted(text, values):
 
 
 @pytest.mark.parametrize(
-    'text, path, words',
+    'text, path, message',
     [
         ('colour=red', 'colour', 'unknown query parameter; known are: limit'),
         ('limit=1&limit=1', 'limit', 'more than once'),
@@ -61,12 +61,12 @@ def test_values_are_converted(text, values):
         ('name=%00', 'name', 'NUL'),
     ],
 )
-def test_bad_queries(text, path, words):
+def test_bad_queries(text, path, message):
     with pytest.raises(exception.InvalidRequest) as caught:
         query(text)
     [problem] = caught.value.errors
     assert problem.path == path
-    assert words in problem.message
+    assert message in problem.message
 
 
 @pytest.mark.parametrize(

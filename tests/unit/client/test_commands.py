@@ -906,7 +906,7 @@ def test_logged_command_line(line, logged):
     assert record.getMessage() == f'START: {logged}'
 
 
-def test_retries_are_told_in_a_line(caplog):
+def test_retries_are_logged_in_one_line(caplog):
     """What keystoneauth says when nobody listens."""
     session = ksa_session.Session(noauth.NoAuth(endpoint='http://127.0.0.1:1'))
     manager = types.SimpleNamespace(

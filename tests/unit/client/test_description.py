@@ -234,11 +234,11 @@ NAMED = [
 
 @pytest.fixture
 def manifest(tmp_path):
-    folder = tmp_path / 'manifest'
-    (folder / 'sub').mkdir(parents=True)
+    directory = tmp_path / 'manifest'
+    (directory / 'sub').mkdir(parents=True)
     for name in NAMED:
-        (folder / name).write_text(f'# {name} ü\n')
-    path = folder / 'manifest.yaml'
+        (directory / name).write_text(f'# {name} ü\n')
+    path = directory / 'manifest.yaml'
     path.write_text(VALIDATORS)
     return path
 
@@ -258,9 +258,9 @@ def test_all_missing_files_are_told(manifest):
     assert '"nine.sh" is not there' in str(caught.value)
 
 
-def secret_outside(folder):
-    (folder.parent / 'id_rsa').write_text('geheim')
-    (folder / 'link').symlink_to(folder.parent / 'id_rsa')
+def secret_outside(directory):
+    (directory.parent / 'id_rsa').write_text('geheim')
+    (directory / 'link').symlink_to(directory.parent / 'id_rsa')
 
 
 @pytest.mark.parametrize(
@@ -275,10 +275,10 @@ def secret_outside(folder):
     ],
 )
 def test_only_texts_of_its_own_directory(manifest, name, said):
-    folder = manifest.parent
-    secret_outside(folder)
-    (folder / 'binary').write_bytes(b'\xff')
-    (folder / 'large').write_bytes(b'x' * (manifest_file.MAX_BYTES + 1))
+    directory = manifest.parent
+    secret_outside(directory)
+    (directory / 'binary').write_bytes(b'\xff')
+    (directory / 'large').write_bytes(b'x' * (manifest_file.MAX_BYTES + 1))
     manifest.write_text(json.dumps({'validators': [{'script': name}]}))
     with pytest.raises(osc_exceptions.CommandError, match=said):
         load('web', '--manifest', manifest)

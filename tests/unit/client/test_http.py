@@ -66,7 +66,7 @@ def test_each_status_has_its_exception(builder, requests_mock, code, kind):
     assert caught.value.request_id == 'req-1'
 
 
-def test_problems_are_told_with_their_paths(builder, requests_mock):
+def test_problems_are_shown_with_their_paths(builder, requests_mock):
     problems = [
         {'path': 'os', 'message': 'there is no "x"'},
         {'path': 'packages[1]', 'message': 'is not a name'},
@@ -87,7 +87,7 @@ def test_problems_are_told_with_their_paths(builder, requests_mock):
     )
 
 
-def test_problems_are_not_told_twice(builder, requests_mock):
+def test_problems_are_not_shown_twice(builder, requests_mock):
     problems = [{'path': 'os', 'message': 'there is no "x"'}]
     message = 'The request is not valid: os: there is no "x"'
     requests_mock.post(URL, **error(400, message, errors=problems))
@@ -172,7 +172,7 @@ def test_retries_end(builder, requests_mock):
     assert requests_mock.call_count == 4
 
 
-def test_failures_are_one_sentence(session):
+def test_failures_are_one_line(session):
     builder = client.Client(
         session, endpoint_override='http://127.0.0.1:1', connect_retries=0
     )

@@ -27,10 +27,10 @@ def state(tmp_path, monkeypatch):
     monkeypatch.delenv('XDG_STATE_HOME', raising=False)
     monkeypatch.delenv('IMAGEBUILD_TOKEN_FILE', raising=False)
     monkeypatch.setenv('HOME', str(tmp_path))
-    folder = tmp_path / '.local' / 'state' / 'imagebuild'
-    folder.mkdir(parents=True)
-    (folder / 'token').write_text('usual\n')
-    return folder
+    directory = tmp_path / '.local' / 'state' / 'imagebuild'
+    directory.mkdir(parents=True)
+    (directory / 'token').write_text('usual\n')
+    return directory
 
 
 def sent(endpoint=LOCAL, auth=None):

@@ -75,7 +75,7 @@ def test_defaults_are_those_of_the_appliance(conf):
     assert conf.guestfs.launch_timeout == usual.launch_timeout
 
 
-def test_recipe_path_names_several_folders(conf, tmp_path):
+def test_recipe_path_names_several_directories(conf, tmp_path):
     read(conf, tmp_path, '[DEFAULT]\nrecipe_path = /a\nrecipe_path = /b\n')
     assert conf.recipe_path == ['/a', '/b']
 

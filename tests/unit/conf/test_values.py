@@ -71,7 +71,7 @@ def test_are_what_drivers_and_stores_read(read):
     assert session.auth.auth_url == 'https://keystone.example.com/v3'
 
 
-def test_folders_of_ones_own(read):
+def test_directories_of_ones_own(read):
     values = imagebuild_conf.for_jobs(
         read('[disks]\ncache_dir = /cache\n[file_store]\nfolder = /images\n')
     )
