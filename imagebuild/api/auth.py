@@ -191,7 +191,8 @@ def wrap(
             NoAuth(application), local_token.read(conf)
         )
         return LocalOnly(Public(application, protected, open_paths))
-    # Only here: it reads the session and plugin options of keystoneauth.
+    # Imported only here: it needs the session and plugin options of
+    # keystoneauth.
     from keystonemiddleware import auth_token
 
     # It could also leave the decision to us (delay_auth_decision), but then

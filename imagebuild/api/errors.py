@@ -132,6 +132,7 @@ def from_exception(
     code = error.code
     message = paths.hide(str(error))
     headers = {}
+    # Not for missing tables: no retry helps before an operator acts.
     if code == 503 and not isinstance(error, exception.TablesMissing):
         headers['Retry-After'] = str(RETRY_AFTER)
     if code >= 500:
@@ -174,6 +175,7 @@ def from_werkzeug(error: exceptions.HTTPException) -> flask.Response:
     headers = {
         name: value
         for name, value in error.get_headers()
+        # Content-Type and Content-Length would be those of werkzeug's HTML.
         if name in ('Allow', 'Retry-After', 'WWW-Authenticate')
     }
     return _response(document(code, f'{message}'.strip() or 'No.'), headers)
@@ -240,6 +242,7 @@ class ErrorFormatter:
             return [body]
         if not replaced:
             return answer
+        # PEP 3333: who does not pass the iterable on must close it.
         close = getattr(answer, 'close', None)
         if close is not None:
             close()

@@ -54,6 +54,8 @@ class _Collector(registry.Collector):
         yield from _conductors(self.service)
         yield _uploads(self.service)
         yield from _statistics(self.service)
+        # In imagebuild-standalone the conductor shares this process, and its
+        # metrics are in the global registry, with those of Python itself.
         for family in prometheus_client.REGISTRY.collect():
             if family.name.startswith('imagebuild_'):
                 yield family

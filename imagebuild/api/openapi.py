@@ -98,6 +98,7 @@ def _operation(entry: route.Route) -> dict[str, Any]:
 
 def _named(schema: base.Schema) -> base.Schema:
     """Refer to a schema by its name, if it has one."""
+    # By identity: two schemas may be equal and mean different things.
     for name, component in components.BY_NAME.items():
         if component is schema:
             return base.ref(name)
@@ -162,6 +163,7 @@ def _responses(entry: route.Route) -> dict[str, Any]:
             'description': http.HTTPStatus(code).phrase,
             'content': {'application/json': {'schema': base.ref('Error')}},
         }
+    # Its 503 is no error document: it lists the checks that failed.
     if entry.path == '/healthcheck':
         responses['503'] = _answer(entry)
     return responses

@@ -96,10 +96,13 @@ def page(
     result: dict[str, Any] = {name: list(items)}
     if more and items:
         query = {
+            # As JSON and the query schema write them, not "True".
             key: str(value).lower() if isinstance(value, bool) else value
             for key, value in call.query.items()
         }
         query['marker'] = items[-1]['id']
+        # The effective limit, not the one of the request, which may exceed
+        # max_limit.
         query['limit'] = limit(call)
         encoded = urllib.parse.urlencode(query, doseq=True)
         result['next'] = f'{call.root}{path}?{encoded}'

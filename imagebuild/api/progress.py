@@ -32,7 +32,8 @@ def progress(
     end = _seconds(record.finished_at or now)
     found = phases.Phases.from_dict(record.phases)
     if record.phases is None and record.progress_total:
-        # Its conductor is of the release before.
+        # Its conductor is of a release that records no phases (a rolling
+        # upgrade).
         found = phases.Phases(current=phases.STEPS, since=end)
     return {
         'done': record.progress_done,

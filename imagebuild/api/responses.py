@@ -40,6 +40,7 @@ def accepted(content: Any, location: str) -> flask.Response:
 def no_content() -> flask.Response:
     """Return an answer without a body (204)."""
     response = flask.Response(status=204)
+    # Flask sets text/html, which a body that is absent does not have.
     del response.headers['Content-Type']
     return response
 

@@ -178,6 +178,7 @@ def from_response(response: requests.Response) -> HttpError:
     title = str(error.get('title') or '')
     kind = _BY_CODE.get(code, ServerError if code >= 500 else HttpError)
     message = str(error.get('message') or '') or _foreign(response)
+    # The API has one status for both, and Heat treats quotas differently.
     if kind is Forbidden and 'quota' in f'{title} {message}'.lower():
         kind = QuotaExceeded
     return kind(

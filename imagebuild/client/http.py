@@ -27,7 +27,7 @@ from imagebuild.client import local_token
 
 LOG = logging.getLogger(__name__)
 
-#: Methods that may be sent again when no answer came.
+#: Methods that may be sent again when no answer came: it does no harm.
 _SAFE = frozenset({'GET', 'DELETE'})
 
 
@@ -97,6 +97,8 @@ class Transport:
                 params=query,
                 json=json,
                 log=json is None,
+                # Errors of ours have more in their body than keystoneauth's
+                # exceptions keep.
                 raise_exc=False,
                 timeout=self._timeout,
                 **authentication,
@@ -133,7 +135,12 @@ class Transport:
         return {'headers': {'X-Auth-Token': token}, 'authenticated': False}
 
     def _url(self, path: str) -> str:
-        # Catalogues hold it with and without the version.
+        """Return the URL of a path.
+
+        :raises EndpointNotFound: the catalogue has no endpoint.
+        """
+        # Not joined by keystoneauth: catalogues have the endpoint with and
+        # without the version, and discovery would cost a request.
         endpoint = self._adapter.get_endpoint()
         if not endpoint:
             raise exceptions.EndpointNotFound(
@@ -167,6 +174,7 @@ def _reason(error: BaseException) -> str:
     # "Unable to establish connection to URL: HTTPConnectionPool(...)"
     first = str(error).partition(': HTTP')[0]
     inner: BaseException | None = error
+    # Bounded: exceptions may refer to each other in a circle.
     for _ in range(10):
         if inner is None:
             break

@@ -49,8 +49,10 @@ def for_request(adapter: ksa_adapter.Adapter, url: str) -> str | None:
     plugin = adapter.auth or adapter.session.auth
     if not isinstance(plugin, noauth.NoAuth) or not _is_this_host(url):
         return None
+    # RuntimeError: pathlib finds no home directory.
     with contextlib.suppress(OSError, UnicodeDecodeError, RuntimeError):
         token = file().read_text().strip()
+        # What is no header value would fail with a traceback in requests.
         if token.isascii() and token.isprintable():
             return token or None
     return None

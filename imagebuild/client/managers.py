@@ -55,17 +55,22 @@ class Manager:
             found = items(body, key)
             for item in found[:left]:
                 yield kind.from_dict(item)
+            # The service may return fewer than the limit: its own maximum.
             if left is not None:
                 left -= len(found)
             following = next_page(body, key)
             if not found or following is None:
                 return
-            # Only what it asks for: a proxy may have another name outside.
+            # Only the query of the link: behind a proxy its host may be one
+            # that this host cannot reach.
             query = {**query, **following}
 
 
 def record(kind: type[RecordT], body: Any, key: str) -> RecordT:
-    """Take one record out of a body, with or without an envelope."""
+    """Take one record out of a body, with or without an envelope.
+
+    :raises ServerError: the body has none.
+    """
     inner = body.get(key, body) if isinstance(body, dict) else None
     if not isinstance(inner, dict):
         raise exceptions.ServerError(f'The answer holds no "{key}".')
@@ -73,7 +78,10 @@ def record(kind: type[RecordT], body: Any, key: str) -> RecordT:
 
 
 def items(body: Any, key: str) -> list[Mapping[str, Any]]:
-    """Take the list out of a body."""
+    """Take the list out of a body.
+
+    :raises ServerError: the body has none.
+    """
     found = body.get(key) if isinstance(body, dict) else body
     if not isinstance(found, list):
         raise exceptions.ServerError(f'The answer holds no "{key}".')

@@ -45,7 +45,7 @@ class Record:
         values = {
             name: value
             for name, value in data.items()
-            # What is null has the default of its type.
+            # Null has the default of its type: callers need no checks.
             if name in known and value is not None
         }
         return cls(**cls._converted(values), raw=dict(data))

@@ -52,7 +52,7 @@ _SECTIONS: tuple[Any, ...] = (
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    """Make every option known to a configuration object.
+    """Register every option with a configuration object.
 
     :param conf: the program's own; may have been registered before.
     """
@@ -74,7 +74,7 @@ def register(conf: cfg.ConfigOpts) -> None:
 
 
 def for_jobs(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
-    """The sections that drivers and stores read, as plain values.
+    """Return the sections that drivers and stores read, as plain values.
 
     :param conf: registered, its files read.
     :returns: section to option to value; can be written as JSON. The

@@ -101,5 +101,9 @@ def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
 
 
 def limits(conf: cfg.ConfigOpts) -> dict[str, int]:
-    """The limits by resource, as Database.create_build takes them."""
+    """Return the limits by resource, for Database.create_build.
+
+    :returns: option to limit; -1 is none. Units are those of the options:
+        builds, or bytes.
+    """
     return {option.name: conf.quota[option.name] for option in OPTS}

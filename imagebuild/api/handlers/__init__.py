@@ -9,3 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+"""Handlers: one function a route, one module a resource.
+
+A handler is a straight paragraph: policy, validation, database or conductor,
+answer. It raises exceptions of :mod:`imagebuild.exception`, which
+:mod:`imagebuild.api.errors` turns into answers; their statuses are in the
+table of routes. The docstring of a handler is its route.
+"""

@@ -176,6 +176,7 @@ def update(call: api_call.Call, build_id: str) -> flask.Response:
             status=build.status,
             reason='only an image that is there can be changed',
         )
+    # Before the conductor writes to Glance, which cannot be undone.
     call.database.check_growth(
         build, {**build.request, **changes}, quota.limits(call.service.conf)
     )
@@ -256,6 +257,7 @@ def delete(call: api_call.Call, build_id: str) -> flask.Response:
     build = _visible(call, build_id)
     call.context.can(policies.builds.DELETE, build)
     protection.check(call, build)
+    # The row decides; if the message is lost, a sweep finds the row.
     call.database.delete_build(build.id)
     call.conductor_api.delete(build.id, context=call.context.to_dict())
     return responses.no_content()

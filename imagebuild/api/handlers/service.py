@@ -56,6 +56,7 @@ def healthcheck(call: api_call.Call) -> flask.Response:
     found = health.check(call.service)
     status = 200 if all(each.ok for each in found.values()) else 503
     accepted = flask.request.accept_mimetypes
+    # Plain text for load balancers and curl, whose Accept is */*.
     if accepted.best_match(['text/plain', 'application/json']) == (
         'application/json'
     ):

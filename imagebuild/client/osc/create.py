@@ -106,6 +106,8 @@ def watched(
     """Wait until a build has ended and show how it goes.
 
     Ctrl-C ends the waiting, not the build; a message tells how to go on.
+
+    :raises WaitTimeout: it has not ended within ``timeout`` seconds.
     """
     try:
         with progress.Display() as display:

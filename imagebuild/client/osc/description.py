@@ -144,6 +144,8 @@ def _content(path: pathlib.Path) -> dict[str, str]:
         raise osc_exceptions.CommandError(
             f'The file {path} cannot be read: {error.strerror}.'
         ) from None
+    # JSON has no bytes, and the service refuses NUL in texts: both go as
+    # base64.
     try:
         text = content.decode()
     except UnicodeDecodeError:

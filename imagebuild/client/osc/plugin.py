@@ -99,7 +99,10 @@ def _leave_os_to_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def check_api_version(version: str) -> bool:
-    """Refuse what is not a version of API 1."""
+    """Check a version of the API.
+
+    :raises CommandError: it is not a version of API 1.
+    """
     if not re.fullmatch(r'1(\.\d+)?', version):
         raise osc_exceptions.CommandError(
             f'"{version}" is not a version of the image build API, such as '

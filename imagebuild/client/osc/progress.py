@@ -188,11 +188,12 @@ class Display:
         :param stream: where to; default: standard error.
         """
         if self._bar is not None:
-            # It would be in the middle of the text.
+            # It would be drawn into the text.
             self._bar.stop()
         stream = terminal.safe(stream or sys.stderr)
         stream.write(text)
         stream.flush()
+        # Not in the middle of a line: the bar would overwrite it.
         if self._bar is not None and text.endswith('\n'):
             self._bar.start()
 

@@ -57,7 +57,7 @@ class SafeOutput:
         try:
             return int(super().run(parsed_args))  # type: ignore[misc]
         except BuildFailed as error:
-            # As cliff does, which would return 1 for any.
+            # As cliff does; but cliff would return 1 for any error.
             log = self.app.LOG
             (log.exception if self.app.options.debug else log.error)(error)
             return error.exit_code
