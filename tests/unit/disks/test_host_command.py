@@ -13,6 +13,7 @@ import os
 import pathlib
 import signal
 import threading
+import time
 
 import pytest
 
@@ -63,9 +64,18 @@ def script(file: pathlib.Path) -> list[str]:
 
 
 def test_timeout_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / 'pid'
+
+    def wait_for_grandchild(_: int) -> None:
+        # The time is counted from here, however slow the start was.
+        while not (file.exists() and file.read_text().endswith('\n')):
+            time.sleep(0.01)
+
     with pytest.raises(exception.HostCommandFailed, match='after 0.5 sec'):
-        host_command.run(script(tmp_path / 'pid'), timeout=0.5)
-    assert tools.is_gone(grandchild(tmp_path / 'pid'))
+        host_command.run(
+            script(file), timeout=0.5, on_start=wait_for_grandchild
+        )
+    assert tools.is_gone(grandchild(file))
 
 
 def test_cancellation_ends_the_whole_group(tmp_path: pathlib.Path) -> None:

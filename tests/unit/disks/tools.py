@@ -70,8 +70,8 @@ def names(directory: pathlib.Path) -> list[str]:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended within 2 s; a zombie has."""
-    for _ in range(100):
+    """Whether a process ends within 20 s; a zombie has."""
+    for _ in range(1000):
         try:
             status = pathlib.Path(f'/proc/{pid}/stat').read_text()
         except (FileNotFoundError, ProcessLookupError):
