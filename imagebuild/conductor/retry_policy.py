@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a conductor does while the database is unavailable: it retries."""
+"""How a conductor retries while the database or a store is unavailable."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+import tenacity
+
 from imagebuild import exception
 
 LOG = logging.getLogger(__name__)
 
 T = TypeVar('T')
 
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 10.0
+#: Seconds: 0.5, 1, 2, 4, 8, 10, 10, ...
+_DATABASE_PAUSES = tenacity.wait_exponential(multiplier=0.5, max=10)
+#: Seconds: 2, 4, 8, 16, 30, 30, ...
+_STORE_PAUSES = tenacity.wait_exponential(multiplier=2, max=30)
 
 
 class RetryPolicy:
-    """Retries until the database is available, or the conductor shuts down.
+    """Retries until the conductor shuts down.
 
     :param shutting_down: set when this process ends now.
     """
@@ -43,25 +47,66 @@ class RetryPolicy:
         :param what: for the log.
         :raises DatabaseUnavailable: it is, and the conductor shuts down.
         """
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return call()
-            except exception.DatabaseUnavailable as error:
-                if self._shutting_down.is_set():
-                    raise
-                LOG.warning(
-                    '%s: database unavailable, retrying in %.1f s: %s',
-                    what,
-                    pause,
-                    error,
-                )
-            self._shutting_down.wait(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(
+                exception.DatabaseUnavailable
+            ),
+            wait=_DATABASE_PAUSES,
+            stop=tenacity.stop_when_event_set(self._shutting_down),
+            sleep=tenacity.sleep_using_event(self._shutting_down),
+            before_sleep=_log(f'{what}: database'),
+            reraise=True,
+        )(call)
 
-    def pause(self, seconds: float) -> bool:
-        """Wait, unless the conductor shuts down.
+    @staticmethod
+    def while_store_unavailable(
+        call: Callable[[], T],
+        *,
+        is_retryable: Callable[[BaseException], bool],
+        attempts: int,
+        sleep: Callable[[float], None],
+    ) -> T:
+        """Make a call that needs a store, again while that is unavailable.
 
-        :returns: whether there is time for more.
+        What the last call raises is raised.
+
+        :param is_retryable: whether another call may help after an error.
+        :param attempts: how often at most.
+        :param sleep: waits for so many seconds; what it raises ends it.
         """
-        return not self._shutting_down.wait(seconds)
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_retryable),
+            wait=_STORE_PAUSES,
+            stop=tenacity.stop_after_attempt(attempts),
+            sleep=sleep,
+            before_sleep=_log('Store'),
+            reraise=True,
+        )(call)
+
+    def until_done(self, call: Callable[[], bool], attempts: int) -> None:
+        """Make a call until it returns True; gives up in silence.
+
+        :param attempts: how often at most.
+        """
+        tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda done: not done),
+            wait=_STORE_PAUSES,
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(attempts),
+                tenacity.stop_when_event_set(self._shutting_down),
+            ),
+            sleep=tenacity.sleep_using_event(self._shutting_down),
+            retry_error_callback=lambda _state: None,
+        )(call)
+
+
+def _log(what: str) -> Callable[[tenacity.RetryCallState], None]:
+    def log(state: tenacity.RetryCallState) -> None:
+        LOG.warning(
+            '%s unavailable, retrying in %.1f s: %s',
+            what,
+            state.upcoming_sleep,
+            state.outcome and state.outcome.exception(),
+        )
+
+    return log

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
@@ -37,12 +36,7 @@ from imagebuild.conductor import metrics
 from imagebuild.conductor import upload_rows
 from imagebuild.stores import base as stores_base
 
-LOG = logging.getLogger(__name__)
-
 T = TypeVar('T')
-
-_FIRST_PAUSE = 2.0
-_LONGEST_PAUSE = 30.0
 
 
 class Uploads:
@@ -131,13 +125,12 @@ class Uploads:
                 self._discard(row)
 
     def _discard(self, row: db.Upload) -> None:
-        pause = _FIRST_PAUSE
-        for _ in range(self._context.conf.conductor.upload_attempts):
-            if upload_rows.discard(
+        self._context.retry.until_done(
+            lambda: upload_rows.discard(
                 self._context, row, self._build.content_key
-            ) or not self._context.retry.pause(pause):
-                return
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            ),
+            self._context.conf.conductor.upload_attempts,
+        )
 
     # -- rows ---------------------------------------------------------------
 
@@ -258,22 +251,24 @@ class Uploads:
                 f'The upload job did not say what it made: {error!r}.'
             ) from error
 
-    def _retried(self, act: Callable[[], T]) -> T:
-        """Do something that needs a store, again while that is away."""
-        pause = _FIRST_PAUSE
-        left = self._context.conf.conductor.upload_attempts
-        while True:
-            left -= 1
-            try:
-                return act()
-            except exception.EnvironmentFault as error:
-                failed = claims.AttemptFailed.from_error(error)
-            except exception.ImageBuildError as error:
-                raise claims.AttemptFailed.from_error(error) from error
-            except claims.AttemptFailed as error:
-                failed = error
-            if left <= 0 or not failed.retryable:
-                raise failed
-            LOG.warning('Retrying in %d s: %s', pause, failed)
-            self._cancellation.pause(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+    def _retried(self, call: Callable[[], T]) -> T:
+        """Make a call that needs a store, again while that is unavailable.
+
+        :raises AttemptFailed: it did not work.
+        :raises Interrupted: somebody ended the build meanwhile.
+        """
+        try:
+            return self._context.retry.while_store_unavailable(
+                call,
+                is_retryable=_is_retryable,
+                attempts=self._context.conf.conductor.upload_attempts,
+                sleep=self._cancellation.pause,
+            )
+        except exception.ImageBuildError as error:
+            raise claims.AttemptFailed.from_error(error) from error
+
+
+def _is_retryable(error: BaseException) -> bool:
+    if isinstance(error, exception.EnvironmentFault):
+        error = claims.AttemptFailed.from_error(error)
+    return isinstance(error, claims.AttemptFailed) and error.retryable

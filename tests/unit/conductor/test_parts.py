@@ -107,7 +107,7 @@ def test_a_deleted_build_is_lost(claim, database):
 
 
 def test_the_end_waits_for_the_database(claim, database, monkeypatch):
-    monkeypatch.setattr(threading.Event, 'wait', lambda *_: None)
+    monkeypatch.setattr(threading.Event, 'wait', lambda *_, **__: None)
     database.finish_build.side_effect = [AWAY, AWAY, make_build()]
     assert claim.finish('active', image={'image_id': 'i1'}).id == 'b1'
 
