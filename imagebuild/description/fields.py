@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +26,6 @@ from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import file
 from imagebuild.manifest.validators import package
 from imagebuild.manifest.validators import pip
-from imagebuild.manifest.validators import state
 from imagebuild.manifest.validators import target_files
 
 #: Entries of one list.
@@ -80,22 +78,15 @@ class FilesValidator(file.FileValidator):
 
     places: Mapping[str, str]
 
-    def change(
-        self,
-        context: base.Context,
-        record: base.StepRecord,
-        parts: Collection[str],
-    ) -> str:
-        for item in self.wanted:
-            if item.file.path not in parts:
-                continue
-            try:
-                target_files.put(context, [item.file])
-            except exception.StepError as error:
-                raise exception.StepFailed(
-                    str(error), path=self.places[item.file.path]
-                ) from error
-        return 'updated ' + state.listed([*parts])
+    def put(
+        self, context: base.Context, file: target_files.TargetFile
+    ) -> None:
+        try:
+            super().put(context, file)
+        except exception.StepError as error:
+            raise exception.StepFailed(
+                str(error), path=self.places[file.path]
+            ) from error
 
 
 def steps(

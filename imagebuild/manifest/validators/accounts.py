@@ -9,19 +9,31 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Accounts of a system: looking at them and changing them."""
+"""Accounts of a system: looking at them and changing them.
+
+Shared by the validators whose state is something of each of some users.
+"""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import re
+from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import Generic
+from typing import TypeVar
 
 from imagebuild import exception
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import shell
+from imagebuild.manifest.validators import state
+
+Wanted = TypeVar('Wanted')
+Found = TypeVar('Found')
 
 NAME: Mapping[str, Any] = {
     'type': 'string',
@@ -118,6 +130,68 @@ class Account:
     groups: tuple[str, ...] = ()
     shadow: str = ''
     sudo: str = ''
+
+
+class AccountsValidator(state.StateValidator, Generic[Wanted, Found]):
+    """A validator of something of users; each user is a part of it.
+
+    :ivar wanted: what is wanted of each, by user name.
+    """
+
+    def __init__(self, path: str, wanted: Mapping[str, Wanted]) -> None:
+        super().__init__(path)
+        self.wanted = dict(wanted)
+
+    @abc.abstractmethod
+    def look(
+        self, context: base.Context, users: Sequence[str]
+    ) -> Mapping[str, Found]:
+        """What there is of each user, in one call.
+
+        :raises StepFailed: it cannot be looked at.
+        """
+
+    @abc.abstractmethod
+    def differences_of(
+        self, context: base.Context, user: str, found: Found
+    ) -> Iterator[str]:
+        """What does not hold for one user, a clause each.
+
+        :raises StepFailed: it can never hold here.
+        """
+
+    @abc.abstractmethod
+    def change_one(
+        self,
+        context: base.Context,
+        record: base.StepRecord,
+        user: str,
+        found: Found,
+    ) -> None:
+        """Bring about what is wanted of one user.
+
+        :raises StepFailed: it could not be done.
+        """
+
+    def differences(self, context: base.Context) -> state.Differences:
+        found = self.look(context, list(self.wanted))
+        wrong = {
+            user: list(self.differences_of(context, user, found[user]))
+            for user in self.wanted
+        }
+        return {user: clauses for user, clauses in wrong.items() if clauses}
+
+    def change(
+        self,
+        context: base.Context,
+        record: base.StepRecord,
+        parts: Collection[str],
+    ) -> str:
+        users = [user for user in self.wanted if user in parts]
+        found = self.look(context, users)
+        for user in users:
+            self.change_one(context, record, user, found[user])
+        return 'updated ' + state.listed([*parts])
 
 
 def is_hash(text: str) -> bool:

@@ -19,7 +19,6 @@ import dataclasses
 import hashlib
 import posixpath
 import re
-from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -73,7 +72,7 @@ class Wanted:
     template: bool = False
 
 
-class FileValidator(state.StateValidator):
+class FileValidator(target_files.TargetFilesValidator):
     """Files are as described, or are not there.
 
     A symbolic link at a path is followed, as writing to it would do; with
@@ -103,21 +102,8 @@ class FileValidator(state.StateValidator):
     def describe(self) -> str:
         return 'file ' + state.listed([item.file.path for item in self.wanted])
 
-    def _files(self, context: base.Context) -> list[target_files.TargetFile]:
+    def files(self, context: base.Context) -> list[target_files.TargetFile]:
         return [_rendered(item, context) for item in self.wanted]
-
-    def differences(self, context: base.Context) -> state.Differences:
-        return target_files.differences(context, self._files(context))
-
-    def change(
-        self,
-        context: base.Context,
-        record: base.StepRecord,
-        parts: Collection[str],
-    ) -> str:
-        files = [file for file in self._files(context) if file.path in parts]
-        target_files.put(context, files)
-        return 'updated ' + state.listed([*parts])
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [

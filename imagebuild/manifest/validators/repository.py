@@ -65,7 +65,7 @@ _BEGIN = '-----BEGIN PGP PUBLIC KEY BLOCK-----'
 _END = '-----END PGP PUBLIC KEY BLOCK-----'
 
 
-class RepositoryValidator(state.StateValidator):
+class RepositoryValidator(target_files.TargetFilesValidator):
     """The package manager knows repositories.
 
     What that takes is the distribution's affair; the files it names are
@@ -105,15 +105,12 @@ class RepositoryValidator(state.StateValidator):
             [repository.name for repository in self.repositories]
         )
 
-    def _files(self, context: base.Context) -> list[target_files.TargetFile]:
+    def files(self, context: base.Context) -> list[target_files.TargetFile]:
         return [
             target_files.TargetFile(file.path, file.content, file.mode)
             for repository in self.repositories
             for file in context.distro.repository_files(repository)
         ]
-
-    def differences(self, context: base.Context) -> state.Differences:
-        return target_files.differences(context, self._files(context))
 
     def change(
         self,
@@ -121,13 +118,12 @@ class RepositoryValidator(state.StateValidator):
         record: base.StepRecord,
         parts: Collection[str],
     ) -> str:
-        files = [file for file in self._files(context) if file.path in parts]
-        target_files.put(context, files)
+        message = super().change(context, record, parts)
         context.packages.index_is_stale()
-        return 'wrote ' + state.listed([*parts])
+        return message
 
     def commands(self, context: base.Context) -> Sequence[str]:
-        return [f'write {file.path}' for file in self._files(context)]
+        return [f'write {file.path}' for file in self.files(context)]
 
     def key(self) -> Any:
         return {

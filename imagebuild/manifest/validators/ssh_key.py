@@ -16,7 +16,6 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -129,7 +128,7 @@ class _Found:
     content: str = ''
 
 
-class SshKeyValidator(state.StateValidator):
+class SshKeyValidator(accounts.AccountsValidator[_Wanted, _Found]):
     """Keys stand in a user's ``authorized_keys``.
 
     Only missing ones are added; with ``exclusive`` there are no others. A
@@ -159,58 +158,47 @@ class SshKeyValidator(state.StateValidator):
         },
     }
 
-    def __init__(self, path: str, wanted: Sequence[_Wanted]) -> None:
-        super().__init__(path)
-        self.wanted = tuple(wanted)
-
     @classmethod
     def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
         return cls(
             builder.path,
-            [
-                _wanted(user, value, builder.at(user))
+            {
+                user: _wanted(user, value, builder.at(user))
                 for user, value in spec.items()
-            ],
+            },
         )
 
     def describe(self) -> str:
-        return 'ssh keys of ' + state.listed(
-            [item.user for item in self.wanted]
-        )
+        return 'ssh keys of ' + state.listed(list(self.wanted))
 
-    def differences(self, context: base.Context) -> state.Differences:
-        found = _look(context, [item.user for item in self.wanted])
-        wrong = {
-            item.user: list(_differences(item, found[item.user], context))
-            for item in self.wanted
-        }
-        return {user: clauses for user, clauses in wrong.items() if clauses}
+    def look(
+        self, context: base.Context, users: Sequence[str]
+    ) -> Mapping[str, _Found]:
+        return _look(context, users)
 
-    def change(
+    def differences_of(
+        self, context: base.Context, user: str, found: _Found
+    ) -> Iterator[str]:
+        return _differences(self.wanted[user], found, context)
+
+    def change_one(
         self,
         context: base.Context,
         record: base.StepRecord,
-        parts: Collection[str],
-    ) -> str:
-        found = _look(context, list(parts))
-        for item in self.wanted:
-            if item.user in parts:
-                content = _content(item, found[item.user], context)
-                CHANGE.run(
-                    context, item.user, stdin=content.encode(), record=record
-                )
-        return 'updated ' + state.listed([*parts])
+        user: str,
+        found: _Found,
+    ) -> None:
+        content = _content(self.wanted[user], found, context)
+        CHANGE.run(context, user, stdin=content.encode(), record=record)
 
     def commands(self, context: base.Context) -> Sequence[str]:
-        return [
-            f'write authorized_keys of {item.user}' for item in self.wanted
-        ]
+        return [f'write authorized_keys of {user}' for user in self.wanted]
 
     def key(self) -> Any:
         return {
             'ssh_key': [
                 [item.user, list(item.lines), item.exclusive]
-                for item in self.wanted
+                for item in self.wanted.values()
             ]
         }
 

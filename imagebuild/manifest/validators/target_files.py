@@ -9,18 +9,24 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Files of a system that must have a content, a mode and an owner."""
+"""Files of a system that must have a content, a mode and an owner.
+
+Shared by the validators whose state is some files.
+"""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import hashlib
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 
 from imagebuild import exception
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import shell
+from imagebuild.manifest.validators import state
 
 #: One line for each path. Links are followed, as writing does.
 LOOK = shell.Script(
@@ -60,6 +66,47 @@ class TargetFile:
     group: str = 'root'
 
 
+class TargetFilesValidator(state.StateValidator):
+    """A validator whose state is some files; each one is a part of it."""
+
+    @abc.abstractmethod
+    def files(self, context: base.Context) -> list[TargetFile]:
+        """The files as they must be.
+
+        :raises StepFailed: one holds an argument that has no value.
+        """
+
+    def differences(self, context: base.Context) -> state.Differences:
+        return differences(context, self.files(context))
+
+    def change(
+        self,
+        context: base.Context,
+        record: base.StepRecord,
+        parts: Collection[str],
+    ) -> str:
+        for file in self.files(context):
+            if file.path in parts:
+                self.put(context, file)
+        return 'updated ' + state.listed([*parts])
+
+    def put(self, context: base.Context, file: TargetFile) -> None:
+        """Write or remove one file.
+
+        :raises StepError: the system refuses.
+        """
+        if file.content is None:
+            context.remote.remove_file(file.path)
+        else:
+            context.remote.write_file(
+                file.path,
+                file.content,
+                mode=file.mode,
+                owner=file.owner,
+                group=file.group,
+            )
+
+
 def differences(
     context: base.Context, files: Sequence[TargetFile]
 ) -> dict[str, list[str]]:
@@ -79,20 +126,20 @@ def differences(
     return {path: clauses for path, clauses in found.items() if clauses}
 
 
-def _differences(file: TargetFile, state: Sequence[str]) -> Iterator[str]:
+def _differences(file: TargetFile, found: Sequence[str]) -> Iterator[str]:
     if file.content is None:
-        if state[0] == 'directory':
+        if found[0] == 'directory':
             yield f'{file.path} is a directory'
-        elif state[0] != 'absent':
+        elif found[0] != 'absent':
             yield f'{file.path} is there'
         return
-    if state[0] == 'absent':
+    if found[0] == 'absent':
         yield f'{file.path} is missing'
         return
-    if state[0] != 'file' or len(state) < 7:
+    if found[0] != 'file' or len(found) < 7:
         yield f'{file.path} is not a regular file'
         return
-    digest, mode, uid, gid, user, group = state[1:7]
+    digest, mode, uid, gid, user, group = found[1:7]
     if digest != hashlib.sha256(file.content).hexdigest():
         yield f'{file.path} has another content'
     if int(mode, 8) != file.mode:
@@ -101,21 +148,3 @@ def _differences(file: TargetFile, state: Sequence[str]) -> Iterator[str]:
         yield f'{file.path} belongs to user {user}, not {file.owner}'
     if file.group not in (group, gid):
         yield f'{file.path} belongs to group {group}, not {file.group}'
-
-
-def put(context: base.Context, files: Sequence[TargetFile]) -> None:
-    """Write or remove files.
-
-    :raises StepError: the system refuses.
-    """
-    for file in files:
-        if file.content is None:
-            context.remote.remove_file(file.path)
-        else:
-            context.remote.write_file(
-                file.path,
-                file.content,
-                mode=file.mode,
-                owner=file.owner,
-                group=file.group,
-            )

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -82,7 +81,7 @@ class _Wanted:
     sudo: str | None
 
 
-class UserValidator(state.StateValidator):
+class UserValidator(accounts.AccountsValidator[_Wanted, accounts.Account]):
     """Accounts exist with their properties.
 
     What is not named is left as it is; membership in further groups too.
@@ -100,51 +99,43 @@ class UserValidator(state.StateValidator):
         'additionalProperties': _ONE,
     }
 
-    def __init__(self, path: str, wanted: Sequence[_Wanted]) -> None:
-        super().__init__(path)
-        self.wanted = tuple(wanted)
-
     @classmethod
     def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
         return cls(
             builder.path,
-            [
-                _wanted(name, properties or {}, builder.at(name))
+            {
+                name: _wanted(name, properties or {}, builder.at(name))
                 for name, properties in spec.items()
-            ],
+            },
         )
 
     def describe(self) -> str:
-        return 'user ' + state.listed([item.name for item in self.wanted])
+        return 'user ' + state.listed(list(self.wanted))
 
-    def _look(self, context: base.Context) -> dict[str, accounts.Account]:
-        return accounts.look(context, [item.name for item in self.wanted])
+    def look(
+        self, context: base.Context, users: Sequence[str]
+    ) -> Mapping[str, accounts.Account]:
+        return accounts.look(context, users)
 
-    def differences(self, context: base.Context) -> state.Differences:
-        found = self._look(context)
-        wrong = {
-            item.name: list(_differences(item, found[item.name], context))
-            for item in self.wanted
-        }
-        return {name: clauses for name, clauses in wrong.items() if clauses}
+    def differences_of(
+        self, context: base.Context, user: str, found: accounts.Account
+    ) -> Iterator[str]:
+        return _differences(self.wanted[user], found, context)
 
-    def change(
+    def change_one(
         self,
         context: base.Context,
         record: base.StepRecord,
-        parts: Collection[str],
-    ) -> str:
-        found = self._look(context)
-        for item in self.wanted:
-            if item.name in parts:
-                _change(item, found[item.name], context, record)
-        return 'updated ' + state.listed([*parts])
+        user: str,
+        found: accounts.Account,
+    ) -> None:
+        _change(self.wanted[user], found, context, record)
 
     def commands(self, context: base.Context) -> Sequence[str]:
-        return [f'useradd or usermod {item.name}' for item in self.wanted]
+        return [f'useradd or usermod {user}' for user in self.wanted]
 
     def key(self) -> Any:
-        return {'user': [_key(item) for item in self.wanted]}
+        return {'user': [_key(item) for item in self.wanted.values()]}
 
 
 def _key(item: _Wanted) -> Any:
