@@ -160,7 +160,7 @@ def _resolve(
         ),
     }
     try:
-        content_key = description.content_key(described, base, deciding)
+        content_key = described.image_content_key(base, deciding)
     except exception.StepError as error:
         raise _recipe_problem(error) from error
     if secrets:

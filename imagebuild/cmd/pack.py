@@ -272,21 +272,18 @@ def _settings(
 
 def _job(options: argparse.Namespace, conf: cfg.ConfigOpts) -> packing.Job:
     """Everything that is wrong with the request is found here."""
-    what: packing.Packable
+    chosen: manifest.Manifest | recipes.Recipe
     if options.loaded is not None:
-        what, min_disk = options.loaded, options.loaded.min_disk
-        arguments = options.loaded.arguments
+        chosen = options.loaded
     else:
-        recipe = options.found[options.recipe][options.recipe_version]
-        what, arguments = recipe, recipe.arguments()
-        min_disk = recipe.min_disk
+        chosen = options.found[options.recipe][options.recipe_version]
     given = {
         key.partition(':')[2]: value
         for key, value in vars(options).items()
         if key.startswith('argument:') and value is not None
     }
     try:
-        values = manifest.resolve(arguments, given)
+        what = chosen.bind(given)
     except exception.InvalidArguments as error:
         separator = '\n  see' if '\n' in str(error) else '; see'
         raise exception.InvalidInput(
@@ -300,11 +297,10 @@ def _job(options: argparse.Namespace, conf: cfg.ConfigOpts) -> packing.Job:
     return packing.Job(
         image=options.image,
         what=what,
-        values=values,
         mode=(
             'test' if options.test_only else 'plan' if options.plan else 'pack'
         ),
-        min_disk=min_disk,
+        min_disk=chosen.min_disk,
         root_filesystem=options.root_filesystem,
         backing_files=options.backing_file,
         settings=_settings(options, conf),

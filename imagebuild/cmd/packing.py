@@ -15,10 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
-from typing import Protocol
 
 from imagebuild import appliance
 from imagebuild import exception
@@ -32,21 +29,12 @@ from imagebuild.remotes import guestfs
 _GIB = 1024**3
 
 
-class Packable(cleanup.Runnable, Protocol):
-    """What a manifest and a recipe have in common."""
-
-    def plan(
-        self, remote: Any, values: Mapping[str, Any] | None = None
-    ) -> list[manifest.PlannedStep]: ...
-
-
 @dataclasses.dataclass(frozen=True)
 class Job:
     """What is to be done to an image.
 
     :ivar image: its path.
-    :ivar what: the manifest or recipe.
-    :ivar values: argument values.
+    :ivar what: the manifest or recipe, with values.
     :ivar mode: ``pack``, ``test`` or ``plan``.
     :ivar min_disk: GiB that the disk must have at least.
     :ivar root_filesystem: which operating system, None to find the one.
@@ -61,8 +49,7 @@ class Job:
     """
 
     image: pathlib.Path
-    what: Packable
-    values: Mapping[str, str]
+    what: manifest.Runnable
     mode: str
     min_disk: int
     root_filesystem: str | None
@@ -124,12 +111,10 @@ def _with_disk(
     monitor.doing(f'Starting the appliance for {job.image.name}')
     with _open(job, disk, monitor) as remote:
         if job.mode == 'plan':
-            planned = job.what.plan(remote, job.values)
+            planned = job.what.plan(remote)
             return Outcome('planned', planned=planned)
         if job.mode == 'test':
-            report = job.what.run(
-                remote, job.values, reconcile=False, monitor=monitor
-            )
+            report = job.what.run(remote, reconcile=False, monitor=monitor)
             return Outcome('conforms', report)
         return _pack(job, disk, remote, monitor)
 
@@ -172,7 +157,6 @@ def _pack(
     report = cleanup.run(
         job.what,
         remote,
-        job.values,
         monitor=monitor,
         keep_cache=job.keep_cache,
         generalize=job.generalize,

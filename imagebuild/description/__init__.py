@@ -19,8 +19,8 @@ run it. Every place it names, in problems and in steps, is one of the
 request: ``files[0].mode``, ``manifest.validators[1].script``.
 """
 
-from imagebuild.description.content import content_key
+from imagebuild.description.description import CLEANUP
 from imagebuild.description.description import Description
 from imagebuild.description.loader import load
 
-__all__ = ['Description', 'content_key', 'load']
+__all__ = ['CLEANUP', 'Description', 'load']

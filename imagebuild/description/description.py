@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -22,10 +23,18 @@ from typing import Any
 from imagebuild import manifest
 from imagebuild.description import origin
 from imagebuild.description import plugin
+from imagebuild.manifest import content_key
 from imagebuild.manifest.validators import base
 
 #: An ``imagebuild.remotes.base.Remote``, handed on and never looked at.
 Remote = Any
+
+#: Raised when the service would make another image of the same request.
+GENERATION = 1
+
+#: How a build is cleaned up before it is closed; part of its content. The
+#: image is for many machines: nothing of one of them stays in it.
+CLEANUP: Mapping[str, bool] = {'generalize': True, 'keep_cache': False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +55,7 @@ class DescribedStep:
         return dataclasses.asdict(self)
 
 
-class Description:
+class Description(manifest.Runnable):
     """What the inside of an image is to be like, values included.
 
     Made by :func:`imagebuild.description.load`.
@@ -69,9 +78,9 @@ class Description:
         self.arguments = tuple(source.arguments or ())
         self.values = dict(values)
         self.recipe = source.recipe
-        self._plugin = source.plugin
         after = source.manifest or manifest.Manifest(())
         self.os = after.os
+        self.min_disk = after.min_disk
         # One manifest, so that neighbouring packages are one transaction
         # and what is installed is asked once for all of it.
         self._manifest = manifest.Manifest(
@@ -81,9 +90,16 @@ class Description:
             os=after.os,
             min_disk=after.min_disk,
         )
-        self.min_disk = after.min_disk
-        if self._plugin is not None:
-            self.min_disk = self._plugin.min_disk
+        self._plugin: manifest.Runnable | None = None
+        self._plugin_name = ''
+        if source.plugin is None:
+            self._steps = self._manifest.bound(self.values)
+        else:
+            # The values are the plugin's own; the steps before it have none.
+            self._steps = self._manifest.bound({})
+            self._plugin = source.plugin.bound(self.values)
+            self._plugin_name = str(source.plugin)
+            self.min_disk = source.plugin.min_disk
 
     @property
     def steps(self) -> Sequence[DescribedStep]:
@@ -94,7 +110,7 @@ class Description:
         ]
         if self._plugin is not None:
             found.append(
-                DescribedStep(plugin.PATH, plugin.VALIDATOR, str(self._plugin))
+                DescribedStep(plugin.PATH, plugin.VALIDATOR, self._plugin_name)
             )
         return found
 
@@ -115,16 +131,49 @@ class Description:
         ]
 
     def content_key(self) -> str:
-        """A digest of everything in it that decides the result.
-
-        :returns: 64 hexadecimal digits.
-        :raises StepFailed: a recipe that is a plugin cannot tell its own.
-        """
-        key = self._manifest.content_key(self._declared_values())
+        key = self._steps.content_key()
         if self._plugin is None:
             return key
-        both = f'{key} {self._plugin.content_key(self.values)}'
+        both = f'{key} {self._plugin.content_key()}'
         return hashlib.sha256(both.encode()).hexdigest()
+
+    def image_content_key(
+        self, base_image: Mapping[str, Any], request: Mapping[str, Any]
+    ) -> str:
+        """A digest of everything that decides the content of an image.
+
+        Two requests with the same key get the same image. Names, tags,
+        visibility and the like are not content.
+
+        :param base_image: what the base resolved to: ``identity``, and
+            ``driver`` if the request names none.
+        :param request: the body of the request: ``disk_format``,
+            ``container_format``, ``driver``, ``driver_options``,
+            ``architecture``; a default that is spelled out makes no
+            difference. ``driver_options`` are those that the build will use,
+            the catalogue's included.
+        :returns: 64 hexadecimal digits.
+        :raises StepFailed: a recipe that is a plugin failed to compute its
+            own.
+        """
+        driver = request.get('driver') or base_image.get('driver')
+        facts = {
+            'architecture': request.get('architecture') or 'x86_64',
+            'base': base_image.get('identity') or '',
+            'container_format': request.get('container_format') or 'bare',
+            'description': self.content_key(),
+            'disk_format': request.get('disk_format') or 'qcow2',
+            'driver': driver or 'guestfs',
+            'driver_options': request.get('driver_options') or {},
+            # The older name; another one would change every key.
+            'finish': dict(CLEANUP),
+            'generation': GENERATION,
+            'language': content_key.LANGUAGE,
+        }
+        text = json.dumps(
+            facts, sort_keys=True, ensure_ascii=True, separators=(',', ':')
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def steps_digest(self) -> str:
         """A digest of the steps; of no value, hidden ones least of all.
@@ -138,41 +187,26 @@ class Description:
     def run(
         self,
         remote: Remote,
-        values: Mapping[str, Any] | None = None,
         *,
         reconcile: bool = True,
         monitor: manifest.Monitor | None = None,
     ) -> manifest.Report:
-        """Bring a system into the described state, or only look.
-
-        Parameters and errors are those of
-        :meth:`imagebuild.manifest.Manifest.run`; the description has its
-        values, none are given.
-        """
         monitor = monitor or manifest.Monitor()
         if self._plugin is None:
-            return self._manifest.run(
-                remote,
-                self._declared_values(),
-                reconcile=reconcile,
-                monitor=monitor,
+            return self._steps.run(
+                remote, reconcile=reconcile, monitor=monitor
             )
         return plugin.run_after(
-            self._manifest if self._manifest.validators else None,
+            self._steps if self._manifest.validators else None,
             self._plugin,
             remote,
-            self.values,
+            self._plugin_name,
             reconcile=reconcile,
             monitor=monitor,
         )
 
     def plan(self, remote: Remote) -> list[manifest.PlannedStep]:
-        """What :meth:`run` would check and do; looks, changes nothing."""
-        planned = self._manifest.plan(remote, self._declared_values())
+        planned = self._steps.plan(remote)
         if self._plugin is not None:
-            planned += plugin.plan(self._plugin, remote, self.values)
+            planned += plugin.plan(self._plugin, remote, self._plugin_name)
         return planned
-
-    def _declared_values(self) -> Mapping[str, str]:
-        """Values of the manifest; a plugin's are its own."""
-        return {} if self._plugin is not None else self.values

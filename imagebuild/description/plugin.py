@@ -14,12 +14,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild import recipes
 
 #: A plugin's place in a request.
 PATH = 'recipe'
@@ -79,19 +77,19 @@ class _First(_Part):
 
 
 def run_after(
-    first: manifest.Manifest | None,
-    recipe: recipes.Recipe,
+    first: manifest.Runnable | None,
+    recipe: manifest.Runnable,
     remote: Any,
-    values: Mapping[str, str],
+    name: str,
     *,
     reconcile: bool,
     monitor: manifest.Monitor,
 ) -> manifest.Report:
-    """Run a manifest, then a recipe, as one run with one report.
+    """Run the steps of the lists, then a plugin, as one run with one report.
 
     :param first: None if there is nothing to be done before.
-    :param values: the recipe's arguments.
-    :raises ImageBuildError: as :meth:`imagebuild.manifest.Manifest.run`;
+    :param name: what the plugin calls its own place.
+    :raises ImageBuildError: as :meth:`imagebuild.manifest.Runnable.run`;
         ``report`` is that of the whole.
     """
     report = manifest.Report(reconcile=reconcile)
@@ -103,7 +101,6 @@ def run_after(
                 report,
                 first.run,
                 remote,
-                None,
                 reconcile=reconcile,
                 monitor=_First(monitor, 0, 0),
             )
@@ -112,10 +109,9 @@ def run_after(
             report,
             recipe.run,
             remote,
-            values,
             reconcile=reconcile,
-            monitor=_Part(monitor, before + 1, before, str(recipe)),
-            name=str(recipe),
+            monitor=_Part(monitor, before + 1, before, name),
+            name=name,
         )
     finally:
         monitor.run_finished(report)
@@ -123,12 +119,12 @@ def run_after(
 
 
 def plan(
-    recipe: recipes.Recipe, remote: Any, values: Mapping[str, str]
+    recipe: manifest.Runnable, remote: Any, name: str
 ) -> list[manifest.PlannedStep]:
     """Plan a recipe that is a plugin, with paths of the request."""
     return [
-        dataclasses.replace(step, path=_path(step.path, str(recipe)))
-        for step in recipe.plan(remote, values)
+        dataclasses.replace(step, path=_path(step.path, name))
+        for step in recipe.plan(remote)
     ]
 
 

@@ -24,7 +24,6 @@ from imagebuild import description
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import phases
-from imagebuild.description import content
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import registry
 from imagebuild.job import channel
@@ -144,8 +143,8 @@ def _apply(
         disk.remote,
         monitor=monitor,
         before_cleanup=lambda: monitor.begin('tidying up'),
-        keep_cache=content.FINISH['keep_cache'],
-        generalize=content.FINISH['generalize'],
+        keep_cache=description.CLEANUP['keep_cache'],
+        generalize=description.CLEANUP['generalize'],
     )
 
 

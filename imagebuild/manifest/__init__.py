@@ -32,14 +32,18 @@ from imagebuild.manifest.plan import PlannedStep
 from imagebuild.manifest.report import Report
 from imagebuild.manifest.report import Result
 from imagebuild.manifest.report import StepReport
+from imagebuild.manifest.runnable import Bindable
+from imagebuild.manifest.runnable import Runnable
 
 __all__ = [
     'Argument',
+    'Bindable',
     'Manifest',
     'Monitor',
     'PlannedStep',
     'Report',
     'Result',
+    'Runnable',
     'RunningStep',
     'StepReport',
     'load',

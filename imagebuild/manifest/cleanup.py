@@ -14,14 +14,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping
-from typing import Any
-from typing import Protocol
 
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild.manifest import monitor as monitors
 from imagebuild.manifest import report as reports
+from imagebuild.manifest import runnable
 from imagebuild.remotes import base as remotes_base
 
 _MACHINE_ID = '/etc/machine-id'
@@ -72,23 +70,9 @@ class MachineIdentity:
             self._remote.write_file(_MACHINE_ID, self._before, mode=0o444)
 
 
-class Runnable(Protocol):
-    """What a manifest, a recipe and a description have in common."""
-
-    def run(
-        self,
-        remote: Any,
-        values: Mapping[str, Any] | None = None,
-        *,
-        reconcile: bool = True,
-        monitor: monitors.Monitor | None = None,
-    ) -> reports.Report: ...
-
-
 def run(
-    what: Runnable,
+    what: runnable.Runnable,
     remote: remotes_base.Remote,
-    values: Mapping[str, Any] | None = None,
     *,
     monitor: monitors.Monitor | None = None,
     keep_cache: bool = False,
@@ -109,7 +93,7 @@ def run(
     :raises StepError: it could not be cleaned up.
     """
     identity = MachineIdentity(remote)
-    report = what.run(remote, values, reconcile=True, monitor=monitor)
+    report = what.run(remote, reconcile=True, monitor=monitor)
     if not report.changed and not generalize:
         return report
     if before_cleanup:

@@ -30,12 +30,13 @@ from imagebuild.manifest import monitor as monitors
 from imagebuild.manifest import packages as manifest_packages
 from imagebuild.manifest import plan as plans
 from imagebuild.manifest import report as reports
+from imagebuild.manifest import runnable
 from imagebuild.manifest import runner
 from imagebuild.manifest.validators import base
 from imagebuild.remotes import base as remotes_base
 
 
-class Manifest:
+class Manifest(runnable.Bindable):
     """What a system is to be like.
 
     Made by :func:`imagebuild.manifest.load`.
@@ -64,23 +65,10 @@ class Manifest:
         self.min_disk = min_disk
 
     def resolve(self, values: Mapping[str, Any] | None) -> dict[str, str]:
-        """Decide the value of every argument.
-
-        :param values: what the user gave; scalars are coerced to text.
-        :raises InvalidArguments: every problem at once.
-        """
         return manifest_arguments.resolve(self.arguments, values)
 
-    def content_key(self, values: Mapping[str, Any] | None = None) -> str:
-        """A digest of everything in the manifest that decides the result.
-
-        Steps, contents of scripts and files, and the values of arguments;
-        not names of script files, descriptions or the order of keys.
-
-        :returns: 64 hexadecimal digits.
-        :raises InvalidArguments: the values are not acceptable.
-        """
-        return content_key.digest(self.validators, self.resolve(values))
+    def bound(self, values: Mapping[str, str]) -> BoundManifest:
+        return BoundManifest(self, values)
 
     def steps_digest(self) -> str:
         """A digest of the steps alone, whatever the arguments are.
@@ -89,37 +77,35 @@ class Manifest:
         """
         return content_key.digest(self.validators, {})
 
+
+class BoundManifest(runnable.Runnable):
+    """A manifest with the values of its arguments.
+
+    :ivar manifest: the manifest.
+    :ivar values: of every argument that has one, resolved. Secrets among
+        them!
+    """
+
+    def __init__(self, manifest: Manifest, values: Mapping[str, str]) -> None:
+        self.manifest = manifest
+        self.values = dict(values)
+
+    def content_key(self) -> str:
+        return content_key.digest(self.manifest.validators, self.values)
+
     def run(
         self,
         remote: remotes_base.Remote,
-        values: Mapping[str, Any] | None = None,
         *,
         reconcile: bool = True,
         monitor: monitors.Monitor | None = None,
     ) -> reports.Report:
-        """Bring a system into the described state, or only look.
-
-        :param remote: the way into the system.
-        :param values: argument values.
-        :param reconcile: False for test-only: packages and files are only
-            looked at, and scripts run with ``test_only=1``; run it over
-            something that may be thrown away, since a script is free to
-            disobey.
-        :param monitor: who is told about progress.
-        :returns: what was done, step by step.
-        :raises InvalidArguments: before the system is touched.
-        :raises DistroNotAccepted: the manifest is not for this system.
-        :raises StepFailed: a step failed (reconcile). Its ``report`` tells
-            about the steps until then.
-        :raises NotConforming: something does not hold (test-only); likewise.
-        :raises EnvironmentFault: the way to the system broke.
-        """
-        context = self._context(remote, values, monitor, reconcile=reconcile)
+        context = self._context(remote, monitor, reconcile=reconcile)
         start = time.monotonic()
         report = context.report
         context.monitor.run_started(context.counter.total)
         try:
-            runner.run(self.validators, context)
+            runner.run(self.manifest.validators, context)
             if context.failures:
                 raise exception.NotConforming(context.failures)
         except exception.ImageBuildError as error:
@@ -131,34 +117,23 @@ class Manifest:
             context.monitor.run_finished(report)
         return report
 
-    def plan(
-        self,
-        remote: remotes_base.Remote,
-        values: Mapping[str, Any] | None = None,
-    ) -> list[plans.PlannedStep]:
-        """What :meth:`run` would check and do; looks, changes nothing.
-
-        Branches over values that only a script can tell are those of the
-        values known now.
-        """
-        context = self._context(remote, values, None, reconcile=False)
+    def plan(self, remote: remotes_base.Remote) -> list[plans.PlannedStep]:
+        context = self._context(remote, None, reconcile=False)
         return [
             dataclasses.replace(
                 step,
                 description=context.counter.name(step.path, step.description),
             )
-            for step in _plan(self.validators, context)
+            for step in _plan(self.manifest.validators, context)
         ]
 
     def _context(
         self,
         remote: remotes_base.Remote,
-        values: Mapping[str, Any] | None,
         monitor: monitors.Monitor | None,
         *,
         reconcile: bool,
     ) -> contexts.Context:
-        resolved = self.resolve(values)
         distro = distros.detect(remote)
         self._check_accepted(distro)
         packages = manifest_packages.Packages(distro, remote, self._packages())
@@ -166,8 +141,9 @@ class Manifest:
         context = contexts.Context(
             remote=remote,
             distro=distro,
-            declared={item.name: item for item in self.arguments},
-            values=resolved,
+            declared={item.name: item for item in self.manifest.arguments},
+            # A copy: steps set further ones.
+            values=dict(self.values),
             packages=packages,
             monitor=monitor or monitors.Monitor(),
             report=reports.Report(
@@ -178,21 +154,22 @@ class Manifest:
             counter=contexts.StepCounter(),
             reconcile=reconcile,
         )
-        context.counter.total = runner.count(self.validators, context)
+        context.counter.total = runner.count(self.manifest.validators, context)
         return context
 
     def _packages(self) -> list[distros_base.Package]:
         return [
             package
-            for step in base.walk(self.validators)
+            for step in base.walk(self.manifest.validators)
             for package in step.packages()
         ]
 
     def _check_accepted(self, distro: distros_base.Distro) -> None:
         names = distro.names()
-        if self.os and not any(name.lower() in names for name in self.os):
+        accepted = self.manifest.os
+        if accepted and not any(name.lower() in names for name in accepted):
             raise exception.DistroNotAccepted(
-                accepted=', '.join(self.os),
+                accepted=', '.join(accepted),
                 found=distro.os_release.pretty_name or names[0],
             )
 

@@ -26,7 +26,7 @@ from imagebuild import manifest
 Remote = Any
 
 
-class Recipe(abc.ABC):
+class Recipe(manifest.Bindable):
     """A manifest, or a program, that has a name and a version.
 
     Making one opens nothing: what is wrong with a recipe shows when it is
@@ -77,32 +77,11 @@ class Recipe(abc.ABC):
         :raises InvalidRecipe: it cannot be used at all.
         """
 
-    @abc.abstractmethod
-    def run(
-        self,
-        remote: Remote,
-        values: Mapping[str, Any] | None = None,
-        *,
-        reconcile: bool = True,
-        monitor: manifest.Monitor | None = None,
-    ) -> manifest.Report:
-        """Bring a system into the recipe's state, or only look.
+    def resolve(self, values: Mapping[str, Any] | None) -> dict[str, str]:
+        """See :meth:`imagebuild.manifest.Bindable.resolve`.
 
-        Parameters and errors are those of
-        :meth:`imagebuild.manifest.Manifest.run`, and those of
-        :meth:`arguments`.
+        :raises InvalidArguments: every problem at once.
+        :raises InvalidManifest: as :meth:`arguments` does.
+        :raises InvalidRecipe: likewise.
         """
-
-    @abc.abstractmethod
-    def plan(
-        self, remote: Remote, values: Mapping[str, Any] | None = None
-    ) -> list[manifest.PlannedStep]:
-        """What :meth:`run` would check and do; looks, changes nothing."""
-
-    @abc.abstractmethod
-    def content_key(self, values: Mapping[str, Any] | None = None) -> str:
-        """A digest of everything in the recipe that decides the result.
-
-        :returns: 64 hexadecimal digits.
-        :raises InvalidArguments: the values are not acceptable.
-        """
+        return manifest.resolve(self.arguments(), values)

@@ -29,7 +29,6 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
 
 from imagebuild import exception
 from imagebuild import manifest
@@ -114,25 +113,8 @@ class DirectoryRecipe(base.Recipe):
     def arguments(self) -> Sequence[manifest.Argument]:
         return self.load().arguments
 
-    def run(
-        self,
-        remote: base.Remote,
-        values: Mapping[str, Any] | None = None,
-        *,
-        reconcile: bool = True,
-        monitor: manifest.Monitor | None = None,
-    ) -> manifest.Report:
-        return self.load().run(
-            remote, values, reconcile=reconcile, monitor=monitor
-        )
-
-    def plan(
-        self, remote: base.Remote, values: Mapping[str, Any] | None = None
-    ) -> list[manifest.PlannedStep]:
-        return self.load().plan(remote, values)
-
-    def content_key(self, values: Mapping[str, Any] | None = None) -> str:
-        return self.load().content_key(values)
+    def bound(self, values: Mapping[str, str]) -> manifest.Runnable:
+        return self.load().bound(values)
 
 
 def find(recipe_path: pathlib.Path) -> Iterator[DirectoryRecipe]:

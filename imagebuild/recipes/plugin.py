@@ -72,7 +72,7 @@ class PluginRecipe(base.Recipe):
         return own if isinstance(own, str) else ''
 
     def arguments(self) -> Sequence[manifest.Argument]:
-        found = self._call('get_image_arguments', self.version)
+        found = self.call('get_image_arguments', self.version)
         if found is None or found is NotImplemented:
             raise exception.InvalidRecipe(
                 name=self, reason='the plugin makes no images of this version'
@@ -85,84 +85,15 @@ class PluginRecipe(base.Recipe):
             )
         return declared
 
-    def run(
-        self,
-        remote: base.Remote,
-        values: Mapping[str, Any] | None = None,
-        *,
-        reconcile: bool = True,
-        monitor: manifest.Monitor | None = None,
-    ) -> manifest.Report:
-        resolved = manifest_arguments.resolve(self.arguments(), values)
-        monitor = monitor or manifest.Monitor()
-        report = manifest.Report(reconcile=reconcile)
-        start = time.monotonic()
-        step = manifest.RunningStep(str(self), VALIDATOR, str(self), 1, 1)
-        monitor.run_started(1)
-        monitor.step_started(step)
-        failure: exception.ImageBuildError | None = None
-        try:
-            theirs = self._pack(remote, resolved, reconcile=reconcile)
-            if isinstance(theirs, manifest.Report):
-                report = theirs
-        except exception.ImageBuildError as error:
-            failure = error
-            if isinstance(error.report, manifest.Report):
-                report = error.report
-            error.report = report
-        report.seconds = time.monotonic() - start
-        done = self._told(report, failure)
-        if not report.steps:
-            report.steps.append(done)
-        monitor.step_finished(step, done)
-        monitor.run_finished(report)
-        if failure is not None:
-            raise failure
-        return report
+    def bound(self, values: Mapping[str, str]) -> manifest.Runnable:
+        return BoundPlugin(self, values)
 
-    def _pack(
-        self, remote: base.Remote, values: dict[str, str], *, reconcile: bool
-    ) -> Any:
-        if hasattr(self.plugin, 'pack_image'):
-            method, target = 'pack_image', remote
-        else:
-            method, target = 'validate_images', [remote]
-        return self._call(
-            method,
-            self.version,
-            target,
-            reconcile=reconcile,
-            image_arguments=values,
-        )
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the plugin.
 
-    def _told(
-        self,
-        report: manifest.Report,
-        failure: exception.ImageBuildError | None,
-    ) -> manifest.StepReport:
-        if failure is not None:
-            result = manifest.Result.FAILED
-        elif report.steps:
-            result = (
-                manifest.Result.CHANGED
-                if report.changed
-                else manifest.Result.OK
-            )
-        else:
-            result = (
-                manifest.Result.RAN if report.reconcile else manifest.Result.OK
-            )
-        return manifest.StepReport(
-            path=str(self),
-            validator=VALIDATOR,
-            description=str(self),
-            result=result,
-            seconds=report.seconds,
-            message=str(failure) if failure else '',
-        )
-
-    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call the plugin; whatever it raises is one of ours afterwards."""
+        :raises InvalidRecipe: it has no such method.
+        :raises StepFailed: it raised something that is not ours.
+        """
         function = getattr(self.plugin, method, None)
         if not callable(function):
             raise exception.InvalidRecipe(
@@ -180,23 +111,112 @@ class PluginRecipe(base.Recipe):
                 validator=VALIDATOR,
             ) from error
 
-    def plan(
-        self, remote: base.Remote, values: Mapping[str, Any] | None = None
-    ) -> list[manifest.PlannedStep]:
-        manifest_arguments.resolve(self.arguments(), values)
+
+class BoundPlugin(manifest.Runnable):
+    """A plugin with the values of its arguments; to the engine one step.
+
+    :param recipe: the plugin.
+    :param values: of its arguments, resolved.
+    """
+
+    def __init__(
+        self, recipe: PluginRecipe, values: Mapping[str, str]
+    ) -> None:
+        self._recipe = recipe
+        self._values = dict(values)
+
+    def run(
+        self,
+        remote: base.Remote,
+        *,
+        reconcile: bool = True,
+        monitor: manifest.Monitor | None = None,
+    ) -> manifest.Report:
+        monitor = monitor or manifest.Monitor()
+        report = manifest.Report(reconcile=reconcile)
+        start = time.monotonic()
+        step = manifest.RunningStep(
+            str(self._recipe), VALIDATOR, str(self._recipe), 1, 1
+        )
+        monitor.run_started(1)
+        monitor.step_started(step)
+        failure: exception.ImageBuildError | None = None
+        try:
+            theirs = self._pack(remote, reconcile=reconcile)
+            if isinstance(theirs, manifest.Report):
+                report = theirs
+        except exception.ImageBuildError as error:
+            failure = error
+            if isinstance(error.report, manifest.Report):
+                report = error.report
+            error.report = report
+        report.seconds = time.monotonic() - start
+        done = self._step_report(report, failure)
+        if not report.steps:
+            report.steps.append(done)
+        monitor.step_finished(step, done)
+        monitor.run_finished(report)
+        if failure is not None:
+            raise failure
+        return report
+
+    def _pack(self, remote: base.Remote, *, reconcile: bool) -> Any:
+        if hasattr(self._recipe.plugin, 'pack_image'):
+            method, target = 'pack_image', remote
+        else:
+            method, target = 'validate_images', [remote]
+        return self._recipe.call(
+            method,
+            self._recipe.version,
+            target,
+            reconcile=reconcile,
+            image_arguments=dict(self._values),
+        )
+
+    def _step_report(
+        self,
+        report: manifest.Report,
+        failure: exception.ImageBuildError | None,
+    ) -> manifest.StepReport:
+        if failure is not None:
+            result = manifest.Result.FAILED
+        elif report.steps:
+            result = (
+                manifest.Result.CHANGED
+                if report.changed
+                else manifest.Result.OK
+            )
+        else:
+            result = (
+                manifest.Result.RAN if report.reconcile else manifest.Result.OK
+            )
+        return manifest.StepReport(
+            path=str(self._recipe),
+            validator=VALIDATOR,
+            description=str(self._recipe),
+            result=result,
+            seconds=report.seconds,
+            message=str(failure) if failure else '',
+        )
+
+    def plan(self, remote: base.Remote) -> list[manifest.PlannedStep]:
+        name = str(self._recipe)
         return [
             manifest.PlannedStep(
-                str(self), VALIDATOR, f'{self} (what it does, only it knows)'
+                name, VALIDATOR, f'{name} (what it does, only it knows)'
             )
         ]
 
-    def content_key(self, values: Mapping[str, Any] | None = None) -> str:
-        resolved = manifest_arguments.resolve(self.arguments(), values)
-        content: Any = self.code
-        if hasattr(self.plugin, 'content_key'):
-            content = self._call('content_key', self.version, resolved)
+    def content_key(self) -> str:
+        recipe = self._recipe
+        content: Any = recipe.code
+        if hasattr(recipe.plugin, 'content_key'):
+            content = recipe.call(
+                'content_key', recipe.version, dict(self._values)
+            )
         text = json.dumps(
-            [self.name, self.version, content, resolved], sort_keys=True
+            [recipe.name, recipe.version, content, self._values],
+            sort_keys=True,
         )
         return hashlib.sha256(text.encode()).hexdigest()
 

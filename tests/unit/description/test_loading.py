@@ -493,7 +493,7 @@ def test_other_content_has_another_key(load, one, other):
 def key(request=(), **base):
     loaded = description.load({'packages': ['a']})
     base = {'identity': 'sha256:1', 'driver': 'guestfs', 'os': 'x'} | base
-    return description.content_key(loaded, base, dict(request))
+    return loaded.image_content_key(base, dict(request))
 
 
 @pytest.mark.parametrize(
