@@ -38,7 +38,7 @@ if is_service_enabled imagebuild-api imagebuild-conductor h-eng; then
             configure_imagebuild_in_heat
             ;;
         "stack extra")
-            # Heat's own plugin writes heat.conf anew in post-config; where it
+            # Heat's own plugin rewrites heat.conf in post-config; where it
             # comes after this one, its engine starts after this.
             configure_imagebuild_in_heat
             if is_imagebuild_enabled; then

@@ -43,7 +43,7 @@ from tools.cloud.servers import mariadb
 from tools.cloud.servers import postgresql
 from tools.cloud.servers import rabbitmq
 
-FOLDER_VARIABLE = 'IMAGEBUILD_TEST_CLOUD'
+DIRECTORY_VARIABLE = 'IMAGEBUILD_TEST_CLOUD'
 LIBVIRT_VARIABLE = 'IMAGEBUILD_TEST_LIBVIRT_CLOUD'
 
 
@@ -52,7 +52,7 @@ def cloud_directory(
     tmp_path_factory: pytest.TempPathFactory, image_cache: pathlib.Path
 ) -> Iterator[pathlib.Path]:
     """Where the cloud is; it is down when the session ends."""
-    kept = os.environ.get(FOLDER_VARIABLE)
+    kept = os.environ.get(DIRECTORY_VARIABLE)
     directory = (
         pathlib.Path(kept) if kept else tmp_path_factory.mktemp('cloud')
     )

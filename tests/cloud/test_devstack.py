@@ -219,7 +219,7 @@ def test_grenade_upgrades_it(
     grenade = grenades.Grenade(stack)
     grenade.succeed('resources', 'create')
     grenade.succeed('resources', 'verify', 'pre-upgrade')
-    pids = [file.read_text() for file in (stack.folder / 'pids').iterdir()]
+    pids = [file.read_text() for file in (stack.directory / 'pids').iterdir()]
     grenade.succeed('shutdown')
     assert not any(_runs(pid) for pid in pids)
     _bring_back(cloud.site.mariadb)
@@ -281,7 +281,7 @@ def _bring_back(server: mariadb.MariaDB) -> None:
 
 
 def test_unstack_stops_everything(stack: phases.Devstack) -> None:
-    pids = [file.read_text() for file in (stack.folder / 'pids').iterdir()]
+    pids = [file.read_text() for file in (stack.directory / 'pids').iterdir()]
     assert len(pids) == 3
     assert all(_runs(pid) for pid in pids)
     stack.succeed('unstack')

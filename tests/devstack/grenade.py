@@ -32,11 +32,11 @@ class Grenade:
 
     def __init__(self, stack: phases.Devstack) -> None:
         self.stack = stack
-        self.folder = stack.folder
-        self.saved = self.folder / 'save' / 'grenade_db.ini'
+        self.directory = stack.directory
+        self.saved = self.directory / 'save' / 'grenade_db.ini'
         self.saved.parent.mkdir()
         for release in ('old', 'new'):
-            devstack = self.folder / release / 'devstack'
+            devstack = self.directory / release / 'devstack'
             (devstack / 'lib').mkdir(parents=True)
             for name in _READ:
                 (devstack / name).symlink_to(FILES / 'stackrc')
@@ -50,7 +50,7 @@ class Grenade:
 
         :param top: the release whose devstack TOP_DIR is.
         """
-        with (self.folder / 'calls').open('a') as calls:
+        with (self.directory / 'calls').open('a') as calls:
             calls.write('\t'.join(['PHASE', ' '.join([script, *arguments])]))
             calls.write('\n')
         return subprocess.run(
@@ -58,7 +58,7 @@ class Grenade:
             env=self._environment(top),
             capture_output=True,
             text=True,
-            cwd=self.folder,
+            cwd=self.directory,
         )
 
     def settings(self) -> None:
@@ -85,7 +85,7 @@ class Grenade:
     def _environment(self, top: str) -> dict[str, str]:
         environment = dict(self.stack.environment)
         # Where Ubuntu's packages and stack.sh put them.
-        local = self.folder / 'usr-local-bin'
+        local = self.directory / 'usr-local-bin'
         if not local.exists():
             local.mkdir()
             programs = pathlib.Path(environment['STAND_IN_BIN_DIR'])
@@ -95,5 +95,5 @@ class Grenade:
             **environment,
             'PATH': f'{local}:/usr/sbin:/usr/bin:/sbin:/bin',
             'GRENADE_DIR': str(FILES),
-            'TOP_DIR': str(self.folder / top / 'devstack'),
+            'TOP_DIR': str(self.directory / top / 'devstack'),
         }

@@ -80,16 +80,16 @@ function _endpoint {
 # run_process service command [group] [user] [env_vars]; like a unit of
 # systemd it has nothing of our environment
 function run_process {
-    local folder=$STAND_IN/pids
+    local directory=$STAND_IN/pids
     _record run_process "$@"
     if ! is_service_enabled "$1"; then
         return 0
     fi
-    mkdir -p "$folder"
+    mkdir -p "$directory"
     # shellcheck disable=SC2086
     setsid env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin \
         HOME="$STAND_IN" ${5:-} $2 >"$STAND_IN/$1.log" 2>&1 </dev/null &
-    echo $! >"$folder/$1"
+    echo $! >"$directory/$1"
 }
 
 function stop_process {

@@ -48,7 +48,7 @@ done
 
 
 class Devstack:
-    """A devstack that is not there, with its files in a folder.
+    """A devstack that is not there, with its files in a directory.
 
     :param stand_ins: read one after the other in place of devstack.
     :param environment: on top of little.
@@ -57,30 +57,30 @@ class Devstack:
 
     def __init__(
         self,
-        folder: pathlib.Path,
+        directory: pathlib.Path,
         *,
         stand_ins: tuple[pathlib.Path, ...] = (STAND_IN,),
         environment: Mapping[str, str] | None = None,
         **variables: object,
     ) -> None:
-        self.folder = folder
-        self.etc = folder / 'etc' / 'imagebuild'
+        self.directory = directory
+        self.etc = directory / 'etc' / 'imagebuild'
         self.conf = self.etc / 'imagebuild.conf'
-        self.state = folder / 'data' / 'imagebuild'
-        self.heat_conf = folder / 'etc' / 'heat' / 'heat.conf'
-        self.tempest_conf = folder / 'tempest' / 'etc' / 'tempest.conf'
+        self.state = directory / 'data' / 'imagebuild'
+        self.heat_conf = directory / 'etc' / 'heat' / 'heat.conf'
+        self.tempest_conf = directory / 'tempest' / 'etc' / 'tempest.conf'
         for file in (self.heat_conf, self.tempest_conf):
             file.parent.mkdir(parents=True)
-        (folder / 'local.conf').write_text(
+        (directory / 'local.conf').write_text(
             ''.join(
                 f'{k}={shlex.quote(str(v))}\n' for k, v in variables.items()
             )
         )
         self.environment = {
             'PATH': os.environ['PATH'],
-            'HOME': str(folder),
+            'HOME': str(directory),
             'PYTHONWARNINGS': 'ignore',
-            'STAND_IN': str(folder),
+            'STAND_IN': str(directory),
             'STAND_IN_BIN_DIR': str(PROGRAMS),
             'STAND_INS': ' '.join(map(str, stand_ins)),
             'PLUGIN': str(PLUGIN),
@@ -100,7 +100,7 @@ class Devstack:
             env=self.environment,
             capture_output=True,
             text=True,
-            cwd=self.folder,
+            cwd=self.directory,
         )
 
     def succeed(self, *phases: str) -> str:
@@ -127,7 +127,7 @@ class Devstack:
         """Functions of devstack that a phase called, in all runs so far."""
         found = []
         current = ''
-        for line in (self.folder / 'calls').read_text().splitlines():
+        for line in (self.directory / 'calls').read_text().splitlines():
             words = line.split('\t')
             if words[0] == 'PHASE':
                 current = words[1]

@@ -21,7 +21,7 @@
 # which devstack itself never sets (SERVICE_PROTOCOL, with tls-proxy) no test
 # sets, either.
 #
-# STAND_IN, a folder of the test's, is /opt/stack here. STAND_IN/local.conf
+# STAND_IN, a directory of the test's, is /opt/stack here. STAND_IN/local.conf
 # holds the variables of a local.conf.
 
 # Variables are for the plugin.

@@ -261,7 +261,7 @@ def test_the_api_is_behind_apache(stack: phases.Devstack) -> None:
     assert uwsgi['module'] == 'imagebuild.wsgi.api:application'
     assert uwsgi['socket'] == socket
     assert uwsgi['threads'] == '8'
-    site = stack.folder / 'etc/apache2/sites-available/imagebuild-api.conf'
+    site = stack.directory / 'etc/apache2/sites-available/imagebuild-api.conf'
     assert f'ProxyPass "/image-build" "unix:{socket}|' in site.read_text()
 
 

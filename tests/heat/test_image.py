@@ -353,7 +353,7 @@ class TestCreate(base.HeatPluginTestCase):
 class TestPreempt(base.HeatPluginTestCase):
     """In the state in which Heat calls it: see check_resource.py.
 
-    Heat looked at the resource anew, and began the newer action, which it
+    Heat looked at the resource again, and began the newer action, which it
     did not store: the action is not CREATE any more.
     """
 

@@ -25,8 +25,8 @@ from heatclient.common import template_utils
 
 from tests.heat import base
 
-FOLDER = pathlib.Path(__file__).parents[2] / 'templates' / 'heat'
-TEMPLATES = sorted(path.name for path in FOLDER.glob('*.yaml'))
+DIRECTORY = pathlib.Path(__file__).parents[2] / 'templates' / 'heat'
+TEMPLATES = sorted(path.name for path in DIRECTORY.glob('*.yaml'))
 
 #: Parameters without a default.
 VALUES = {
@@ -42,7 +42,9 @@ VALUES = {
 
 def read(name):
     """Read a template as the command line does, files included."""
-    files, template = template_utils.get_template_contents(str(FOLDER / name))
+    files, template = template_utils.get_template_contents(
+        str(DIRECTORY / name)
+    )
     # As they are once they were sent.
     return {
         key: text.decode() if isinstance(text, bytes) else text

@@ -22,12 +22,12 @@ import yaml
 from imagebuild import manifest
 from imagebuild import recipes
 
-FOLDER = pathlib.Path(__file__).parents[3] / 'templates' / 'heat'
+DIRECTORY = pathlib.Path(__file__).parents[3] / 'templates' / 'heat'
 GALLERY = pathlib.Path(__file__).parents[3] / 'doc/source/heat/gallery.rst'
 
 
 def manifests():
-    for path in sorted(FOLDER.glob('*.yaml')):
+    for path in sorted(DIRECTORY.glob('*.yaml')):
         template = yaml.safe_load(path.read_text())
         for name, item in template['resources'].items():
             if 'manifest' in item.get('properties', {}):
@@ -39,7 +39,7 @@ def manifests():
 @pytest.mark.parametrize('properties', [*manifests()])
 def test_manifest(properties):
     scripts = {
-        name: (FOLDER / item['get_file']).read_text()
+        name: (DIRECTORY / item['get_file']).read_text()
         for name, item in properties.get('resources', {}).items()
     }
     loaded = manifest.load(properties['manifest'], resources=scripts)
@@ -49,7 +49,7 @@ def test_manifest(properties):
 
 
 def test_recipe_has_the_arguments():
-    template = yaml.safe_load((FOLDER / 'recipe.yaml').read_text())
+    template = yaml.safe_load((DIRECTORY / 'recipe.yaml').read_text())
     parameters = template['parameters']
     recipe = recipes.get(
         parameters['recipe']['default'],
@@ -64,6 +64,6 @@ def test_recipe_has_the_arguments():
 
 def test_every_template_is_in_the_gallery():
     text = GALLERY.read_text()
-    for path in FOLDER.rglob('*'):
+    for path in DIRECTORY.rglob('*'):
         if path.is_file():
-            assert f'templates/heat/{path.relative_to(FOLDER)}' in text
+            assert f'templates/heat/{path.relative_to(DIRECTORY)}' in text
