@@ -36,9 +36,9 @@ class Database(transaction.Transactions):
     """A database of the service; may be used by many threads at once.
 
     Nothing is connected to before the first call. A connection that was lost
-    is made anew by the call that finds it so. Every call is one transaction
-    (unless it says otherwise) and may raise
-    :class:`exception.DatabaseUnavailable`: the server is gone, locked or
+    is replaced by the call that notices. Every call is one transaction (unless
+    its docstring says otherwise) and may raise
+    :class:`exception.DatabaseUnavailable`: the server is down, locked or
     full, and retrying for a bounded time did not help. After that the call
     may have happened or not. The retries themselves never do a thing twice,
     also when the connection breaks at the commit.
@@ -51,7 +51,7 @@ class Database(transaction.Transactions):
         ``mysql+pymysql://...`` or ``postgresql+psycopg://...``.
     :param clock: gives the time in naive UTC; tests bring their own.
     :param pool: sizes and times of the connection pool.
-    :param retries: how long a call tries before it gives up.
+    :param retries: how long a call is retried before it fails.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Database(transaction.Transactions):
         )
 
     def ping(self) -> None:
-        """See whether the database answers; one try, no retries.
+        """See whether the database answers, without retries.
 
         :raises DatabaseUnavailable: it does not.
         """
         self._ping()
 
     def check_tables(self) -> None:
-        """See whether the tables are there and new enough; one try.
+        """See whether the tables are there and new enough, without retries.
 
         :raises TablesMissing: they are not.
         :raises DatabaseUnavailable: the database does not answer.
@@ -89,7 +89,7 @@ class Database(transaction.Transactions):
         """Close the connections that no call uses; calls may follow."""
         self._engine.dispose()
 
-    # What each means is said in its docstring, beside the query.
+    # Described in their own docstrings, beside the queries.
 
     create_build = creation.create_build
     get_build = builds.get_build

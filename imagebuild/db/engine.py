@@ -12,7 +12,7 @@
 """Engines: one way to open each kind of database.
 
 SQLite gets what many threads and processes need: a write-ahead log, so
-that readers never wait; 30 seconds of patience for the one writer; and
+that readers never wait; a writer waits 30 seconds for the one before it; and
 ``BEGIN IMMEDIATE`` for transactions that will write, because one that began
 as a reader cannot wait for its turn. MySQL, MariaDB and PostgreSQL run at
 READ COMMITTED: what has to be exclusive is locked by the queries.
@@ -49,7 +49,7 @@ WRITES = 'imagebuild_writes'
 BUSY_TIMEOUT = 30
 
 #: Ends of the names of the files that SQLite keeps beside a database.
-_BESIDE = ('-wal', '-shm', '-journal')
+_SIDE_FILES = ('-wal', '-shm', '-journal')
 _OF_OTHERS = 0o077
 
 _DRIVERS = {
@@ -90,7 +90,7 @@ class PoolSettings:
     :ivar size: kept open between calls.
     :ivar overflow: opened beyond that when all are busy.
     :ivar timeout: seconds that a call waits for one of them.
-    :ivar recycle: seconds after which a connection is made anew.
+    :ivar recycle: seconds after which a connection is replaced.
     :ivar mysql_sql_mode: strictness of MySQL; None for the server's.
     :ivar mysql_wsrep_sync_wait: Galera only: causality checks.
     :ivar sqlite_creates: make the file if it is not there; for migrations
@@ -139,7 +139,7 @@ def create(
 def parse(connection: str | sqlalchemy.URL) -> sqlalchemy.URL:
     """Read a database URL and fill in the driver and its parameters.
 
-    :raises InvalidInput: it is not one, or not of a database we know.
+    :raises InvalidInput: it is not one, or not of a supported database.
     """
     try:
         url = sqlalchemy.make_url(connection)
@@ -222,7 +222,7 @@ def _sqlite(url: sqlalchemy.URL, settings: PoolSettings) -> sqlalchemy.Engine:
         arguments: list[Any],
         _parameters: object,
     ) -> None:
-        _needs_file(str(arguments[0]), creates=settings.sqlite_creates)
+        _ensure_file(str(arguments[0]), creates=settings.sqlite_creates)
 
     @event.listens_for(engine, 'connect')
     def _connected(connection: Any, _record: object) -> None:
@@ -241,8 +241,8 @@ def _sqlite(url: sqlalchemy.URL, settings: PoolSettings) -> sqlalchemy.Engine:
     return engine
 
 
-def _needs_file(path: str, *, creates: bool) -> None:
-    """Make the file of a database, or say that it is not there.
+def _ensure_file(path: str, *, creates: bool) -> None:
+    """Create the file of a database, or require that it exists.
 
     It holds tenants' requests and logs, so nobody else reads it; SQLite gives
     the files beside it (-wal, -shm) the same mode. Files of an earlier
@@ -256,16 +256,18 @@ def _needs_file(path: str, *, creates: bool) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     elif not os.path.exists(path):
         raise exception.TablesMissing(reason=f'there is no file {path}')
-    for each in (path, *(path + end for end in _BESIDE)):
-        _close_to_others(each)
+    for each in (path, *(path + end for end in _SIDE_FILES)):
+        _restrict_mode(each)
 
 
-def _close_to_others(path: str) -> None:
+def _restrict_mode(path: str) -> None:
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if mode & _OF_OTHERS:
             os.chmod(path, mode & ~_OF_OTHERS)
-            LOG.warning('%s could be read by others: its mode is 0600', path)
+            LOG.warning(
+                'Other users could read %s; changed its mode to 0600', path
+            )
     except FileNotFoundError:
         # Beside a database that nobody uses there is none.
         return

@@ -37,11 +37,11 @@ from imagebuild.db import engine as engines
 from imagebuild.db import models
 from imagebuild.db import transaction
 
-_FOLDER = pathlib.Path(__file__).parent / 'migrations'
+_DIRECTORY = pathlib.Path(__file__).parent / 'migrations'
 # Seconds that a second program waits for the first one's migration.
-_PATIENCE = 600
+_LOCK_TIMEOUT = 600
 # Seconds that one statement of a migration may take on MySQL.
-_SILENCE = 24 * 3600
+_READ_TIMEOUT = 24 * 3600
 # Any number; nobody else of this database's users takes it.
 _POSTGRESQL_LOCK = 7_306_351_811
 _MYSQL_LOCK = 'imagebuild-db-sync'
@@ -93,7 +93,7 @@ def head() -> str:
     found = script.ScriptDirectory.from_config(_config()).get_current_head()
     if found is None:
         raise exception.MissingDependency(
-            what='imagebuild/db/migrations', remedy='install the package anew'
+            what='imagebuild/db/migrations', remedy='reinstall the package'
         )
     return found
 
@@ -131,7 +131,9 @@ def differences(connection: str) -> list[object]:
 
 def _config() -> alembic.config.Config:
     config = alembic.config.Config()
-    config.set_main_option('script_location', str(_FOLDER).replace('%', '%%'))
+    config.set_main_option(
+        'script_location', str(_DIRECTORY).replace('%', '%%')
+    )
     config.set_main_option('path_separator', 'os')
     return config
 
@@ -147,7 +149,7 @@ def _connected(
     if 'read_timeout' in url.query:
         # Changing a large table, or waiting for another who does, is not
         # the silence of a dead server.
-        url = url.update_query_dict({'read_timeout': str(_SILENCE)})
+        url = url.update_query_dict({'read_timeout': str(_READ_TIMEOUT)})
     engine = engines.create(url, settings)
     try:
         bind = engine.execution_options(**{engines.WRITES: writes})
@@ -175,9 +177,9 @@ def _lock(database: sa.Connection) -> None:
         database.execute(sa.select(lock))
     elif database.dialect.name == 'mysql':
         # Given back when the connection is closed.
-        lock = sa.func.get_lock(_MYSQL_LOCK, _PATIENCE)
+        lock = sa.func.get_lock(_MYSQL_LOCK, _LOCK_TIMEOUT)
         if database.scalar(sa.select(lock)) != 1:
             raise exception.DatabaseUnavailable(
                 reason='another program has been migrating it for '
-                f'{_PATIENCE} seconds'
+                f'{_LOCK_TIMEOUT} seconds'
             )

@@ -35,7 +35,7 @@ _MYSQL = {
 
 Id = types.Name(36)
 Project = types.Name(64)
-Word = types.Name(64)
+Label = types.Name(64)
 Name = types.Name(255)
 Text = types.LongText
 Time = types.Time
@@ -64,7 +64,7 @@ class Image(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     project_id: Mapped[str] = mapped_column(Project)
-    content_key: Mapped[str] = mapped_column(Word)
+    content_key: Mapped[str] = mapped_column(Label)
     destination: Mapped[str] = mapped_column(Name, default='')
     image_id: Mapped[str] = mapped_column(Name)
     # No foreign key: the image may outlive the row of its build.
@@ -72,7 +72,7 @@ class Image(Base):
     disk_format: Mapped[str] = mapped_column(types.Name(32), default='')
     container_format: Mapped[str] = mapped_column(types.Name(32), default='')
     size: Mapped[int | None] = mapped_column(sa.BigInteger)
-    os_hash_algo: Mapped[str | None] = mapped_column(Word)
+    os_hash_algo: Mapped[str | None] = mapped_column(Label)
     os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
     status: Mapped[str] = mapped_column(types.Name(16), default='active')
     created_at: Mapped[datetime.datetime] = mapped_column(Time)
@@ -96,13 +96,13 @@ class Build(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     project_id: Mapped[str] = mapped_column(Project)
-    user_id: Mapped[str] = mapped_column(Word, default='')
+    user_id: Mapped[str] = mapped_column(Label, default='')
     name: Mapped[str] = mapped_column(Name)
     status: Mapped[str] = mapped_column(types.Name(16))
     status_reason: Mapped[str] = mapped_column(Text, default='')
     fault: Mapped[str | None] = mapped_column(types.Name(16))
     os: Mapped[str] = mapped_column(Name, default='')
-    driver: Mapped[str] = mapped_column(Word)
+    driver: Mapped[str] = mapped_column(Label)
     architecture: Mapped[str] = mapped_column(types.Name(32), default='')
     priority: Mapped[int] = mapped_column(default=0)
     request: Mapped[dict[str, Any]] = mapped_column(types.Json)
@@ -110,7 +110,7 @@ class Build(Base):
         sa.BigInteger, default=0, server_default='0'
     )
     secrets: Mapped[str | None] = mapped_column(Text)
-    content_key: Mapped[str] = mapped_column(Word)
+    content_key: Mapped[str] = mapped_column(Label)
     base: Mapped[dict[str, Any]] = mapped_column(types.Json)
     reuse: Mapped[str] = mapped_column(types.Name(16), default='always')
     max_age: Mapped[int | None] = mapped_column(sa.BigInteger)
@@ -123,7 +123,7 @@ class Build(Base):
         Id, sa.ForeignKey('images.id')
     )
     size: Mapped[int | None] = mapped_column(sa.BigInteger)
-    os_hash_algo: Mapped[str | None] = mapped_column(Word)
+    os_hash_algo: Mapped[str | None] = mapped_column(Label)
     os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
     conductor: Mapped[str | None] = mapped_column(Name)
     attempt: Mapped[int] = mapped_column(default=0)
@@ -134,7 +134,7 @@ class Build(Base):
     phases: Mapped[dict[str, Any] | None] = mapped_column(types.Json)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     log_size: Mapped[int] = mapped_column(sa.BigInteger, default=0)
-    request_id: Mapped[str] = mapped_column(Word, default='')
+    request_id: Mapped[str] = mapped_column(Label, default='')
     created_at: Mapped[datetime.datetime] = mapped_column(Time)
     claimed_at: Mapped[datetime.datetime | None] = mapped_column(Time)
     started_at: Mapped[datetime.datetime | None] = mapped_column(Time)
@@ -150,7 +150,7 @@ class Flight(Base):
     __table_args__ = (sa.Index(None, 'build_id'), _MYSQL)
 
     project_id: Mapped[str] = mapped_column(Project, primary_key=True)
-    content_key: Mapped[str] = mapped_column(Word, primary_key=True)
+    content_key: Mapped[str] = mapped_column(Label, primary_key=True)
     build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
 
 
@@ -189,7 +189,7 @@ class Upload(Base):
     image_id: Mapped[str | None] = mapped_column(Name)
     size: Mapped[int | None] = mapped_column(sa.BigInteger)
     bytes_done: Mapped[int] = mapped_column(sa.BigInteger, default=0)
-    os_hash_algo: Mapped[str | None] = mapped_column(Word)
+    os_hash_algo: Mapped[str | None] = mapped_column(Label)
     os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
     conductor: Mapped[str | None] = mapped_column(Name)
     attempt: Mapped[int] = mapped_column(default=0)
@@ -208,7 +208,7 @@ class Conductor(Base):
     slots: Mapped[int] = mapped_column()
     running: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(types.Name(16), default='up')
-    version: Mapped[str] = mapped_column(Word, default='')
+    version: Mapped[str] = mapped_column(Label, default='')
     started_at: Mapped[datetime.datetime] = mapped_column(Time)
     heartbeat_at: Mapped[datetime.datetime] = mapped_column(Time)
 

@@ -227,7 +227,7 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a build ends, as its conductor says it to ``finish_build``.
+    """How a build ends; its conductor gives it to ``finish_build``.
 
     :ivar status: ``active``, ``error`` or ``cancelled``.
     :ivar fault: whose fault an ``error`` is: ``user`` or ``service``.

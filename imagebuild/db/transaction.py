@@ -49,13 +49,13 @@ LOG = logging.getLogger(__name__)
 P = ParamSpec('P')
 T = TypeVar('T')
 
-# MySQL: no access, no such database, column or table; SQL we got wrong.
+# MySQL: no access, no such database, column or table; SQL that is wrong.
 _LASTING_CODES = {1044, 1045, 1049, 1054, 1064, 1146, 1698}
 # MySQL, PostgreSQL and SQLite: no such column, no such table.
 _TABLE_CODES = {1054, 1146}
 _TABLE_STATES = {'42P01', '42703'}
-_TABLE_WORDS = ('no such table', 'no such column', 'has no column named')
-_LASTING_WORDS = (
+_TABLE_MESSAGES = ('no such table', 'no such column', 'has no column named')
+_LASTING_MESSAGES = (
     'authentication failed',
     'does not exist',
     'no such ',
@@ -69,11 +69,11 @@ _LASTING_WORDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Retries:
-    """How long a call tries.
+    """How long and how often a call is retried.
 
-    :ivar seconds: no further try is begun after so long.
-    :ivar first: seconds before the second try; doubled each time.
-    :ivar longest: seconds between tries at most.
+    :ivar seconds: no further run is begun after so long.
+    :ivar first: seconds before the second run; doubled each time.
+    :ivar longest: seconds between two runs at most.
     """
 
     seconds: float = 20
@@ -282,16 +282,16 @@ def is_passing(error: BaseException) -> bool:
         return False
     cause = getattr(error, 'orig', None)
     code = next(iter(getattr(cause, 'args', ())), None)
-    said = str(cause)
+    text = str(cause)
     return code not in _LASTING_CODES and not any(
-        each in said for each in _LASTING_WORDS
+        each in text for each in _LASTING_MESSAGES
     )
 
 
 def lacks_tables(error: BaseException) -> bool:
     """Whether a table or column is missing: the tables are not made, or old.
 
-    Every database says it in words of its own; oslo.db knows tables only.
+    Every database has its own message for it; oslo.db knows tables only.
     """
     if isinstance(error, oslo_exception.DBNonExistentTable):
         return True
@@ -301,7 +301,7 @@ def lacks_tables(error: BaseException) -> bool:
     return (
         code in _TABLE_CODES
         or getattr(cause, 'sqlstate', None) in _TABLE_STATES
-        or any(each in str(cause) for each in _TABLE_WORDS)
+        or any(each in str(cause) for each in _TABLE_MESSAGES)
     )
 
 
@@ -309,5 +309,5 @@ def error_summary(error: BaseException) -> str:
     """Summarize an error without the statement and its values."""
     inner = getattr(error, 'inner_exception', None) or error
     cause = getattr(inner, 'orig', None) or inner
-    said = ' '.join(str(cause).split())[:300].rstrip('. ')
-    return said or type(error).__name__
+    text = ' '.join(str(cause).split())[:300].rstrip('. ')
+    return text or type(error).__name__

@@ -132,8 +132,8 @@ def page_of_builds(
     :raises InvalidInput: an unknown filter, sort key or direction.
     :raises NotFound: there is no build of the marker's id.
     """
-    # Only then what is large: who asks for a thousand builds must not have
-    # us read a thousand requests of the largest size.
+    # Only then what is large: who asks for a thousand builds must not make
+    # the service read a thousand requests of the largest size.
     columns: Any = sa.select(
         Build.id,
         sa.func.length(Build.request, type_=sa.Integer)
@@ -271,7 +271,7 @@ def update_build(
     expected = rows.Expected(conductor, attempt, expected_status)
     conditions = [rows.LIVE, *expected.conditions(Build)]
     if conductor is not None:
-        # A conductor that gave a build up or ended it has it no more.
+        # A conductor that requeued or ended a build no longer has it.
         conditions.append(Build.status.in_(statuses.RUNNING))
     if 'request' in values:
         values = {**values, 'request_size': size_of(values['request'])}
@@ -316,7 +316,7 @@ def earlier_builds(
     query = (
         sa.select(Build.content_key, Build.name, Build.phases)
         .where(
-            # Nobody learns what other projects build.
+            # Projects do not learn what others build.
             Build.project_id == build.project_id,
             Build.status == 'active',
             Build.reused_from.is_(None),

@@ -100,7 +100,7 @@ def list_conductors(
     """List conductors by name.
 
     :param alive_within: only those that are ``up`` or ``draining`` and
-        were heard of in so many seconds; None for all.
+        sent a heartbeat within so many seconds; None for all.
     """
     query = sa.select(Conductor).order_by(Conductor.name)
     if alive_within is not None:
@@ -115,7 +115,10 @@ def list_conductors(
 def dead_conductors(
     session: transaction.Session, seconds: float
 ) -> list[records.Conductor]:
-    """Conductors that should be there and were not heard of so long."""
+    """Conductors that are not ``down`` but sent no heartbeat.
+
+    :param seconds: for so long.
+    """
     query = (
         sa.select(Conductor)
         .where(

@@ -209,7 +209,7 @@ def _fitting(data: bytes, size: int, max_size: int) -> bytes:
     if max_size < 0 or len(data) <= room:
         return data
     if room <= 0 and size > 0:
-        # It was full before, and has been told so.
+        # It was full before, and its last line says so.
         return b''
     kept = data[: boundary(data, max(room, 0))]
     # Longer than any character, so the log is full from now on.

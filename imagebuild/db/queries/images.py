@@ -133,7 +133,7 @@ def add_image(
 
 @transaction.writer
 def image_deleted(session: transaction.Session, image_row_id: str) -> None:
-    """Note that an image is gone from Glance; it is not reused again."""
+    """Note that an image was deleted in Glance; it is not reused again."""
     session.execute(
         sa.update(Image)
         .where(Image.id == image_row_id, Image.status != 'deleted')

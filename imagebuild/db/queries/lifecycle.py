@@ -148,7 +148,7 @@ def request_cancel(session: transaction.Session, id: str) -> records.Build:
     elif build.status in statuses.RUNNING and not build.cancel_requested:
         build.cancel_requested = True
         build.updated_at = session.now
-        history.note_status(session, build, 'to be cancelled')
+        history.note_status(session, build, 'cancel requested')
     return rows.build_record(session, build)
 
 
@@ -224,7 +224,7 @@ def requeue_build(
 
     :param reason: a sentence for the build's events and status_reason.
     :param counts: whether the attempt is held against the build.
-    :returns: False when that conductor and attempt have it no more.
+    :returns: False when that conductor and attempt no longer have it.
     """
     build = _locked(session, id)
     if build is None:
@@ -254,7 +254,7 @@ def _requeue(session: transaction.Session, build: Build, reason: str) -> None:
     build.progress_step = ''
     build.phases = None
     build.updated_at = session.now
-    history.note_status(session, build, f'queued again: {reason}')
+    history.note_status(session, build, f'requeued: {reason}')
 
 
 def _locked(session: transaction.Session, id: str) -> Build | None:

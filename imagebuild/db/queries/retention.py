@@ -45,7 +45,7 @@ def purge(
 
     Builds deleted, or ended ``error`` or ``cancelled``, before that time
     with their logs, steps, events and uploads; deleted images;
-    conductors that were not heard of since. Many small transactions.
+    conductors without a heartbeat since. Many small transactions.
 
     :param older_than: naive UTC.
     :returns: how many builds were removed.
@@ -146,7 +146,7 @@ def _remove(session: transaction.Session, ids: list[str]) -> int:
 def _purge_the_rest(
     session: transaction.Session, older_than: datetime.datetime
 ) -> None:
-    """Remove deleted images and conductors that have long been gone."""
+    """Remove deleted images and conductors of long ago."""
     session.execute(
         sa.delete(Image).where(
             Image.status == 'deleted',

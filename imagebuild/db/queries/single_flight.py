@@ -95,7 +95,9 @@ def hand_over(session: transaction.Session, build: Build) -> None:
         lead(session, new)
     else:
         flight.build_id = new.id
-    history.note_status(session, new, f'queued: goes on for build {build.id}')
+    history.note_status(
+        session, new, f'queued: takes the place of build {build.id}'
+    )
 
 
 def _leads(build: Build) -> bool:

@@ -209,7 +209,7 @@ class CrowdContract:
         in_threads(10, register)
         assert [c.name for c in crowded.list_conductors()] == ['c0', 'c1']
 
-    def test_reapers_release_once(self, crowded):
+    def test_reapers_requeue_once(self, crowded):
         build = crowded.claim(crowded.create_build(values()).id, 'c1')
         done = in_threads(
             8,

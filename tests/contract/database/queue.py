@@ -111,7 +111,7 @@ class QueueContract:
         database.set_quota('b', 'running', -1)
         assert database.claim('b0', 'c1', running_limit=0)
 
-    def test_release(self, database):
+    def test_requeue(self, database):
         build = start(database)
         assert database.update_build(
             build.id,
@@ -160,7 +160,7 @@ class QueueContract:
         build = database.claim(build.id, 'c1')
         assert (build.attempt, build.requeues, build.failures) == (3, 1, 2)
 
-    def test_followers_stay_when_their_leader_is_released(self, database):
+    def test_followers_stay_when_their_leader_is_requeued(self, database):
         leader = start(database, content_key='k')
         follower = database.create_build(values(content_key='k'))
         database.requeue_build(
@@ -169,7 +169,7 @@ class QueueContract:
         assert claimable(database) == [leader.id]
         assert database.get_build(follower.id).leader_id == leader.id
 
-    def test_released_when_to_be_cancelled(self, database):
+    def test_requeued_when_to_be_cancelled(self, database):
         build = start(database)
         database.request_cancel(build.id)
         assert database.requeue_build(

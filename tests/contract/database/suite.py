@@ -15,9 +15,9 @@ They import the classes; pytest runs them there, with that module's fixtures.
 Crowds take their time and are asked for by name.
 """
 
-from tests.contract.database import endings
 from tests.contract.database import history
-from tests.contract.database import losses
+from tests.contract.database import lifecycle
+from tests.contract.database import lost_commits
 from tests.contract.database import queue
 from tests.contract.database import requests
 from tests.contract.database import tables
@@ -39,7 +39,7 @@ class TestConductors(queue.ConductorContract):
     pass
 
 
-class TestEndings(endings.EndingContract):
+class TestLifecycle(lifecycle.LifecycleContract):
     pass
 
 
@@ -59,5 +59,5 @@ class TestPurge(history.PurgeContract):
     pass
 
 
-class TestLosses(losses.LossContract):
+class TestLostCommits(lost_commits.LostCommitContract):
     pass

@@ -80,7 +80,7 @@ def test_errors_of_ours_pass(database):
         database._write(work)
 
 
-def test_a_deadlock_is_tried_again(database):
+def test_a_deadlock_is_retried(database):
     runs = []
 
     def work(session):

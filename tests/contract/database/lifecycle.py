@@ -37,7 +37,7 @@ def reread(database, builds):
     return [database.get_build(build.id) for build in builds]
 
 
-class EndingContract:
+class LifecycleContract:
     def test_active(self, database, clock):
         build = start(database, secrets='s')
         done = finish(database, build, reason='All is well.')
@@ -270,7 +270,7 @@ class EndingContract:
         [image] = database.images_without_users()
         assert (image.image_id, image.status) == ('glance-1', 'deleting')
 
-    def test_a_deleted_build_that_is_released(self, database):
+    def test_a_deleted_build_that_is_requeued(self, database):
         build = start(database)
         database.delete_build(build.id)
         assert database.requeue_build(

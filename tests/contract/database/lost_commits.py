@@ -25,7 +25,7 @@ from tests.contract.database import start
 from tests.contract.database import values
 
 
-class LossContract:
+class LostCommitContract:
     @pytest.fixture
     def losing(self):
         """Call it, and the answer to the next commit is lost."""
@@ -81,7 +81,7 @@ class LossContract:
         assert finish(database, build).deleted_at
         assert len(database.images_without_users()) == 1
 
-    def test_release(self, database, losing):
+    def test_requeue(self, database, losing):
         build = start(database)
         losing()
         assert database.requeue_build(
