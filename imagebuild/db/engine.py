@@ -76,6 +76,9 @@ _PARAMETERS = {
         'tcp_user_timeout': '60000',
     },
 }
+# MySQL's default, REPEATABLE READ, reads from a snapshot of the first
+# statement: who has waited for a lock would count rows as they were before
+# the wait, and two would pass a quota of one.
 _READ_COMMITTED = {
     'mysql': 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
     'postgresql': 'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION '
@@ -189,6 +192,7 @@ def _server(url: sqlalchemy.URL, settings: PoolSettings) -> sqlalchemy.Engine:
         pool_timeout=settings.timeout,
         # Connected to by the first call, with that call's retries.
         max_retries=0,
+        # For eventlet, which this service does not run under.
         thread_checkin=False,
     )
     statement = _READ_COMMITTED[engine.dialect.name]
@@ -197,6 +201,7 @@ def _server(url: sqlalchemy.URL, settings: PoolSettings) -> sqlalchemy.Engine:
     def _connected(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement)
+        # PostgreSQL would take it back with the transaction it is in.
         connection.commit()
 
     return engine
@@ -215,6 +220,7 @@ def _sqlite(url: sqlalchemy.URL, settings: PoolSettings) -> sqlalchemy.Engine:
     )
     exc_filters.register_engine(engine)
 
+    # SQLite creates whatever file it is told to open.
     @event.listens_for(engine, 'do_connect')
     def _opens(
         _dialect: object,
@@ -229,6 +235,8 @@ def _sqlite(url: sqlalchemy.URL, settings: PoolSettings) -> sqlalchemy.Engine:
         # BEGIN is ours, below.
         connection.isolation_level = None
         connection.execute('PRAGMA journal_mode = WAL')
+        # With the log a power failure costs the last commits at most, and
+        # never the file; FULL would sync the disk at each commit.
         connection.execute('PRAGMA synchronous = NORMAL')
         if settings.sqlite_foreign_keys:
             connection.execute('PRAGMA foreign_keys = ON')

@@ -134,6 +134,7 @@ def _config() -> alembic.config.Config:
     config.set_main_option(
         'script_location', str(_DIRECTORY).replace('%', '%%')
     )
+    # Alembic warns of its older default otherwise.
     config.set_main_option('path_separator', 'os')
     return config
 
@@ -142,6 +143,8 @@ def _config() -> alembic.config.Config:
 def _connected(
     connection: str, *, writes: bool = False
 ) -> Iterator[sa.Connection]:
+    # SQLite changes a table by making another and dropping the first, which
+    # foreign keys to it would forbid.
     settings = engines.PoolSettings(
         size=1, sqlite_foreign_keys=False, sqlite_creates=writes
     )

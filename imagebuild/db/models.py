@@ -33,6 +33,7 @@ _MYSQL = {
     'mysql_collate': 'utf8mb4_bin',
 }
 
+# Lengths in characters. MySQL's indexes hold 3072 bytes, four for each.
 Id = types.Name(36)
 Project = types.Name(64)
 Label = types.Name(64)
@@ -106,6 +107,7 @@ class Build(Base):
     architecture: Mapped[str] = mapped_column(types.Name(32), default='')
     priority: Mapped[int] = mapped_column(default=0)
     request: Mapped[dict[str, Any]] = mapped_column(types.Json)
+    # Kept beside it, for sums that do not read the requests themselves.
     request_size: Mapped[int] = mapped_column(
         sa.BigInteger, default=0, server_default='0'
     )
@@ -118,6 +120,7 @@ class Build(Base):
     leader_id: Mapped[str | None] = mapped_column(
         Id, sa.ForeignKey('builds.id')
     )
+    # No foreign key: that build may be purged before this one.
     reused_from: Mapped[str | None] = mapped_column(Id)
     image_row_id: Mapped[str | None] = mapped_column(
         Id, sa.ForeignKey('images.id')
@@ -127,6 +130,7 @@ class Build(Base):
     os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
     conductor: Mapped[str | None] = mapped_column(Name)
     attempt: Mapped[int] = mapped_column(default=0)
+    # Defaults of the server are for rows of the release before this column.
     requeues: Mapped[int] = mapped_column(default=0, server_default='0')
     progress_done: Mapped[int] = mapped_column(default=0)
     progress_total: Mapped[int] = mapped_column(default=0)
@@ -202,6 +206,7 @@ class Conductor(Base):
     __table_args__ = (_MYSQL,)
 
     name: Mapped[str] = mapped_column(Name, primary_key=True)
+    # Lists that are read whole; no query looks into them.
     drivers: Mapped[list[str]] = mapped_column(types.Json)
     operating_systems: Mapped[list[str]] = mapped_column(types.Json)
     architecture: Mapped[str] = mapped_column(types.Name(32))
@@ -249,6 +254,7 @@ class LogChunk(Base):
     build_id: Mapped[str] = mapped_column(
         Id, sa.ForeignKey('builds.id'), primary_key=True
     )
+    # Part of the key: two that append at the same place cannot both.
     offset: Mapped[int] = mapped_column(
         sa.BigInteger, primary_key=True, autoincrement=False
     )

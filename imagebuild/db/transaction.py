@@ -155,6 +155,7 @@ class Transactions:
         self._engine = engine
         self._retries = retries
         self._clock = clock or utcnow
+        # Two views of one engine and pool: the option says how to BEGIN.
         self._reading = engine
         self._writing = engine.execution_options(**{engines.WRITES: True})
 
@@ -165,6 +166,7 @@ class Transactions:
         return self._run(work, self._writing, self._retries)
 
     def _ping(self) -> None:
+        # No retries: a health check reports what is so now.
         self._run(
             lambda session: session.execute(sqlalchemy.select(1)).all(),
             self._reading,
@@ -197,6 +199,7 @@ class Transactions:
             # The deadline ends it.
             max_retries=1_000_000,
             exception_checker=should_retry,
+            # Those that met in a deadlock would meet again.
             jitter=True,
         )
         def run() -> T:
@@ -216,6 +219,8 @@ class Transactions:
             ) from error
         return result
 
+    # oslo.db's filters translate what SQLAlchemy raises; the driver's own
+    # errors get past both in the hooks that set up a connection.
     @property
     def _errors(self) -> tuple[type[BaseException], ...]:
         driver = self._engine.dialect.loaded_dbapi
@@ -276,6 +281,8 @@ def is_passing(error: BaseException) -> bool:
         | OSError,
     ):
         return True
+    # oslo.db has no class for the rest, such as a server that starts up: it
+    # may pass unless the database's own error says otherwise.
     if not isinstance(
         error, exc.OperationalError | exc.InterfaceError
     ) and not getattr(error, 'connection_invalidated', False):

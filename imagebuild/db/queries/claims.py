@@ -59,6 +59,7 @@ def claimable(
     :param architecture: builds with '' are for every one.
     :param running_limit: for projects without a quota of their own in
         the database; -1 for none.
+    :param limit: at most so many.
     :returns: ids for :func:`claim`, which others may claim meanwhile.
     """
     wanted = [
@@ -186,6 +187,7 @@ def _has_room(
     )
     if limit < 0:
         return True
+    # Two conductors that count at once would both find the last place.
     rows.lock_project(session, project_id)
     running = sa.select(sa.func.count()).where(
         _RUNNING, Build.project_id == project_id
@@ -218,6 +220,7 @@ def orphans(
         Conductor.status != 'down',
         Conductor.heartbeat_at >= session.ago(seconds),
     )
+    # A running build has a conductor, so NOT IN never meets a NULL.
     query = (
         sa.select(Build)
         .where(_RUNNING, Build.conductor.not_in(living))

@@ -31,7 +31,8 @@ def register_conductor(
     """Note that a conductor is there; replaces an earlier entry.
 
     :param values: name, drivers, operating_systems (empty: all),
-        architecture, slots, version.
+        architecture, slots (builds at once), version.
+    :raises ValueError: there is no such column.
     """
     values = {
         **rows.own_columns(Conductor, values),
@@ -74,6 +75,7 @@ def heartbeat(
         values['status'] = status
     noted = session.execute(
         sa.update(Conductor)
+        # One that was declared dead has lost its builds: it starts afresh.
         .where(Conductor.name == name, Conductor.status != 'down')
         .values(**values)
     )

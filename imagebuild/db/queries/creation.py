@@ -56,8 +56,10 @@ def create_build(
         -1 or none is no limit.
     :raises QuotaExceeded: nothing was made.
     :raises Conflict: there is a build of this id.
+    :raises ValueError: there is no such column.
     """
     values = {'id': session.call.row_id, **values}
+    # Before anything is counted: quotas and flights are the project's.
     rows.lock_project(session, values['project_id'])
     earlier = rows.build(session, values['id'])
     if earlier is not None:

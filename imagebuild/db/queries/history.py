@@ -53,6 +53,7 @@ def add_step(
     :param values: attempt, number, path, validator, description,
         result, seconds, message, output.
     :raises NotFound: there is no such build.
+    :raises ValueError: there is no such column.
     """
     rows.live_build(session, build_id)
     if session.is_retry and any(

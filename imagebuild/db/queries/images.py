@@ -110,8 +110,9 @@ def add_image(
     It lives as long as the build's image in this cloud.
 
     :param values: destination, image_id, disk_format,
-        container_format, size, os_hash_algo, os_hash_value.
+        container_format, size (bytes), os_hash_algo, os_hash_value.
     :raises NotFound: there is no such build.
+    :raises ValueError: there is no such column.
     """
     build = rows.locked_build(session, build_id)
     if build.deleted_at is not None:
@@ -191,6 +192,7 @@ def images_only_used_by(
     image = build.image_row_id and session.get(Image, build.image_row_id)
     if not image or image.status != 'active':
         return []
+    # The images elsewhere are used by whoever uses the one in this cloud.
     others = sa.select(Build.id).where(
         Build.image_row_id == image.id, Build.id != build_id, rows.LIVE
     )

@@ -72,6 +72,7 @@ def _finish(
 ) -> None:
     if outcome.status == 'active' and outcome.image is not None:
         image = images.insert(session, build, outcome.image)
+        # The image first: a foreign key points to it.
         session.flush()
         build.image_row_id = image.id
         build.size = image.size
@@ -175,6 +176,7 @@ def delete_build(
             return images.being_deleted(session, build.image_row_id)
         raise exception.NotFound(what='build', id=id)
     if build.status in ('building', 'uploading'):
+        # Only its conductor can stop what runs.
         build.status = 'deleting'
         build.cancel_requested = True
         build.updated_at = session.now
@@ -200,6 +202,7 @@ def _delete(
     build.request = {}
     build.request_size = 0
     single_flight.hand_over(session, build)
+    # The queries below must no longer count this build as a user.
     session.flush()
     images.retire_further(session, build)
     if build.image_row_id is None:

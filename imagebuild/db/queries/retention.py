@@ -52,7 +52,7 @@ def purge(
     """
     removed = 0
     while True:
-        # A transaction each: one over all rows would lock out the others.
+        # A transaction each: one over all rows would block the others.
         batch = _purge_builds(database, older_than)
         removed += batch
         if batch < BATCH:
@@ -103,6 +103,7 @@ def purge_deleted_beyond(
     beyond = (session.scalar(count) or 0) - kept
     if beyond <= 0:
         return 0
+    # What they have put into a store is found by their rows only.
     unfinished = sa.exists().where(
         models.Upload.build_id == Build.id,
         models.Upload.status == 'uploading',
@@ -133,6 +134,7 @@ def _remove(session: transaction.Session, ids: list[str]) -> int:
         .values(status='deleting')
         .execution_options(synchronize_session=False)
     )
+    # Rows with a foreign key go before the row it points to.
     for model in _OF_A_BUILD:
         session.execute(sa.delete(model).where(model.build_id.in_(ids)))
     session.execute(

@@ -134,12 +134,15 @@ def update(
         sa.update(model)
         .where(model.id == id, *conditions)
         .values(**values)
+        # No row of the session is to be brought up to date: those that are
+        # needed are read again.
         .execution_options(synchronize_session=False)
     )
     if session.execute(statement).rowcount:  # type: ignore[attr-defined]
         return True
     if not session.is_retry:
         return False
+    # Nothing matched: another was first, or the first run of this call was.
     row = session.get(model, id, populate_existing=True)
     return row is not None and all(
         getattr(row, name) == value for name, value in values.items()
@@ -182,6 +185,7 @@ def build(
     session: transaction.Session, id: str, *, lock: bool = False
 ) -> Build | None:
     """The row of a build, deleted ones too, as it is now."""
+    # populate_existing: not as the session read it before it had the lock.
     return session.get(
         Build, id, populate_existing=True, with_for_update=lock or None
     )
@@ -223,8 +227,11 @@ def build_records(
     session: transaction.Session, found: Iterable[Build]
 ) -> list[records.Build]:
     """Copy rows, each with its images, in one more query."""
+    # Column defaults and new images are there after the flush only.
     session.flush()
     found = list(found)
+    # The rows of images name the build that made them, not those that reuse
+    # them. Queued and failed builds have none, so nothing is asked for them.
     makers = {
         row.id: row.reused_from or row.id
         for row in found

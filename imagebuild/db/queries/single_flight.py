@@ -80,6 +80,7 @@ def end(session: transaction.Session, build: Build) -> None:
 
 def hand_over(session: transaction.Session, build: Build) -> None:
     """Make the oldest follower of a build the leader of the others."""
+    # Locked before the followers, in the order in which join() locks.
     flight = _flight(session, build)
     waiting = followers(session, build)
     if not waiting:

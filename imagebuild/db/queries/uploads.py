@@ -38,6 +38,7 @@ def create_upload(
     :param values: columns; at least build_id and disk_format. Status
         is ``queued`` unless given, ``id`` is made unless given.
     :raises NotFound: there is no such build.
+    :raises ValueError: there is no such column.
     """
     values = {'id': session.call.row_id, **values}
     build = rows.live_build(session, values['build_id'])
@@ -81,6 +82,10 @@ def list_uploads(
 ) -> list[records.Upload]:
     """List uploads of builds that are not deleted, oldest first.
 
+    :param project_id: only this project's; None for all, as in the others.
+    :param status: one, or any of several.
+    :param limit: at most so many.
+    :param marker: id of the last upload of the page before.
     :raises NotFound: there is no upload of the marker's id.
     """
     query = _visible(project_id).order_by(Upload.created_at, Upload.id)
@@ -161,7 +166,8 @@ def claim_upload(
 ) -> records.Upload | None:
     """Claim a queued upload: ``uploading``, conductor, attempt + 1.
 
-    :returns: the upload, None if another was first.
+    :returns: the upload, None if another conductor was first.
+    :raises NotFound: its build was deleted.
     """
     taken = session.execute(
         sa.update(Upload)
