@@ -11,38 +11,89 @@
 # under the License.
 """Clients of other services, made at the first use and kept.
 
-A new one would log in at Keystone, and connect, for each question.
+A new one would log in at Keystone, and connect, for each call.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 from typing import TypeVar
+
+from oslo_config import cfg
+
+from imagebuild import exception
+from imagebuild.clients import glance as glance_client
+from imagebuild.conductor import conductor_context
+from imagebuild.stores import base as stores_base
+from imagebuild.stores import registry as stores
 
 T = TypeVar('T')
 
 
 class ClientCache:
-    """Clients by name; used by all threads."""
+    """The clients of a conductor; used by all threads.
 
-    def __init__(self) -> None:
+    :param conf: options, read when a client is made.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
         self._lock = threading.Lock()
-        self._made: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
 
-    def get(self, name: str, make: Callable[[], T]) -> T:
-        """The client of this name.
+    def store(self, destination: str) -> stores_base.Store:
+        """The store of a destination, '' for this cloud.
 
-        :param make: makes it; what it raises is raised, and nothing kept.
+        :raises InvalidInput: there is no such destination.
         """
-        with self._lock:
-            if name not in self._made:
-                self._made[name] = make()
-            made: T = self._made[name]
-            return made
+        if destination:
+            raise exception.InvalidInput(
+                f'There is no destination "{destination}".'
+            )
+        return self._get(
+            'store',
+            lambda: stores.load(
+                self._conf.conductor.store,
+                conductor_context.job_config(self._conf),
+            ),
+        )
+
+    def glance(self) -> glance_client.Glance:
+        """Glance, as the service user sees it.
+
+        :raises InvalidInput: this service has none.
+        """
+        config = conductor_context.job_config(self._conf)
+        needs_glance(config)
+        return self._get(
+            'glance', lambda: glance_client.Glance.from_config(config)
+        )
 
     def forget(self) -> None:
-        """Make all anew when they are next wanted."""
+        """Make all again when they are next used."""
         with self._lock:
-            self._made.clear()
+            self._clients.clear()
+
+    def _get(self, name: str, make: Callable[[], T]) -> T:
+        # What make() raises is raised, and nothing kept.
+        with self._lock:
+            if name not in self._clients:
+                self._clients[name] = make()
+            client: T = self._clients[name]
+            return client
+
+
+def needs_glance(config: Mapping[str, Mapping[str, Any]]) -> None:
+    """Pass where there is an Image service to ask.
+
+    :raises InvalidInput: none is configured; trying again will not help.
+    """
+    section = config.get('keystone', {})
+    kind = section.get('auth_type') or 'password'
+    if kind in ('password', 'v3password') and not section.get('auth_url'):
+        raise exception.InvalidInput(
+            'this service has no Image service to take a base image from'
+        )

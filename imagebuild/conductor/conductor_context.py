@@ -24,6 +24,7 @@ from typing import Protocol
 
 from oslo_config import cfg
 
+from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import host_paths
 from imagebuild.conductor import retry_policy
@@ -75,3 +76,15 @@ class ConductorContext:
 def architecture() -> str:
     """The architecture of this host, as images call it."""
     return platform.machine()
+
+
+def job_config(conf: cfg.ConfigOpts) -> dict[str, Any]:
+    """The part of the configuration that jobs and stores work with."""
+    return {
+        'DEFAULT': {
+            'recipe_path': list(conf.recipe_path),
+            'state_path': conf.state_path,
+            'debug': conf.get('debug', False),
+        },
+        **imagebuild_conf.for_jobs(conf),
+    }

@@ -253,19 +253,6 @@ class RequestValidator:
         }
 
 
-def needs_glance(config: Mapping[str, Mapping[str, Any]]) -> None:
-    """Pass where there is an Image service to ask.
-
-    :raises InvalidInput: none is configured; trying again will not help.
-    """
-    section = config.get('keystone', {})
-    kind = section.get('auth_type') or 'password'
-    if kind in ('password', 'v3password') and not section.get('auth_url'):
-        raise exception.InvalidInput(
-            'this service has no Image service to take a base image from'
-        )
-
-
 def _file(path: str, checksum: str) -> dict[str, Any]:
     """A base image that is a file; without a checksum its age counts."""
     try:

@@ -44,7 +44,6 @@ from imagebuild import exception
 from imagebuild import host_paths
 from imagebuild import job
 from imagebuild import release
-from imagebuild.clients import glance as glance_client
 from imagebuild.conductor import builds
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims
@@ -61,7 +60,6 @@ from imagebuild.conductor import scheduler
 from imagebuild.conductor import workspace
 from imagebuild.disks import space
 from imagebuild.messaging import bus
-from imagebuild.stores import registry as stores
 
 LOG = logging.getLogger(__name__)
 
@@ -100,7 +98,7 @@ class Conductor:
         self._shutting_down = threading.Event()
         self._server: Any = None
         self._name_lock: int | None = None
-        self._clients = client_cache.ClientCache()
+        self._clients = client_cache.ClientCache(conf)
         self.running_builds = scheduler.RunningBuilds()
         self.context = conductor_context.ConductorContext(
             conf=conf,
@@ -108,9 +106,9 @@ class Conductor:
             database=database,
             retry=retry_policy.RetryPolicy(self._shutting_down),
             notifier=notifier,
-            open_store=open_store or self._open_store,
+            open_store=open_store or self._clients.store,
             job_command=tuple(job_command or job.command()),
-            job_config=lambda: job_config(conf),
+            job_config=lambda: conductor_context.job_config(conf),
             work_dir=work_dir(conf),
             paths=host_paths.HostPaths(imagebuild_conf.own_paths(conf)),
         )
@@ -243,24 +241,6 @@ class Conductor:
         metrics.RUNNING.dec()
         self.scheduler.wake()
 
-    def _open_store(self, destination: str) -> Any:
-        if destination:
-            raise exception.InvalidInput(
-                f'There is no destination "{destination}".'
-            )
-        conf = self._conf
-        return self._clients.get(
-            'store',
-            lambda: stores.load(conf.conductor.store, job_config(conf)),
-        )
-
-    def _open_glance(self) -> glance_client.Glance:
-        config = job_config(self._conf)
-        request_validation.needs_glance(config)
-        return self._clients.get(
-            'glance', lambda: glance_client.Glance.from_config(config)
-        )
-
     def _serve(self) -> None:
         """Serve the bus; the broker may come up later than we do."""
         endpoint = manager.Manager(
@@ -270,7 +250,7 @@ class Conductor:
                 self.context.database,
                 self.capability_provider,
                 open_store=self.context.open_store,
-                open_glance=self._open_glance,
+                open_glance=self._clients.glance,
                 max_virtual_size=lambda: (
                     self._conf.disks.max_virtual_size * space.GIB
                 ),
@@ -298,18 +278,6 @@ def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
     return pathlib.Path(
         conf.conductor.work_dir or os.path.join(conf.state_path, 'work')
     )
-
-
-def job_config(conf: cfg.ConfigOpts) -> dict[str, Any]:
-    """The part of the configuration that jobs and stores work with."""
-    return {
-        'DEFAULT': {
-            'recipe_path': list(conf.recipe_path),
-            'state_path': conf.state_path,
-            'debug': conf.get('debug', False),
-        },
-        **imagebuild_conf.for_jobs(conf),
-    }
 
 
 def running_limit(conf: cfg.ConfigOpts) -> int:

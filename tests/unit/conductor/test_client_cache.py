@@ -9,30 +9,32 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+from unittest import mock
+
 import pytest
 
 from imagebuild.conductor import client_cache
 
 
 def test_makes_once():
-    clients = client_cache.ClientCache()
-    first = clients.get('store', object)
-    assert clients.get('store', object) is first
-    assert clients.get('glance', object) is not first
+    clients = client_cache.ClientCache(mock.Mock())
+    first = clients._get('store', object)
+    assert clients._get('store', object) is first
+    assert clients._get('glance', object) is not first
 
 
-def test_makes_anew_when_told_to_forget():
-    clients = client_cache.ClientCache()
-    first = clients.get('store', object)
+def test_makes_again_when_told_to_forget():
+    clients = client_cache.ClientCache(mock.Mock())
+    first = clients._get('store', object)
     clients.forget()
-    assert clients.get('store', object) is not first
+    assert clients._get('store', object) is not first
 
 
 def test_keeps_nothing_of_a_failure():
     def fail():
         raise OSError('away')
 
-    clients = client_cache.ClientCache()
+    clients = client_cache.ClientCache(mock.Mock())
     with pytest.raises(OSError, match='away'):
-        clients.get('store', fail)
-    assert clients.get('store', lambda: 1) == 1
+        clients._get('store', fail)
+    assert clients._get('store', lambda: 1) == 1

@@ -16,9 +16,10 @@ from unittest import mock
 import pytest
 
 from imagebuild import exception
+from imagebuild.conductor import client_cache
+from imagebuild.conductor import conductor_context
 from imagebuild.conductor import manager
 from imagebuild.conductor import request_validation
-from imagebuild.conductor import service
 
 
 @pytest.mark.parametrize(
@@ -47,14 +48,14 @@ def test_what_is_away_is_named():
 @pytest.mark.parametrize('section', [{}, {'auth_type': 'password'}])
 def test_without_an_image_service_there_is_no_base_image(section):
     with pytest.raises(exception.InvalidInput, match='no Image service'):
-        request_validation.needs_glance({'keystone': section})
+        client_cache.needs_glance({'keystone': section})
 
 
 @pytest.mark.parametrize(
     'section', [{'auth_url': 'http://h'}, {'auth_type': 'none'}]
 )
 def test_with_one_it_is_asked(section):
-    request_validation.needs_glance({'keystone': section})
+    client_cache.needs_glance({'keystone': section})
 
 
 @pytest.mark.parametrize(
@@ -73,16 +74,14 @@ def test_a_request_for_one_is_refused(request_, path):
     entry = mock.Mock(image={'name': 'debian'}, driver='wants')
     entry.name, entry.driver_options = 'by-name', {}
     provider.catalogue.get.return_value = entry
-    conductor = mock.Mock()
-    conductor._conf.keystone = {}
     with mock.patch.object(
-        service, 'job_config', autospec=True, return_value={}
+        conductor_context, 'job_config', autospec=True, return_value={}
     ):
         answer = request_validation.RequestValidator(
             mock.Mock(),
             provider,
             open_store=mock.Mock(),
-            open_glance=lambda: service.Conductor._open_glance(conductor),
+            open_glance=client_cache.ClientCache(mock.Mock()).glance,
         ).check_request('p1', request_)
     (problem,) = answer['problems']
     assert problem['path'] == path
