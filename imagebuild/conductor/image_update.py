@@ -9,18 +9,24 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Updates the metadata of an image that exists already."""
+"""Updates the metadata of an image that exists already.
+
+Several builds may share it. None of them takes anything from another: the
+name, the visibility and the values of properties are those of the oldest
+build, and everything else is what satisfies all of them.
+"""
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import conductor_context
-from imagebuild.conductor import sharing
 from imagebuild.conductor import upload_rows
 
 LOG = logging.getLogger(__name__)
@@ -35,7 +41,7 @@ def update_image(
     """Change what is said about a build's image, in every place it is.
 
     The store comes first: what the row of the build says has happened. For
-    an image that several builds share see :mod:`imagebuild.conductor.sharing`.
+    an image that several builds share see :func:`merged`.
 
     :param changes: fields of the request, judged by the API.
     :returns: what the store has against them, each ``{path, message}``;
@@ -45,7 +51,7 @@ def update_image(
     """
     build = database.get_build(build_id)
     request = {**build.request, **changes}
-    whole = sharing.merged(
+    whole = merged(
         [
             request if user.id == build.id else user.request
             for user in database.users_of_image(build_id)
@@ -112,6 +118,47 @@ def protected_images(
         for image in database.images_only_used_by(build_id)
         if open_store(image.destination).is_protected(image.image_id)
     ]
+
+
+def merged(requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Bring together what several builds want of their image.
+
+    :param requests: of the builds, the oldest first; at least one.
+    :returns: the first request, changed where others want more.
+    """
+    first = requests[0]
+    if len(requests) == 1:
+        return dict(first)
+    visibility = first.get('visibility')
+    members = _all(requests, 'members')
+    if members and visibility == 'private':
+        visibility = 'shared'
+    if visibility not in (None, '', 'shared'):
+        # Everybody sees it, or nobody wants members.
+        members = []
+    properties: dict[str, Any] = {}
+    for request in reversed(requests):
+        properties.update(request.get('properties') or {})
+    return {
+        **first,
+        'visibility': visibility,
+        'members': members,
+        'protected': any(request.get('protected') for request in requests),
+        'tags': _all(requests, 'tags'),
+        'properties': properties,
+        'min_disk': _most(requests, 'min_disk'),
+        'min_ram': _most(requests, 'min_ram'),
+    }
+
+
+def _all(requests: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """Every item of any of the lists, once."""
+    lists = [request.get(name) or () for request in requests]
+    return list(dict.fromkeys(itertools.chain.from_iterable(lists)))
+
+
+def _most(requests: Sequence[Mapping[str, Any]], name: str) -> int:
+    return max(int(request.get(name) or 0) for request in requests)
 
 
 def _problem(path: str, message: str) -> dict[str, str]:

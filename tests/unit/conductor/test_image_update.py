@@ -11,7 +11,7 @@
 # under the License.
 import pytest
 
-from imagebuild.conductor import sharing
+from imagebuild.conductor import image_update
 
 FIRST = {
     'name': 'first',
@@ -27,7 +27,7 @@ FIRST = {
 
 
 def test_one_build_has_what_it_says():
-    assert sharing.merged([FIRST]) == FIRST
+    assert image_update.merged([FIRST]) == FIRST
 
 
 def test_nobody_takes_anything_from_another():
@@ -42,7 +42,7 @@ def test_nobody_takes_anything_from_another():
         'min_ram': 1024,
     }
     third = {'name': 'third', 'members': ['m2', 'm1'], 'tags': None}
-    assert sharing.merged([FIRST, second, third]) == {
+    assert image_update.merged([FIRST, second, third]) == {
         'name': 'first',
         'packages': ['nginx'],
         'visibility': 'shared',
@@ -66,5 +66,5 @@ def test_nobody_takes_anything_from_another():
 )
 def test_members_of_a_second_build(visibility, seen, members):
     first = {'name': 'first', 'visibility': visibility}
-    merged = sharing.merged([first, FIRST])
+    merged = image_update.merged([first, FIRST])
     assert (merged['visibility'], merged['members']) == (seen, members)
