@@ -14,13 +14,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import capability
+from imagebuild.conductor import periodic_task
 
 LOG = logging.getLogger(__name__)
 
@@ -51,11 +51,7 @@ class Heartbeat:
         self._status = 'up'
         self._registered: capability.Capability | None = None
         self._stable_since: float | None = None
-        self._stopped = threading.Event()
-        self._wake = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name='heartbeat', daemon=True
-        )
+        self._task = periodic_task.PeriodicTask('heartbeat', self._work)
 
     @property
     def database_stable_for(self) -> float:
@@ -69,40 +65,35 @@ class Heartbeat:
         return 0.0 if since is None else time.monotonic() - since
 
     def start(self) -> None:
-        self._thread.start()
+        self._task.start()
 
     def drain(self) -> None:
         """Report ``draining`` from now on."""
         self._status = 'draining'
-        self._wake.set()
+        self._task.wake()
 
     def send_now(self) -> None:
         """Send a heartbeat, and register a changed capability."""
-        self._wake.set()
+        self._task.wake()
 
     def stop(self) -> None:
         """Send no more, and mark the conductor ``down`` if possible."""
-        self._stopped.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(self._interval)
+        self._task.stop(self._interval)
         try:
             self._database.unregister(self._name)
         except exception.DatabaseUnavailable as error:
             LOG.warning('Conductor not marked as down: %s', error)
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.send()
-            except exception.DatabaseUnavailable as error:
-                LOG.warning('Heartbeat failed: %s', error)
-                self._stable_since = None
-            except Exception:
-                LOG.exception('Unexpected error in the heartbeat')
-                self._stable_since = None
-            self._wake.wait(self._interval)
-            self._wake.clear()
+    def _work(self) -> float:
+        try:
+            self.send()
+        except exception.DatabaseUnavailable as error:
+            LOG.warning('Heartbeat failed: %s', error)
+            self._stable_since = None
+        except Exception:
+            LOG.exception('Unexpected error in the heartbeat')
+            self._stable_since = None
+        return self._interval
 
     def send(self) -> None:
         """Send one heartbeat.

@@ -9,7 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A thread that works when it is woken, and periodically without."""
+"""A thread that works when it is woken, and periodically without.
+
+futurist's PeriodicWorker does not fit: its tasks cannot be woken, and a build
+would wait for the next sweep; nor can a task choose when it runs next.
+"""
 
 from __future__ import annotations
 

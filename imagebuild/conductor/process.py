@@ -11,9 +11,12 @@
 # under the License.
 """A conductor as a process of its own: its signals.
 
-We handle signals ourselves rather than with oslo.service's launcher: that
-one forks workers, and the pipes of the jobs, the locks of the
-workspaces and the drain belong to one process.
+We handle signals ourselves rather than with oslo.service's launcher: that one
+forks workers, and the pipes of the jobs, the locks of the workspaces and the
+drain belong to one process. With ``no_fork`` (4.8, threading backend)
+SIGHUP ends the process, a second SIGTERM is ignored, and SIGINT as well as
+the end of ``graceful_shutdown_timeout`` call ``os._exit()``: running builds
+are not requeued, nor are their jobs ended.
 
 =========  ==============================================================
 SIGTERM    claim nothing more, wait graceful_shutdown_timeout for running
