@@ -17,11 +17,11 @@ which settings make emulation bearable) and nothing about what it is used
 for. :mod:`imagebuild.remotes.guestfs` and :mod:`imagebuild.disks` use it.
 """
 
+from imagebuild.appliance.appliance_settings import ApplianceSettings
 from imagebuild.appliance.launch import Appliance
 from imagebuild.appliance.launch import Drive
 from imagebuild.appliance.launch import import_guestfs
 from imagebuild.appliance.launch import launch
-from imagebuild.appliance.settings import ApplianceSettings
 
 __all__ = [
     'Appliance',

@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 
-from imagebuild.appliance import settings as appliance_settings
+from imagebuild.appliance import appliance_settings
 
 LOG = logging.getLogger(__name__)
 

@@ -36,8 +36,8 @@ from typing import TypeVar
 
 from imagebuild import exception
 from imagebuild.appliance import accelerator
+from imagebuild.appliance import appliance_settings
 from imagebuild.appliance import network
-from imagebuild.appliance import settings as appliance_settings
 
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')

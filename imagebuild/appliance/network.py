@@ -29,8 +29,8 @@ import zlib
 
 from imagebuild import exception
 from imagebuild.appliance import accelerator
+from imagebuild.appliance import appliance_settings
 from imagebuild.appliance import restricted
-from imagebuild.appliance import settings as appliance_settings
 
 #: What the script's errors on the console begin with.
 COMPLAINT = 'imagebuild-network: '

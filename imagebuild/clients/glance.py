@@ -113,15 +113,17 @@ class Glance:
 
     # -- looking ------------------------------------------------------------
 
-    def get(self, image_id: str) -> images.Image:
+    def get(self, image_id: str) -> images.GlanceImage:
         """An image by its id, whoever owns it.
 
         :raises NotFound: there is none.
         """
         with errors.translated(SERVICE, image_id):
-            return images.Image.from_answer(self._client.images.get(image_id))
+            return images.GlanceImage.from_answer(
+                self._client.images.get(image_id)
+            )
 
-    def list(self, **filters: str) -> list[images.Image]:
+    def list(self, **filters: str) -> list[images.GlanceImage]:
         """Images by what Glance can filter by, the newest first.
 
         Of every project and visibility.
@@ -136,11 +138,11 @@ class Glance:
             found = self._client.images.list(
                 filters=wanted, sort='created_at:desc'
             )
-            return [images.Image.from_answer(answer) for answer in found]
+            return [images.GlanceImage.from_answer(answer) for answer in found]
 
     def visible_image(
         self, project_id: str, id_or_name: str = '', *, tag: str = ''
-    ) -> images.Image:
+    ) -> images.GlanceImage:
         """Find the base image that a project means.
 
         By Glance's own rules: a project's own images, public ones, those
@@ -155,7 +157,9 @@ class Glance:
         """
         return visibility.find(self, project_id, id_or_name, tag)
 
-    def trusted_image(self, kind: visibility.Kind, value: str) -> images.Image:
+    def trusted_image(
+        self, kind: visibility.Kind, value: str
+    ) -> images.GlanceImage:
         """Find the base image that the operator's catalogue means.
 
         Only public images and those of trusted projects; no other project's
@@ -185,18 +189,18 @@ class Glance:
 
     # -- changing -----------------------------------------------------------
 
-    def create(self, **values: Any) -> images.Image:
+    def create(self, **values: Any) -> images.GlanceImage:
         """Make an image that has no data yet.
 
         :param values: Glance's fields and any properties.
         :raises Refused: Glance does not want it.
         """
         with errors.translated(SERVICE):
-            return images.Image.from_answer(
+            return images.GlanceImage.from_answer(
                 self._client.images.create(**values)
             )
 
-    def update(self, image_id: str, **values: Any) -> images.Image:
+    def update(self, image_id: str, **values: Any) -> images.GlanceImage:
         """Change what is said about an image.
 
         :raises NotFound: there is none.
@@ -206,7 +210,7 @@ class Glance:
             changed = self._client.images.update(image_id, **values)
             if 'tags' in values and not values['tags'] and changed['tags']:
                 changed = self._without_tags(image_id)
-            return images.Image.from_answer(changed)
+            return images.GlanceImage.from_answer(changed)
 
     def _without_tags(self, image_id: str) -> Any:
         """Remove all tags.

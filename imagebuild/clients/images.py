@@ -25,8 +25,8 @@ _OPEN_TO_ALL = ('public', 'community')
 
 
 @dataclasses.dataclass(frozen=True)
-class Image:
-    """An image of Glance's.
+class GlanceImage:
+    """An image as Glance describes it.
 
     :ivar id: its id.
     :ivar name: its name, '' for none.
@@ -61,7 +61,7 @@ class Image:
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def from_answer(cls, answer: Mapping[str, Any]) -> Image:
+    def from_answer(cls, answer: Mapping[str, Any]) -> GlanceImage:
         """Read one of Glance's records."""
         own = {field.name: field.type for field in dataclasses.fields(cls)}
         known = {

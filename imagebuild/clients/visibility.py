@@ -39,25 +39,25 @@ _LISTED = 8
 
 #: How the catalogue may name an image in Glance.
 Kind = Literal['id', 'name', 'tag']
-_MayUse = Callable[[images.Image], bool]
+_MayUse = Callable[[images.GlanceImage], bool]
 
 
 class Images(Protocol):
     """What is asked of :class:`imagebuild.clients.glance.Glance`."""
 
-    def get(self, image_id: str) -> images.Image: ...
+    def get(self, image_id: str) -> images.GlanceImage: ...
 
-    def list(self, **filters: str) -> list[images.Image]: ...
+    def list(self, **filters: str) -> list[images.GlanceImage]: ...
 
     def members(self, image_id: str) -> Mapping[str, str]: ...
 
 
 def find(
     glance: Images, project_id: str, id_or_name: str, tag: str
-) -> images.Image:
+) -> images.GlanceImage:
     """See :meth:`imagebuild.clients.glance.Glance.visible_image`."""
 
-    def listed(image: images.Image) -> bool:
+    def listed(image: images.GlanceImage) -> bool:
         return _is_listed(glance, image, project_id)
 
     if tag:
@@ -72,10 +72,10 @@ def find(
 
 def find_trusted(
     glance: Images, projects: Collection[str], kind: Kind, value: str
-) -> images.Image:
+) -> images.GlanceImage:
     """See :meth:`imagebuild.clients.glance.Glance.trusted_image`."""
 
-    def trusted(image: images.Image) -> bool:
+    def trusted(image: images.GlanceImage) -> bool:
         return image.visibility == 'public' or image.owner in projects
 
     if kind == 'tag':
@@ -88,7 +88,7 @@ def find_trusted(
     return _active(image)
 
 
-def _named(glance: Images, name: str, may_use: _MayUse) -> images.Image:
+def _named(glance: Images, name: str, may_use: _MayUse) -> images.GlanceImage:
     found = [
         image
         for image in (glance.list(name=name) if name else ())
@@ -106,14 +106,16 @@ def _named(glance: Images, name: str, may_use: _MayUse) -> images.Image:
     return _active((active or found)[0])
 
 
-def _newest(glance: Images, tag: str, may_use: _MayUse) -> images.Image:
+def _newest(glance: Images, tag: str, may_use: _MayUse) -> images.GlanceImage:
     for image in glance.list(tag=tag, status='active'):
         if may_use(image):
             return image
     raise exception.NotFound(what='active image with the tag', id=tag)
 
 
-def _is_listed(glance: Images, image: images.Image, project_id: str) -> bool:
+def _is_listed(
+    glance: Images, image: images.GlanceImage, project_id: str
+) -> bool:
     """Whether a project sees an image without knowing its id.
 
     Anybody can make a community image of any name.
@@ -123,7 +125,9 @@ def _is_listed(glance: Images, image: images.Image, project_id: str) -> bool:
     return _is_visible(glance, image, project_id)
 
 
-def _is_visible(glance: Images, image: images.Image, project_id: str) -> bool:
+def _is_visible(
+    glance: Images, image: images.GlanceImage, project_id: str
+) -> bool:
     if image.is_visible_to(project_id, ()):
         return True
     if image.visibility != 'shared':
@@ -136,7 +140,7 @@ def _is_visible(glance: Images, image: images.Image, project_id: str) -> bool:
     return image.is_visible_to(project_id, accepted)
 
 
-def _active(image: images.Image) -> images.Image:
+def _active(image: images.GlanceImage) -> images.GlanceImage:
     if image.status != 'active':
         raise exception.InvalidInput(
             f'Image {image.id} cannot be used: it is {image.status}.'

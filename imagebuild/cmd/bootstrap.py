@@ -28,7 +28,7 @@ from imagebuild.drivers import bootstrap
 _RAW_SUFFIXES = ('.raw', '.img')
 
 
-class _Progress(bootstrap.Monitor):
+class _StepMonitor(bootstrap.DiskMonitor):
     """Prints the steps and keeps them for the report."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace, report: json_report.JsonReport) -> None:
     :param report: is given what was made.
     :raises ImageBuildError: it cannot be made.
     """
-    progress = _Progress()
+    progress = _StepMonitor()
     output: pathlib.Path = arguments.output
     report.document |= {
         'os': arguments.os,
@@ -160,7 +160,7 @@ def _identity(path: pathlib.Path) -> tuple[int, int] | None:
 
 
 def _create(
-    arguments: argparse.Namespace, progress: bootstrap.Monitor
+    arguments: argparse.Namespace, progress: bootstrap.DiskMonitor
 ) -> bootstrap.Disk:
     options = {
         'os': arguments.os,

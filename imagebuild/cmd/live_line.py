@@ -16,18 +16,18 @@ from __future__ import annotations
 import sys
 import time
 
-from rich import console as rich_console
-from rich import progress as rich_progress
+import rich.console
+import rich.progress
 from rich import table
 from rich import text
 
 from imagebuild import control_characters
 
 
-class _Clock(rich_progress.ProgressColumn):
+class _Clock(rich.progress.ProgressColumn):
     """The time since this began; it runs while nothing is said."""
 
-    def render(self, task: rich_progress.Task) -> text.Text:
+    def render(self, task: rich.progress.Task) -> text.Text:
         seconds = max(int(time.monotonic() - task.fields['since']), 0)
         minutes = f'{seconds // 60}:{seconds % 60:02}'
         return text.Text(minutes, style='progress.elapsed')
@@ -42,13 +42,13 @@ class LiveLine:
 
     def __init__(self) -> None:
         # It moves the cursor, which an escaping stream would show.
-        self._console = rich_console.Console(
+        self._console = rich.console.Console(
             file=control_characters.raw_stream(sys.stderr),
             highlight=False,
             soft_wrap=True,
         )
         self.live = sys.stderr.isatty() and self._console.is_interactive
-        self._progress: rich_progress.Progress | None = None
+        self._progress: rich.progress.Progress | None = None
         self._what = ''
 
     def print(self, text: str) -> None:
@@ -76,12 +76,12 @@ class LiveLine:
             self._progress.update(task.id, description=line)
         self._what = what
 
-    def _made(self) -> rich_progress.Progress:
+    def _made(self) -> rich.progress.Progress:
         cut = table.Column(ratio=1, no_wrap=True, overflow='ellipsis')
-        return rich_progress.Progress(
-            rich_progress.SpinnerColumn(),
+        return rich.progress.Progress(
+            rich.progress.SpinnerColumn(),
             _Clock(),
-            rich_progress.TextColumn(
+            rich.progress.TextColumn(
                 '{task.description}', markup=False, table_column=cut
             ),
             console=self._console,

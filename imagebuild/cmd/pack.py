@@ -270,7 +270,9 @@ def _settings(
     )
 
 
-def _job(options: argparse.Namespace, conf: cfg.ConfigOpts) -> packing.Job:
+def _spec(
+    options: argparse.Namespace, conf: cfg.ConfigOpts
+) -> packing.PackSpec:
     """Everything that is wrong with the request is found here."""
     chosen: manifest.Manifest | recipes.Recipe
     if options.loaded is not None:
@@ -294,7 +296,7 @@ def _job(options: argparse.Namespace, conf: cfg.ConfigOpts) -> packing.Job:
         if limit is not None and not limit > 0:
             option = name.replace('_', '-')
             raise exception.InvalidInput(f'--{option}: it must be above 0.')
-    return packing.Job(
+    return packing.PackSpec(
         image=options.image,
         what=what,
         mode=(
@@ -388,7 +390,7 @@ def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
         report.document['image'] = str(options.image)
         if options.debug:
             logging.basicConfig(level=logging.DEBUG)
-        outcome = packing.work(_job(options, conf), monitor)
+        outcome = packing.pack(_spec(options, conf), monitor)
     finally:
         monitor.close()
     _show(options, outcome, report)

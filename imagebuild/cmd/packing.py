@@ -30,7 +30,7 @@ _GIB = 1024**3
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class PackSpec:
     """What is to be done to an image.
 
     :ivar image: its path.
@@ -77,7 +77,7 @@ class Outcome:
     planned: Sequence[manifest.PlannedStep] = ()
 
 
-def work(job: Job, monitor: console.ConsoleMonitor) -> Outcome:
+def pack(spec: PackSpec, monitor: console.ConsoleMonitor) -> Outcome:
     """Do it: all of it, or nothing.
 
     :raises InvalidInput: before anything is touched.
@@ -85,14 +85,14 @@ def work(job: Job, monitor: console.ConsoleMonitor) -> Outcome:
     :raises EnvironmentFault: the image is as it was.
     """
     disk = in_place.InPlaceImage(
-        job.image,
-        allowed_backing=job.backing_files,
-        read_only=job.mode != 'pack',
-        scratch=in_place.Scratch(reserve=job.space_reserve),
+        spec.image,
+        allowed_backing=spec.backing_files,
+        read_only=spec.mode != 'pack',
+        scratch=in_place.Scratch(reserve=spec.space_reserve),
     )
     try:
         with disk:
-            return _with_disk(job, disk, monitor)
+            return _with_disk(spec, disk, monitor)
     except exception.Interrupted:
         if disk.committed:
             # It came after the rename: the image is packed.
@@ -101,26 +101,30 @@ def work(job: Job, monitor: console.ConsoleMonitor) -> Outcome:
 
 
 def _with_disk(
-    job: Job, disk: in_place.InPlaceImage, monitor: console.ConsoleMonitor
+    spec: PackSpec,
+    disk: in_place.InPlaceImage,
+    monitor: console.ConsoleMonitor,
 ) -> Outcome:
-    if disk.info.virtual_size < job.min_disk * _GIB:
+    if disk.info.virtual_size < spec.min_disk * _GIB:
         raise exception.InvalidImage(
-            path=job.image,
-            reason=f'the manifest needs a disk of {job.min_disk} GiB',
+            path=spec.image,
+            reason=f'the manifest needs a disk of {spec.min_disk} GiB',
         )
-    monitor.doing(f'Starting the appliance for {job.image.name}')
-    with _open(job, disk, monitor) as remote:
-        if job.mode == 'plan':
-            planned = job.what.plan(remote)
+    monitor.doing(f'Starting the appliance for {spec.image.name}')
+    with _open(spec, disk, monitor) as remote:
+        if spec.mode == 'plan':
+            planned = spec.what.plan(remote)
             return Outcome('planned', planned=planned)
-        if job.mode == 'test':
-            report = job.what.run(remote, reconcile=False, monitor=monitor)
+        if spec.mode == 'test':
+            report = spec.what.run(remote, reconcile=False, monitor=monitor)
             return Outcome('conforms', report)
-        return _pack(job, disk, remote, monitor)
+        return _pack(spec, disk, remote, monitor)
 
 
 def _open(
-    job: Job, disk: in_place.InPlaceImage, monitor: console.ConsoleMonitor
+    spec: PackSpec,
+    disk: in_place.InPlaceImage,
+    monitor: console.ConsoleMonitor,
 ) -> guestfs.GuestfsRemote:
     def note(started: appliance.Appliance) -> None:
         # For the next run to sweep, should this one be killed.
@@ -131,12 +135,12 @@ def _open(
 
     remote = guestfs.GuestfsRemote(
         [appliance.Drive(disk.overlay, 'qcow2')],
-        image=str(job.image),
-        root_filesystem=job.root_filesystem,
-        settings=job.settings,
+        image=str(spec.image),
+        root_filesystem=spec.root_filesystem,
+        settings=spec.settings,
         workspace=disk.workspace.path,
-        command_timeout=job.command_timeout,
-        run_timeout=job.run_timeout,
+        command_timeout=spec.command_timeout,
+        run_timeout=spec.run_timeout,
         on_notice=monitor.notice,
         on_started=note,
     )
@@ -149,29 +153,29 @@ def _open(
 
 
 def _pack(
-    job: Job,
+    spec: PackSpec,
     disk: in_place.InPlaceImage,
     remote: guestfs.GuestfsRemote,
     monitor: console.ConsoleMonitor,
 ) -> Outcome:
     report = cleanup.run(
-        job.what,
+        spec.what,
         remote,
         monitor=monitor,
-        keep_cache=job.keep_cache,
-        generalize=job.generalize,
+        keep_cache=spec.keep_cache,
+        generalize=spec.generalize,
         before_cleanup=lambda: monitor.doing('Tidying up'),
     )
-    if not report.changed and not job.generalize:
+    if not report.changed and not spec.generalize:
         # Not even a mount's trace in a journal is written back.
         return Outcome('unchanged', report)
     monitor.doing('Closing the disk')
     labels = remote.relabel_selinux()
     if labels:
         monitor.notice(labels)
-    if job.sparsify:
+    if spec.sparsify:
         remote.trim()
     remote.shutdown()
-    monitor.doing(f'Writing {job.image.name}')
-    disk.commit(sparsify=job.sparsify)
+    monitor.doing(f'Writing {spec.image.name}')
+    disk.commit(sparsify=spec.sparsify)
     return Outcome('packed', report)

@@ -196,7 +196,9 @@ class RequestValidator:
             )
         return entry
 
-    def _trusted(self, kind: visibility.Kind, value: str) -> images.Image:
+    def _trusted(
+        self, kind: visibility.Kind, value: str
+    ) -> images.GlanceImage:
         return self._open_glance().trusted_image(kind, value)
 
     def _base_image(
@@ -236,7 +238,7 @@ class RequestValidator:
         )
 
     def _in_glance(
-        self, path: str, find: Callable[[], images.Image]
+        self, path: str, find: Callable[[], images.GlanceImage]
     ) -> dict[str, Any]:
         try:
             image = find()

@@ -13,7 +13,7 @@
 
 from oslo_config import cfg
 
-from imagebuild.appliance import settings
+from imagebuild.appliance import appliance_settings
 
 GROUP = cfg.OptGroup(
     'guestfs',
@@ -106,7 +106,7 @@ on this host.
     ),
     cfg.IntOpt(
         'launch_timeout',
-        default=int(settings.ApplianceSettings.launch_timeout),
+        default=int(appliance_settings.ApplianceSettings.launch_timeout),
         min=1,
         help="""
 Seconds after which an appliance that has not started is given up.

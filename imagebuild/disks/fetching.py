@@ -36,7 +36,7 @@ _PORTION = 4 * 1024 * 1024
 _STRETCH = 64 * 1024 * 1024
 
 
-class Source(Protocol):
+class Stream(Protocol):
     """What a server sends.
 
     Iterating raises EnvironmentFault when the connection breaks.
@@ -58,7 +58,7 @@ class Source(Protocol):
 
 #: Asks for a file from an offset on. Raises EnvironmentFault when it cannot
 #: be reached now, InvalidInput when it is not available at all.
-Fetch = Callable[[int], AbstractContextManager[Source]]
+Fetch = Callable[[int], AbstractContextManager[Stream]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Fetching:
 
     def _pour(
         self,
-        source: Source,
+        source: Stream,
         file: BinaryIO,
         digest: Any,
         done: int,

@@ -52,7 +52,7 @@ from imagebuild.disks import qemu_img
 from imagebuild.disks import qemu_locks
 from imagebuild.disks import replace_check
 from imagebuild.disks import space
-from imagebuild.disks import sparsify as sparsifier
+from imagebuild.disks import sparsifier
 from imagebuild.disks import workspace
 
 LOG = logging.getLogger(__name__)

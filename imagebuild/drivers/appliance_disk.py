@@ -98,7 +98,7 @@ def opened(
     directory: pathlib.Path,
     *,
     settings: base.Settings,
-    monitor: base.Monitor,
+    monitor: base.DiskMonitor,
 ) -> Iterator[ApplianceDisk]:
     """Put an overlay over an image and open it.
 
@@ -134,7 +134,7 @@ def _remote(
     options: Options,
     workspace: workspaces.Workspace,
     settings: base.Settings,
-    monitor: base.Monitor,
+    monitor: base.DiskMonitor,
     *,
     grown: bool,
 ) -> guestfs.GuestfsRemote:
@@ -189,7 +189,7 @@ class ApplianceDisk(base.OpenDisk):
         disk: image_file.ImageInfo,
         options: Options,
         settings: base.Settings,
-        monitor: base.Monitor,
+        monitor: base.DiskMonitor,
     ) -> None:
         self.remote = remote
         self.virtual_size = disk.virtual_size

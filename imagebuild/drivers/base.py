@@ -71,7 +71,7 @@ __all__ = [
     'DiskFormat',
     'Driver',
     'InvalidDriverOptions',
-    'Monitor',
+    'DiskMonitor',
     'OpenDisk',
     'Options',
     'OutputFormat',
@@ -141,7 +141,7 @@ class Disk:
     virtual_size: int
 
 
-class Monitor:
+class DiskMonitor:
     """Told about the making of a disk; does nothing.
 
     Subclasses print, log or send. Drivers never print.
@@ -304,7 +304,7 @@ class Driver(abc.ABC):
         workspace: pathlib.Path,
         *,
         settings: Settings,
-        monitor: Monitor | None = None,
+        monitor: DiskMonitor | None = None,
     ) -> AbstractContextManager[OpenDisk]:
         """Open a disk for one build.
 

@@ -35,7 +35,7 @@ _CHECK = 'check base image'
 
 @contextlib.contextmanager
 def opened(
-    image: base.BaseImage, settings: base.Settings, monitor: base.Monitor
+    image: base.BaseImage, settings: base.Settings, monitor: base.DiskMonitor
 ) -> Iterator[image_file.ImageInfo]:
     """Have a base image as a file that stays what it is.
 
@@ -87,7 +87,7 @@ def _fetched(
     stack: contextlib.ExitStack,
     image: base.BaseImage,
     settings: base.Settings,
-    monitor: base.Monitor,
+    monitor: base.DiskMonitor,
 ) -> pathlib.Path:
     if image.checksum.partition(':')[0] not in checksums.ALGORITHMS:
         raise exception.InvalidImage(
@@ -137,7 +137,7 @@ def _source(image: base.BaseImage, settings: base.Settings) -> fetching.Fetch:
 
 @contextlib.contextmanager
 def _local(
-    image: base.BaseImage, monitor: base.Monitor
+    image: base.BaseImage, monitor: base.DiskMonitor
 ) -> Iterator[pathlib.Path]:
     path = pathlib.Path(image.location)
     # Nobody who asks for a lock changes it; who does not is found out.
@@ -153,7 +153,7 @@ def _local(
 
 
 def _verify(
-    path: pathlib.Path, image: base.BaseImage, monitor: base.Monitor
+    path: pathlib.Path, image: base.BaseImage, monitor: base.DiskMonitor
 ) -> None:
     wanted = checksums.Checksum.parse(image.checksum)
     progress = transfer_progress.Throttled(

@@ -104,11 +104,11 @@ class FakeDriver(base.Driver):
         workspace: pathlib.Path,
         *,
         settings: base.Settings,
-        monitor: base.Monitor | None = None,
+        monitor: base.DiskMonitor | None = None,
     ) -> Iterator[base.OpenDisk]:
         """See :meth:`base.Driver.open`; the base image is not looked at."""
         parsed = Options.parse(options)
-        monitor = monitor or base.Monitor()
+        monitor = monitor or base.DiskMonitor()
         settings.check_size(parsed.size * _MIB)
         with (
             monitor.step('start the appliance', phase=phases.APPLIANCE),
@@ -129,7 +129,7 @@ class FakeDisk(base.OpenDisk):
         self,
         remote: remotes_base.Remote,
         options: Options,
-        monitor: base.Monitor,
+        monitor: base.DiskMonitor,
         sleep: Callable[[float], None],
     ) -> None:
         self.remote = remote

@@ -55,11 +55,11 @@ class GuestfsDriver(base.Driver):
         workspace: pathlib.Path,
         *,
         settings: base.Settings,
-        monitor: base.Monitor | None = None,
+        monitor: base.DiskMonitor | None = None,
     ) -> Iterator[base.OpenDisk]:
         """See :meth:`base.Driver.open`."""
         parsed = appliance_disk.Options.parse(options)
-        monitor = monitor or base.Monitor()
+        monitor = monitor or base.DiskMonitor()
         if base_image.kind == 'none':
             raise exception.InvalidInput(
                 'The driver "guestfs" needs a base image.'

@@ -121,7 +121,7 @@ class JobMonitor(manifest.Monitor):
         )
 
 
-class DriverMonitor(drivers.Monitor):
+class DriverMonitor(drivers.DiskMonitor):
     """Told by a driver about the making of the disk."""
 
     def __init__(self, monitor: JobMonitor) -> None:

@@ -131,7 +131,7 @@ class FileStore(base.Store):
         on_progress: transfer_progress.OnProgress | None,
     ) -> None:
         with (
-            sending.Source(path, _HASH, checksum, on_progress) as source,
+            sending.HashedFile(path, _HASH, checksum, on_progress) as source,
             workspaces.Workspace(target) as workspace,
             os_errors.on_write(target),
         ):

@@ -130,7 +130,9 @@ class GlanceStore(base.Store):
         described = metadata.described(image, stamp, self._rules)
 
         def attempt() -> base.StoredImage:
-            with sending.Source(path, _HASH, checksum, on_progress) as source:
+            with sending.HashedFile(
+                path, _HASH, checksum, on_progress
+            ) as source:
                 return self._attempt(source, image, described, stamp)
 
         return retries.retry_while_unavailable(
@@ -211,7 +213,7 @@ class GlanceStore(base.Store):
 
     def _attempt(
         self,
-        source: sending.Source,
+        source: sending.HashedFile,
         image: base.ImageProperties,
         described: Mapping[str, Any],
         stamp: base.Stamp,
@@ -227,8 +229,8 @@ class GlanceStore(base.Store):
 
     def _completed(
         self,
-        record: images.Image,
-        source: sending.Source,
+        record: images.GlanceImage,
+        source: sending.HashedFile,
         image: base.ImageProperties,
     ) -> base.StoredImage:
         try:
@@ -247,8 +249,8 @@ class GlanceStore(base.Store):
 
     def _found_or_made(
         self, described: Mapping[str, Any], stamp: base.Stamp
-    ) -> images.Image:
-        kept: images.Image | None = None
+    ) -> images.GlanceImage:
+        kept: images.GlanceImage | None = None
         for found in self._stamped(stamp):
             if kept is None and found.status in _BEST_FIRST:
                 kept = found
@@ -260,7 +262,7 @@ class GlanceStore(base.Store):
         LOG.info('image %s (%s) is continued', kept.id, kept.status)
         return kept
 
-    def _stamped(self, stamp: base.Stamp) -> list[images.Image]:
+    def _stamped(self, stamp: base.Stamp) -> list[images.GlanceImage]:
         """The images of an upload, active ones first."""
         found = [
             image
@@ -278,7 +280,7 @@ class GlanceStore(base.Store):
             ),
         )
 
-    def _activated(self, image_id: str) -> images.Image:
+    def _activated(self, image_id: str) -> images.GlanceImage:
         end = time.monotonic() + self._activation_timeout
         while True:
             record = self._glance.get(image_id)
@@ -292,7 +294,9 @@ class GlanceStore(base.Store):
                 )
             self._sleep(_TICK)
 
-    def _verify(self, record: images.Image, source: sending.Source) -> None:
+    def _verify(
+        self, record: images.GlanceImage, source: sending.HashedFile
+    ) -> None:
         if record.size != len(source):
             raise exception.ChecksumMismatch(
                 f'Image {record.id} has {record.size} bytes in Glance, and '
@@ -309,7 +313,7 @@ class GlanceStore(base.Store):
                 expected=checksums.Checksum(record.os_hash_algo, sent),
             )
 
-    def _remove(self, image: images.Image) -> None:
+    def _remove(self, image: images.GlanceImage) -> None:
         """Clean up what nobody was given yet, protected or not."""
         with self._unless_gone(image.id):
             if image.protected:
@@ -333,7 +337,7 @@ class GlanceStore(base.Store):
             raise
 
 
-def _stored(record: images.Image) -> base.StoredImage:
+def _stored(record: images.GlanceImage) -> base.StoredImage:
     return base.StoredImage(
         image_id=record.id,
         size=record.size,

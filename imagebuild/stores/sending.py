@@ -28,7 +28,7 @@ from imagebuild.disks import os_errors
 _BUFFER = 4 * 1024 * 1024
 
 
-class Source:
+class HashedFile:
     """A file that is read once, from its start to its end.
 
     Only to be used in a ``with`` block.

@@ -37,7 +37,7 @@ from imagebuild.drivers import registry
 from imagebuild.remotes import base as remotes_base
 
 
-class Listener(base.Monitor):
+class Listener(base.DiskMonitor):
     """A monitor that remembers."""
 
     def __init__(self):

@@ -40,9 +40,9 @@ from imagebuild.disks import bootable
 from imagebuild.disks import space
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers.bootstrap import apt_sources
-from imagebuild.drivers.bootstrap import archive as archives
+from imagebuild.drivers.bootstrap import archives
 from imagebuild.drivers.bootstrap import releases
-from imagebuild.drivers.bootstrap import tree as trees
+from imagebuild.drivers.bootstrap import trees
 
 #: Program -> the Debian package it is in.
 PROGRAMS = {'rpmbuild': 'rpm', 'createrepo_c': 'createrepo-c'}

@@ -19,7 +19,7 @@ processes of its own that end with this program.
 
 from imagebuild.drivers.base import Disk
 from imagebuild.drivers.base import DiskFormat
-from imagebuild.drivers.base import Monitor
+from imagebuild.drivers.base import DiskMonitor
 from imagebuild.drivers.bootstrap.driver import BootstrapDriver
 from imagebuild.drivers.bootstrap.options import BootstrapOptions
 
@@ -28,5 +28,5 @@ __all__ = [
     'BootstrapOptions',
     'Disk',
     'DiskFormat',
-    'Monitor',
+    'DiskMonitor',
 ]

@@ -46,7 +46,7 @@ _FILE_NAME = re.compile(r'[A-Za-z0-9_.-]+\.(?:list|sources)')
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class AptSource:
     """One archive with one suite.
 
     :ivar uri: as the machine spells it, without a final slash.
@@ -66,7 +66,7 @@ class Source:
         """Keyring paths, fingerprints or a key; '' when not said."""
         return self.options.get('Signed-By', '')
 
-    def signed_by_these(self, names: Sequence[str]) -> Source:
+    def signed_by_these(self, names: Sequence[str]) -> AptSource:
         """The same source with other keyrings.
 
         :param names: keyring paths and fingerprints.
@@ -95,7 +95,7 @@ def _folded(value: str) -> str:
     return '\n'.join(lines)
 
 
-def read(etc: pathlib.Path = _ETC) -> list[Source]:
+def read(etc: pathlib.Path = _ETC) -> list[AptSource]:
     """Read the sources of a machine, in apt's order.
 
     :param etc: apt's directory.
@@ -110,7 +110,7 @@ def read(etc: pathlib.Path = _ETC) -> list[Source]:
             for path in sorted(directory.iterdir())
             if _FILE_NAME.fullmatch(path.name)
         )
-    found: list[Source] = []
+    found: list[AptSource] = []
     for path in paths:
         try:
             text = path.read_text(encoding='utf-8', errors='replace')
@@ -121,7 +121,7 @@ def read(etc: pathlib.Path = _ETC) -> list[Source]:
     return found
 
 
-def parse_list(text: str) -> list[Source]:
+def parse_list(text: str) -> list[AptSource]:
     """Read the one-line format."""
     found = []
     for line in text.splitlines():
@@ -130,7 +130,7 @@ def parse_list(text: str) -> list[Source]:
             words = (match['options'] or '').split()
             options = dict(word.split('=', 1) for word in words if '=' in word)
             found.append(
-                Source(
+                AptSource(
                     match['uri'].rstrip('/'),
                     match['suite'],
                     tuple(match['components'].split()),
@@ -140,7 +140,7 @@ def parse_list(text: str) -> list[Source]:
     return found
 
 
-def parse_deb822(text: str) -> list[Source]:
+def parse_deb822(text: str) -> list[AptSource]:
     """Read the format of ``.sources`` files."""
     found = []
     for fields in _stanzas(text):
@@ -151,7 +151,7 @@ def parse_deb822(text: str) -> list[Source]:
         for uri in fields.get('uris', '').split():
             for suite in fields.get('suites', '').split():
                 found.append(
-                    Source(
+                    AptSource(
                         uri.rstrip('/'),
                         suite,
                         tuple(fields.get('components', '').split()),

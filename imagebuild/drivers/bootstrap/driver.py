@@ -37,10 +37,10 @@ from imagebuild.disks import workspace as workspaces
 from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
 from imagebuild.drivers.bootstrap import apt_sources
-from imagebuild.drivers.bootstrap import archive as archives
+from imagebuild.drivers.bootstrap import archives
 from imagebuild.drivers.bootstrap import finish
 from imagebuild.drivers.bootstrap import releases
-from imagebuild.drivers.bootstrap import tree as trees
+from imagebuild.drivers.bootstrap import trees
 from imagebuild.drivers.bootstrap.options import BootstrapOptions
 
 #: Program -> the Debian package it is in.
@@ -80,7 +80,7 @@ class BootstrapDriver(base.Driver):
     def __init__(
         self,
         read_sources: Callable[
-            [], Sequence[apt_sources.Source]
+            [], Sequence[apt_sources.AptSource]
         ] = apt_sources.read,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -130,7 +130,7 @@ class BootstrapDriver(base.Driver):
         workspace: pathlib.Path,
         *,
         settings: base.Settings,
-        monitor: base.Monitor | None = None,
+        monitor: base.DiskMonitor | None = None,
     ) -> Iterator[base.OpenDisk]:
         """See :meth:`base.Driver.open`.
 
@@ -138,7 +138,7 @@ class BootstrapDriver(base.Driver):
         cache of base images, and every build works on an overlay over it.
         """
         parsed = BootstrapOptions.parse(options)
-        monitor = monitor or base.Monitor()
+        monitor = monitor or base.DiskMonitor()
         # Before it is made, which takes minutes.
         settings.check_size(parsed.size * space.GIB)
         with (
@@ -163,7 +163,7 @@ class BootstrapDriver(base.Driver):
         workspace: pathlib.Path,
         *,
         settings: base.Settings,
-        monitor: base.Monitor,
+        monitor: base.DiskMonitor,
     ) -> Iterator[pathlib.Path]:
         """Have a base image that is new enough.
 
@@ -201,7 +201,7 @@ class BootstrapDriver(base.Driver):
         path: pathlib.Path,
         *,
         disk_format: base.DiskFormat = 'qcow2',
-        monitor: base.Monitor | None = None,
+        monitor: base.DiskMonitor | None = None,
     ) -> base.Disk:
         """Make the disk, and do nothing else with it.
 
@@ -220,7 +220,7 @@ class BootstrapDriver(base.Driver):
             failed.
         """
         parsed = BootstrapOptions.parse(options)
-        monitor = monitor or base.Monitor()
+        monitor = monitor or base.DiskMonitor()
         self._refuse_machine(parsed)
         path = path.absolute()
         workspaces.sweep(path)
@@ -260,11 +260,11 @@ class BootstrapDriver(base.Driver):
 class _Build:
     options: BootstrapOptions
     workspace: workspaces.Workspace
-    monitor: base.Monitor
+    monitor: base.DiskMonitor
 
     def run(
         self,
-        machine: Sequence[apt_sources.Source],
+        machine: Sequence[apt_sources.AptSource],
         disk_format: base.DiskFormat,
     ) -> pathlib.Path:
         """Make the disk in the workspace."""

@@ -152,7 +152,7 @@ def finish(
     path: pathlib.Path,
     *,
     release: releases.Release,
-    sources: Sequence[apt_sources.Source],
+    sources: Sequence[apt_sources.AptSource],
     minimal: bool,
 ) -> None:
     """Make a tree from mmdebstrap an image's.
@@ -190,13 +190,15 @@ def _make_machine(tree: Tree, release: releases.Release) -> None:
 def _write_sources(
     tree: Tree,
     release: releases.Release,
-    sources: Sequence[apt_sources.Source],
+    sources: Sequence[apt_sources.AptSource],
 ) -> None:
     text = '\n'.join(_in_image(tree, source).deb822() for source in sources)
     tree.write(f'etc/apt/sources.list.d/{release.distro}.sources', text)
 
 
-def _in_image(tree: Tree, source: apt_sources.Source) -> apt_sources.Source:
+def _in_image(
+    tree: Tree, source: apt_sources.AptSource
+) -> apt_sources.AptSource:
     """Bring the keyrings of a source along that the image does not have."""
     if '\n' in source.signed_by or '/' not in source.signed_by:
         return source

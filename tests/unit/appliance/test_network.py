@@ -21,9 +21,9 @@ import sys
 import pytest
 
 from imagebuild import exception
+from imagebuild.appliance import appliance_settings
 from imagebuild.appliance import network
 from imagebuild.appliance import restricted
-from imagebuild.appliance import settings
 
 # The package has a function of this name.
 launch = importlib.import_module('imagebuild.appliance.launch')
@@ -154,11 +154,11 @@ def test_paths_are_short(monkeypatch, tmp_path):
 def test_slirp4netns_is_missing(monkeypatch):
     monkeypatch.setattr(network.shutil, 'which', lambda name: None)
     with pytest.raises(exception.MissingDependency) as caught:
-        launch.launch([], settings.ApplianceSettings())
+        launch.launch([], appliance_settings.ApplianceSettings())
     assert 'install the package slirp4netns' in str(caught.value)
     for harmless in (
-        settings.ApplianceSettings(network=False),
-        settings.ApplianceSettings(allow_host_network=True),
+        appliance_settings.ApplianceSettings(network=False),
+        appliance_settings.ApplianceSettings(allow_host_network=True),
     ):
         network.check(harmless)
 

@@ -76,7 +76,7 @@ def test_a_failure_changes_nothing(manifest, monkeypatch, capsys, error, code):
     def work(*arguments):
         raise error
 
-    monkeypatch.setattr(packing, 'work', work)
+    monkeypatch.setattr(packing, 'pack', work)
     line = ['--json', '--image', 'x', '--manifest', str(manifest)]
     assert pack.main(line) == code
     document = json.loads(capsys.readouterr().out)
@@ -91,7 +91,7 @@ def test_a_plan_says_what_is_in_the_way(manifest, monkeypatch, capsys):
         message='systemd is not\ninstalled',
     )  # fmt: skip
     outcome = packing.Outcome('planned', planned=[step])
-    monkeypatch.setattr(packing, 'work', lambda *_: outcome)
+    monkeypatch.setattr(packing, 'pack', lambda *_: outcome)
     line = ['--plan', '--image', 'x', '--manifest', str(manifest)]
     assert pack.main(line) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -123,7 +123,7 @@ def test_changed_is_said_of_the_file(
         step = StepReport('v[0]', 'package', 'x', word, 0.1)
         report = Report(distro='debian', steps=[step])
     monkeypatch.setattr(
-        packing, 'work', lambda *_: packing.Outcome(result, report)
+        packing, 'pack', lambda *_: packing.Outcome(result, report)
     )
     line = ['--json', '--image', 'x', '--manifest', str(manifest)]
     assert pack.main(line) == 0

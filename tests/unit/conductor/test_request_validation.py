@@ -62,7 +62,7 @@ def provider():
 def client():
     made = mock.create_autospec(glance.Glance, instance=True)
     made.visible_image.return_value = made.trusted_image.return_value = (
-        images.Image(
+        images.GlanceImage(
             'i1',
             status='active',
             size=5,

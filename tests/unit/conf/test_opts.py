@@ -17,7 +17,7 @@ from oslo_config import cfg
 from oslo_config import generator
 
 from imagebuild import conf as imagebuild_conf
-from imagebuild.appliance import settings
+from imagebuild.appliance import appliance_settings
 from imagebuild.conf import opts
 
 ALL = [
@@ -64,12 +64,14 @@ def test_registering_twice_is_harmless(conf):
 
 def test_accelerators_are_those_of_the_appliance(conf):
     [option] = [o for _, o in ALL if o.name == 'accelerator']
-    assert tuple(option.type.choices) == typing.get_args(settings.Accelerator)
+    assert tuple(option.type.choices) == typing.get_args(
+        appliance_settings.Accelerator
+    )
 
 
 def test_defaults_are_those_of_the_appliance(conf):
     conf(args=[], default_config_files=[])
-    usual = settings.ApplianceSettings()
+    usual = appliance_settings.ApplianceSettings()
     assert conf.guestfs.accelerator == usual.accelerator
     assert conf.guestfs.network == usual.network
     assert conf.guestfs.launch_timeout == usual.launch_timeout

@@ -40,7 +40,7 @@ def test_a_disk_larger_than_the_operator_allows(tmp_path, virtual, option):
             appliance_disk.Options(size=option),
             tmp_path,
             settings=settings,
-            monitor=mock.create_autospec(base.Monitor, instance=True),
+            monitor=mock.create_autospec(base.DiskMonitor, instance=True),
         ),
     ):
         pytest.fail('it was opened')

@@ -16,7 +16,7 @@ import pytest
 
 from imagebuild.drivers.bootstrap import apt_sources
 
-Source = apt_sources.Source
+Source = apt_sources.AptSource
 URI = 'http://mirror.example/debian'
 
 

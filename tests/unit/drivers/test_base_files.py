@@ -73,7 +73,7 @@ def checksum_of(path):
 
 
 def opened(image, settings, monitor=None):
-    return base_files.opened(image, settings, monitor or base.Monitor())
+    return base_files.opened(image, settings, monitor or base.DiskMonitor())
 
 
 def test_of_glance(server, settings, disk):

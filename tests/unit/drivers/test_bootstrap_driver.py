@@ -24,10 +24,10 @@ from imagebuild.drivers import base
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import releases
-from imagebuild.drivers.bootstrap import tree
+from imagebuild.drivers.bootstrap import trees
 
 
-class Recorder(base.Monitor):
+class Recorder(base.DiskMonitor):
     def __init__(self) -> None:
         self.events: list[tuple[str, ...]] = []
 
@@ -58,12 +58,12 @@ def test_a_step_is_told_twice() -> None:
 def test_mmdebstrap_is_confined_and_told_everything(
     tmp_path: pathlib.Path,
 ) -> None:
-    source = apt_sources.Source('http://m.example/debian', 's', ('main',))
+    source = apt_sources.AptSource('http://m.example/debian', 's', ('main',))
     with mock.patch.object(host_command, 'run', autospec=True) as run:
-        tree.make(
+        trees.make(
             tmp_path / 'a tree',
             tmp_path,
-            tree.TreePlan(
+            trees.TreePlan(
                 release=releases.RELEASES['debian-12'],
                 sources=[source],
                 packages=['one', 'two'],
@@ -107,7 +107,7 @@ def test_mmdebstrap_is_confined_and_told_everything(
     ],
 )
 def test_why(stderr: str, expected: str) -> None:
-    assert tree.why(stderr) == expected
+    assert trees.why(stderr) == expected
 
 
 def test_a_failure_names_the_program(tmp_path: pathlib.Path) -> None:
@@ -121,7 +121,7 @@ def test_a_failure_names_the_program(tmp_path: pathlib.Path) -> None:
             exception.HostCommandFailed,
             match=r'^mmdebstrap failed \(exit code 25\): no$',
         ):
-            tree.run_confined(['mmdebstrap'], writes_to=tmp_path)
+            trees.run_confined(['mmdebstrap'], writes_to=tmp_path)
 
 
 # -- the driver -------------------------------------------------------------

@@ -20,7 +20,9 @@ from imagebuild.drivers.bootstrap import finish
 from imagebuild.drivers.bootstrap import releases
 
 RELEASE = releases.RELEASES['debian-12']
-SOURCE = apt_sources.Source('http://m.example/debian', 'bookworm', ('main',))
+SOURCE = apt_sources.AptSource(
+    'http://m.example/debian', 'bookworm', ('main',)
+)
 
 LEFT_OVER = (
     'etc/apt/apt.conf.d/99mmdebstrap',
@@ -54,7 +56,7 @@ def tree(tmp_path: pathlib.Path) -> pathlib.Path:
 def finished(
     tree: pathlib.Path,
     *,
-    source: apt_sources.Source = SOURCE,
+    source: apt_sources.AptSource = SOURCE,
     minimal: bool = True,
 ) -> None:
     finish.finish(tree, release=RELEASE, sources=[source], minimal=minimal)
@@ -124,6 +126,6 @@ def test_any_other_keyring_comes_along(tree: pathlib.Path) -> None:
 @pytest.mark.parametrize('value', ['', '0123456789ABCDEF', '\n-----\nA/B\n--'])
 def test_fingerprints_and_keys_stay(value: str, tree: pathlib.Path) -> None:
     options = {'Signed-By': value} if value else {}
-    source = apt_sources.Source('http://m.example', 's', ('main',), options)
+    source = apt_sources.AptSource('http://m.example', 's', ('main',), options)
     finished(tree, source=source)
     assert apt_sources.parse_deb822(sources(tree)) == [source]

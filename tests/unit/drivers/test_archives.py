@@ -21,7 +21,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.disks import host_command
 from imagebuild.drivers.bootstrap import apt_sources
-from imagebuild.drivers.bootstrap import archive
+from imagebuild.drivers.bootstrap import archives
 from imagebuild.drivers.bootstrap import releases
 
 BOOKWORM = releases.RELEASES['debian-12']
@@ -33,14 +33,14 @@ OTHER_KEY = {'Signed-By': '/usr/share/keyrings/other.gpg'}
 
 def source(
     uri: str, suite: str, components: str = 'main'
-) -> apt_sources.Source:
-    return apt_sources.Source(uri, suite, tuple(components.split()))
+) -> apt_sources.AptSource:
+    return apt_sources.AptSource(uri, suite, tuple(components.split()))
 
 
 def keyed(
     uri: str, suite: str, key: dict[str, str] = KEY
-) -> apt_sources.Source:
-    return apt_sources.Source(uri, suite, ('main',), key)
+) -> apt_sources.AptSource:
+    return apt_sources.AptSource(uri, suite, ('main',), key)
 
 
 D, S = 'http://m.example/debian', 'http://m.example/debian-security'
@@ -114,24 +114,24 @@ SNAP = 'http://s.example/archive/debian/20250520T000000Z'
     ],
 )
 def test_candidates(
-    machine: list[apt_sources.Source],
+    machine: list[apt_sources.AptSource],
     release: releases.Release,
     expected: list[tuple[str, str]],
 ) -> None:
-    found = archive.candidates(release, machine)
+    found = archives.candidates(release, machine)
     assert [(one.uri, one.suite) for one in found] == expected
 
 
 def test_keyring_and_components_are_kept() -> None:
-    machine = [apt_sources.Source(D, 'bookworm', ('main', 'contrib'), KEY)]
-    (found,) = archive.candidates(TRIXIE, machine)
+    machine = [apt_sources.AptSource(D, 'bookworm', ('main', 'contrib'), KEY)]
+    (found,) = archives.candidates(TRIXIE, machine)
     assert found.signed_by == KEY['Signed-By']
     assert found.components == ('main', 'contrib')
 
 
 def test_components_of_the_release_are_added() -> None:
     machine = [source('http://u.example/ubuntu', 'jammy')]
-    (found,) = archive.candidates(NOBLE, machine)
+    (found,) = archives.candidates(NOBLE, machine)
     assert found.components == ('main', 'universe')
 
 
@@ -149,13 +149,13 @@ def mirror(tmp_path: pathlib.Path) -> pathlib.Path:
     return directory
 
 
-def machine_of(mirror: pathlib.Path) -> list[apt_sources.Source]:
+def machine_of(mirror: pathlib.Path) -> list[apt_sources.AptSource]:
     uri = f'file:{mirror}'
     return [source(uri, 'bookworm'), source(uri, 'bookworm-updates')]
 
 
 def test_find(mirror: pathlib.Path) -> None:
-    found = archive.find(BOOKWORM, machine_of(mirror), {})
+    found = archives.find(BOOKWORM, machine_of(mirror), {})
     assert [one.suite for one in found.sources] == [
         'bookworm',
         'bookworm-updates',
@@ -164,7 +164,7 @@ def test_find(mirror: pathlib.Path) -> None:
 
 
 def test_suites_that_are_absent_are_told(mirror: pathlib.Path) -> None:
-    found = archive.find(TRIXIE, machine_of(mirror), {})
+    found = archives.find(TRIXIE, machine_of(mirror), {})
     assert [one.suite for one in found.sources] == ['trixie']
     assert found.absent == ('trixie-updates',)
 
@@ -179,8 +179,8 @@ def test_suites_that_are_absent_are_told(mirror: pathlib.Path) -> None:
 def test_what_is_not_there(
     name: str, words: str, mirror: pathlib.Path
 ) -> None:
-    with pytest.raises(archive.UnavailableRelease, match=words) as caught:
-        archive.find(releases.RELEASES[name], machine_of(mirror), {})
+    with pytest.raises(archives.UnavailableRelease, match=words) as caught:
+        archives.find(releases.RELEASES[name], machine_of(mirror), {})
     assert caught.value.exit_code == 2
     assert str(caught.value).endswith(
         'What can be made here: debian-12, debian-13.'
@@ -188,8 +188,8 @@ def test_what_is_not_there(
 
 
 def test_a_machine_with_no_mirror_at_all() -> None:
-    with pytest.raises(archive.UnavailableRelease, match='Add a mirror'):
-        archive.find(BOOKWORM, [], {})
+    with pytest.raises(archives.UnavailableRelease, match='Add a mirror'):
+        archives.find(BOOKWORM, [], {})
 
 
 # -- mirrors behind HTTP ------------------------------------------------------
@@ -234,17 +234,17 @@ def test_is_served(
     directory: str, suite: str, served: bool, server: str
 ) -> None:
     asked = source(f'{server}/{directory}/debian', suite)
-    assert archive.is_served(asked, {}) is served
+    assert archives.is_served(asked, {}) is served
 
 
 def test_other_schemes_are_left_to_apt() -> None:
-    assert archive.is_served(source('cdrom:[x]/', 'sid'), {})
+    assert archives.is_served(source('cdrom:[x]/', 'sid'), {})
 
 
 def test_a_mirror_that_does_not_answer() -> None:
     asked = source('http://127.0.0.1:9/debian', 'sid')
     with pytest.raises(exception.HostCommandFailed, match='does not answer'):
-        archive.is_served(asked, {})
+        archives.is_served(asked, {})
 
 
 @pytest.mark.parametrize(
@@ -267,4 +267,4 @@ def test_proxies(
     with mock.patch.object(
         host_command, 'run', autospec=True, return_value=output
     ):
-        assert archive.read_proxies() == expected
+        assert archives.read_proxies() == expected

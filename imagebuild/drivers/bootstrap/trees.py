@@ -100,7 +100,7 @@ class TreePlan:
     """
 
     release: releases.Release
-    sources: Sequence[apt_sources.Source]
+    sources: Sequence[apt_sources.AptSource]
     packages: Sequence[str]
     fstab: str
     services: Sequence[str] = ()

@@ -60,13 +60,13 @@ class Archive:
         mirrors do not have for this one.
     """
 
-    sources: tuple[apt_sources.Source, ...]
+    sources: tuple[apt_sources.AptSource, ...]
     absent: tuple[str, ...] = ()
 
 
 def find(
     release: releases.Release,
-    machine: Sequence[apt_sources.Source],
+    machine: Sequence[apt_sources.AptSource],
     proxies: Mapping[str, str],
 ) -> Archive:
     """Find a release on the machine's mirrors; asks them.
@@ -100,7 +100,7 @@ def find(
 
 
 def _known(
-    machine: Sequence[apt_sources.Source], proxies: Mapping[str, str]
+    machine: Sequence[apt_sources.AptSource], proxies: Mapping[str, str]
 ) -> str:
     names = []
     for release in releases.RELEASES.values():
@@ -115,14 +115,14 @@ def _known(
 
 
 def candidates(
-    release: releases.Release, machine: Iterable[apt_sources.Source]
-) -> list[apt_sources.Source]:
+    release: releases.Release, machine: Iterable[apt_sources.AptSource]
+) -> list[apt_sources.AptSource]:
     """Take the machine's sources of a distribution for one release.
 
     :returns: the release's own suite first; empty when the machine has no
         archive of the distribution. Nothing is asked.
     """
-    best: dict[Pocket, tuple[int, apt_sources.Source]] = {}
+    best: dict[Pocket, tuple[int, apt_sources.AptSource]] = {}
     for source in machine:
         pocket = _pocket(release.distro, source)
         if pocket is None:
@@ -139,7 +139,7 @@ def candidates(
     ]
 
 
-def _pocket(distro: str, source: apt_sources.Source) -> Pocket | None:
+def _pocket(distro: str, source: apt_sources.AptSource) -> Pocket | None:
     """Which part of a distribution's archive a source is, if it is one."""
     match = _SUITE.fullmatch(source.suite)
     if not match or match['base'] not in releases.suites(distro):
@@ -151,7 +151,7 @@ def _pocket(distro: str, source: apt_sources.Source) -> Pocket | None:
     return 'updates' if match['pocket'] else ''
 
 
-def _is_archive(distro: str, source: apt_sources.Source) -> bool:
+def _is_archive(distro: str, source: apt_sources.AptSource) -> bool:
     # Others name their suites after the distribution's, too, and have a
     # component "main"; not a directory or a keyring of the distribution's
     # name.
@@ -161,7 +161,7 @@ def _is_archive(distro: str, source: apt_sources.Source) -> bool:
     return path.rpartition('/')[2] in (distro, f'{distro}-security')
 
 
-def _rank(distro: str, source: apt_sources.Source) -> int:
+def _rank(distro: str, source: apt_sources.AptSource) -> int:
     """How surely it is the distribution's own archive; 0 is best."""
     if f'{distro}-archive' in source.signed_by:
         return 0
@@ -169,8 +169,8 @@ def _rank(distro: str, source: apt_sources.Source) -> int:
 
 
 def _for_release(
-    release: releases.Release, source: apt_sources.Source, pocket: Pocket
-) -> apt_sources.Source:
+    release: releases.Release, source: apt_sources.AptSource, pocket: Pocket
+) -> apt_sources.AptSource:
     more = [c for c in release.components if c not in source.components]
     return dataclasses.replace(
         source,
@@ -179,7 +179,9 @@ def _for_release(
     )
 
 
-def is_served(source: apt_sources.Source, proxies: Mapping[str, str]) -> bool:
+def is_served(
+    source: apt_sources.AptSource, proxies: Mapping[str, str]
+) -> bool:
     """Whether a mirror has a suite.
 
     :returns: False when it is not; True also when only apt can know, as
