@@ -147,6 +147,7 @@ class Image(resource.Resource):
                 request_body.create(given, self.name)
             )
         except client.exceptions.BadRequest as error:
+            # With placeholders the service may refuse what is right.
             reported = given.not_of_placeholders(error.errors)
             if error.errors and not reported:
                 return None
@@ -269,7 +270,10 @@ class Image(resource.Resource):
         elif state.build is None or not state.build.finished:
             self._poll(state)
         build = state.build
+        # "deleting" does not end as "finished": the build is gone after it.
         if build is None or not (build.finished or build.status == 'deleting'):
+            # Heat calls again after the delay; returning False would poll
+            # every second.
             raise resource.PollDelay(state.delay())
         return self._finish(build)
 
@@ -298,6 +302,7 @@ class Image(resource.Resource):
         return True
 
     def _store_image_id(self, build: Build) -> None:
+        # In Heat's database, so that get_resource needs no service later.
         self.data_set(schema.IMAGE_ID, build.image_id)
 
     def handle_create_cancel(self, state: PollState | None) -> None:
@@ -519,6 +524,7 @@ class Image(resource.Resource):
     # -- helpers ------------------------------------------------------------
 
     def _service(self) -> Client:
+        # Assigned only for its type: Heat's methods have none.
         service: Client = self.client()
         return service
 

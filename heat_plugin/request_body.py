@@ -43,6 +43,7 @@ def create(
             {key: value for key, value in item.items() if value is not None}
             for item in body[schema.FILES]
         ]
+    # A template may leave the list empty; the service takes no empty one.
     if not body.get(schema.DESTINATIONS):
         body.pop(schema.DESTINATIONS, None)
     if schema.IMAGE_PROPERTIES in body:
@@ -64,6 +65,7 @@ def update(prop_diff: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
     if schema.NAME in body and body[schema.NAME] is None:
         body[schema.NAME] = name
+    # Glance has no "unset" for these two.
     for key in schema.MIN_DISK, schema.MIN_RAM:
         if key in body and body[key] is None:
             body[key] = 0

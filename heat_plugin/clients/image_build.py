@@ -158,6 +158,7 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
             self._plan_time_left -= time.monotonic() - begin
 
     def _plan_client(self) -> client.Client:
+        # No retries: they would use up the time of the other plans.
         return self._new(
             timeout=PLAN_TIMEOUT, connect_retries=0, status_code_retries=0
         )
