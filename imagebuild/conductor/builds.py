@@ -34,6 +34,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import host_paths
 from imagebuild import sealing
+from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
 from imagebuild.conductor import conductor_context
@@ -44,7 +45,6 @@ from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
 from imagebuild.conductor import uploads
-from imagebuild.conductor import workspace as workspaces
 
 LOG = logging.getLogger(__name__)
 
@@ -177,7 +177,9 @@ class Attempt:
         if expected:
             self._recorder.note(estimates.sentence(expected))
 
-    def _work(self, workspace: workspaces.Workspace) -> dict[str, Any]:
+    def _work(
+        self, workspace: attempt_workspace.AttemptWorkspace
+    ) -> dict[str, Any]:
         if self._build.attempt > 1:
             found = self._uploads.find_finished()
             if found is not None:
@@ -197,8 +199,8 @@ class Attempt:
         return self._uploads.run(supervisor, result)
 
     @contextlib.contextmanager
-    def _workspace(self) -> Iterator[workspaces.Workspace]:
-        workspace = workspaces.Workspace.make(
+    def _workspace(self) -> Iterator[attempt_workspace.AttemptWorkspace]:
+        workspace = attempt_workspace.AttemptWorkspace.make(
             self._context.work_dir, self._build.id, self._build.attempt
         )
         try:

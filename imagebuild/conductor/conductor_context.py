@@ -27,8 +27,8 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import host_paths
+from imagebuild.conductor import disk_space
 from imagebuild.conductor import retry_policy
-from imagebuild.conductor import room
 from imagebuild.stores import base as stores_base
 
 #: Gives the store of a destination, '' for this cloud.
@@ -67,7 +67,9 @@ class ConductorContext:
     job_command: Sequence[str]
     job_config: JobConfig
     work_dir: pathlib.Path
-    declined: room.Declined = dataclasses.field(default_factory=room.Declined)
+    declined: disk_space.DeclinedBuilds = dataclasses.field(
+        default_factory=disk_space.DeclinedBuilds
+    )
     paths: host_paths.HostPaths = dataclasses.field(
         default_factory=host_paths.HostPaths
     )

@@ -21,15 +21,15 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
 from imagebuild.conductor import conductor_context
+from imagebuild.conductor import disk_space
 from imagebuild.conductor import event_recorder
 from imagebuild.conductor import job_process
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
-from imagebuild.conductor import room
-from imagebuild.conductor import workspace as workspaces
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class JobSupervisor:
         claim: claims.Claim,
         recorder: event_recorder.EventRecorder,
         cancellation_token: cancellation.CancellationToken,
-        workspace: workspaces.Workspace,
+        workspace: attempt_workspace.AttemptWorkspace,
     ) -> None:
         self._context = context
         self._claim = claim
@@ -88,7 +88,7 @@ class JobSupervisor:
         :raises Interrupted: somebody else ended it.
         """
         begun = time.monotonic()
-        grown = room.Watch(self._context.conf, self.directory)
+        grown = disk_space.SizeWatch(self._context.conf, self.directory)
 
         def tick() -> None:
             on_tick()

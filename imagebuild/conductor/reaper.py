@@ -23,11 +23,11 @@ from collections.abc import Callable
 from collections.abc import Collection
 
 from imagebuild import exception
+from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import claims
 from imagebuild.conductor import conductor_context
 from imagebuild.conductor import periodic_task
 from imagebuild.conductor import upload_rows
-from imagebuild.conductor import workspace
 from imagebuild.db import records
 
 LOG = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Reaper:
 
     def sweep_workspaces(self) -> None:
         """Remove workspaces of dead conductors with their processes."""
-        workspace.sweep(self._context.work_dir)
+        attempt_workspace.sweep(self._context.work_dir)
 
     def requeue_orphans(self) -> None:
         """Requeue the builds of conductors that are dead or gone."""

@@ -82,7 +82,7 @@ class Scheduler:
     """A thread that claims; woken by a cast, or after a while without.
 
     :param begin: begins a claimed build; may raise.
-    :param has_room: whether the disk has room for one more.
+    :param has_space: whether the disk has room for one more.
     :param declined: ids of builds that are left to others.
     """
 
@@ -96,12 +96,12 @@ class Scheduler:
         running_builds: RunningBuilds,
         begin: Begin,
         sweep_interval: float,
-        has_room: Callable[[], bool] = lambda: True,
+        has_space: Callable[[], bool] = lambda: True,
         declined: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._database = database
         self._name = name
-        self._has_room = has_room
+        self._has_space = has_space
         self._lacks_room = False
         self._declined = declined
         self._get_capability = get_capability
@@ -143,7 +143,7 @@ class Scheduler:
             lost = 0 if claimed else lost + 1
 
     def _room(self) -> bool:
-        lacks = not self._has_room()
+        lacks = not self._has_space()
         if lacks != self._lacks_room:
             LOG.warning(
                 'The disk has no room for another build: none is claimed'

@@ -44,20 +44,20 @@ from imagebuild import exception
 from imagebuild import host_paths
 from imagebuild import job
 from imagebuild import release
+from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import builds
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims
 from imagebuild.conductor import client_cache
 from imagebuild.conductor import conductor_context
+from imagebuild.conductor import disk_space
 from imagebuild.conductor import heartbeat
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
 from imagebuild.conductor import reaper
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import retry_policy
-from imagebuild.conductor import room
 from imagebuild.conductor import scheduler
-from imagebuild.conductor import workspace
 from imagebuild.disks import space
 from imagebuild.messaging import bus
 
@@ -140,7 +140,7 @@ class Conductor:
             running_builds=self.running_builds,
             begin=self._begin,
             sweep_interval=self._conf.conductor.sweep_interval,
-            has_room=lambda: room.for_another(
+            has_space=lambda: disk_space.is_enough_for_another(
                 self._conf, self.context.work_dir
             ),
             declined=self.context.declined.ids,
@@ -156,7 +156,7 @@ class Conductor:
         :raises DatabaseUnavailable: :meth:`stop` was called meanwhile.
         """
         self.capability_provider.load()
-        self._name_lock = workspace.take_name(
+        self._name_lock = attempt_workspace.take_name(
             self.context.work_dir, self.context.name
         )
         self.reaper.sweep_workspaces()

@@ -20,7 +20,7 @@ from imagebuild import exception
 from imagebuild import job as jobs
 from imagebuild import sealing
 from imagebuild.api import views
-from imagebuild.conductor import room
+from imagebuild.conductor import disk_space
 from imagebuild.messaging import bus
 from imagebuild.messaging import rpcapi
 from tests.functional import conductors
@@ -194,7 +194,7 @@ def test_builds_wait_for_room(tmp_path, database):
 
 
 def test_lack_of_room_uses_up_no_attempt(tmp_path, database, monkeypatch):
-    monkeypatch.setattr(room, '_FIRST_PAUSE', 0.1)
+    monkeypatch.setattr(disk_space, '_FIRST_PAUSE', 0.1)
     flag = tmp_path / 'mended'
     options = {'end': 'full', 'until': str(flag)}
     with running(tmp_path, max_attempts=1):
@@ -212,7 +212,7 @@ def test_lack_of_room_uses_up_no_attempt(tmp_path, database, monkeypatch):
 
 
 def test_a_build_that_fits_nowhere_ends(tmp_path, database, monkeypatch):
-    monkeypatch.setattr(room, '_FIRST_PAUSE', 0.1)
+    monkeypatch.setattr(disk_space, '_FIRST_PAUSE', 0.1)
     with running(tmp_path, max_requeues=2):
         build_id = add_build(database, options={'end': 'full'})
         build = wait_for(database, build_id, 'error')

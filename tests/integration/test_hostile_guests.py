@@ -22,7 +22,7 @@ import pytest
 
 from imagebuild import job as jobs
 from imagebuild.conductor import capability
-from imagebuild.conductor import room
+from imagebuild.conductor import disk_space
 from tests.functional import conductors
 from tests.functional import job_process
 from tests.integration import test_job
@@ -88,7 +88,7 @@ def test_a_guest_that_fills_its_disk(
 ) -> None:
     """A conductor with real jobs: the one that grows goes, others go on."""
     # 100 MiB may be taken: a GiB of an emulated guest takes a minute.
-    monkeypatch.setattr(room.space, 'GIB', 100 * MIB)
+    monkeypatch.setattr(disk_space.space, 'GIB', 100 * MIB)
     database = conductors.make_database(tmp_path)
     conf = conductors.read_conf(
         conductors.write_conf(
@@ -118,7 +118,7 @@ def test_a_guest_that_fills_its_disk(
         )
         peak = 0
         while database.get_build(hostile).status in ('queued', 'building'):
-            peak = max(peak, room.allocated(tmp_path / 'work'))
+            peak = max(peak, disk_space.allocated(tmp_path / 'work'))
             time.sleep(0.2)
         conductors.wait_for(database, other, 'active', seconds=60)
     finally:

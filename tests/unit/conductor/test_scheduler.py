@@ -42,7 +42,7 @@ class Queue:
 
 @pytest.fixture
 def claim():
-    def run(queue, slots=2, has_room=lambda: True, declined=()):
+    def run(queue, slots=2, has_space=lambda: True, declined=()):
         running_builds = scheduler.RunningBuilds()
         begun = []
 
@@ -64,7 +64,7 @@ def claim():
             begin=begin,
             sweep_interval=10,
             declined=lambda: declined,
-            has_room=has_room,
+            has_space=has_space,
         ).claim_all()
         return begun
 
@@ -74,11 +74,11 @@ def claim():
 def test_nothing_is_claimed_without_room(claim, caplog):
     """So no attempt is used up, and another conductor can have it."""
     queue = Queue('abcde', lambda _: True)
-    assert claim(queue, has_room=lambda: False) == []
+    assert claim(queue, has_space=lambda: False) == []
     assert queue.looks == 0
     assert caplog.text.count('The disk has no room for another build') == 1
     left = iter([True, True, False])
-    assert claim(queue, has_room=lambda: next(left, False)) == ['a']
+    assert claim(queue, has_space=lambda: next(left, False)) == ['a']
     assert queue.waiting == ['b', 'c', 'd', 'e']
 
 

@@ -17,7 +17,7 @@ import types
 import pytest
 
 from imagebuild.conductor import claims
-from imagebuild.conductor import room
+from imagebuild.conductor import disk_space
 
 GIB = 1024**3
 
@@ -47,14 +47,14 @@ def disk(monkeypatch, tmp_path):
 
     disk.make = make
     disk.path = tmp_path
-    monkeypatch.setattr(room, 'allocated', allocated)
-    monkeypatch.setattr(room.os, 'statvfs', statvfs)
-    monkeypatch.setattr(room.time, 'monotonic', lambda: disk.now)
+    monkeypatch.setattr(disk_space, 'allocated', allocated)
+    monkeypatch.setattr(disk_space.os, 'statvfs', statvfs)
+    monkeypatch.setattr(disk_space.time, 'monotonic', lambda: disk.now)
     return disk
 
 
 def test_a_build_that_grows_beyond_its_limit(conf, disk):
-    watch = room.Watch(conf, disk.make('mine', 99 * GIB))
+    watch = disk_space.SizeWatch(conf, disk.make('mine', 99 * GIB))
     watch.check()
     disk.used['mine'] = 101 * GIB
     watch.check()
@@ -69,8 +69,8 @@ def test_a_build_that_grows_beyond_its_limit(conf, disk):
 
 
 def test_the_largest_goes_when_room_is_short(conf, disk):
-    large = room.Watch(conf, disk.make('large', 20 * GIB))
-    small = room.Watch(conf, disk.make('small', 2 * GIB))
+    large = disk_space.SizeWatch(conf, disk.make('large', 20 * GIB))
+    small = disk_space.SizeWatch(conf, disk.make('small', 2 * GIB))
     (disk.path / '.name.lock').write_text('')
     disk.free = 512 * 1024**2
     large.check()
@@ -85,7 +85,7 @@ def test_the_largest_goes_when_room_is_short(conf, disk):
 
 
 def test_others_than_builds_took_the_room(conf, disk):
-    watch = room.Watch(conf, disk.make('mine', GIB))
+    watch = disk_space.SizeWatch(conf, disk.make('mine', GIB))
     disk.free = 0
     with pytest.raises(claims.AttemptFailed) as info:
         watch.check()
@@ -98,7 +98,7 @@ def test_others_than_builds_took_the_room(conf, disk):
     [(20, 2, 'user'), (2, 20, 'service'), (1, 0, 'service')],
 )
 def test_a_job_that_found_no_room(conf, disk, mine, other, fault):
-    watch = room.Watch(conf, disk.make('mine', mine * GIB))
+    watch = disk_space.SizeWatch(conf, disk.make('mine', mine * GIB))
     disk.make('other', other * GIB)
     watch.check()
     # It has tidied up before anybody looks.
@@ -118,7 +118,7 @@ def test_a_job_that_found_no_room(conf, disk, mine, other, fault):
 
 
 def test_declined_builds_are_left_alone_for_a_while(disk):
-    declined = room.Declined()
+    declined = disk_space.DeclinedBuilds()
     declined.add('a', 0)
     declined.add('b', 2)
     declined.add('c', 99)
@@ -132,14 +132,14 @@ def test_declined_builds_are_left_alone_for_a_while(disk):
 
 def test_room_for_another(conf, disk):
     disk.free = GIB + 512 * 1024**2
-    assert room.for_another(conf, disk.path)
+    assert disk_space.is_enough_for_another(conf, disk.path)
     disk.free -= 1
-    assert not room.for_another(conf, disk.path)
+    assert not disk_space.is_enough_for_another(conf, disk.path)
 
 
 def test_a_folder_that_is_not_there_is_not_full(conf, tmp_path):
-    assert room.for_another(conf, tmp_path / 'none')
-    room.Watch(conf, tmp_path / 'none').check()
+    assert disk_space.is_enough_for_another(conf, tmp_path / 'none')
+    disk_space.SizeWatch(conf, tmp_path / 'none').check()
 
 
 def test_allocated(tmp_path):
@@ -150,4 +150,4 @@ def test_allocated(tmp_path):
     (tmp_path / 'link').symlink_to('/usr')
     (tmp_path / 'pipe').symlink_to(tmp_path)
     os.sync()
-    assert 100_000 <= room.allocated(tmp_path) < 1_000_000
+    assert 100_000 <= disk_space.allocated(tmp_path) < 1_000_000

@@ -39,7 +39,9 @@ _FIRST_PAUSE = 30.0
 _LONGEST_PAUSE = 600.0
 
 
-def for_another(conf: cfg.ConfigOpts, work_dir: pathlib.Path) -> bool:
+def is_enough_for_another(
+    conf: cfg.ConfigOpts, work_dir: pathlib.Path
+) -> bool:
     """Whether one more build can begin here.
 
     A directory that cannot be looked at has room: what is wrong with it is
@@ -49,7 +51,7 @@ def for_another(conf: cfg.ConfigOpts, work_dir: pathlib.Path) -> bool:
     return free is None or free >= _reserve(conf) + _GROWTH
 
 
-class Watch:
+class SizeWatch:
     """Watches the room that one build takes.
 
     :param directory: of the build, beside those of the others.
@@ -119,7 +121,7 @@ class Watch:
         return used >= max(others, default=0)
 
 
-class Declined:
+class DeclinedBuilds:
     """Builds that found no room here, and that others may have meanwhile."""
 
     def __init__(self) -> None:

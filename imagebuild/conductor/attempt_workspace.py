@@ -41,7 +41,7 @@ _NAME = re.compile(r'[0-9a-f-]{36}-\d+')
 _MAX_ATTEMPTS = 10
 
 
-class Workspace:
+class AttemptWorkspace:
     """One such directory, locked.
 
     :ivar path: the directory, mode 0700.
@@ -54,7 +54,7 @@ class Workspace:
     @classmethod
     def make(
         cls, directory: pathlib.Path, build_id: str, attempt: int
-    ) -> Workspace:
+    ) -> AttemptWorkspace:
         """Make an empty one; what is there of that name is removed.
 
         :param directory: the work_dir, made when it is not there.
