@@ -175,7 +175,7 @@ class Attempt:
         expected = estimates.expected(self._context.database, self._build)
         self._recorder.expect(expected)
         if expected:
-            self._recorder.note(estimates.sentence(expected))
+            self._recorder.note(estimates.message(expected))
 
     def _work(
         self, workspace: attempt_workspace.AttemptWorkspace
@@ -211,7 +211,7 @@ class Attempt:
     def _request(
         self, supervisor: job_supervisor.JobSupervisor
     ) -> dict[str, Any]:
-        """What the build job is told."""
+        """The document of the build job."""
         build = self._build
         request = dict(build.request)
         if build.secrets:
@@ -228,7 +228,7 @@ class Attempt:
             'request': request,
             'base': build.base,
             'driver': build.driver,
-            # As they were accepted, with what the catalogue said then.
+            # As they were accepted, with what was in the catalogue then.
             'driver_options': build.base.get('driver_options')
             or request.get('driver_options')
             or {},
@@ -285,7 +285,7 @@ class Attempt:
     def _failed(self, failed: claims.AttemptFailed) -> None:
         LOG.warning('Attempt %d failed: %s', self._build.attempt, failed)
         failed = failed.with_reason(
-            # What the service has to mend lies on this host.
+            # A fault of the service is one of this host.
             self._paths.hide(str(failed), of_host=failed.fault == 'service')
         )
         if failed.lacks_room:
@@ -322,14 +322,14 @@ class Attempt:
             self._end('error', reason=reason, fault='service')
             return
         self._context.declined.add(self._build.id, requeues)
-        sentence = f'{failed} The build waits for room in the queue.'
-        self._note_last(f'{sentence} This attempt does not count.')
-        self._claim.release(sentence, counts=False)
+        message = f'{failed} The build waits for room in the queue.'
+        self._note_last(f'{message} This attempt does not count.')
+        self._claim.release(message, counts=False)
         self._count('no room')
 
-    def _note_last(self, sentence: str) -> None:
+    def _note_last(self, message: str) -> None:
         """Write the rest of the log before the row says it is the end."""
-        self._recorder.note(sentence)
+        self._recorder.note(message)
         self._recorder.flush_last()
 
     def _is_ended_so(self, image: Mapping[str, Any] | None) -> bool:

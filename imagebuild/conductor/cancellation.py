@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who may stop a build, and how it hears of it."""
+"""Stops a build: on request, or when its claim is lost."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 class Capability:
     """What a conductor offers.
 
-    :ivar drivers: names of drivers that miss nothing on this host.
+    :ivar drivers: names of drivers that lack nothing on this host.
     :ivar operating_systems: names; empty for all.
     """
 
@@ -123,7 +123,7 @@ class CapabilityProvider:
 def _working(
     installed: Mapping[str, drivers_base.Driver], wanted: list[str]
 ) -> list[str]:
-    """The drivers that can work here; says why another one cannot."""
+    """The drivers that can work here; logs why another one cannot."""
     found, reasons = registry.offered(installed, wanted)
     # The usual ones may be missing, unless there is no other.
     level = logging.ERROR if wanted else logging.INFO

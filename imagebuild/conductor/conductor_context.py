@@ -52,7 +52,7 @@ class ConductorContext:
     :ivar conf: options; mutable ones are read when they are needed.
     :ivar name: of the conductor.
     :ivar job_command: the program of a job.
-    :ivar job_config: what the job is told of the configuration.
+    :ivar job_config: the configuration that a job is given.
     :ivar work_dir: where workspaces are made.
     :ivar declined: builds that found no room here.
     :ivar paths: puts names in the place of this host's paths.

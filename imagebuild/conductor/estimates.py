@@ -48,7 +48,7 @@ def expected(database: db.Database, build: db.Build) -> dict[str, float]:
     )
 
 
-def sentence(expected: Mapping[str, float]) -> str:
+def message(expected: Mapping[str, float]) -> str:
     """How long it may take, for the log."""
     minutes = round(sum(expected.values()) / 60)
     if minutes < 1:

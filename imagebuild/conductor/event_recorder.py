@@ -13,7 +13,7 @@
 
 The threads that read a job's pipes put events in; the supervisor writes them
 out, about once a second. While the database is away they stay here; what
-exceeds the limits then is dropped, the oldest first, and the log says so.
+exceeds the limits then is dropped, the oldest first, and the log shows that.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _LONGEST_TEXT = 4000
 _LONGEST_NAME = 255
 _PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
-#: Seconds between two lines of the log that tell how many bytes there are.
+#: Seconds between two lines of the log that show how many bytes there are.
 _BYTES_PAUSE = 10.0
 _MOST_BYTES = 2**63 - 1
 
-#: Told about each finished step: validator and seconds.
+#: Called with each finished step: validator and seconds.
 OnStep = Callable[[str, float], None]
 
 
@@ -58,7 +58,7 @@ class EventRecorder:
     :param claim: what makes writing safe.
     :param max_log_size: bytes that the whole log may have.
     :param paths: takes those of this host out of everything.
-    :param on_step: told about each finished step.
+    :param on_step: called with each finished step.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class EventRecorder:
         self._phases = phases.Phases()
         # Since 1970, but no faster and no slower when the clock is set.
         self._clock = time.time() - time.monotonic()
-        self._bytes_told = time.monotonic()
+        self._bytes_noted = time.monotonic()
         self._pause = _PAUSE
         self._not_before = 0.0
         #: Paths of steps that reported themselves as failed.
@@ -96,9 +96,9 @@ class EventRecorder:
 
     # -- in -----------------------------------------------------------------
 
-    def note(self, sentence: str) -> None:
+    def note(self, message: str) -> None:
         """Add a line to the log."""
-        self._append(f'{self._paths.hide(sentence)}\n')
+        self._append(f'{self._paths.hide(message)}\n')
 
     def expect(self, expected: Mapping[str, float]) -> None:
         """Keep how long the phases may take.
@@ -143,7 +143,7 @@ class EventRecorder:
         if 'parts' in event:
             part, parts = int(event['part']), int(event['parts'])
             begun = dataclasses.replace(begun, part=part, parts=parts)
-        self._bytes_told = time.monotonic()
+        self._bytes_noted = time.monotonic()
         self._change_phases(begun)
         what = str(event.get('what') or '')
         self._set(progress_step=what[:_LONGEST_NAME])
@@ -192,8 +192,8 @@ class EventRecorder:
         )
         what = str(event.get('what') or '')
         self._set(progress_step=what[:_LONGEST_NAME])
-        if total > 0 and time.monotonic() >= self._bytes_told + _BYTES_PAUSE:
-            self._bytes_told = time.monotonic()
+        if total > 0 and time.monotonic() >= self._bytes_noted + _BYTES_PAUSE:
+            self._bytes_noted = time.monotonic()
             self.note(
                 f'    {what}: {space.human(done)} of {space.human(total)}'
             )

@@ -38,9 +38,9 @@ def update_image(
     build_id: str,
     changes: Mapping[str, Any],
 ) -> list[dict[str, str]]:
-    """Change what is said about a build's image, in every place it is.
+    """Change the metadata of a build's image, in every store.
 
-    The store comes first: what the row of the build says has happened. For
+    The store comes first: the row of the build is what has happened. For
     an image that several builds share see :func:`merged`.
 
     :param changes: fields of the request, judged by the API.

@@ -16,8 +16,8 @@ for the job's parent-death watch (its end tells the job that the conductor is
 dead); events as lines of JSON on its standard output; text for the log on its
 standard error.
 
-Nothing a job says is trusted: lines have a limit, what is not an event goes
-to the log, and the pipes are always read, so a job never waits for us.
+Nothing that a job writes is trusted: lines have a limit, what is not an event
+goes to the log, and the pipes are always read, so a job never waits for us.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class JobProcess:
     """A job from its start to its end.
 
     :param command: the program.
-    :param request: what it is told.
+    :param request: its document.
     :param directory: where it runs.
     :param on_event: called from another thread with each event.
     :param wake: called from another thread when there is something new.

@@ -79,7 +79,7 @@ class JobSupervisor:
     ) -> dict[str, Any]:
         """Run a job to its end.
 
-        :param request: what it is told.
+        :param request: its document.
         :param seconds: the time it has.
         :param on_event: called with its events, instead of the recorder.
         :param on_tick: called about once a second.
@@ -106,11 +106,11 @@ class JobSupervisor:
             context=lambda: request_log.enter(self._claim.build),
         )
         try:
-            # A job ends itself in time, and says what it was doing.
+            # A job ends itself in time, and reports what it was doing.
             code = self._watch(job, begun + seconds + _SLACK, tick)
         except BaseException as error:
             LOG.info('Ending the job: %s', error)
-            # A claim that was lost is somebody else's: no time for manners.
+            # A claim that was lost is somebody else's: no grace period.
             job.end(0 if isinstance(error, claims.ClaimLost) else GRACE)
             raise
         finally:
@@ -157,7 +157,10 @@ def _result(
     code: int,
     recorder: event_recorder.EventRecorder,
 ) -> dict[str, Any]:
-    """What a job that ended says, in one of three ways."""
+    """The result of a job that has ended, if it has one.
+
+    :raises AttemptFailed: it reported a failure, or ended without a report.
+    """
     last = job.last
     if last is not None and last['event'] == 'finished' and code == 0:
         result = last.get('result')

@@ -131,10 +131,10 @@ class Manager:
         )
 
 
-#: What who asked is told of a fault of this host.
+#: The answer on a fault of this host.
 _NOT_FOR_USERS = (
-    'A conductor cannot do this until its operator has mended something; its '
-    'log tells more.'
+    'A conductor cannot do this until its operator has repaired something; '
+    'its log has the details.'
 )
 
 
@@ -148,7 +148,7 @@ def _answer(call: Callable[[], Any]) -> dict[str, Any]:
         LOG.warning('Call failed: %s', error)
         kind, message = 'unavailable', str(error)
     except exception.ImageBuildError as error:
-        # Its words are for operators: paths of this host, options.
+        # Its text is for operators: paths of this host, options.
         LOG.warning('Call failed: %s', error)
         kind, message = 'unavailable', _NOT_FOR_USERS
     except Exception as error:

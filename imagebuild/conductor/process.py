@@ -76,8 +76,8 @@ def database(conf: cfg.ConfigOpts) -> db.Database:
     """The database of the service, as a conductor uses it.
 
     Its calls give up sooner than elsewhere: who must not do without an
-    answer waits here anyway, and a build that is to be stopped has to be
-    heard meanwhile.
+    answer waits here anyway, and a build that is to be stopped must be
+    noticed meanwhile.
     """
     return db.Database(
         database_conf.connection(conf),

@@ -101,7 +101,7 @@ class RequestValidator:
         return {'problems': [], 'base': base}
 
     def verify_image(self, image_row_id: str) -> bool:
-        """Whether an image can still be used; its row says it if not.
+        """Whether an image can still be used; its row is changed if not.
 
         :raises ServiceUnavailable: the store cannot be asked.
         """

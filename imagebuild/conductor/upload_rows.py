@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The row of an upload, what its job is told, and how it is undone."""
+"""The row of an upload, the document of its job, and how it is undone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from imagebuild.stores import base as stores_base
 
 LOG = logging.getLogger(__name__)
 
-#: What a request says about the image in the store.
+#: Fields of a request that are metadata of the image in the store.
 _IMAGE = (
     'visibility',
     'protected',
@@ -45,21 +45,21 @@ def disk_format(build: db.Build) -> str:
 
 
 def container_format(build: db.Build) -> str:
-    """The container that the finished image is said to be in."""
+    """The container that the finished image is declared to be in."""
     return str(build.request.get('container_format') or 'bare')
 
 
-def _said(request: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(request: Mapping[str, Any]) -> dict[str, Any]:
     return {key: request[key] for key in _IMAGE if key in request}
 
 
 def image(
     build: db.Build, request: Mapping[str, Any]
 ) -> stores_base.ImageProperties:
-    """What a request says about the image that a build has made."""
+    """The properties that a request gives to the image of a build."""
     return stores_base.ImageProperties.from_dict(
         {
-            **_said(request),
+            **_metadata(request),
             'name': request['name'],
             'owner': build.project_id,
             'disk_format': disk_format(build),
@@ -74,9 +74,9 @@ def request(
     row: db.Upload,
     result: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What an upload job is told.
+    """The document of an upload job.
 
-    :param result: what the build job said of the disk.
+    :param result: the result of the build job.
     """
     checksums = result.get('checksum') or {}
     algo = 'sha512' if 'sha512' in checksums else 'sha256'
@@ -91,7 +91,7 @@ def request(
         'disk_format': disk_format(build),
         'container_format': container_format(build),
         'image': {
-            **_said(build.request),
+            **_metadata(build.request),
             'name': build.name,
             'owner': build.project_id,
         },

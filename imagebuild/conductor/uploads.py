@@ -86,7 +86,7 @@ class Uploads:
     ) -> dict[str, Any]:
         """Upload the disk to every destination.
 
-        :param result: what the build job said of its disk.
+        :param result: the result of the build job.
         :returns: the image in this cloud, as ``finish_build`` wants it.
         :raises AttemptFailed: it could not be done.
         :raises Interrupted: somebody ended it.
@@ -248,7 +248,7 @@ class Uploads:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise claims.AttemptFailed(
-                f'The upload job did not say what it made: {error!r}.'
+                f'The upload job did not report what it made: {error!r}.'
             ) from error
 
     def _retried(self, call: Callable[[], T]) -> T:

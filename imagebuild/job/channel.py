@@ -108,8 +108,8 @@ class Events:
     def _drop(self) -> int:
         """Forget the output that waits; returns how many lines.
 
-        Whatever else waits keeps its place: the build's steps are told of by
-        it, and there is little of it.
+        Whatever else waits keeps its place: it reports the build's steps,
+        and there is little of it.
         """
         waiting: list[bytes | None] = []
         with contextlib.suppress(queue.Empty):

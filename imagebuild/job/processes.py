@@ -49,7 +49,7 @@ def wait_if_killing() -> None:
     """Never return once :func:`kill_everything` has begun.
 
     It may have begun in another thread. What fails from then on, fails
-    because a process that it needed has been killed: nobody may be told so,
+    because a process that it needed has been killed: nobody may be sent that,
     and the process may not end by itself with that as its result.
     """
     while _killing.is_set():

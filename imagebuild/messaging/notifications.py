@@ -129,11 +129,11 @@ class Notifier:
 
 
 def payload(build: db.Build) -> dict[str, Any]:
-    """What is said about a build."""
-    said: dict[str, Any] = {'build_id': build.id}
-    said.update((name, getattr(build, name)) for name in _COPIED)
-    said.update((name, _iso(getattr(build, name))) for name in _TIMES)
-    return said
+    """What a notification holds of a build."""
+    found: dict[str, Any] = {'build_id': build.id}
+    found.update((name, getattr(build, name)) for name in _COPIED)
+    found.update((name, _iso(getattr(build, name))) for name in _TIMES)
+    return found
 
 
 def _iso(time: datetime.datetime | None) -> str | None:

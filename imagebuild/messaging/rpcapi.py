@@ -100,7 +100,7 @@ class ConductorAPI:
         :returns: ``problems``: a list of ``{path, message}``; ``base``: the
             base image it resolves to, None when there are problems.
         :raises NoConductor: none answered in time.
-        :raises ServiceUnavailable: one answered that it cannot tell now.
+        :raises ServiceUnavailable: one answered that it cannot do it now.
         """
         answer: dict[str, Any] = self._call(
             'check_request', context, request=dict(request)
@@ -113,7 +113,7 @@ class ConductorAPI:
         *,
         context: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Whether an image is still there; if not, its row says so now.
+        """Whether an image is still there; if not, its row is changed.
 
         :raises NoConductor: none answered in time.
         :raises ServiceUnavailable: the Image service cannot be asked.
@@ -129,7 +129,7 @@ class ConductorAPI:
         *,
         context: Mapping[str, Any] | None = None,
     ) -> list[dict[str, str]]:
-        """Have what is said about a build's image changed.
+        """Change the metadata of a build's image.
 
         :param changes: fields of the request.
         :returns: what the store has against it, each ``{path, message}``;
@@ -187,10 +187,10 @@ class ConductorAPI:
         self, method: str, context: Mapping[str, Any] | None, **what: str
     ) -> None:
         fanout = self._client.prepare(fanout=True)
-        told = dict(context or {})
+        sent = dict(context or {})
         self._sender.send(
             f'The message "{method}"',
-            lambda: fanout.cast(told, method, **what),
+            lambda: fanout.cast(sent, method, **what),
         )
 
     def _call(
@@ -246,7 +246,7 @@ class ConductorAPI:
         return answer
 
 
-#: Errors travel by name and sentence: what oslo.messaging makes of an
+#: Errors travel by name and message: what oslo.messaging makes of an
 #: exception on its way has the traceback in its message.
 _ERRORS: dict[str, type[exception.ImageBuildError]] = {
     'not_found': exception.NotFound,

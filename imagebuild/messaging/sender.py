@@ -29,7 +29,7 @@ class Sender:
     """Sends messages from a thread of its own.
 
     oslo.messaging waits seconds, or as long as it takes, for a broker that
-    is away; who only wants to tell something does not.
+    is away; who only sends a message does not.
     """
 
     def __init__(self) -> None:
