@@ -119,6 +119,18 @@ def protect_output() -> Iterator[None]:
             sys.stdout, sys.stderr = before
 
 
+def discard(stream: TextIO) -> None:
+    """Lose what could not be written to a stream.
+
+    Python would try again when it ends, and then end with 120 instead of the
+    program's own exit code.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
 # -- what is logged ---------------------------------------------------------
 
 

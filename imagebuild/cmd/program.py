@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 import traceback
@@ -24,6 +23,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 from typing import NoReturn
+from typing import TextIO
 
 from imagebuild import control_characters
 from imagebuild import exception
@@ -72,7 +72,9 @@ def run(
     before = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
         with control_characters.protect_output():
-            return _print_end(_attempt(work, debug, report), report)
+            code = _print_end(_attempt(work, debug, report), report)
+            _end_stream(sys.stderr)
+            return code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -124,11 +126,7 @@ def _print_end(code: int, report: json_report.JsonReport | None) -> int:
             print(text)
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        # Python would try to write the rest when it ends.
-        with contextlib.suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, sys.stdout.fileno())
-            os.close(null)
+        control_characters.discard(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             reason = getattr(error, 'strerror', None) or error
             with contextlib.suppress(OSError):
@@ -139,6 +137,14 @@ def _print_end(code: int, report: json_report.JsonReport | None) -> int:
                 )
         return code or exception.EnvironmentFault.exit_code
     return code
+
+
+def _end_stream(stream: TextIO) -> None:
+    """Write what is left for a stream, which may be full, or closed."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        control_characters.discard(stream)
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:

@@ -134,7 +134,12 @@ def openstack(service, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
-            env={**environment, 'HOME': str(tmp_path)},
+            # What is left in a buffer is part of what is tried.
+            env={
+                **environment,
+                'HOME': str(tmp_path),
+                'PYTHONUNBUFFERED': '',
+            },
         )
         if start:
             return process

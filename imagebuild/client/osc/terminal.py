@@ -18,6 +18,7 @@ control characters are shown, not sent; in files and pipes they stay.
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 from typing import TextIO
 from typing import cast
@@ -61,5 +62,9 @@ class SafeOutput:
             log = self.app.LOG
             (log.exception if self.app.options.debug else log.error)(error)
             return error.exit_code
+        except BrokenPipeError:
+            # cliff ends with 141 then, as a shell says of SIGPIPE.
+            control_characters.discard(sys.stdout)
+            raise
         finally:
             self.app.stdout = before

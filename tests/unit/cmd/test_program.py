@@ -182,6 +182,8 @@ def shell(line, **kwargs):
         env={
             **os.environ,
             'PATH': f'{pathlib.Path(sys.executable).parent}:/usr/bin:/bin',
+            # What is left in a buffer is part of what is tried.
+            'PYTHONUNBUFFERED': '',
         },
         **kwargs,
     )
