@@ -120,7 +120,7 @@ class TestFound(base.HeatPluginTestCase):
         for name in found:
             self.assertIn(
                 name.split('.')[1],
-                {'client', 'control_characters', 'exception'},
+                {'client', 'control_characters', 'exception', 'statuses'},
                 name,
             )
 
