@@ -33,7 +33,7 @@ from oslo_db import exception as oslo_exception
 from sqlalchemy import exc
 
 from imagebuild import exception
-from imagebuild.db import engine as engines
+from imagebuild.db import engine
 from imagebuild.db import models
 from imagebuild.db import transaction
 
@@ -145,18 +145,21 @@ def _connected(
 ) -> Iterator[sa.Connection]:
     # SQLite changes a table by making another and dropping the first, which
     # foreign keys to it would forbid.
-    settings = engines.PoolSettings(
+    settings = engine.PoolSettings(
         size=1, sqlite_foreign_keys=False, sqlite_creates=writes
     )
-    url = engines.parse(connection)
+    url = engine.parse(connection)
     if 'read_timeout' in url.query:
         # Changing a large table, or waiting for another who does, is not
         # the silence of a dead server.
         url = url.update_query_dict({'read_timeout': str(_READ_TIMEOUT)})
-    engine = engines.create(url, settings)
+    bind = engine.create(url, settings)
     try:
-        bind = engine.execution_options(**{engines.WRITES: writes})
-        with bind.connect() as database, database.begin():
+        options = {engine.WRITES: writes}
+        with (
+            bind.execution_options(**options).connect() as database,
+            database.begin(),
+        ):
             if writes:
                 _lock(database)
             yield database
@@ -164,13 +167,13 @@ def _connected(
         exc.SQLAlchemyError,
         oslo_exception.DBError,
         OSError,
-        engine.dialect.loaded_dbapi.Error,
+        bind.dialect.loaded_dbapi.Error,
     ) as error:
         raise exception.DatabaseUnavailable(
             reason=transaction.error_summary(error)
         ) from error
     finally:
-        engine.dispose()
+        bind.dispose()
 
 
 def _lock(database: sa.Connection) -> None:

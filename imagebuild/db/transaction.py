@@ -42,7 +42,7 @@ from sqlalchemy import exc
 from sqlalchemy import orm
 
 from imagebuild import exception
-from imagebuild.db import engine as engines
+from imagebuild.db import engine
 
 LOG = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ class Retries:
 
 
 def new_id() -> str:
+    """An id for a row: a random UUID as text."""
     return str(uuid.uuid4())
 
 
@@ -109,6 +110,7 @@ class Call:
 
     @functools.cached_property
     def row_id(self) -> str:
+        """The id of the row that the call makes: a retry finds it by that."""
         return new_id()
 
 
@@ -132,6 +134,7 @@ class Session(orm.Session):
         return self.call.now
 
     def ago(self, seconds: float) -> datetime.datetime:
+        """The time so many seconds before the call."""
         return self.now - datetime.timedelta(seconds=seconds)
 
     def did(self, stamp: datetime.datetime | None) -> bool:
@@ -147,17 +150,17 @@ class Transactions:
 
     def __init__(
         self,
-        engine: sqlalchemy.Engine,
+        bind: sqlalchemy.Engine,
         *,
         clock: Callable[[], datetime.datetime] | None = None,
         retries: Retries,
     ) -> None:
-        self._engine = engine
+        self._engine = bind
         self._retries = retries
         self._clock = clock or utcnow
         # Two views of one engine and pool: the option says how to BEGIN.
-        self._reading = engine
-        self._writing = engine.execution_options(**{engines.WRITES: True})
+        self._reading = bind
+        self._writing = bind.execution_options(**{engine.WRITES: True})
 
     def _read(self, work: Work[T]) -> T:
         return self._run(work, self._reading, self._retries)
@@ -240,16 +243,7 @@ def reader(
     Called with a session by another query it is a part of that one's
     transaction.
     """
-
-    @functools.wraps(query)
-    def call(
-        database: Transactions | Session, /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        if isinstance(database, Session):
-            return query(database, *args, **kwargs)
-        return database._read(lambda session: query(session, *args, **kwargs))
-
-    return call
+    return _method(query, writes=False)
 
 
 def writer(
@@ -259,14 +253,20 @@ def writer(
 
     SQLite wants to know before the first statement; see ``engine``.
     """
+    return _method(query, writes=True)
 
+
+def _method(
+    query: Callable[Concatenate[Session, P], T], *, writes: bool
+) -> Callable[Concatenate[Transactions | Session, P], T]:
     @functools.wraps(query)
     def call(
         database: Transactions | Session, /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         if isinstance(database, Session):
             return query(database, *args, **kwargs)
-        return database._write(lambda session: query(session, *args, **kwargs))
+        run = database._write if writes else database._read
+        return run(lambda session: query(session, *args, **kwargs))
 
     return call
 

@@ -24,7 +24,7 @@ from imagebuild.db.models import Image
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
-from imagebuild.db.queries import quotas as project_quotas
+from imagebuild.db.queries import quotas
 from imagebuild.db.queries import retention
 from imagebuild.db.queries import rows
 from imagebuild.db.queries import single_flight
@@ -65,19 +65,13 @@ def create_build(
     if earlier is not None:
         return _made_before(session, earlier)
     build = _new_row(session, values)
-    limits = {
-        **(quotas or {}),
-        **project_quotas.get_quotas(session, build.project_id),
-    }
+    limits = _limits(session, build, quotas or {})
     _check_kept(session, build, limits)
     image = _reusable(session, build)
     if image is not None:
         _use(session, build, image)
     else:
-        project_quotas.check_queued(session, build.project_id, limits)
-        build.status = 'queued'
-        if build.reuse == 'always':
-            single_flight.join(session, build)
+        _queue(session, build, limits)
     with rows.retry_on_duplicate():
         session.add(build)
         session.flush()
@@ -114,12 +108,18 @@ def _made_before(
     return rows.build_record(session, earlier)
 
 
+def _limits(
+    session: transaction.Session, build: Build, given: Mapping[str, int]
+) -> dict[str, int]:
+    return {**given, **quotas.get_quotas(session, build.project_id)}
+
+
 def _check_kept(
     session: transaction.Session, build: Build, limits: Mapping[str, int]
 ) -> None:
     """See that there is room for one more row, whoever makes its image."""
     wanted = {'builds': 1, 'request_bytes': build.request_size}
-    project_quotas.check_kept(session, build.project_id, wanted, limits)
+    quotas.check_kept(session, build.project_id, wanted, limits)
     if (kept := limits.get('builds', -1)) >= 0:
         retention.purge_deleted_beyond(session, build.project_id, kept)
 
@@ -141,6 +141,15 @@ def _use(session: transaction.Session, build: Build, image: Image) -> None:
     build.os_hash_value = image.os_hash_value
     build.secrets = None
     build.finished_at = session.now
+
+
+def _queue(
+    session: transaction.Session, build: Build, limits: Mapping[str, int]
+) -> None:
+    quotas.check_queued(session, build.project_id, limits)
+    build.status = 'queued'
+    if build.reuse == 'always':
+        single_flight.join(session, build)
 
 
 def _how(build: Build) -> str:

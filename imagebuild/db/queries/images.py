@@ -230,6 +230,7 @@ def users_of_image(
 def being_deleted(
     session: transaction.Session, image_row_id: str | None
 ) -> records.Image | None:
+    """The image of a row if it is ``deleting``."""
     image = session.get(Image, image_row_id) if image_row_id else None
     if image is None or image.status != 'deleting':
         return None

@@ -219,6 +219,7 @@ def locked_build(session: transaction.Session, id: str) -> Build:
 
 
 def build_record(session: transaction.Session, row: Build) -> records.Build:
+    """As :func:`build_records`, of one row."""
     [copy] = build_records(session, [row])
     return copy
 
