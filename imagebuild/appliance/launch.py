@@ -380,8 +380,8 @@ def _launch_reason(error: Exception, console: str) -> str:
     # libguestfs' own message is a page about LIBGUESTFS_DEBUG; qemu's
     # message about the disk is on the console.
     for line in console.splitlines():
-        if line.startswith(network.COMPLAINT):
-            reason = line.removeprefix(network.COMPLAINT).strip()
+        if line.startswith(network.ERROR_PREFIX):
+            reason = line.removeprefix(network.ERROR_PREFIX).strip()
             return f'its network cannot be kept from this host: {reason}'
         if 'qemu-system' in line and ': ' in line:
             return line.partition(': ')[2].strip()

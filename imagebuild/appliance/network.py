@@ -33,7 +33,7 @@ from imagebuild.appliance import appliance_settings
 from imagebuild.appliance import restricted
 
 #: What the script's errors on the console begin with.
-COMPLAINT = 'imagebuild-network: '
+ERROR_PREFIX = 'imagebuild-network: '
 
 # libguestfs 1.48 writes beyond its buffer when the path of qemu has some 80
 # characters; the name of the script has 13.

@@ -48,7 +48,7 @@ from imagebuild.disks import convert
 from imagebuild.disks import fetching
 from imagebuild.disks import os_errors
 from imagebuild.disks import space
-from imagebuild.disks import workspace as workspaces
+from imagebuild.disks import workspaces
 
 LOG = logging.getLogger(__name__)
 

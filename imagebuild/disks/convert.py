@@ -22,7 +22,7 @@ from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import os_errors
 from imagebuild.disks import qemu_img
-from imagebuild.disks import workspace
+from imagebuild.disks import workspaces
 
 TargetFormat = Literal['raw', 'qcow2', 'vmdk', 'vpc', 'vdi']
 
@@ -56,8 +56,8 @@ def convert(
     :raises HostCommandFailed: qemu-img refused.
     """
     _refuse(source, target, target_format, compress)
-    workspace.sweep(target)
-    with workspace.Workspace(target) as space, os_errors.on_write(target):
+    workspaces.sweep(target)
+    with workspaces.Workspace(target) as space, os_errors.on_write(target):
         made = space.path / 'image'
         options = _OPTIONS.get(target_format)
         (qemu or qemu_img.QemuImg(space.record_process)).run(

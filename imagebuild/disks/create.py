@@ -21,7 +21,7 @@ from imagebuild import exception
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
 from imagebuild.disks import os_errors
-from imagebuild.disks import workspace as workspaces
+from imagebuild.disks import workspaces
 
 Format = Literal['qcow2', 'raw', 'vmdk', 'vhd', 'vdi']
 

@@ -53,7 +53,7 @@ from imagebuild.disks import qemu_locks
 from imagebuild.disks import replace_check
 from imagebuild.disks import space
 from imagebuild.disks import sparsifier
-from imagebuild.disks import workspace
+from imagebuild.disks import workspaces
 
 LOG = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class InPlaceImage:
 
     info: image_file.ImageInfo
     overlay: pathlib.Path
-    workspace: workspace.Workspace
+    workspace: workspaces.Workspace
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class InPlaceImage:
         self._cancelled = cancelled
         self._stack = contextlib.ExitStack()
         self._descriptor = -1
-        self._beside: workspace.Workspace
+        self._beside: workspaces.Workspace
         self._states: dict[pathlib.Path, replace_check.State | None] = {}
 
     def __enter__(self) -> InPlaceImage:
@@ -194,7 +194,7 @@ class InPlaceImage:
         self._stage('locked')
         # First of all: what a killed run left may still have it open.
         for directory in {self._path.parent, self._directory()}:
-            workspace.sweep(self._path, directory=directory)
+            workspaces.sweep(self._path, directory=directory)
         qemu_locks.claim(self._descriptor, self._path, shared=self._read_only)
         self.info = image_file.inspect(
             self._path, allowed_backing=self._allowed_backing
@@ -251,13 +251,13 @@ class InPlaceImage:
     def _make_workspaces(self, stack: contextlib.ExitStack) -> None:
         directory = self._directory()
         self.workspace = stack.enter_context(
-            workspace.Workspace(self._path, directory=directory)
+            workspaces.Workspace(self._path, directory=directory)
         )
         self._beside = self.workspace
         if not self._read_only:
             if directory != self._path.parent:
                 self._beside = stack.enter_context(
-                    workspace.Workspace(self._path)
+                    workspaces.Workspace(self._path)
                 )
             replace_check.try_attributes(
                 self._descriptor, self._path, self._beside.path / 'trial'

@@ -31,7 +31,7 @@ from imagebuild.disks import image_file
 from imagebuild.disks import overlay
 from imagebuild.disks import qemu_img
 from imagebuild.disks import space
-from imagebuild.disks import workspace as workspaces
+from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import option_schema
 from imagebuild.remotes import guestfs

@@ -51,7 +51,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Literal
 
-from imagebuild.disks import workspace as workspaces
+from imagebuild.disks import workspaces
 from imagebuild.drivers.option_schema import InvalidDriverOptions
 from imagebuild.drivers.option_schema import Options
 from imagebuild.drivers.settings import Settings

@@ -39,7 +39,7 @@ from imagebuild import transfer_progress
 from imagebuild.disks import convert
 from imagebuild.disks import os_errors
 from imagebuild.disks import space
-from imagebuild.disks import workspace as workspaces
+from imagebuild.disks import workspaces
 from imagebuild.stores import base
 from imagebuild.stores import metadata
 from imagebuild.stores import sending

@@ -144,12 +144,10 @@ FIXED = (
 #: Rooms that are still to be renamed -> the words that they still have.
 NOT_YET: dict[str, set[str]] = {
     'doc/source/contributor/benchmarks.rst': {'second tries'},
-    'imagebuild/appliance': {'complaint'},
     'imagebuild/conductor': {'anew'},
     'imagebuild/db': {
         'anew', 'Flight', 'folder', 'one try', 'patience', 'second try',
     },
-    'imagebuild/disks': {'realm'},
     'imagebuild/job': {'folder'},
     'imagebuild/remotes': {'in_words'},
 }  # fmt: skip

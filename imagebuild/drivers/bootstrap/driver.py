@@ -33,7 +33,7 @@ from imagebuild.disks import convert
 from imagebuild.disks import image_file
 from imagebuild.disks import os_errors
 from imagebuild.disks import space
-from imagebuild.disks import workspace as workspaces
+from imagebuild.disks import workspaces
 from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
 from imagebuild.drivers.bootstrap import apt_sources

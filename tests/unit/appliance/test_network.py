@@ -175,7 +175,7 @@ def test_failure_is_one_line(tmp_path):
     ended = _run('/etc/hostname', '/bin/echo', env={'PATH': str(tmp_path)})
     assert (ended.returncode, ended.stdout) == (1, '')
     [line] = ended.stderr.splitlines()
-    assert line.startswith(network.COMPLAINT)
+    assert line.startswith(network.ERROR_PREFIX)
     reason = launch._launch_reason(RuntimeError('x'), f'boot\r\n{line}\r\n')
     assert reason.startswith('its network cannot be kept from this host: ')
 

@@ -12,11 +12,10 @@
 """A directory for the files of one run, removed even after kill -9.
 
 The directory lies beside the image, so that a file in it can be renamed over
-the image. It holds a file ``lock`` that is flock'ed as long as its owner
-lives, and ``processes.json`` with what the owner started or made elsewhere.
-When the owner is killed the kernel drops the lock, and the next run on the
-same image sweeps: unlocked directories go, with the processes and files
-written down in them.
+the image. It is locked as long as its owner lives
+(:mod:`imagebuild.locked_directory`), and ``processes.json`` in it has what the
+owner started or made elsewhere. The next run on the same image sweeps:
+unlocked directories go, with the processes and files written down in them.
 
 A directory is swept only when it has our name, belongs to our user and nobody
 else can look into it; otherwise anybody could have root remove things.
@@ -26,23 +25,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import logging
 import os
 import pathlib
 import re
-import shutil
 import stat
 import tempfile
 
 from imagebuild import exception
+from imagebuild import locked_directory
 from imagebuild import processes
 from imagebuild.disks import os_errors
 
 LOG = logging.getLogger(__name__)
 
-_LOCK = 'lock'
 _NOTES = 'processes.json'
 _LONGEST_NAME = 200
 _ATTEMPTS = 10
@@ -52,20 +49,28 @@ _ATTEMPTS = 10
 class _Notes:
     """What is written down: processes and files outside the directory.
 
-    :ivar realm: the boot and namespace that the pids belong to.
+    :ivar pid_namespace_id: the boot and namespace that the pids belong to.
     :ivar pids: process id and start time.
     :ivar paths: path, device and inode.
     """
 
-    realm: str
+    pid_namespace_id: str
     pids: tuple[tuple[int, int], ...] = ()
     paths: tuple[tuple[str, int, int], ...] = ()
 
-    def write(self, directory: pathlib.Path) -> None:
-        """Write whole or not at all."""
-        new = directory / f'{_NOTES}.new'
-        new.write_text(json.dumps(dataclasses.asdict(self)))
-        os.replace(new, directory / _NOTES)
+    def to_json(self) -> str:
+        """As it is written into the file.
+
+        The names in it stay: after an upgrade the new code reads what the
+        old one has left.
+        """
+        return json.dumps(
+            {
+                'realm': self.pid_namespace_id,
+                'pids': self.pids,
+                'paths': self.paths,
+            }
+        )
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> _Notes:
@@ -81,7 +86,7 @@ class _Notes:
                 tuple((name, dev, ino) for name, dev, ino in raw['paths']),
             )
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return cls(realm='')
+            return cls(pid_namespace_id='')
 
 
 class Workspace:
@@ -102,7 +107,7 @@ class Workspace:
     ) -> None:
         self._image = image_path
         self._directory = directory or image_path.parent
-        self._lock = -1
+        self._locked: locked_directory.LockedDirectory
         self._notes = _Notes(processes.pid_namespace_id())
 
     def __enter__(self) -> Workspace:
@@ -123,11 +128,9 @@ class Workspace:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            _clear(self.path)
+            self._locked.remove(_clear)
         except OSError as error:
             LOG.warning('%s cannot be removed: %s', self.path, error)
-        finally:
-            os.close(self._lock)
 
     def record_process(self, pid: int) -> None:
         """Note a process that must not outlive the workspace."""
@@ -150,38 +153,32 @@ class Workspace:
         pids: tuple[tuple[int, int], ...] | None = None,
         paths: tuple[tuple[str, int, int], ...] | None = None,
     ) -> None:
-        self._notes = _Notes(
-            self._notes.realm,
-            self._notes.pids if pids is None else pids,
-            self._notes.paths if paths is None else paths,
+        self._notes = dataclasses.replace(
+            self._notes,
+            pids=self._notes.pids if pids is None else pids,
+            paths=self._notes.paths if paths is None else paths,
         )
-        try:
-            self._notes.write(self.path)
-        except OSError as error:
-            raise os_errors.write_error(self.path, error) from error
+        with os_errors.on_write(self.path):
+            self._locked.write(_NOTES, self._notes.to_json())
 
     def _make(self) -> bool:
-        """Try to make and lock the directory.
+        """Make and lock the directory.
 
-        A sweep may come between the two: then this is done again.
+        :returns: False when a sweep came between the two.
         """
         made = tempfile.mkdtemp(
             prefix=_prefix(self._image), dir=self._directory
         )
         self.path = pathlib.Path(made)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            lock = os.open(self.path / _LOCK, flags, 0o600)
-        except FileNotFoundError:
-            return False
+            locked = locked_directory.LockedDirectory.take(self.path)
         except OSError:
-            os.rmdir(self.path)
+            with contextlib.suppress(OSError):
+                locked_directory.remove_tree(self.path)
             raise
-        if _flock(lock) and _is_at(lock, self.path / _LOCK):
-            self._lock = lock
-            return True
-        os.close(lock)
-        return False
+        if locked is not None:
+            self._locked = locked
+        return locked is not None
 
 
 def sweep(
@@ -209,17 +206,22 @@ def sweep_directory(directory: pathlib.Path) -> list[pathlib.Path]:
 
 def _sweep(directory: pathlib.Path, prefix: str) -> list[pathlib.Path]:
     pattern = re.compile(prefix + '[a-z0-9_]{8}')
-    swept = []
+    locked, swept = [], []
     for found in _directories(directory):
         if not pattern.fullmatch(found.name):
             continue
-        try:
-            if _sweep_one(found):
-                LOG.info('removed %s, left by a killed run', found)
-                swept.append(found)
-        except OSError as error:
-            LOG.warning('%s cannot be removed: %s', found, error)
-    return swept
+        if os.path.lexists(found / locked_directory.LOCK):
+            locked.append(found)
+            continue
+        # Its owner was killed before the lock was made: then the directory
+        # is empty. If it is not, it is not one of ours.
+        with contextlib.suppress(OSError):
+            os.rmdir(found)
+            LOG.info('Removed %s, left by a killed run', found)
+            swept.append(found)
+    return swept + locked_directory.sweep(
+        locked, _clear, left_by='a killed run'
+    )
 
 
 def _prefix(image_path: pathlib.Path) -> str:
@@ -242,64 +244,19 @@ def _directories(directory: pathlib.Path) -> list[pathlib.Path]:
     return found
 
 
-def _sweep_one(directory: pathlib.Path) -> bool:
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        lock = os.open(directory / _LOCK, flags)
-    except FileNotFoundError:
-        # Killed before the lock was made: then the directory is empty, and if
-        # it is not, it is none of ours.
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
-            return True
-        return False
-    try:
-        if not _flock(lock):
-            return False
-        _clear(directory)
-        return True
-    finally:
-        os.close(lock)
-
-
 def _clear(directory: pathlib.Path) -> None:
-    """End and remove everything, the lock last."""
+    """End and remove what was noted down in a workspace."""
     notes = _Notes.read(directory)
-    if notes.realm == processes.pid_namespace_id():
+    if notes.pid_namespace_id == processes.pid_namespace_id():
         for pid, started in notes.pids:
             processes.kill(pid, started)
     for name, device, inode in notes.paths:
         _remove_same(pathlib.Path(name), device, inode)
-    for name in sorted(os.listdir(directory), key=lambda name: name == _LOCK):
-        _remove(directory / name)
-    os.rmdir(directory)
 
 
 def _remove_same(path: pathlib.Path, device: int, inode: int) -> None:
+    """Remove what is at a path, unless it is another file meanwhile."""
     with contextlib.suppress(FileNotFoundError):
         status = os.lstat(path)
         if (status.st_dev, status.st_ino) == (device, inode):
-            _remove(path)
-
-
-def _remove(path: pathlib.Path) -> None:
-    """Remove a file, a link (not what it points at) or a whole directory."""
-    if stat.S_ISDIR(os.lstat(path).st_mode):
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)
-
-
-def _flock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(descriptor: int, path: pathlib.Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except FileNotFoundError:
-        return False
+            locked_directory.remove_tree(path)

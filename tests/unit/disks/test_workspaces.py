@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import fcntl
 import os
 import pathlib
 import stat
@@ -18,13 +19,13 @@ import pytest
 
 from imagebuild import exception
 from imagebuild import processes
-from imagebuild.disks import workspace
+from imagebuild.disks import workspaces
 from tests.unit.disks import tools
 
 OWNER = """
 import os, pathlib, subprocess, sys
-from imagebuild.disks import workspace
-with workspace.Workspace(pathlib.Path(sys.argv[1])) as made:
+from imagebuild.disks import workspaces
+with workspaces.Workspace(pathlib.Path(sys.argv[1])) as made:
     sleeper = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)
     made.record_process(sleeper.pid)
     for name in sys.argv[2:]:
@@ -54,13 +55,13 @@ def kill_owner(image: pathlib.Path, *recorded: pathlib.Path) -> int:
 
 
 def test_life(image: pathlib.Path) -> None:
-    with workspace.Workspace(image) as made:
+    with workspaces.Workspace(image) as made:
         assert made.path.parent == image.parent
         assert made.path.name.startswith('.an image.imagebuild-')
         assert stat.S_IMODE(made.path.stat().st_mode) == 0o700
         (made.path / 'directory').mkdir()
         (made.path / 'link').symlink_to(image)
-        assert workspace.sweep(image) == []
+        assert workspaces.sweep(image) == []
         assert made.path.exists()
     assert tools.names(image.parent) == ['an image']
 
@@ -68,7 +69,7 @@ def test_life(image: pathlib.Path) -> None:
 def test_process_that_is_left_is_ended(image: pathlib.Path) -> None:
     with (
         subprocess.Popen(['sleep', '60']) as sleeper,
-        workspace.Workspace(image) as made,
+        workspaces.Workspace(image) as made,
     ):
         made.record_process(sleeper.pid)
     assert sleeper.returncode == -9
@@ -76,7 +77,7 @@ def test_process_that_is_left_is_ended(image: pathlib.Path) -> None:
 
 def test_owner_that_lives_is_left_alone(image: pathlib.Path) -> None:
     with tools.child(OWNER, image):
-        assert workspace.sweep(image) == []
+        assert workspaces.sweep(image) == []
         assert len(tools.names(image.parent)) == 2
 
 
@@ -89,7 +90,7 @@ def test_killed_owner_is_swept(
     log.touch()
     sleeper = kill_owner(image, sockets, log)
     assert processes.start_time(sleeper) is not None
-    assert len(workspace.sweep(image)) == 1
+    assert len(workspaces.sweep(image)) == 1
     assert tools.names(image.parent) == ['an image']
     assert tools.names(tmp_path) == ['images']
     assert tools.is_gone(sleeper)
@@ -110,7 +111,7 @@ def test_reused_pid_is_not_killed(image: pathlib.Path, what: str) -> None:
         rewrite_notes(image, processes.pid_namespace_id(), 'another boot/1')
     else:
         rewrite_notes(image, str(started), str((started or 0) - 1))
-    assert len(workspace.sweep(image)) == 1
+    assert len(workspaces.sweep(image)) == 1
     assert processes.start_time(sleeper) == started
     os.kill(sleeper, 9)
 
@@ -123,7 +124,7 @@ def test_recorded_path_that_is_another_file_now(
     sleeper = kill_owner(image, log)
     (tmp_path / 'new').write_text('somebody else')
     os.replace(tmp_path / 'new', log)
-    workspace.sweep(image)
+    workspaces.sweep(image)
     assert log.exists()
     assert tools.is_gone(sleeper)
 
@@ -133,7 +134,7 @@ def test_notes_that_cannot_be_read(image: pathlib.Path, content: str) -> None:
     sleeper = kill_owner(image)
     (directory,) = image.parent.glob('.*')
     (directory / 'processes.json').write_text(content)
-    assert workspace.sweep(image) == [directory]
+    assert workspaces.sweep(image) == [directory]
     os.kill(sleeper, 9)
 
 
@@ -149,7 +150,7 @@ def test_links_are_not_followed(
     (directory / 'directory' / 'link').symlink_to(precious)
     other = image.parent / '.an image.imagebuild-abcdefgh'
     other.symlink_to(precious)
-    assert workspace.sweep(image) == [directory]
+    assert workspaces.sweep(image) == [directory]
     assert (precious / 'file').exists()
     assert other.is_symlink()
 
@@ -174,14 +175,14 @@ def test_directories_that_are_not_ours(
     directory.chmod(mode)
     for file in files:
         (directory / file).touch()
-    assert workspace.sweep(image) == []
+    assert workspaces.sweep(image) == []
     assert tools.names(directory) == files
 
 
 def test_killed_before_its_lock(image: pathlib.Path) -> None:
     directory = image.parent / '.an image.imagebuild-abcdefgh'
     directory.mkdir(mode=0o700)
-    assert workspace.sweep(image) == [directory]
+    assert workspaces.sweep(image) == [directory]
     assert not directory.exists()
 
 
@@ -191,30 +192,30 @@ def test_sweep_while_one_is_made(
 ) -> None:
     swept: list[pathlib.Path] = []
     module, name = (
-        (os, 'open') if moment == 'before the lock' else (workspace, '_flock')
+        (os, 'open') if moment == 'before the lock' else (fcntl, 'flock')
     )
     real = getattr(module, name)
 
     def after_a_sweep(*arguments: object) -> object:
         monkeypatch.setattr(module, name, real)
-        swept.extend(workspace.sweep(image))
+        swept.extend(workspaces.sweep(image))
         return real(*arguments)
 
     monkeypatch.setattr(module, name, after_a_sweep)
-    with workspace.Workspace(image) as made:
+    with workspaces.Workspace(image) as made:
         assert len(swept) == 1
         assert tools.names(image.parent) == [made.path.name, 'an image']
 
 
 def test_long_name(tmp_path: pathlib.Path) -> None:
     image = tmp_path / ('ä' * 127)
-    with workspace.Workspace(image) as made:
+    with workspaces.Workspace(image) as made:
         assert made.path.is_dir()
     (made.path).mkdir(mode=0o700)
-    assert workspace.sweep(image) == [made.path]
+    assert workspaces.sweep(image) == [made.path]
 
 
 def test_directory_that_cannot_be_written() -> None:
     with pytest.raises(exception.UnwritablePath, match='/proc/self cannot'):
-        with workspace.Workspace(pathlib.Path('/proc/self/image')):
+        with workspaces.Workspace(pathlib.Path('/proc/self/image')):
             pass

@@ -1,0 +1,140 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Directories that are locked as long as their owner lives.
+
+The lock is flock(2) on the file ``lock`` in the directory. The kernel drops it
+when its holder dies, however that happens: whoever gets the lock knows that
+the owner is gone, whatever host, container or name it had, and may remove what
+it left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import pathlib
+import shutil
+import stat
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Self
+
+LOG = logging.getLogger(__name__)
+
+LOCK = 'lock'
+
+Clear = Callable[[pathlib.Path], object]
+
+
+class LockedDirectory:
+    """A directory whose lock this process holds.
+
+    :ivar path: the directory.
+    """
+
+    def __init__(self, path: pathlib.Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def take(cls, path: pathlib.Path) -> Self | None:
+        """Lock a directory; never wait.
+
+        :param path: the directory; its lock is made if it is not there.
+        :returns: None when another process holds it, or it has gone.
+        :raises OSError: its file system has no room or no locks.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            lock = os.open(path / LOCK, flags, 0o600)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A sweep may have removed the directory between the two calls:
+            # then this is the lock of a file that nobody else can open.
+            if os.path.samestat(os.fstat(lock), os.lstat(path / LOCK)):
+                return cls(path, lock)
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+        return None
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the directory whole or not at all.
+
+        :raises OSError: it cannot be written.
+        """
+        new = self.path / f'{name}.new'
+        new.write_text(text)
+        os.replace(new, self.path / name)
+
+    def remove(self, clear: Clear | None = None) -> None:
+        """Remove the directory with all it holds, and let its lock go.
+
+        The lock goes last: whoever comes meanwhile finds it held.
+
+        :param clear: called first, with the path, to end and remove what
+            belongs to the directory and lies elsewhere.
+        :raises OSError: something cannot be removed; the lock is let go.
+        """
+        try:
+            if clear:
+                clear(self.path)
+            names = os.listdir(self.path)
+            for name in sorted(names, key=lambda name: name == LOCK):
+                remove_tree(self.path / name)
+            os.rmdir(self.path)
+        finally:
+            os.close(self._lock)
+
+
+def remove_tree(path: pathlib.Path) -> None:
+    """Remove a file, a link (not what it points at) or a directory.
+
+    :raises OSError: it cannot be removed.
+    """
+    if stat.S_ISDIR(os.lstat(path).st_mode):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+def sweep(
+    paths: Iterable[pathlib.Path], clear: Clear, *, left_by: str
+) -> list[pathlib.Path]:
+    """Remove directories whose owner is gone.
+
+    What cannot be removed is left, with a warning in the log.
+
+    :param paths: directories that may have an owner.
+    :param clear: see :meth:`LockedDirectory.remove`.
+    :param left_by: who left them, for the log.
+    :returns: the directories that were removed.
+    """
+    swept = []
+    for path in paths:
+        try:
+            taken = LockedDirectory.take(path)
+            if taken is None:
+                continue
+            taken.remove(clear)
+        except OSError as error:
+            LOG.warning('%s cannot be removed: %s', path, error)
+        else:
+            LOG.info('Removed %s, left by %s', path, left_by)
+            swept.append(path)
+    return swept
