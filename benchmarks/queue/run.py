@@ -150,7 +150,7 @@ def judged(
         'builds': len(found),
         'lost': len(fate_kit.lost(found)),
         'doubled': len(fate_kit.doubled(found, killed)),
-        'second tries': again,
+        'retried': again,
         'builds/s': round(fate_kit.throughput(found), 2),
         'wait': figures.distribution(fate_kit.waits(found)),
     }

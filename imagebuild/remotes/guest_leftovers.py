@@ -75,13 +75,13 @@ def undo(handle: Any, before: appliance_state.State) -> list[Leftover]:
         if not commands:
             return left
         if not attempt:
-            LOG.info('Undoing what a command left: %s', in_words(left))
+            LOG.info('Undoing what a command left: %s', summary(left))
         time.sleep(attempt * _PAUSE)
         handle.debug('sh', ['; '.join([*commands, ':'])])
     return found(before, appliance_state.look(handle))
 
 
-def in_words(left: list[Leftover]) -> str:
+def summary(left: list[Leftover]) -> str:
     """Name what is left, the first of it if it is much."""
     more = len(left) - _SHOWN
     names = [each.shown for each in left[:_SHOWN]]

@@ -323,7 +323,7 @@ class GuestfsRemote(base.Remote):
         except exception.ApplianceFailed as error:
             raise self._blamed(error, shown) from error
         if left:
-            what = guest_leftovers.in_words(left)
+            what = guest_leftovers.summary(left)
             raise guest_faults.left_behind(shown, what)
 
     def _blamed(

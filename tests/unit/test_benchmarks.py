@@ -318,7 +318,7 @@ def test_queue_verdict() -> None:
         'builds': 2,
         'lost': 0,
         'doubled': 0,
-        'second tries': 1,
+        'retried': 1,
         'builds/s': 0.2,
         'wait': {'p50': 2, 'p95': 2, 'p99': 2, 'max': 2},
     }

@@ -143,14 +143,8 @@ FIXED = (
 
 #: Rooms that are still to be renamed -> the words that they still have.
 NOT_YET: dict[str, set[str]] = {
-    'doc/source/contributor/benchmarks.rst': {'second tries'},
-    'imagebuild/conductor': {'anew'},
-    'imagebuild/db': {
-        'anew', 'Flight', 'folder', 'one try', 'patience', 'second try',
-    },
-    'imagebuild/job': {'folder'},
-    'imagebuild/remotes': {'in_words'},
-}  # fmt: skip
+    'imagebuild/db': {'Flight'},
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -244,7 +244,7 @@ def test_what_cannot_be_undone_is_named(
         more = held | value if isinstance(held, dict) else held + value
         setattr(handle, name, more)
     found = guest_leftovers.undo(handle, before)
-    assert guest_leftovers.in_words(found) == said
+    assert guest_leftovers.summary(found) == said
 
 
 def test_what_was_unmounted_is_named(
@@ -252,7 +252,7 @@ def test_what_was_unmounted_is_named(
 ) -> None:
     handle.mounts.pop()
     found = guest_leftovers.undo(handle, before)
-    assert guest_leftovers.in_words(found) == '/boot unmounted'
+    assert guest_leftovers.summary(found) == '/boot unmounted'
 
 
 def test_names_are_one_word_of_a_shell(
