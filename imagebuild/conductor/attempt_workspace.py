@@ -11,10 +11,9 @@
 # under the License.
 """The directory of one attempt, and what a dead conductor left there.
 
-``<work_dir>/<build id>-<attempt>`` holds the disk files, ``job.json`` (which
-processes belong to it) and ``lock``, which the conductor keeps flock'ed. The
-kernel drops the lock when the conductor dies, so whoever gets the lock knows
-that the owner is gone, whatever host, container or conductor name it had.
+``<work_dir>/<build id>-<attempt>`` holds the disk files and ``job.json``
+(which processes belong to it). The conductor keeps it locked
+(:mod:`imagebuild.locked_directory`).
 """
 
 from __future__ import annotations
@@ -26,30 +25,29 @@ import logging
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator
 
 from imagebuild import exception
+from imagebuild import locked_directory
 from imagebuild.conductor import job_processes
 from imagebuild.drivers import base as drivers_base
 
 LOG = logging.getLogger(__name__)
 
-_LOCK = 'lock'
 _JOB = 'job.json'
 _NAME = re.compile(r'[0-9a-f-]{36}-\d+')
 _MAX_ATTEMPTS = 10
 
 
 class AttemptWorkspace:
-    """One such directory, locked.
+    """The locked directory of an attempt.
 
     :ivar path: the directory, mode 0700.
     """
 
-    def __init__(self, path: pathlib.Path, lock: int) -> None:
-        self.path = path
-        self._lock = lock
+    def __init__(self, locked: locked_directory.LockedDirectory) -> None:
+        self.path = locked.path
+        self._locked = locked
 
     @classmethod
     def make(
@@ -63,30 +61,28 @@ class AttemptWorkspace:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = directory / f'{build_id}-{attempt}'
         for _ in range(_MAX_ATTEMPTS):
-            if path.exists() and not _sweep_one(path):
-                break
+            if path.exists():
+                left = locked_directory.LockedDirectory.take(path)
+                if left is None:
+                    break
+                left.remove(_clear)
             path.mkdir(mode=0o700)
             # A sweep may come between the two; then it is made again.
-            lock = _take(path)
-            if lock is not None:
-                return cls(path, lock)
+            locked = locked_directory.LockedDirectory.take(path)
+            if locked is not None:
+                return cls(locked)
         raise FileExistsError(f'{path} is in use')
 
     def note(self, leader: job_processes.Leader) -> None:
         """Write down the process that works here now."""
-        new = self.path / f'{_JOB}.new'
-        new.write_text(json.dumps(leader.to_dict()))
-        os.replace(new, self.path / _JOB)
+        self._locked.write(_JOB, json.dumps(leader.to_dict()))
 
     def remove(self) -> None:
         """Remove it with its files. Its processes must be gone."""
         try:
-            drivers_base.sweep(self.path)
-            _remove(self.path)
+            self._locked.remove(drivers_base.sweep)
         except OSError as error:
             LOG.warning('%s cannot be removed: %s', self.path, error)
-        finally:
-            os.close(self._lock)
 
 
 def take_name(directory: pathlib.Path, name: str) -> int:
@@ -117,15 +113,9 @@ def sweep(directory: pathlib.Path) -> list[pathlib.Path]:
 
     :returns: the directories that were removed.
     """
-    swept = []
-    for path in _workspaces(directory):
-        try:
-            if _sweep_one(path):
-                LOG.info('Removed %s, left by a conductor that died', path)
-                swept.append(path)
-        except OSError as error:
-            LOG.warning('%s cannot be removed: %s', path, error)
-    return swept
+    return locked_directory.sweep(
+        _workspaces(directory), _clear, left_by='a conductor that died'
+    )
 
 
 def _workspaces(directory: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -137,19 +127,12 @@ def _workspaces(directory: pathlib.Path) -> Iterator[pathlib.Path]:
                 yield pathlib.Path(entry.path)
 
 
-def _sweep_one(path: pathlib.Path) -> bool:
-    lock = _take(path)
-    if lock is None:
-        return False
-    try:
-        leader = _read_job(path)
-        if leader is not None and job_processes.end(leader, grace=0):
-            LOG.warning('Ended processes that were left in %s', path)
-        drivers_base.sweep(path)
-        _remove(path)
-    finally:
-        os.close(lock)
-    return True
+def _clear(path: pathlib.Path) -> None:
+    """End what still runs in a workspace."""
+    leader = _read_job(path)
+    if leader is not None and job_processes.end(leader, grace=0):
+        LOG.warning('Ended processes that were left in %s', path)
+    drivers_base.sweep(path)
 
 
 def _read_job(path: pathlib.Path) -> job_processes.Leader | None:
@@ -159,33 +142,3 @@ def _read_job(path: pathlib.Path) -> job_processes.Leader | None:
     except (OSError, ValueError, KeyError, TypeError):
         # Not begun yet, or a power failure left it empty.
         return None
-
-
-def _take(path: pathlib.Path) -> int | None:
-    """Lock a workspace; None when another holds it, or it has gone."""
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(path / _LOCK, flags, 0o600)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Another sweep may have removed it between the two.
-        if os.path.samestat(os.fstat(lock), os.stat(path / _LOCK)):
-            return lock
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(lock)
-    return None
-
-
-def _remove(path: pathlib.Path) -> None:
-    """Remove everything, the lock last."""
-    for entry in list(os.scandir(path)):
-        if entry.name == _LOCK:
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
-        else:
-            os.unlink(entry.path)
-    shutil.rmtree(path)

@@ -20,9 +20,9 @@ import time
 import pytest
 
 from imagebuild import processes
+from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import job_process
 from imagebuild.conductor import job_processes
-from imagebuild.conductor import workspace
 
 BUILD_ID = '00000000-0000-4000-8000-000000000001'
 
@@ -126,39 +126,39 @@ def test_sigterm_comes_first(started):
 
 
 def test_a_workspace_in_use_is_not_swept(tmp_path):
-    made = workspace.Workspace.make(tmp_path, BUILD_ID, 1)
-    assert workspace.sweep(tmp_path) == []
+    made = attempt_workspace.AttemptWorkspace.make(tmp_path, BUILD_ID, 1)
+    assert attempt_workspace.sweep(tmp_path) == []
     with pytest.raises(FileExistsError):
-        workspace.Workspace.make(tmp_path, BUILD_ID, 1)
+        attempt_workspace.AttemptWorkspace.make(tmp_path, BUILD_ID, 1)
     made.remove()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dead_owner_s_workspace_is_swept(tmp_path, started):
     process, leader = started(SLEEPS)
-    made = workspace.Workspace.make(tmp_path, BUILD_ID, 1)
+    made = attempt_workspace.AttemptWorkspace.make(tmp_path, BUILD_ID, 1)
     made.note(leader)
     (made.path / 'tree').mkdir()
     (made.path / 'tree' / 'file').write_text('x')
-    os.close(made._lock)  # as the kernel does for a killed owner
-    assert workspace.sweep(tmp_path) == [made.path]
+    os.close(made._locked._lock)  # as the kernel does for a killed owner
+    assert attempt_workspace.sweep(tmp_path) == [made.path]
     assert process.wait() == -signal.SIGKILL
     assert not made.path.exists()
 
 
 @pytest.mark.parametrize('text', ['', '{', '[]', '{"pid": "x"}'])
 def test_a_damaged_note_does_not_stop_a_sweep(tmp_path, text):
-    made = workspace.Workspace.make(tmp_path, BUILD_ID, 1)
+    made = attempt_workspace.AttemptWorkspace.make(tmp_path, BUILD_ID, 1)
     (made.path / 'job.json').write_text(text)
-    os.close(made._lock)
-    assert workspace.sweep(tmp_path) == [made.path]
+    os.close(made._locked._lock)
+    assert attempt_workspace.sweep(tmp_path) == [made.path]
 
 
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'elsewhere').mkdir()
     (tmp_path / f'{BUILD_ID}-9').symlink_to(tmp_path / 'elsewhere')
-    assert workspace.sweep(tmp_path) == []
+    assert attempt_workspace.sweep(tmp_path) == []
     assert len(list(tmp_path.iterdir())) == 3
 
 
