@@ -35,6 +35,7 @@ from imagebuild.cmd import console
 from imagebuild.cmd import json_report
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
+from imagebuild.remotes import guestfs
 
 #: What libguestfs takes: MiB, and a number.
 _MOST_MEMORY = 1024**2
@@ -303,13 +304,15 @@ def _spec(
             'test' if options.test_only else 'plan' if options.plan else 'pack'
         ),
         min_disk=chosen.min_disk,
-        root_filesystem=options.root_filesystem,
         backing_files=options.backing_file,
-        settings=_settings(options, conf),
-        command_timeout=(
-            options.command_timeout or conf.guestfs.command_timeout
+        settings=guestfs.GuestSettings(
+            appliance=_settings(options, conf),
+            root_filesystem=options.root_filesystem,
+            command_timeout=(
+                options.command_timeout or conf.guestfs.command_timeout
+            ),
+            run_timeout=options.timeout or conf.guestfs.run_timeout,
         ),
-        run_timeout=options.timeout or conf.guestfs.run_timeout,
         space_reserve=conf.disks.space_reserve * 1024**2,
         keep_cache=options.keep_cache,
         generalize=options.generalize,

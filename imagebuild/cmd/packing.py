@@ -37,11 +37,8 @@ class PackSpec:
     :ivar what: the manifest or recipe, with values.
     :ivar mode: ``pack``, ``test`` or ``plan``.
     :ivar min_disk: GiB that the disk must have at least.
-    :ivar root_filesystem: which operating system, None to find the one.
     :ivar backing_files: files that the image may refer to.
-    :ivar settings: of the appliance.
-    :ivar command_timeout: seconds for one command.
-    :ivar run_timeout: seconds for everything, None for no limit.
+    :ivar settings: which system is meant, limits, the appliance's settings.
     :ivar space_reserve: bytes to be left free beside the image.
     :ivar keep_cache: leave the package manager's caches.
     :ivar generalize: remove what must differ between machines.
@@ -52,11 +49,8 @@ class PackSpec:
     what: manifest.Runnable
     mode: str
     min_disk: int
-    root_filesystem: str | None
     backing_files: Sequence[pathlib.Path]
-    settings: appliance.ApplianceSettings
-    command_timeout: float
-    run_timeout: float | None
+    settings: guestfs.GuestSettings
     space_reserve: int
     keep_cache: bool
     generalize: bool
@@ -136,11 +130,8 @@ def _open(
     remote = guestfs.GuestfsRemote(
         [appliance.Drive(disk.overlay, 'qcow2')],
         image=str(spec.image),
-        root_filesystem=spec.root_filesystem,
         settings=spec.settings,
         workspace=disk.workspace.path,
-        command_timeout=spec.command_timeout,
-        run_timeout=spec.run_timeout,
         on_notice=monitor.notice,
         on_started=note,
     )

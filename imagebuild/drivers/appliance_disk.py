@@ -153,11 +153,13 @@ def _remote(
         remote = guestfs.GuestfsRemote(
             [appliance.Drive(path, 'qcow2')],
             image=name,
-            root_filesystem=options.root_filesystem or None,
-            settings=settings.appliance,
+            settings=guestfs.GuestSettings(
+                appliance=settings.appliance,
+                root_filesystem=options.root_filesystem or None,
+                command_timeout=settings.command_timeout,
+                run_timeout=settings.run_timeout,
+            ),
             workspace=workspace.path,
-            command_timeout=settings.command_timeout,
-            run_timeout=settings.run_timeout,
             on_notice=monitor.notice,
             on_started=on_started,
         )

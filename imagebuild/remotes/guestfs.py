@@ -50,19 +50,55 @@ _GRACE = 30.0
 _UNDOING = 120.0
 
 
+@dataclasses.dataclass(frozen=True)
+class GuestSettings:
+    """How a guest is opened and how long things may take.
+
+    :ivar appliance: settings of its appliance.
+    :ivar root_filesystem: device of the operating system that is meant,
+        None to find the only one.
+    :ivar command_timeout: seconds for one command that names no limit.
+    :ivar run_timeout: seconds from the start until everything must be done,
+        None for no limit.
+    """
+
+    appliance: appliances.ApplianceSettings = dataclasses.field(
+        default_factory=appliances.ApplianceSettings
+    )
+    root_filesystem: str | None = None
+    command_timeout: float = 1800.0
+    run_timeout: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Invocation:
+    """One command as the guest's wrapper runs it.
+
+    :ivar shown: what it is called in results and errors.
+    :ivar argv: what is run.
+    :ivar env: further variables.
+    :ivar input_file: what it reads, a path in the guest.
+    :ivar remove: directory in the guest that is removed afterwards, '' for
+        none.
+    """
+
+    shown: Sequence[str]
+    argv: Sequence[str]
+    env: Mapping[str, str] | None
+    input_file: str = '/dev/null'
+    remove: str = ''
+
+
 class GuestfsRemote(base.Remote):
     """A disk image, mounted in an appliance.
 
     :param drives: the disks of the guest; they are written to.
     :param image: the image's path, for messages.
-    :param root_filesystem: which operating system, None to find the one.
-    :param settings: the appliance's.
+    :param settings: which system is meant, limits, the appliance's settings.
     :param workspace: directory for temporary files; its file system's free
         space is watched.
-    :param command_timeout: seconds for one command that names no limit.
-    :param run_timeout: seconds from now until everything must be done, None
-        for no limit.
-    :param on_notice: told sentences that the user should see.
+    :param on_notice: called with messages that the user should see.
+    :param on_started: called with the appliance before it is looked into.
     :raises InvalidInput: there is no operating system to be found, or
         several; see :func:`guest_mounts.mount_all`.
     :raises EnvironmentFault: the appliance does not start.
@@ -73,15 +109,14 @@ class GuestfsRemote(base.Remote):
         drives: Sequence[appliances.Drive],
         *,
         image: str = '',
-        root_filesystem: str | None = None,
-        settings: appliances.ApplianceSettings | None = None,
+        settings: GuestSettings | None = None,
         workspace: pathlib.Path | None = None,
-        command_timeout: float = 1800.0,
-        run_timeout: float | None = None,
         on_notice: Callable[[str], None] | None = None,
         on_started: Callable[[appliances.Appliance], None] | None = None,
     ) -> None:
-        self._command_timeout = command_timeout
+        settings = settings or GuestSettings()
+        run_timeout = settings.run_timeout
+        self._command_timeout = settings.command_timeout
         self._run_timeout = run_timeout
         self._end = time.monotonic() + run_timeout if run_timeout else None
         self._accounts = guest_accounts.Accounts(self)
@@ -93,7 +128,7 @@ class GuestfsRemote(base.Remote):
         try:
             self.appliance = appliances.launch(
                 drives,
-                _within(settings, run_timeout),
+                _within(settings.appliance, run_timeout),
                 workspace=workspace,
                 configure=self._channel.configure,
                 on_notice=on_notice,
@@ -110,14 +145,14 @@ class GuestfsRemote(base.Remote):
             self.root = self._call(
                 guest_mounts.mount_all,
                 self._handle,
-                image=image or str(drives[0].path),
-                wanted=root_filesystem,
+                image=self._image,
+                wanted=settings.root_filesystem,
                 on_notice=on_notice or LOG.warning,
             )
         except exception.StepError as error:
             self.close()
             raise exception.InvalidImage(
-                path=image or str(drives[0].path), reason=error
+                path=self._image, reason=error
             ) from error
         except BaseException:
             self.close()
@@ -163,11 +198,7 @@ class GuestfsRemote(base.Remote):
             input_file = f'{directory}/input'
             self._guest_call(self._handle.write, input_file, stdin)
         return self._run(
-            argv,
-            argv,
-            env=env,
-            input_file=input_file,
-            remove=directory,
+            _Invocation(argv, argv, env, input_file, directory),
             timeout=timeout,
             check=check,
             on_output=on_output,
@@ -187,11 +218,12 @@ class GuestfsRemote(base.Remote):
         path = f'{directory}/{_file_name(name)}'
         self._guest_call(self._place_script, path, content)
         return self._run(
-            (name,),
-            ['/bin/sh', '-c', guest_wrapper.BY_SHEBANG, name, path],
-            env=env,
-            input_file='/dev/null',
-            remove=directory,
+            _Invocation(
+                (name,),
+                ['/bin/sh', '-c', guest_wrapper.BY_SHEBANG, name, path],
+                env,
+                remove=directory,
+            ),
             timeout=timeout,
             check=check,
             on_output=on_output,
@@ -214,25 +246,22 @@ class GuestfsRemote(base.Remote):
 
     def _run(
         self,
-        shown: Sequence[str],
-        argv: Sequence[str],
+        invocation: _Invocation,
         *,
-        env: Mapping[str, str] | None,
-        input_file: str,
-        remove: str,
         timeout: float | None,
         check: bool,
         on_output: base.OutputCallback | None,
     ) -> base.CommandResult:
+        shown = invocation.shown
         own_limit = self._command_timeout if timeout is None else timeout
         limit = self._remaining(own_limit)
         token = secrets.token_hex(16)
         command = guest_wrapper.command(
-            argv,
-            env,
+            invocation.argv,
+            invocation.env,
             token=token,
-            input_file=input_file,
-            remove=remove,
+            input_file=invocation.input_file,
+            remove=invocation.remove,
             aside=guest_resolver.aside(token) if self._swaps else '',
         )
         guest_wrapper.refuse_long(command, shown)
@@ -436,10 +465,9 @@ class GuestfsRemote(base.Remote):
 
 
 def _within(
-    settings: appliances.ApplianceSettings | None, run_timeout: float | None
+    settings: appliances.ApplianceSettings, run_timeout: float | None
 ) -> appliances.ApplianceSettings:
     """The start may not take longer than the whole run."""
-    settings = settings or appliances.ApplianceSettings()
     if run_timeout is None or run_timeout >= settings.launch_timeout:
         return settings
     return dataclasses.replace(settings, launch_timeout=run_timeout)
