@@ -109,7 +109,7 @@ class OperatingSystem:
     """One operating system that can be asked for.
 
     :ivar name: what requests call it.
-    :ivar description: one sentence for people, '' if none was written.
+    :ivar description: a short text for people, '' if none was written.
     :ivar architecture: of the machines that it runs on.
     :ivar driver: name of the driver that makes or opens its disk.
     :ivar driver_options: what is handed to the driver; a request's own

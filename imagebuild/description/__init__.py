@@ -9,9 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a request says about the inside of an image, as one runnable thing.
+"""What a request wants of the inside of an image, as one runnable thing.
 
-A request has many ways to say what an image holds: ``packages``,
+A request has many ways to describe what an image holds: ``packages``,
 ``pip_packages``, ``files``, then a recipe or a manifest with arguments.
 :func:`load` turns them into one :class:`Description`: the API loads it to
 refuse a bad request at once and to know its content key, the build job to

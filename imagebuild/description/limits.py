@@ -22,7 +22,7 @@ from imagebuild import exception
 from imagebuild import strict_yaml
 from imagebuild.manifest import document
 
-#: Problems that are told at once.
+#: Problems that are reported at once.
 MAX_PROBLEMS = 100
 #: Bytes of one argument's value; a command of the guest takes 128 KiB.
 MAX_VALUE = 100 * 1024
@@ -61,9 +61,9 @@ def plain(
                 for problem in error.errors
             )
             continue
-        told = _too_large(value, limit)
-        if told:
-            problems.append(exception.Problem(name, told))
+        wrong = _too_large(value, limit)
+        if wrong:
+            problems.append(exception.Problem(name, wrong))
         else:
             result[name] = value
     return result
@@ -90,7 +90,7 @@ def _too_large(value: Any, limit: int) -> str:
 def shortened(
     problems: Sequence[exception.Problem],
 ) -> list[exception.Problem]:
-    """The problems that are told, each once."""
+    """The problems that are reported, each once."""
     once = list(dict.fromkeys(problems))
     more = len(once) - MAX_PROBLEMS
     if more <= 0:

@@ -33,7 +33,7 @@ def load(
     *,
     recipe_paths: Sequence[str | pathlib.Path] = (),
 ) -> description.Description:
-    """Read what a request says about the inside of its image.
+    """Read what a request wants of the inside of its image.
 
     Nothing of the request but its own texts is read: a manifest's scripts
     are looked up in ``resources`` and nowhere else.

@@ -54,7 +54,7 @@ BROKEN = Origin(arguments=None)
 class _Resources(manifest_resources.Resources):
     """The texts of ``resources``, and nothing else.
 
-    :ivar unused: names that nobody has read.
+    :ivar unused: names that were not read.
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
@@ -168,7 +168,7 @@ def _ordered(given: Mapping[str, Any]) -> dict[str, Any]:
 
     JSON's mappings have none, and on the way of a request to its build
     they may come into any. ``arguments`` are left alone: the order decides
-    nothing there, and one of their older forms is told by its first key.
+    nothing there, and one of their older forms is known by its first key.
     """
     return {
         key: _sorted(value) if key == 'validators' else value

@@ -27,7 +27,7 @@ VALIDATOR = 'plugin'
 class _Part(manifest.Monitor):
     """Passes one part of the run on, as a part.
 
-    :param inner: who is told about the whole.
+    :param inner: follows the whole run.
     :param before: how many steps went before.
     :param name: what the plugin calls its own place, '' for what has paths
         of the request already.
@@ -64,12 +64,12 @@ class _Part(manifest.Monitor):
             self._moved(step), _named(result, self._name)
         )
 
-    def notice(self, sentence: str) -> None:
-        self._inner.notice(sentence)
+    def notice(self, message: str) -> None:
+        self._inner.notice(message)
 
 
 class _First(_Part):
-    """Also says how many steps there are, the plugin included."""
+    """Also reports how many steps there are, the plugin included."""
 
     def run_started(self, total: int) -> None:
         self._total = total + 1

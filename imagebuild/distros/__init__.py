@@ -55,7 +55,7 @@ def for_release(release: os_releases.OsRelease) -> base.Distro:
 def detect(remote: remotes_base.Remote) -> base.Distro:
     """Ask a system what it is and return its family.
 
-    :raises NoOperatingSystem: it does not say.
-    :raises UnsupportedDistro: nobody here knows it.
+    :raises NoOperatingSystem: there is no os-release file in it.
+    :raises UnsupportedDistro: no family accepts it.
     """
     return for_release(os_releases.read(remote))

@@ -150,7 +150,7 @@ class Distro(abc.ABC):
         :param asked_about: further names the returned state must know.
         :returns: what is installed afterwards.
         :raises RemoteCommandFailed: the package manager failed; its
-            ``stderr`` is what it said.
+            ``stderr`` is what it printed.
         """
 
     @abc.abstractmethod

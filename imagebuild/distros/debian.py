@@ -39,7 +39,7 @@ _ENVIRONMENT = {
 #
 # An image may carry a source that cannot be reached from here. So a failing
 # update is no error as long as the installation works; when that fails too,
-# both have had their say.
+# both have been asked.
 _INSTALL = (
     transaction.SPLIT_OUTPUT
     + r"""

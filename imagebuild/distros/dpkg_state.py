@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What dpkg says is installed."""
+"""What is installed by dpkg."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What rpm says is installed; shared by the families that use rpm."""
+"""What is installed by rpm; shared by the families that use rpm."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ rpm_state() {
     return 0
 }
 """
-#: The script that tells the state; see :func:`arguments`.
+#: The script that prints the state; see :func:`arguments`.
 QUERY = f'{_FUNCTION}rpm_state "$@"\n'
 #: Appended to an installing script, which leaves them in these variables.
 AFTER_INSTALL = f'{_FUNCTION}rpm_state "$asked" "$groups" >&3\n'

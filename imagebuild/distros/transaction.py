@@ -50,12 +50,12 @@ def install(
     :param argv: the whole command.
     :param shown: what to call it in errors.
     :param unknown: finds in what was printed which packages are not known,
-        as a sentence or ''.
+        as a message or ''.
     :param env: further variables.
-    :param on_output: told what people read, nothing of what is parsed.
+    :param on_output: called with what people read, nothing of what is parsed.
     :returns: what it wrote to descriptor 3.
     :raises RemoteCommandFailed: it failed; ``stderr`` is what the package
-        manager said.
+        manager printed.
     """
     try:
         result = remote.run(argv, env=env, on_output=_only_errors(on_output))
@@ -74,10 +74,10 @@ def _only_errors(
 ) -> remotes_base.OutputCallback | None:
     if on_output is None:
         return None
-    told = on_output
+    callback = on_output
 
     def pass_on(stream: remotes_base.Stream, text: str) -> None:
         if stream == 'stderr':
-            told(stream, text)
+            callback(stream, text)
 
     return pass_on

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 
 from imagebuild.distros import base
 
-#: What the installing scripts say when they go on with an old index.
+#: What the installing scripts print when they go on with an old index.
 _NOT_REFRESHED = 'The package index could not be refreshed;'
 
-#: What apt, dnf (4 and 5), yum and zypper say of a package that no
+#: What apt, dnf (4 and 5), yum and zypper print about a package that no
 #: repository has. Scripts of packages print into the same output, so only
 #: names that were asked for count.
 _UNKNOWN = re.compile(
@@ -37,7 +37,7 @@ _UNKNOWN = re.compile(
 )
 _NO_VERSION = re.compile(r"Version '[^']*' for '([^']+)' was not found")
 _NO_GROUP = re.compile(r"Module or Group '([^']+)' ")
-#: Names that one sentence holds.
+#: Names that one message holds.
 _MOST = 5
 
 
@@ -51,20 +51,20 @@ def finder(
 
     :param manager: its name.
     :param packages: what it was asked for.
-    :param specifications: the same, as it was told.
-    :returns: takes the output, gives a sentence without its full stop, ''
+    :param specifications: the same, as the package manager was given them.
+    :returns: takes the output, returns a message without its full stop, ''
         when all are known.
     """
     asked = dict(zip(specifications, packages, strict=True))
     release = distro.os_release
     system = '-'.join(filter(None, (release.id, release.version_id)))
-    return lambda said: _sentence(asked, said, manager, system)
+    return lambda output: _message(asked, output, manager, system)
 
 
-def _sentence(
-    asked: Mapping[str, base.Package], said: str, manager: str, system: str
+def _message(
+    asked: Mapping[str, base.Package], output: str, manager: str, system: str
 ) -> str:
-    found = list(dict.fromkeys(_found(asked, said)))
+    found = list(dict.fromkeys(_found(asked, output)))
     if not found:
         return ''
     names = ', '.join(found[:_MOST])
@@ -76,23 +76,23 @@ def _sentence(
         f'{what} {names} {verb} not known to {manager} of this image '
         f'({system})'
     )
-    if _NOT_REFRESHED in said:
+    if _NOT_REFRESHED in output:
         text += ', whose package index could not be refreshed'
     return text
 
 
-def _found(asked: Mapping[str, base.Package], said: str) -> Iterator[str]:
+def _found(asked: Mapping[str, base.Package], output: str) -> Iterator[str]:
     names = {package.name: package for package in asked.values()}
-    for match in _UNKNOWN.finditer(said):
+    for match in _UNKNOWN.finditer(output):
         name = next(filter(None, match.groups()))
         if name in names:
             yield f"'{name}'"
         elif name in asked:
             yield _with_version(asked[name])
-    for match in _NO_VERSION.finditer(said):
+    for match in _NO_VERSION.finditer(output):
         if match[1] in names:
             yield _with_version(names[match[1]])
-    for match in _NO_GROUP.finditer(said):
+    for match in _NO_GROUP.finditer(output):
         if f'@{match[1]}' in names:
             yield f"'@{match[1]}'"
 

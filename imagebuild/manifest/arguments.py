@@ -74,7 +74,7 @@ class Argument:
     """One declared argument.
 
     :ivar name: as users type it.
-    :ivar description: one sentence for help, '' if none was written.
+    :ivar description: a short text for help, '' if none was written.
     :ivar default: its value when none is given; None when there is none.
     :ivar required: whether a value must be given.
     :ivar choices: the accepted values, empty when any is.
@@ -94,9 +94,9 @@ class Argument:
     type: str = 'string'
 
     def error(self, value: str) -> str | None:
-        """Say what is wrong with a value.
+        """Check a value.
 
-        :returns: the end of a sentence, None when the value is fine. A
+        :returns: the end of a message, None when the value is fine. A
             hidden value is not repeated.
         """
         shown = 'the value' if self.hidden else f'"{value}"'
@@ -190,7 +190,7 @@ def check(
 ) -> list[exception.Problem]:
     """Check the names of arguments that a program declared.
 
-    Values and defaults are the program's own affair.
+    Values and defaults are the program's own to check.
 
     :returns: what is wrong, empty when all is well.
     """
@@ -219,16 +219,16 @@ def _check_name(name: str, path: str) -> list[exception.Problem]:
         wrong.append(
             exception.Problem(path, f'"{name}" is the name of a global option')
         )
-    told = variable_error(name)
-    if told:
-        wrong.append(exception.Problem(path, told))
+    error = variable_error(name)
+    if error:
+        wrong.append(exception.Problem(path, error))
     return wrong
 
 
 def variable_error(name: str) -> str | None:
-    """Say why scripts may not be given a variable of this name.
+    """Check that scripts may be given a variable of this name.
 
-    :returns: one sentence, None when they may.
+    :returns: a message, None when they may.
     """
     for variable in variables(name, None):
         if variable in RESERVED:

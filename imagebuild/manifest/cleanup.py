@@ -61,7 +61,7 @@ class MachineIdentity:
             return None
 
     def restore(self) -> None:
-        """Put back what stood there, if nothing or nobody stood there."""
+        """Put back what was there, unless it was a machine's own identity."""
         if self._before not in _UNSET or self._read() == self._before:
             return
         if self._before is None:

@@ -48,8 +48,8 @@ class Describable(Protocol):
 class StepRecord:
     """What a running step collects for its report.
 
-    :ivar result: set by the step; OK unless it says otherwise.
-    :ivar message: what it has to say.
+    :ivar result: set by the step; OK by default.
+    :ivar message: what was found or changed.
     """
 
     def __init__(self, context: Context, step: monitors.RunningStep) -> None:

@@ -188,7 +188,7 @@ def _plan(
 
 
 def _remove(context: contexts.Context) -> None:
-    """Remove what copy_script placed; a broken way in is told elsewhere."""
+    """Remove what copy_script placed; a broken way in was reported before."""
     for path in context.temporary:
         with contextlib.suppress(exception.ImageBuildError):
             context.remote.remove_file(path)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who is told about progress. The engine itself never prints."""
+"""Reports progress. The engine itself never prints."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunningStep:
 
 
 class Monitor:
-    """Told about a run; does nothing. Subclasses print, log or send."""
+    """Follows a run; does nothing. Subclasses print, log or send."""
 
     def run_started(self, total: int) -> None:
         """Called once, when the system is known.
@@ -65,8 +65,8 @@ class Monitor:
     ) -> None:
         """Called after each step, whether it failed or not."""
 
-    def notice(self, sentence: str) -> None:
-        """Called with a sentence the user should see."""
+    def notice(self, message: str) -> None:
+        """Called with a message that the user should see."""
 
     def run_finished(self, report: reports.Report) -> None:
         """Called once at the end, also after a failure."""

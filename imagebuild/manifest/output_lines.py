@@ -47,7 +47,7 @@ class _Line:
 class LineCutter:
     """Cuts pieces of output into lines.
 
-    :param on_line: told about each line: its stream, its text without the
+    :param on_line: called with each line: its stream, its text without the
         newline, and how many characters of it were left out.
     """
 

@@ -25,7 +25,7 @@ class PlannedStep:
     :ivar validator: type name.
     :ivar description: the step in a few words.
     :ivar state: ``holds``, ``missing`` or ``unknown`` (only a run can
-        tell).
+        show).
     :ivar commands: what would be run in the system, as people read it.
     :ivar message: why the state is unknown, where something is in the way
         that an earlier step has to mend; else ''.

@@ -25,8 +25,8 @@ class Result(enum.StrEnum):
     """How a step ended.
 
     ``OK``: what it asks for held already (or holds, in test-only).
-    ``CHANGED``: it was brought about. ``RAN``: a script ran and was content;
-    what it did is its own affair. ``FAILED``. ``SKIPPED``: not reached.
+    ``CHANGED``: it was applied. ``RAN``: a script ran and succeeded; what it
+    changed is not known. ``FAILED``. ``SKIPPED``: not reached.
     """
 
     OK = 'ok'
@@ -45,7 +45,7 @@ class StepReport:
     :ivar description: the step in a few words.
     :ivar result: how it ended.
     :ivar seconds: wall time.
-    :ivar message: what changed, or why it failed; '' if nothing to say.
+    :ivar message: what changed, or why it failed; '' for neither.
     :ivar output: tail of what its commands printed.
     """
 

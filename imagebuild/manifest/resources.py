@@ -24,7 +24,7 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
 class ResourceError(Exception):
-    """A resource cannot be used; the text says why."""
+    """A resource cannot be used; the message has the reason."""
 
 
 class Resources:

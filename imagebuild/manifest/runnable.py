@@ -62,7 +62,7 @@ class Runnable(abc.ABC):
     def plan(self, remote: Any) -> list[plans.PlannedStep]:
         """What :meth:`run` would check and do; looks, changes nothing.
 
-        Branches over values that only a script can tell are those of the
+        Branches over values that only a script sets are those of the
         values known now.
 
         :raises DistroNotAccepted: it is not for this system.

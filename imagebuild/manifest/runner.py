@@ -64,7 +64,7 @@ def _next(
 
 
 def count(validators: Sequence[base.Validator], context: Context) -> int:
-    """How many steps a run is expected to have, as far as can be told."""
+    """How many steps a run is expected to have, as far as is known."""
     total = 0
     for validator in validators:
         try:

@@ -30,7 +30,7 @@ class Recipe(manifest.Bindable):
     """A manifest, or a program, that has a name and a version.
 
     Making one opens nothing: what is wrong with a recipe shows when it is
-    used, so that a broken one is in nobody's way.
+    used, so that a broken one does not disturb the others.
 
     :ivar name: as users type it.
     :ivar version: as users type it.
@@ -54,7 +54,7 @@ class Recipe(manifest.Bindable):
 
     @property
     def description(self) -> str:
-        """What it makes, in a sentence; of a broken recipe, why it is.
+        """What it makes, in short; of a broken recipe, why it is.
 
         Never raises, since lists of recipes show it.
         """

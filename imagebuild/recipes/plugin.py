@@ -53,7 +53,7 @@ class PluginRecipe(base.Recipe):
     """One version of what an entry point offers.
 
     :ivar plugin: the entry point's object.
-    :ivar code: says which code it is: entry point and package version.
+    :ivar code: identifies the code: entry point and package version.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ _DISTROS = {
 
 
 class CommandFailed(RuntimeError):
-    """A command failed, as Sahara's own remote says it: a RuntimeError.
+    """A command failed, as Sahara's own remote raises it: a RuntimeError.
 
     Sahara's validators catch it to find out that a package is missing.
     """
@@ -116,7 +116,7 @@ class Plugin:
 
     @property
     def description(self) -> str:
-        """What the plugin says of itself, '' when it says nothing."""
+        """The plugin's title, '' when it has none."""
         title = getattr(self._plugin, 'get_title', None)
         return str(title()) if callable(title) else ''
 

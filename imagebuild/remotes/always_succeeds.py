@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A Remote that is content with everything, for builds without a guest.
+"""A Remote on which everything succeeds, for builds without a guest.
 
 It calls itself Debian 12. Packages that are installed are there afterwards,
 each with an enabled service of its own name; files that are written have what
 was written, one among systemd's units is a unit; scripts succeed, and every
-other command succeeds without a word. Validators that look for more than
+other command succeeds without output. Validators that look for more than
 that find nothing and fail.
 """
 
@@ -114,7 +114,7 @@ class AlwaysSucceedsRemote(fake.FakeRemote):
         return f'file {digest} {found.mode:o} {who}\n'
 
     def _unit(self, name: str) -> str:
-        """What ``systemctl is-enabled`` says."""
+        """What ``systemctl is-enabled`` prints."""
         if name in self._masked:
             return 'masked'
         comes_with = name.removesuffix('.service') in self._packages

@@ -13,7 +13,7 @@
 
 The manifest engine knows Remotes and nothing else. A Remote may be a disk
 image inside the libguestfs appliance, a running server behind SSH, or a
-table of scripted answers in a test; the engine cannot tell.
+table of scripted answers in a test; the engine does not know which.
 
 A call into a guest is expensive (half a second under emulation, however
 little it does), so the contract is made of few, large operations: one

@@ -37,8 +37,8 @@ from typing import Self
 from imagebuild import exception
 from imagebuild.remotes import base
 
-#: Characters that ``on_output`` is given at a time: few, so that whoever
-#: looks for words must put them together.
+#: Characters that ``on_output`` is given at a time: few, so that code
+#: which looks for words must put them together.
 PIECE = 7
 
 #: ``ID_LIKE`` of releases that tests ask for by name.
@@ -81,7 +81,7 @@ class Answer:
     """What a command does.
 
     :ivar stdout: what it prints.
-    :ivar stderr: what it complains of.
+    :ivar stderr: what it prints to standard error.
     :ivar exit_code: 0 to 255.
     :ivar pieces: output in the order and pieces it comes in; instead of
         ``stdout`` and ``stderr``. A generator may take its time.
@@ -202,7 +202,7 @@ class FakeRemote(base.Remote):
 
         Of several rules that match, the one added last answers.
 
-        :param matches: told the command.
+        :param matches: called with the command.
         :param replies: one per call, the last for every further call;
             success without output by default.
         """
@@ -282,9 +282,9 @@ class FakeRemote(base.Remote):
         self.commands.append(command)
         start = time.monotonic()
         answer = self._answer(command)
-        told: dict[base.Stream, str] = {'stdout': '', 'stderr': ''}
+        printed: dict[base.Stream, str] = {'stdout': '', 'stderr': ''}
         for stream, text in answer.output():
-            told[stream] += text
+            printed[stream] += text
             if on_output is not None:
                 on_output(stream, text)
         if answer.error is not None:
@@ -298,14 +298,14 @@ class FakeRemote(base.Remote):
             raise exception.RemoteCommandFailed(
                 command.argv,
                 answer.exit_code,
-                told['stdout'],
-                told['stderr'],
+                printed['stdout'],
+                printed['stderr'],
             )
         return base.CommandResult(
             command.argv,
             answer.exit_code,
-            told['stdout'],
-            told['stderr'],
+            printed['stdout'],
+            printed['stderr'],
             answer.seconds or time.monotonic() - start,
         )
 

@@ -12,9 +12,9 @@
 """Whose fault it is that an appliance or a command in it broke.
 
 Commands run as root in the appliance: they can end it (sysrq, its daemon
-killed, its memory used up). That is the doing of whoever wrote them, and
-starting again would do the same again. The appliance's console tells such an
-end from one that came from outside, where nothing was printed.
+killed, its memory used up). That is the fault of their author, and starting
+again would do the same again. The appliance's console shows such an end; one
+that came from outside leaves nothing there.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def ended_by_guest(
 
     :param shown: what ran in it.
     :param console: the last that its kernel printed; a guest can silence it.
-    :param by_guest: whether qemu says that the guest ended it.
-    :returns: what to raise; None when nothing says that it was the guest.
+    :param by_guest: whether qemu reports that the guest ended it.
+    :returns: what to raise; None when nothing shows that it was the guest.
     """
-    said = console + ('reboot: ' if by_guest else '')
+    shown_by = console + ('reboot: ' if by_guest else '')
     for sign, meaning in _SIGNS:
-        if sign in said:
+        if sign in shown_by:
             return exception.GuestBroken(
                 what=shown, reason=f'the appliance it ran in ended: {meaning}'
             )
@@ -82,7 +82,7 @@ def output_lost(shown: str) -> exception.GuestBroken:
 def left_behind(shown: str, what: str) -> exception.GuestBroken:
     """A command left what keeps the guest's file systems busy.
 
-    :param what: all of it, in words.
+    :param what: a description of all of it.
     """
     return exception.GuestBroken(
         what=shown, reason=f'it left {what}, which cannot be undone'

@@ -110,7 +110,7 @@ def mount_all(
     :param handle: a launched libguestfs handle.
     :param image: the image's path, for messages.
     :param wanted: the root file system the user chose, None to find it.
-    :param on_notice: told about file systems that are left out.
+    :param on_notice: called for file systems that are left out.
     :returns: the root file system.
     :raises NoOperatingSystem: there is none.
     :raises AmbiguousRoot: there are several and none was chosen.
@@ -190,7 +190,7 @@ def _release_name(handle: Any) -> str | None:
 
 
 def _name_in_usr(handle: Any, devices: _Devices) -> str | None:
-    """What a root says whose /usr is a file system of its own.
+    """The os-release of a root whose /usr is a file system of its own.
 
     Its /etc/os-release is a link into /usr then (Azure's RHEL images with
     logical volumes).
@@ -204,7 +204,7 @@ def _name_in_usr(handle: Any, devices: _Devices) -> str | None:
             continue
         device = devices.find(entry.spec)
         if device is None:
-            # It is a root, and what is missing is said when it is mounted.
+            # It is a root, and what is missing is reported when it is mounted.
             return 'Linux'
         try:
             _mount_one(handle, entry, device, '/usr', 'ro')

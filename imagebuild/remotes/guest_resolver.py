@@ -40,7 +40,7 @@ def keep(handle: Any, token: str) -> None:
     """Make what a command left the guest's own.
 
     :param handle: a libguestfs handle with the guest mounted.
-    :param token: of the command whose ending says that it changed the file.
+    :param token: of the command whose ending shows that it changed the file.
     :raises RuntimeError: the guest's file system refuses.
     """
     found = aside(token)

@@ -13,13 +13,13 @@
 
 One libguestfs call for everything: it sends the two streams apart through
 the ports of :mod:`imagebuild.remotes.output_channel`, keeps the exit code,
-stops the command when the host says that its time is up, and ends whatever
+stops the command when the host signals that its time is up, and ends whatever
 the command left running (a daemon started by a package's script would keep
 the file systems busy and end up half written). Nothing of it touches the
 guest's disk: its files are on the appliance's /dev.
 
 It runs where the command could change everything, its shell included, so
-nothing that it says is taken as proof.
+nothing that it prints is taken as proof.
 
 Written for the guest's own /bin/sh, whatever that is: POSIX shell and
 coreutils or busybox only.
@@ -84,10 +84,10 @@ cat_err=$!
 (cd / && exec env -i "$@") <"$input" >"$room/o" 2>"$room/e" 3<&- &
 command=$!
 (
-    # The host says when time is up: the clock here may jump, or be set.
-    said=
-    while [ "$said" != "$token" ]; do
-        IFS= read -r said <&3 || sleep 1
+    # The host decides when time is up: the clock here may jump, or be set.
+    received=
+    while [ "$received" != "$token" ]; do
+        IFS= read -r received <&3 || sleep 1
     done
     : >"$room/stopped"
     kill -9 "$command"
@@ -139,7 +139,7 @@ ENVIRONMENT: Mapping[str, str] = {
     'TERM': 'dumb',
 }
 
-# Runs $1: by itself if it says how, else with bash or sh.
+# Runs $1: by its shebang if it has one, else with bash or sh.
 BY_SHEBANG = r"""
 IFS= read -r first <"$1" 2>/dev/null || :
 case "$first" in
@@ -214,7 +214,7 @@ class Ending(NamedTuple):
 
     :ivar code: its exit code.
     :ivar stopped: whether it was stopped before it ended; this is what the
-        guest says, so it counts only if the host did stop it.
+        guest reports, so it counts only if the host did stop it.
     :ivar resolver: whether it changed /etc/resolv.conf.
     """
 

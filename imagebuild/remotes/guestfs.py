@@ -296,7 +296,7 @@ class GuestfsRemote(base.Remote):
     def prepare(self) -> appliance_state.State:
         """Look whether commands can run, and what runs without them.
 
-        Done before the first command, if nobody does it sooner, and once.
+        Done before the first command, unless it was called sooner, and once.
 
         :raises InvalidImage: the image's shell cannot be run.
         """
@@ -338,7 +338,10 @@ class GuestfsRemote(base.Remote):
             raise guest_faults.output_lost(shown) from error
 
     def _undo(self, shown: str, before: appliance_state.State) -> None:
-        """Undo what a command left, or say that it cannot be undone."""
+        """Undo what a command left.
+
+        :raises GuestBroken: it cannot be undone.
+        """
         try:
             left = self.appliance.call(
                 guest_leftovers.undo,
@@ -416,7 +419,7 @@ class GuestfsRemote(base.Remote):
     def relabel_selinux(self) -> str:
         """Give every file its SELinux label, where the guest uses SELinux.
 
-        :returns: what was done, as a sentence; '' when the guest does not
+        :returns: what was done, as a message; '' when the guest does not
             use it.
         """
         contexts: str = self._guest_call(

@@ -14,7 +14,7 @@
 libguestfs returns a command's output when the command has ended, and on
 failure only its standard error; and it takes no other call until then. So
 each appliance gets ports of its own whose other ends are sockets here: one
-for standard output, one for standard error, and one that says to the
+for standard output, one for standard error, and one that signals to the
 guest-side wrapper that a command's time is up. A random token written by the
 wrapper marks the end of a command's output. Beside them is qemu's own
 monitor (:mod:`qemu_events`), which no guest reaches.
@@ -48,7 +48,7 @@ KEPT = 16 * 1024 * 1024
 #: Bytes of one piece, and pieces that may wait to be taken.
 _PIECE = 64 * 1024
 _WAITING = 64
-#: Seconds that may be spent at once on what arrives: whoever watches the
+#: Seconds that may be spent at once on what arrives: what watches the
 #: clock has to have a turn, however much a guest prints.
 _TURN = 1.0
 #: Seconds that the end of a command's output may take in all.
@@ -82,7 +82,7 @@ class _Port:
         return path
 
     def accept(self, timeout: float) -> socket.socket:
-        """Take qemu's connection, and nobody else's."""
+        """Take qemu's connection, and no other."""
         self._listening.settimeout(timeout)
         while True:
             connection, _ = self._listening.accept()
@@ -172,7 +172,7 @@ class OutputChannel:
                 return
 
     def _put(self, stream: base.Stream, piece: bytes) -> bool:
-        """Wait until there is room; False when nobody takes any more."""
+        """Wait until there is room; False when the channel is closed."""
         while not self._closed.is_set():
             try:
                 self._pieces.put((stream, piece), timeout=1.0)
@@ -223,7 +223,7 @@ class Collector:
 
     :param channel: where it arrives.
     :param token: what the wrapper writes after it.
-    :param on_output: told about pieces.
+    :param on_output: called with pieces.
     """
 
     def __init__(
@@ -275,14 +275,14 @@ class Collector:
         end = data.find(self._token)
         if end >= 0:
             self._ended.add(stream)
-            self._tell(stream, data[:end], final=True)
+            self._pass_on(stream, data[:end], final=True)
             return
         # The token may be cut in two: hold back what could be its start.
         keep = _possible_start(data, self._token)
         self._held[stream] = data[len(data) - keep :] if keep else b''
-        self._tell(stream, data[: len(data) - keep])
+        self._pass_on(stream, data[: len(data) - keep])
 
-    def _tell(
+    def _pass_on(
         self, stream: base.Stream, data: bytes, *, final: bool = False
     ) -> None:
         kept = self._kept[stream]

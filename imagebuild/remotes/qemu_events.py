@@ -12,7 +12,7 @@
 """Who ended an appliance: what runs in it, or somebody on this host.
 
 The console of an appliance belongs to its guest, which can silence it. qemu's
-monitor does not: there qemu itself says why it ends, and says nothing when it
+monitor does not: there qemu itself reports why it ends, and nothing when it
 is killed.
 """
 

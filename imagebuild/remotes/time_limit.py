@@ -13,7 +13,7 @@
 
 The clock of an emulated guest was seen to jump by half an hour, and whatever
 runs in a guest may set it. So nothing in the guest counts seconds: when this
-host's monotonic clock says so, the command's token is written to a port of
+host's monotonic clock reaches it, the command's token is written to a port of
 the appliance, and the wrapper (:mod:`guest_wrapper`), which waits there, stops
 the command. A guest that does not obey is ended with its appliance.
 """
@@ -29,7 +29,7 @@ from imagebuild.remotes import output_channel
 class TimeLimit:
     """The limit of one command, which starts now.
 
-    :param channel: where to say that the time is up.
+    :param channel: where to send that the time is up.
     :param token: the command's.
     :param seconds: how long the command may run.
     :param clock: seconds of a clock that only goes forward.

@@ -49,7 +49,7 @@ sudoers_of() {
     printf '%s\n' "$1" | sed 's/\./-dot-/g'
 }
 """
-#: For each user: a line "user NAME", then lines of what there is to tell.
+#: For each user: a line "user NAME", then lines of its properties.
 LOOK = shell.Script(
     'look at users',
     _SUDOERS

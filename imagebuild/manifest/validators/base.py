@@ -12,8 +12,8 @@
 """What a validator is.
 
 A validator is one key of the manifest language: it describes a part of a
-system's state, can tell whether that part holds and, mostly, bring it
-about. One file in this directory and one line under the entry point
+system's state, can check whether that part holds and, mostly, apply it. One
+file in this directory and one line under the entry point
 ``imagebuild.validators`` make one; another package can add its own the same
 way (see "Writing a validator" in the documentation).
 
@@ -124,7 +124,7 @@ class Builder:
     def problem(self, message: str, *parts: str | int) -> None:
         """Note that something is wrong.
 
-        :param message: one plain sentence.
+        :param message: one plain message.
         :param parts: keys and indices below :attr:`path`.
         """
         self.problems.append(
@@ -214,7 +214,7 @@ class Validator(abc.ABC):
         """Make one from the value that stands in the manifest.
 
         Called while the manifest is loaded: no system is there yet, and
-        none may be touched. Everything wrong is told to the builder; the
+        none may be touched. Every error is added to the builder; the
         object returned after that is never run.
 
         :param spec: the value, already of the form of :attr:`schema`.
@@ -228,16 +228,16 @@ class Validator(abc.ABC):
     def check(self, context: Context, record: StepRecord) -> None:
         """Look whether the state holds; change nothing.
 
-        :raises StepFailed: it does not; the reason says what is wrong.
+        :raises StepFailed: it does not; with the reason.
         :raises StepError: it could not be looked at.
         """
 
     def apply(self, context: Context, record: StepRecord) -> None:
-        """Bring the state about; one look when it holds already.
+        """Apply the state; one look when it holds already.
 
         Sets ``record.result`` to CHANGED (or RAN) if it did anything.
 
-        :raises StepFailed: it could not be brought about.
+        :raises StepFailed: it could not be applied.
         :raises StepError: a command failed.
         """
         self.check(context, record)

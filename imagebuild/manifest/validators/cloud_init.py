@@ -75,7 +75,7 @@ class CloudInitValidator(state.StateValidator):
         config = dict(spec.get('config', {}))
         if datasources and 'datasource_list' in config:
             builder.problem(
-                '"datasources" says this already', 'config', 'datasource_list'
+                '"datasources" sets this already', 'config', 'datasource_list'
             )
         if datasources:
             config['datasource_list'] = list(datasources)

@@ -26,7 +26,7 @@ class CopyScriptValidator(base.Validator):
     """A resource stands at ``/tmp/<basename>`` until the run ends.
 
     Nothing is run. Test-only writes nothing: the scripts that would source
-    it are told by ``test_only=1``.
+    it know by ``test_only=1``.
     """
 
     type_name: ClassVar[str] = 'copy_script'

@@ -144,7 +144,7 @@ def _rendered(item: Wanted, context: base.Context) -> target_files.TargetFile:
 
 
 def read(path: str, spec: Mapping[str, Any], builder: base.Builder) -> Wanted:
-    """Read one file; whatever is wrong is told to the builder.
+    """Read one file; errors are added to the builder.
 
     :param path: of the file, in the system; see :func:`check_path`.
     :param spec: its properties, of the form of :data:`PROPERTIES`.

@@ -64,7 +64,7 @@ class AllValidator(base.Validator):
 class AnyValidator(base.Validator):
     """One of several alternatives; the first that is available.
 
-    Both modes first try every alternative in test-only and are content with
+    Both modes first try every alternative in test-only and stop at
     the first that holds. Reconcile then tries each for real. Arguments that
     a failed alternative set are as they were before it.
     """
@@ -119,7 +119,7 @@ class AnyValidator(base.Validator):
             failed = _try(alternative, context, reconcile=reconcile)
             if not failed:
                 record.message = f'{alternative.path} ' + (
-                    'was brought about' if reconcile else 'holds'
+                    'was applied' if reconcile else 'holds'
                 )
                 return []
             # In place: derived contexts share the mapping.
@@ -149,10 +149,10 @@ def _try(
 def _none_of_them(
     reasons: Sequence[exception.StepFailed], verb: str
 ) -> exception.StepFailed:
-    told = '; '.join(str(reason) for reason in reasons)
+    joined = '; '.join(str(reason) for reason in reasons)
     last = reasons[-1]
     return exception.StepFailed(
-        f'none of the alternatives {verb} ({told})',
+        f'none of the alternatives {verb} ({joined})',
         command=last.command,
         command_exit_code=last.command_exit_code,
         output='\n'.join(item.output for item in reasons if item.output),

@@ -42,7 +42,7 @@ _VERSION: Mapping[str, Any] = {
     'pattern': r'^[A-Za-z0-9][A-Za-z0-9+._:~^*-]*$(?!\n)',
     'maxLength': 255,
 }
-#: What is said of ``{nginx: "1.22"}``; see :func:`schema.check`.
+#: The message for ``{nginx: "1.22"}``; see :func:`json_schema.check`.
 VERSION_ALONE = (
     'cannot stand for a version by itself; write {<key>: {version: ...}}'
 )
@@ -187,7 +187,7 @@ class PackageValidator(base.Validator):
             item for item in self.wanted if item in transaction.installed
         ]
         if not missing:
-            self._tell(record, brought)
+            self._report(record, brought)
             return
         self._install(context, record, transaction, missing)
         still = context.packages.missing(self.wanted)
@@ -195,7 +195,7 @@ class PackageValidator(base.Validator):
             raise exception.StepFailed(
                 'after the installation ' + self._reason(context, still)
             )
-        self._tell(record, [*brought, *missing])
+        self._report(record, [*brought, *missing])
 
     def _install(
         self,
@@ -221,7 +221,7 @@ class PackageValidator(base.Validator):
             context.packages.install(missing, record.on_output)
 
     @staticmethod
-    def _tell(
+    def _report(
         record: base.StepRecord, installed: Sequence[distros_base.Package]
     ) -> None:
         if installed:

@@ -29,7 +29,7 @@ from imagebuild import exception
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import shell
 
-#: What pip says when no index has what it was asked for.
+#: What pip prints when no index has what it was asked for.
 _NO_DISTRIBUTION = re.compile(r'No matching distribution found for (\S+)')
 
 #: Runs in the guest, with whatever Python 3 it has.
@@ -182,16 +182,16 @@ def look(context: base.Context, virtualenv: str) -> PipState:
     """Look in one call."""
     output = LOOK.run(context, python(virtualenv), LOOK_PYTHON)
     try:
-        told = json.loads(output)
-        if told is None:
+        state = json.loads(output)
+        if state is None:
             return PipState(False, {}, {})
         return PipState(
-            told['pip'],
+            state['pip'],
             {
                 utils.canonicalize_name(name): (number, origin)
-                for name, (number, origin) in told['found'].items()
+                for name, (number, origin) in state['found'].items()
             },
-            told['environment'],
+            state['environment'],
         )
     except (ValueError, KeyError, TypeError) as error:
         raise exception.StepFailed(

@@ -68,7 +68,7 @@ _END = '-----END PGP PUBLIC KEY BLOCK-----'
 class RepositoryValidator(target_files.TargetFilesValidator):
     """The package manager knows repositories.
 
-    What that takes is the distribution's affair; the files it names are
+    The distribution's family decides which files that takes; they are
     compared and written here. The next installation fetches the index.
     """
 
@@ -148,15 +148,15 @@ def _repository(
     return distros_base.Repository(
         name=name,
         url=spec['url'],
-        suites=_words(spec.get('suites', ())),
-        components=_words(spec.get('components', ())),
+        suites=_as_tuple(spec.get('suites', ())),
+        components=_as_tuple(spec.get('components', ())),
         key=_key(spec, builder),
         trusted=spec.get('trusted', False),
         priority=spec.get('priority'),
     )
 
 
-def _words(value: Any) -> tuple[str, ...]:
+def _as_tuple(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 

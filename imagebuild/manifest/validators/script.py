@@ -168,7 +168,7 @@ class ScriptValidator(base.Validator):
 
 
 def _content(name: str, builder: base.Builder) -> bytes:
-    """A script that the kernel can run, as far as can be told now."""
+    """A script that the kernel can run, as far as is known now."""
     content = builder.resource(name)
     first = content.partition(b'\n')[0]
     if first.startswith(b'#!') and first.endswith(b'\r'):

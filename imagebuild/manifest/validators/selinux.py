@@ -94,7 +94,7 @@ class SelinuxValidator(state.StateValidator):
         return ' '.join(filter(None, ['selinux', *words]))
 
     def _settings(self) -> dict[str, str]:
-        """Name to value, for what the configuration must say."""
+        """Name to value, for what the configuration must hold."""
         pairs = {'SELINUX': self.mode, 'SELINUXTYPE': self.policy}
         return {name: value for name, value in pairs.items() if value}
 

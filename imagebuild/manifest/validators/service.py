@@ -59,7 +59,7 @@ done
 """,
 )
 
-#: What ``systemctl is-enabled`` may say where a state holds.
+#: What ``systemctl is-enabled`` may print where a state holds.
 #:
 #: ``static``, ``alias``, ``indirect`` and ``generated`` units have nothing
 #: of their own to enable: they are started by what refers to them, and

@@ -58,7 +58,7 @@ LOOK = shell.Script(
     'look at authorized keys',
     _PLACES
     + r"""
-tell() {
+describe() {
     if [ -L "$2" ]; then
         printf '%s:link\n' "$1"
     elif [ -e "$2" ]; then
@@ -71,8 +71,8 @@ for name do
     printf 'user:%s\n' "$name"
     places "$name" || continue
     printf 'owner:%s\n' "$owner"
-    tell dir "$dir"
-    tell file "$file"
+    describe dir "$dir"
+    describe file "$file"
     if [ ! -L "$dir" ] && [ ! -L "$file" ] && [ -f "$file" ]; then
         printf 'content:%s\n' "$(base64 < "$file" | tr -d '\n')"
     fi
@@ -120,7 +120,7 @@ class _Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What there is; each of ``directory`` and ``file`` is what LOOK tells."""
+    """What there is; ``directory`` and ``file`` are what LOOK prints."""
 
     owner: str = ''
     directory: str = 'absent'
@@ -132,7 +132,7 @@ class SshKeyValidator(accounts.AccountsValidator[_Wanted, _Found]):
     """Keys stand in a user's ``authorized_keys``.
 
     Only missing ones are added; with ``exclusive`` there are no others. A
-    key may be ``{{ argument }}``. Keys are told apart by what they are, not
+    key may be ``{{ argument }}``. Keys are compared by what they are, not
     by comments or options.
     """
 
@@ -282,12 +282,12 @@ def _look(context: base.Context, users: Sequence[str]) -> dict[str, _Found]:
     found = {}
     for block in blocks:
         user, *lines = block.splitlines()
-        told = dict(line.split(':', 1) for line in lines if ':' in line)
-        content = base64.b64decode(told.get('content', ''))
+        fields = dict(line.split(':', 1) for line in lines if ':' in line)
+        content = base64.b64decode(fields.get('content', ''))
         found[user] = _Found(
-            told.get('owner', ''),
-            told.get('dir', 'absent'),
-            told.get('file', 'absent'),
+            fields.get('owner', ''),
+            fields.get('dir', 'absent'),
+            fields.get('file', 'absent'),
             content.decode('utf-8', 'replace'),
         )
     missing = [user for user in users if not found.get(user, _Found()).owner]

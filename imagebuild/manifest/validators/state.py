@@ -36,7 +36,7 @@ class StateValidator(base.Validator):
 
         :returns: what does not hold: for each part of the step that is
             concerned (a path, a unit, a user), a clause or several.
-        :raises StepError: it cannot be told, or cannot ever hold here.
+        :raises StepError: it cannot be looked at, or cannot ever hold here.
         """
 
     @abc.abstractmethod
@@ -46,7 +46,7 @@ class StateValidator(base.Validator):
         record: base.StepRecord,
         parts: Collection[str],
     ) -> str:
-        """Bring the state about.
+        """Apply the state.
 
         :param parts: of what :meth:`differences` found, the keys.
         :returns: what was done, in a few words.

@@ -197,8 +197,8 @@ class SubscriptionValidator(state.StateValidator):
                 'subscriptions are for the Red Hat family; this system is '
                 + context.distro.os_release.id
             )
-        told = LOOK.run(context, *self.repos).splitlines()
-        registered = 'registered' in told
+        lines = LOOK.run(context, *self.repos).splitlines()
+        registered = 'registered' in lines
         if self.unregister:
             if registered:
                 yield 'the system is still registered'
@@ -206,7 +206,7 @@ class SubscriptionValidator(state.StateValidator):
         if not registered:
             yield 'the system is not registered'
         for repo in self.repos:
-            if f'repo:{repo}' not in told:
+            if f'repo:{repo}' not in lines:
                 yield f'the repository {repo} is not enabled'
 
     def change(
@@ -237,14 +237,14 @@ class SubscriptionValidator(state.StateValidator):
             'org': 'RHSM_ORG',
         }
         env = {}
-        for name, told in self.login.items():
+        for name, source in self.login.items():
             value = (
-                template.render(told, context)
+                template.render(source, context)
                 if name == 'org'
-                else context.value(told)
+                else context.value(source)
             )
             if not value:
-                raise exception.StepFailed(f'no value is set for: {told}')
+                raise exception.StepFailed(f'no value is set for: {source}')
             env[variables[name]] = value
         return env
 

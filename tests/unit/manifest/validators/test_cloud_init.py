@@ -45,7 +45,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         ('cloud_init: {other: 1}', 'unknown key'),
         (
             'cloud_init: {datasources: [Ec2], config: {datasource_list: []}}',
-            'config.datasource_list: "datasources" says this already',
+            'config.datasource_list: "datasources" sets this already',
         ),
     ],
 )
