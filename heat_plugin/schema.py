@@ -155,9 +155,7 @@ PROPERTIES: dict[str, Any] = {
         ),
         _length(),
     ),
-    MANIFEST: _map(
-        _('Manifest to apply, as it would stand in a manifest file.')
-    ),
+    MANIFEST: _map(_('Manifest to apply, as it would be in a manifest file.')),
     RESOURCES: _map(
         _(
             'Scripts and files that the manifest names: the name there to '
