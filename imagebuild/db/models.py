@@ -147,7 +147,7 @@ class Build(Base):
     deleted_at: Mapped[datetime.datetime | None] = mapped_column(Time)
 
 
-class Flight(Base):
+class SingleFlight(Base):
     """The build of a content that others wait for; see ``single_flight``."""
 
     __tablename__ = 'flights'

@@ -142,9 +142,7 @@ FIXED = (
 )
 
 #: Rooms that are still to be renamed -> the words that they still have.
-NOT_YET: dict[str, set[str]] = {
-    'imagebuild/db': {'Flight'},
-}
+NOT_YET: dict[str, set[str]] = {}
 
 
 @dataclasses.dataclass(frozen=True)

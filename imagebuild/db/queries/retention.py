@@ -30,7 +30,7 @@ BATCH = 100
 AT_ONCE = 5
 
 _OF_A_BUILD = (
-    models.Flight,
+    models.SingleFlight,
     models.Event,
     models.Step,
     models.LogChunk,

@@ -47,7 +47,7 @@ def lead(session: transaction.Session, build: Build) -> None:
     """Make a build the leader of its content unless it follows one."""
     if build.leader_id is None:
         session.add(
-            models.Flight(
+            models.SingleFlight(
                 project_id=build.project_id,
                 content_key=build.content_key,
                 build_id=build.id,
@@ -111,9 +111,9 @@ def _leads(build: Build) -> bool:
 
 def _flight(
     session: transaction.Session, build: Build
-) -> models.Flight | None:
+) -> models.SingleFlight | None:
     return session.get(
-        models.Flight,
+        models.SingleFlight,
         (build.project_id, build.content_key),
         populate_existing=True,
         with_for_update=True,
