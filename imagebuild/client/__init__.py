@@ -22,7 +22,7 @@
     build = builder.builds.wait(build.id)
     print(build.status, build.image_id)
 
-It needs keystoneauth1 and nothing else: of imagebuild only
+It needs keystoneauth1 and tenacity and nothing else: of imagebuild only
 modules without dependencies are imported, so that a host which only requests
 builds (one that runs Heat, for example) installs none of the service. All of
 it may be used from several threads at once.

@@ -20,10 +20,11 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
+import tenacity
+
 from imagebuild.client import exceptions
 from imagebuild.client import managers
 from imagebuild.client import records
-from imagebuild.client import retry
 
 OnProgress = Callable[[records.Build], None]
 
@@ -144,7 +145,7 @@ class BuildManager(managers.Manager):
         :param retry_for: seconds for which the service may be away.
         :raises WaitTimeout: it is still being deleted after ``timeout``.
         """
-        retrying = retry.Retry(retry_for, interval)
+        retrying = _retrying(retry_for, interval)
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             try:
@@ -204,7 +205,7 @@ class BuildManager(managers.Manager):
         :param interval: seconds between two requests.
         :param retry_for: seconds for which the service may be away.
         """
-        retrying = retry.Retry(retry_for, interval)
+        retrying = _retrying(retry_for, interval)
         while True:
             # Before the log is read: once the build has ended, its log is
             # complete, and the loop below reads all of it.
@@ -246,7 +247,7 @@ class BuildManager(managers.Manager):
         :raises WaitTimeout: it has not ended within ``timeout``; it goes on.
         :raises NotFound: it was deleted.
         """
-        retrying = retry.Retry(retry_for, interval)
+        retrying = _retrying(retry_for, interval)
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             build = retrying(self.get, build_id)
@@ -263,6 +264,26 @@ class BuildManager(managers.Manager):
                     f'{timeout:g} seconds; it goes on.'
                 )
             time.sleep(pause)
+
+
+def _retrying(seconds: float, interval: float) -> tenacity.Retrying:
+    """Return what calls again while the service cannot be reached.
+
+    A build goes on while an API server restarts; whoever waits for it should
+    not notice.
+
+    :param seconds: how long an absence may last; each call starts afresh.
+    :param interval: seconds between two attempts.
+    """
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(
+            (exceptions.ConnectionFailed, exceptions.ServiceUnavailable)
+        ),
+        wait=tenacity.wait_fixed(interval),
+        stop=tenacity.stop_after_delay(seconds),
+        # The error itself, not tenacity's RetryError.
+        reraise=True,
+    )
 
 
 def _path(build_id: str, part: str = '') -> str:
