@@ -104,11 +104,11 @@ def flood(guest: Guest) -> threading.Thread:
 @pytest.mark.usefixtures('flood')
 class TestFlood:
     def test_nobody_takes(self, guest: Guest) -> None:
-        time.sleep(1)
-        stopped_at = guest.sent
-        time.sleep(0.5)
-        assert guest.sent == stopped_at
-        assert stopped_at < 8 * MIB
+        before = -1
+        while before < guest.sent < 8 * MIB:
+            before = guest.sent
+            time.sleep(0.5)
+        assert 0 < guest.sent < 8 * MIB
 
     def test_drain_ends(self, channel: output_channel.OutputChannel) -> None:
         collector = output_channel.Collector(channel, 'token', None)
@@ -264,7 +264,8 @@ class TestStop:
         start = time.monotonic()
         for _ in range(100):
             channel.stop('x' * MIB)
-        assert time.monotonic() - start < 5
+        # Not as long as the tests may take, for each of them.
+        assert time.monotonic() - start < 60
 
     def test_a_guest_that_is_gone(
         self, channel: output_channel.OutputChannel, guest: Guest
