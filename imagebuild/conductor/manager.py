@@ -25,7 +25,7 @@ from imagebuild.conductor import conductor_context
 from imagebuild.conductor import image_update
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import scheduler
-from imagebuild.messaging import rpcapi
+from imagebuild.messaging import bus
 
 LOG = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Manager:
     :param wake_reaper: has it sweep.
     """
 
-    target = rpcapi.TARGET
+    target = bus.TARGET
 
     def __init__(
         self,

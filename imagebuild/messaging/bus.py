@@ -15,13 +15,26 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
 
 from imagebuild import exception
-from imagebuild.messaging import rpcapi
+
+LOG = logging.getLogger(__name__)
+
+TOPIC = 'imagebuild.conductor'
+#: What conductors serve, and callers ask for.
+TARGET = oslo_messaging.Target(topic=TOPIC, version='1.0')
+
+#: Messages that wait for a broker that is away; further ones are dropped.
+_MAX_WAITING = 1000
 
 
 def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
@@ -62,7 +75,7 @@ def get_rpc_server(transport: Any, name: str, endpoint: object) -> Any:
     :param name: of the conductor.
     :param endpoint: its methods are what can be called.
     """
-    target = oslo_messaging.Target(topic=rpcapi.TOPIC, server=name)
+    target = oslo_messaging.Target(topic=TOPIC, server=name)
     # Threads are what it takes when nothing is monkey patched; to ask for
     # them by name is deprecated.
     return oslo_messaging.get_rpc_server(transport, target, [endpoint])
@@ -80,3 +93,43 @@ def _register_measures(conf: cfg.ConfigOpts) -> None:
             name = f'oslo_messaging_{part}'
             module = importlib.import_module(f'oslo_messaging._{part}.client')
             conf.register_opts(getattr(module, name), group=name)
+
+
+class Sender:
+    """Sends messages from a thread of its own.
+
+    oslo.messaging waits seconds, or as long as it takes, for a broker that
+    is away; who only sends a message does not.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[tuple[str, Callable[[], object]]] = (
+            queue.Queue(_MAX_WAITING)
+        )
+        self._lock = threading.Lock()
+        self._pid = 0
+
+    def send(self, what: str, act: Callable[[], object]) -> None:
+        """Have something sent soon; never raises, never waits.
+
+        :param what: for the log.
+        """
+        with self._lock:
+            # Started by the first message: a web server forks before.
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                threading.Thread(
+                    target=self._run, name='sender', daemon=True
+                ).start()
+        try:
+            self._waiting.put_nowait((what, act))
+        except queue.Full:
+            LOG.warning('%s was dropped: the message bus is unavailable', what)
+
+    def _run(self) -> None:
+        while True:
+            what, act = self._waiting.get()
+            try:
+                act()
+            except Exception as error:
+                LOG.warning('%s was not sent: %s', what, error)

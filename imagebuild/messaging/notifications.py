@@ -65,7 +65,6 @@ from oslo_config import cfg
 
 from imagebuild import db
 from imagebuild.messaging import bus
-from imagebuild.messaging import sender
 
 LOG = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ class Notifier:
 
     def __init__(self, conf: cfg.ConfigOpts, publisher: str) -> None:
         self._notifier = bus.get_notifier(conf, publisher)
-        self._sender = sender.Sender()
+        self._sender = bus.Sender()
 
     def started(self, build: db.Build) -> None:
         """A conductor begins a build."""

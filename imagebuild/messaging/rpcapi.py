@@ -27,11 +27,8 @@ from typing import Any
 import oslo_messaging
 
 from imagebuild import exception
-from imagebuild.messaging import sender
+from imagebuild.messaging import bus
 
-TOPIC = 'imagebuild.conductor'
-#: What conductors serve, and callers ask for.
-TARGET = oslo_messaging.Target(topic=TOPIC, version='1.0')
 #: Seconds that a call may take, unless the caller says otherwise.
 CALL_TIMEOUT = 20.0
 
@@ -52,10 +49,10 @@ class ConductorAPI:
         self, transport: Any, *, timeout: float = CALL_TIMEOUT
     ) -> None:
         self._client = oslo_messaging.get_rpc_client(
-            transport, TARGET, timeout=timeout, retry=1
+            transport, bus.TARGET, timeout=timeout, retry=1
         )
         self._timeout = timeout
-        self._sender = sender.Sender()
+        self._sender = bus.Sender()
         self._calling = threading.Semaphore(_MAX_CALLS)
 
     # -- casts --------------------------------------------------------------
