@@ -38,7 +38,6 @@ from collections.abc import Sequence
 from typing import IO
 from typing import Any
 
-from imagebuild import processes
 from imagebuild.conductor import job_processes
 
 LOG = logging.getLogger(__name__)
@@ -77,10 +76,9 @@ class JobProcess:
         context: Callable[[], None] = lambda: None,
     ) -> None:
         job_token = secrets.token_hex(16)
-        pid_namespace_id = processes.pid_namespace_id()
         # Written down before it is there, so that it is found by its token
         # when this process dies right after starting it.
-        note(job_processes.Leader(0, 0, job_token, pid_namespace_id))
+        note(job_processes.Leader.of(0, job_token))
         self._process = subprocess.Popen(
             list(command),
             cwd=directory,
@@ -92,12 +90,7 @@ class JobProcess:
         )
         # The process is ours and not waited for, so it is still there, if
         # only as a zombie.
-        self.leader = job_processes.Leader(
-            self._process.pid,
-            processes.start_time(self._process.pid) or 0,
-            job_token,
-            pid_namespace_id,
-        )
+        self.leader = job_processes.Leader.of(self._process.pid, job_token)
         note(self.leader)
         self.last: dict[str, Any] | None = None
         self._on_event = on_event

@@ -85,12 +85,14 @@ class Leader:
         )
 
     @classmethod
-    def of(cls, pid: int, job_token: str) -> Leader | None:
-        """Describe a process; None when it is already gone."""
-        started = processes.start_time(pid)
-        if started is None:
-            return None
-        return cls(pid, started, job_token, processes.pid_namespace_id())
+    def of(cls, pid: int, job_token: str) -> Leader:
+        """Describe a process; 0 is one that is not there yet."""
+        return cls(
+            pid,
+            processes.start_time(pid) or 0,
+            job_token,
+            processes.pid_namespace_id(),
+        )
 
 
 def members(leader: Leader) -> set[int]:
