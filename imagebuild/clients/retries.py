@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Trying again while a service is away."""
+"""Retries while a service is unavailable."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import tenacity
+
 from imagebuild import exception
 
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')
 
+#: Seconds: 1, 2, 4, 8, 16, 30, 30, ...
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
@@ -46,20 +49,33 @@ def retry_while_unavailable(
         than the one before: the timeout then starts again.
     :param sleep: waits for some seconds.
     :returns: what ``attempt`` returns.
+    :raises ServiceUnavailable: the service was away for too long.
     """
-    pause, end, before = _FIRST_PAUSE, 0.0, progress and progress()
-    while True:
-        try:
-            return attempt()
-        except exception.ServiceUnavailable as error:
-            now = time.monotonic()
-            reached = progress and progress()
-            if not end or reached != before:
-                pause, end, before = _FIRST_PAUSE, now + timeout, reached
-            if now + pause > end:
-                raise
-            LOG.warning('%s Trying again in %d s.', error, pause)
-            if on_notice:
-                on_notice(f'{error} Trying again in {pause:.0f} s.')
-        sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+    before = progress and progress()
+
+    def restart(state: tenacity.RetryCallState) -> None:
+        # tenacity counts from the start of the first attempt, which may have
+        # sent data for an hour before anything failed.
+        nonlocal before
+        reached = progress and progress()
+        if state.attempt_number == 1 or reached != before:
+            state.start_time = time.monotonic()
+            state.attempt_number = 1
+            before = reached
+
+    def report(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.upcoming_sleep
+        LOG.warning('%s Trying again in %d s.', error, pause)
+        if on_notice:
+            on_notice(f'{error} Trying again in {pause:.0f} s.')
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(exception.ServiceUnavailable),
+        wait=tenacity.wait_exponential(_FIRST_PAUSE, _LONGEST_PAUSE),
+        stop=tenacity.stop_before_delay(timeout),
+        after=restart,
+        before_sleep=report,
+        sleep=sleep,
+        reraise=True,
+    )(attempt)
