@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The statuses of a build, for database, conductor, API and commands alike."""
+"""Statuses of builds and uploads, for service and commands alike."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ ALL = (
 RUNNING = ('building', 'uploading', 'deleting')
 #: Nothing more will happen to the build by itself.
 ENDED = ('active', 'error', 'cancelled')
+#: The build may still become an image.
+UNFINISHED = ('queued', 'building', 'uploading')
+#: A conductor works on the build, which moves.
+IN_PROGRESS = ('building', 'uploading')
+
+#: Every status of an upload.
+UPLOAD = ('queued', 'uploading', 'active', 'error')
+#: The upload waits or is under way.
+UPLOAD_PENDING = ('queued', 'uploading')

@@ -160,9 +160,8 @@ def _uploads(service: api_call.Service) -> core.GaugeMetricFamily:
         'Uploads that are waiting or under way, by status',
         labels=['status'],
     )
-    pending = ('queued', 'uploading')
-    found = service.database.list_uploads(status=pending)
+    found = service.database.list_uploads(status=statuses.UPLOAD_PENDING)
     counts = collections.Counter(upload.status for upload in found)
-    for status in pending:
+    for status in statuses.UPLOAD_PENDING:
         family.add_metric([status], counts[status])
     return family

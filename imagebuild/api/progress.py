@@ -19,6 +19,7 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import phases
+from imagebuild import statuses
 
 
 def progress(
@@ -91,7 +92,7 @@ def _elapsed(record: db.Build, end: float) -> int | None:
 def _remaining(
     record: db.Build, found: phases.Phases, end: float
 ) -> int | None:
-    if record.status not in ('building', 'uploading'):
+    if record.status not in statuses.IN_PROGRESS:
         return None
     left = None if record.cancel_requested else found.remaining(end)
     return None if left is None else math.ceil(left)

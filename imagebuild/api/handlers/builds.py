@@ -99,7 +99,7 @@ def _running_build(
         project_id=call.context.project_id,
         filters={
             'content_key': prepared.content_key,
-            'status': ['queued', 'building', 'uploading'],
+            'status': list(statuses.UNFINISHED),
             'reuse': 'always',
         },
         sort=[('created_at', 'asc')],

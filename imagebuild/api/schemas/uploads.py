@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from imagebuild import statuses
 from imagebuild.api.schemas import base
 
 UPLOAD: base.Schema = base.closed(
@@ -30,7 +31,7 @@ UPLOAD: base.Schema = base.closed(
             base.TEXT, 'Format of the image there.', 'qcow2'
         ),
         'status': base.field(
-            {'enum': ['queued', 'uploading', 'active', 'error']},
+            {'enum': list(statuses.UPLOAD)},
             'Where it is in its life.',
             'active',
         ),

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import math
 
+from imagebuild import statuses
 from imagebuild.client import records
-
-#: Statuses in which a build moves.
-_MOVING = ('building', 'uploading')
 
 
 def phase(progress: records.Progress) -> str:
@@ -30,7 +28,11 @@ def status(build: records.Build) -> str:
     """The status with the phase, such as ``building (steps)``."""
     name = phase(build.progress)
     # An upload is the status "uploading" already.
-    if not name or build.status not in _MOVING or build.status[:6] == name:
+    if (
+        not name
+        or build.status not in statuses.IN_PROGRESS
+        or build.status[:6] == name
+    ):
         return build.status
     return f'{build.status} ({name})'
 
@@ -100,7 +102,7 @@ def line(build: records.Build) -> str:
     """A line about a build, for where lines are not overwritten."""
     progress = build.progress
     parts = [status(build), steps(progress), progress.step]
-    if build.status in _MOVING and progress.percent is not None:
+    if build.status in statuses.IN_PROGRESS and progress.percent is not None:
         parts.insert(1, f'{percent(build)} %')
     remaining = left(progress.remaining)
     text = ' '.join(filter(None, parts))
