@@ -101,7 +101,7 @@ def _attempt(
         code = exception.EnvironmentFault.exit_code
         message, shown = 'Standard output was closed.', ''
     except Exception as error:
-        # The last resort; whatever comes here is a defect of ours.
+        # The last resort; whatever comes here is a bug of ours.
         caught = error
         code = exception.EnvironmentFault.exit_code
         details = ' '.join(str(error).split()) or 'no more is known'

@@ -78,7 +78,7 @@ class Reaper:
         return float(self._section.sweep_interval)
 
     def sweep(self) -> None:
-        """Do everything once; what fails is tried again the next time."""
+        """Do everything once; what fails is retried the next time."""
         for work in (
             self.sweep_workspaces,
             self.requeue_orphans,

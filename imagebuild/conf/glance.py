@@ -72,7 +72,7 @@ decides what everybody's builds start from.
         help="""
 Seconds for which an image service that is away is waited for.
 
-A download or upload is tried again until then, from where it stopped if
+A download or upload is retried until then, from where it stopped if
 Glance can do that; then the build or upload has failed with fault "service".
 The default outlasts a restart and most upgrades. Raise it for longer
 maintenance; a build that waits keeps its slot on the conductor.

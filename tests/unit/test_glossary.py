@@ -52,6 +52,7 @@ PROSE = {
     ),
     r'try \d+|tries of': 'attempt',
     r'anew': 'again; from the start',
+    r'bells?': 'cast, wake',
     r'can be had': 'is available',
     r'complaints?': 'error, problem',
     r'goes with the last': 'is deleted with the last',
@@ -67,6 +68,7 @@ PROSE = {
     r'signs? of life': 'heartbeat',
     r'stands? twice': 'duplicate',
     r'taken? for dead': 'counted as dead',
+    r'tried again': 'retried',
     r'whole numbers?': 'integer',
 }
 
@@ -83,10 +85,13 @@ SENTENCES = {
 #: Parts of names, between underscores and capitals.
 NAME_PARTS = {
     'anew': 'again',
+    'beat': 'heartbeat',
+    'bell': 'cast, wake',
     'complaint': 'error',
     'complaints': 'errors',
     'folder': 'directory',
     'folders': 'directories',
+    'heart': 'heartbeat',
     'patience': 'retry',
     'realm': 'pid namespace',
 }
@@ -98,7 +103,6 @@ NAMES = {
     'Controls': 'CancellationToken',
     'Flight': 'single_flight',
     'HandedBack': 'Requeued',
-    'Heart': 'Heartbeat',
     'Journal': 'EventRecorder',
     'Kept': 'Cache',
     'Offer': 'CapabilityProvider',
@@ -115,6 +119,8 @@ NAMES = {
 
 #: Names of modules.
 MODULES = {
+    'changes': 'image_change',
+    'controls': 'cancellation',
     'described': 'the module of the resource',
     'edits': 'image_update',
     'endings': 'lifecycle',
@@ -122,11 +128,13 @@ MODULES = {
     'figures': 'statistics',
     'flights': 'single_flight',
     'inspected': 'the module of the resource',
+    'journal': 'event_recorder',
     'kept': 'the cache of what',
     'patience': 'retry',
     'reality': 'image_state',
     'sentences': 'messages',
     'submission': 'build_request',
+    'targets': 'placement',
 }
 
 #: What users type or stored before: these pieces of text are no finding.
