@@ -13,9 +13,9 @@
 
 from __future__ import annotations
 
-from keystoneauth1 import adapter as ksa_adapter
-from keystoneauth1 import plugin as ksa_plugin
-from keystoneauth1 import session as ksa_session
+import keystoneauth1.adapter
+import keystoneauth1.plugin
+import keystoneauth1.session
 
 from imagebuild.client import builds
 from imagebuild.client import http
@@ -53,7 +53,7 @@ class Client:
 
     def __init__(
         self,
-        session: ksa_session.Session,
+        session: keystoneauth1.session.Session,
         *,
         region_name: str | None = None,
         interface: str | list[str] | None = None,
@@ -61,14 +61,14 @@ class Client:
         service_type: str = SERVICE_TYPE,
         service_name: str | None = None,
         microversion: str | None = MICROVERSION,
-        auth: ksa_plugin.BaseAuthPlugin | None = None,
+        auth: keystoneauth1.plugin.BaseAuthPlugin | None = None,
         timeout: float = TIMEOUT,
         connect_retries: int = 3,
         status_code_retries: int = 3,
         retry_delay: float | None = None,
         global_request_id: str | None = None,
     ) -> None:
-        adapter = ksa_adapter.Adapter(
+        adapter = keystoneauth1.adapter.Adapter(
             session,
             service_type=service_type,
             service_name=service_name,

@@ -18,9 +18,9 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+import keystoneauth1.adapter
+import keystoneauth1.exceptions
 import requests
-from keystoneauth1 import adapter as ksa_adapter
-from keystoneauth1 import exceptions as ksa_exceptions
 
 from imagebuild.client import exceptions
 from imagebuild.client import local_token
@@ -44,7 +44,7 @@ class Transport:
 
     def __init__(
         self,
-        adapter: ksa_adapter.Adapter,
+        adapter: keystoneauth1.adapter.Adapter,
         *,
         timeout: float,
         connect_retries: int,
@@ -104,7 +104,7 @@ class Transport:
                 **authentication,
                 **(self._retries if idempotent else {}),
             )
-        except ksa_exceptions.ClientException as error:
+        except keystoneauth1.exceptions.ClientException as error:
             raise _translated(error) from error
         if response.status_code >= 400:
             raise exceptions.from_response(response)
@@ -153,13 +153,13 @@ class Transport:
 
 
 def _translated(
-    error: ksa_exceptions.ClientException,
+    error: keystoneauth1.exceptions.ClientException,
 ) -> exceptions.ClientError:
-    if isinstance(error, ksa_exceptions.ConnectionError):
+    if isinstance(error, keystoneauth1.exceptions.ConnectionError):
         return exceptions.ConnectionFailed(_reason(error))
-    if isinstance(error, ksa_exceptions.EndpointNotFound):
+    if isinstance(error, keystoneauth1.exceptions.EndpointNotFound):
         return exceptions.EndpointNotFound(str(error))
-    if isinstance(error, ksa_exceptions.HttpError):
+    if isinstance(error, keystoneauth1.exceptions.HttpError):
         # Of Keystone: ours are not raised.
         if error.http_status == 401:
             return exceptions.Unauthenticated(str(error))

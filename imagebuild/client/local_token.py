@@ -23,7 +23,7 @@ import os
 import pathlib
 import urllib.parse
 
-from keystoneauth1 import adapter as ksa_adapter
+import keystoneauth1.adapter
 from keystoneauth1 import noauth
 
 #: Names the file when the state directory is not the usual one.
@@ -40,7 +40,9 @@ def file() -> pathlib.Path:
     return pathlib.Path(base, 'imagebuild', 'token')
 
 
-def for_request(adapter: ksa_adapter.Adapter, url: str) -> str | None:
+def for_request(
+    adapter: keystoneauth1.adapter.Adapter, url: str
+) -> str | None:
     """Return the token that a request needs.
 
     :returns: None where another authentication is used, for other hosts

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from osc_lib import exceptions as osc_exceptions
+import osc_lib.exceptions
 from osc_lib.command import command
 
 from imagebuild import statuses
@@ -155,7 +155,7 @@ class SetBuild(terminal.SafeOutput, command.ShowOne):
             if (value := getattr(parsed_args, name)) is not None
         }
         if not changes:
-            raise osc_exceptions.CommandError('Nothing is to be changed.')
+            raise osc_lib.exceptions.CommandError('Nothing is to be changed.')
         manager = plugin.client_of(self).builds
         build = manager.find(parsed_args.build)
         return columns.show(manager.update(build.id, **changes))
@@ -271,4 +271,4 @@ def _each(names: list[str], act: Callable[[str], None]) -> None:
         except exceptions.ClientError as error:
             failed.append(f'{name}: {error}')
     if failed:
-        raise osc_exceptions.CommandError('\n'.join(failed))
+        raise osc_lib.exceptions.CommandError('\n'.join(failed))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from osc_lib import exceptions as osc_exceptions
+from osc_lib import exceptions
 from osc_lib.command import command
 
 from imagebuild.client import listings
@@ -77,7 +77,7 @@ def _only_version(manager: listings.RecipeManager, name: str) -> str:
     found = [item.version for item in manager.list() if item.name == name]
     if len(found) == 1:
         return found[0]
-    raise osc_exceptions.CommandError(
+    raise exceptions.CommandError(
         f'The recipe "{name}" has several versions, choose one: '
         f'{", ".join(found)}.'
         if found

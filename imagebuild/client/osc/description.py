@@ -19,7 +19,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from osc_lib import exceptions as osc_exceptions
+from osc_lib import exceptions
 
 from imagebuild.client.osc import manifest_file
 from imagebuild.client.osc import yaml_file
@@ -47,7 +47,7 @@ def load(args: argparse.Namespace) -> dict[str, Any]:
     if args.name is not None:
         result['name'] = args.name
     if 'name' not in result:
-        raise osc_exceptions.CommandError(
+        raise exceptions.CommandError(
             'The image needs a name: give it on the command line or in the '
             'file of --from.'
         )
@@ -72,7 +72,7 @@ def _extend(result: dict[str, Any], field: str, more: list[Any]) -> None:
     if more:
         known = result.get(field) or []
         if not isinstance(known, list):
-            raise osc_exceptions.CommandError(
+            raise exceptions.CommandError(
                 f'"{field}" in the file of --from is not a list.'
             )
         result[field] = [*known, *more]
@@ -84,7 +84,7 @@ def _update(
     if more:
         known = result.get(field) or {}
         if not isinstance(known, dict):
-            raise osc_exceptions.CommandError(
+            raise exceptions.CommandError(
                 f'"{field}" in the file of --from is not a mapping.'
             )
         result[field] = {**known, **more}
@@ -111,7 +111,7 @@ def _driver_options(options: Mapping[str, str] | None) -> dict[str, Any]:
         try:
             found[name] = yaml_file.parse(text)
         except ValueError as error:
-            raise osc_exceptions.CommandError(
+            raise exceptions.CommandError(
                 f'--driver-option {name}: {error}.'
             ) from None
     return found
@@ -130,7 +130,7 @@ def _file(text: str) -> dict[str, str]:
         properties[key] = value
         rest = before
     if not equals or not path or not rest:
-        raise osc_exceptions.CommandError(
+        raise exceptions.CommandError(
             f'--file {text}: PATH=LOCALFILE is expected, with '
             f'{", ".join(_FILE_OPTIONS)} after commas if needed.'
         )
@@ -141,7 +141,7 @@ def _content(path: pathlib.Path) -> dict[str, str]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise osc_exceptions.CommandError(
+        raise exceptions.CommandError(
             f'The file {path} cannot be read: {error.strerror}.'
         ) from None
     # JSON has no bytes, and the service refuses NUL in texts: both go as

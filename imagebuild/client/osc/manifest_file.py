@@ -25,7 +25,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from osc_lib import exceptions as osc_exceptions
+from osc_lib import exceptions
 
 from imagebuild.client.osc import yaml_file
 
@@ -52,7 +52,7 @@ def load(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
             f'Files that the manifest {path} names; a script without '
             '"inline" is one, beside it:'
         )
-        raise osc_exceptions.CommandError('\n  '.join([title, *problems]))
+        raise exceptions.CommandError('\n  '.join([title, *problems]))
     return manifest, texts
 
 

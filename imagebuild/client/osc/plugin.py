@@ -20,7 +20,7 @@ from typing import Any
 from typing import TypeVar
 from typing import cast
 
-from osc_lib import exceptions as osc_exceptions
+from osc_lib import exceptions
 from osc_lib import utils
 from osc_lib.command import command
 
@@ -104,7 +104,7 @@ def check_api_version(version: str) -> bool:
     :raises CommandError: it is not a version of API 1.
     """
     if not re.fullmatch(r'1(\.\d+)?', version):
-        raise osc_exceptions.CommandError(
+        raise exceptions.CommandError(
             f'"{version}" is not a version of the image build API, such as '
             f'{client.MICROVERSION}.'
         )

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Self
 from typing import TextIO
 
-from rich import console as rich_console
-from rich import progress as rich_progress
+import rich.console
+import rich.progress
 from rich import table
 from rich import text
 
@@ -35,38 +35,38 @@ from imagebuild.client.osc import terminal
 TAIL = 6
 
 
-class _Clock(rich_progress.ProgressColumn):
+class _Clock(rich.progress.ProgressColumn):
     """The time since the build began; it runs between two looks, too."""
 
-    def render(self, task: rich_progress.Task) -> text.Text:
+    def render(self, task: rich.progress.Task) -> text.Text:
         since = task.fields['since']
         if since is None:
             return text.Text('')
         return text.Text(progress_text.clock(time.monotonic() - since))
 
 
-class _Left(rich_progress.ProgressColumn):
+class _Left(rich.progress.ProgressColumn):
     """About how long it still takes, less with every second."""
 
-    def render(self, task: rich_progress.Task) -> text.Text:
+    def render(self, task: rich.progress.Task) -> text.Text:
         until = task.fields['until']
         left = None if until is None else until - time.monotonic()
         return text.Text(progress_text.left(left))
 
 
-def _columns() -> list[rich_progress.ProgressColumn]:
+def _columns() -> list[rich.progress.ProgressColumn]:
     # Texts of the service may hold brackets: no markup. On a narrow terminal
     # the name of the step is cut before all else.
     name = table.Column(ratio=1, no_wrap=True, overflow='ellipsis')
     return [
-        rich_progress.SpinnerColumn(),
-        rich_progress.TextColumn('{task.fields[status]}', markup=False),
-        rich_progress.BarColumn(bar_width=20),
-        rich_progress.TextColumn('{task.fields[percent]}'),
+        rich.progress.SpinnerColumn(),
+        rich.progress.TextColumn('{task.fields[status]}', markup=False),
+        rich.progress.BarColumn(bar_width=20),
+        rich.progress.TextColumn('{task.fields[percent]}'),
         _Clock(),
         _Left(),
-        rich_progress.TextColumn('{task.fields[count]}', markup=False),
-        rich_progress.TextColumn(
+        rich.progress.TextColumn('{task.fields[count]}', markup=False),
+        rich.progress.TextColumn(
             '{task.description}', markup=False, table_column=name
         ),
     ]
@@ -80,17 +80,17 @@ class Display:
     """
 
     def __init__(self, *, live: bool | None = None) -> None:
-        self._console = rich_console.Console(
+        self._console = rich.console.Console(
             stderr=True, highlight=False, soft_wrap=True
         )
         self._last: tuple[object, ...] = ()
-        self._bar: rich_progress.Progress | None = None
+        self._bar: rich.progress.Progress | None = None
         self._counts = False
         if live is None:
             live = sys.stderr.isatty() and self._console.is_interactive
         self.live = live
         if live:
-            self._bar = rich_progress.Progress(
+            self._bar = rich.progress.Progress(
                 *_columns(),
                 console=self._console,
                 transient=True,
@@ -134,7 +134,7 @@ class Display:
             self._console.print(line, markup=False)
 
     def _update(
-        self, bar: rich_progress.Progress, build: records.Build
+        self, bar: rich.progress.Progress, build: records.Build
     ) -> None:
         progress = build.progress
         percent = progress_text.percent(build)
@@ -166,7 +166,7 @@ class Display:
         )
 
     def _since(
-        self, bar: rich_progress.Progress, build: records.Build
+        self, bar: rich.progress.Progress, build: records.Build
     ) -> float | None:
         """When the build began, by our clock.
 

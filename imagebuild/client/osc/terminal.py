@@ -23,7 +23,7 @@ from typing import Any
 from typing import TextIO
 from typing import cast
 
-from osc_lib import exceptions as osc_exceptions
+from osc_lib import exceptions
 
 from imagebuild import control_characters
 
@@ -35,7 +35,7 @@ def safe(stream: TextIO) -> TextIO:
     return cast(TextIO, control_characters.EscapingStream(stream))
 
 
-class BuildFailed(osc_exceptions.CommandError):
+class BuildFailed(exceptions.CommandError):
     """A build that was waited for has no image.
 
     :ivar exit_code: what the command ends with.

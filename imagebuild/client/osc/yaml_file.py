@@ -20,7 +20,7 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from osc_lib import exceptions as osc_exceptions
+from osc_lib import exceptions
 
 from imagebuild import strict_yaml
 
@@ -65,11 +65,11 @@ def load_mapping(path: pathlib.Path, what: str) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError('it does not hold a mapping')
     except OSError as error:
-        raise osc_exceptions.CommandError(
+        raise exceptions.CommandError(
             f'The {what} {path} cannot be read: {error.strerror}.'
         ) from None
     except ValueError as error:
-        raise osc_exceptions.CommandError(
+        raise exceptions.CommandError(
             f'The {what} {path} cannot be used: {error}.'
         ) from None
     return found
