@@ -93,6 +93,8 @@ class _Loader(yaml.SafeLoader):
         return str(node.value)
 
     def mapping(self, node: yaml.MappingNode) -> Iterator[dict[str, Any]]:
+        # Handed out before it is filled, as PyYAML's own does: what refers to
+        # this node by an alias gets this very object.
         result: dict[str, Any] = {}
         yield result
         if not isinstance(node, yaml.MappingNode):  # "!!map [...]"
@@ -122,6 +124,7 @@ class _Loader(yaml.SafeLoader):
         except (ValueError, IndexError):
             # "0o9", "_", or more digits than int() takes
             return str(node.value)
+        # Its text may differ: 0644, 0x1f, 1_000.
         number.text = str(node.value)
         return number
 
@@ -130,6 +133,7 @@ class _Loader(yaml.SafeLoader):
             number = WrittenFloat(self.construct_yaml_float(node))
         except (ValueError, IndexError, OverflowError):
             return str(node.value)
+        # .inf and .nan, which JSON does not have.
         if not math.isfinite(number):
             return str(node.value)
         number.text = str(node.value)
@@ -232,6 +236,8 @@ def _count(root: yaml.Node) -> None:
             raise InvalidYaml(
                 f'line {_line(node.start_mark)}: it contains itself'
             )
+        # Each node is measured once, however often aliases name it: that is
+        # what makes a small document with large expansion cheap to refuse.
         if id(node) in measured:
             return measured[id(node)]
         total = 1

@@ -134,6 +134,7 @@ class Description(manifest.Runnable):
         key = self._steps.content_key()
         if self._plugin is None:
             return key
+        # A plugin is opaque: all that is known of it is its own key.
         both = f'{key} {self._plugin.content_key()}'
         return hashlib.sha256(both.encode()).hexdigest()
 

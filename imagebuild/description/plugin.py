@@ -72,6 +72,7 @@ class _First(_Part):
     """Also reports how many steps there are, the plugin included."""
 
     def run_started(self, total: int) -> None:
+        # The plugin counts as one step until it reports its own.
         self._total = total + 1
         self._inner.run_started(self._total)
 

@@ -34,6 +34,10 @@ _ENVIRONMENT = {
     'UCF_FORCE_CONFFOLD': '1',
 }
 
+# policy-rc.d: packages ask it whether they may start their service; 101 is no.
+# One that the image brings is respected. A trap on EXIT alone is not run by
+# every shell when a signal ends it.
+#
 # gz: unpacks several times faster than xz under emulation (26 s -> 17 s).
 # The disk is thrown away on failure, so dpkg need not wait for it.
 #
@@ -160,6 +164,7 @@ class Debian(base.Distro):
         )
         if repository.priority is not None:
             host = urllib.parse.urlsplit(repository.url).hostname or ''
+            # apt pins by the host of a URL, not by the whole of it.
             pin = (
                 f'Package: *\nPin: origin "{host}"\n'
                 f'Pin-Priority: {repository.priority}'
@@ -181,6 +186,7 @@ class Debian(base.Distro):
             'URIs': repository.url,
             'Suites': ' '.join(suites),
         }
+        # A suite that is a path has no components; apt refuses the field.
         if not any(suite.endswith('/') for suite in suites):
             components = repository.components or ('main',)
             fields['Components'] = ' '.join(components)

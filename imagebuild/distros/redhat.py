@@ -20,7 +20,8 @@ from typing import ClassVar
 from imagebuild.distros import base
 from imagebuild.distros import rpm_family
 
-# yum: without the option it installs what it finds and is content.
+# yum: without the option it installs what it finds and succeeds. No
+# "--" is needed: the manifest refuses names that begin with "-".
 _INSTALL = """\
 options='-y --setopt=retries=3 --setopt=timeout=60'
 if command -v dnf >/dev/null 2>&1; then
@@ -73,6 +74,7 @@ class RedHat(rpm_family.RpmDistro):
         name, dot, architecture = package.name.rpartition('.')
         if not dot or architecture not in _ARCHITECTURES:
             return f'{package.name}-{package.version}'
+        # dnf takes an architecture only behind a version and a release.
         release = '' if '-' in package.version else '-*'
         return f'{name}-{package.version}{release}.{architecture}'
 

@@ -98,6 +98,7 @@ def repository_file(
     if repository.key:
         content = repository.key.rstrip('\n') + '\n'
         files.append(base.ConfigFile(key, content.encode()))
+    # One format for yum, dnf and zypper; only the directories differ.
     lines = [
         f'[{repository.name}]',
         f'name={repository.name}',

@@ -134,6 +134,7 @@ class RpmState(base.PackageState):
         for package in self._packages.get(name, ()):
             yield from package.versions()
         for version in self._provided.get(name, ()):
+            # Provided as version-release: either may be asked for.
             yield version
             yield version.partition('-')[0]
 

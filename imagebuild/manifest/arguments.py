@@ -24,9 +24,11 @@ from imagebuild import exception
 from imagebuild import json_schema
 from imagebuild.manifest import document
 
-#: Options of imagebuild-pack: an argument of one of
-#: these names could not be given on the command line.
-GLOBAL_OPTIONS = frozenset(
+#: Names that the language keeps for options of the programs: imagebuild-pack
+#: makes an option of each argument. They belong to the language, not to the
+#: program, since a manifest has to be valid or not wherever it is read; a
+#: test compares them with the programs' parsers.
+RESERVED_NAMES = frozenset(
     {
         'accelerator', 'allow-host-network', 'backing-file',
         'command-timeout', 'config-file',
@@ -46,6 +48,7 @@ RESERVED = frozenset(
 #: Variables that decide what a program loads or how a shell starts.
 FORBIDDEN_VARIABLES = frozenset({'PATH', 'IFS', 'ENV', 'BASH_ENV', 'HOME'})
 
+# yes and no arrive as text: the language reads YAML as version 1.2 does.
 _BOOLEAN: Mapping[str, Any] = {
     'enum': [True, False, 'yes', 'no', 'on', 'off', 'Yes', 'No'],
 }
@@ -215,7 +218,7 @@ def check(
 
 def _check_name(name: str, path: str) -> list[exception.Problem]:
     wrong = json_schema.check(name, json_schema.VARIABLE, path)
-    if name.lower() in GLOBAL_OPTIONS:
+    if name.lower() in RESERVED_NAMES:
         wrong.append(
             exception.Problem(path, f'"{name}" is the name of a global option')
         )

@@ -26,7 +26,9 @@ _MACHINE_ID = '/etc/machine-id'
 #: machine-id(5): what stands there in an image that has not booted yet.
 _UNSET = (None, b'', b'\n', b'uninitialized\n', b'uninitialized')
 
-# What must differ between machines made from one image. A missing host key
+# What must differ between machines made from one image. machine-id is emptied,
+# not removed: systemd mounts over the file when / is read-only, and cannot
+# make one then. A missing host key
 # is made again by sshd's or cloud-init's first start.
 _GENERALIZE = """
 [ -e /etc/machine-id ] && : >/etc/machine-id

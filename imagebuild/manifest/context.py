@@ -317,6 +317,7 @@ class Context:
         return text[: max(len(text) - longest, 0)]
 
     def _secrets(self) -> Sequence[str]:
+        # Not kept: a step may set the value of a hidden argument.
         lines: set[str] = set()
         for argument in self.declared.values():
             value = self.values.get(argument.name, '')

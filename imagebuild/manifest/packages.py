@@ -71,6 +71,8 @@ class Packages:
         self, packages: Iterable[distros_base.Package]
     ) -> distros_base.PackageState:
         unknown = set(packages) - self._known
+        # A name that nobody asked about before: the families with rpm look
+        # up what provides a name only for those they were given.
         if self._state is None or unknown:
             self._known |= unknown
             self._state = self._distro.package_state(

@@ -74,6 +74,8 @@ class Resources:
 
     @staticmethod
     def _inside(root: pathlib.Path, name: str) -> pathlib.Path | None:
+        # Links are resolved before anything is opened: one that leads out of
+        # the root is refused, whatever it is called.
         real_root = root.resolve()
         try:
             path = (real_root / name).resolve()

@@ -70,6 +70,7 @@ def count(validators: Sequence[base.Validator], context: Context) -> int:
         try:
             inside = validator.expand(context)
         except exception.StepError:
+            # It cannot be expanded yet; the number is only shown.
             inside = ()
         total += 1 if inside is None else count(inside, context)
     return total

@@ -68,6 +68,7 @@ class DirectoryRecipe(base.Recipe):
         return self._read('')
 
     def _read(self, path: str) -> manifest.Manifest:
+        # Its own files hide those of the same name that versions share.
         roots = [self._inside(self.directory)]
         common = self._inside(self.directory.parent / COMMON)
         if common.is_dir():

@@ -103,6 +103,8 @@ class PluginRecipe(base.Recipe):
             return function(*args, **kwargs)
         except exception.ImageBuildError:
             raise
+        # Third party code: whatever it raises is its own failure, and one
+        # that the caller can report as a step.
         except Exception as error:
             raise exception.StepFailed(
                 f'{method}() of the plugin failed: '

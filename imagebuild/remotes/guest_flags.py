@@ -51,5 +51,6 @@ def put_back(handle: Any, flags: str) -> None:
     :param flags: what :func:`clear` returned.
     :raises RuntimeError: the guest's file system refuses.
     """
+    # The build may have made it a link, which has no flags.
     if flags and handle.is_file(_RESOLVER):
         handle.set_e2attrs(_RESOLVER, flags)

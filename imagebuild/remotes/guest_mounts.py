@@ -46,6 +46,8 @@ _NOT_ON_DISK = frozenset(
 _OS_RELEASE = ('/etc/os-release', '/usr/lib/os-release')
 #: Without these, packages would be installed into the wrong file system.
 _NEEDED = re.compile(r'^/(usr|var|etc|opt|boot)(/|$)')
+# An old fstab names a disk as its own machine had it, /dev/vda or nvme0n1. In
+# the appliance all are SCSI disks in the same order: sda, sdb, ...
 _KERNEL_NAME = re.compile(r'^/dev/(?:[shv]|xv)d([a-z])(\d*)$')
 _NVME_NAME = re.compile(r'^/dev/nvme(\d+)n1(?:p(\d+))?$')
 
@@ -88,9 +90,12 @@ def parse_fstab(text: str) -> list[Entry]:
         options = tuple((fields[3] if len(fields) > 3 else '').split(','))
         if kind in _NOT_ON_DISK or not target.startswith('/'):
             continue
+        # A bind mount shows files that are mounted elsewhere already.
         if {'bind', 'rbind', 'noauto'} & set(options):
             continue
         entries.append(Entry(spec, target.rstrip('/') or '/', kind, options))
+    # Parents first: /var before /var/log. The sort is stable, so entries of
+    # one depth stay as they were written.
     return sorted(entries, key=lambda entry: entry.target.count('/'))
 
 
@@ -160,6 +165,7 @@ def _roots_in_subvolumes(
         return
     for item in subvolumes:
         path = item['btrfssubvolume_path']
+        # snapper's snapshots hold an os-release file each.
         if '.snapshots/' in path:
             continue
         subvolume = f'btrfsvol:{device}/{path}'
@@ -195,6 +201,7 @@ def _name_in_usr(handle: Any, devices: _Devices) -> str | None:
     Its /etc/os-release is a link into /usr then (Azure's RHEL images with
     logical volumes).
     """
+    # A cheap test first: most file systems that are no root have neither.
     if not (
         handle.is_symlink('/etc/os-release') or handle.is_file('/etc/passwd')
     ):
@@ -248,6 +255,7 @@ def _mount(
     on_notice: Callable[[str], None],
 ) -> None:
     needed = 'nofail' not in entry.options and _NEEDED.match(entry.target)
+    # Only the firmware reads it: packages can be installed without it.
     if entry.target.startswith('/boot/efi') or entry.target == '/efi':
         needed = None
     device = devices.find(entry.spec)

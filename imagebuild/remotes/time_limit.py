@@ -52,5 +52,6 @@ class TimeLimit:
     def check(self) -> None:
         """Stop the command if its time is up; to be called often."""
         if not self.reached and self._clock() >= self._end:
+            # Once: the port keeps it until the wrapper reads it.
             self.reached = True
             self._channel.stop(self._token)

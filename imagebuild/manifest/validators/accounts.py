@@ -82,12 +82,14 @@ for group in $groups; do
         groupadd "$group"
     fi
 done
+# useradd makes a group of the user's name, and fails if there is one.
 if [ "$verb" = useradd ] && getent group "$name" > /dev/null; then
     set -- -g "$name" "$@"
 fi
 if [ -n "$verb" ]; then
     "$verb" "$@" "$name"
 fi
+# By the environment and a pipe: every user may read argument lists.
 if [ -n "$SHADOW" ]; then
     printf '%s:%s\n' "$name" "$SHADOW" | chpasswd -e
 fi
@@ -97,6 +99,7 @@ if [ "$sudo" = yes ]; then
         rm -f "$file"
     else
         mkdir -p /etc/sudoers.d
+        # sudo refuses a file that others may write.
         umask 0337
         rm -f "$file.new"
         printf '%s\n' "$rule" > "$file.new"

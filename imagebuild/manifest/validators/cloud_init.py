@@ -120,8 +120,13 @@ class CloudInitValidator(state.StateValidator):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes scalars as they were written in the manifest."""
+    """Writes scalars as they were written in the manifest.
 
+    cloud-init reads YAML 1.1, where ``yes`` is a boolean: in quotation marks,
+    as PyYAML would write that text, it would be none.
+    """
+
+    # Anchors are valid YAML, but nobody expects them in a cloud.cfg.
     def ignore_aliases(self, data: Any) -> bool:
         return True
 

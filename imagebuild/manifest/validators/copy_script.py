@@ -76,6 +76,7 @@ class CopyScriptValidator(base.Validator):
         return {
             'copy_script': {
                 'target': self.target,
+                # Latin-1 has a character for every byte, and JSON no bytes.
                 'content': self.content.decode('latin-1'),
             }
         }

@@ -95,6 +95,7 @@ class AnyValidator(base.Validator):
             raise _none_of_them(reasons, 'holds')
 
     def apply(self, context: base.Context, record: base.StepRecord) -> None:
+        # One that holds already is preferred to one that would be changed.
         if not self._try_each(context, record, reconcile=False):
             return
         record.result = base.Result.CHANGED

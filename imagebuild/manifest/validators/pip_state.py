@@ -32,7 +32,8 @@ from imagebuild.manifest.validators import shell
 #: What pip prints when no index has what it was asked for.
 _NO_DISTRIBUTION = re.compile(r'No matching distribution found for (\S+)')
 
-#: Runs in the guest, with whatever Python 3 it has.
+#: Runs in the guest, with whatever Python 3 it has: importlib.metadata came
+#: with 3.8, setuptools' pkg_resources serves those before.
 LOOK_PYTHON = r"""
 import importlib.util
 import json
@@ -80,10 +81,12 @@ print(json.dumps({
 LOOK = shell.Script(
     'look at Python distributions',
     r"""
+# No Python is an answer, not an error: a later step may install it.
 if ! command -v "$1" > /dev/null; then
     echo null
     exit 0
 fi
+# -I: what lies in a directory or in PYTHONPATH does not count as installed.
 cd /
 exec "$1" -I -c "$2"
 """,
@@ -134,6 +137,7 @@ class PipState:
         number, origin = self.found[name]
         if wanted.url and not self._is_from(wanted.url, origin):
             return f'{wanted.name} was not installed from that URL'
+        # prereleases: the question is what is there, not what pip may take.
         try:
             met = wanted.specifier.contains(number, prereleases=True)
         except version.InvalidVersion:
@@ -144,6 +148,8 @@ class PipState:
 
     def _is_from(self, url: str, origin: Mapping[str, Any] | None) -> bool:
         if origin is None:
+            # Without a note an old pip may have installed it from anywhere;
+            # a new one would have noted a URL.
             number = self.found.get('pip', ('0', None))[0]
             return version.Version(number) < _NOTES_ORIGIN
         plain, revision = _split_revision(url)
@@ -256,6 +262,7 @@ def _secrets(texts: Sequence[str]) -> list[str]:
         login = urllib.parse.urlsplit(url).netloc.rpartition('@')[0]
         if login:
             found |= {url, login, *login.split(':', 1)}
+            # pip may print a login as it was given or decoded.
             found |= set(map(urllib.parse.unquote, login.split(':', 1)))
         elif text == url:
             found.add(url)

@@ -176,6 +176,8 @@ def _key(spec: Mapping[str, Any], builder: base.Builder) -> str:
 
 def _armoured(text: str, builder: base.Builder, part: str) -> str:
     text = text.strip().replace('\r\n', '\n')
+    # The private half has the same armour around it, and may be pasted here
+    # by mistake: it would end up in every image.
     plain = text.isascii() and 'PRIVATE KEY' not in text
     if not (plain and _BEGIN in text and text.endswith(_END)):
         builder.problem('it is not an armoured OpenPGP public key', part)

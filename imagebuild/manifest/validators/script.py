@@ -126,6 +126,7 @@ class ScriptValidator(base.Validator):
         self._run(context, record)
 
     def apply(self, context: base.Context, record: base.StepRecord) -> None:
+        # Before it runs: what it changed is not known, even if it fails.
         record.result = base.Result.RAN
         self._run(context, record)
 
@@ -142,6 +143,7 @@ class ScriptValidator(base.Validator):
             # It may have installed something, also when it only had to look
             # or failed.
             context.packages.forget()
+        # As $(...) of a shell does, but only one newline: others may be meant.
         if self.output:
             context.set_value(self.output, result.stdout.removesuffix('\n'))
 
@@ -160,6 +162,7 @@ class ScriptValidator(base.Validator):
     def key(self) -> Any:
         return {
             'script': {
+                # Latin-1 has a character for every byte, and JSON no bytes.
                 'content': self.content.decode('latin-1'),
                 'names': list(self.names),
                 'output': self.output,

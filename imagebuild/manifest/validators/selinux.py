@@ -132,6 +132,7 @@ class SelinuxValidator(state.StateValidator):
             context.remote.write_file(RELABEL, b'')
         for name, value in self._settings().items():
             text = _with_setting(text, name, value)
+        # Only to relabel, the configuration is not written.
         if set(parts) - {RELABEL}:
             context.remote.write_file(
                 CONFIG, text.encode('utf-8', 'surrogateescape')
@@ -155,6 +156,7 @@ def _config(context: base.Context) -> str:
         raise exception.StepFailed(
             f'SELinux is not installed: there is no {CONFIG}'
         ) from None
+    # Lines that are not touched are written back byte for byte.
     return content.decode('utf-8', 'surrogateescape')
 
 

@@ -79,7 +79,9 @@ for name do
 done
 """,
 )
-#: Argument: the user. Standard input: what the file is to hold.
+#: Argument: the user. Standard input: what the file is to hold. Links are
+#: refused: the user may have made them, and root would write, chown and chmod
+#: where they lead.
 CHANGE = shell.Script(
     'write authorized keys',
     _PLACES
@@ -100,6 +102,7 @@ done
 [ -d "$dir" ] || mkdir "$dir"
 chown "$owner" "$dir"
 chmod 0700 "$dir"
+# Written beside it and renamed: there is never half a file.
 new=$(mktemp "$dir/.imagebuild.XXXXXX")
 cat > "$new"
 chown "$owner" "$new"
@@ -223,6 +226,7 @@ def key_error(line: str) -> str | None:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
         return 'the key is not base64'
+    # RFC 4253, 6.6: the key begins with its own type, after its length.
     length = int.from_bytes(blob[:4], 'big')
     if blob[4 : 4 + length] != words[0].encode() or len(blob) < 5 + length:
         return f'the key is cut off or not of type {words[0]}'

@@ -86,6 +86,7 @@ if ! subscription-manager identity > /dev/null 2>&1; then
         subscription-manager register --username="$RHSM_USERNAME" \
             --password="$RHSM_PASSWORD"
     fi
+    # What follows needs neither, and runs plugins.
     unset RHSM_KEY RHSM_PASSWORD
     while [ "$1" != -- ]; do
         if [ "$1" = auto ]; then
@@ -215,6 +216,7 @@ class SubscriptionValidator(state.StateValidator):
         record: base.StepRecord,
         parts: Collection[str],
     ) -> str:
+        # Registering brings repositories, unregistering takes them away.
         context.packages.index_is_stale()
         if self.unregister:
             UNREGISTER.run(context, record=record)

@@ -62,6 +62,7 @@ def render(text: str, context: base.Context) -> str:
 
 
 def _value(name: str, context: base.Context) -> str | None:
+    # As a script would see them: they are no arguments.
     if name in _BUILT_IN:
         return context.environment(())[name]
     return context.value(name)

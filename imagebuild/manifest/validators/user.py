@@ -224,6 +224,7 @@ def _change(
     record: base.StepRecord,
 ) -> None:
     if not found.exists:
+        # What useradd puts there: no password, locked.
         found = dataclasses.replace(found, shadow='!')
         verb, options = 'useradd', _new(item)
     else:
@@ -263,6 +264,7 @@ def _changed(item: _Wanted, found: accounts.Account) -> list[str]:
     options = _options(differing)
     if differing.home is not None:
         options.append('-m')
+    # -a: further groups that the user is in are kept.
     if not set(item.groups) <= set(found.groups):
         options += ['-a', '-G', ','.join(item.groups)]
     return options

@@ -176,7 +176,7 @@ def test_every_option_is_a_reserved_name():
         for option in action.option_strings
     }
     assert {'version', 'help', 'image'} <= options
-    assert options <= arguments.GLOBAL_OPTIONS
+    assert options <= arguments.RESERVED_NAMES
 
 
 def test_an_argument_named_version():
