@@ -28,14 +28,17 @@ WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/imagebuild-lower.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
 
 # Not what needs more than our requirements: Heat, benchmarks, the cloud.
-TESTS=(tests/unit --ignore=tests/unit/test_benchmarks.py
+TESTS=(tests/functional/test_{database_crowds,extensions,job_processes}.py
+    tests/functional/test_{job_program,launch,wsgi}.py
+    tests/unit --ignore=tests/unit/test_benchmarks.py
     --ignore=tests/unit/tools_cloud --ignore=tests/unit/heat_plugin
     --ignore=tests/unit/imagebuild_tempest_plugin
     --ignore=tests/unit/test_docs_examples.py)
 if [[ ${1:-} == --quick ]]; then
     shift
     # Where libraries are used.
-    TESTS=(tests/unit/{api,client,clients,cmd,conductor,conf,db,policies}
+    TESTS=(tests/functional/test_{job_processes,wsgi}.py
+        tests/unit/{api,client,clients,cmd,conductor,conf,db,policies}
         tests/unit/{description,manifest/validators,recipes,stores}
         tests/unit/test_{context,layers,lower_bounds}.py)
 fi
