@@ -12,6 +12,10 @@
 """The package sources of this machine, read from both of apt's formats.
 
 See sources.list(5). Only what decides where packages come from is kept.
+
+python-debian reads deb822, but neither the one-line format nor the folding of
+values: it would save a dozen lines and be one more dependency of the programs
+for one machine.
 """
 
 from __future__ import annotations
@@ -182,9 +186,11 @@ def _stanzas(text: str) -> Iterator[dict[str, str]]:
             fields, last = {}, ''
         elif line[0] in ' \t':
             if last:
+                # A line of a full stop alone stands for an empty one.
                 more = line.strip()
                 fields[last] += '\n' + ('' if more == '.' else more)
         else:
+            # Names of fields are the same in any case, as for apt.
             name, _, value = line.partition(':')
             last = name.strip().lower()
             fields[last] = value.strip()
