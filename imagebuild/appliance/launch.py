@@ -238,6 +238,7 @@ class Appliance:
     def close(self) -> None:
         """Free everything. The appliance is ended if it still runs."""
         self._killed = True
+        # close() hangs in C when qemu does not go.
         with contextlib.suppress(Exception):
             self._worker.submit(self.handle.close).result(30)
         self._worker.shutdown(wait=False)
@@ -346,6 +347,8 @@ class _Options:
         tmpdir: pathlib.Path,
         console: list[str],
     ) -> None:
+        # Not libvirt, which LIBGUESTFS_BACKEND may name: it starts qemu where
+        # neither our namespaces nor our watch reach it.
         handle.set_backend('direct')
         handle.set_backend_settings([f'force_{chosen}'])
         handle.set_tmpdir(str(tmpdir))
@@ -370,6 +373,8 @@ class _Options:
                 str(drive.path),
                 format=drive.format,
                 readonly=drive.readonly,
+                # unsafe: no flush while the guest works. The overlay is of no
+                # use after a crash, and is brought to the disk at the end.
                 **({} if drive.readonly else {'cachemode': 'unsafe'}),
             )
         if self.configure:

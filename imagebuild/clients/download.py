@@ -90,6 +90,7 @@ def open_url(url: str, offset: int = 0) -> Iterator[Download]:
         session.max_redirects = _MOST_REDIRECTS
         response = _asked(session, url, shown, offset)
         with response:
+            # 416: nothing comes after what is there; see of_response.
             if response.status_code >= 400 and response.status_code != 416:
                 raise _refusal(response, shown, host)
             yield of_response(response, offset, service=host)
@@ -116,6 +117,7 @@ def of_response(
             r'bytes (\d+)-\d*/(\d+|\*)',
             response.headers.get('Content-Range', ''),
         )
+        # A server may send more than was asked for: its range counts.
         start = int(found[1]) if found else offset
         total = int(found[2]) if found and found[2] != '*' else start + length
         return Download(response, start, total, service)
@@ -123,7 +125,11 @@ def of_response(
 
 
 def headers(offset: int) -> dict[str, str]:
-    """What asks for a file from an offset on, byte by byte as it is."""
+    """What asks for a file from an offset on, byte by byte as it is.
+
+    :param offset: bytes from its start.
+    """
+    # A compressed answer would have other offsets.
     wanted = {'Accept-Encoding': 'identity'}
     if offset:
         wanted['Range'] = f'bytes={offset}-'

@@ -75,6 +75,7 @@ def message_of(text: Any) -> str:
         r'<(style|script|title|h1).*?</\1>', ' ', str(text), flags=re.S
     )
     plain = ' '.join(re.sub(r'<[^>]*>', ' ', plain).split())
+    # glanceclient puts the status before the message.
     plain = re.sub(r'^(HTTP )?\d{3} \w[\w ]*?: ', '', plain)
     return plain[:_LONGEST].rstrip(' .')
 
@@ -85,6 +86,10 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
 
     :param service: ``image``, for messages.
     :param image_id: the image in question, for messages.
+    :raises NotFound: the service has no such image.
+    :raises Conflict: the image is in another state.
+    :raises Refused: the service does not want what was asked.
+    :raises ServiceUnavailable: of everything else.
     """
     try:
         yield

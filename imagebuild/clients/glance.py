@@ -131,6 +131,7 @@ class Glance:
         :param filters: ``name``, ``tag``, ``status``, a property, ...
         """
         tag = filters.pop('tag', None)
+        # Without it Glance lists no community images.
         wanted: dict[str, Any] = {'visibility': 'all', **filters}
         if tag is not None:
             wanted['tag'] = [tag]
@@ -287,6 +288,7 @@ class Glance:
         with response:
             code = response.status_code
             if code == 204:
+                # Glance's answer for an image without data.
                 raise exception.NotFound(what='image', id=image_id)
             if code >= 400 and code != 416:
                 raise errors.of_answer(SERVICE, code, response.text, image_id)
@@ -320,6 +322,7 @@ class Glance:
                 redirect=False,
             )
         if response.status_code == 401:
+            # allow_reauth would have done so: the next attempt gets a new one.
             self._adapter.invalidate()
         if response.status_code >= 300:
             raise errors.of_answer(

@@ -108,6 +108,7 @@ def _attempt(
         message = f'Unexpected {type(error).__name__}: {details}'
         shown = f'{message} (--debug shows where).'
     if report is not None:
+        # --json has the error as well, for whoever reads no standard error.
         report.failed(caught, message)
     # Nobody may be there to read it; the exit code shows it, too.
     with contextlib.suppress(OSError):
@@ -180,6 +181,7 @@ def run_parsed(
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
+    # Before the raise: a second Ctrl-C must not end the cleaning up.
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise exception.Interrupted(signal=signal.Signals(number).name)

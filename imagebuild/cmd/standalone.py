@@ -156,6 +156,7 @@ def _catalogue(state: pathlib.Path) -> pathlib.Path:
 def _key(state: pathlib.Path) -> str:
     path = state / 'encryption-key'
     if not path.exists():
+        # Never readable by others, not even for a moment.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         with open(descriptor, 'w') as stream:
             stream.write(sealing.new_key())
@@ -192,7 +193,10 @@ class Standalone:
         self._server = _listen(conf, application)
         self.url = f'http://{conf.api.bind_host}:{_port(self._server)}'
         self._thread = threading.Thread(
-            target=self._server.run, name='api', daemon=True
+            # A daemon: it ends with the program, whatever it waits for.
+            target=self._server.run,
+            name='api',
+            daemon=True,
         )
 
     def start(self) -> None:
@@ -223,6 +227,7 @@ def _listen(conf: cfg.ConfigOpts, application: Any) -> Any:
             host=host,
             port=port,
             threads=_THREADS,
+            # Beyond the API's own limit, which answers with a message.
             max_request_body_size=2 * conf.api.max_request_size,
             ident='imagebuild',
         )

@@ -182,6 +182,7 @@ class Cache:
         with os_errors.on_write(self.directory):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
+            # It may be evicted between being filled and being locked.
             while not stack.enter_context(files.using()):
                 self._fill(files, fill, wait)
             yield files.image
@@ -194,6 +195,7 @@ class Cache:
     ) -> None:
         with files.filling(lambda: wait.tick(files.part)):
             if files.image.exists():
+                # Who had the lock before has made it.
                 return
             fill(files.part)
             with os_errors.on_write(files.part):

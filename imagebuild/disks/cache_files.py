@@ -117,6 +117,7 @@ class Files:
                 return False
             if image is not None and not _lock(self.image, image, _AT_ONCE):
                 return False
+            # The lock last: who waits for it then finds nothing else.
             for path in (self.image, self.part, self.lock):
                 path.unlink(missing_ok=True)
         return True
@@ -174,6 +175,7 @@ def _scan(directory: pathlib.Path) -> dict[str, _Found]:
             with contextlib.suppress(FileNotFoundError):
                 status = entry.stat(follow_symlinks=False)
                 one = found.setdefault(key, _Found())
+                # Images are sparse: what counts is what they occupy.
                 one.size += status.st_blocks * 512
                 one.used = max(one.used, status.st_mtime_ns)
     return found

@@ -60,6 +60,8 @@ def convert(
     with workspaces.Workspace(target) as space, os_errors.on_write(target):
         made = space.path / 'image'
         options = _OPTIONS.get(target_format)
+        # -t unsafe: qemu never flushes; that is done once, below. -m and -W:
+        # eight clusters are compressed at a time, written in any order.
         (qemu or qemu_img.QemuImg(space.record_process)).run(
             ['convert', '-q', '-O', target_format, '-t', 'unsafe']
             + (['-o', options] if options else [])

@@ -45,6 +45,7 @@ def empty_image(path: pathlib.Path, disk_format: Format, size: int) -> None:
     """
     if disk_format in ('raw', 'qcow2'):
         content = _qcow2(size) if disk_format == 'qcow2' else b''
+        # A raw disk is all hole; a qcow2 file is as long as its tables.
         with os_errors.on_write(path), path.open('wb') as file:
             file.write(content)
             file.truncate(max(size, 0) if not content else len(content))
@@ -65,6 +66,8 @@ def empty_image(path: pathlib.Path, disk_format: Format, size: int) -> None:
 
 def _qcow2(size: int) -> bytes:
     """A version 3 header and tables that say that nothing is there."""
+    # Four clusters or more: the header, the table of reference counts, the
+    # counts themselves, and the first level table.
     entries = -(-size // _L1_ENTRY)
     l1_clusters = -(-entries * 8 // _CLUSTER)
     used = 3 + l1_clusters

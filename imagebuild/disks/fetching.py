@@ -125,6 +125,7 @@ class Fetching:
     def _fill(self, file: BinaryIO) -> tuple[bool, str]:
         have = os.fstat(file.fileno()).st_size
         if self.size and have >= self.size:
+            # An earlier one was killed after the last byte.
             return True, self._digest(file, have).hexdigest()
         with self.fetch(have) as source:
             start, total = source.offset, source.total or self.size
@@ -138,6 +139,7 @@ class Fetching:
             if total and start > total:
                 # What is there belongs to another file.
                 return True, ''
+            # Nothing is asked for when the size is not known: see _pour.
             self.make_room(total - start if total else 0)
             digest = self._digest(file, start)
             with os_errors.on_write(self.part):

@@ -20,9 +20,11 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
+# linux/fs.h; Python's fcntl has no name for it.
 _FICLONE = 0x40049409
 _CHUNK = 64 * 1024 * 1024
 _PORTION = 1024 * 1024
+# What copy_file_range(2) answers between file systems that it cannot serve.
 _CANNOT = (
     errno.EXDEV,
     errno.EINVAL,
@@ -111,6 +113,7 @@ def _data(source: int, size: int) -> Iterator[tuple[int, int]]:
             start = os.lseek(source, end, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:
+                # Nothing but a hole up to the end.
                 return
             raise
         end = os.lseek(source, start, os.SEEK_HOLE)
@@ -127,6 +130,7 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
             if error.errno not in _CANNOT:
                 raise
             done = _copy_portion(source, target, start, end)
+        # Somebody truncates it: the loop would never end.
         if not done:
             raise OSError(errno.EIO, 'The file became shorter')
         start += done

@@ -100,6 +100,7 @@ def write_bios_boot(
     :param disk: the raw disk, with its partition table.
     :param start: byte at which the BIOS boot partition starts.
     :param size: its bytes.
+    :raises InvalidInput: the core image is larger than that.
     """
     modules = tree / 'boot/grub/i386-pc'
     core_start = start // _SECTOR

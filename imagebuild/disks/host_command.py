@@ -88,9 +88,11 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[str]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # Its process group is killed as a whole, and only by us.
             start_new_session=True,
             encoding='utf-8',
             errors='replace',
+            # Messages are searched for English texts.
             env={**os.environ, 'LC_ALL': 'C'},
         )
     except FileNotFoundError as error:
@@ -114,6 +116,8 @@ def _wait(
 ) -> tuple[str, str]:
     end = None if timeout is None else time.monotonic() + timeout
     while True:
+        # In short pieces, so that time and cancellation are looked at; what
+        # was read is kept between them.
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=_TICK)
         if end is not None and time.monotonic() > end:

@@ -103,6 +103,8 @@ def open_regular(path: pathlib.Path) -> Iterator[int]:
     :raises InvalidImage: there is no such file, it is of another kind, or
         it may not be read.
     """
+    # Should a device or FIFO come between the two: opening it neither waits
+    # for a writer nor makes it our terminal.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
         _refuse_kind(path, os.stat(path).st_mode)
@@ -112,6 +114,7 @@ def open_regular(path: pathlib.Path) -> Iterator[int]:
             path=path, reason=os_errors.reason_of(error)
         ) from error
     try:
+        # Again: it may be another file than the one looked at.
         _refuse_kind(path, os.fstat(descriptor).st_mode)
         yield descriptor
     finally:
@@ -153,6 +156,7 @@ class _Inspection:
         if real in self._seen:
             raise _invalid(path, 'it is its own backing file')
         self._seen.add(real)
+        # The header and its extensions lie in the first cluster.
         with open_regular(real) as descriptor:
             size = os.fstat(descriptor).st_size
             if not size:
@@ -162,6 +166,7 @@ class _Inspection:
             tail = os.pread(descriptor, foreign_formats.TAIL, tail_at)
             allocated = os.fstat(descriptor).st_blocks * 512
         if recorded == 'raw':
+            # Whatever its content looks like: a guest may have written it.
             return _raw(real, size, allocated)
         if head.startswith(qcow2_header.MAGIC):
             return self._qcow2(real, head, size, allocated)
@@ -226,6 +231,7 @@ class _Inspection:
 
         It is not touched before it is known to be allowed.
         """
+        # qemu takes what comes before a colon for a protocol: nbd:, json:.
         if ':' in name.partition('/')[0]:
             raise exception.UnsafeImage(
                 path=path,

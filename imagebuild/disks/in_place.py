@@ -155,6 +155,7 @@ class InPlaceImage:
             self.overlay = self.workspace.path / 'overlay.qcow2'
             overlay.create(self.info, self.overlay, qemu=qemu)
             self._stage('overlay made')
+            # Nothing failed: what was entered stays until __exit__.
             self._stack = stack.pop_all()
         return self
 
@@ -180,6 +181,7 @@ class InPlaceImage:
         copy = self._beside.path / 'image'
         with os_errors.on_write(self._path):
             self._build(copy, sparsify=sparsify)
+            # As late as can be: the copy took its time.
             self._refuse_changed()
             os.replace(copy, self._path)
             self.committed = True

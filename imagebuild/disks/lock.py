@@ -55,6 +55,8 @@ def lock_image(path: pathlib.Path, *, shared: bool) -> Iterator[int]:
                 raise busy(path, _holder(descriptor)) from error
             except OSError as error:
                 raise os_errors.write_error(path, error) from error
+            # A pack that ended between open and flock has put a new file at
+            # the path; then this lock is of no use.
             if _still_at(path, descriptor):
                 yield descriptor
                 return

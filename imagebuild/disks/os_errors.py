@@ -45,7 +45,11 @@ def write_error(
 
 @contextlib.contextmanager
 def on_write(path: pathlib.Path) -> Iterator[None]:
-    """Turn every OSError of the block into :func:`write_error`."""
+    """Turn every OSError of the block into :func:`write_error`.
+
+    :raises DiskFull: there was no room.
+    :raises UnwritablePath: of every other error.
+    """
     try:
         yield
     except OSError as error:

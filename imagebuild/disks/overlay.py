@@ -70,6 +70,8 @@ def merge(
     :raises DiskFull: there is no room for it.
     :raises HostCommandFailed: qemu-img refused.
     """
+    # The overlay's own header names the original; --image-opts puts the copy
+    # in its place. -d: the overlay is not emptied, it is thrown away.
     top = image_file.ImageInfo(overlay, 'qcow2', base.virtual_size, 0)
     under = qemu_img.options_of(
         base, stored_at=stored_at, prefix='backing.', discard=True

@@ -56,6 +56,8 @@ def claim(descriptor: int, path: pathlib.Path, *, shared: bool) -> None:
     if not shared:
         theirs += [_USES + _READ, _FORBIDS + _WRITE]
     try:
+        # First ours, then a look at theirs: two who come at once may both be
+        # refused, but never both be let in.
         for byte in mine:
             request = _request(fcntl.F_RDLCK, byte)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
@@ -70,6 +72,7 @@ def claim(descriptor: int, path: pathlib.Path, *, shared: bool) -> None:
 
 def _is_taken(descriptor: int, byte: int) -> bool:
     """Whether somebody else holds a lock on a byte."""
+    # A write lock conflicts with every other one; it is asked for, not taken.
     answer = fcntl.fcntl(
         descriptor, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK, byte)
     )

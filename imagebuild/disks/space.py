@@ -31,6 +31,7 @@ def check(directory: pathlib.Path, needed: int) -> None:
     """
     with os_errors.on_write(directory):
         status = os.statvfs(directory)
+    # Not f_bfree: the blocks reserved for root are not for everybody.
     free = status.f_bavail * status.f_frsize
     if free < needed:
         raise exception.NoSpace(
@@ -39,7 +40,10 @@ def check(directory: pathlib.Path, needed: int) -> None:
 
 
 def human(size: int) -> str:
-    """A size for people: ``512 bytes``, ``3.2 GiB``."""
+    """A size for people: ``512 bytes``, ``3.2 GiB``.
+
+    :param size: bytes.
+    """
     if size < 1024:
         return f'{size} bytes'
     amount = float(size)

@@ -41,6 +41,7 @@ from imagebuild.disks import os_errors
 LOG = logging.getLogger(__name__)
 
 _NOTES = 'processes.json'
+#: Bytes of the image's name, of the 255 that a name may have.
 _LONGEST_NAME = 200
 _ATTEMPTS = 10
 
@@ -226,6 +227,7 @@ def _sweep(directory: pathlib.Path, prefix: str) -> list[pathlib.Path]:
 
 def _prefix(image_path: pathlib.Path) -> str:
     name = os.fsencode(image_path.name)[:_LONGEST_NAME]
+    # It may be cut in the middle of a character.
     return f'.{name.decode(errors="ignore")}.imagebuild-'
 
 

@@ -108,6 +108,7 @@ def opened(
     :raises InvalidInput: there is no operating system to be found in it.
     :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.
     """
+    # An attempt that was killed may have left its appliance running.
     base.sweep(directory)
     with workspaces.Workspace(
         directory / 'disk', directory=directory
@@ -175,6 +176,7 @@ def _remote(
             )
         remote.prepare()
     except BaseException:
+        # Nobody has it yet who would close it.
         remote.close()
         raise
     return remote

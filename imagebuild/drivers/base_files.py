@@ -76,6 +76,7 @@ def translate_errors(image: base.BaseImage) -> Iterator[None]:
         yield
     except exception.InvalidInput as error:
         if not image.os:
+            # The request named it: its user can choose another.
             raise
         raise exception.EnvironmentFault(
             f'The base image of the operating system "{image.os}" cannot be '
@@ -96,6 +97,8 @@ def _fetched(
             f'({", ".join(checksums.ALGORITHMS)}); store it in Glance again, '
             'or give its checksum in the catalogue',
         )
+    # What an attempt has fetched is kept: as long as each gets further, a
+    # slow or unsteady server is retried.
     reached = 0
 
     def on_progress(done: int, total: int) -> None:

@@ -109,6 +109,7 @@ class FileStore(base.Store):
             **metadata.described(image, stamp, self._rules),
             'members': sorted(set(image.members)),
         }
+        # Of the upload's id: another attempt finds what this one has made.
         image_id = str(uuid.uuid5(uuid.NAMESPACE_OID, stamp.upload_id))
         target = self.directory / image_id
         with os_errors.on_write(self.directory):
@@ -151,8 +152,10 @@ class FileStore(base.Store):
                 'created_at': _now(),
             }
             _write_json(made / METADATA, {**described, **content})
+            # Before the rename, so that a power failure leaves all or nothing.
             convert.flush(made / IMAGE)
             convert.flush(made)
+            # What is there is not whole: _read took it for nothing.
             shutil.rmtree(target, ignore_errors=True)
             os.rename(made, target)
             convert.flush(self.directory)

@@ -60,12 +60,14 @@ from imagebuild.stores import sending
 LOG = logging.getLogger(__name__)
 
 _HASH = 'sha512'
+#: Seconds; see GlanceStore.
 _RETRY_TIMEOUT = 300.0
 _ACTIVATION_TIMEOUT = 600.0
 #: Seconds between two looks at an image that is not active yet.
 _TICK = 1.0
 #: What Glance may still be doing after it has all data.
 _ON_ITS_WAY = ('queued', 'saving', 'importing', 'uploading')
+#: What an upload goes on with, the best first.
 _BEST_FIRST = ('active', 'queued')
 
 
@@ -234,12 +236,14 @@ class GlanceStore(base.Store):
         image: base.ImageProperties,
     ) -> base.StoredImage:
         try:
+            # Before the data: a member that Glance refuses costs no upload.
             self._glance.share(record.id, image.members)
             if record.status == 'queued':
                 self._glance.send(record.id, source)
                 record = self._activated(record.id)
                 source.verify()
             self._verify(record, source)
+            # Last: what is protected could not be deleted when it is wrong.
             if image.protected and not record.protected:
                 self._glance.update(record.id, protected=True)
         except (errors.Refused, exception.ChecksumMismatch):

@@ -56,6 +56,7 @@ def described(
         'min_disk': image.min_disk,
         'min_ram': image.min_ram,
         'tags': sorted(set(image.tags)),
+        # The stamp last: nothing of a request is taken for it.
         **image.properties,
         **stamp.properties(),
     }

@@ -84,6 +84,7 @@ class HashedFile:
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes; none at the end."""
         portion = self._file.read(size)
+        # While it is sent: the file is read once for all of it.
         for digest in self._digests.values():
             digest.update(portion)
         self._done += len(portion)

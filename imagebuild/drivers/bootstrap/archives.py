@@ -77,6 +77,7 @@ def find(
     :raises UnavailableRelease: no mirror has it; names what could be made.
     :raises HostCommandFailed: a mirror does not answer.
     """
+    # Only the release's own suite must be there; pockets may be absent.
     wanted = candidates(release, machine)
     if not wanted or not is_served(wanted[0], proxies):
         reason = (
@@ -212,6 +213,7 @@ def _exists(url: str, proxies: Mapping[str, str]) -> bool:
         with opener.open(request, timeout=_PROBE_TIMEOUT):
             return True
     except urllib.error.HTTPError as error:
+        # A mirror may refuse HEAD, or want a password that only apt knows.
         return error.code not in (404, 410)
     except OSError as error:
         reason = getattr(error, 'reason', error)

@@ -230,6 +230,7 @@ class BootstrapDriver(base.Driver):
             try:
                 made = build.run(self._read_sources(), disk_format)
             except BaseException:
+                # Removing a workspace does not wait for dying processes.
                 trees.discard(workspace.path / 'tree')
                 raise
             with os_errors.on_write(path):

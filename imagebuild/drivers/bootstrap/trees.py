@@ -73,6 +73,7 @@ def run_confined(
     settings = [f'{name}={value}' for name, value in variables.items()]
     try:
         host_command.run(
+            # By env: setpriv and unshare are found on our own PATH.
             [*_CONFINED, 'env', *settings, *argv],
             timeout=_TIMEOUT,
             writes_to=writes_to,
