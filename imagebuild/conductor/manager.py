@@ -18,7 +18,6 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import claims
 from imagebuild.conductor import conductor_context
@@ -35,8 +34,6 @@ Context = Mapping[str, Any]
 class Manager:
     """The endpoint of :class:`imagebuild.messaging.rpcapi.ConductorAPI`.
 
-    :param open_store: gives the store of a destination.
-    :param hide: takes this host's paths out of a text.
     :param wake_scheduler: has it look for builds.
     :param wake_reaper: has it sweep.
     """
@@ -45,20 +42,18 @@ class Manager:
 
     def __init__(
         self,
-        database: db.Database,
+        context: conductor_context.ConductorContext,
         running_builds: scheduler.RunningBuilds,
         validator: request_validation.RequestValidator,
         *,
-        open_store: conductor_context.OpenStore,
-        hide: Callable[[str], str] = str,
         wake_scheduler: Callable[[], None],
         wake_reaper: Callable[[], None],
     ) -> None:
-        self._database = database
+        self._database = context.database
         self._running_builds = running_builds
         self._validator = validator
-        self._open_store = open_store
-        self._hide = hide
+        self._open_store = context.open_store
+        self._hide = context.paths.hide
         self._wake_scheduler = wake_scheduler
         self._wake_reaper = wake_reaper
 

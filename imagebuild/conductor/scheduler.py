@@ -16,13 +16,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from collections.abc import Collection
 from typing import Protocol
 
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims
+from imagebuild.conductor import conductor_context
+from imagebuild.conductor import disk_space
 from imagebuild.conductor import periodic_task
 
 LOG = logging.getLogger(__name__)
@@ -82,33 +83,22 @@ class Scheduler:
     """A thread that claims; woken by a cast, or after a while without.
 
     :param begin: begins a claimed build; may raise.
-    :param has_space: whether the disk has room for one more.
-    :param declined: ids of builds that are left to others.
     """
 
     def __init__(
         self,
-        database: db.Database,
-        name: str,
+        context: conductor_context.ConductorContext,
         *,
         get_capability: Callable[[], capability.Capability],
-        running_limit: Callable[[], int],
         running_builds: RunningBuilds,
         begin: Begin,
-        sweep_interval: float,
-        has_space: Callable[[], bool] = lambda: True,
-        declined: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        self._database = database
-        self._name = name
-        self._has_space = has_space
+        self._context = context
         self._lacks_room = False
-        self._declined = declined
         self._get_capability = get_capability
-        self._running_limit = running_limit
         self._running_builds = running_builds
         self._begin = begin
-        self._sweep_interval = sweep_interval
+        self._sweep_interval = float(context.conf.conductor.sweep_interval)
         self._task = periodic_task.PeriodicTask('scheduler', self._work)
 
     def start(self) -> None:
@@ -143,7 +133,9 @@ class Scheduler:
             lost = 0 if claimed else lost + 1
 
     def _room(self) -> bool:
-        lacks = not self._has_space()
+        lacks = not disk_space.is_enough_for_another(
+            self._context.conf, self._context.work_dir
+        )
         if lacks != self._lacks_room:
             LOG.warning(
                 'The disk has no room for another build: none is claimed'
@@ -162,9 +154,9 @@ class Scheduler:
         free = capable.slots - len(self._running_builds)
         if free <= 0 or not capable.drivers or not self._room():
             return None
-        limit = self._running_limit()
-        declined = self._declined()
-        found = self._database.claimable(
+        limit = int(self._context.conf.quota.running)
+        declined = self._context.declined.ids()
+        found = self._context.database.claimable(
             drivers=capable.drivers,
             operating_systems=capable.operating_systems,
             architecture=capable.architecture,
@@ -178,8 +170,8 @@ class Scheduler:
         for build_id in ids:
             if self._task.stopped or claimed == free or not self._room():
                 break
-            build = self._database.claim(
-                build_id, self._name, running_limit=limit
+            build = self._context.database.claim(
+                build_id, self._context.name, running_limit=limit
             )
             if build is not None:
                 claimed += 1

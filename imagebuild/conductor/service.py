@@ -50,7 +50,6 @@ from imagebuild.conductor import capability
 from imagebuild.conductor import claims
 from imagebuild.conductor import client_cache
 from imagebuild.conductor import conductor_context
-from imagebuild.conductor import disk_space
 from imagebuild.conductor import heartbeat
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
@@ -133,17 +132,10 @@ class Conductor:
 
     def _make_scheduler(self) -> scheduler.Scheduler:
         return scheduler.Scheduler(
-            self.context.database,
-            self.context.name,
+            self.context,
             get_capability=lambda: self.capability_provider.capability,
-            running_limit=lambda: running_limit(self._conf),
             running_builds=self.running_builds,
             begin=self._begin,
-            sweep_interval=self._conf.conductor.sweep_interval,
-            has_space=lambda: disk_space.is_enough_for_another(
-                self._conf, self.context.work_dir
-            ),
-            declined=self.context.declined.ids,
         )
 
     # -- lifecycle ---------------------------------------------------------
@@ -244,7 +236,7 @@ class Conductor:
     def _serve(self) -> None:
         """Serve the bus; the broker may come up later than we do."""
         endpoint = manager.Manager(
-            self.context.database,
+            self.context,
             self.running_builds,
             request_validation.RequestValidator(
                 self.context.database,
@@ -255,8 +247,6 @@ class Conductor:
                     self._conf.disks.max_virtual_size * space.GIB
                 ),
             ),
-            open_store=self.context.open_store,
-            hide=self.context.paths.hide,
             wake_scheduler=self.scheduler.wake,
             wake_reaper=self.reaper.wake,
         )
@@ -278,8 +268,3 @@ def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
     return pathlib.Path(
         conf.conductor.work_dir or os.path.join(conf.state_path, 'work')
     )
-
-
-def running_limit(conf: cfg.ConfigOpts) -> int:
-    """How many builds of one project may run at once, -1 for no limit."""
-    return int(conf.quota.running)

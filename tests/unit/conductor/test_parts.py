@@ -11,8 +11,10 @@
 # under the License.
 import dataclasses
 import datetime
+import pathlib
 import threading
 import time
+import types
 from unittest import mock
 
 import pytest
@@ -23,6 +25,7 @@ from imagebuild import phases
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims
+from imagebuild.conductor import disk_space
 from imagebuild.conductor import event_recorder
 from imagebuild.conductor import heartbeat
 from imagebuild.conductor import retry_policy
@@ -363,15 +366,25 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
+def make_context(database):
+    return mock.Mock(
+        database=database,
+        conf=types.SimpleNamespace(
+            conductor=types.SimpleNamespace(sweep_interval=60),
+            disks=types.SimpleNamespace(space_reserve=0),
+            quota=types.SimpleNamespace(running=-1),
+        ),
+        work_dir=pathlib.Path('/nowhere'),
+        declined=disk_space.DeclinedBuilds(),
+    )
+
+
 def make_scheduler(database, begun, running_builds=None, slots=2):
     return scheduler.Scheduler(
-        database,
-        'c1',
+        make_context(database),
         get_capability=lambda: dataclasses.replace(OFFER, slots=slots),
-        running_limit=lambda: -1,
         running_builds=running_builds or scheduler.RunningBuilds(),
         begin=begun.append,
-        sweep_interval=60,
     )
 
 

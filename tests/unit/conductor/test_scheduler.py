@@ -16,7 +16,9 @@ from unittest import mock
 import pytest
 
 from imagebuild.conductor import capability
+from imagebuild.conductor import disk_space
 from imagebuild.conductor import scheduler
+from tests.unit.conductor import test_parts
 
 
 class Queue:
@@ -41,7 +43,7 @@ class Queue:
 
 
 @pytest.fixture
-def claim():
+def claim(monkeypatch):
     def run(queue, slots=2, has_space=lambda: True, declined=()):
         running_builds = scheduler.RunningBuilds()
         begun = []
@@ -50,21 +52,22 @@ def claim():
             running_builds.add(build.id, mock.Mock())
             begun.append(build.id)
 
+        monkeypatch.setattr(
+            disk_space, 'is_enough_for_another', lambda *_: has_space()
+        )
+        context = test_parts.make_context(queue)
+        for build_id in declined:
+            context.declined.add(build_id, 0)
         scheduler.Scheduler(
-            queue,
-            'c1',
+            context,
             get_capability=lambda: capability.Capability(
                 drivers=('fake',),
                 operating_systems=(),
                 architecture='x86_64',
                 slots=slots,
             ),
-            running_limit=lambda: -1,
             running_builds=running_builds,
             begin=begin,
-            sweep_interval=10,
-            declined=lambda: declined,
-            has_space=has_space,
         ).claim_all()
         return begun
 
