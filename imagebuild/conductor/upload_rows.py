@@ -109,7 +109,7 @@ def request(
     }
 
 
-class Progress:
+class UploadProgress:
     """The bytes of an upload that have arrived, into its row."""
 
     def __init__(

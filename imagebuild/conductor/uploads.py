@@ -230,7 +230,7 @@ class Uploads:
         request: Mapping[str, Any],
         row: db.Upload,
     ) -> stores_base.StoredImage:
-        progress = upload_rows.Progress(
+        progress = upload_rows.UploadProgress(
             self._context.database, row, supervisor.report
         )
         result = supervisor.run(

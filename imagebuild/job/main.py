@@ -29,7 +29,7 @@ from imagebuild.job import failure
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
 from imagebuild.job import masking
-from imagebuild.job import processes
+from imagebuild.job import termination
 from imagebuild.job import upload
 from imagebuild.manifest import document as values
 
@@ -52,20 +52,20 @@ def main() -> int:
 
     :returns: exit code.
     """
-    processes.own_group()
+    termination.own_group()
     incoming, outgoing = _private_pipes()
     _log_to_stderr()
-    events = channel.Events(outgoing, processes.kill_everything)
+    events = channel.Events(outgoing, termination.kill_everything)
     try:
-        limits.on_sigterm(processes.kill_everything)
+        limits.on_sigterm(termination.kill_everything)
         return _from(incoming, events)
     except exception.Interrupted as error:
         LOG.info('%s', error)
         return imagebuild.job.STOPPED
     finally:
-        processes.wait_if_killing()
+        termination.wait_if_killing()
         events.close()
-        processes.kill_descendants()
+        termination.kill_descendants()
 
 
 def _from(incoming: int, events: channel.Events) -> int:
@@ -110,7 +110,7 @@ def _fail(
     monitor: job_monitor.JobMonitor | None = None,
 ) -> int:
     _end_signals()
-    processes.wait_if_killing()
+    termination.wait_if_killing()
     monitor = monitor or job_monitor.JobMonitor(events)
     events.send_last('failed', **failure.event(error, monitor))
     return 1
@@ -156,7 +156,7 @@ def _end_signals() -> None:
 
 def _conductor_is_gone() -> None:
     LOG.warning('The conductor is gone.')
-    processes.kill_everything()
+    termination.kill_everything()
 
 
 def _private_pipes() -> tuple[int, int]:

@@ -32,7 +32,7 @@ from imagebuild import exception
 from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.job import main
-from imagebuild.job import processes
+from imagebuild.job import termination
 from imagebuild.remotes import fake
 
 
@@ -124,7 +124,7 @@ def remote(options):
 
 def lost_guest():
     """Wait for a program as for a guest, on a loaded host."""
-    quickly = processes.descendants
+    quickly = termination.descendants
 
     def slowly(of):
         found = quickly(of)
@@ -133,7 +133,7 @@ def lost_guest():
             time.sleep(1)
         return found
 
-    processes.descendants = slowly
+    termination.descendants = slowly
     subprocess.run(['sleep', '320'], check=False)
     return exception.ApplianceFailed(reason='it is gone')
 

@@ -23,7 +23,7 @@ import pytest
 
 from imagebuild import description
 from imagebuild import job as jobs
-from imagebuild.job import processes
+from imagebuild.job import termination
 from tests.functional import job_process
 
 STEP = 'manifest.validators[0].script'
@@ -381,7 +381,7 @@ def test_the_conductor_is_gone(start, document):
 def test_the_conductor_is_gone_and_its_guest_is_killed(start, document):
     job = start(document(guest=True))
     job.until(lambda event: event['event'] == 'step_started')
-    while not processes.descendants(job.process.pid):
+    while not termination.descendants(job.process.pid):
         assert job.process.poll() is None
     job.process.stdin.close()
     # Not by itself, with the guest's end as the build's failure.
