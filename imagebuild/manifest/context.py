@@ -158,8 +158,9 @@ class Context:
         """Run the body as a step: announced, timed, reported.
 
         A command that fails in it becomes a :class:`StepFailed` that names
-        the step. In test-only that failure is noted and the run goes on;
-        in reconcile it is raised.
+        the step. In test-only that failure is noted and the run goes on.
+
+        :raises StepFailed: in reconcile, and in a trial.
         """
         if not self.trial:
             self.counter.started += 1

@@ -144,7 +144,10 @@ class OutputChannel:
             )
 
     def connected(self) -> None:
-        """The appliance runs: take its connections and begin to read."""
+        """The appliance runs: take its connections and begin to read.
+
+        :raises ApplianceFailed: qemu did not connect within 10 seconds.
+        """
         try:
             accepted = {
                 name: port.accept(10) for name, port in self._ports.items()

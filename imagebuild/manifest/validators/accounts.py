@@ -206,6 +206,7 @@ def look(context: base.Context, names: Sequence[str]) -> dict[str, Account]:
     """Look at accounts in one call.
 
     :returns: every name to its account; ``exists`` is False without one.
+    :raises StepFailed: the system did not answer for each.
     """
     blocks = f'\n{LOOK.run(context, *names)}'.split('\nuser:')[1:]
     found = {}

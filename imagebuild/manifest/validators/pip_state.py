@@ -185,7 +185,10 @@ def python(virtualenv: str) -> str:
 
 
 def look(context: base.Context, virtualenv: str) -> PipState:
-    """Look in one call."""
+    """Look in one call.
+
+    :raises StepFailed: the interpreter failed or printed something else.
+    """
     output = LOOK.run(context, python(virtualenv), LOOK_PYTHON)
     try:
         state = json.loads(output)

@@ -113,6 +113,7 @@ def differences(
     """Look at files in one call.
 
     :returns: path to what is wrong, for those that are not right.
+    :raises StepFailed: the system did not answer for each.
     """
     if not files:
         return {}
