@@ -31,7 +31,7 @@ _PORTION = 4 * 1024 * 1024
 class Checksum:
     """A checksum with its algorithm; written ``algorithm:hexdigest``.
 
-    What another service says of its files may be made with any algorithm;
+    A checksum that another service gives may be made with any algorithm;
     only :meth:`parse` asks for one that cannot be forged.
 
     :ivar algo: as :mod:`hashlib` calls it.
@@ -51,13 +51,13 @@ class Checksum:
         value = value.lower()
         if not colon or algo not in ALGORITHMS:
             raise exception.InvalidInput(
-                f'{text!r} is no checksum: ALGORITHM:HEXDIGEST is expected, '
-                f'with one of {", ".join(ALGORITHMS)}.'
+                f'{text!r} is not a checksum: ALGORITHM:HEXDIGEST is '
+                f'expected, with one of {", ".join(ALGORITHMS)}.'
             )
         length = hashlib.new(algo).digest_size * 2
         if len(value) != length or value.strip('0123456789abcdef'):
             raise exception.InvalidInput(
-                f'{text!r} is no checksum: {algo} has {length} '
+                f'{text!r} is not a checksum: {algo} has {length} '
                 'hexadecimal digits.'
             )
         return cls(algo, value)

@@ -61,7 +61,7 @@ def check(
     """Return everything that is wrong with a value.
 
     :param value: of JSON's types, as from JSON or YAML.
-    :param schema: JSON schema, draft 2020-12. ``x-message`` is said of a
+    :param schema: JSON schema, draft 2020-12. ``x-message`` describes a
         value that it refuses; ``<key>`` stands for the value's own key.
     :param path: where the value stands.
     :param limit: look no further after so many; None for all.
@@ -145,13 +145,13 @@ def _most_telling(
 def _message(error: schema_exceptions.ValidationError) -> str:
     schema: Any = error.schema
     value: Any = error.validator_value
-    told = schema.get('x-message')
+    message = schema.get('x-message')
     if error.validator == 'pattern':
-        told = schema.get('x-pattern-message', told)
-    if told:
+        message = schema.get('x-pattern-message', message)
+    if message:
         key = str(error.absolute_path[-1]) if error.absolute_path else ''
-        told = told.replace('<key>', _one_line(key))
-        return f'{_shown(error.instance)} {told}'
+        message = message.replace('<key>', _one_line(key))
+        return f'{_shown(error.instance)} {message}'
     if error.validator in ('anyOf', 'oneOf'):
         kinds = ', '.join(_kinds(value))
         return f'{_shown(error.instance)} is none of: {kinds}'

@@ -26,7 +26,7 @@ INTERVAL = 1.0
 class Throttled:
     """Passes progress on, at most once a second, and the end always.
 
-    :param on_progress: who is told; None for nobody.
+    :param on_progress: who is called; None for nobody.
     """
 
     def __init__(self, on_progress: OnProgress | None) -> None:

@@ -12,8 +12,8 @@
 """Large files from other machines, from any byte on.
 
 With requests: keystoneauth brings it along, so there is one HTTP library,
-one way to trust certificates (REQUESTS_CA_BUNDLE) and one way to say what
-proxies there are.
+one way to trust certificates (REQUESTS_CA_BUNDLE) and one way to set
+proxies.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@
 # under the License.
 """Translates what other services answer into exceptions of ours.
 
-Who mends it decides: what a service refuses for what was asked is the
+Who can fix it decides: what a service refuses for what was asked is the
 user's, with the service's own message; everything else, the service user's
 own credentials included, is the operator's.
 """
@@ -29,7 +29,7 @@ from keystoneauth1 import exceptions as ksa_exceptions
 
 from imagebuild import exception
 
-#: Answers that say nothing about the request: 401 is about the service
+#: Answers that do not depend on the request: 401 is about the service
 #: user's credentials, 408 and 429 about the moment.
 _NOT_THE_REQUEST = (401, 408, 425, 429)
 _LONGEST = 500
@@ -49,20 +49,23 @@ def of_answer(
 
     :param service: ``image`` or ``identity``.
     :param code: HTTP status.
-    :param reason: what the service said about it, may be HTML.
+    :param reason: the message of the service, may be HTML.
     :param image_id: the image in question.
     """
-    said = message_of(reason) or 'without a reason'
+    message = message_of(reason) or 'without a reason'
     if code in (404, 410):
         return exception.NotFound(what='image', id=image_id)
     if code == 409:
         return exception.Conflict(
-            what='Image', id=image_id, status='in another state', reason=said
+            what='Image',
+            id=image_id,
+            status='in another state',
+            reason=message,
         )
     if 400 <= code < 500 and code not in _NOT_THE_REQUEST:
-        return Refused(service=service, reason=f'{said} (HTTP {code})')
+        return Refused(service=service, reason=f'{message} (HTTP {code})')
     return exception.ServiceUnavailable(
-        service=service, reason=f'it answers {code}: {said}'
+        service=service, reason=f'it answers {code}: {message}'
     )
 
 

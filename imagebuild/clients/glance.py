@@ -11,9 +11,9 @@
 # under the License.
 """The image service, asked as the service user.
 
-What is said about images goes through python-glanceclient. Their bytes go
+Fields and properties of images go through python-glanceclient. Their bytes go
 through the same session without it: glanceclient can neither begin in the
-middle of a file nor say how long the one is that it sends, which some
+middle of a file nor announce the length of the one that it sends, which some
 servers want to know.
 """
 
@@ -202,7 +202,7 @@ class Glance:
             )
 
     def update(self, image_id: str, **values: Any) -> images.GlanceImage:
-        """Change what is said about an image.
+        """Change fields and properties of an image.
 
         :raises NotFound: there is none.
         :raises Refused: Glance does not want it.

@@ -28,7 +28,7 @@ from keystoneauth1 import session as ksa_session
 
 from imagebuild import exception
 
-#: Seconds for one answer, when ``timeout`` is not said. It is also the
+#: Seconds for one answer, when ``timeout`` is not set. It is also the
 #: longest pause while data flow, not the longest transfer.
 _TIMEOUT = 60
 

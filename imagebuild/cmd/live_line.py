@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One line on a terminal that says what is going on, with a clock."""
+"""One line on a terminal that shows what is going on, with a clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imagebuild import control_characters
 
 
 class _Clock(rich.progress.ProgressColumn):
-    """The time since this began; it runs while nothing is said."""
+    """The time since this began; it runs while nothing is printed."""
 
     def render(self, task: rich.progress.Task) -> text.Text:
         seconds = max(int(time.monotonic() - task.fields['since']), 0)

@@ -229,7 +229,7 @@ def _first_look(argv: Sequence[str]) -> argparse.Namespace:
     try:
         known, _ = parser.parse_known_args(argv)
     except argparse.ArgumentError:
-        return parser.parse_args([])  # the second look says what is wrong
+        return parser.parse_args([])  # the second look reports what is wrong
     return known
 
 
@@ -429,7 +429,7 @@ def _print_plan(planned: Sequence[manifest.PlannedStep]) -> None:
         print(f'{step.path}: {description} [{step.state}]')
         if step.message:
             message = control_characters.escaped(step.message)
-            print(f'    unless an earlier step mends it: {message}')
+            print(f'    unless an earlier step fixes it: {message}')
         for command in step.commands:
             print(f'    {command}')
 

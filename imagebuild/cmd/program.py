@@ -95,7 +95,7 @@ def _attempt(
         return stop.code or 0
     except exception.ImageBuildError as error:
         caught: Exception = error
-        code, message, shown = error.exit_code, str(error), _tell(error)
+        code, message, shown = error.exit_code, str(error), _describe(error)
     except BrokenPipeError as error:
         caught = error
         code = exception.EnvironmentFault.exit_code
@@ -164,7 +164,7 @@ def run_parsed(
     *,
     report: json_report.JsonReport | None = None,
 ) -> int:
-    """Read a command line, do what it says; see :func:`run`.
+    """Read a command line, do what it asks for; see :func:`run`.
 
     :param parser: has an option ``--debug``.
     :param work: is given what was read.
@@ -187,7 +187,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise exception.Interrupted(signal=signal.Signals(number).name)
 
 
-def _tell(error: exception.ImageBuildError) -> str:
+def _describe(error: exception.ImageBuildError) -> str:
     """An error for people; a failed step shows what it printed."""
     failures = (
         error.failures

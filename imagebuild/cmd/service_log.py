@@ -23,7 +23,7 @@ from imagebuild import exception
 def set_up(conf: cfg.ConfigOpts) -> None:
     """Begin to log as configured, with control characters escaped.
 
-    :raises InvalidInput: it cannot be logged to where the options say.
+    :raises InvalidInput: the options name a place that cannot be logged to.
     """
     try:
         log.setup(conf, 'imagebuild')

@@ -66,7 +66,7 @@ _CATALOGUE_HEAD = """\
 
 
 def default_state() -> pathlib.Path:
-    """Where the state is kept unless something else is said."""
+    """Where the state is kept unless an option names another place."""
     base = os.environ.get('XDG_STATE_HOME') or pathlib.Path.home().joinpath(
         '.local', 'state'
     )

@@ -131,7 +131,7 @@ class Checks(upgradecheck.UpgradeCommands):
 def main(argv: Sequence[str] | None = None) -> int:
     """The program's entry point.
 
-    :returns: 0 all is well, 1 there are warnings, 2 something must be mended
+    :returns: 0 all is well, 1 there are warnings, 2 something must be fixed
         first (the codes of all such programs of OpenStack).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)

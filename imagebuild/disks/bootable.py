@@ -62,7 +62,8 @@ _ESP_NUMBER, _BIOS_NUMBER = 15, 14
 _BIOS_SIZE = _ESP_START - _BIOS_START
 _ESP_SIZE = _ROOT_START - _ESP_START
 # Newer mke2fs turns on features (metadata_csum_seed, orphan_file) that GRUB
-# and kernels of older releases cannot read; so the host has no say.
+# and kernels of older releases cannot read; so the host's own configuration is
+# not used.
 _MKE2FS_CONF = """\
 [defaults]
     base_features = sparse_super,large_file,filetype,resize_inode,dir_index,\

@@ -77,7 +77,7 @@ def convert(
 def flush(path: pathlib.Path) -> None:
     """Bring a file or directory to the disk (fsync).
 
-    :raises OSError: as the system says.
+    :raises OSError: the system refuses.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

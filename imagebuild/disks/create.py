@@ -65,7 +65,7 @@ def empty_image(path: pathlib.Path, disk_format: Format, size: int) -> None:
 
 
 def _qcow2(size: int) -> bytes:
-    """A version 3 header and tables that say that nothing is there."""
+    """A version 3 header and tables without any data."""
     # Four clusters or more: the header, the table of reference counts, the
     # counts themselves, and the first level table.
     entries = -(-size // _L1_ENTRY)

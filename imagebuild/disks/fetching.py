@@ -31,8 +31,8 @@ from imagebuild import transfer_progress
 from imagebuild.disks import os_errors
 
 _PORTION = 4 * 1024 * 1024
-#: Bytes after which room is asked for again when the server does not say
-#: how many will come.
+#: Bytes after which room is asked for again when the server does not
+#: announce how many will come.
 _STRETCH = 64 * 1024 * 1024
 
 
@@ -171,8 +171,8 @@ class Fetching:
             file.flush()
         if total and done != total:
             raise exception.ServiceUnavailable(
-                f'Of {self.what}, {done} bytes came, and {total} were said '
-                'to come.'
+                f'Of {self.what}, {done} bytes came, and {total} were '
+                'announced.'
             )
 
     def _digest(self, file: BinaryIO, end: int) -> Any:

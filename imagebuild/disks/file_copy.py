@@ -54,7 +54,7 @@ def copy_content(source: int, target: int) -> None:
 
     :param source: descriptor of the original; its offset moves.
     :param target: descriptor of an empty file, open for writing.
-    :raises OSError: as the system says.
+    :raises OSError: the system refuses.
     """
     if _share(source, target):
         return
@@ -70,7 +70,7 @@ def copy_attributes(source: int, target: int) -> None:
     The latter hold access control lists and the SELinux label. Times are
     not copied.
 
-    :raises OSError: as the system says; who is not root may not give files
+    :raises OSError: the system refuses; who is not root may not give files
         away.
     """
     status = os.fstat(source)

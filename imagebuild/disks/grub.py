@@ -126,7 +126,7 @@ def boot_code(boot_image: bytes, core_start: int) -> bytes:
     """
     code = bytearray(boot_image[:_BOOT_CODE_SIZE])
     struct.pack_into('<Q', code, _BOOT_KERNEL_SECTOR, core_start)
-    # Some BIOSes do not say which disk they booted; then it is the first.
+    # Some BIOSes do not pass on which disk they booted; then it is the first.
     code[_BOOT_DRIVE_CHECK : _BOOT_DRIVE_CHECK + 2] = _NOPS
     return bytes(code)
 

@@ -65,7 +65,7 @@ def run(
     :raises MissingDependency: there is no such program.
     :raises HostCommandFailed: it failed or its time was up.
     :raises DiskFull: it found no room to write.
-    :raises Interrupted: ``cancelled`` said so.
+    :raises Interrupted: ``cancelled`` returned True.
     """
     LOG.debug('running %s', argv)
     process = _start(argv)

@@ -78,7 +78,7 @@ def inspect(
     :param path: the image; symbolic links are followed.
     :param allowed_backing: the backing and data files that the user named;
         compared by real path.
-    :raises InvalidImage: it is no qcow2 or raw image, or is damaged or
+    :raises InvalidImage: it is not a qcow2 or raw image, or is damaged or
         encrypted, or something under it is.
     :raises UnsafeImage: it refers to a file that the user did not name, or
         to something that is not a plain file name.
@@ -251,7 +251,7 @@ def _raw(path: pathlib.Path, size: int, allocated: int) -> ImageInfo:
     if size % _SECTOR:
         raise _invalid(
             path,
-            f'its size ({size} bytes) is not a multiple of 512: it is no '
+            f'its size ({size} bytes) is not a multiple of 512: it is not a '
             'disk image, or it is cut off',
         )
     return ImageInfo(path, 'raw', size, allocated)

@@ -11,8 +11,8 @@
 # under the License.
 """The locks by which qemu processes keep out of each other's way.
 
-qemu locks single bytes of an image (block/file-posix.c): byte 100 + n says
-'I use permission n', byte 200 + n says 'nobody else may use permission n'.
+qemu locks single bytes of an image (block/file-posix.c): byte 100 + n means
+'I use permission n', byte 200 + n means 'nobody else may use permission n'.
 Speaking that language shows a running virtual machine without starting a
 program, and, more important, keeps one from being started on an image while
 it is packed: it would go on with the old file after the rename.

@@ -95,8 +95,8 @@ class BaseImage:
     :ivar checksum: ``algorithm:hexdigest``; '' only for a path without
         one.
     :ivar size: bytes of the file, 0 when not known.
-    :ivar disk_format: what it is said to be (``qcow2``, ``raw``), '' when
-        nothing is said.
+    :ivar disk_format: what it should be (``qcow2``, ``raw``), '' when that
+        is not known.
     :ivar os: name in the catalogue, '' for ``base_image`` of a request.
     :ivar identity: what decides its content; part of the content key.
     """
@@ -273,13 +273,13 @@ class Driver(abc.ABC):
         self.options.parse(options)
 
     def disk_size(self, options: Mapping[str, Any]) -> int:
-        """How large the disk will be at least, as far as the options say.
+        """How large the disk will be at least, as far as the options tell.
 
         So that a disk larger than the operator allows is refused before a
         build is queued; :meth:`open` refuses it in any case.
 
         :param options: as for :meth:`validate`, which is called first.
-        :returns: bytes; 0 when they do not say.
+        :returns: bytes; 0 when they do not.
         """
         return 0
 
@@ -322,9 +322,9 @@ class Driver(abc.ABC):
         :param workspace: an existing directory of this build only, on a file
             system with room for what the build adds to the disk.
         :param settings: of this conductor.
-        :param monitor: is told the steps and the download's progress.
+        :param monitor: called with the steps and the download's progress.
         :raises InvalidInput: the base image cannot be used: it is not what
-            it is said to be, or there is no operating system in it.
+            it should be, or there is no operating system in it.
         :raises ChecksumMismatch: the base image that was fetched is not
             the one that was described.
         :raises EnvironmentFault: this machine, its disk, its network or a

@@ -40,7 +40,7 @@ def opened(
     """Have a base image as a file that stays what it is.
 
     It may be anybody's: it is refused when it refers to another file of
-    this host, is damaged, or is not what it is said to be.
+    this host, is damaged, or is not what it should be.
 
     :param image: of any kind but ``none``.
     :returns: the file, for as long as the block lasts.
@@ -80,7 +80,7 @@ def translate_errors(image: base.BaseImage) -> Iterator[None]:
             raise
         raise exception.EnvironmentFault(
             f'The base image of the operating system "{image.os}" cannot be '
-            f'used; its operator can mend this: {error}'
+            f'used, which an operator can fix: {error}'
         ) from error
 
 
@@ -191,7 +191,7 @@ def _inspected(
     if image.disk_format and info.format != image.disk_format:
         raise exception.InvalidImage(
             path=_begin(shown(image)),
-            reason=f'it is said to be {image.disk_format}, and its content '
+            reason=f'it should be {image.disk_format}, and its content '
             f'is {info.format}',
         )
     return info

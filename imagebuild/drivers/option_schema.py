@@ -61,7 +61,7 @@ class Options:
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Self:
-        """Check options as they came; None is as if nothing was said.
+        """Check options as they came; None is the default.
 
         :raises InvalidDriverOptions: with every problem.
         """

@@ -77,7 +77,7 @@ class ImageProperties:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageProperties:
-        """Read them; None is as if nothing was said.
+        """Read them; None is as if it was not given.
 
         :param values: names as above; others are refused.
         :raises TypeError: there is a name that is not known, or one of the
@@ -165,7 +165,7 @@ class Store(abc.ABC):
         may find a part of the image; :meth:`discard` removes it.
 
         :param path: the image's file.
-        :param image: what is said about it.
+        :param image: its fields and properties.
         :param stamp: what it is marked with.
         :param checksum: the file's; compared with what the store computed
             where the store uses that algorithm, and always with what is
@@ -175,7 +175,7 @@ class Store(abc.ABC):
         :param on_notice: called with messages for the user, such as
             that the store is away and is waited for.
         :raises InvalidInput: the store refuses the image for what it is or
-            what is said about it: quota, size, a property, a visibility,
+            its properties: quota, size, a property, a visibility,
             a member. Its own message is part of it. Trying again is
             of no use.
         :raises ChecksumMismatch: what has arrived is not what was sent. It
@@ -206,7 +206,7 @@ class Store(abc.ABC):
         *,
         dropped: Collection[str] = (),
     ) -> None:
-        """Say of an image what is to be said of it from now on.
+        """Replace the fields and properties of an image.
 
         Its bytes, formats and owner stay. May be called again after a
         failure.

@@ -188,7 +188,7 @@ class FileStore(base.Store):
         dropped: Collection[str] = (),
     ) -> None:
         """See :meth:`base.Store.update`."""
-        said = metadata.changeable(image, self._rules)
+        changes = metadata.changeable(image, self._rules)
         target = self._path(image_id)
         found = self._read(target) if target else None
         if target is None or found is None:
@@ -196,10 +196,10 @@ class FileStore(base.Store):
         kept = {
             name: value
             for name, value in found.items()
-            if name not in dropped or name in said
+            if name not in dropped or name in changes
         }
         members = {'members': sorted(set(image.members))}
-        _write_json(target / METADATA, {**kept, **said, **members})
+        _write_json(target / METADATA, {**kept, **changes, **members})
 
     def exists(self, image_id: str) -> bool:
         """See :meth:`base.Store.exists`."""

@@ -167,7 +167,7 @@ class GlanceStore(base.Store):
         dropped: Collection[str] = (),
     ) -> None:
         """See :meth:`base.Store.update`."""
-        said = metadata.changeable(image, self._rules)
+        changes = metadata.changeable(image, self._rules)
         found = self._glance.get(image_id)
         if found.visibility == 'shared':
             # An image that is not shared any more has no list of members.
@@ -177,9 +177,9 @@ class GlanceStore(base.Store):
             remove_props=[
                 name
                 for name in dropped
-                if name in found.properties and name not in said
+                if name in found.properties and name not in changes
             ],
-            **said,
+            **changes,
         )
         self._glance.share(image_id, image.members)
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is said about an image, checked before anything is sent."""
+"""Fields and properties of an image, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def described(
 
     :raises InvalidRequest: a property has the name of a field (one of a
         request could then give the image to another project), or of what
-        this service or Glance says itself; or there are members and a
+        this service or Glance sets itself; or there are members and a
         visibility that has none.
     """
     problems = [
@@ -62,7 +62,7 @@ def described(
     }
 
 
-#: What an image keeps when something else is said about it.
+#: What an image keeps when its properties are replaced.
 _FIXED = (
     *('owner', 'disk_format', 'container_format'),
     *(base.BUILD_ID, base.UPLOAD_ID, base.CONTENT_KEY),

@@ -67,7 +67,7 @@ class AptSource:
 
     @property
     def signed_by(self) -> str:
-        """Keyring paths, fingerprints or a key; '' when not said."""
+        """Keyring paths, fingerprints or a key; '' when not set."""
         return self.options.get('Signed-By', '')
 
     def signed_by_these(self, names: Sequence[str]) -> AptSource:

@@ -111,7 +111,7 @@ class BootstrapDriver(base.Driver):
         return BootstrapOptions.parse(options).size * space.GIB
 
     def identity(self, options: Mapping[str, Any]) -> str:
-        """See :meth:`base.Driver.identity`; what is not said is filled in."""
+        """See :meth:`base.Driver.identity`; with the defaults filled in."""
         parsed = BootstrapOptions.parse(options)
         return base.canonical_identity(
             self.name,
@@ -213,7 +213,7 @@ class BootstrapDriver(base.Driver):
         :param path: the file to make; one that is there is replaced. Its
             directory must exist and have room for the work.
         :param disk_format: ``qcow2`` or ``raw``.
-        :param monitor: is told the steps.
+        :param monitor: called with the steps.
         :raises InvalidInput: the options ask for something that is not
             available, such as a release that no mirror has.
         :raises EnvironmentFault: this machine, its disk or its network

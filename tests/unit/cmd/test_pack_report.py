@@ -96,7 +96,7 @@ def test_a_plan_says_what_is_in_the_way(manifest, monkeypatch, capsys):
     assert pack.main(line) == 0
     assert capsys.readouterr().out.splitlines() == [
         r'v[0].service: x\x1b\ny [unknown]',
-        r'    unless an earlier step mends it: systemd is not\ninstalled',
+        r'    unless an earlier step fixes it: systemd is not\ninstalled',
         r'    a\x9bb',
     ]
     assert pack.main(['--json', *line]) == 0

@@ -220,7 +220,7 @@ def test_more_comes_than_was_said(cache):
 )
 def test_what_is_no_checksum(cache, server, text):
     with (
-        pytest.raises(exception.InvalidInput, match='is no checksum'),
+        pytest.raises(exception.InvalidInput, match='is not a checksum'),
         get(cache, server, checksum=text),
     ):
         pass
