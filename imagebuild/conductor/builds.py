@@ -113,6 +113,9 @@ class Attempt:
             self._count('lost')
             self._after_loss()
         except exception.DatabaseUnavailable as error:
+            # Only at shutdown: until then the retry policy waits. The row
+            # still names us, and is requeued by our next process or, after
+            # dead_after, by another conductor.
             LOG.error('Build left to other conductors: %s', error)
         except Exception:
             LOG.exception('Unexpected error in build %s', self._build.id)

@@ -250,6 +250,7 @@ class EventRecorder:
             except exception.DatabaseUnavailable:
                 self._put_back(text)
                 raise
+        # Each is removed once it is written, so that a failure keeps it.
         while self._steps:
             self._database.add_step(build_id, self._steps[0])
             with self._lock:

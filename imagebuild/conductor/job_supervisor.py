@@ -136,6 +136,8 @@ class JobSupervisor:
         on_tick: Callable[[], None],
     ) -> int:
         while True:
+            # In this order: once there is a code every event has arrived, and
+            # the flush writes all of them before the end is acted on.
             code = job.poll()
             self._recorder.flush()
             on_tick()

@@ -195,6 +195,8 @@ class Conductor:
             running.stop(
                 claims.Requeued(f'Conductor {self.context.name} stops.')
             )
+        # Not before they know why they end: from here on nobody waits for a
+        # database that is away, and each has one call to requeue itself.
         self._shutting_down.set()
         if not self.wait(_REQUEUE_TIMEOUT):
             LOG.error(
@@ -202,6 +204,7 @@ class Conductor:
                 self.running_builds.ids(),
             )
         self.reaper.stop()
+        # Last, or others would requeue what is being requeued here.
         self.heartbeat.stop()
         if self._server is not None:
             self._server.stop()
