@@ -20,7 +20,7 @@ import stevedore
 from imagebuild import exception
 from imagebuild import extensions
 from imagebuild.distros import base
-from imagebuild.distros import os_release as os_releases
+from imagebuild.distros import os_releases
 from imagebuild.remotes import base as remotes_base
 
 NAMESPACE = 'imagebuild.distros'

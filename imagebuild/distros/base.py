@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import ClassVar
 
-from imagebuild.distros import os_release as os_releases
+from imagebuild.distros import os_releases
 from imagebuild.remotes import base as remotes_base
 
 

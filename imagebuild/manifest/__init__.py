@@ -25,13 +25,13 @@ not who asked, not where the result goes.
 from imagebuild.manifest.arguments import Argument
 from imagebuild.manifest.arguments import resolve
 from imagebuild.manifest.loader import load
-from imagebuild.manifest.manifest import Manifest
-from imagebuild.manifest.monitor import Monitor
-from imagebuild.manifest.monitor import RunningStep
-from imagebuild.manifest.plan import PlannedStep
-from imagebuild.manifest.report import Report
-from imagebuild.manifest.report import Result
-from imagebuild.manifest.report import StepReport
+from imagebuild.manifest.manifests import Manifest
+from imagebuild.manifest.monitors import Monitor
+from imagebuild.manifest.monitors import RunningStep
+from imagebuild.manifest.plans import PlannedStep
+from imagebuild.manifest.reports import Report
+from imagebuild.manifest.reports import Result
+from imagebuild.manifest.reports import StepReport
 from imagebuild.manifest.runnable import Bindable
 from imagebuild.manifest.runnable import Runnable
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild.manifest import monitor as monitors
-from imagebuild.manifest import report as reports
+from imagebuild.manifest import monitors
+from imagebuild.manifest import reports
 from imagebuild.manifest import runnable
 from imagebuild.remotes import base as remotes_base
 

@@ -24,7 +24,7 @@ from imagebuild import json_schema
 from imagebuild import strict_yaml
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import document
-from imagebuild.manifest import manifest as manifests
+from imagebuild.manifest import manifests
 from imagebuild.manifest import resources as manifest_resources
 from imagebuild.manifest import validators
 from imagebuild.manifest.validators import base

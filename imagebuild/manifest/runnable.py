@@ -22,9 +22,9 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild.manifest import monitor as monitors
-from imagebuild.manifest import plan as plans
-from imagebuild.manifest import report as reports
+from imagebuild.manifest import monitors
+from imagebuild.manifest import plans
+from imagebuild.manifest import reports
 
 
 class Runnable(abc.ABC):

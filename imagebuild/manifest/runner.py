@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from imagebuild import exception
-from imagebuild.manifest.context import Context
+from imagebuild.manifest.contexts import Context
 from imagebuild.manifest.validators import base
 
 

@@ -26,8 +26,8 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
-from imagebuild.manifest import monitor as monitors
-from imagebuild.manifest import report as reports
+from imagebuild.manifest import monitors
+from imagebuild.manifest import reports
 from imagebuild.remotes import base as remotes_base
 from imagebuild.remotes import guestfs
 

@@ -39,11 +39,11 @@ from imagebuild import exception
 from imagebuild import json_schema
 from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
-from imagebuild.manifest import plan as plans
+from imagebuild.manifest import plans
 from imagebuild.manifest import resources as manifest_resources
-from imagebuild.manifest.context import Context
-from imagebuild.manifest.context import StepRecord
-from imagebuild.manifest.report import Result
+from imagebuild.manifest.contexts import Context
+from imagebuild.manifest.contexts import StepRecord
+from imagebuild.manifest.reports import Result
 
 #: Properties that only scripts have.
 _OF_SCRIPTS = frozenset({'env_vars', 'inline', 'output'})

@@ -21,7 +21,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
-from imagebuild.manifest import plan as plans
+from imagebuild.manifest import plans
 from imagebuild.manifest import runner
 from imagebuild.manifest.validators import base
 

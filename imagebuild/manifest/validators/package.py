@@ -26,7 +26,7 @@ from typing import Self
 from imagebuild import exception
 from imagebuild import strict_yaml
 from imagebuild.distros import base as distros_base
-from imagebuild.manifest import plan as plans
+from imagebuild.manifest import plans
 from imagebuild.manifest.validators import base
 
 _NAME: Mapping[str, Any] = {

@@ -22,7 +22,7 @@ from typing import Self
 
 from imagebuild import json_schema
 from imagebuild.manifest import arguments as manifest_arguments
-from imagebuild.manifest import plan as plans
+from imagebuild.manifest import plans
 from imagebuild.manifest.validators import base
 
 _NAMES: Mapping[str, Any] = {

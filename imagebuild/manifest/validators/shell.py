@@ -17,7 +17,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from imagebuild import exception
-from imagebuild.manifest import report as reports
+from imagebuild.manifest import reports
 from imagebuild.manifest.validators import base
 
 

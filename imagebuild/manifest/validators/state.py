@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild import exception
-from imagebuild.manifest import plan as plans
+from imagebuild.manifest import plans
 from imagebuild.manifest.validators import base
 
 #: Part of a step to what is wrong with it.

@@ -23,8 +23,8 @@ from imagebuild.cmd import packing
 from imagebuild.cmd import program
 from imagebuild.manifest import PlannedStep
 from imagebuild.manifest import Report
-from imagebuild.manifest.report import Result
-from imagebuild.manifest.report import StepReport
+from imagebuild.manifest.reports import Result
+from imagebuild.manifest.reports import StepReport
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import pytest
 from imagebuild import exception
 from imagebuild.distros import base
 from imagebuild.distros import debian
-from imagebuild.distros import os_release
+from imagebuild.distros import os_releases
 
-RELEASE = os_release.OsRelease('debian', codename='bookworm')
+RELEASE = os_releases.OsRelease('debian', codename='bookworm')
 DISTRO = debian.Debian(RELEASE)
 NGINX = base.Package('nginx', '1.22*')
 HOSTILE = base.Package('a;touch$(x)')
@@ -135,7 +135,7 @@ def test_what_apt_does_not_know_is_named(system, names, expected) -> None:
     packages = [
         NGINX if name == 'nginx' else base.Package(name) for name in names
     ]
-    distro = debian.Debian(os_release.OsRelease('debian', version_id='12'))
+    distro = debian.Debian(os_releases.OsRelease('debian', version_id='12'))
     with pytest.raises(exception.RemoteCommandFailed) as caught:
         distro.install(system, packages, refresh=False)
     known = 'command failed' in expected

@@ -13,7 +13,7 @@ import pytest
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild.distros import os_release
+from imagebuild.distros import os_releases
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ from imagebuild.distros import os_release
     ],
 )
 def test_families(name: str, like: tuple[str, ...], family: str) -> None:
-    distro = distros.for_release(os_release.OsRelease(name, like))
+    distro = distros.for_release(os_releases.OsRelease(name, like))
     assert distro.family == family
 
 
 def test_control_characters_of_the_guest_are_escaped() -> None:
-    release = os_release.parse(
+    release = os_releases.parse(
         'ID="deb\x1b[2Jian"\nVERSION_ID=12\x9b\nPRETTY_NAME="a\x1b]0;b\x07"\n'
     )
     assert release.id == r'deb\x1b[2jian'
@@ -46,4 +46,4 @@ def test_control_characters_of_the_guest_are_escaped() -> None:
 
 def test_no_family() -> None:
     with pytest.raises(exception.UnsupportedDistro):
-        distros.for_release(os_release.OsRelease('plan9'))
+        distros.for_release(os_releases.OsRelease('plan9'))

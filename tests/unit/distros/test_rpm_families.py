@@ -15,14 +15,14 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.distros import base
-from imagebuild.distros import os_release
+from imagebuild.distros import os_releases
 from imagebuild.distros import redhat
 from imagebuild.distros import rpm_family
 from imagebuild.distros import rpm_state
 from imagebuild.distros import suse
 
-REDHAT = redhat.RedHat(os_release.OsRelease('centos'))
-SUSE = suse.Suse(os_release.OsRelease('sles'))
+REDHAT = redhat.RedHat(os_releases.OsRelease('centos'))
+SUSE = suse.Suse(os_releases.OsRelease('sles'))
 DEMO = base.Package('demo', '1.0')
 HOSTILE = base.Package('a;touch$(x)')
 RPM = r"""

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from imagebuild import exception
-from imagebuild.distros import os_release
+from imagebuild.distros import os_releases
 from imagebuild.remotes import fake
 from tests.contract import remote_contract as contract
 
@@ -204,7 +204,7 @@ def test_paths_are_absolute(remote):
     ],
 )
 def test_presets(name, version, like):
-    found = os_release.read(fake.FakeRemote.of(name, version))
+    found = os_releases.read(fake.FakeRemote.of(name, version))
     assert (found.id, found.version_id, found.id_like) == (
         name,
         version,

@@ -26,10 +26,10 @@ from imagebuild import exception
 from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import hiding
-from imagebuild.manifest import monitor as monitors
+from imagebuild.manifest import monitors
 from imagebuild.manifest import output_lines
 from imagebuild.manifest import packages as manifest_packages
-from imagebuild.manifest import report as reports
+from imagebuild.manifest import reports
 from imagebuild.remotes import base as remotes_base
 
 #: Characters of a failed command's output that are looked at.

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imagebuild.manifest import report as reports
+from imagebuild.manifest import reports
 from imagebuild.remotes import base as remotes_base
 
 

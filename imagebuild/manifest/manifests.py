@@ -25,11 +25,11 @@ from imagebuild import exception
 from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import content_key
-from imagebuild.manifest import context as contexts
-from imagebuild.manifest import monitor as monitors
+from imagebuild.manifest import contexts
+from imagebuild.manifest import monitors
 from imagebuild.manifest import packages as manifest_packages
-from imagebuild.manifest import plan as plans
-from imagebuild.manifest import report as reports
+from imagebuild.manifest import plans
+from imagebuild.manifest import reports
 from imagebuild.manifest import runnable
 from imagebuild.manifest import runner
 from imagebuild.manifest.validators import base
