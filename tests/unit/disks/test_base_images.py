@@ -55,6 +55,8 @@ class Server:
         self.asked = []
         self.breaks_after = None
         self.pause = 0
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     @contextlib.contextmanager
     def fetch(self, offset):
@@ -72,6 +74,7 @@ class Server:
             piece = self.content[at : at + PIECE]
             sent += len(piece)
             time.sleep(self.pause)
+            assert self.go_on.wait(60)
             yield piece
 
 
@@ -351,11 +354,17 @@ def test_room_on_the_disk_is_made(cache, room):
 
 
 def test_many_threads_one_fetch(cache, server):
-    server.pause = 0.02
+    # It sends when all the others wait, however busy the machine is.
+    server.go_on.clear()
     notices, seen = [], []
 
+    def on_notice(message):
+        notices.append(message)
+        if len(notices) == 7:
+            server.go_on.set()
+
     def use():
-        with get(cache, server, on_notice=notices.append) as path:
+        with get(cache, server, on_notice=on_notice) as path:
             seen.append(path.read_bytes() == CONTENT)
 
     threads = [threading.Thread(target=use) for _ in range(8)]
