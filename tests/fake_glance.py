@@ -132,7 +132,7 @@ class FakeGlance:
         self._server = _Server(('127.0.0.1', 0), Handler)
         self.url = f'http://127.0.0.1:{self._server.server_port}'
         thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
+            target=self._server.serve_forever, args=(0.01,), daemon=True
         )
         thread.start()
         return self

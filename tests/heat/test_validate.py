@@ -312,7 +312,7 @@ class TestBaseImage(base.HeatPluginTestCase):
             server = http.server.ThreadingHTTPServer(
                 (host, int(port)), handler
             )
-            threading.Thread(target=server.serve_forever).start()
+            threading.Thread(target=server.serve_forever, args=(0.01,)).start()
             self.addCleanup(server.server_close)
             self.addCleanup(server.shutdown)
         auth = noauth.NoAuth(endpoint=f'http://{self.address}')

@@ -82,7 +82,7 @@ def server():
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.seen = []
     server.url = f'http://127.0.0.1:{server.server_port}'
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()

@@ -212,7 +212,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     httpd = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
-    threading.Thread(target=httpd.serve_forever).start()
+    threading.Thread(target=httpd.serve_forever, args=(0.01,)).start()
     yield f'http://127.0.0.1:{httpd.server_port}'
     httpd.shutdown()
     httpd.server_close()
