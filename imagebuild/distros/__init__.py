@@ -19,25 +19,38 @@ import stevedore
 
 from imagebuild import exception
 from imagebuild import extensions
-from imagebuild.distros import base
 from imagebuild.distros import os_releases
+from imagebuild.distros.base import ConfigFile
+from imagebuild.distros.base import Distro
+from imagebuild.distros.base import Package
+from imagebuild.distros.base import PackageState
+from imagebuild.distros.base import Repository
 from imagebuild.remotes import base as remotes_base
+
+__all__ = [
+    'ConfigFile',
+    'Distro',
+    'Package',
+    'PackageState',
+    'Repository',
+    'detect',
+    'families',
+    'for_release',
+]
 
 NAMESPACE = 'imagebuild.distros'
 
 
 @functools.cache
-def families() -> dict[str, type[base.Distro]]:
+def families() -> dict[str, type[Distro]]:
     """Every family that is installed, by its name."""
-    manager: stevedore.ExtensionManager[base.Distro] = (
-        stevedore.ExtensionManager(
-            NAMESPACE, on_load_failure_callback=extensions.refuse
-        )
+    manager: stevedore.ExtensionManager[Distro] = stevedore.ExtensionManager(
+        NAMESPACE, on_load_failure_callback=extensions.refuse
     )
     return {extension.plugin.family: extension.plugin for extension in manager}
 
 
-def for_release(release: os_releases.OsRelease) -> base.Distro:
+def for_release(release: os_releases.OsRelease) -> Distro:
     """Find the family: ``ID`` first, then each of ``ID_LIKE`` in order.
 
     :raises UnsupportedDistro: no family knows any of these names.
@@ -52,7 +65,7 @@ def for_release(release: os_releases.OsRelease) -> base.Distro:
     )
 
 
-def detect(remote: remotes_base.Remote) -> base.Distro:
+def detect(remote: remotes_base.Remote) -> Distro:
     """Ask a system what it is and return its family.
 
     :raises NoOperatingSystem: there is no os-release file in it.

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 from typing import Protocol
 
+from imagebuild import distros
 from imagebuild import exception
-from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import hiding
 from imagebuild.manifest import monitors
@@ -124,7 +124,7 @@ class Context:
     """
 
     remote: remotes_base.Remote
-    distro: distros_base.Distro
+    distro: distros.Distro
     declared: Mapping[str, manifest_arguments.Argument]
     values: dict[str, str]
     packages: manifest_packages.Packages

@@ -22,7 +22,6 @@ from typing import Any
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import content_key
 from imagebuild.manifest import contexts
@@ -157,14 +156,14 @@ class BoundManifest(runnable.Runnable):
         context.counter.total = runner.count(self.manifest.validators, context)
         return context
 
-    def _packages(self) -> list[distros_base.Package]:
+    def _packages(self) -> list[distros.Package]:
         return [
             package
             for step in base.walk(self.manifest.validators)
             for package in step.packages()
         ]
 
-    def _check_accepted(self, distro: distros_base.Distro) -> None:
+    def _check_accepted(self, distro: distros.Distro) -> None:
         names = distro.names()
         accepted = self.manifest.os
         if accepted and not any(name.lower() in names for name in accepted):

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Sequence
 
-from imagebuild.distros import base as distros_base
+from imagebuild import distros
 from imagebuild.remotes import base as remotes_base
 
 
@@ -31,14 +31,14 @@ class Packages:
 
     def __init__(
         self,
-        distro: distros_base.Distro,
+        distro: distros.Distro,
         remote: remotes_base.Remote,
-        known: Iterable[distros_base.Package] = (),
+        known: Iterable[distros.Package] = (),
     ) -> None:
         self._distro = distro
         self._remote = remote
         self._known = set(known)
-        self._state: distros_base.PackageState | None = None
+        self._state: distros.PackageState | None = None
         self._refreshed = False
 
     def forget(self) -> None:
@@ -55,8 +55,8 @@ class Packages:
         return not self._refreshed
 
     def missing(
-        self, packages: Sequence[distros_base.Package]
-    ) -> list[distros_base.Package]:
+        self, packages: Sequence[distros.Package]
+    ) -> list[distros.Package]:
         """Those that are not installed (at their version).
 
         :raises StepError: the package database cannot be read.
@@ -65,11 +65,11 @@ class Packages:
 
     def version(self, name: str) -> str | None:
         """The installed version of a package, None when it is not."""
-        return self._current([distros_base.Package(name)]).version(name)
+        return self._current([distros.Package(name)]).version(name)
 
     def _current(
-        self, packages: Iterable[distros_base.Package]
-    ) -> distros_base.PackageState:
+        self, packages: Iterable[distros.Package]
+    ) -> distros.PackageState:
         unknown = set(packages) - self._known
         # A name that nobody asked about before: the families with rpm look
         # up what provides a name only for those they were given.
@@ -82,7 +82,7 @@ class Packages:
 
     def install(
         self,
-        packages: Sequence[distros_base.Package],
+        packages: Sequence[distros.Package],
         on_output: remotes_base.OutputCallback | None = None,
     ) -> None:
         """Install in one transaction; the index is fetched once per run.

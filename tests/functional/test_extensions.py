@@ -43,7 +43,7 @@ SETUP = """
 MODULE = """
     from imagebuild import exception
     from imagebuild import manifest
-    from imagebuild.distros import base as distros_base
+    from imagebuild import distros
     from imagebuild.manifest.validators import base
 
 
@@ -78,7 +78,7 @@ MODULE = """
             return {'acme_motd': self.text.decode()}
 
 
-    class State(distros_base.PackageState):
+    class State(distros.PackageState):
         def satisfies(self, package):
             return True
 
@@ -86,7 +86,7 @@ MODULE = """
             return '1'
 
 
-    class Acme(distros_base.Distro):
+    class Acme(distros.Distro):
         family = 'acme'
         ids = frozenset({'acmeos'})
 

@@ -35,9 +35,9 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import distros
 from imagebuild import exception
 from imagebuild import json_schema
-from imagebuild.distros import base as distros_base
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import plans
 from imagebuild.manifest import resources as manifest_resources
@@ -282,7 +282,7 @@ class Validator(abc.ABC):
         """
         yield from ()
 
-    def packages(self) -> Sequence[distros_base.Package]:
+    def packages(self) -> Sequence[distros.Package]:
         """Packages this step itself will ask about."""
         return ()
 

@@ -22,14 +22,14 @@ from typing import Self
 
 import yaml
 
+from imagebuild import distros
 from imagebuild import exception
 from imagebuild import strict_yaml
-from imagebuild.distros import base as distros_base
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
 
 TARGET = '/etc/cloud/cloud.cfg.d/90_imagebuild.cfg'
-_PACKAGE = distros_base.Package('cloud-init')
+_PACKAGE = distros.Package('cloud-init')
 _DATASOURCES = (
     'Akamai', 'AliYun', 'AltCloud', 'Azure', 'Bigstep', 'CloudCIX',
     'CloudSigma', 'CloudStack', 'ConfigDrive', 'DigitalOcean', 'Ec2',
@@ -86,7 +86,7 @@ class CloudInitValidator(state.StateValidator):
             return f'cloud-init with {state.listed(self.datasources)}'
         return 'cloud-init configuration'
 
-    def packages(self) -> Sequence[distros_base.Package]:
+    def packages(self) -> Sequence[distros.Package]:
         return (_PACKAGE,)
 
     def differences(self, context: base.Context) -> state.Differences:

@@ -23,9 +23,9 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import distros
 from imagebuild import exception
 from imagebuild import strict_yaml
-from imagebuild.distros import base as distros_base
 from imagebuild.manifest import plans
 from imagebuild.manifest.validators import base
 
@@ -87,8 +87,8 @@ class Transaction:
     :ivar installed: those that the common transaction brought.
     """
 
-    wanted: Sequence[distros_base.Package] = ()
-    installed: frozenset[distros_base.Package] = frozenset()
+    wanted: Sequence[distros.Package] = ()
+    installed: frozenset[distros.Package] = frozenset()
 
 
 class PackageValidator(base.Validator):
@@ -113,9 +113,7 @@ class PackageValidator(base.Validator):
         ]
     }
 
-    def __init__(
-        self, path: str, wanted: Sequence[distros_base.Package]
-    ) -> None:
+    def __init__(self, path: str, wanted: Sequence[distros.Package]) -> None:
         super().__init__(path)
         self.wanted = tuple(wanted)
 
@@ -140,7 +138,7 @@ class PackageValidator(base.Validator):
         more = len(self.wanted) - 6
         return f'package {names}' + (f' and {more} more' if more > 0 else '')
 
-    def packages(self) -> Sequence[distros_base.Package]:
+    def packages(self) -> Sequence[distros.Package]:
         return self.wanted
 
     def check(self, context: base.Context, record: base.StepRecord) -> None:
@@ -202,7 +200,7 @@ class PackageValidator(base.Validator):
         context: base.Context,
         record: base.StepRecord,
         transaction: Transaction,
-        missing: Sequence[distros_base.Package],
+        missing: Sequence[distros.Package],
     ) -> None:
         together = list(
             dict.fromkeys(context.packages.missing(transaction.wanted))
@@ -222,7 +220,7 @@ class PackageValidator(base.Validator):
 
     @staticmethod
     def _report(
-        record: base.StepRecord, installed: Sequence[distros_base.Package]
+        record: base.StepRecord, installed: Sequence[distros.Package]
     ) -> None:
         if installed:
             record.result = base.Result.CHANGED
@@ -232,7 +230,7 @@ class PackageValidator(base.Validator):
 
     @staticmethod
     def _reason(
-        context: base.Context, missing: Sequence[distros_base.Package]
+        context: base.Context, missing: Sequence[distros.Package]
     ) -> str:
         parts = []
         for package in missing:
@@ -277,9 +275,7 @@ def _may_merge(steps: Sequence[PackageValidator]) -> bool:
     return True
 
 
-def _packages(
-    item: Any, builder: base.Builder
-) -> Iterator[distros_base.Package]:
+def _packages(item: Any, builder: base.Builder) -> Iterator[distros.Package]:
     pairs = {item: None} if isinstance(item, str) else item
     for name, properties in pairs.items():
         if name.endswith(_FILES):
@@ -288,7 +284,7 @@ def _packages(
                 'with a script'
             )
         version = (properties or {}).get('version')
-        yield distros_base.Package(name, _version(name, version, builder))
+        yield distros.Package(name, _version(name, version, builder))
 
 
 def _version(name: str, value: Any, builder: base.Builder) -> str | None:

@@ -20,7 +20,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
-from imagebuild.distros import base as distros_base
+from imagebuild import distros
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
 from imagebuild.manifest.validators import target_files
@@ -85,7 +85,7 @@ class RepositoryValidator(target_files.TargetFilesValidator):
     }
 
     def __init__(
-        self, path: str, repositories: Sequence[distros_base.Repository]
+        self, path: str, repositories: Sequence[distros.Repository]
     ) -> None:
         super().__init__(path)
         self.repositories = tuple(repositories)
@@ -144,8 +144,8 @@ class RepositoryValidator(target_files.TargetFilesValidator):
 
 def _repository(
     name: str, spec: Mapping[str, Any], builder: base.Builder
-) -> distros_base.Repository:
-    return distros_base.Repository(
+) -> distros.Repository:
+    return distros.Repository(
         name=name,
         url=spec['url'],
         suites=_as_tuple(spec.get('suites', ())),

@@ -11,9 +11,9 @@
 # under the License.
 """A small world to run manifests in: two families, packages in a dict."""
 
+from imagebuild import distros
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.distros import base as distros_base
 from imagebuild.manifest.validators import argument_set
 from imagebuild.manifest.validators import cases
 from imagebuild.manifest.validators import copy_script
@@ -37,7 +37,7 @@ CORE = {
 }
 
 
-class State(distros_base.PackageState):
+class State(distros.PackageState):
     def __init__(self, lines):
         self.found = dict(line.split() for line in lines)
 
@@ -49,7 +49,7 @@ class State(distros_base.PackageState):
         return self.found.get(name)
 
 
-class Family(distros_base.Distro):
+class Family(distros.Distro):
     """One command to look, one to install."""
 
     def package_state(self, remote, packages):
