@@ -24,7 +24,7 @@ from oslo_reports import guru_meditation_report
 from oslo_reports import opts as report_opts
 from oslo_reports.generators import conf as report_generator
 
-from imagebuild import conf as imagebuild_conf
+import imagebuild.conf
 from imagebuild import exception
 from imagebuild import release
 from imagebuild.cmd import configuration
@@ -85,7 +85,7 @@ def _work(
 
 
 def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
-    imagebuild_conf.register(conf)
+    imagebuild.conf.register(conf)
     log.register_options(conf)
     log.set_defaults(
         default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']

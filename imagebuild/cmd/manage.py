@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from imagebuild import conf as imagebuild_conf
+import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.cmd import configuration
@@ -242,7 +242,7 @@ def run(arguments: argparse.Namespace) -> None:
     :raises ImageBuildError: it cannot be done.
     """
     conf = cfg.ConfigOpts()
-    imagebuild_conf.register(conf)
+    imagebuild.conf.register(conf)
     configuration.read(
         conf,
         [],

@@ -24,8 +24,8 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
+import imagebuild.conf
 from imagebuild import appliance
-from imagebuild import conf as conf_module
 from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild import manifest
@@ -235,7 +235,7 @@ def _first_look(argv: Sequence[str]) -> argparse.Namespace:
 
 def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
-    conf_module.register(conf)
+    imagebuild.conf.register(conf)
     configuration.read(
         conf,
         [],

@@ -31,17 +31,16 @@ import waitress.server
 from oslo_config import cfg
 from oslo_log import log
 
-from imagebuild import conf as imagebuild_conf
+import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import sealing
-from imagebuild.api import app as api_app
+from imagebuild.api import app
 from imagebuild.api import local_token
 from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.cmd import service_log
 from imagebuild.conductor import service
-from imagebuild.conf import database as database_conf
 from imagebuild.db import engine
 from imagebuild.db import migration
 from imagebuild.messaging import bus
@@ -100,7 +99,7 @@ def configure(
             path=state, reason=error.strerror or error
         ) from None
     conf = cfg.ConfigOpts()
-    imagebuild_conf.register(conf)
+    imagebuild.conf.register(conf)
     log.register_options(conf)
     log.set_defaults(
         default_log_levels=[
@@ -172,17 +171,18 @@ class Standalone:
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
-        url = database_conf.connection(conf)
+        url = imagebuild.conf.database.connection(conf)
         migration.upgrade(url)
         self.database = db.Database(
-            url, pool=engine.PoolSettings(**database_conf.pool(conf))
+            url,
+            pool=engine.PoolSettings(**imagebuild.conf.database.pool(conf)),
         )
         transport = bus.get_transport(conf, 'fake://')
         notifier = notifications.Notifier(conf, 'imagebuild-standalone')
         self.conductor = service.Conductor(
             conf, self.database, transport, notifier=notifier
         )
-        application = api_app.create_app(
+        application = app.create_app(
             conf,
             database=self.database,
             conductor_api=rpcapi.ConductorAPI(
