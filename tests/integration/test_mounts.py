@@ -363,8 +363,8 @@ def test_a_missing_file_system(lab: Lab, entry: str, target: str) -> None:
         handle.write('/etc/fstab', f'{entry}\n')
     with pytest.raises(exception.InvalidImage) as caught:
         lab.mount('missing')
-    for words in ('missing.img', entry.split()[0], f'on {target},'):
-        assert words in str(caught.value)
+    for message in ('missing.img', entry.split()[0], f'on {target},'):
+        assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -117,12 +117,12 @@ def test_what_is_not_installed_is_said(
     minimal_image: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     with _open(minimal_image, tmp_path) as bare:
-        for name, words in (
+        for name, message in (
             ('service', 'systemd is not installed'),
             ('cloud_init', 'cloud-init is not installed'),
             ('selinux', 'SELinux is not installed'),
         ):
-            with pytest.raises(exception.NotConforming, match=words):
+            with pytest.raises(exception.NotConforming, match=message):
                 _load(ROWS[name]).run(bare, reconcile=False)
 
 

@@ -18,20 +18,22 @@ SETTINGS = appliance.ApplianceSettings(accelerator='tcg', network=False)
 
 
 @pytest.mark.parametrize(
-    'name, words',
+    'name, message',
     [
         ('disk', 'LIBGUESTFS_PATH'),
         ('none', 'none: No such file'),
     ],
 )
-def test_the_library_prints_nothing(monkeypatch, capfd, tmp_path, name, words):
+def test_the_library_prints_nothing(
+    monkeypatch, capfd, tmp_path, name, message
+):
     """Its errors are ours to tell; the library's own, without a guest."""
     pytest.importorskip('guestfs')
     monkeypatch.setenv('LIBGUESTFS_PATH', str(tmp_path))
     disk = tmp_path / 'disk'
     disk.write_bytes(bytes(1024**2))
     drive = appliance.Drive(tmp_path / name, 'raw')
-    with pytest.raises(exception.ApplianceFailed, match=words):
+    with pytest.raises(exception.ApplianceFailed, match=message):
         appliance.launch([drive], SETTINGS, workspace=tmp_path)
     assert capfd.readouterr() == ('', '')
     assert list(tmp_path.iterdir()) == [disk]

@@ -53,7 +53,7 @@ def test_made(run):
 
 
 @pytest.mark.parametrize(
-    'error, words',
+    'error, message',
     [
         (exception.Interrupted(signal='SIGINT'), 'SIGINT'),
         (exception.DiskFull(path='/x'), '/x'),
@@ -61,14 +61,14 @@ def test_made(run):
         (OSError(errno.EIO, 'Input/output error'), 'Input/output error'),
     ],
 )
-def test_an_image_that_is_there_is_not_changed(run, error, words):
+def test_an_image_that_is_there_is_not_changed(run, error, message):
     def fail(_output):
         raise error
 
     code, document, content = run(fail)
     assert (code, content) == (3, b'old')
     assert (document['result'], document['changed']) == ('failed', False)
-    assert words in document['error']
+    assert message in document['error']
 
 
 def test_a_signal_after_the_image_is_made(run):

@@ -45,7 +45,7 @@ def manifest(tmp_path):
         (['--json', '--config-file', '/none', '--image', 'x'], '/none'),
     ],
 )
-def test_bad_usage_is_a_sentence_and_json(line, words, capsys):
+def test_bad_usage_is_a_message_and_json(line, words, capsys):
     assert pack.main(line) == 2
     out, err = capsys.readouterr()
     document = json.loads(out)

@@ -110,7 +110,7 @@ def report():
 
 
 @pytest.mark.parametrize(
-    'error, code, words',
+    'error, code, message',
     [
         (exception.EnvironmentFault('No appliance.'), 3, 'No appliance.'),
         (exception.InvalidInput('No.'), 2, 'No.'),
@@ -121,7 +121,7 @@ def report():
         (exception.Interrupted(signal='SIGINT'), 3, 'SIGINT'),
     ],
 )
-def test_json_of_every_failure(report, capsys, error, code, words):
+def test_json_of_every_failure(report, capsys, error, code, message):
     def work():
         raise error
 
@@ -129,7 +129,7 @@ def test_json_of_every_failure(report, capsys, error, code, words):
     document = json.loads(capsys.readouterr().out)
     assert document['result'] == 'failed'
     assert document['changed'] is False
-    assert words in document['error']
+    assert message in document['error']
     assert document['notices'] == ['one']
     assert document['seconds'] >= 0
 

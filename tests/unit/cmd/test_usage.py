@@ -125,7 +125,7 @@ def run(monkeypatch, capsys, line):
 
 
 @pytest.mark.parametrize('line, words, help_of', LINES)
-def test_one_sentence(monkeypatch, capsys, tmp_path, line, words, help_of):
+def test_one_message(monkeypatch, capsys, tmp_path, line, words, help_of):
     before = sorted(tmp_path.iterdir())
     code, out, err = run(monkeypatch, capsys, line)
     assert (code, out) == (2, '')

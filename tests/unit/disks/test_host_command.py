@@ -29,7 +29,7 @@ def test_output_and_empty_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ('argv', 'error', 'words'),
+    ('argv', 'error', 'message'),
     [
         (['imagebuild-no-such'], exception.MissingDependency, 'install it'),
         (['/'], exception.HostCommandFailed, 'cannot be started'),
@@ -46,8 +46,10 @@ def test_output_and_empty_input() -> None:
         ),
     ],
 )
-def test_failures(argv: list[str], error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words):
+def test_failures(
+    argv: list[str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
         host_command.run(argv, writes_to=pathlib.Path('/there'))
 
 

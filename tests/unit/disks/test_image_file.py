@@ -78,7 +78,7 @@ def test_marker_inside_a_raw_disk_is_content(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('content', 'words'),
+    ('content', 'message'),
     [
         (b'', 'it is empty'),
         (b'root:x:0:0:\n', 'not a multiple of 512'),
@@ -123,10 +123,10 @@ def test_marker_inside_a_raw_disk_is_content(tmp_path: pathlib.Path) -> None:
         ),
     ],
 )
-def test_refused(tmp_path: pathlib.Path, content: bytes, words: str) -> None:
+def test_refused(tmp_path: pathlib.Path, content: bytes, message: str) -> None:
     path = tmp_path / 'image.raw'
     path.write_bytes(content)
-    with pytest.raises(exception.InvalidImage, match=words):
+    with pytest.raises(exception.InvalidImage, match=message):
         image_file.inspect(path)
 
 
@@ -148,7 +148,7 @@ def bind(path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('make', 'words'),
+    ('make', 'message'),
     [
         (lambda path: None, 'no such file'),
         (lambda path: path.symlink_to('nowhere'), 'no such file'),
@@ -162,10 +162,10 @@ def bind(path: pathlib.Path) -> None:
 def test_other_kinds_of_file_are_refused(
     tmp_path: pathlib.Path,
     make: Callable[[pathlib.Path], None],
-    words: str,
+    message: str,
 ) -> None:
     make(tmp_path / 'image')
-    with pytest.raises(exception.InvalidImage, match=words):
+    with pytest.raises(exception.InvalidImage, match=message):
         image_file.inspect(tmp_path / 'image')
 
 
@@ -301,7 +301,7 @@ def test_backing_file_recorded_as_raw_is_raw(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('recorded', 'words'),
+    ('recorded', 'message'),
     [
         ((), 'rebase -u -b base -F'),
         (((BACKING_FORMAT, b'vmdk'),), 'vmdk'),
@@ -311,13 +311,13 @@ def test_backing_file_recorded_as_raw_is_raw(tmp_path: pathlib.Path) -> None:
 def test_backing_format_must_hold(
     tmp_path: pathlib.Path,
     recorded: tuple[tuple[int, bytes], ...],
-    words: str,
+    message: str,
 ) -> None:
     base = tmp_path / 'base'
     base.write_bytes(SECTOR)
     top = tmp_path / 'top'
     top.write_bytes(tools.qcow2(backing=b'base', extensions=recorded))
-    with pytest.raises(exception.InvalidImage, match=words):
+    with pytest.raises(exception.InvalidImage, match=message):
         image_file.inspect(top, allowed_backing=[base])
 
 

@@ -46,7 +46,7 @@ def test_checksums_in_one_pass(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('size', 'words'),
+    ('size', 'message'),
     [
         (0, '0 bytes'),
         (1023, '1023 bytes'),
@@ -55,8 +55,8 @@ def test_checksums_in_one_pass(tmp_path: pathlib.Path) -> None:
         (1 << 52, '4096.0 TiB'),
     ],
 )
-def test_human(size: int, words: str) -> None:
-    assert space.human(size) == words
+def test_human(size: int, message: str) -> None:
+    assert space.human(size) == message
 
 
 def test_no_room(tmp_path: pathlib.Path) -> None:
@@ -138,7 +138,7 @@ def test_convert_failure_leaves_nothing(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('target', 'fmt', 'compress', 'words'),
+    ('target', 'fmt', 'compress', 'message'),
     [
         ('target', 'iso', False, 'format "iso"'),
         ('target', 'raw', True, 'compressed'),
@@ -151,11 +151,11 @@ def test_convert_refuses(
     target: str,
     fmt: convert.TargetFormat,
     compress: bool,
-    words: str,
+    message: str,
 ) -> None:
     info = image_file.inspect(tools.make_image(tmp_path / 'source', 'raw'))
     (tmp_path / 'link').symlink_to('source')
-    with pytest.raises(exception.InvalidInput, match=words):
+    with pytest.raises(exception.InvalidInput, match=message):
         convert.convert(info, tmp_path / target, fmt, compress=compress)
 
 

@@ -170,16 +170,16 @@ def test_suites_that_are_absent_are_told(mirror: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('name', 'words'),
+    ('name', 'message'),
     [
         ('debian-11', 'does not have bullseye'),
         ('ubuntu-22.04', 'name no ubuntu archive'),
     ],
 )
 def test_what_is_not_there(
-    name: str, words: str, mirror: pathlib.Path
+    name: str, message: str, mirror: pathlib.Path
 ) -> None:
-    with pytest.raises(archives.UnavailableRelease, match=words) as caught:
+    with pytest.raises(archives.UnavailableRelease, match=message) as caught:
         archives.find(releases.RELEASES[name], machine_of(mirror), {})
     assert caught.value.exit_code == 2
     assert str(caught.value).endswith(

@@ -152,7 +152,7 @@ def test_what_is_not_installed_is_named(
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'words'),
+    ('arguments', 'message'),
     [
         (['--os', 'debian-3'], 'known are debian-11, debian-12'),
         (['--os', 'debian-12', '--size', '0'], '0 is not an integer'),
@@ -161,19 +161,19 @@ def test_what_is_not_installed_is_named(
 )
 def test_bad_usage(
     arguments: list[str],
-    words: str,
+    message: str,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output = tmp_path / 'image.qcow2'
     output.write_text('precious')
     assert program.main([*arguments, '--output', str(output)]) == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert output.read_text() == 'precious'
 
 
 @pytest.mark.parametrize(
-    ('make', 'words'),
+    ('make', 'message'),
     [
         (lambda path: path.mkdir(), 'is not a file'),
         (lambda path: path.symlink_to('x'), 'is a link'),
@@ -181,7 +181,7 @@ def test_bad_usage(
 )
 def test_output_that_is_no_file(
     make: object,
-    words: str,
+    message: str,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -190,7 +190,7 @@ def test_output_that_is_no_file(
     make(output)
     arguments = ['--os', 'debian-12', '--force', '--output', str(output)]
     assert program.main(arguments) == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
