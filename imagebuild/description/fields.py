@@ -20,7 +20,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild import json_schema
-from imagebuild.manifest import resources
+from imagebuild.manifest import resource_files
 from imagebuild.manifest import validators
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import file
@@ -31,7 +31,7 @@ from imagebuild.manifest.validators import target_files
 #: Entries of one list.
 MAX_ITEMS = 1000
 #: Bytes of one file; it travels to the guest in one message.
-MAX_FILE = resources.MAX_BYTES
+MAX_FILE = resource_files.MAX_BYTES
 #: Bytes of all files of a request.
 MAX_FILES = 16 * 1024 * 1024
 
@@ -100,7 +100,7 @@ def steps(
     """
     builder = base.Builder(
         '',
-        resources=resources.Resources(),
+        resources=resource_files.Resources(),
         arguments={},
         types=validators.types(),
         problems=problems,

@@ -25,7 +25,7 @@ from imagebuild import json_schema
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.manifest import document
-from imagebuild.manifest import resources as manifest_resources
+from imagebuild.manifest import resource_files
 
 LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Origin:
 BROKEN = Origin(arguments=None)
 
 
-class _Resources(manifest_resources.Resources):
+class _Resources(resource_files.Resources):
     """The texts of ``resources``, and nothing else.
 
     :ivar unused: names that were not read.
@@ -62,12 +62,10 @@ class _Resources(manifest_resources.Resources):
         self.names = tuple(texts)
         self.unused = dict.fromkeys(texts)
 
-    def read(
-        self, name: str, limit: int = manifest_resources.MAX_BYTES
-    ) -> bytes:
+    def read(self, name: str, limit: int = resource_files.MAX_BYTES) -> bytes:
         if name not in self.names:
             held = ', '.join(self.names) or 'nothing'
-            raise manifest_resources.ResourceError(
+            raise resource_files.ResourceError(
                 f'there is no "{name}" in "resources", which holds: {held}'
             )
         self.unused.pop(name, None)

@@ -44,7 +44,7 @@ class BuildSpec:
 
     :ivar request: the body of the request, hidden values included.
     :ivar base: what was resolved when the build was accepted.
-    :ivar steps_key: of the steps that were accepted, None if nobody knows.
+    :ivar steps_digest: of the steps that were accepted, None if nobody knows.
     :ivar workspace: an existing directory of this build only.
     :ivar output: the file to make.
     :ivar config: sections by name.
@@ -58,7 +58,7 @@ class BuildSpec:
     output: pathlib.Path
     disk_format: drivers.OutputFormat
     config: Mapping[str, Mapping[str, Any]]
-    steps_key: str | None = None
+    steps_digest: str | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> BuildSpec:
@@ -76,7 +76,7 @@ class BuildSpec:
             output=pathlib.Path(document['output']),
             disk_format=cast(drivers.OutputFormat, document['disk_format']),
             config=document['config'],
-            steps_key=document['base'].get('steps_key'),
+            steps_digest=document['base'].get('steps_key'),
         )
 
 
@@ -120,7 +120,7 @@ def _load(spec: BuildSpec) -> description.Description:
         described = description.load(spec.request, recipe_paths=paths)
     except exception.InvalidRequest as error:
         raise failure.NotAccepted(reason=error) from error
-    if spec.steps_key not in (None, described.steps_digest()):
+    if spec.steps_digest not in (None, described.steps_digest()):
         # Its image would be given to whoever asks for what was accepted.
         raise failure.NotAccepted(reason='the steps are not the same')
     return described

@@ -28,7 +28,7 @@ from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import hiding
 from imagebuild.manifest import monitors
 from imagebuild.manifest import output_lines
-from imagebuild.manifest import packages as manifest_packages
+from imagebuild.manifest import package_cache
 from imagebuild.manifest import reports
 from imagebuild.remotes import base as remotes_base
 
@@ -127,7 +127,7 @@ class Context:
     distro: distros.Distro
     declared: Mapping[str, manifest_arguments.Argument]
     values: dict[str, str]
-    packages: manifest_packages.Packages
+    packages: package_cache.PackageCache
     monitor: monitors.Monitor
     report: reports.Report
     counter: StepCounter

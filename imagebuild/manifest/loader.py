@@ -25,7 +25,7 @@ from imagebuild import strict_yaml
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import document
 from imagebuild.manifest import manifests
-from imagebuild.manifest import resources as manifest_resources
+from imagebuild.manifest import resource_files
 from imagebuild.manifest import validators
 from imagebuild.manifest.validators import base
 
@@ -56,7 +56,7 @@ def load(
     resource_roots: Sequence[str | os.PathLike[str]] | None = None,
     *,
     resources: (
-        Mapping[str, str | bytes] | manifest_resources.Resources | None
+        Mapping[str, str | bytes] | resource_files.Resources | None
     ) = None,
     path: str = '',
 ) -> manifests.Manifest:
@@ -99,8 +99,8 @@ def load(
             exception.Problem(path, problem.message)
             for problem in error.errors
         ) from None
-    if not isinstance(resources, manifest_resources.Resources):
-        resources = manifest_resources.Resources(roots, resources)
+    if not isinstance(resources, resource_files.Resources):
+        resources = resource_files.Resources(roots, resources)
     return _build(data, resources, problems, path)
 
 
@@ -128,7 +128,7 @@ def _read(
 
 def _build(
     data: Any,
-    resources: manifest_resources.Resources,
+    resources: resource_files.Resources,
     problems: list[exception.Problem],
     path: str,
 ) -> manifests.Manifest:

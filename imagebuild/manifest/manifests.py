@@ -26,7 +26,7 @@ from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import content_key
 from imagebuild.manifest import contexts
 from imagebuild.manifest import monitors
-from imagebuild.manifest import packages as manifest_packages
+from imagebuild.manifest import package_cache
 from imagebuild.manifest import plans
 from imagebuild.manifest import reports
 from imagebuild.manifest import runnable
@@ -135,7 +135,7 @@ class BoundManifest(runnable.Runnable):
     ) -> contexts.Context:
         distro = distros.detect(remote)
         self._check_accepted(distro)
-        packages = manifest_packages.Packages(distro, remote, self._packages())
+        packages = package_cache.PackageCache(distro, remote, self._packages())
         release = distro.os_release
         context = contexts.Context(
             remote=remote,

@@ -40,7 +40,7 @@ from imagebuild import exception
 from imagebuild import json_schema
 from imagebuild.manifest import arguments as manifest_arguments
 from imagebuild.manifest import plans
-from imagebuild.manifest import resources as manifest_resources
+from imagebuild.manifest import resource_files
 from imagebuild.manifest.contexts import Context
 from imagebuild.manifest.contexts import StepRecord
 from imagebuild.manifest.reports import Result
@@ -97,7 +97,7 @@ class Builder:
         self,
         path: str,
         *,
-        resources: manifest_resources.Resources,
+        resources: resource_files.Resources,
         arguments: Mapping[str, manifest_arguments.Argument],
         types: Mapping[str, type[Validator]],
         problems: list[exception.Problem],
@@ -135,7 +135,7 @@ class Builder:
         self,
         name: str,
         *parts: str | int,
-        limit: int = manifest_resources.MAX_BYTES,
+        limit: int = resource_files.MAX_BYTES,
     ) -> bytes:
         """Read a resource; a problem is noted when that cannot be done.
 
@@ -144,7 +144,7 @@ class Builder:
         """
         try:
             return self.resources.read(name, limit)
-        except manifest_resources.ResourceError as error:
+        except resource_files.ResourceError as error:
             self.problem(str(error), *parts)
             return b''
 

@@ -27,7 +27,7 @@ from typing import Self
 
 from imagebuild import strict_yaml
 from imagebuild.manifest import document
-from imagebuild.manifest import resources
+from imagebuild.manifest import resource_files
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
 from imagebuild.manifest.validators import target_files
@@ -130,7 +130,7 @@ def _key(item: Wanted) -> Any:
 
 
 def _key_of_content(content: bytes) -> str | dict[str, str]:
-    if len(content) <= resources.MAX_BYTES:
+    if len(content) <= resource_files.MAX_BYTES:
         return content.decode('latin-1')
     # As JSON it would take several times its size of memory.
     return {'sha256': hashlib.sha256(content).hexdigest()}
@@ -196,7 +196,8 @@ def _content(spec: Mapping[str, Any], builder: base.Builder) -> bytes:
         return b''
     [key] = given
     if key == 'source':
-        return builder.resource(spec[key], key, limit=resources.MAX_FILE_BYTES)
+        limit = resource_files.MAX_FILE_BYTES
+        return builder.resource(spec[key], key, limit=limit)
     if key == 'content':
         return document.as_text(spec[key]).encode()
     try:

@@ -15,7 +15,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.manifest import resources
+from imagebuild.manifest import resource_files
 from tests.unit.manifest import engine
 
 pytestmark = pytest.mark.usefixtures('core_language')
@@ -499,7 +499,7 @@ def test_steps_have_the_place_of_the_manifest():
 
 
 def test_resources_may_be_looked_up_in_one_place_only():
-    class Only(resources.Resources):
+    class Only(resource_files.Resources):
         def read(self, name, limit=0):
             return f'content of {name}'.encode()
 

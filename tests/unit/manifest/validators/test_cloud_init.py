@@ -29,7 +29,7 @@ cloud_init:
 def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     names = {'cloud-init'}
     monkeypatch.setattr(
-        'imagebuild.manifest.packages.Packages.missing',
+        'imagebuild.manifest.package_cache.PackageCache.missing',
         lambda self, wanted: [p for p in wanted if p.name not in names],
     )
     return names

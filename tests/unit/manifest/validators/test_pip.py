@@ -138,11 +138,11 @@ def test_pip_is_brought_when_it_is_missing(
 ) -> None:
     installed = []
     monkeypatch.setattr(
-        'imagebuild.manifest.packages.Packages.missing',
+        'imagebuild.manifest.package_cache.PackageCache.missing',
         lambda self, packages: list(packages),
     )
     monkeypatch.setattr(
-        'imagebuild.manifest.packages.Packages.install',
+        'imagebuild.manifest.package_cache.PackageCache.install',
         lambda self, packages, on_output: installed.extend(packages),
     )
     remote = guest.debian()

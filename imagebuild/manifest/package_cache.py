@@ -20,7 +20,7 @@ from imagebuild import distros
 from imagebuild.remotes import base as remotes_base
 
 
-class Packages:
+class PackageCache:
     """The packages of one system during one run.
 
     :param distro: how to ask and to install.
