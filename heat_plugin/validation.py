@@ -52,5 +52,5 @@ def _value_problems(given: KnownProperties) -> Iterator[str]:
             kind = 'map' if isinstance(value, dict) else 'list'
             yield (
                 f'properties.{name}: the value is a {kind}; the properties '
-                'of an image are texts'
+                'of an image are strings'
             )
