@@ -77,6 +77,7 @@ def _run(name: str) -> int:
         module = importlib.import_module(f'imagebuild.cmd.{name}')
     except ModuleNotFoundError as error:
         if (error.name or '').partition('.')[0] == 'imagebuild':
+            # Not a requirement: a defect of ours.
             raise
         wanted = (
             release.DISTRIBUTION

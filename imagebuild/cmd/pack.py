@@ -216,12 +216,17 @@ def _add_recipes(
             of_version = numbers.add_parser(
                 version, help=description, description=description
             )
+            # Its manifest is read for that; those of the others are not.
             if version in argv:
                 _add_arguments(of_version, recipe.arguments())
 
 
 def _first_look(argv: Sequence[str]) -> argparse.Namespace:
-    """The options that decide what further options there are."""
+    """The options that decide what further options there are.
+
+    Recipes and manifests have arguments of their own, which become options:
+    so where they are has to be known before the parser is complete.
+    """
     parser = program.Parser(
         prog='imagebuild-pack', add_help=False, exit_on_error=False
     )
@@ -376,8 +381,8 @@ def _refuse_early_arguments(
         option = word.partition('=')[0]
         if option.startswith('--') and option not in _options_of(parser):
             parser.error(
-                f'unrecognized arguments: {option}; those of a recipe stand '
-                'behind its version'
+                f'unrecognized arguments: {option}; those of a recipe '
+                'come after its version'
             )
 
 
@@ -414,13 +419,13 @@ def _show(
         if not options.json:
             _print_plan(outcome.planned)
         return
-    sentence = {
+    message = {
         'packed': f'{options.image} is packed.',
         'unchanged': f'{options.image} was already as described: nothing '
         'was installed, the file is unchanged.',
         'conforms': f'{options.image} conforms.',
     }[outcome.result]
-    print(sentence, file=sys.stderr if options.json else sys.stdout)
+    print(message, file=sys.stderr if options.json else sys.stdout)
 
 
 def _print_plan(planned: Sequence[manifest.PlannedStep]) -> None:

@@ -36,7 +36,7 @@ PROGRAM = 'imagebuild-status'
 _CODE = upgradecheck.Code
 
 
-class Checks(upgradecheck.UpgradeCommands):
+class UpgradeChecks(upgradecheck.UpgradeCommands):
     """What ``imagebuild-status upgrade check`` looks at; changes nothing.
 
     :param conf: registered; its files are read before :meth:`check` runs.
@@ -118,7 +118,7 @@ class Checks(upgradecheck.UpgradeCommands):
         return common_checks.check_policy_json(self, self.conf)
 
     _upgrade_checks: tuple[
-        tuple[str, Callable[[Checks], upgradecheck.Result]], ...
+        tuple[str, Callable[[UpgradeChecks], upgradecheck.Result]], ...
     ] = (
         ('Database tables', check_database),
         ('Operating systems', check_operating_systems),
@@ -156,7 +156,7 @@ def _work(argv: Sequence[str]) -> int:
     return upgradecheck.main(conf, 'imagebuild', checks, argv=list(argv))
 
 
-def _checks() -> tuple[cfg.ConfigOpts, Checks]:
+def _checks() -> tuple[cfg.ConfigOpts, UpgradeChecks]:
     conf = cfg.ConfigOpts()
     imagebuild.conf.register(conf)
-    return conf, Checks(conf)
+    return conf, UpgradeChecks(conf)

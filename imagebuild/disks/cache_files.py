@@ -161,7 +161,7 @@ def evict(directory: pathlib.Path, enough: Callable[[int], bool]) -> None:
             LOG.warning('%s cannot be evicted: %s', key, error)
             continue
         if evicted:
-            LOG.info('evicted %s from the cache of base images', key)
+            LOG.info('Evicted %s from the cache of base images', key)
             used -= one.size
 
 

@@ -67,7 +67,7 @@ def run(
     :raises DiskFull: it found no room to write.
     :raises Interrupted: ``cancelled`` returned True.
     """
-    LOG.debug('running %s', argv)
+    LOG.debug('Running %s', argv)
     process = _start(argv)
     try:
         if on_start:

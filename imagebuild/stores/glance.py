@@ -259,11 +259,12 @@ class GlanceStore(base.Store):
             if kept is None and found.status in _BEST_FIRST:
                 kept = found
             else:
-                LOG.info('deleting image %s: %s', found.id, found.status)
+                LOG.info('Deleting image %s: it is %s', found.id, found.status)
                 self._remove(found)
         if kept is None:
+            # Protected later, when it is complete and right.
             return self._glance.create(**{**described, 'protected': False})
-        LOG.info('image %s (%s) is continued', kept.id, kept.status)
+        LOG.info('Resuming with image %s (%s)', kept.id, kept.status)
         return kept
 
     def _stamped(self, stamp: base.Stamp) -> list[images.GlanceImage]:
