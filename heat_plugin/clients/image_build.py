@@ -22,7 +22,7 @@ from typing import Any
 
 from heat.engine.clients import client_exception
 from heat.engine.clients import client_plugin
-from keystoneauth1 import exceptions as keystone_exceptions
+from keystoneauth1.exceptions import ClientException
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -180,9 +180,7 @@ def _translate_errors(glance: Any, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         known = glance.is_client_exception(error)
-        if not known and not isinstance(
-            error, keystone_exceptions.ClientException
-        ):
+        if not known and not isinstance(error, ClientException):
             raise
         LOG.warning('Looking up %s: %s', what, error)
         raise _glance_error(what, error) from None
