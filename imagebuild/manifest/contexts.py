@@ -24,7 +24,7 @@ from typing import Protocol
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.manifest import hiding
 from imagebuild.manifest import monitors
 from imagebuild.manifest import output_lines
@@ -125,7 +125,7 @@ class Context:
 
     remote: remotes_base.Remote
     distro: distros.Distro
-    declared: Mapping[str, manifest_arguments.Argument]
+    declared: Mapping[str, arguments.Argument]
     values: dict[str, str]
     packages: package_cache.PackageCache
     monitor: monitors.Monitor
@@ -265,14 +265,14 @@ class Context:
         if argument is not None:
             return self.values.get(argument.name)
         for known, value in self.values.items():
-            if name in manifest_arguments.variables(known, None):
+            if name in arguments.variables(known, None):
                 return value
         return None
 
-    def _argument(self, name: str) -> manifest_arguments.Argument | None:
+    def _argument(self, name: str) -> arguments.Argument | None:
         """The declared argument that scripts see under a name."""
         for argument in self.declared.values():
-            if name in manifest_arguments.variables(argument.name, argument):
+            if name in arguments.variables(argument.name, argument):
                 return argument
         return None
 
@@ -293,7 +293,7 @@ class Context:
             env[name] = value
             argument = self._argument(name)
             known = argument.name if argument else name
-            for variable in manifest_arguments.variables(known, argument):
+            for variable in arguments.variables(known, argument):
                 env[variable] = value
         env.update(
             distro=self.distro.os_release.id,

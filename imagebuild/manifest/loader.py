@@ -22,7 +22,7 @@ from typing import Any
 from imagebuild import exception
 from imagebuild import json_schema
 from imagebuild import strict_yaml
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.manifest import document
 from imagebuild.manifest import manifests
 from imagebuild.manifest import resource_files
@@ -137,7 +137,7 @@ def _build(
         raise exception.InvalidManifest(
             [exception.Problem(path, 'it is not a mapping')]
         )
-    declared = manifest_arguments.from_spec(
+    declared = arguments.from_spec(
         data.get('arguments'), problems, json_schema.join(path, 'arguments')
     )
     builder = base.Builder(

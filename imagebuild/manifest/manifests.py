@@ -22,7 +22,7 @@ from typing import Any
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.manifest import content_key
 from imagebuild.manifest import contexts
 from imagebuild.manifest import monitors
@@ -51,7 +51,7 @@ class Manifest(runnable.Bindable):
     def __init__(
         self,
         validators: Sequence[base.Validator],
-        arguments: Sequence[manifest_arguments.Argument] = (),
+        arguments: Sequence[arguments.Argument] = (),
         *,
         description: str = '',
         os: Sequence[str] = (),
@@ -64,7 +64,7 @@ class Manifest(runnable.Bindable):
         self.min_disk = min_disk
 
     def resolve(self, values: Mapping[str, Any] | None) -> dict[str, str]:
-        return manifest_arguments.resolve(self.arguments, values)
+        return arguments.resolve(self.arguments, values)
 
     def bound(self, values: Mapping[str, str]) -> BoundManifest:
         return BoundManifest(self, values)

@@ -40,7 +40,7 @@ import stevedore
 
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.recipes import base
 from imagebuild.recipes import sahara
 
@@ -78,7 +78,7 @@ class PluginRecipe(base.Recipe):
                 name=self, reason='the plugin makes no images of this version'
             )
         declared = [_argument(item) for item in found]
-        problems = manifest_arguments.check(declared)
+        problems = arguments.check(declared)
         if problems:
             raise exception.InvalidRecipe(
                 name=self, reason='; '.join(map(str, problems))

@@ -20,7 +20,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild import json_schema
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.manifest import document
 from imagebuild.manifest.validators import base
 
@@ -52,7 +52,7 @@ class ArgumentSetValidator(base.Validator):
         wrong = argument.error(value) if argument else None
         if wrong:
             builder.problem(wrong, 'value')
-        wrong = manifest_arguments.variable_error(name)
+        wrong = arguments.variable_error(name)
         if wrong:
             builder.problem(wrong, 'argument_name')
         builder.outputs.add(name)

@@ -38,7 +38,7 @@ from typing import Self
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild import json_schema
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.manifest import plans
 from imagebuild.manifest import resource_files
 from imagebuild.manifest.contexts import Context
@@ -53,32 +53,31 @@ _OF_SCRIPTS = frozenset({'env_vars', 'inline', 'output'})
 class Names:
     """Names under which steps of a manifest may refer to a value.
 
-    :ivar arguments: the declared arguments.
-    :ivar declared: their names and target variables.
-    :ivar set_by_steps: what steps set, whether it was declared or not.
+    :ivar declared: the declared arguments.
+    :ivar of_arguments: their names and target variables.
+    :ivar of_steps: what steps set, whether it was declared or not.
     """
 
-    arguments: Sequence[manifest_arguments.Argument]
-    declared: frozenset[str]
-    set_by_steps: frozenset[str]
+    declared: Sequence[arguments.Argument]
+    of_arguments: frozenset[str]
+    of_steps: frozenset[str]
 
     @classmethod
     def of(
-        cls,
-        arguments: Sequence[manifest_arguments.Argument],
-        outputs: Iterable[str],
+        cls, declared: Sequence[arguments.Argument], outputs: Iterable[str]
     ) -> Self:
         """Collect them from declared arguments and what steps set."""
-        variables = manifest_arguments.variables
         return cls(
-            arguments,
+            declared,
             frozenset(
                 name
-                for item in arguments
-                for name in variables(item.name, item)
+                for item in declared
+                for name in arguments.variables(item.name, item)
             ),
             frozenset(
-                name for output in outputs for name in variables(output, None)
+                name
+                for output in outputs
+                for name in arguments.variables(output, None)
             ),
         )
 
@@ -98,7 +97,7 @@ class Builder:
         path: str,
         *,
         resources: resource_files.Resources,
-        arguments: Mapping[str, manifest_arguments.Argument],
+        arguments: Mapping[str, arguments.Argument],
         types: Mapping[str, type[Validator]],
         problems: list[exception.Problem],
         outputs: set[str],

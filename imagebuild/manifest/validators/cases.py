@@ -22,7 +22,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild import json_schema
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.manifest import document
 from imagebuild.manifest.validators import base
 
@@ -161,11 +161,11 @@ class ArgumentCaseValidator(base.Validator):
         ]
 
     def check_names(self, names: base.Names) -> Iterator[exception.Problem]:
-        if self.name not in names.set_by_steps:
+        if self.name not in names.of_steps:
             # What a script prints may be anything: only an argument that no
             # step sets is bound to its choices.
-            yield from self._impossible(names.arguments)
-        if self.name not in names.declared | names.set_by_steps:
+            yield from self._impossible(names.declared)
+        if self.name not in names.of_arguments | names.of_steps:
             yield exception.Problem(
                 json_schema.join(self.path, 'argument_name'),
                 f'the argument "{self.name}" is neither declared nor '
@@ -173,11 +173,11 @@ class ArgumentCaseValidator(base.Validator):
             )
 
     def _impossible(
-        self, arguments: Sequence[manifest_arguments.Argument]
+        self, declared: Sequence[arguments.Argument]
     ) -> Iterator[exception.Problem]:
         """Cases that the choices of an argument rule out."""
-        for argument in arguments:
-            names = manifest_arguments.variables(argument.name, argument)
+        for argument in declared:
+            names = arguments.variables(argument.name, argument)
             if self.name not in names or not argument.choices:
                 continue
             for value in self.cases:

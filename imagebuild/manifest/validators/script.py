@@ -21,7 +21,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import json_schema
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.manifest import plans
 from imagebuild.manifest.validators import base
 
@@ -105,7 +105,7 @@ class ScriptValidator(base.Validator):
             inner.problem('"env_vars" and "arguments" mean the same; use one')
         output = properties.get('output')
         if output:
-            wrong = manifest_arguments.variable_error(output)
+            wrong = arguments.variable_error(output)
             if wrong:
                 inner.problem(wrong, 'output')
             builder.outputs.add(output)

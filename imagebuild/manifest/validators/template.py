@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 
 from imagebuild import exception
-from imagebuild.manifest import arguments as manifest_arguments
+from imagebuild.manifest import arguments
 from imagebuild.manifest.validators import base
 
 _PLACE = re.compile(r'\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}')
@@ -37,9 +37,9 @@ def check(text: str, builder: base.Builder, *parts: str | int) -> None:
     """
     known = set(_BUILT_IN)
     for name, argument in builder.arguments.items():
-        known.update(manifest_arguments.variables(name, argument))
+        known.update(arguments.variables(name, argument))
     for name in builder.outputs:
-        known.update(manifest_arguments.variables(name, None))
+        known.update(arguments.variables(name, None))
     for name in names(text):
         if name not in known:
             builder.problem(
