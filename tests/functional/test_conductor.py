@@ -533,8 +533,8 @@ def test_builds_of_a_dead_conductor_are_taken_over(tmp_path, database):
 
 def test_two_conductors_share_sixty_builds(tmp_path, database):
     with (
-        running(tmp_path, 'c1', max_builds=4) as first,
-        running(tmp_path, 'c2', max_builds=4) as second,
+        running(tmp_path, 'c1', max_builds=4, dead_after=60) as first,
+        running(tmp_path, 'c2', max_builds=4, dead_after=60) as second,
     ):
         api = api_of(first)
         ids = []
