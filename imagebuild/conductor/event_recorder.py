@@ -252,9 +252,12 @@ class EventRecorder:
                 raise
         # Each is removed once it is written, so that a failure keeps it.
         while self._steps:
-            self._database.add_step(build_id, self._steps[0])
+            step = self._steps[0]
+            self._database.add_step(build_id, step)
             with self._lock:
-                self._steps.popleft()
+                # A full queue has dropped it when another came meanwhile.
+                if self._steps and self._steps[0] is step:
+                    self._steps.popleft()
         self._write_progress()
 
     def _write_progress(self) -> None:

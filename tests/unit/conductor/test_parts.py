@@ -173,6 +173,25 @@ def text_of(database):
     return ''.join(call.args[1] for call in database.append_log.call_args_list)
 
 
+def test_no_step_is_lost_when_one_comes_while_a_full_queue_is_written(
+    claim, database, monkeypatch
+):
+    monkeypatch.setattr(event_recorder, 'MOST_STEPS', 2)
+    recorder = event_recorder.EventRecorder(database, claim, max_log_size=1000)
+    written = []
+
+    def add_step(_build_id, step):
+        written.append(step['number'])
+        if step['number'] == 1:
+            recorder.event({**STEP, 'number': 3})
+
+    database.add_step.side_effect = add_step
+    recorder.event({**STEP, 'number': 1})
+    recorder.event({**STEP, 'number': 2})
+    recorder.flush()
+    assert written == [1, 2, 3]
+
+
 def test_events_become_log_steps_and_progress(recorder, database):
     recorder.event({'event': 'plan', 'total': 2})
     recorder.event({**STEP, 'event': 'step_started', 'total': 2, 'number': 1})
