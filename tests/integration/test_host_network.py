@@ -16,6 +16,7 @@ import pathlib
 import socket
 import subprocess
 import time
+import urllib.parse
 from collections.abc import Iterator
 
 import pytest
@@ -23,10 +24,9 @@ import pytest
 from imagebuild import appliance
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
+from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.remotes import guestfs
 
-#: Packages come from there: the bootstrap of every test's image did.
-MIRROR = 'deb.debian.org'
 #: qemu's gateway in the guest.
 GATEWAY = '169.254.2.2'
 #: qemu's name server in the guest.
@@ -38,6 +38,16 @@ def _own_address() -> str:
         # Sends nothing; the kernel chooses the address it would send from.
         probe.connect(('198.51.100.1', 9))
         return str(probe.getsockname()[0])
+
+
+def _mirror() -> tuple[str, int]:
+    """Host and port of a mirror: every test's image came from there."""
+    uris = [source.uri for source in apt_sources.read()]
+    url = urllib.parse.urlsplit(
+        next(uri for uri in uris if uri.startswith('http'))
+    )
+    assert url.hostname
+    return url.hostname, url.port or {'http': 80, 'https': 443}[url.scheme]
 
 
 @pytest.fixture
@@ -81,6 +91,7 @@ def test_guests_reach_mirrors_and_not_their_host(
     overlay.create(image_file.inspect(minimal_image), disk)
     own = _own_address()
     hosts = [GATEWAY, RESOLVER, own, '127.0.0.1', '169.254.169.254']
+    mirror = _mirror()
     script = ''.join(_reaches(host, port) for host in hosts)
     with guestfs.GuestfsRemote(
         [appliance.Drive(disk, 'qcow2')], workspace=tmp_path
@@ -91,14 +102,14 @@ def test_guests_reach_mirrors_and_not_their_host(
                 '-c',
                 script
                 + _reaches('169.254.169.254', 80)
-                + _reaches(MIRROR, 80)
+                + _reaches(*mirror)
                 + 'true',
             ]
         )
         qemu = remote.appliance.pid
         assert qemu is not None
         slirps = _slirps(qemu)
-    assert result.stdout.split() == [f'{MIRROR}:80']
+    assert result.stdout.split() == ['{}:{}'.format(*mirror)]
     # Nothing stays behind.
     assert slirps
     end = time.monotonic() + 5
