@@ -24,6 +24,7 @@ import os
 import pathlib
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ from imagebuild.messaging import rpcapi
 #: none is held.
 _THREADS = 8
 #: Seconds.
+_SIGNAL_CHECK_SECONDS = 1.0
 _LONGEST_DRAIN = 7 * 24 * 3600
 #: What the catalogue holds until it is edited.
 _RELEASES = {
@@ -320,7 +322,10 @@ def _work(options: argparse.Namespace) -> int:
         print(f'The token is in {local_token.path(conf)}')
     print(f'imagebuild answers at {standalone.url}', flush=True)
     try:
-        threading.Event().wait()
+        # In short pieces: Python handles a signal when this thread goes on, and
+        # one that another thread was given does not end a wait.
+        while True:
+            time.sleep(_SIGNAL_CHECK_SECONDS)
     except exception.Interrupted:
         standalone.stop(options.drain)
     return 0

@@ -52,6 +52,7 @@ from imagebuild.messaging import notifications
 LOG = logging.getLogger(__name__)
 
 _DATABASE_RETRY_SECONDS = 3.0
+_SIGNAL_CHECK_SECONDS = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -138,11 +139,19 @@ class Process:
         self._signals.put(signal.SIGTERM)
 
     def _until_told(self) -> None:
-        while self._signals.get() == signal.SIGHUP:
+        while self._next_signal() == signal.SIGHUP:
             try:
                 self._conductor.reload()
             except Exception:
                 LOG.exception('Configuration not reloaded')
+
+    def _next_signal(self) -> int:
+        # Python handles a signal when this thread runs its next bytecode. One
+        # that comes just before the wait, or to another thread, does not end
+        # the wait: without a limit it would be handled at the next signal.
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._signals.get(timeout=_SIGNAL_CHECK_SECONDS)
 
     def _drain(self) -> None:
         if self._failure is not None:
