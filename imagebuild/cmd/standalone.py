@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Any
+from typing import NoReturn
 
 import waitress.server
 from oslo_config import cfg
@@ -322,13 +323,17 @@ def _work(options: argparse.Namespace) -> int:
         print(f'The token is in {local_token.path(conf)}')
     print(f'imagebuild answers at {standalone.url}', flush=True)
     try:
-        # In short pieces: Python handles a signal when this thread goes on, and
-        # one that another thread was given does not end a wait.
-        while True:
-            time.sleep(_SIGNAL_CHECK_SECONDS)
+        _wait_for_signal()
     except exception.Interrupted:
         standalone.stop(options.drain)
     return 0
+
+
+def _wait_for_signal() -> NoReturn:
+    # In short pieces: Python handles a signal when this thread goes on, and
+    # one that another thread was given does not end a wait.
+    while True:
+        time.sleep(_SIGNAL_CHECK_SECONDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
