@@ -95,7 +95,7 @@ class CrowdContract:
         ]
         for process in processes:
             process.start()
-        found = dict(answers.get(timeout=100) for _ in processes)
+        found = dict(answers.get(timeout=250) for _ in processes)
         for process in processes:
             process.join()
         assert all(isinstance(ids, list) for ids in found.values()), found
