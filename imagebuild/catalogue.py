@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import json_schema
+from imagebuild.common import json_schema
 from imagebuild.manifest import document
 
 DEFAULT_ARCHITECTURE = 'x86_64'

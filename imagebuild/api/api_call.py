@@ -32,11 +32,11 @@ from imagebuild import conf
 from imagebuild import context
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import host_paths
-from imagebuild import image_properties
 from imagebuild.api import microversion
 from imagebuild.api import route
 from imagebuild.api import stale_cache
+from imagebuild.common import host_paths
+from imagebuild.common import image_properties
 from imagebuild.messaging import notifications
 from imagebuild.messaging import rpcapi
 

@@ -29,13 +29,13 @@ from imagebuild import context
 from imagebuild import db
 from imagebuild import description
 from imagebuild import exception
-from imagebuild import json_schema
 from imagebuild import policies
 from imagebuild import sealing
 from imagebuild.api import api_call
 from imagebuild.api import placement
 from imagebuild.api import schemas
 from imagebuild.api import validation
+from imagebuild.common import json_schema
 from imagebuild.conf import quota
 
 MASK = '***'

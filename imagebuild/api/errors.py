@@ -31,8 +31,8 @@ import flask
 from werkzeug import exceptions
 
 from imagebuild import exception
-from imagebuild import host_paths
 from imagebuild.api import microversion
+from imagebuild.common import host_paths
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse

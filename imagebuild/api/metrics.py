@@ -28,8 +28,8 @@ import prometheus_client
 from prometheus_client import core
 from prometheus_client import registry
 
-from imagebuild import statuses
 from imagebuild.api import api_call
+from imagebuild.common import statuses
 
 
 def collect(service: api_call.Service) -> registry.CollectorRegistry:

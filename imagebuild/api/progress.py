@@ -18,8 +18,8 @@ import math
 from typing import Any
 
 from imagebuild import db
-from imagebuild import phases
-from imagebuild import statuses
+from imagebuild.common import phases
+from imagebuild.common import statuses
 
 
 def progress(

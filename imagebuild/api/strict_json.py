@@ -28,7 +28,7 @@ from typing import Any
 from typing import NoReturn
 
 from imagebuild import exception
-from imagebuild import json_schema
+from imagebuild.common import json_schema
 
 #: Levels of nesting; a manifest may have 64 and is one level deep in a body.
 MAX_DEPTH = 65

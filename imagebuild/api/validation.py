@@ -22,9 +22,9 @@ from typing import Any
 import flask
 
 from imagebuild import exception
-from imagebuild import json_schema
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
+from imagebuild.common import json_schema
 
 #: Problems in one answer.
 MAX_PROBLEMS = 100

@@ -39,8 +39,8 @@ from typing import ClassVar
 
 import requests
 
-from imagebuild import control_characters
 from imagebuild import exception
+from imagebuild.common import control_characters
 
 #: Characters of an answer that is not the service's own (a proxy's page).
 _FOREIGN = 200

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Self
 
-from imagebuild import statuses
+from imagebuild.common import statuses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import checksums
-from imagebuild import image_properties
+from imagebuild.common import checksums
+from imagebuild.common import image_properties
 
 _OPEN_TO_ALL = ('public', 'community')
 

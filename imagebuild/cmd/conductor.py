@@ -26,10 +26,10 @@ from oslo_reports.generators import conf as report_generator
 
 import imagebuild.conf
 from imagebuild import exception
-from imagebuild import release
 from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.cmd import service_log
+from imagebuild.common import release
 from imagebuild.conductor import process
 from imagebuild.conductor import service
 

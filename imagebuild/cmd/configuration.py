@@ -24,7 +24,7 @@ from typing import Any
 from oslo_config import cfg
 
 from imagebuild import exception
-from imagebuild import release
+from imagebuild.common import release
 from imagebuild.conf import opts
 
 _VALUE = re.compile(

@@ -22,11 +22,11 @@ from __future__ import annotations
 import importlib
 import sys
 
-from imagebuild import eventlet_warnings
 from imagebuild import exception
-from imagebuild import release
 from imagebuild.cmd import json_report
 from imagebuild.cmd import program
+from imagebuild.common import eventlet_warnings
+from imagebuild.common import release
 
 #: With ``--json``.
 _REPORTING = ('bootstrap', 'pack')

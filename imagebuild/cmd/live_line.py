@@ -21,7 +21,7 @@ import rich.progress
 from rich import table
 from rich import text
 
-from imagebuild import control_characters
+from imagebuild.common import control_characters
 
 
 class _Clock(rich.progress.ProgressColumn):

@@ -26,7 +26,6 @@ from oslo_config import cfg
 
 import imagebuild.conf
 from imagebuild import appliance
-from imagebuild import control_characters
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
@@ -35,6 +34,7 @@ from imagebuild.cmd import console
 from imagebuild.cmd import json_report
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
+from imagebuild.common import control_characters
 from imagebuild.remotes import guestfs
 
 #: What libguestfs takes: MiB, and a number.

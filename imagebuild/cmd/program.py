@@ -25,10 +25,10 @@ from typing import Any
 from typing import NoReturn
 from typing import TextIO
 
-from imagebuild import control_characters
 from imagebuild import exception
-from imagebuild import release
 from imagebuild.cmd import json_report
+from imagebuild.common import control_characters
+from imagebuild.common import release
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

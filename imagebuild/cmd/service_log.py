@@ -16,8 +16,8 @@ from __future__ import annotations
 from oslo_config import cfg
 from oslo_log import log
 
-from imagebuild import control_characters
 from imagebuild import exception
+from imagebuild.common import control_characters
 
 
 def set_up(conf: cfg.ConfigOpts) -> None:

@@ -24,10 +24,10 @@ from oslo_upgradecheck import upgradecheck
 import imagebuild.conf
 from imagebuild import catalogue
 from imagebuild import exception
-from imagebuild import release
 from imagebuild import sealing
 from imagebuild.cmd import configuration
 from imagebuild.cmd import program
+from imagebuild.common import release
 from imagebuild.conf import database
 from imagebuild.db import migration
 from imagebuild.drivers import registry

@@ -13,7 +13,7 @@
 
 ``<work_dir>/<build id>-<attempt>`` holds the disk files and ``job.json``
 (which processes belong to it). The conductor keeps it locked
-(:mod:`imagebuild.locked_directory`).
+(:mod:`imagebuild.common.locked_directory`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import re
 from collections.abc import Iterator
 
 from imagebuild import exception
-from imagebuild import locked_directory
+from imagebuild.common import locked_directory
 from imagebuild.conductor import job_processes
 from imagebuild.drivers import base as drivers_base
 

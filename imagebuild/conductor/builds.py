@@ -32,8 +32,8 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import host_paths
 from imagebuild import sealing
+from imagebuild.common import host_paths
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims

@@ -20,8 +20,8 @@ from typing import TypedDict
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import host_paths
-from imagebuild import statuses
+from imagebuild.common import host_paths
+from imagebuild.common import statuses
 from imagebuild.conductor import retry_policy
 
 _LONGEST_REASON = 4000

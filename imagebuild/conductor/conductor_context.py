@@ -26,7 +26,7 @@ from oslo_config import cfg
 
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
-from imagebuild import host_paths
+from imagebuild.common import host_paths
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import retry_policy
 from imagebuild.stores import base as stores_base

@@ -26,8 +26,8 @@ import time
 
 from oslo_config import cfg
 
+from imagebuild.common import space
 from imagebuild.conductor import claims
-from imagebuild.disks import space
 
 #: Bytes that a build needs to begin; see drivers/appliance_disk.py.
 _GROWTH = space.GIB

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import phases
+from imagebuild.common import phases
 
 #: Earlier builds that are looked at; some of them are like this one.
 _LOOKED_AT = 50

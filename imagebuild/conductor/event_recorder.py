@@ -29,10 +29,10 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import host_paths
-from imagebuild import phases
+from imagebuild.common import host_paths
+from imagebuild.common import phases
+from imagebuild.common import space
 from imagebuild.conductor import claims
-from imagebuild.disks import space
 
 LOG = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from typing import Any
 
 import psutil
 
-from imagebuild import processes
+from imagebuild.common import processes
 
 #: The variable that holds the token.
 VARIABLE = 'IMAGEBUILD_JOB_MARK'

@@ -31,9 +31,9 @@ from imagebuild import exception
 from imagebuild.clients import glance as glance_client
 from imagebuild.clients import images
 from imagebuild.clients import visibility
+from imagebuild.common import space
 from imagebuild.conductor import capability
 from imagebuild.conductor import conductor_context
-from imagebuild.disks import space
 from imagebuild.drivers import base as drivers_base
 
 LOG = logging.getLogger(__name__)

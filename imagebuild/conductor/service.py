@@ -41,9 +41,10 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import host_paths
 from imagebuild import job
-from imagebuild import release
+from imagebuild.common import host_paths
+from imagebuild.common import release
+from imagebuild.common import space
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import builds
 from imagebuild.conductor import capability
@@ -57,7 +58,6 @@ from imagebuild.conductor import reaper
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import retry_policy
 from imagebuild.conductor import scheduler
-from imagebuild.disks import space
 from imagebuild.messaging import bus
 
 LOG = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import phases
+from imagebuild.common import phases
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
 from imagebuild.conductor import conductor_context

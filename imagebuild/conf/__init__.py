@@ -93,7 +93,7 @@ def own_paths(conf: cfg.ConfigOpts) -> dict[str, str]:
     """Paths of the service on this host, which users must not see.
 
     :returns: path -> what replaces it in messages; see
-        :class:`imagebuild.host_paths.HostPaths`.
+        :class:`imagebuild.common.host_paths.HostPaths`.
     """
     jobs = for_jobs(conf)
     work_dir = conf.conductor.work_dir or os.path.join(conf.state_path, 'work')

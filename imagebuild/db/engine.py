@@ -39,7 +39,7 @@ from sqlalchemy import exc
 from sqlalchemy import pool
 
 from imagebuild import exception
-from imagebuild import release
+from imagebuild.common import release
 
 LOG = logging.getLogger(__name__)
 

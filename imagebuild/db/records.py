@@ -23,7 +23,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import statuses
+from imagebuild.common import statuses
 
 #: What builds can be sorted by, in the API and in the database.
 SORT_KEYS = (
@@ -85,7 +85,7 @@ class Build:
         of the build (no room, the conductor went away); they are not held
         against it.
     :ivar log_size: bytes of UTF-8.
-    :ivar phases: see :class:`imagebuild.phases.Phases`; None before the
+    :ivar phases: see :class:`imagebuild.common.phases.Phases`; None before the
         first one of an attempt.
     :ivar images: where its image is, this cloud ('') first.
     """
@@ -264,7 +264,7 @@ class Outcome:
 class EarlierBuild:
     """A build that made an image, and how long its phases took.
 
-    :ivar phases: see :class:`imagebuild.phases.Phases`.
+    :ivar phases: see :class:`imagebuild.common.phases.Phases`.
     """
 
     content_key: str

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import json_schema
+from imagebuild.common import json_schema
 from imagebuild.manifest import resource_files
 from imagebuild.manifest import validators
 from imagebuild.manifest.validators import base

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import strict_yaml
+from imagebuild.common import strict_yaml
 from imagebuild.manifest import document
 
 #: Problems that are reported at once.

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import json_schema
 from imagebuild import manifest
+from imagebuild.common import json_schema
 from imagebuild.description import description
 from imagebuild.description import fields
 from imagebuild.description import limits

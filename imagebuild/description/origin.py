@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import json_schema
 from imagebuild import manifest
 from imagebuild import recipes
+from imagebuild.common import json_schema
 from imagebuild.manifest import document
 from imagebuild.manifest import resource_files
 

@@ -40,14 +40,14 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 
-from imagebuild import checksums
 from imagebuild import exception
-from imagebuild import transfer_progress
+from imagebuild.common import checksums
+from imagebuild.common import os_errors
+from imagebuild.common import space
+from imagebuild.common import transfer_progress
 from imagebuild.disks import cache_files
 from imagebuild.disks import convert
 from imagebuild.disks import fetching
-from imagebuild.disks import os_errors
-from imagebuild.disks import space
 from imagebuild.disks import workspaces
 
 LOG = logging.getLogger(__name__)

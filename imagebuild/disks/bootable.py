@@ -46,8 +46,8 @@ from collections.abc import Callable
 from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.disks import grub
-from imagebuild.disks import os_errors
 
 ROOT_PARTITION = 1
 #: Runs a program of this host; may raise an EnvironmentFault.

@@ -34,7 +34,7 @@ import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
 
-from imagebuild.disks import os_errors
+from imagebuild.common import os_errors
 
 LOG = logging.getLogger(__name__)
 

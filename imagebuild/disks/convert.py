@@ -19,8 +19,8 @@ from typing import Literal
 from typing import get_args
 
 from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.disks import image_file
-from imagebuild.disks import os_errors
 from imagebuild.disks import qemu_img
 from imagebuild.disks import workspaces
 

@@ -18,9 +18,9 @@ import struct
 from typing import Literal
 
 from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
-from imagebuild.disks import os_errors
 from imagebuild.disks import workspaces
 
 Format = Literal['qcow2', 'raw', 'vmdk', 'vhd', 'vdi']

@@ -25,10 +25,10 @@ from typing import Any
 from typing import BinaryIO
 from typing import Protocol
 
-from imagebuild import checksums
 from imagebuild import exception
-from imagebuild import transfer_progress
-from imagebuild.disks import os_errors
+from imagebuild.common import checksums
+from imagebuild.common import os_errors
+from imagebuild.common import transfer_progress
 
 _PORTION = 4 * 1024 * 1024
 #: Bytes after which room is asked for again when the server does not

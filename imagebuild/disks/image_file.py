@@ -31,8 +31,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.disks import foreign_formats
-from imagebuild.disks import os_errors
 from imagebuild.disks import qcow2_header
 
 Format = Literal['qcow2', 'raw']

@@ -42,16 +42,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 from imagebuild import exception
+from imagebuild.common import os_errors
+from imagebuild.common import space
 from imagebuild.disks import convert
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
 from imagebuild.disks import lock
-from imagebuild.disks import os_errors
 from imagebuild.disks import overlay
 from imagebuild.disks import qemu_img
 from imagebuild.disks import qemu_locks
 from imagebuild.disks import replace_check
-from imagebuild.disks import space
 from imagebuild.disks import sparsifier
 from imagebuild.disks import workspaces
 

@@ -29,8 +29,8 @@ import pathlib
 from collections.abc import Iterator
 
 from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.disks import image_file
-from imagebuild.disks import os_errors
 
 _ATTEMPTS = 10
 

@@ -27,8 +27,8 @@ import os
 import pathlib
 import struct
 
+from imagebuild.common import os_errors
 from imagebuild.disks import lock
-from imagebuild.disks import os_errors
 
 _USES = 100
 _FORBIDS = 200

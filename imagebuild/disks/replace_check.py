@@ -23,9 +23,9 @@ import pathlib
 import re
 
 from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
-from imagebuild.disks import os_errors
 
 #: Device, inode, size and time of the last change, in nanoseconds.
 State = tuple[int, int, int, int]

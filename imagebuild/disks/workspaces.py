@@ -13,9 +13,10 @@
 
 The directory lies beside the image, so that a file in it can be renamed over
 the image. It is locked as long as its owner lives
-(:mod:`imagebuild.locked_directory`), and ``processes.json`` in it has what the
-owner started or made elsewhere. The next run on the same image sweeps:
-unlocked directories go, with the processes and files written down in them.
+(:mod:`imagebuild.common.locked_directory`), and ``processes.json`` in it has
+what the owner started or made elsewhere. The next run on the same image
+sweeps: unlocked directories go, with the processes and files written down in
+them.
 
 A directory is swept only when it has our name, belongs to our user and nobody
 else can look into it; otherwise anybody could have root remove things.
@@ -34,9 +35,9 @@ import stat
 import tempfile
 
 from imagebuild import exception
-from imagebuild import locked_directory
-from imagebuild import processes
-from imagebuild.disks import os_errors
+from imagebuild.common import locked_directory
+from imagebuild.common import os_errors
+from imagebuild.common import processes
 
 LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import functools
 import stevedore
 
 from imagebuild import exception
-from imagebuild import extensions
+from imagebuild.common import extensions
 from imagebuild.distros import os_releases
 from imagebuild.distros.base import ConfigFile
 from imagebuild.distros.base import Distro

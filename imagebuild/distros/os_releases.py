@@ -16,8 +16,8 @@ from __future__ import annotations
 import dataclasses
 import shlex
 
-from imagebuild import control_characters
 from imagebuild import exception
+from imagebuild.common import control_characters
 from imagebuild.remotes import base as remotes_base
 
 #: In the order of os-release(5).

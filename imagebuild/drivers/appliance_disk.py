@@ -23,14 +23,14 @@ from collections.abc import Sequence
 
 from imagebuild import appliance
 from imagebuild import exception
-from imagebuild import phases
 from imagebuild.appliance import leftovers
+from imagebuild.common import phases
+from imagebuild.common import space
 from imagebuild.disks import convert
 from imagebuild.disks import grow
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
 from imagebuild.disks import qemu_img
-from imagebuild.disks import space
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import option_schema

@@ -160,7 +160,7 @@ class DiskMonitor:
         ``base_image`` until it reports another, and its
         :meth:`OpenDisk.finish` is ``convert``.
 
-        :param phase: of :data:`imagebuild.phases.ORDER`.
+        :param phase: of :data:`imagebuild.common.phases.ORDER`.
         """
 
     def step_finished(self, name: str, seconds: float, error: str) -> None:

@@ -18,11 +18,11 @@ import pathlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from imagebuild import checksums
 from imagebuild import exception
-from imagebuild import transfer_progress
 from imagebuild.clients import download
 from imagebuild.clients import retries
+from imagebuild.common import checksums
+from imagebuild.common import transfer_progress
 from imagebuild.disks import fetching
 from imagebuild.disks import image_file
 from imagebuild.disks import lock

@@ -44,7 +44,7 @@ from typing import Any
 from typing import ClassVar
 
 from imagebuild import exception
-from imagebuild import phases
+from imagebuild.common import phases
 from imagebuild.disks import create
 from imagebuild.drivers import base
 from imagebuild.drivers import option_schema

@@ -26,7 +26,7 @@ from typing import Any
 from typing import ClassVar
 
 from imagebuild import exception
-from imagebuild.disks import space
+from imagebuild.common import space
 from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
 from imagebuild.drivers import base_files

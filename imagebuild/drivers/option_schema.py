@@ -20,7 +20,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
-from imagebuild import json_schema
+from imagebuild.common import json_schema
 
 
 class InvalidDriverOptions(exception.InvalidManifest):

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import stevedore
 
 from imagebuild import exception
-from imagebuild import extensions
+from imagebuild.common import extensions
 from imagebuild.drivers import base
 
 NAMESPACE = 'imagebuild.drivers'

@@ -22,8 +22,8 @@ from typing import Any
 
 from imagebuild import appliance
 from imagebuild import exception
+from imagebuild.common import space
 from imagebuild.disks import base_images
-from imagebuild.disks import space
 
 if TYPE_CHECKING:
     # imagebuild-bootstrap, which talks to nobody, starts without it.

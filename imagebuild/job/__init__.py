@@ -53,8 +53,9 @@ The events::
     {"event": "notice", "message"}
     {"event": "progress", "done", "total", "what"}
 
-``phase`` is one of :data:`imagebuild.phases.ORDER` and ``what`` describes what
-is done in it now; the same phase may be sent again with another description.
+``phase`` is one of :data:`imagebuild.common.phases.ORDER` and ``what``
+describes what is done in it now; the same phase may be sent again with
+another description.
 ``progress`` counts bytes, about once a second.
 
 And one of these at the end::

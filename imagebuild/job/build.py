@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from typing import Any
 from typing import cast
 
-from imagebuild import checksums
 from imagebuild import description
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild import phases
+from imagebuild.common import checksums
+from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import registry
 from imagebuild.job import channel

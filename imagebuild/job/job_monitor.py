@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 from imagebuild import manifest
-from imagebuild import phases
-from imagebuild import transfer_progress
+from imagebuild.common import phases
+from imagebuild.common import transfer_progress
 from imagebuild.drivers import base as drivers
 from imagebuild.job import channel
 
@@ -55,7 +55,7 @@ class JobMonitor(manifest.Monitor):
     def enter(self, phase: str) -> None:
         """Report that a phase begins.
 
-        :param phase: of :data:`imagebuild.phases.ORDER`.
+        :param phase: of :data:`imagebuild.common.phases.ORDER`.
         """
         if phase != self._phase:
             self._phase = phase

@@ -18,8 +18,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import checksums
-from imagebuild import phases
+from imagebuild.common import checksums
+from imagebuild.common import phases
 from imagebuild.job import channel
 from imagebuild.job import job_monitor
 from imagebuild.job import limits

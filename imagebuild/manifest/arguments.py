@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import json_schema
+from imagebuild.common import json_schema
 from imagebuild.manifest import document
 
 #: Names that the language keeps for options of the programs: imagebuild-pack

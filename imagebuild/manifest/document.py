@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import strict_yaml
+from imagebuild.common import strict_yaml
 
 
 def as_text(value: Any) -> str:
@@ -43,7 +43,7 @@ def is_scalar(value: Any) -> bool:
 
 
 def parse(text: str | bytes) -> Any:
-    """Read one YAML document; see :mod:`imagebuild.strict_yaml`.
+    """Read one YAML document; see :mod:`imagebuild.common.strict_yaml`.
 
     :param text: the document; bytes are taken as UTF-8.
     :returns: dict, list, str, numbers, bool or None.

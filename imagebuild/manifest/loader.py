@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import json_schema
-from imagebuild import strict_yaml
+from imagebuild.common import json_schema
+from imagebuild.common import strict_yaml
 from imagebuild.manifest import arguments
 from imagebuild.manifest import document
 from imagebuild.manifest import manifests

@@ -31,7 +31,7 @@ from typing import Any
 from typing import NamedTuple
 from typing import TypeVar
 
-from imagebuild import control_characters
+from imagebuild.common import control_characters
 from imagebuild.remotes import appliance_state
 
 LOG = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import control_characters
 from imagebuild import exception
+from imagebuild.common import control_characters
 from imagebuild.remotes import guest_files
 from imagebuild.remotes import guest_reading
 

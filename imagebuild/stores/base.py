@@ -33,9 +33,9 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
-from imagebuild import checksums
 from imagebuild import exception
-from imagebuild import transfer_progress
+from imagebuild.common import checksums
+from imagebuild.common import transfer_progress
 
 #: Called with a message for the user.
 OnNotice = Callable[[str], None]

@@ -32,13 +32,13 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
-from imagebuild import checksums
 from imagebuild import exception
-from imagebuild import image_properties
-from imagebuild import transfer_progress
+from imagebuild.common import checksums
+from imagebuild.common import image_properties
+from imagebuild.common import os_errors
+from imagebuild.common import space
+from imagebuild.common import transfer_progress
 from imagebuild.disks import convert
-from imagebuild.disks import os_errors
-from imagebuild.disks import space
 from imagebuild.disks import workspaces
 from imagebuild.stores import base
 from imagebuild.stores import metadata

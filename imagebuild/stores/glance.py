@@ -45,14 +45,14 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
-from imagebuild import checksums
 from imagebuild import exception
-from imagebuild import image_properties
-from imagebuild import transfer_progress
 from imagebuild.clients import errors
 from imagebuild.clients import glance
 from imagebuild.clients import images
 from imagebuild.clients import retries
+from imagebuild.common import checksums
+from imagebuild.common import image_properties
+from imagebuild.common import transfer_progress
 from imagebuild.stores import base
 from imagebuild.stores import metadata
 from imagebuild.stores import sending

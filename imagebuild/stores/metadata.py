@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import image_properties
+from imagebuild.common import image_properties
 from imagebuild.stores import base
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import stevedore
 
 from imagebuild import exception
-from imagebuild import extensions
+from imagebuild.common import extensions
 from imagebuild.stores import base
 
 NAMESPACE = 'imagebuild.stores'

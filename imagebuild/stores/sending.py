@@ -19,10 +19,10 @@ import pathlib
 from typing import Any
 from typing import Self
 
-from imagebuild import checksums
 from imagebuild import exception
-from imagebuild import transfer_progress
-from imagebuild.disks import os_errors
+from imagebuild.common import checksums
+from imagebuild.common import os_errors
+from imagebuild.common import transfer_progress
 
 #: urllib3 asks for 16 KiB at a time; the disk is asked for more.
 _BUFFER = 4 * 1024 * 1024

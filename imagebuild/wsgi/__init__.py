@@ -10,6 +10,6 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-from imagebuild import eventlet_warnings
+from imagebuild.common import eventlet_warnings
 
 eventlet_warnings.ignore()

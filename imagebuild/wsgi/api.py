@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from oslo_log import log
 
-from imagebuild import control_characters
 from imagebuild.api import deploy
+from imagebuild.common import control_characters
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from imagebuild import appliance
-from imagebuild import phases
 from imagebuild.client import exceptions
+from imagebuild.common import phases
 from imagebuild.remotes import guestfs
 from tests.cloud import people
 from tools.cloud import clouds

@@ -30,8 +30,8 @@ import uuid
 
 import pytest
 
-from imagebuild import checksums
 from imagebuild import exception
+from imagebuild.common import checksums
 from imagebuild.disks import create
 from imagebuild.stores import base
 

@@ -173,7 +173,7 @@ def finish(document):
 
 
 def upload(document):
-    from imagebuild import checksums
+    from imagebuild.common import checksums
     from imagebuild.stores import base
     from imagebuild.stores import file
 

@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from imagebuild import processes
+from imagebuild.common import processes
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import job_process
 from imagebuild.conductor import job_processes

@@ -18,8 +18,8 @@ from importlib import metadata
 
 import pytest
 
-from imagebuild import release
 from imagebuild.cmd import launch
+from imagebuild.common import release
 
 PROGRAMS = sorted(
     point.name

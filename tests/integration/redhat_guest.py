@@ -36,8 +36,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from imagebuild.common import space
 from imagebuild.disks import bootable
-from imagebuild.disks import space
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archives

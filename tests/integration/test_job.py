@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from imagebuild import job as jobs
-from imagebuild import phases
+from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
 from tests.functional import job_process
 

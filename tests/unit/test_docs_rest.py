@@ -16,10 +16,10 @@ import re
 
 import pytest
 
-from imagebuild import statuses
 from imagebuild.api import routes
 from imagebuild.api.schemas import builds
 from imagebuild.api.schemas import description
+from imagebuild.common import statuses
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / 'doc' / 'source' / 'api' / 'rest.rst').read_text()

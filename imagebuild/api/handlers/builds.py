@@ -22,7 +22,6 @@ import flask
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import policies
-from imagebuild import statuses
 from imagebuild.api import api_call
 from imagebuild.api import build_request
 from imagebuild.api import paging
@@ -31,6 +30,7 @@ from imagebuild.api import responses
 from imagebuild.api import schemas
 from imagebuild.api import validation
 from imagebuild.api import views
+from imagebuild.common import statuses
 from imagebuild.conf import quota
 
 LOG = logging.getLogger(__name__)

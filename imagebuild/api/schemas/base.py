@@ -17,8 +17,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import control_characters
 from imagebuild.api import strict_json
+from imagebuild.common import control_characters
 
 Schema = Mapping[str, Any]
 

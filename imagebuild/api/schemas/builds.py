@@ -13,10 +13,10 @@
 
 from __future__ import annotations
 
-from imagebuild import phases
-from imagebuild import statuses
 from imagebuild.api.schemas import base
 from imagebuild.api.schemas import description
+from imagebuild.common import phases
+from imagebuild.common import statuses
 from imagebuild.db import records
 
 UPDATE = description.CHANGES

@@ -20,10 +20,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
-from imagebuild import image_properties
-from imagebuild import json_schema
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
+from imagebuild.common import image_properties
+from imagebuild.common import json_schema
 from imagebuild.description import fields
 from imagebuild.description import limits
 from imagebuild.manifest.validators import package

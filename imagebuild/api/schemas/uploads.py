@@ -13,8 +13,8 @@
 
 from __future__ import annotations
 
-from imagebuild import statuses
 from imagebuild.api.schemas import base
+from imagebuild.common import statuses
 
 UPLOAD: base.Schema = base.closed(
     {

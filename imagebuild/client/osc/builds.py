@@ -21,13 +21,13 @@ from typing import Any
 import osc_lib.exceptions
 from osc_lib.command import command
 
-from imagebuild import statuses
 from imagebuild.client import exceptions
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import options
 from imagebuild.client.osc import plugin
 from imagebuild.client.osc import progress
 from imagebuild.client.osc import terminal
+from imagebuild.common import statuses
 
 _CHANGEABLE = (
     'name', 'visibility', 'protected', 'tags', 'members', 'properties',

@@ -24,12 +24,12 @@ import rich.progress
 from rich import table
 from rich import text
 
-from imagebuild import control_characters
 from imagebuild.client import builds
 from imagebuild.client import exceptions
 from imagebuild.client import records
 from imagebuild.client.osc import progress_text
 from imagebuild.client.osc import terminal
+from imagebuild.common import control_characters
 
 #: Lines of a failed step's output that are shown.
 TAIL = 6

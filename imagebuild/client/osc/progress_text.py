@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 
-from imagebuild import statuses
 from imagebuild.client import records
+from imagebuild.common import statuses
 
 
 def phase(progress: records.Progress) -> str:

@@ -25,7 +25,7 @@ from typing import cast
 
 from osc_lib import exceptions
 
-from imagebuild import control_characters
+from imagebuild.common import control_characters
 
 
 def safe(stream: TextIO) -> TextIO:

@@ -22,7 +22,7 @@ from typing import Any
 
 from osc_lib import exceptions
 
-from imagebuild import strict_yaml
+from imagebuild.common import strict_yaml
 
 #: Bytes, as in the service.
 MAX_BYTES = strict_yaml.MAX_BYTES

@@ -23,7 +23,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagebuild import exception
-from imagebuild import statuses
+from imagebuild.common import statuses
 from imagebuild.db import models
 from imagebuild.db import records
 from imagebuild.db import transaction

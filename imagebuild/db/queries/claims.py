@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from imagebuild import statuses
+from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db import transaction
 from imagebuild.db.models import Build

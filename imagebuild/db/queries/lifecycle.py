@@ -18,7 +18,7 @@ flight and the users of an image cannot change under it.
 from __future__ import annotations
 
 from imagebuild import exception
-from imagebuild import statuses
+from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db import transaction
 from imagebuild.db.models import Build

@@ -29,7 +29,7 @@ from oslo_db import exception as oslo_exception
 from sqlalchemy import orm
 
 from imagebuild import exception
-from imagebuild import statuses
+from imagebuild.common import statuses
 from imagebuild.db import models
 from imagebuild.db import records
 from imagebuild.db import transaction

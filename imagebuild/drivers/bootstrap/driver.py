@@ -28,11 +28,11 @@ from typing import Any
 from typing import ClassVar
 
 from imagebuild import exception
+from imagebuild.common import os_errors
+from imagebuild.common import space
 from imagebuild.disks import bootable
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
-from imagebuild.disks import os_errors
-from imagebuild.disks import space
 from imagebuild.disks import workspaces
 from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base

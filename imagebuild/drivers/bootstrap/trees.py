@@ -24,8 +24,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.disks import host_command
-from imagebuild.disks import os_errors
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import releases
 

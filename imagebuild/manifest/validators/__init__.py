@@ -18,7 +18,7 @@ import functools
 import stevedore
 
 from imagebuild import exception
-from imagebuild import extensions
+from imagebuild.common import extensions
 from imagebuild.manifest.validators import base
 
 NAMESPACE = 'imagebuild.validators'

@@ -19,7 +19,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
-from imagebuild import json_schema
+from imagebuild.common import json_schema
 from imagebuild.manifest import arguments
 from imagebuild.manifest import document
 from imagebuild.manifest.validators import base

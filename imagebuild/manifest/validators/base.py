@@ -37,7 +37,7 @@ from typing import Self
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild import json_schema
+from imagebuild.common import json_schema
 from imagebuild.manifest import arguments
 from imagebuild.manifest import plans
 from imagebuild.manifest import resource_files

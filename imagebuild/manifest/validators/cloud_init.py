@@ -24,7 +24,7 @@ import yaml
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild import strict_yaml
+from imagebuild.common import strict_yaml
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
 

@@ -25,7 +25,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
-from imagebuild import strict_yaml
+from imagebuild.common import strict_yaml
 from imagebuild.manifest import document
 from imagebuild.manifest import resource_files
 from imagebuild.manifest.validators import base

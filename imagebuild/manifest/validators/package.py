@@ -25,7 +25,7 @@ from typing import Self
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild import strict_yaml
+from imagebuild.common import strict_yaml
 from imagebuild.manifest import plans
 from imagebuild.manifest.validators import base
 

@@ -20,7 +20,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
-from imagebuild import json_schema
+from imagebuild.common import json_schema
 from imagebuild.manifest import arguments
 from imagebuild.manifest import plans
 from imagebuild.manifest.validators import base

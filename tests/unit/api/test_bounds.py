@@ -18,10 +18,10 @@ import pytest
 import werkzeug.test
 
 from imagebuild import exception
-from imagebuild import json_schema
 from imagebuild.api import openapi
 from imagebuild.api import routes
 from imagebuild.api import strict_json
+from imagebuild.common import json_schema
 from tests.functional import api_service
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from imagebuild import context
 from imagebuild import exception
-from imagebuild import image_properties
 from imagebuild.api import build_request
 from imagebuild.api.schemas import description
+from imagebuild.common import image_properties
 from imagebuild.policies import builds as policies
 
 

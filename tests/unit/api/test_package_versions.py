@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from imagebuild import json_schema
 from imagebuild.api.schemas import description
+from imagebuild.common import json_schema
 from imagebuild.manifest.validators import package
 
 PLACES: dict[str, tuple[Any, str]] = {

@@ -23,8 +23,7 @@ PROGRAM = """
             top, _, rest = name.partition('.')
             if top == 'imagebuild':
                 allowed = rest.split('.')[0] in (
-                    '', 'client', 'control_characters', 'exception',
-                'statuses'
+                    '', 'client', 'common', 'exception'
                 )
             else:
                 allowed = top not in BLOCKED
@@ -71,8 +70,7 @@ def test_needs_nothing_of_the_service():
     assert said.endswith('Connection refused.')
     assert {name.split('.')[1] for name in modules.split()} == {
         'client',
-        'control_characters',
+        'common',
         'exception',
-        'statuses',
     }
     assert 'imagebuild.client.osc' not in modules

@@ -21,7 +21,7 @@ import pytest
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild import phases
+from imagebuild.common import phases
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims

@@ -21,11 +21,11 @@ import time
 
 import pytest
 
-from imagebuild import checksums
 from imagebuild import exception
+from imagebuild.common import checksums
+from imagebuild.common import space
 from imagebuild.disks import base_images
 from imagebuild.disks import cache_files
-from imagebuild.disks import space
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 PIECE = 65536

@@ -18,7 +18,7 @@ import time
 import pytest
 
 from imagebuild import exception
-from imagebuild import processes
+from imagebuild.common import processes
 from imagebuild.disks import host_command
 from tests.unit.disks import tools
 

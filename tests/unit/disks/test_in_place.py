@@ -20,10 +20,10 @@ from typing import get_args
 import pytest
 
 from imagebuild import exception
+from imagebuild.common import space
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
 from imagebuild.disks import in_place
-from imagebuild.disks import space
 from tests.unit.disks import tools
 
 OLD = '0x11 0 1M'

@@ -17,14 +17,14 @@ import pathlib
 
 import pytest
 
-from imagebuild import checksums
 from imagebuild import exception
-from imagebuild import processes
-from imagebuild import transfer_progress
+from imagebuild.common import checksums
+from imagebuild.common import processes
+from imagebuild.common import space
+from imagebuild.common import transfer_progress
 from imagebuild.disks import convert
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
-from imagebuild.disks import space
 from tests.unit.disks import tools
 
 

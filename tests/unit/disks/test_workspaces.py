@@ -18,7 +18,7 @@ import subprocess
 import pytest
 
 from imagebuild import exception
-from imagebuild import processes
+from imagebuild.common import processes
 from imagebuild.disks import workspaces
 from tests.unit.disks import tools
 

@@ -15,8 +15,8 @@ import pathlib
 
 import pytest
 
-from imagebuild import checksums
 from imagebuild import exception
+from imagebuild.common import checksums
 from imagebuild.job import channel
 from imagebuild.job import main
 from imagebuild.stores import base

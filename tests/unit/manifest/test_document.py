@@ -14,7 +14,7 @@ import json
 import pytest
 
 from imagebuild import exception
-from imagebuild import strict_yaml
+from imagebuild.common import strict_yaml
 from imagebuild.manifest import document
 
 

@@ -15,7 +15,7 @@ import math
 
 import pytest
 
-from imagebuild import phases
+from imagebuild.common import phases
 
 EXPECTED = {
     'base_image': 10.0,

@@ -16,9 +16,9 @@ import sys
 
 import pytest
 
-from imagebuild import control_characters
-from imagebuild import json_schema
 from imagebuild.api.schemas import builds
+from imagebuild.common import control_characters
+from imagebuild.common import json_schema
 
 HOSTILE = ['a\x1b[2Jb', 'a\nb', 'a\rb', 'a\x9b31mb', 'a\u202eb', '\x00', 'a\n']
 

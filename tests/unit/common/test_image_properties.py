@@ -15,7 +15,7 @@ import pytest
 import werkzeug.test
 
 from imagebuild import exception
-from imagebuild import image_properties
+from imagebuild.common import image_properties
 from imagebuild.stores import base
 from imagebuild.stores import registry
 from tests import fake_glance

@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 
 from imagebuild import exception
-from imagebuild import host_paths
+from imagebuild.common import host_paths
 from imagebuild.job import failure
 from imagebuild.job import job_monitor
 

@@ -19,9 +19,9 @@ from importlib import metadata
 
 import pytest
 
-from imagebuild import release
+from imagebuild.common import release
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 #: Where people and programs read what to install.
 TEXTS = ('.rst', '.yaml', '.py', '.sh', '.txt', '.cfg', '.ini', '.toml', '')

@@ -17,7 +17,7 @@ import os
 import pathlib
 
 from imagebuild import exception
-from imagebuild.disks import os_errors
+from imagebuild.common import os_errors
 
 GIB = 1024 * 1024 * 1024
 

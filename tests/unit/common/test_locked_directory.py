@@ -14,7 +14,7 @@ import logging
 
 import pytest
 
-from imagebuild import locked_directory
+from imagebuild.common import locked_directory
 
 
 @pytest.fixture
