@@ -204,6 +204,12 @@ class UnsafeImage(InvalidImage):
     """The image refers to files of this host that the user did not name."""
 
 
+class NotForSandbox(InvalidInput):
+    """The disk image can only be opened in an appliance."""
+
+    msg_fmt = '%(path)s cannot be opened in the sandbox: %(reason)s.'
+
+
 class AmbiguousRoot(InvalidInput):
     msg_fmt = (
         'The image holds several operating systems; choose one with '
@@ -399,6 +405,12 @@ class ChecksumMismatch(EnvironmentFault):
 
 class ApplianceFailed(EnvironmentFault):
     msg_fmt = 'The libguestfs appliance failed: %(reason)s.'
+
+
+class DiskServerFailed(EnvironmentFault):
+    """The program that holds a build's disk open."""
+
+    msg_fmt = 'The disk server (qemu-storage-daemon) failed: %(reason)s.'
 
 
 class MissingDependency(EnvironmentFault):

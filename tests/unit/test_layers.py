@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     'distros': {'remotes.base'},
     'manifest': {'distros', 'remotes.base'},
     'recipes': {'manifest'},
-    'remotes': {'appliance'},
+    'remotes': {'appliance', 'sandbox'},
+    'sandbox': set(),
     # What the API, the conductors and the jobs all read
     'context': {'policies'},
     'catalogue': {'manifest'},
@@ -47,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Where a disk comes from and where it goes
     'disks': {'appliance'},
     'clients': set(),
-    'drivers': {'appliance', 'clients', 'disks', 'remotes'},
+    'drivers': {'appliance', 'clients', 'disks', 'remotes', 'sandbox'},
     'stores': {'clients', 'disks'},
     # The service
     'conf': {'appliance'},
