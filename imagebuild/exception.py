@@ -212,9 +212,16 @@ class NotForSandbox(InvalidInput):
 
 class AmbiguousRoot(InvalidInput):
     msg_fmt = (
-        'The image holds several operating systems; choose one with '
-        '--root-filesystem: %(found)s.'
+        '%(image)s holds several operating systems; choose one with '
+        '%(option)s: %(found)s.'
     )
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        # As imagebuild-pack says it; what opens a disk for others says so.
+        super().__init__(
+            message,
+            **{'image': 'The image', 'option': '--root-filesystem', **kwargs},
+        )
 
 
 class UnknownRoot(InvalidInput):

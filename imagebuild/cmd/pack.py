@@ -35,6 +35,7 @@ from imagebuild.cmd import json_report
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
 from imagebuild.common import control_characters
+from imagebuild.drivers import settings
 from imagebuild.remotes import guestfs
 
 #: What libguestfs takes: MiB, and a number.
@@ -254,7 +255,6 @@ def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
 def _settings(
     options: argparse.Namespace, conf: cfg.ConfigOpts
 ) -> appliance.ApplianceSettings:
-    defaults = appliance.ApplianceSettings()
     for name, least, most in (
         ('memory', 256, _MOST_MEMORY),
         ('cpus', 1, _MOST_CPUS),
@@ -264,16 +264,12 @@ def _settings(
             raise exception.InvalidInput(
                 f'--{name}: {given} is not from {least} to {most}.'
             )
-    return appliance.ApplianceSettings(
-        memory=options.memory or conf.guestfs.memory or defaults.memory,
-        cpus=options.cpus or conf.guestfs.cpus or defaults.cpus,
-        accelerator=options.accelerator or conf.guestfs.accelerator,
-        network=conf.guestfs.network and not options.no_network,
-        allow_host_network=(
-            conf.guestfs.allow_host_network or options.allow_host_network
-        ),
-        launch_timeout=conf.guestfs.launch_timeout,
-    )
+    section = dict(conf.guestfs)
+    for name in ('memory', 'cpus', 'accelerator'):
+        section[name] = getattr(options, name) or section[name]
+    section['network'] = section['network'] and not options.no_network
+    section['allow_host_network'] |= options.allow_host_network
+    return settings.appliance_settings(section)
 
 
 def _spec(

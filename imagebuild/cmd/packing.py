@@ -13,16 +13,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 from collections.abc import Sequence
 
-from imagebuild import appliance
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.appliance import leftovers
 from imagebuild.cmd import console
+from imagebuild.disks import image_file
 from imagebuild.disks import in_place
+from imagebuild.drivers import open_disk
 from imagebuild.manifest import cleanup
 from imagebuild.remotes import guestfs
 
@@ -104,54 +106,53 @@ def _with_disk(
             path=spec.image,
             reason=f'the manifest needs a disk of {spec.min_disk} GiB',
         )
-    monitor.doing(f'Starting the appliance for {spec.image.name}')
-    with _open(spec, disk, monitor) as remote:
+    with _open(spec, disk, monitor) as opened:
         if spec.mode == 'plan':
-            planned = spec.what.plan(remote)
+            planned = spec.what.plan(opened.remote)
             return Outcome('planned', planned=planned)
         if spec.mode == 'test':
-            report = spec.what.run(remote, reconcile=False, monitor=monitor)
+            report = spec.what.run(
+                opened.remote, reconcile=False, monitor=monitor
+            )
             return Outcome('conforms', report)
-        return _pack(spec, disk, remote, monitor)
+        return _pack(spec, disk, opened, monitor)
 
 
 def _open(
     spec: PackSpec,
     disk: in_place.InPlaceImage,
     monitor: console.ConsoleMonitor,
-) -> guestfs.GuestfsRemote:
-    def note(started: appliance.Appliance) -> None:
-        # For the next run to sweep, should this one be killed.
-        if started.pid:
-            disk.workspace.record_process(started.pid)
-            for directory in leftovers.socket_directories(started.pid):
-                disk.workspace.record_path(directory)
-
-    remote = guestfs.GuestfsRemote(
-        [appliance.Drive(disk.overlay, 'qcow2')],
-        image=str(spec.image),
-        settings=spec.settings,
-        workspace=disk.workspace.path,
-        on_notice=monitor.notice,
-        on_started=note,
+) -> contextlib.AbstractContextManager[open_disk.OpenedDisk]:
+    opening = open_disk.Opening(
+        image_file.ImageInfo(
+            disk.overlay, 'qcow2', disk.info.virtual_size, 0, backing=disk.info
+        ),
+        str(spec.image),
+        disk.workspace,
+        spec.settings,
     )
-    try:
-        remote.prepare()
-    except BaseException:
-        remote.close()
-        raise
-    return remote
+    return open_disk.opened(
+        opening, start=_starting(spec, monitor), notices=monitor
+    )
+
+
+@contextlib.contextmanager
+def _starting(
+    spec: PackSpec, monitor: console.ConsoleMonitor
+) -> Iterator[None]:
+    monitor.doing(f'Starting the appliance for {spec.image.name}')
+    yield
 
 
 def _pack(
     spec: PackSpec,
     disk: in_place.InPlaceImage,
-    remote: guestfs.GuestfsRemote,
+    opened: open_disk.OpenedDisk,
     monitor: console.ConsoleMonitor,
 ) -> Outcome:
     report = cleanup.run(
         spec.what,
-        remote,
+        opened.remote,
         monitor=monitor,
         keep_cache=spec.keep_cache,
         generalize=spec.generalize,
@@ -161,12 +162,7 @@ def _pack(
         # Not even a mount's trace in a journal is written back.
         return Outcome('unchanged', report)
     monitor.doing('Closing the disk')
-    labels = remote.relabel_selinux()
-    if labels:
-        monitor.notice(labels)
-    if spec.sparsify:
-        remote.trim()
-    remote.shutdown()
+    opened.close(trim=spec.sparsify)
     monitor.doing(f'Writing {spec.image.name}')
     disk.commit(sparsify=spec.sparsify)
     return Outcome('packed', report)

@@ -29,7 +29,7 @@ from oslo_config import cfg
 from imagebuild.common import space
 from imagebuild.conductor import claims
 
-#: Bytes that a build needs to begin; see drivers/appliance_disk.py.
+#: Bytes that a build needs to begin; see drivers/overlay_disk.py.
 _GROWTH = space.GIB
 #: Looking at many files takes this part of the time at most.
 _SHARE = 20

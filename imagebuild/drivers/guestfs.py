@@ -12,7 +12,7 @@
 """The driver ``guestfs``: a base image, changed in the appliance.
 
 Options: ``size``, ``root_filesystem`` and ``compress``, see
-:class:`imagebuild.drivers.appliance_disk.Options`.
+:class:`imagebuild.drivers.overlay_disk.Options`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from typing import ClassVar
 
 from imagebuild import exception
 from imagebuild.common import space
-from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
 from imagebuild.drivers import base_files
+from imagebuild.drivers import overlay_disk
 
 
 class GuestfsDriver(base.Driver):
@@ -37,15 +37,15 @@ class GuestfsDriver(base.Driver):
 
     name: ClassVar[str] = 'guestfs'
     wants_base: ClassVar[bool] = True
-    options: ClassVar[type[base.Options]] = appliance_disk.Options
+    options: ClassVar[type[base.Options]] = overlay_disk.Options
 
     def missing(self) -> Sequence[str]:
         """See :meth:`base.Driver.missing`."""
-        return appliance_disk.missing()
+        return overlay_disk.missing()
 
     def disk_size(self, options: Mapping[str, Any]) -> int:
         """See :meth:`base.Driver.disk_size`."""
-        return appliance_disk.Options.parse(options).size * space.GIB
+        return overlay_disk.Options.parse(options).size * space.GIB
 
     @contextlib.contextmanager
     def open(
@@ -58,7 +58,7 @@ class GuestfsDriver(base.Driver):
         monitor: base.DiskMonitor | None = None,
     ) -> Iterator[base.OpenDisk]:
         """See :meth:`base.Driver.open`."""
-        parsed = appliance_disk.Options.parse(options)
+        parsed = overlay_disk.Options.parse(options)
         monitor = monitor or base.DiskMonitor()
         if base_image.kind == 'none':
             raise exception.InvalidInput(
@@ -71,7 +71,7 @@ class GuestfsDriver(base.Driver):
                 )
             with base_files.translate_errors(base_image):
                 disk = stack.enter_context(
-                    appliance_disk.opened(
+                    overlay_disk.opened(
                         info,
                         base_files.shown(base_image),
                         parsed,

@@ -24,6 +24,7 @@ from imagebuild import appliance
 from imagebuild import exception
 from imagebuild.common import space
 from imagebuild.disks import base_images
+from imagebuild.remotes import guestfs
 
 if TYPE_CHECKING:
     # imagebuild-bootstrap, which talks to nobody, starts without it.
@@ -82,6 +83,19 @@ class Settings:
                 f'{space.human(limit)}.'
             )
 
+    def guest(self, root_filesystem: str = '') -> guestfs.GuestSettings:
+        """How a guest is opened.
+
+        :param root_filesystem: device of the operating system that is meant,
+            '' to find the only one.
+        """
+        return guestfs.GuestSettings(
+            appliance=self.appliance,
+            root_filesystem=root_filesystem or None,
+            command_timeout=self.command_timeout,
+            run_timeout=self.run_timeout,
+        )
+
     @classmethod
     def from_config(
         cls,
@@ -98,11 +112,7 @@ class Settings:
             :func:`imagebuild.conf.glance.values`.
         :param run_timeout: seconds that are left to the build.
         """
-        guestfs = {
-            name: value
-            for name, value in config.get('guestfs', {}).items()
-            if value is not None
-        }
+        section = config.get('guestfs', {})
         disks = config['disks']
         reserve = int(disks.get('space_reserve', 0)) * _MIB
         return cls(
@@ -112,14 +122,8 @@ class Settings:
                 reserve=reserve,
             ),
             glance=lambda: _glance(config),
-            appliance=appliance.ApplianceSettings(
-                **{
-                    name: guestfs[name]
-                    for name in _APPLIANCE
-                    if name in guestfs
-                }
-            ),
-            command_timeout=float(guestfs.get('command_timeout', 1800)),
+            appliance=appliance_settings(section),
+            command_timeout=float(section.get('command_timeout') or 1800),
             run_timeout=run_timeout,
             retry_timeout=float(
                 config.get('glance', {}).get('retry_timeout', 300)
@@ -129,6 +133,23 @@ class Settings:
             * 1024
             * _MIB,
         )
+
+
+def appliance_settings(
+    section: Mapping[str, Any],
+) -> appliance.ApplianceSettings:
+    """Read the section ``guestfs``.
+
+    :param section: option to value; None and what is missing mean the
+        default.
+    """
+    return appliance.ApplianceSettings(
+        **{
+            name: section[name]
+            for name in _APPLIANCE
+            if section.get(name) is not None
+        }
+    )
 
 
 def _glance(config: Mapping[str, Mapping[str, Any]]) -> glance.Glance:

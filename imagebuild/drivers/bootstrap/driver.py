@@ -34,8 +34,8 @@ from imagebuild.disks import bootable
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
-from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
+from imagebuild.drivers import overlay_disk
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archives
 from imagebuild.drivers.bootstrap import finish
@@ -89,7 +89,7 @@ class BootstrapDriver(base.Driver):
 
     def missing(self) -> Sequence[str]:
         """See :meth:`base.Driver.missing`."""
-        return [*self.missing_to_make(), *appliance_disk.missing()]
+        return [*self.missing_to_make(), *overlay_disk.missing()]
 
     def missing_to_make(self) -> Sequence[str]:
         """What this machine lacks for :meth:`create_disk`.
@@ -145,10 +145,10 @@ class BootstrapDriver(base.Driver):
             self._cached_base(
                 options, workspace, settings=settings, monitor=monitor
             ) as path,
-            appliance_disk.opened(
+            overlay_disk.opened(
                 image_file.inspect(path),
                 self.name,
-                appliance_disk.Options(),
+                overlay_disk.Options(),
                 workspace,
                 settings=settings,
                 monitor=monitor,

@@ -18,9 +18,9 @@ import pytest
 from imagebuild import exception
 from imagebuild.disks import base_images
 from imagebuild.disks import create
-from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
 from imagebuild.drivers import bootstrap
+from imagebuild.drivers import overlay_disk
 
 HOUR = 3600
 
@@ -45,7 +45,7 @@ def opened(monkeypatch):
         assert info.path.exists()
         yield mock.sentinel.disk
 
-    monkeypatch.setattr(appliance_disk, 'opened', fake)
+    monkeypatch.setattr(overlay_disk, 'opened', fake)
 
 
 @pytest.fixture

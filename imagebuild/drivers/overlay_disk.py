@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A disk over a base image, opened in the libguestfs appliance."""
+"""A disk over a base image, written into a file of its own at the end."""
 
 from __future__ import annotations
 
@@ -23,18 +23,16 @@ from collections.abc import Sequence
 
 from imagebuild import appliance
 from imagebuild import exception
-from imagebuild.appliance import leftovers
 from imagebuild.common import phases
 from imagebuild.common import space
 from imagebuild.disks import convert
-from imagebuild.disks import grow
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
 from imagebuild.disks import qemu_img
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
+from imagebuild.drivers import open_disk
 from imagebuild.drivers import option_schema
-from imagebuild.remotes import guestfs
 
 #: Our names of formats -> qemu's.
 _FORMATS: dict[base.OutputFormat, convert.TargetFormat] = {
@@ -99,7 +97,7 @@ def opened(
     *,
     settings: base.Settings,
     monitor: base.DiskMonitor,
-) -> Iterator[ApplianceDisk]:
+) -> Iterator[OverlayDisk]:
     """Put an overlay over an image and open it.
 
     :param image: the base image; it is not changed.
@@ -119,84 +117,33 @@ def opened(
         path = workspace.path / 'overlay.qcow2'
         qemu = qemu_img.QemuImg(workspace.record_process)
         overlay.create(image, path, size=size, qemu=qemu)
-        grown = size > image.virtual_size
-        with monitor.step('start the appliance', phase=phases.APPLIANCE):
-            remote = _remote(
-                path, name, options, workspace, settings, monitor, grown=grown
-            )
-        with remote:
-            top = image_file.ImageInfo(path, 'qcow2', size, 0, backing=image)
-            yield ApplianceDisk(remote, top, options, settings, monitor)
-
-
-def _remote(
-    path: pathlib.Path,
-    name: str,
-    options: Options,
-    workspace: workspaces.Workspace,
-    settings: base.Settings,
-    monitor: base.DiskMonitor,
-    *,
-    grown: bool,
-) -> guestfs.GuestfsRemote:
-    larger: list[str] = []
-
-    def on_started(started: appliance.Appliance) -> None:
-        if started.pid:
-            # For whoever sweeps, should this process be killed.
-            workspace.record_process(started.pid)
-            for directory in leftovers.socket_directories(started.pid):
-                workspace.record_path(directory)
-        if grown:
-            larger.extend(started.call(grow.partition, started.handle))
-
-    try:
-        remote = guestfs.GuestfsRemote(
-            [appliance.Drive(path, 'qcow2')],
-            image=name,
-            settings=guestfs.GuestSettings(
-                appliance=settings.appliance,
-                root_filesystem=options.root_filesystem or None,
-                command_timeout=settings.command_timeout,
-                run_timeout=settings.run_timeout,
-            ),
-            workspace=workspace.path,
-            on_notice=monitor.notice,
-            on_started=on_started,
+        opening = open_disk.Opening(
+            image_file.ImageInfo(path, 'qcow2', size, 0, backing=image),
+            name,
+            workspace,
+            settings.guest(options.root_filesystem),
+            root_option='the driver option root_filesystem',
+            grown=size > image.virtual_size,
         )
-    except exception.AmbiguousRoot as error:
-        raise exception.InvalidInput(
-            f'{name} holds several operating systems; choose one with the '
-            f'driver option root_filesystem: {error.kwargs["found"]}.'
-        ) from error
-    try:
-        for device in larger:
-            remote.appliance.call(
-                grow.filesystem, remote.appliance.handle, device
-            )
-        remote.prepare()
-    except BaseException:
-        # Nobody has it yet who would close it.
-        remote.close()
-        raise
-    return remote
+        start = monitor.step('start the appliance', phase=phases.APPLIANCE)
+        with open_disk.opened(opening, start=start, notices=monitor) as disk:
+            yield OverlayDisk(disk, opening.disk, options, settings, monitor)
 
 
-class ApplianceDisk(base.OpenDisk):
-    """A disk that is open in an appliance."""
-
-    remote: guestfs.GuestfsRemote
+class OverlayDisk(base.OpenDisk):
+    """A disk over a base image."""
 
     def __init__(
         self,
-        remote: guestfs.GuestfsRemote,
+        opened_disk: open_disk.OpenedDisk,
         disk: image_file.ImageInfo,
         options: Options,
         settings: base.Settings,
         monitor: base.DiskMonitor,
     ) -> None:
-        self.remote = remote
+        self.remote = opened_disk.remote
         self.virtual_size = disk.virtual_size
+        self._opened = opened_disk
         self._disk = disk
         self._options = options
         self._settings = settings
@@ -211,11 +158,7 @@ class ApplianceDisk(base.OpenDisk):
                 f'Images cannot be written as "{disk_format}".'
             )
         with self._monitor.step('close the disk'):
-            labels = self.remote.relabel_selinux()
-            if labels:
-                self._monitor.notice(labels)
-            self.remote.trim()
-            self.remote.shutdown()
+            self._opened.close(trim=True)
         with self._monitor.step(f'write the {disk_format} file'):
             self._check_room(output)
             convert.convert(

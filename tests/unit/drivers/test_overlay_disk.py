@@ -16,8 +16,8 @@ import pytest
 from imagebuild import exception
 from imagebuild.disks import base_images
 from imagebuild.disks import image_file
-from imagebuild.drivers import appliance_disk
 from imagebuild.drivers import base
+from imagebuild.drivers import overlay_disk
 
 GIB = 1024**3
 
@@ -34,10 +34,10 @@ def test_a_disk_larger_than_the_operator_allows(tmp_path, virtual, option):
     )
     with (
         pytest.raises(exception.InvalidInput, match='11.0 GiB.* 10.0 GiB'),
-        appliance_disk.opened(
+        overlay_disk.opened(
             image,
             'the image',
-            appliance_disk.Options(size=option),
+            overlay_disk.Options(size=option),
             tmp_path,
             settings=settings,
             monitor=mock.create_autospec(base.DiskMonitor, instance=True),

@@ -1,0 +1,158 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A disk that is worked on: opened, and closed again in good order.
+
+imagebuild-pack and every driver that has a guest go this way: an overlay is
+opened, what runs for it is written down for whoever sweeps, the guest is
+looked at, and at the end everything is brought to the overlay. What is under
+the overlay and what becomes of it is theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Protocol
+
+from imagebuild import appliance
+from imagebuild import exception
+from imagebuild.appliance import leftovers
+from imagebuild.disks import grow
+from imagebuild.disks import image_file
+from imagebuild.disks import workspaces
+from imagebuild.remotes import guestfs
+
+
+class Notices(Protocol):
+    """Who is told; monitors of programs and of drivers are."""
+
+    def notice(self, message: str) -> None:
+        """Called with a message for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """What is opened, and how.
+
+    :ivar disk: the overlay, with what is under it; it is written to.
+    :ivar name: how messages call it.
+    :ivar workspace: around the overlay; what is started is recorded there.
+    :ivar settings: which system is meant, limits, the appliance's settings.
+    :ivar root_option: how the user says which system is meant, for messages;
+        '' for imagebuild-pack's.
+    :ivar grown: the disk is larger than what is under it: its last partition
+        and the file system in it are made larger.
+    """
+
+    disk: image_file.ImageInfo
+    name: str
+    workspace: workspaces.Workspace
+    settings: guestfs.GuestSettings
+    root_option: str = ''
+    grown: bool = False
+
+
+@contextlib.contextmanager
+def opened(
+    opening: Opening,
+    *,
+    start: contextlib.AbstractContextManager[None],
+    notices: Notices,
+) -> Iterator[OpenedDisk]:
+    """Open a disk.
+
+    :param start: is entered for the time that opening takes.
+    :param notices: is told what the user should know.
+    :raises InvalidInput: there is no operating system to be found, or
+        several and none was chosen.
+    :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.
+    """
+    with start:
+        remote = _in_appliance(opening, notices)
+    with remote:
+        yield OpenedDisk(remote, notices)
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedDisk:
+    """A disk that is open.
+
+    :ivar remote: reaches inside; closed at the end of the block.
+    """
+
+    remote: guestfs.GuestfsRemote
+    notices: Notices
+
+    def close(self, *, trim: bool) -> None:
+        """Bring everything to the overlay; only once.
+
+        Gives the files their SELinux labels where the guest uses them.
+
+        :param trim: free what is unused.
+        :raises EnvironmentFault: the disk could not be closed.
+        :raises StepError: the guest's file system refused (it is full).
+        """
+        labels = self.remote.relabel_selinux()
+        if labels:
+            self.notices.notice(labels)
+        if trim:
+            self.remote.trim()
+        self.remote.shutdown()
+
+
+def _in_appliance(opening: Opening, notices: Notices) -> guestfs.GuestfsRemote:
+    larger: list[str] = []
+
+    def on_started(started: appliance.Appliance) -> None:
+        _record(started, opening.workspace)
+        if opening.grown:
+            larger.extend(started.call(grow.partition, started.handle))
+
+    try:
+        remote = guestfs.GuestfsRemote(
+            [appliance.Drive(opening.disk.path, opening.disk.format)],
+            image=opening.name,
+            settings=opening.settings,
+            workspace=opening.workspace.path,
+            on_notice=notices.notice,
+            on_started=on_started,
+        )
+    except exception.AmbiguousRoot as error:
+        if not opening.root_option:
+            raise
+        raise exception.AmbiguousRoot(
+            image=opening.name,
+            option=opening.root_option,
+            found=error.kwargs['found'],
+        ) from error
+    try:
+        for device in larger:
+            remote.appliance.call(
+                grow.filesystem, remote.appliance.handle, device
+            )
+        remote.prepare()
+    except BaseException:
+        # Nobody has it yet who would close it.
+        remote.close()
+        raise
+    return remote
+
+
+def _record(
+    started: appliance.Appliance, workspace: workspaces.Workspace
+) -> None:
+    """Note what whoever sweeps ends, should this process be killed."""
+    if started.pid:
+        workspace.record_process(started.pid)
+        for directory in leftovers.socket_directories(started.pid):
+            workspace.record_path(directory)
