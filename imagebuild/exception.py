@@ -420,6 +420,10 @@ class DiskServerFailed(EnvironmentFault):
     msg_fmt = 'The disk server (qemu-storage-daemon) failed: %(reason)s.'
 
 
+class SandboxFailed(EnvironmentFault):
+    msg_fmt = 'The sandbox failed: %(reason)s.'
+
+
 class MissingDependency(EnvironmentFault):
     msg_fmt = '%(what)s is not installed on this machine; %(remedy)s.'
 

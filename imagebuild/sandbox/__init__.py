@@ -9,4 +9,27 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Work on a guest in namespaces of this host, without an appliance."""
+"""Work on a guest in namespaces of this host, without an appliance.
+
+The job has a :class:`Supervisor`, a process of its own that holds the
+guest's file systems mounted, in a mount namespace that nobody else sees, and
+runs commands in them. It is process 1 of a pid namespace: whoever kills it
+ends everything below it, and with the last process go the mounts and the loop
+devices. Nothing has to be cleaned up afterwards.
+"""
+
+from imagebuild.sandbox.availability import missing
+from imagebuild.sandbox.control import Running
+from imagebuild.sandbox.control import Supervisor
+from imagebuild.sandbox.settings import Command
+from imagebuild.sandbox.settings import Ending
+from imagebuild.sandbox.settings import SandboxSettings
+
+__all__ = [
+    'Command',
+    'Ending',
+    'Running',
+    'SandboxSettings',
+    'Supervisor',
+    'missing',
+]

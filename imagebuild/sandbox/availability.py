@@ -1,0 +1,24 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Whether this host can have sandboxes."""
+
+from __future__ import annotations
+
+
+def missing() -> list[str]:
+    """Why this host cannot have sandboxes.
+
+    What can be tried is tried, once per process; under half a second.
+
+    :returns: reasons for people, [] when it can.
+    """
+    return ['sandboxes are not there yet']
