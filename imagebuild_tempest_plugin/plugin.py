@@ -16,7 +16,11 @@ import pathlib
 from tempest import config
 from tempest.test_discover import plugins
 
-from imagebuild_tempest_plugin import config as our_config
+from imagebuild_tempest_plugin.config import FEATURE_GROUP
+from imagebuild_tempest_plugin.config import FEATURE_OPTS
+from imagebuild_tempest_plugin.config import GROUP
+from imagebuild_tempest_plugin.config import OPTS
+from imagebuild_tempest_plugin.config import SERVICE_AVAILABLE_OPT
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _SERVICES = 'imagebuild_tempest_plugin.services'
@@ -31,9 +35,7 @@ class ImageBuildTempestPlugin(plugins.TempestPlugin):
 
     def register_opts(self, conf):
         """See TempestPlugin."""
-        conf.register_opt(
-            our_config.SERVICE_AVAILABLE_OPT, group='service_available'
-        )
+        conf.register_opt(SERVICE_AVAILABLE_OPT, group='service_available')
         for group, options in _groups():
             conf.register_group(group)
             conf.register_opts(options, group)
@@ -41,7 +43,7 @@ class ImageBuildTempestPlugin(plugins.TempestPlugin):
     def get_opt_lists(self):
         """See TempestPlugin: for a sample of tempest.conf."""
         return [
-            ('service_available', [our_config.SERVICE_AVAILABLE_OPT]),
+            ('service_available', [SERVICE_AVAILABLE_OPT]),
             *((group.name, options) for group, options in _groups()),
         ]
 
@@ -73,6 +75,6 @@ class ImageBuildTempestPlugin(plugins.TempestPlugin):
 
 def _groups():
     return [
-        (our_config.GROUP, our_config.OPTS),
-        (our_config.FEATURE_GROUP, our_config.FEATURE_OPTS),
+        (GROUP, OPTS),
+        (FEATURE_GROUP, FEATURE_OPTS),
     ]

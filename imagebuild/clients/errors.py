@@ -23,9 +23,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import glanceclient.exc
+import keystoneauth1.exceptions
 import requests
-from glanceclient import exc as glance_exceptions
-from keystoneauth1 import exceptions as ksa_exceptions
 
 from imagebuild import exception
 
@@ -96,22 +96,22 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
     """
     try:
         yield
-    except glance_exceptions.HTTPException as error:
+    except glanceclient.exc.HTTPException as error:
         code = error.code if isinstance(error.code, int) else 500
         raise of_answer(service, code, error.details, image_id) from error
     except (
-        glance_exceptions.BaseException,
+        glanceclient.exc.BaseException,
         requests.RequestException,
     ) as error:
         raise exception.ServiceUnavailable(
             service=service, reason=message_of(error)
         ) from error
-    except ksa_exceptions.HttpError as error:
+    except keystoneauth1.exceptions.HttpError as error:
         # Keystone's answers: the service user's credentials.
         raise exception.ServiceUnavailable(
             service='identity', reason=message_of(error)
         ) from error
-    except ksa_exceptions.ClientException as error:
+    except keystoneauth1.exceptions.ClientException as error:
         raise exception.ServiceUnavailable(
             service=service, reason=message_of(error)
         ) from error

@@ -29,8 +29,8 @@ from typing import Protocol
 from typing import Self
 
 import glanceclient
+import keystoneauth1.session
 from keystoneauth1 import adapter
-from keystoneauth1 import session as ksa_session
 
 from imagebuild import exception
 from imagebuild.clients import download
@@ -75,7 +75,7 @@ class Glance:
 
     def __init__(
         self,
-        session: ksa_session.Session,
+        session: keystoneauth1.session.Session,
         *,
         trusted_projects: Sequence[str] | None = None,
         **options: Any,

@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keystoneauth1 import exceptions as ksa_exceptions
+import keystoneauth1.exceptions
+import keystoneauth1.session
 from keystoneauth1 import loading
-from keystoneauth1 import session as ksa_session
 
 from imagebuild import exception
 
@@ -33,7 +33,7 @@ from imagebuild import exception
 _TIMEOUT = 60
 
 
-def session(config: Mapping[str, Any]) -> ksa_session.Session:
+def session(config: Mapping[str, Any]) -> keystoneauth1.session.Session:
     """Make a session; nothing is contacted before it is used.
 
     :param config: ``auth_type`` (``password`` when missing), the options of
@@ -49,7 +49,7 @@ def session(config: Mapping[str, Any]) -> ksa_session.Session:
         auth = loader.load_from_options_getter(
             lambda option: config.get(option.dest)
         )
-    except ksa_exceptions.ClientException as error:
+    except keystoneauth1.exceptions.ClientException as error:
         raise exception.EnvironmentFault(
             'This service is not connected to an Image service: the '
             f'credentials in [keystone] cannot be used: {error}.'

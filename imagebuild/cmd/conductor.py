@@ -18,11 +18,11 @@ import sys
 from collections.abc import Callable
 from collections.abc import Sequence
 
+import oslo_reports.generators.conf
+import oslo_reports.opts
 from oslo_config import cfg
 from oslo_log import log
 from oslo_reports import guru_meditation_report
-from oslo_reports import opts as report_opts
-from oslo_reports.generators import conf as report_generator
 
 import imagebuild.conf
 from imagebuild import exception
@@ -90,14 +90,14 @@ def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
     log.set_defaults(
         default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']
     )
-    report_opts.set_defaults(conf)
+    oslo_reports.opts.set_defaults(conf)
     configuration.read(conf, argv, PROGRAM)
     service_log.set_up(conf)
     report = guru_meditation_report.TextGuruMeditation
     # Its own section shows the global object, which we do not use. Secret
     # options are masked.
     report.register_section(
-        'Options', report_generator.ConfigReportGenerator(conf)
+        'Options', oslo_reports.generators.conf.ConfigReportGenerator(conf)
     )
     report.setup_autorun(_Version(), service_name=PROGRAM, conf=conf)
 

@@ -21,8 +21,8 @@ from typing import Any
 from typing import cast
 
 import jsonschema
-from jsonschema import exceptions as schema_exceptions
 from jsonschema import validators
+from jsonschema.exceptions import ValidationError
 
 from imagebuild import exception
 
@@ -76,7 +76,7 @@ def check(
 
 def _unique_items(
     _validator: object, wanted: bool, instance: Any, _schema: object
-) -> Iterable[schema_exceptions.ValidationError]:
+) -> Iterable[ValidationError]:
     """``uniqueItems`` of lists of texts, in linear time.
 
     jsonschema compares each item with each other one where they cannot be
@@ -87,9 +87,7 @@ def _unique_items(
     seen: set[str] = set()
     for item in instance:
         if isinstance(item, str) and item in seen:
-            yield schema_exceptions.ValidationError(
-                f'{_shown(item)} is listed more than once'
-            )
+            yield ValidationError(f'{_shown(item)} is listed more than once')
             return
         if isinstance(item, str):
             seen.add(item)
@@ -101,7 +99,7 @@ _Validator: Any = validators.extend(  # type: ignore[no-untyped-call]
 
 
 def _problems(
-    error: schema_exceptions.ValidationError, path: str
+    error: ValidationError, path: str
 ) -> Iterable[exception.Problem]:
     error = _most_telling(error)
     schema: Any = error.schema
@@ -126,8 +124,8 @@ def _problems(
 
 
 def _most_telling(
-    error: schema_exceptions.ValidationError,
-) -> schema_exceptions.ValidationError:
+    error: ValidationError,
+) -> ValidationError:
     """Of the alternatives of anyOf, the one the author meant."""
     while error.validator in ('anyOf', 'oneOf') and error.context:
         # An alternative whose type already differs was not meant.
@@ -142,7 +140,7 @@ def _most_telling(
     return error
 
 
-def _message(error: schema_exceptions.ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     schema: Any = error.schema
     value: Any = error.validator_value
     message = schema.get('x-message')

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from imagebuild import exception
 from imagebuild.common import locked_directory
 from imagebuild.conductor import job_processes
-from imagebuild.drivers import base as drivers_base
+from imagebuild.drivers import base
 
 LOG = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class AttemptWorkspace:
     def remove(self) -> None:
         """Remove it with its files. Its processes must be gone."""
         try:
-            self._locked.remove(drivers_base.sweep)
+            self._locked.remove(base.sweep)
         except OSError as error:
             LOG.warning('%s cannot be removed: %s', self.path, error)
 
@@ -132,7 +132,7 @@ def _clear(path: pathlib.Path) -> None:
     leader = _read_job(path)
     if leader is not None and job_processes.end(leader, grace=0):
         LOG.warning('Ended processes that were left in %s', path)
-    drivers_base.sweep(path)
+    base.sweep(path)
 
 
 def _read_job(path: pathlib.Path) -> job_processes.Leader | None:

@@ -23,11 +23,12 @@ from typing import Any
 
 from oslo_config import cfg
 
-from imagebuild import catalogue as catalogues
+from imagebuild import catalogue
 from imagebuild import exception
+from imagebuild.catalogue import Catalogue
 from imagebuild.conductor import conductor_context
-from imagebuild.drivers import base as drivers_base
 from imagebuild.drivers import registry
+from imagebuild.drivers.base import Driver
 
 LOG = logging.getLogger(__name__)
 
@@ -60,18 +61,16 @@ class CapabilityProvider:
     def __init__(
         self,
         conf: cfg.ConfigOpts,
-        installed: Callable[
-            [], Mapping[str, drivers_base.Driver]
-        ] = registry.drivers,
+        installed: Callable[[], Mapping[str, Driver]] = registry.drivers,
     ) -> None:
         self._conf = conf
         self._installed = installed
         self._lock = threading.Lock()
-        self._catalogue = catalogues.Catalogue({})
+        self._catalogue = Catalogue({})
         self._capability = self._look()
 
     @property
-    def catalogue(self) -> catalogues.Catalogue:
+    def catalogue(self) -> Catalogue:
         with self._lock:
             return self._catalogue
 
@@ -80,7 +79,7 @@ class CapabilityProvider:
         with self._lock:
             return self._capability
 
-    def driver(self, name: str) -> drivers_base.Driver | None:
+    def driver(self, name: str) -> Driver | None:
         """A driver that is installed; None when there is none."""
         return self._installed().get(name)
 
@@ -89,9 +88,9 @@ class CapabilityProvider:
 
         :raises InvalidManifest: it has problems.
         """
-        catalogue = self._read_catalogue()
+        found = self._read_catalogue()
         with self._lock:
-            self._catalogue = catalogue
+            self._catalogue = found
 
     def reload(self) -> None:
         """Read all again; a catalogue with problems is not taken."""
@@ -103,12 +102,12 @@ class CapabilityProvider:
         except exception.InvalidManifest as error:
             LOG.error('Catalogue not reloaded: %s', error)
 
-    def _read_catalogue(self) -> catalogues.Catalogue:
+    def _read_catalogue(self) -> Catalogue:
         path = self._conf.operating_systems_file
         if not os.path.exists(path):
             LOG.warning('Catalogue %s does not exist', path)
-            return catalogues.Catalogue({})
-        return catalogues.load(path)
+            return Catalogue({})
+        return catalogue.load(path)
 
     def _look(self) -> Capability:
         section = self._conf.conductor
@@ -120,9 +119,7 @@ class CapabilityProvider:
         )
 
 
-def _working(
-    installed: Mapping[str, drivers_base.Driver], wanted: list[str]
-) -> list[str]:
+def _working(installed: Mapping[str, Driver], wanted: list[str]) -> list[str]:
     """The drivers that can work here; logs why another one cannot."""
     found, reasons = registry.offered(installed, wanted)
     # The usual ones may be missing, unless there is no other.

@@ -25,10 +25,10 @@ from typing import TypeVar
 from oslo_config import cfg
 
 from imagebuild import exception
-from imagebuild.clients import glance as glance_client
+from imagebuild.clients.glance import Glance
 from imagebuild.conductor import conductor_context
-from imagebuild.stores import base as stores_base
-from imagebuild.stores import registry as stores
+from imagebuild.stores import registry
+from imagebuild.stores.base import Store
 
 T = TypeVar('T')
 
@@ -44,7 +44,7 @@ class ClientCache:
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
 
-    def store(self, destination: str) -> stores_base.Store:
+    def store(self, destination: str) -> Store:
         """The store of a destination, '' for this cloud.
 
         :raises InvalidInput: there is no such destination.
@@ -55,22 +55,20 @@ class ClientCache:
             )
         return self._get(
             'store',
-            lambda: stores.load(
+            lambda: registry.load(
                 self._conf.conductor.store,
                 conductor_context.job_config(self._conf),
             ),
         )
 
-    def glance(self) -> glance_client.Glance:
+    def glance(self) -> Glance:
         """Glance, as the service user sees it.
 
         :raises InvalidInput: this service has none.
         """
         config = conductor_context.job_config(self._conf)
         needs_glance(config)
-        return self._get(
-            'glance', lambda: glance_client.Glance.from_config(config)
-        )
+        return self._get('glance', lambda: Glance.from_config(config))
 
     def forget(self) -> None:
         """Make all again when they are next used."""

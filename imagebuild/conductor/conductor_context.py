@@ -24,15 +24,15 @@ from typing import Protocol
 
 from oslo_config import cfg
 
-from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild.common import host_paths
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import retry_policy
-from imagebuild.stores import base as stores_base
+from imagebuild.conf import for_jobs
+from imagebuild.stores.base import Store
 
 #: Gives the store of a destination, '' for this cloud.
-OpenStore = Callable[[str], stores_base.Store]
+OpenStore = Callable[[str], Store]
 #: The sections of the configuration that jobs and stores are given.
 JobConfig = Callable[[], Mapping[str, Any]]
 
@@ -88,5 +88,5 @@ def job_config(conf: cfg.ConfigOpts) -> dict[str, Any]:
             'state_path': conf.state_path,
             'debug': conf.get('debug', False),
         },
-        **imagebuild_conf.for_jobs(conf),
+        **for_jobs(conf),
     }

@@ -43,7 +43,8 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import metrics
 from imagebuild.conductor import service
-from imagebuild.conf import database as database_conf
+from imagebuild.conf.database import connection
+from imagebuild.conf.database import pool
 from imagebuild.db import engine
 from imagebuild.db import transaction
 from imagebuild.messaging import bus
@@ -81,8 +82,8 @@ def database(conf: cfg.ConfigOpts) -> db.Database:
     noticed meanwhile.
     """
     return db.Database(
-        database_conf.connection(conf),
-        pool=engine.PoolSettings(**database_conf.pool(conf)),
+        connection(conf),
+        pool=engine.PoolSettings(**pool(conf)),
         retries=transaction.Retries(
             seconds=min(_DATABASE_RETRY_SECONDS, conf.database.retry_for)
         ),

@@ -25,23 +25,23 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import catalogue as catalogues
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.clients import glance as glance_client
+from imagebuild.catalogue import OperatingSystem
 from imagebuild.clients import images
 from imagebuild.clients import visibility
+from imagebuild.clients.glance import Glance
 from imagebuild.common import space
 from imagebuild.conductor import capability
 from imagebuild.conductor import conductor_context
-from imagebuild.drivers import base as drivers_base
+from imagebuild.drivers.base import BaseImage
 
 LOG = logging.getLogger(__name__)
 
 _IN_GLANCE: tuple[visibility.Kind, ...] = ('id', 'name', 'tag')
 
 #: Makes a client of Glance for the service user.
-OpenGlance = Callable[[], glance_client.Glance]
+OpenGlance = Callable[[], Glance]
 
 
 class _Refused(Exception):  # noqa: N818
@@ -156,9 +156,7 @@ class RequestValidator:
         self._check_destinations(request)
         # Whose fault a broken image is depends on who has named it.
         named = '' if request.get('base_image') else entry.name
-        found = drivers_base.BaseImage.from_dict(
-            {**base, 'driver': name, 'os': named}
-        )
+        found = BaseImage.from_dict({**base, 'driver': name, 'os': named})
         return {**found.to_dict(), 'driver_options': options}
 
     def _check_size(self, path: str, size: int) -> None:
@@ -181,10 +179,10 @@ class RequestValidator:
         if problems:
             raise _Refused(*problems)
 
-    def _entry(self, request: Mapping[str, Any]) -> catalogues.OperatingSystem:
+    def _entry(self, request: Mapping[str, Any]) -> OperatingSystem:
         name = request.get('os') or ''
         if not name:
-            return catalogues.OperatingSystem('')
+            return OperatingSystem('')
         entry = self._capability_provider.catalogue.get(name)
         if entry is None:
             known = (
@@ -205,7 +203,7 @@ class RequestValidator:
         self,
         project_id: str,
         request: Mapping[str, Any],
-        entry: catalogues.OperatingSystem,
+        entry: OperatingSystem,
     ) -> dict[str, Any]:
         given = request.get('base_image')
         image = entry.image

@@ -38,7 +38,6 @@ from typing import Any
 
 from oslo_config import cfg
 
-from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import job
@@ -58,6 +57,7 @@ from imagebuild.conductor import reaper
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import retry_policy
 from imagebuild.conductor import scheduler
+from imagebuild.conf import own_paths
 from imagebuild.messaging import bus
 
 LOG = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Conductor:
             job_command=tuple(job_command or job.command()),
             job_config=lambda: conductor_context.job_config(conf),
             work_dir=work_dir(conf),
-            paths=host_paths.HostPaths(imagebuild_conf.own_paths(conf)),
+            paths=host_paths.HostPaths(own_paths(conf)),
         )
         self.heartbeat = self._make_heartbeat()
         self.scheduler = self._make_scheduler()

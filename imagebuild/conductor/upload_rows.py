@@ -23,7 +23,8 @@ from typing import Any
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import conductor_context
-from imagebuild.stores import base as stores_base
+from imagebuild.stores.base import ImageProperties
+from imagebuild.stores.base import Stamp
 
 LOG = logging.getLogger(__name__)
 
@@ -53,11 +54,9 @@ def _metadata(request: Mapping[str, Any]) -> dict[str, Any]:
     return {key: request[key] for key in _IMAGE if key in request}
 
 
-def image(
-    build: db.Build, request: Mapping[str, Any]
-) -> stores_base.ImageProperties:
+def image(build: db.Build, request: Mapping[str, Any]) -> ImageProperties:
     """The properties that a request gives to the image of a build."""
-    return stores_base.ImageProperties.from_dict(
+    return ImageProperties.from_dict(
         {
             **_metadata(request),
             'name': request['name'],
@@ -149,9 +148,9 @@ def upload_id(build_id: str, destination: str) -> str:
     return str(uuid.uuid5(uuid.UUID(build_id), f'upload:{destination}'))
 
 
-def stamp(row: db.Upload, content_key: str) -> stores_base.Stamp:
+def stamp(row: db.Upload, content_key: str) -> Stamp:
     """What the image of an upload is marked with."""
-    return stores_base.Stamp(
+    return Stamp(
         build_id=row.build_id, upload_id=row.id, content_key=content_key
     )
 

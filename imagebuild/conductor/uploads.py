@@ -34,7 +34,7 @@ from imagebuild.conductor import conductor_context
 from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
 from imagebuild.conductor import upload_rows
-from imagebuild.stores import base as stores_base
+from imagebuild.stores.base import StoredImage
 
 T = TypeVar('T')
 
@@ -175,7 +175,7 @@ class Uploads:
         )
         return row
 
-    def _done(self, row: db.Upload, image: stores_base.StoredImage) -> None:
+    def _done(self, row: db.Upload, image: StoredImage) -> None:
         self._context.retry.until_available(
             'an upload',
             lambda: self._context.database.update_upload(
@@ -192,9 +192,7 @@ class Uploads:
             ),
         )
 
-    def _keep(
-        self, images: Mapping[str, stores_base.StoredImage]
-    ) -> dict[str, Any]:
+    def _keep(self, images: Mapping[str, StoredImage]) -> dict[str, Any]:
         """Note the further images; return the one of this cloud."""
         values = {
             where: {
@@ -220,7 +218,7 @@ class Uploads:
 
     # -- the store ----------------------------------------------------------
 
-    def _find(self, row: db.Upload) -> stores_base.StoredImage | None:
+    def _find(self, row: db.Upload) -> StoredImage | None:
         store = self._context.open_store(row.destination)
         return store.find(upload_rows.stamp(row, self._build.content_key))
 
@@ -229,7 +227,7 @@ class Uploads:
         supervisor: job_supervisor.JobSupervisor,
         request: Mapping[str, Any],
         row: db.Upload,
-    ) -> stores_base.StoredImage:
+    ) -> StoredImage:
         progress = upload_rows.UploadProgress(
             self._context.database, row, supervisor.report
         )
@@ -240,7 +238,7 @@ class Uploads:
             on_tick=progress.write,
         )
         try:
-            return stores_base.StoredImage(
+            return StoredImage(
                 image_id=str(result['image_id']),
                 size=int(result['size']),
                 os_hash_algo=str(result['os_hash_algo']),

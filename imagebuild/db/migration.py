@@ -25,11 +25,11 @@ from collections.abc import Iterator
 import alembic.command
 import alembic.config
 import alembic.util
+import oslo_db.exception
 import sqlalchemy as sa
 from alembic import autogenerate
 from alembic import script
-from alembic.runtime import migration as runtime
-from oslo_db import exception as oslo_exception
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import exc
 
 from imagebuild import exception
@@ -78,9 +78,7 @@ def version(connection: str) -> str | None:
     """
     try:
         with _connected(connection) as database:
-            return runtime.MigrationContext.configure(
-                database
-            ).get_current_revision()
+            return MigrationContext.configure(database).get_current_revision()
     except exception.DatabaseExposed:
         raise
     except exception.TablesMissing:
@@ -123,7 +121,7 @@ def differences(connection: str) -> list[object]:
     """
     with _connected(connection) as database:
         found = autogenerate.compare_metadata(
-            runtime.MigrationContext.configure(database),
+            MigrationContext.configure(database),
             models.Base.metadata,
         )
         return list(found)
@@ -165,7 +163,7 @@ def _connected(
             yield database
     except (
         exc.SQLAlchemyError,
-        oslo_exception.DBError,
+        oslo_db.exception.DBError,
         OSError,
         bind.dialect.loaded_dbapi.Error,
     ) as error:

@@ -34,10 +34,10 @@ from typing import Concatenate
 from typing import ParamSpec
 from typing import TypeVar
 
+import oslo_db.api
+import oslo_db.exception
 import sqlalchemy
 from alembic.runtime import migration
-from oslo_db import api as oslo_api
-from oslo_db import exception as oslo_exception
 from sqlalchemy import exc
 from sqlalchemy import orm
 
@@ -196,7 +196,7 @@ class Transactions:
         def should_retry(error: BaseException) -> bool:
             return is_passing(error) and time.monotonic() < deadline
 
-        @oslo_api.wrap_db_retry(  # type: ignore[untyped-decorator]
+        @oslo_db.api.wrap_db_retry(  # type: ignore[untyped-decorator]
             retry_interval=retries.first,
             max_retry_interval=retries.longest,
             # The deadline ends it.
@@ -229,7 +229,7 @@ class Transactions:
         driver = self._engine.dialect.loaded_dbapi
         return (
             exc.SQLAlchemyError,
-            oslo_exception.DBError,
+            oslo_db.exception.DBError,
             driver.Error,
             OSError,
         )
@@ -275,8 +275,8 @@ def is_passing(error: BaseException) -> bool:
     """Whether the same call may well succeed a moment later."""
     if isinstance(
         error,
-        oslo_exception.DBConnectionError
-        | oslo_exception.DBDeadlock
+        oslo_db.exception.DBConnectionError
+        | oslo_db.exception.DBDeadlock
         | exc.TimeoutError
         | OSError,
     ):
@@ -300,7 +300,7 @@ def lacks_tables(error: BaseException) -> bool:
 
     Every database has its own message for it; oslo.db knows tables only.
     """
-    if isinstance(error, oslo_exception.DBNonExistentTable):
+    if isinstance(error, oslo_db.exception.DBNonExistentTable):
         return True
     inner = getattr(error, 'inner_exception', None) or error
     cause = getattr(inner, 'orig', None) or inner

@@ -25,7 +25,7 @@ from imagebuild.distros.base import Distro
 from imagebuild.distros.base import Package
 from imagebuild.distros.base import PackageState
 from imagebuild.distros.base import Repository
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
 
 __all__ = [
     'ConfigFile',
@@ -65,7 +65,7 @@ def for_release(release: os_releases.OsRelease) -> Distro:
     )
 
 
-def detect(remote: remotes_base.Remote) -> Distro:
+def detect(remote: Remote) -> Distro:
     """Ask a system what it is and return its family.
 
     :raises NoOperatingSystem: there is no os-release file in it.

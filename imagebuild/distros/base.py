@@ -26,7 +26,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from imagebuild.distros import os_releases
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import OutputCallback
+from imagebuild.remotes.base import Remote
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -122,7 +123,7 @@ class Distro(abc.ABC):
     @abc.abstractmethod
     def package_state(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         packages: Iterable[Package],
     ) -> PackageState:
         """Look at what is installed, without any network: one call.
@@ -134,12 +135,12 @@ class Distro(abc.ABC):
     @abc.abstractmethod
     def install(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         packages: Sequence[Package],
         *,
         refresh: bool,
         asked_about: Iterable[Package] = (),
-        on_output: remotes_base.OutputCallback | None = None,
+        on_output: OutputCallback | None = None,
     ) -> PackageState:
         """Install packages in one transaction and look again: one call.
 

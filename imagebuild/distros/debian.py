@@ -23,7 +23,8 @@ from imagebuild.distros import base
 from imagebuild.distros import dpkg_state
 from imagebuild.distros import transaction
 from imagebuild.distros import unknown_packages
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import OutputCallback
+from imagebuild.remotes.base import Remote
 
 # No dialogue, whatever a package's script believes to talk to.
 _ENVIRONMENT = {
@@ -97,7 +98,7 @@ class Debian(base.Distro):
 
     def package_state(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         packages: Iterable[base.Package],
     ) -> base.PackageState:
         """See :meth:`base.Distro.package_state`."""
@@ -108,12 +109,12 @@ class Debian(base.Distro):
 
     def install(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         packages: Sequence[base.Package],
         *,
         refresh: bool,
         asked_about: Iterable[base.Package] = (),
-        on_output: remotes_base.OutputCallback | None = None,
+        on_output: OutputCallback | None = None,
     ) -> base.PackageState:
         """See :meth:`base.Distro.install`."""
         wanted = _specifications(packages)

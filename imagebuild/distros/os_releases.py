@@ -18,7 +18,7 @@ import shlex
 
 from imagebuild import exception
 from imagebuild.common import control_characters
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
 
 #: In the order of os-release(5).
 PATHS = ('/etc/os-release', '/usr/lib/os-release')
@@ -98,7 +98,7 @@ def parse(text: str) -> OsRelease:
     )
 
 
-def read(remote: remotes_base.Remote) -> OsRelease:
+def read(remote: Remote) -> OsRelease:
     """Ask a system what it is.
 
     :raises NoOperatingSystem: it has no os-release file.

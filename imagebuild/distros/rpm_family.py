@@ -22,7 +22,8 @@ from imagebuild.distros import base
 from imagebuild.distros import rpm_state
 from imagebuild.distros import transaction
 from imagebuild.distros import unknown_packages
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import OutputCallback
+from imagebuild.remotes.base import Remote
 
 _START = f"""\
 {transaction.SPLIT_OUTPUT}
@@ -50,7 +51,7 @@ class RpmDistro(base.Distro):
 
     def package_state(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         packages: Iterable[base.Package],
     ) -> base.PackageState:
         """See :meth:`base.Distro.package_state`."""
@@ -61,12 +62,12 @@ class RpmDistro(base.Distro):
 
     def install(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         packages: Sequence[base.Package],
         *,
         refresh: bool,
         asked_about: Iterable[base.Package] = (),
-        on_output: remotes_base.OutputCallback | None = None,
+        on_output: OutputCallback | None = None,
     ) -> base.PackageState:
         """See :meth:`base.Distro.install`."""
         wanted = [self.specification(package) for package in packages]

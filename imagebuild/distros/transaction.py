@@ -23,7 +23,9 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild import exception
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import OutputCallback
+from imagebuild.remotes.base import Remote
+from imagebuild.remotes.base import Stream
 
 #: First line of an installing script.
 SPLIT_OUTPUT = 'exec 3>&1 1>&2 </dev/null'
@@ -37,13 +39,13 @@ def shell(script: str, *arguments: str) -> list[str]:
 
 
 def install(
-    remote: remotes_base.Remote,
+    remote: Remote,
     argv: Sequence[str],
     shown: Sequence[str],
     unknown: Callable[[str], str],
     *,
     env: Mapping[str, str] | None = None,
-    on_output: remotes_base.OutputCallback | None = None,
+    on_output: OutputCallback | None = None,
 ) -> str:
     """Run an installing script.
 
@@ -70,13 +72,13 @@ def install(
 
 
 def _only_errors(
-    on_output: remotes_base.OutputCallback | None,
-) -> remotes_base.OutputCallback | None:
+    on_output: OutputCallback | None,
+) -> OutputCallback | None:
     if on_output is None:
         return None
     callback = on_output
 
-    def pass_on(stream: remotes_base.Stream, text: str) -> None:
+    def pass_on(stream: Stream, text: str) -> None:
         if stream == 'stderr':
             callback(stream, text)
 

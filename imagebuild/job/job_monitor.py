@@ -20,7 +20,7 @@ from typing import Any
 from imagebuild import manifest
 from imagebuild.common import phases
 from imagebuild.common import transfer_progress
-from imagebuild.drivers import base as drivers
+from imagebuild.drivers.base import DiskMonitor
 from imagebuild.job import channel
 
 #: Lines of output that a step which did not come to an end is reported with.
@@ -121,7 +121,7 @@ class JobMonitor(manifest.Monitor):
         )
 
 
-class DriverMonitor(drivers.DiskMonitor):
+class DriverMonitor(DiskMonitor):
     """Told by a driver about the making of the disk."""
 
     def __init__(self, monitor: JobMonitor) -> None:

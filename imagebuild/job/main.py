@@ -31,7 +31,8 @@ from imagebuild.job import limits
 from imagebuild.job import masking
 from imagebuild.job import termination
 from imagebuild.job import upload
-from imagebuild.manifest import document as values
+from imagebuild.manifest.document import as_text
+from imagebuild.manifest.document import is_scalar
 
 LOG = logging.getLogger(__name__)
 
@@ -139,9 +140,9 @@ def _until_known(document: Mapping[str, Any], events: channel.Events) -> None:
     given = (document.get('request') or {}).get('arguments')
     events.hide(
         [
-            values.as_text(value)
+            as_text(value)
             for value in (given if isinstance(given, dict) else {}).values()
-            if values.is_scalar(value)
+            if is_scalar(value)
         ]
     )
     if document['config'].get('DEFAULT', {}).get('debug'):

@@ -23,8 +23,9 @@ from imagebuild.common import phases
 from imagebuild.job import channel
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
-from imagebuild.stores import base as stores
 from imagebuild.stores import registry
+from imagebuild.stores.base import ImageProperties
+from imagebuild.stores.base import Stamp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +39,8 @@ class UploadSpec:
 
     store: str
     path: pathlib.Path
-    image: stores.ImageProperties
-    stamp: stores.Stamp
+    image: ImageProperties
+    stamp: Stamp
     checksum: checksums.Checksum | None
     config: Mapping[str, Mapping[str, Any]]
 
@@ -54,7 +55,7 @@ class UploadSpec:
             store=document['store'],
             path=pathlib.Path(document['path']),
             image=_properties(document),
-            stamp=stores.Stamp(**document['stamp']),
+            stamp=Stamp(**document['stamp']),
             checksum=_checksum(document.get('hash')),
             config=document['config'],
         )
@@ -85,8 +86,8 @@ def run(
     return dataclasses.asdict(stored)
 
 
-def _properties(document: Mapping[str, Any]) -> stores.ImageProperties:
-    return stores.ImageProperties.from_dict(
+def _properties(document: Mapping[str, Any]) -> ImageProperties:
+    return ImageProperties.from_dict(
         {
             'owner': document['project_id'],
             **document['image'],

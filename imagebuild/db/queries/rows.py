@@ -24,8 +24,8 @@ from collections.abc import Set
 from typing import Any
 from typing import TypeVar
 
+import oslo_db.exception
 import sqlalchemy as sa
-from oslo_db import exception as oslo_exception
 from sqlalchemy import orm
 
 from imagebuild import exception
@@ -174,8 +174,8 @@ def retry_on_duplicate() -> Iterator[None]:
     """Run the call again when another was first to make the same row."""
     try:
         yield
-    except oslo_exception.DBDuplicateEntry as error:
-        raise oslo_exception.RetryRequest(error) from error
+    except oslo_db.exception.DBDuplicateEntry as error:
+        raise oslo_db.exception.RetryRequest(error) from error
 
 
 # -- builds -----------------------------------------------------------------

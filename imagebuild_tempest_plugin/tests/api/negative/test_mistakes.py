@@ -18,8 +18,8 @@ from tempest.lib import decorators
 from tempest.lib import exceptions as lib_exc
 from tempest.lib.common.utils import data_utils
 
-from imagebuild_tempest_plugin.tests import base as tests_base
 from imagebuild_tempest_plugin.tests.api.negative import base
+from imagebuild_tempest_plugin.tests.base import our_client
 
 CONF = config.CONF
 
@@ -307,7 +307,7 @@ class BadRequestsTest(base.BaseNegativeTest):
     @decorators.idempotent_id('8a3da79a-dcf9-49a1-9c84-36bb17d7be1c')
     @decorators.attr(type=['negative'])
     def test_unknown_microversion(self):
-        client = tests_base.our_client(self.os_primary)
+        client = our_client(self.os_primary)
         client.microversion = '99.0'
         error = self.assertRaises(lib_exc.NotAcceptable, client.list_builds)
         self.assertEqual('1.0', error.resp_body['min_version'])

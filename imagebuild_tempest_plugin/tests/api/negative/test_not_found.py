@@ -15,8 +15,8 @@ from tempest.lib import decorators
 from tempest.lib import exceptions as lib_exc
 from tempest.lib.common.utils import data_utils
 
-from imagebuild_tempest_plugin.tests import base as tests_base
 from imagebuild_tempest_plugin.tests.api.negative import base
+from imagebuild_tempest_plugin.tests.base import delete_build
 
 
 class NotFoundTest(base.BaseNegativeTest):
@@ -54,7 +54,7 @@ class NotFoundTest(base.BaseNegativeTest):
     @decorators.attr(type=['negative'])
     def test_deleted_build(self):
         build = self.build_image()
-        tests_base.delete_build(self.client, build['id'])
+        delete_build(self.client, build['id'])
         for call in self._calls():
             self.assert_not_found(call, build['id'])
 
