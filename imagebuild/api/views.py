@@ -23,6 +23,7 @@ from imagebuild import db
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.api import progress
+from imagebuild.api import schemas
 
 
 def time(value: datetime.datetime | None) -> str | None:
@@ -37,45 +38,39 @@ def links(root: str, path: str) -> list[dict[str, str]]:
     return [{'rel': 'self', 'href': f'{root}{path}'}]
 
 
+def _shown(
+    schema: schemas.base.Schema, source: object, **values: Any
+) -> dict[str, Any]:
+    """Return the fields of a schema.
+
+    :param source: has those that are not among the values as attributes.
+    """
+    return {
+        name: values[name] if name in values else _plain(getattr(source, name))
+        for name in schema['properties']
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return time(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
 def build(record: db.Build, root: str) -> dict[str, Any]:
     """Return a build as the API shows it."""
-    return {
-        'id': record.id,
-        'name': record.name,
-        'status': record.status,
-        'status_reason': record.status_reason or None,
-        'fault': record.fault,
-        'project_id': record.project_id,
-        'user_id': record.user_id,
-        'os': record.os or None,
-        'driver': record.driver,
-        'architecture': record.architecture,
-        'content_key': record.content_key,
-        'reused_from': record.reused_from,
-        'image_id': record.image_id,
-        'images': [
-            {
-                'destination': image.destination,
-                'image_id': image.image_id,
-                'disk_format': image.disk_format,
-                'status': image.status,
-            }
-            for image in record.images
+    return _shown(
+        schemas.builds.BUILD,
+        record,
+        status_reason=record.status_reason or None,
+        os=record.os or None,
+        images=[
+            _shown(schemas.builds.IMAGE, image) for image in record.images
         ],
-        'checksum': _checksum(record),
-        'size': record.size,
-        'conductor': record.conductor,
-        'attempt': record.attempt,
-        'requeues': record.requeues,
-        'progress': progress.progress(record),
-        'log_size': record.log_size,
-        'created_at': time(record.created_at),
-        'started_at': time(record.started_at),
-        'finished_at': time(record.finished_at),
-        'updated_at': time(record.updated_at),
-        'request': record.request,
-        'links': links(root, f'/v1/builds/{record.id}'),
-    }
+        checksum=_shown(schemas.base.CHECKSUM, record),
+        progress=progress.progress(record),
+        links=links(root, f'/v1/builds/{record.id}'),
+    )
 
 
 #: Fields of a request that may be large: in a build, but not in a list.
@@ -98,46 +93,19 @@ def build_summary(record: db.Build, root: str) -> dict[str, Any]:
     return found
 
 
-def _checksum(record: db.Build | db.Upload) -> dict[str, str | None]:
-    return {
-        'os_hash_algo': record.os_hash_algo,
-        'os_hash_value': record.os_hash_value,
-    }
-
-
 def step(record: db.Step) -> dict[str, Any]:
     """Return a finished step."""
-    return {
-        'attempt': record.attempt,
-        'number': record.number,
-        'path': record.path,
-        'validator': record.validator,
-        'description': record.description,
-        'result': record.result,
-        'seconds': record.seconds,
-        'message': record.message,
-        'output': record.output,
-        'created_at': time(record.created_at),
-    }
+    return _shown(schemas.builds.STEP, record)
 
 
 def upload(record: db.Upload) -> dict[str, Any]:
     """Return an upload."""
-    return {
-        'id': record.id,
-        'build_id': record.build_id,
-        'project_id': record.project_id,
-        'destination': record.destination,
-        'disk_format': record.disk_format,
-        'status': record.status,
-        'status_reason': record.status_reason or None,
-        'image_id': record.image_id,
-        'size': record.size,
-        'bytes_done': record.bytes_done,
-        'checksum': _checksum(record),
-        'created_at': time(record.created_at),
-        'updated_at': time(record.updated_at),
-    }
+    return _shown(
+        schemas.uploads.UPLOAD,
+        record,
+        status_reason=record.status_reason or None,
+        checksum=_shown(schemas.base.CHECKSUM, record),
+    )
 
 
 def conductor(record: db.Conductor, *, alive: bool) -> dict[str, Any]:
@@ -145,47 +113,25 @@ def conductor(record: db.Conductor, *, alive: bool) -> dict[str, Any]:
 
     :param alive: whether its heartbeat is recent.
     """
-    return {
-        'name': record.name,
-        'status': record.status,
-        'alive': alive,
-        'drivers': list(record.drivers),
-        'operating_systems': list(record.operating_systems),
-        'architecture': record.architecture,
-        'slots': record.slots,
-        'running': record.running,
-        'version': record.version,
-        'started_at': time(record.started_at),
-        'heartbeat_at': time(record.heartbeat_at),
-    }
+    return _shown(schemas.conductors.CONDUCTOR, record, alive=alive)
 
 
 def operating_system(entry: catalogue.OperatingSystem) -> dict[str, Any]:
     """Return an operating system, without the source of its image."""
-    return {
-        'name': entry.name,
-        'description': entry.description,
-        'architecture': entry.architecture,
-        'driver': entry.driver,
-        'min_disk': entry.min_disk,
-    }
+    return _shown(schemas.operating_systems.OPERATING_SYSTEM, entry)
 
 
 def recipe_summary(recipe: recipes.Recipe, root: str) -> dict[str, Any]:
     """Return a recipe for a list; never raises."""
-    return {
-        'name': recipe.name,
-        'version': recipe.version,
-        'description': recipe.description,
-        'links': links(
-            root,
-            '/v1/recipes/'
-            + '/'.join(
-                urllib.parse.quote(part, safe='')
-                for part in (recipe.name, recipe.version)
-            ),
-        ),
-    }
+    name, version = (
+        urllib.parse.quote(part, safe='')
+        for part in (recipe.name, recipe.version)
+    )
+    return _shown(
+        schemas.recipes.RECIPE_SUMMARY,
+        recipe,
+        links=links(root, f'/v1/recipes/{name}/{version}'),
+    )
 
 
 def recipe(found: recipes.Recipe, root: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ LABEL: Schema = {
     'x-pattern-message': 'holds a control character',
 }
 NAME: Schema = {**LABEL, 'minLength': 1}
+BOOLEAN: Schema = {'type': 'boolean'}
 COUNT: Schema = {'type': 'integer', 'minimum': 0}
 MAYBE_COUNT: Schema = {'type': ['integer', 'null'], 'minimum': 0}
 UUID: Schema = {
@@ -102,6 +104,34 @@ def field(schema: Schema, description: str, *examples: Any) -> Schema:
     return field
 
 
+#: Fields of the usual kinds, each called as :func:`field` without the schema.
+text = functools.partial(field, TEXT)
+maybe_text = functools.partial(field, MAYBE_TEXT)
+count = functools.partial(field, COUNT)
+maybe_count = functools.partial(field, MAYBE_COUNT)
+time = functools.partial(field, TIME)
+maybe_time = functools.partial(field, MAYBE_TIME)
+
+
+def array(items: Schema, description: str, **more: Any) -> Schema:
+    """A field that is a list.
+
+    :param items: schema of each item.
+    :param more: further keywords of the schema.
+    """
+    # The bounds first: keywords are checked in this order, and the errors of
+    # ten thousand items would hide that they are too many.
+    return {
+        'type': 'array', **more, 'items': items, 'description': description,
+    }  # fmt: skip
+
+
+def integer(description: str, *, minimum: int = 0) -> Schema:
+    """A field that is an integer which the database can hold."""
+    limits = {'minimum': minimum, 'maximum': MAX_INT}
+    return {'type': 'integer', 'description': description, **limits}
+
+
 def mapping(keys: int, values: Schema, **more: Any) -> Schema:
     """An object of any keys.
 
@@ -126,15 +156,8 @@ def listing(name: str, component: str) -> Schema:
     """
     return closed(
         {
-            name: {
-                'type': 'array',
-                'items': ref(component),
-                'description': 'The items of this page.',
-            },
-            'next': {
-                'type': 'string',
-                'description': 'Where the next page is, when there is one.',
-            },
+            name: array(ref(component), 'The items of this page.'),
+            'next': text('Where the next page is, when there is one.'),
         },
         'next',
     )
@@ -145,22 +168,21 @@ def ref(component: str) -> Schema:
     return {'$ref': f'#/components/schemas/{component}'}
 
 
-LINKS: Schema = {
-    'type': 'array',
-    'description': 'Where more is found.',
-    'items': closed(
+LINKS: Schema = array(
+    closed(
         {
-            'rel': field(TEXT, 'What is there.', 'self'),
-            'href': field(TEXT, 'Its URL.', 'http://controller:9797/v1/...'),
+            'rel': text('What is there.', 'self'),
+            'href': text('Its URL.', 'http://controller:9797/v1/...'),
         }
     ),
-}
+    'Where more is found.',
+)
 
 CHECKSUM: Schema = closed(
     {
-        'os_hash_algo': field(MAYBE_TEXT, 'Name of the hash.', 'sha512'),
-        'os_hash_value': field(
-            MAYBE_TEXT, 'The hash, in hexadecimal digits.', '5f1a9c...'
+        'os_hash_algo': maybe_text('Name of the hash.', 'sha512'),
+        'os_hash_value': maybe_text(
+            'The hash, in hexadecimal digits.', '5f1a9c...'
         ),
     },
     description='Of the image, as the image service has it.',
@@ -175,9 +197,7 @@ MARKER = Parameter(
     'marker', 'The id of the last item of the page before.', UUID
 )
 ALL_PROJECTS = Parameter(
-    'all_projects',
-    'Those of every project (operators only).',
-    {'type': 'boolean'},
+    'all_projects', 'Those of every project (operators only).', BOOLEAN
 )
 PROJECT_ID = Parameter(
     'project_id',
@@ -195,37 +215,22 @@ ERROR: Schema = {
             'required': ['code', 'title', 'message', 'errors'],
             'properties': {
                 'code': {'type': 'integer', 'description': 'HTTP status.'},
-                'title': {
-                    'type': 'string',
-                    'description': 'The phrase of the HTTP status.',
-                },
-                'message': {
-                    'type': 'string',
-                    'description': 'For people.',
-                },
-                'errors': {
-                    'type': 'array',
-                    'description': 'Everything that is wrong with the '
-                    'request, each with its place in it.',
-                    'items': closed(
+                'title': text('The phrase of the HTTP status.'),
+                'message': text('For people.'),
+                'errors': array(
+                    closed(
                         {
-                            'path': field(
-                                TEXT,
-                                'Place in the request.',
-                                'packages[1]',
+                            'path': text(
+                                'Place in the request.', 'packages[1]'
                             ),
-                            'message': field(TEXT, 'What is wrong there.'),
+                            'message': text('What is wrong there.'),
                         }
                     ),
-                },
-                'min_version': {
-                    'type': 'string',
-                    'description': 'With 406: the first microversion.',
-                },
-                'max_version': {
-                    'type': 'string',
-                    'description': 'With 406: the last microversion.',
-                },
+                    'Everything that is wrong with the '
+                    'request, each with its place in it.',
+                ),
+                'min_version': text('With 406: the first microversion.'),
+                'max_version': text('With 406: the last microversion.'),
             },
         }
     },

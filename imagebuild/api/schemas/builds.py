@@ -24,47 +24,31 @@ UPDATE = description.CHANGES
 _ID = base.field(
     base.UUID, "The build's id.", '25f1b4b2-7e27-4f0b-a1f4-5a7b7f3b2f0e'
 )
-_OS = base.field(
-    base.MAYBE_TEXT,
+_OS = base.maybe_text(
     'Name of the operating system; null when a base image was given.',
     'debian-12',
 )
-_DRIVER = base.field(base.TEXT, 'What makes the disk.', 'guestfs')
-_ARCHITECTURE = base.field(
-    base.TEXT, 'Processor architecture of the image.', 'x86_64'
-)
-_CONTENT_KEY = base.field(
-    base.TEXT,
+_DRIVER = base.text('What makes the disk.', 'guestfs')
+_ARCHITECTURE = base.text('Processor architecture of the image.', 'x86_64')
+_CONTENT_KEY = base.text(
     'SHA-256 of everything that decides what is in the image.',
     'c7ab2d5e0f6cc4d33d05f5b9d0f4e7d5a7a2c7c8f5a3a1d1f24c0f0e3b9a6d10',
 )
 _IMAGE_ID = 'b2f4e1d0-94c5-4c07-9f5f-0f3a5c6d7e81'
 
-_IMAGES: base.Schema = {
-    'type': 'array',
-    'description': 'The image in each cloud.',
-    'items': base.closed(
-        {
-            'destination': base.field(
-                base.TEXT, 'Name of a cloud; empty: this one.', ''
-            ),
-            'image_id': base.field(
-                base.TEXT, 'Its id in that cloud.', _IMAGE_ID
-            ),
-            'disk_format': base.field(base.TEXT, 'Its format.', 'qcow2'),
-            'status': base.field(base.TEXT, 'Status of its upload.', 'active'),
-        }
-    ),
-}
+IMAGE: base.Schema = base.closed(
+    {
+        'destination': base.text('Name of a cloud; empty: this one.', ''),
+        'image_id': base.text('Its id in that cloud.', _IMAGE_ID),
+        'disk_format': base.text('Its format.', 'qcow2'),
+        'status': base.text('Status of its upload.', 'active'),
+    }
+)
 _PROGRESS: base.Schema = base.closed(
     {
-        'done': base.field(base.COUNT, 'Finished steps.', 4),
-        'total': base.field(
-            base.COUNT, 'All steps; 0 before they are known.', 4
-        ),
-        'step': base.field(
-            base.TEXT, 'What is being done, as a short text.', ''
-        ),
+        'done': base.count('Finished steps.', 4),
+        'total': base.count('All steps; 0 before they are known.', 4),
+        'step': base.text('What is being done, as a short text.', ''),
         'phase': base.field(
             {'enum': [*phases.ORDER, None]},
             'Where it is: "base_image" is fetched or made, the "appliance" '
@@ -74,10 +58,8 @@ _PROGRESS: base.Schema = base.closed(
             'that failed the phase in which it did.',
             None,
         ),
-        'phases': {
-            'type': 'array',
-            'description': 'The phases so far, in order.',
-            'items': base.closed(
+        'phases': base.array(
+            base.closed(
                 {
                     'name': base.field(
                         {'enum': list(phases.ORDER)}, 'Its name.', 'appliance'
@@ -87,15 +69,15 @@ _PROGRESS: base.Schema = base.closed(
                     ),
                 }
             ),
-        },
-        'bytes_done': base.field(
-            base.MAYBE_COUNT,
+            'The phases so far, in order.',
+        ),
+        'bytes_done': base.maybe_count(
             'Bytes of what is being downloaded, read or uploaded that are '
             'there; null when nothing is.',
             None,
         ),
-        'bytes_total': base.field(
-            base.MAYBE_COUNT, 'All of them; null when not known.', None
+        'bytes_total': base.maybe_count(
+            'All of them; null when not known.', None
         ),
         'percent': base.field(
             {'type': 'integer', 'minimum': 0, 'maximum': 100},
@@ -103,14 +85,12 @@ _PROGRESS: base.Schema = base.closed(
             'active.',
             100,
         ),
-        'elapsed': base.field(
-            base.MAYBE_COUNT,
+        'elapsed': base.maybe_count(
             'Seconds from when a conductor first started it to its end, or to '
             'now.',
             95,
         ),
-        'remaining': base.field(
-            base.MAYBE_COUNT,
+        'remaining': base.maybe_count(
             'About how many seconds are left, as earlier builds of the '
             'project went; null when that is not known.',
             None,
@@ -122,25 +102,23 @@ _PROGRESS: base.Schema = base.closed(
 BUILD: base.Schema = base.closed(
     {
         'id': _ID,
-        'name': base.field(base.TEXT, 'Name of the image.', 'web'),
+        'name': base.text('Name of the image.', 'web'),
         'status': base.field(
             {'enum': list(statuses.ALL)}, 'Where it is in its life.', 'active'
         ),
-        'status_reason': base.field(
-            base.MAYBE_TEXT, 'Why it is so, of an error above all.', None
+        'status_reason': base.maybe_text(
+            'Why it is so, of an error above all.', None
         ),
         'fault': base.field(
             {'enum': ['user', 'service', None]},
             'Of an error: who can correct it.',
             None,
         ),
-        'project_id': base.field(
-            base.TEXT,
+        'project_id': base.text(
             'Id of the project that it belongs to.',
             '478077fd6842449f845658aee5509589',
         ),
-        'user_id': base.field(
-            base.TEXT,
+        'user_id': base.text(
             'Id of the user who requested it.',
             'a743f4479cea470fa1d8ccd7579516e9',
         ),
@@ -151,34 +129,27 @@ BUILD: base.Schema = base.closed(
         'reused_from': base.field(
             base.MAYBE_UUID, 'The build that made the image.', None
         ),
-        'image_id': base.field(
-            base.MAYBE_TEXT,
-            'Id of the image in this cloud, once it is known.',
-            _IMAGE_ID,
+        'image_id': base.maybe_text(
+            'Id of the image in this cloud, once it is known.', _IMAGE_ID
         ),
-        'images': _IMAGES,
+        'images': base.array(IMAGE, 'The image in each cloud.'),
         'checksum': base.CHECKSUM,
-        'size': base.field(base.MAYBE_COUNT, 'Bytes of the image.', 482344960),
-        'conductor': base.field(
-            base.MAYBE_TEXT, 'Name of the conductor that has it.', 'build-1'
+        'size': base.maybe_count('Bytes of the image.', 482344960),
+        'conductor': base.maybe_text(
+            'Name of the conductor that has it.', 'build-1'
         ),
-        'attempt': base.field(
-            base.COUNT, 'How often a conductor started it.', 1
-        ),
-        'requeues': base.field(
-            base.COUNT,
+        'attempt': base.count('How often a conductor started it.', 1),
+        'requeues': base.count(
             'How many of these attempts do not count: the conductor had no '
             'room, or was stopped.',
             0,
         ),
         'progress': _PROGRESS,
-        'log_size': base.field(base.COUNT, 'Bytes of its log.', 20480),
-        'created_at': base.field(base.TIME, 'When it was requested.'),
-        'started_at': base.field(
-            base.MAYBE_TIME, 'When a conductor first started it.'
-        ),
-        'finished_at': base.field(base.MAYBE_TIME, 'When it was over.'),
-        'updated_at': base.field(base.TIME, 'When it last changed.'),
+        'log_size': base.count('Bytes of its log.', 20480),
+        'created_at': base.time('When it was requested.'),
+        'started_at': base.maybe_time('When a conductor first started it.'),
+        'finished_at': base.maybe_time('When it was over.'),
+        'updated_at': base.time('When it last changed.'),
         'request': base.field(
             {'type': 'object'},
             'The request, with its defaults; values of hidden '
@@ -196,43 +167,31 @@ BUILD: base.Schema = base.closed(
     }
 )
 
-_PATH = base.field(base.TEXT, 'Its place in the request.', 'packages[0]')
-_VALIDATOR = base.field(base.TEXT, 'Its kind.', 'package')
-_STEP_TEXT = base.field(base.TEXT, 'What it does.', 'package nginx')
+_PATH = base.text('Its place in the request.', 'packages[0]')
+_VALIDATOR = base.text('Its kind.', 'package')
+_STEP_TEXT = base.text('What it does.', 'package nginx')
 
 STEP: base.Schema = base.closed(
     {
-        'attempt': base.field(
-            base.COUNT, 'The attempt that it belongs to.', 1
-        ),
-        'number': base.field(
-            base.COUNT, 'Its place among the steps of the attempt.', 1
-        ),
+        'attempt': base.count('The attempt that it belongs to.', 1),
+        'number': base.count('Its place among the steps of the attempt.', 1),
         'path': _PATH,
         'validator': _VALIDATOR,
         'description': _STEP_TEXT,
-        'result': base.field(
-            base.TEXT,
-            'How it ended: ok, changed, ran, failed or skipped.',
-            'changed',
+        'result': base.text(
+            'How it ended: ok, changed, ran, failed or skipped.', 'changed'
         ),
         'seconds': base.field({'type': 'number'}, 'How long it took.', 21.4),
-        'message': base.field(
-            base.TEXT, 'Its message, of a failure above all.', ''
-        ),
-        'output': base.field(
-            base.TEXT, 'The end of what its commands printed.', ''
-        ),
-        'created_at': base.field(base.TIME, 'When it ended.'),
+        'message': base.text('Its message, of a failure above all.', ''),
+        'output': base.text('The end of what its commands printed.', ''),
+        'created_at': base.time('When it ended.'),
     }
 )
 STEPS: base.Schema = base.closed(
     {
-        'steps': {
-            'type': 'array',
-            'items': base.ref('Step'),
-            'description': 'In the order in which they were done.',
-        }
+        'steps': base.array(
+            base.ref('Step'), 'In the order in which they were done.'
+        )
     }
 )
 
@@ -244,46 +203,37 @@ PLAN: base.Schema = base.closed(
         'architecture': _ARCHITECTURE,
         'base': base.closed(
             {
-                'kind': base.field(base.TEXT, 'How it is reached.', 'image'),
-                'id': base.field(
-                    base.MAYBE_TEXT, 'Its id, of an image.', _IMAGE_ID
+                'kind': base.text('How it is reached.', 'image'),
+                'id': base.maybe_text('Its id, of an image.', _IMAGE_ID),
+                'checksum': base.maybe_text(
+                    'Its checksum, when it is known.', None
                 ),
-                'checksum': base.field(
-                    base.MAYBE_TEXT, 'Its checksum, when it is known.', None
-                ),
-                'size': base.field(
-                    base.MAYBE_COUNT, 'Its bytes, when known.', 418906112
-                ),
+                'size': base.maybe_count('Its bytes, when known.', 418906112),
             },
             description='What the build begins with.',
         ),
         'reuse': base.closed(
             {
-                'image_id': base.field(
-                    base.MAYBE_TEXT, 'Id of the image.', None
-                ),
-                'build_id': base.field(
-                    base.MAYBE_TEXT, 'Id of the build.', None
-                ),
+                'image_id': base.maybe_text('Id of the image.', None),
+                'build_id': base.maybe_text('Id of the build.', None),
             },
             description='The image that would be taken instead of building, '
             'and the build that made it; or the build of the same content '
             'that would be waited for.',
         ),
         'would_build': base.field(
-            {'type': 'boolean'}, 'Whether a new image would be made.', True
+            base.BOOLEAN, 'Whether a new image would be made.', True
         ),
-        'steps': {
-            'type': 'array',
-            'description': 'What would be done, in this order.',
-            'items': base.closed(
+        'steps': base.array(
+            base.closed(
                 {
                     'path': _PATH,
                     'validator': _VALIDATOR,
                     'description': _STEP_TEXT,
                 }
             ),
-        },
+            'What would be done, in this order.',
+        ),
         'conductors': base.field(
             {'type': 'array', 'items': base.TEXT},
             'Those that could build it now.',

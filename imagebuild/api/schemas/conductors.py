@@ -17,45 +17,30 @@ from imagebuild.api.schemas import base
 
 CONDUCTOR: base.Schema = base.closed(
     {
-        'name': base.field(base.TEXT, 'Its name.', 'build-1'),
+        'name': base.text('Its name.', 'build-1'),
         'status': base.field(
             {'enum': ['up', 'draining', 'down']},
             'Whether it takes builds; draining: it ends those that it has.',
             'up',
         ),
-        'alive': {
-            'type': 'boolean',
-            'description': 'Whether its heartbeat is recent.',
-        },
+        'alive': base.field(base.BOOLEAN, 'Whether its heartbeat is recent.'),
         'drivers': base.field(
             {'type': 'array', 'items': base.TEXT},
             'Names of the drivers that it has.',
             ['guestfs'],
         ),
-        'operating_systems': {
-            'type': 'array',
-            'items': base.TEXT,
-            'description': 'Empty: all.',
-        },
-        'architecture': base.field(
-            base.TEXT, 'Of the images that it can build.', 'x86_64'
+        'operating_systems': base.array(base.TEXT, 'Empty: all.'),
+        'architecture': base.text(
+            'Of the images that it can build.', 'x86_64'
         ),
-        'slots': base.field(base.COUNT, 'Builds at once.', 2),
-        'running': base.field(base.COUNT, 'Builds that it has now.', 1),
-        'version': base.field(base.TEXT, 'Its version.', '1.0.0'),
-        'started_at': base.field(base.TIME, 'When it started.'),
-        'heartbeat_at': base.field(
-            base.TIME, 'When it sent its last heartbeat.'
-        ),
+        'slots': base.count('Builds at once.', 2),
+        'running': base.count('Builds that it has now.', 1),
+        'version': base.text('Its version.', '1.0.0'),
+        'started_at': base.time('When it started.'),
+        'heartbeat_at': base.time('When it sent its last heartbeat.'),
     }
 )
 
 LIST: base.Schema = base.closed(
-    {
-        'conductors': {
-            'type': 'array',
-            'items': base.ref('Conductor'),
-            'description': 'All that are known.',
-        }
-    }
+    {'conductors': base.array(base.ref('Conductor'), 'All that are known.')}
 )

@@ -125,52 +125,36 @@ _FILE: base.Schema = {
 }
 
 _SOURCE: Mapping[str, base.Schema] = {
-    'os': {
-        **base.NAME,
-        'description': 'Name of one of /v1/operating-systems.',
-    },
-    'base_image': {
-        **base.NAME,
-        'description': 'Id or name of an image, instead of the one that '
-        '"os" names.',
-    },
+    'os': base.field(base.NAME, 'Name of one of /v1/operating-systems.'),
+    'base_image': base.field(
+        base.NAME,
+        'Id or name of an image, instead of the one that "os" names.',
+    ),
     'driver': {
         **base.NAME,
         'maxLength': 64,
         'description': "What makes the disk; the operating system's by "
         'default.',
     },
-    'driver_options': {
-        **_ANYTHING,
-        'description': "For the driver, over the operating system's own.",
-    },
+    'driver_options': base.field(
+        _ANYTHING, "For the driver, over the operating system's own."
+    ),
 }
 _CONTENT: Mapping[str, base.Schema] = {
-    'packages': {
-        'type': 'array',
-        'maxItems': _MANY,
-        'items': _PACKAGE,
-        'description': 'Packages of the distribution, each a name or '
-        '{name: {version: ...}}.',
-    },
-    'pip_packages': {
-        'type': 'array',
-        'maxItems': _MANY,
-        'items': {**base.NAME, 'maxLength': 1024},
-        'description': 'Requirements, as pip reads them.',
-    },
-    'files': {
-        'type': 'array',
-        'maxItems': _MANY,
-        'items': _FILE,
-        'description': 'Files to write.',
-    },
-    'recipe': {**base.NAME, 'description': 'Name of one of /v1/recipes.'},
+    'packages': base.array(
+        _PACKAGE,
+        'Packages of the distribution, each a name or {name: {version: ...}}.',
+        maxItems=_MANY,
+    ),
+    'pip_packages': base.array(
+        {**base.NAME, 'maxLength': 1024},
+        'Requirements, as pip reads them.',
+        maxItems=_MANY,
+    ),
+    'files': base.array(_FILE, 'Files to write.', maxItems=_MANY),
+    'recipe': base.field(base.NAME, 'Name of one of /v1/recipes.'),
     'recipe_version': base.field(base.NAME, 'Version of the recipe.'),
-    'manifest': {
-        **_ANYTHING,
-        'description': 'A manifest, instead of a recipe.',
-    },
+    'manifest': base.field(_ANYTHING, 'A manifest, instead of a recipe.'),
     'resources': base.mapping(
         _MANY,
         {'type': 'string', 'maxLength': _TEXT},
@@ -194,18 +178,8 @@ _IMAGE: Mapping[str, base.Schema] = {
         'default': 'bare',
         'description': 'Container format of the image in the image service.',
     },
-    'min_disk': {
-        'type': 'integer',
-        'minimum': 0,
-        'maximum': base.MAX_INT,
-        'description': 'GiB.',
-    },
-    'min_ram': {
-        'type': 'integer',
-        'minimum': 0,
-        'maximum': base.MAX_INT,
-        'description': 'MiB.',
-    },
+    'min_disk': base.integer('GiB.'),
+    'min_ram': base.integer('MiB.'),
     'visibility': {
         'enum': ['private', 'shared', 'community', 'public'],
         'default': 'shared',
@@ -216,22 +190,20 @@ _IMAGE: Mapping[str, base.Schema] = {
         'default': False,
         'description': 'Whether the image can not be deleted.',
     },
-    'tags': {
-        'type': 'array',
-        'maxItems': _GLANCE_QUOTA,
-        'uniqueItems': True,
-        'items': base.NAME,
-        'default': [],
-        'description': 'Tags of the image.',
-    },
-    'members': {
-        'type': 'array',
-        'maxItems': _GLANCE_QUOTA,
-        'uniqueItems': True,
-        'items': base.NAME,
-        'default': [],
-        'description': 'Ids of the projects that the image is shared with.',
-    },
+    'tags': base.array(
+        base.NAME,
+        'Tags of the image.',
+        maxItems=_GLANCE_QUOTA,
+        uniqueItems=True,
+        default=[],
+    ),
+    'members': base.array(
+        base.NAME,
+        'Ids of the projects that the image is shared with.',
+        maxItems=_GLANCE_QUOTA,
+        uniqueItems=True,
+        default=[],
+    ),
     'properties': {
         'type': 'object',
         'maxProperties': _GLANCE_QUOTA,
@@ -242,32 +214,22 @@ _IMAGE: Mapping[str, base.Schema] = {
     },
 }
 _BUILD: Mapping[str, base.Schema] = {
-    'destinations': {
-        'type': 'array',
-        'uniqueItems': True,
-        'minItems': 1,
-        'maxItems': _DESTINATIONS,
-        'items': base.NAME,
-        'description': 'Names of the clouds to upload to; this one by '
-        'default.',
-    },
+    'destinations': base.array(
+        base.NAME,
+        'Names of the clouds to upload to; this one by default.',
+        uniqueItems=True,
+        minItems=1,
+        maxItems=_DESTINATIONS,
+    ),
     'reuse': {
         'enum': ['always', 'never'],
         'default': 'always',
         'description': 'Whether an image of the same content will do.',
     },
-    'max_age': {
-        'type': 'integer',
-        'minimum': 0,
-        'maximum': base.MAX_INT,
-        'description': 'Seconds; an image older than that is not reused.',
-    },
-    'timeout': {
-        'type': 'integer',
-        'minimum': 1,
-        'maximum': base.MAX_INT,
-        'description': 'Seconds for the build.',
-    },
+    'max_age': base.integer(
+        'Seconds; an image older than that is not reused.'
+    ),
+    'timeout': base.integer('Seconds for the build.', minimum=1),
 }
 
 DESCRIPTION: base.Schema = {
@@ -275,15 +237,13 @@ DESCRIPTION: base.Schema = {
     'additionalProperties': False,
     'required': ['name'],
     'properties': {
-        'name': {**base.NAME, 'description': 'Name of the image.'},
+        'name': base.field(base.NAME, 'Name of the image.'),
         **_SOURCE,
         **_CONTENT,
         **_IMAGE,
         **_BUILD,
     },
-    'examples': [
-        {'name': 'web', 'os': 'debian-12', 'packages': ['nginx']},
-    ],
+    'examples': [{'name': 'web', 'os': 'debian-12', 'packages': ['nginx']}],
     # The service names both when they are missing; for readers of the
     # OpenAPI document.
     'x-needs': 'one of os and base_image',

@@ -17,26 +17,20 @@ from imagebuild.api.schemas import base
 
 OPERATING_SYSTEM: base.Schema = base.closed(
     {
-        'name': base.field(base.TEXT, 'Its name.', 'debian-12'),
-        'description': base.field(
-            base.TEXT, 'What it is.', 'Debian 12 (bookworm)'
+        'name': base.text('Its name.', 'debian-12'),
+        'description': base.text('What it is.', 'Debian 12 (bookworm)'),
+        'architecture': base.text(
+            'Processor architecture of its images.', 'x86_64'
         ),
-        'architecture': base.field(
-            base.TEXT, 'Processor architecture of its images.', 'x86_64'
-        ),
-        'driver': base.field(base.TEXT, 'What makes its disks.', 'guestfs'),
-        'min_disk': base.field(
-            base.COUNT, 'GiB that a disk of it needs at least.', 2
-        ),
+        'driver': base.text('What makes its disks.', 'guestfs'),
+        'min_disk': base.count('GiB that a disk of it needs at least.', 2),
     }
 )
 
 LIST: base.Schema = base.closed(
     {
-        'operating_systems': {
-            'type': 'array',
-            'items': base.ref('OperatingSystem'),
-            'description': 'All of the catalogue.',
-        }
+        'operating_systems': base.array(
+            base.ref('OperatingSystem'), 'All of the catalogue.'
+        )
     }
 )

@@ -16,11 +16,9 @@ from __future__ import annotations
 from imagebuild.api.schemas import base
 
 _SUMMARY = {
-    'name': base.field(base.TEXT, 'Its name.', 'redis'),
-    'version': base.field(base.TEXT, 'Its version.', '7'),
-    'description': base.field(
-        base.TEXT, 'What it makes.', 'Redis, a key-value store'
-    ),
+    'name': base.text('Its name.', 'redis'),
+    'version': base.text('Its version.', '7'),
+    'description': base.text('What it makes.', 'Redis, a key-value store'),
     'links': base.LINKS,
 }
 
@@ -28,9 +26,7 @@ RECIPE_SUMMARY: base.Schema = base.closed(_SUMMARY)
 RECIPE: base.Schema = base.closed(
     {
         **_SUMMARY,
-        'min_disk': base.field(
-            base.COUNT, 'GiB that a disk with it needs at least.', 2
-        ),
+        'min_disk': base.count('GiB that a disk with it needs at least.', 2),
         'arguments': {
             'type': 'object',
             'description': 'A JSON schema of the arguments.',
@@ -40,10 +36,8 @@ RECIPE: base.Schema = base.closed(
 
 LIST: base.Schema = base.closed(
     {
-        'recipes': {
-            'type': 'array',
-            'items': base.ref('RecipeSummary'),
-            'description': 'All recipes of the service.',
-        }
+        'recipes': base.array(
+            base.ref('RecipeSummary'), 'All recipes of the service.'
+        )
     }
 )

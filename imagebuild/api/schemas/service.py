@@ -17,28 +17,20 @@ from imagebuild.api.schemas import base
 
 _VERSION: base.Schema = base.closed(
     {
-        'id': base.field(base.TEXT, 'Of the version.', 'v1'),
-        'status': base.field(base.TEXT, 'Of the version.', 'CURRENT'),
-        'min_version': base.field(base.TEXT, 'The first microversion.', '1.0'),
-        'max_version': base.field(base.TEXT, 'The last microversion.', '1.0'),
-        'updated': base.field(
-            base.TEXT, 'When it last changed.', '2026-11-01T00:00:00Z'
-        ),
+        'id': base.text('Of the version.', 'v1'),
+        'status': base.text('Of the version.', 'CURRENT'),
+        'min_version': base.text('The first microversion.', '1.0'),
+        'max_version': base.text('The last microversion.', '1.0'),
+        'updated': base.text('When it last changed.', '2026-11-01T00:00:00Z'),
         'links': base.LINKS,
     }
 )
 
 VERSIONS: base.Schema = base.closed(
-    {
-        'versions': {
-            'type': 'array',
-            'items': _VERSION,
-            'description': 'All versions of the API.',
-        }
-    }
+    {'versions': base.array(_VERSION, 'All versions of the API.')}
 )
 VERSION: base.Schema = base.closed(
-    {'version': {**_VERSION, 'description': 'The version.'}}
+    {'version': base.field(_VERSION, 'The version.')}
 )
 
 HEALTH: base.Schema = base.closed(
@@ -55,7 +47,7 @@ HEALTH: base.Schema = base.closed(
                     'status': base.field(
                         {'enum': ['ok', 'error']}, 'How it went.'
                     ),
-                    'reason': base.field(base.TEXT, 'Why.'),
+                    'reason': base.text('Why.'),
                 }
             ),
         },

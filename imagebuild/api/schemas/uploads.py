@@ -20,32 +20,23 @@ UPLOAD: base.Schema = base.closed(
     {
         'id': base.field(base.UUID, "The upload's id."),
         'build_id': base.field(base.UUID, 'The build that made the image.'),
-        'project_id': base.field(
-            base.TEXT, 'Id of the project that it belongs to.'
-        ),
-        'destination': {
-            **base.TEXT,
-            'description': 'Name of a cloud; empty: this one.',
-        },
-        'disk_format': base.field(
-            base.TEXT, 'Format of the image there.', 'qcow2'
-        ),
+        'project_id': base.text('Id of the project that it belongs to.'),
+        'destination': base.text('Name of a cloud; empty: this one.'),
+        'disk_format': base.text('Format of the image there.', 'qcow2'),
         'status': base.field(
             {'enum': list(statuses.UPLOAD)},
             'Where it is in its life.',
             'active',
         ),
-        'status_reason': base.field(
-            base.MAYBE_TEXT, 'Why it is so, of an error above all.', None
+        'status_reason': base.maybe_text(
+            'Why it is so, of an error above all.', None
         ),
-        'image_id': base.field(base.MAYBE_TEXT, 'Id of the image there.'),
-        'size': base.field(base.MAYBE_COUNT, 'Bytes of the image.', 482344960),
-        'bytes_done': base.field(
-            base.COUNT, 'Bytes that are there already.', 482344960
-        ),
+        'image_id': base.maybe_text('Id of the image there.'),
+        'size': base.maybe_count('Bytes of the image.', 482344960),
+        'bytes_done': base.count('Bytes that are there already.', 482344960),
         'checksum': base.CHECKSUM,
-        'created_at': base.field(base.TIME, 'When it was requested.'),
-        'updated_at': base.field(base.TIME, 'When it last changed.'),
+        'created_at': base.time('When it was requested.'),
+        'updated_at': base.time('When it last changed.'),
     }
 )
 
