@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import posixpath
 from collections import deque
-from typing import Any
 
 from imagebuild import exception
+from imagebuild.remotes import guest_handle
 
 #: Bytes in one message; libguestfs takes no more than 4 MiB.
 _PIECE = 2 * 1024 * 1024
@@ -32,11 +32,17 @@ _MOST_LINKS = 40
 
 
 def write(
-    handle: Any, path: str, content: bytes, *, mode: int, uid: int, gid: int
+    handle: guest_handle.GuestHandle,
+    path: str,
+    content: bytes,
+    *,
+    mode: int,
+    uid: int,
+    gid: int,
 ) -> None:
     """Write a file whole; see :meth:`base.Remote.write_file`.
 
-    :param handle: a libguestfs handle with the guest mounted.
+    :param handle: of the guest, mounted.
     :raises StepError: something that is not a file is in the way.
     :raises RuntimeError: the guest's file system refuses.
     """
@@ -50,14 +56,22 @@ def write(
             f'{path}: a symbolic link on the way is not UTF-8 text'
         ) from None
     _make_way(handle, target)
-    handle.write(target, content[:_PIECE])
-    for start in range(_PIECE, len(content), _PIECE):
-        handle.write_append(target, content[start : start + _PIECE])
+    put(handle, target, content)
     handle.chown(uid, gid, target)
     handle.chmod(mode, target)
 
 
-def _make_way(handle: Any, target: str) -> None:
+def put(handle: guest_handle.GuestHandle, path: str, content: bytes) -> None:
+    """Write a file of any size where nothing is in the way.
+
+    :raises RuntimeError: the guest's file system refuses.
+    """
+    handle.write(path, content[:_PIECE])
+    for start in range(_PIECE, len(content), _PIECE):
+        handle.write_append(path, content[start : start + _PIECE])
+
+
+def _make_way(handle: guest_handle.GuestHandle, target: str) -> None:
     """Nothing but a file may be written to; a link to nothing goes."""
     if handle.is_symlink(target) and not _leads_somewhere(handle, target):
         handle.rm(target)
@@ -69,7 +83,7 @@ def _make_way(handle: Any, target: str) -> None:
         raise exception.StepError(f'{target} is not a regular file')
 
 
-def _leads_somewhere(handle: Any, link: str) -> bool:
+def _leads_somewhere(handle: guest_handle.GuestHandle, link: str) -> bool:
     """Whether something is there; "exists" is true of every link itself."""
     try:
         handle.statns(link)
@@ -78,7 +92,9 @@ def _leads_somewhere(handle: Any, link: str) -> bool:
     return True
 
 
-def make_directory(handle: Any, path: str, uid: int = 0, gid: int = 0) -> str:
+def make_directory(
+    handle: guest_handle.GuestHandle, path: str, uid: int = 0, gid: int = 0
+) -> str:
     """Make a directory and its parents, as far as they are missing.
 
     Links are followed inside the guest; what one of them leads to is made.
@@ -115,7 +131,9 @@ def make_directory(handle: Any, path: str, uid: int = 0, gid: int = 0) -> str:
     return here or '/'
 
 
-def _make_one(handle: Any, path: str, uid: int, gid: int) -> None:
+def _make_one(
+    handle: guest_handle.GuestHandle, path: str, uid: int, gid: int
+) -> None:
     if handle.is_dir(path):
         return
     if handle.exists(path):

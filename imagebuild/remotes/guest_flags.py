@@ -17,7 +17,8 @@ libguestfs renames it for the time of each command, and could not.
 from __future__ import annotations
 
 import logging
-from typing import Any
+
+from imagebuild.remotes import guest_handle
 
 LOG = logging.getLogger(__name__)
 
@@ -26,10 +27,10 @@ _RESOLVER = '/etc/resolv.conf'
 _HINDER = 'ia'
 
 
-def clear(handle: Any) -> str:
+def clear(handle: guest_handle.GuestHandle) -> str:
     """Let the file be renamed.
 
-    :param handle: a libguestfs handle with the guest mounted.
+    :param handle: of the guest, mounted.
     :returns: the flags that were taken away, for :func:`put_back`.
     """
     if not handle.is_file(_RESOLVER):
@@ -45,7 +46,7 @@ def clear(handle: Any) -> str:
     return held
 
 
-def put_back(handle: Any, flags: str) -> None:
+def put_back(handle: guest_handle.GuestHandle, flags: str) -> None:
     """Give the file its flags again, if it still is one.
 
     :param flags: what :func:`clear` returned.

@@ -17,9 +17,8 @@ libguestfs' read_file takes whatever is there into memory; a sparse file of
 
 from __future__ import annotations
 
-from typing import Any
-
 from imagebuild import exception
+from imagebuild.remotes import guest_handle
 
 #: Bytes of a file that a step may look at.
 LARGEST = 8 * 1024 * 1024
@@ -29,10 +28,12 @@ LARGEST_TABLE = 256 * 1024
 _PIECE = 1024 * 1024
 
 
-def read(handle: Any, path: str, largest: int = LARGEST) -> bytes | None:
+def read(
+    handle: guest_handle.GuestHandle, path: str, largest: int = LARGEST
+) -> bytes | None:
     """Return the content of a regular file, symbolic links followed.
 
-    :param handle: a libguestfs handle with the guest mounted.
+    :param handle: of the guest, mounted.
     :param path: absolute.
     :param largest: bytes.
     :returns: None when there is no such regular file.
@@ -54,7 +55,7 @@ def read(handle: Any, path: str, largest: int = LARGEST) -> bytes | None:
     )
 
 
-def table(handle: Any, path: str) -> str | None:
+def table(handle: guest_handle.GuestHandle, path: str) -> str | None:
     """Read a small table of the system; see :func:`read`."""
     content = read(handle, path, LARGEST_TABLE)
     return None if content is None else content.decode('utf-8', 'replace')

@@ -21,7 +21,8 @@ what is there when the command has ended; here it becomes the guest's.
 from __future__ import annotations
 
 import re
-from typing import Any
+
+from imagebuild.remotes import guest_handle
 
 _RESOLVER = '/etc/resolv.conf'
 #: What packages' scripts call the copies that they make of it.
@@ -36,10 +37,10 @@ def aside(token: str) -> str:
     return f'/etc/.imagebuild-{token}'
 
 
-def keep(handle: Any, token: str) -> None:
+def keep(handle: guest_handle.GuestHandle, token: str) -> None:
     """Make what a command left the guest's own.
 
-    :param handle: a libguestfs handle with the guest mounted.
+    :param handle: of the guest, mounted.
     :param token: of the command whose ending shows that it changed the file.
     :raises RuntimeError: the guest's file system refuses.
     """
@@ -59,7 +60,7 @@ def keep(handle: Any, token: str) -> None:
     handle.rm_f(f'{found}.put')
 
 
-def _content(handle: Any, path: str) -> bytes | None:
+def _content(handle: guest_handle.GuestHandle, path: str) -> bytes | None:
     """The content of a regular file that is not too large."""
     if not handle.is_file(path) or handle.filesize(path) > _LARGEST:
         return None
@@ -86,7 +87,7 @@ def _wished(left: bytes, put: bytes, before: bytes | None) -> bytes | None:
     return None
 
 
-def _mend_copies(handle: Any, put: bytes) -> None:
+def _mend_copies(handle: guest_handle.GuestHandle, put: bytes) -> None:
     """A copy that the command made is one of the guest's own file."""
     for pattern in _COPIES:
         try:
@@ -99,7 +100,7 @@ def _mend_copies(handle: Any, put: bytes) -> None:
                 _copy(handle, path)
 
 
-def _copy(handle: Any, path: str) -> None:
+def _copy(handle: guest_handle.GuestHandle, path: str) -> None:
     own = _content(handle, _RESOLVER)
     if own is not None:
         handle.write(path, own)

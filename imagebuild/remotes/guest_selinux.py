@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
 
 from imagebuild.remotes import base
+from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_reading
 
 LOG = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 _NO_LABELS = ('-e', '/proc', '-e', '/sys', '-e', '/dev')
 
 
-def file_contexts(handle: Any) -> str:
+def file_contexts(handle: guest_handle.GuestHandle) -> str:
     """The table of labels that the guest uses, '' for none."""
     config = '/etc/selinux/config'
     if not handle.is_file(config, followsymlinks=True):

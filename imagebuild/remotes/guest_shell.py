@@ -14,9 +14,9 @@
 from __future__ import annotations
 
 import platform
-from typing import Any
 
 from imagebuild import exception
+from imagebuild.remotes import guest_handle
 
 #: The ELF header's number for each machine, and what people call it.
 _MACHINES = {
@@ -43,10 +43,10 @@ _HEADER = 20
 _BIG_ENDIAN = 2
 
 
-def check(handle: Any, image: str) -> None:
+def check(handle: guest_handle.GuestHandle, image: str) -> None:
     """Refuse a guest whose shell cannot be run.
 
-    :param handle: a libguestfs handle with the guest mounted.
+    :param handle: of the guest, mounted.
     :param image: for the message.
     :raises InvalidImage: there is no shell, links to it never end, or it is
         for another architecture.
