@@ -67,8 +67,8 @@ def never_ended(shown: str) -> exception.GuestBroken:
     """A command was to be stopped, and was not."""
     return exception.GuestBroken(
         what=shown,
-        reason='it could not be stopped when its time was up, and the '
-        'appliance was ended',
+        reason='it could not be stopped when its time was up, and what it '
+        'ran in was ended',
     )
 
 

@@ -31,11 +31,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imagebuild import exception
-
-#: Bytes of one argument that the kernel takes (MAX_ARG_STRLEN).
-_LONGEST_ARGUMENT = 128 * 1024 - 1
-
 # $1 token, $2 file for standard input, $3 file to remove afterwards ('' for
 # none), $4 where to put /etc/resolv.conf if the command changed it ('' for
 # nowhere), then what env takes: NAME=VALUE ... command. The last line printed
@@ -130,35 +125,10 @@ rm -rf "$room"
 printf '%s %s %s\n' "$code" "$ending" "$resolver"
 """
 
-#: What every command is given, as documented at Remote.run.
-ENVIRONMENT: Mapping[str, str] = {
-    'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-    'HOME': '/root',
-    'LC_ALL': 'C.UTF-8',
-    'DEBIAN_FRONTEND': 'noninteractive',
-    'TERM': 'dumb',
-}
-
-# Runs $1: by its shebang if it has one, else with bash or sh.
-BY_SHEBANG = r"""
-IFS= read -r first <"$1" 2>/dev/null || :
-case "$first" in
-'#!'*)
-    set -f
-    set -- "$1" ${first#'#!'}
-    [ -n "$2" ] && [ -x "$2" ] && exec "$1"
-    echo "its first line names ${2:-nothing}, which is not in the image" >&2
-    exit 127
-    ;;
-esac
-[ -x /bin/bash ] && exec /bin/bash "$1"
-exec /bin/sh "$1"
-"""
-
 
 def command(
     argv: Sequence[str],
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     *,
     token: str,
     input_file: str,
@@ -168,7 +138,7 @@ def command(
     """The argument list of one call into the guest.
 
     :param argv: the command.
-    :param env: variables in addition to :data:`ENVIRONMENT`.
+    :param env: all of its variables.
     :param token: random text that marks the end of the output, and that
         the host writes to stop the command.
     :param input_file: guest path of the standard input.
@@ -176,7 +146,6 @@ def command(
     :param aside: guest path to which /etc/resolv.conf is moved when the
         command changed it, '' if that is the guest's own all the time.
     """
-    variables = {**ENVIRONMENT, **(env or {})}
     return [
         '/bin/sh',
         '-c',
@@ -186,27 +155,9 @@ def command(
         input_file,
         remove,
         aside,
-        *(f'{name}={value}' for name, value in variables.items()),
+        *(f'{name}={value}' for name, value in env.items()),
         *argv,
     ]
-
-
-def refuse_long(command: Sequence[str], shown: Sequence[str]) -> None:
-    """Refuse what the kernel would not take.
-
-    :param command: what :func:`command` returned.
-    :param shown: what to call it.
-    :raises StepError: an argument is too long or holds a NUL character.
-    """
-    for argument in command:
-        if len(argument.encode('utf-8', 'surrogatepass')) > _LONGEST_ARGUMENT:
-            raise exception.StepError(
-                f'an argument or variable of {shown[0]} is longer than 128 KiB'
-            )
-        if '\0' in argument:
-            raise exception.StepError(
-                f'an argument or variable of {shown[0]} holds a NUL character'
-            )
 
 
 class Ending(NamedTuple):

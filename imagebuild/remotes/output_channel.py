@@ -17,17 +17,16 @@ each appliance gets ports of its own whose other ends are sockets here: one
 for standard output, one for standard error, and one that signals to the
 guest-side wrapper that a command's time is up. A random token written by the
 wrapper marks the end of a command's output. Beside them is qemu's own
-monitor (:mod:`qemu_events`), which no guest reaches.
+monitor (:mod:`qemu_events`), which no guest reaches. What arrives is put
+together by :mod:`output`.
 
 A guest may write faster than anybody reads, and for ever. So little is kept
 waiting here: when that is full nothing more is read, the sockets fill, and
-the command in the guest waits. What is kept of a command's output is bounded
-too.
+the command in the guest waits.
 """
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import os
 import queue
@@ -36,27 +35,18 @@ import socket
 import struct
 import tempfile
 import threading
-import time
 from typing import Any
 
 from imagebuild import exception
 from imagebuild.remotes import base
+from imagebuild.remotes import output
 from imagebuild.remotes import qemu_events
 
-#: Bytes of one stream that are kept; what comes after is read and dropped.
-KEPT = 16 * 1024 * 1024
-#: Bytes of one piece, and pieces that may wait to be taken.
-_PIECE = 64 * 1024
+#: Pieces that may wait to be taken.
 _WAITING = 64
-#: Seconds that may be spent at once on what arrives: what watches the
-#: clock has to have a turn, however much a guest prints.
-_TURN = 1.0
-#: Seconds that the end of a command's output may take in all.
-_LONGEST_END = 120.0
 
 _LONGEST_DIRECTORY = 80
 
-STREAMS: tuple[base.Stream, base.Stream] = ('stdout', 'stderr')
 #: The port that goes the other way, and qemu's own.
 _STOP = 'stop'
 _EVENTS = 'events'
@@ -115,7 +105,7 @@ class OutputChannel:
 
     def __init__(self) -> None:
         self._ports = {
-            name: _Port(name) for name in (*STREAMS, _STOP, _EVENTS)
+            name: _Port(name) for name in (*output.STREAMS, _STOP, _EVENTS)
         }
         self._directory: str | None = None
         self._pieces: queue.Queue[tuple[base.Stream, bytes]] = queue.Queue(
@@ -157,7 +147,7 @@ class OutputChannel:
                 reason=f'its output channel did not open ({error})'
             ) from error
         self.events.listen(accepted[_EVENTS])
-        for stream in STREAMS:
+        for stream in output.STREAMS:
             threading.Thread(
                 target=self._read,
                 args=(stream, accepted[stream]),
@@ -168,7 +158,7 @@ class OutputChannel:
     def _read(self, stream: base.Stream, connection: socket.socket) -> None:
         while True:
             try:
-                piece = connection.recv(_PIECE)
+                piece = connection.recv(output.PIECE)
             except OSError:
                 piece = b''
             if not self._put(stream, piece) or not piece:
@@ -185,10 +175,7 @@ class OutputChannel:
         return False
 
     def next_piece(self, timeout: float) -> tuple[base.Stream, bytes] | None:
-        """The next piece that arrived; None if none does in time.
-
-        :param timeout: seconds; 0 not to wait.
-        """
+        """See :meth:`output.Source.next_piece`."""
         try:
             if timeout <= 0:
                 return self._pieces.get_nowait()
@@ -219,89 +206,3 @@ def _directory(handle: Any) -> str:
     if len(os.fsencode(within)) > _LONGEST_DIRECTORY:
         within = handle.get_sockdir()
     return tempfile.mkdtemp(prefix='out-', dir=within)
-
-
-class Collector:
-    """Collects the output of one command.
-
-    :param channel: where it arrives.
-    :param token: what the wrapper writes after it.
-    :param on_output: called with pieces.
-    """
-
-    def __init__(
-        self,
-        channel: OutputChannel,
-        token: str,
-        on_output: base.OutputCallback | None,
-    ) -> None:
-        self._channel = channel
-        self._token = token.encode()
-        self._on_output = on_output
-        decoder = codecs.getincrementaldecoder('utf-8')
-        self._decoders = {name: decoder('replace') for name in STREAMS}
-        self._held = dict.fromkeys(STREAMS, b'')
-        # Bytes, not a list of texts: a guest that prints byte by byte would
-        # make a list that takes fifty times as much.
-        self._kept = {name: bytearray() for name in STREAMS}
-        self._ended: set[base.Stream] = set()
-
-    def drain(self) -> None:
-        """Take what has arrived, without waiting and without end."""
-        end = time.monotonic() + _TURN
-        while (piece := self._channel.next_piece(0)) is not None:
-            self._take(*piece)
-            if time.monotonic() > end:
-                return
-
-    def finish(self, timeout: float = 10) -> None:
-        """Wait until both streams have ended.
-
-        :param timeout: seconds without a piece after which the channel is
-            given up.
-        :raises ApplianceFailed: it was.
-        """
-        end = time.monotonic() + _LONGEST_END
-        while self._ended != set(STREAMS):
-            piece = self._channel.next_piece(timeout)
-            late = time.monotonic() > end
-            if piece is None or not piece[1] or late:
-                raise exception.ApplianceFailed(
-                    reason='the output of a command was lost'
-                )
-            self._take(*piece)
-
-    def _take(self, stream: base.Stream, piece: bytes) -> None:
-        if stream in self._ended or not piece:
-            return
-        data = self._held[stream] + piece
-        end = data.find(self._token)
-        if end >= 0:
-            self._ended.add(stream)
-            self._pass_on(stream, data[:end], final=True)
-            return
-        # The token may be cut in two: hold back what could be its start.
-        keep = _possible_start(data, self._token)
-        self._held[stream] = data[len(data) - keep :] if keep else b''
-        self._pass_on(stream, data[: len(data) - keep])
-
-    def _pass_on(
-        self, stream: base.Stream, data: bytes, *, final: bool = False
-    ) -> None:
-        kept = self._kept[stream]
-        kept += data[: max(KEPT - len(kept), 0)]
-        text = self._decoders[stream].decode(data, final)
-        if text and self._on_output:
-            self._on_output(stream, text)
-
-    def text(self, stream: base.Stream) -> str:
-        """What arrived on a stream, its first 16 MiB."""
-        return self._kept[stream].decode('utf-8', 'replace')
-
-
-def _possible_start(data: bytes, token: bytes) -> int:
-    """How many bytes at the end of data could begin the token."""
-    for length in range(min(len(data), len(token) - 1), 0, -1):
-        if data.endswith(token[:length]):
-            return length
-    return 0

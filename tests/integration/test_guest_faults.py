@@ -166,12 +166,12 @@ class TestLeftovers:
     def test_it_is_undone(
         self, opened: guestfs.GuestfsRemote, script: str, said: str
     ) -> None:
-        before = opened.prepare()
+        opened.prepare()
         result = opened.run_script(script.encode(), name='x.sh', timeout=300)
         assert said in result.stdout, result
         handle = opened.appliance.handle
         now = appliance_state.look(handle)
-        assert guest_leftovers.found(before, now) == []
+        assert guest_leftovers.found(opened.before, now) == []
         # Nor is there a file system that is not to be seen any more.
         assert 'loop' not in handle.debug('sh', ['ls /sys/fs/ext4'])
 

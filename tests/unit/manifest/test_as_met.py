@@ -24,7 +24,7 @@ from imagebuild.manifest import arguments
 from imagebuild.manifest import hiding
 from imagebuild.recipes import plugin as plugins
 from imagebuild.remotes import fake
-from imagebuild.remotes import guest_wrapper
+from imagebuild.remotes import invocation
 from tests.unit.manifest import engine
 
 pytestmark = pytest.mark.usefixtures('core_language')
@@ -96,7 +96,7 @@ def by_shebang(tmp_path, content):
     path = tmp_path / 'it'
     path.write_text(content)
     path.chmod(0o700)
-    return guest_shell(['-c', guest_wrapper.BY_SHEBANG, 'it', str(path)])
+    return guest_shell(['-c', invocation.BY_SHEBANG, 'it', str(path)])
 
 
 def guest_shell(arguments):

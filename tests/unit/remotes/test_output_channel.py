@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagebuild import exception
+from imagebuild.remotes import output
 from imagebuild.remotes import output_channel
 from imagebuild.remotes import time_limit
 
@@ -111,7 +111,7 @@ class TestFlood:
         assert 0 < guest.sent < 8 * MIB
 
     def test_drain_ends(self, channel: output_channel.OutputChannel) -> None:
-        collector = output_channel.Collector(channel, 'token', None)
+        collector = output.Collector(channel, None, mark=b'token')
         start = time.monotonic()
         collector.drain()
         assert time.monotonic() - start < 10
@@ -123,25 +123,25 @@ class TestFlood:
             nonlocal seen
             seen += len(text)
 
-        collector = output_channel.Collector(channel, 'token', count)
+        collector = output.Collector(channel, count, mark=b'token')
         tracemalloc.start()
         end = time.monotonic() + 60
-        while seen < 3 * output_channel.KEPT and time.monotonic() < end:
+        while seen < 3 * output.KEPT and time.monotonic() < end:
             collector.drain()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert seen >= 3 * output_channel.KEPT
-        assert peak < 3 * output_channel.KEPT
-        assert len(collector.text('stdout')) == output_channel.KEPT
+        assert seen >= 3 * output.KEPT
+        assert peak < 3 * output.KEPT
+        assert len(collector.text('stdout')) == output.KEPT
 
     def test_the_end_is_waited_for_with_a_limit(
         self,
         channel: output_channel.OutputChannel,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(output_channel, '_LONGEST_END', 0.5)
-        collector = output_channel.Collector(channel, 'token', None)
-        with pytest.raises(exception.ApplianceFailed):
+        monkeypatch.setattr(output, '_LONGEST_END', 0.5)
+        collector = output.Collector(channel, None, mark=b'token')
+        with pytest.raises(output.OutputLost):
             collector.finish()
 
     def test_close_ends_the_readers(
@@ -167,8 +167,8 @@ def test_byte_by_byte(
     """A list of one-character texts would take fifty times their size."""
     pieces = iter([*[('stdout', b'y')] * 200_000, None])
     monkeypatch.setattr(channel, 'next_piece', lambda _timeout: next(pieces))
-    collector = output_channel.Collector(channel, 'token', None)
-    monkeypatch.setattr(output_channel, '_TURN', 600)
+    collector = output.Collector(channel, None, mark=b'token')
+    monkeypatch.setattr(output, '_TURN', 600)
     tracemalloc.start()
     collector.drain()
     _, peak = tracemalloc.get_traced_memory()
@@ -245,7 +245,7 @@ class TestStop:
         port: socket.socket,
         clock: Clock,
     ) -> None:
-        limit = time_limit.TimeLimit(channel, 'abc', 60, clock)
+        limit = time_limit.TimeLimit(lambda: channel.stop('abc'), 60, clock)
         clock.now += 59.9
         limit.check()
         assert not limit.reached

@@ -1,0 +1,96 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A Remote whose system is on a disk that nobody has booted.
+
+What is the same whether the disk is in an appliance or in a sandbox: whether
+its shell can run here, an /etc/resolv.conf that cannot be replaced, SELinux
+labels, and the end, when everything must be on the disk.
+"""
+
+from __future__ import annotations
+
+import abc
+
+from imagebuild import exception
+from imagebuild.remotes import guest_faults
+from imagebuild.remotes import guest_flags
+from imagebuild.remotes import guest_selinux
+from imagebuild.remotes import guest_shell
+from imagebuild.remotes import posix
+
+
+class DiskRemote(posix.PosixRemote):
+    """A system on a disk; parameters as of :class:`posix.PosixRemote`.
+
+    :ivar root: device or name of its root file system, for messages.
+    """
+
+    root = ''
+    _flags = ''
+
+    def _prepare(self) -> None:
+        """See :meth:`posix.PosixRemote._prepare`.
+
+        :raises InvalidImage: the image's shell cannot be run.
+        """
+        self._call(guest_shell.check, self._handle, self._name)
+        self._flags = self._call(guest_flags.clear, self._handle)
+
+    def relabel_selinux(self) -> str:
+        """Give every file its SELinux label, where the guest uses SELinux.
+
+        :returns: what was done, as a message; '' when the guest does not
+            use it.
+        """
+        contexts = self._guest_call(guest_selinux.file_contexts, self._handle)
+        if not contexts:
+            return ''
+        if guest_selinux.set_labels(self, contexts):
+            return 'The files were given their SELinux labels.'
+        self._guest_call(self._handle.touch, '/.autorelabel')
+        return 'SELinux labels will be set at the first boot.'
+
+    @abc.abstractmethod
+    def trim(self) -> None:
+        """Tell the disk which blocks are free; no error if it cannot."""
+
+    def shutdown(self) -> None:
+        """Unmount and let go: everything is on the disk.
+
+        :raises EnvironmentFault: it is not; the disk must not be used.
+        :raises GuestBroken: nor is it then, and what ran is to blame.
+        """
+        try:
+            self._call(guest_flags.put_back, self._handle, self._flags)
+            self._unmount()
+        except RuntimeError as error:
+            if self._has_run:
+                raise guest_faults.still_busy(error) from error
+            raise exception.EnvironmentFault(
+                f'The file systems could not be unmounted: {error}.'
+            ) from error
+        self._let_go()
+        self.close()
+
+    @abc.abstractmethod
+    def _unmount(self) -> None:
+        """Unmount all of the guest's file systems.
+
+        :raises RuntimeError: something holds them.
+        :raises EnvironmentFault: what they are in has gone.
+        """
+
+    def _let_go(self) -> None:
+        """All is unmounted: end what holds the disk, in good order.
+
+        :raises EnvironmentFault: the disk must not be used.
+        """

@@ -1,0 +1,292 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What all Remotes share whose system is POSIX: commands, scripts, files.
+
+Everything that does not depend on the way to a system is here: what a command
+is given (environment, working directory, standard input), by what a script is
+run, how long things may take, what comes of exit codes, how owners are found
+and files are written. A way to a system is a subclass with a small part:
+:meth:`PosixRemote._exec` runs one command to its end, a
+:class:`guest_handle.GuestHandle` reads and writes files, and
+:meth:`PosixRemote._prepare` looks once whether all of it can work.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import secrets
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import TypeVar
+
+from imagebuild import exception
+from imagebuild.remotes import base
+from imagebuild.remotes import guest_accounts
+from imagebuild.remotes import guest_files
+from imagebuild.remotes import guest_handle
+from imagebuild.remotes import guest_reading
+from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import time_limit
+
+T = TypeVar('T')
+
+
+class PosixRemote(base.Remote):
+    """A system with a POSIX shell and coreutils or busybox.
+
+    :param name: of the system, for messages.
+    :param command_timeout: seconds for one command that names no limit.
+    :param run_timeout: seconds from now until everything must be done, None
+        for no limit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        command_timeout: float = 1800.0,
+        run_timeout: float | None = None,
+    ) -> None:
+        self._name = name
+        self._command_timeout = command_timeout
+        self._run_limit = time_limit.RunLimit(run_timeout)
+        self._accounts = guest_accounts.Accounts(self)
+        self._is_prepared = False
+        #: Whether a command has run.
+        self._has_run = False
+
+    # -- the small part -----------------------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def _handle(self) -> guest_handle.GuestHandle:
+        """The system's files; they are used through :meth:`_call` only."""
+
+    @abc.abstractmethod
+    def _exec(
+        self,
+        invocation: invocations.Invocation,
+        on_output: base.OutputCallback | None,
+    ) -> invocations.Ending:
+        """Run one command to its end, and end all that it started.
+
+        Afterwards nothing that it started runs, what it left is undone, and
+        ``invocation.directory`` is gone.
+
+        :param invocation: what to run; it was looked at, see
+            :func:`invocation.refuse_long`.
+        :param on_output: called with pieces of output, in this thread.
+        :raises GuestBroken: the command took away what it ran in.
+        :raises EnvironmentFault: the way to the system broke.
+        """
+
+    def _prepare(self) -> None:
+        """Look whether commands can run; called once, before the first.
+
+        :raises InvalidImage: they cannot.
+        """
+
+    def _call(self, function: Callable[..., T], *args: Any, **kw: Any) -> T:
+        """Make a short call to the system's files.
+
+        :param function: a method of :attr:`_handle`, or what calls several.
+        :raises RunTimeout: the time of the run was up.
+        :raises RuntimeError: what ``function`` raises.
+        """
+        self._within(0)
+        return function(*args, **kw)
+
+    def _give_up(self) -> None:
+        """The time of the run is up: nothing is called any more."""
+
+    # -- commands -----------------------------------------------------------
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b'',
+        timeout: float | None = None,
+        check: bool = True,
+        on_output: base.OutputCallback | None = None,
+    ) -> base.CommandResult:
+        invocation = self._invocation(argv[0], argv, env, timeout)
+        self.prepare()
+        return self._run(
+            dataclasses.replace(invocation, stdin=stdin),
+            argv,
+            check=check,
+            on_output=on_output,
+        )
+
+    def run_script(
+        self,
+        content: bytes,
+        *,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+        on_output: base.OutputCallback | None = None,
+    ) -> base.CommandResult:
+        directory = new_name()
+        path = f'{directory}/{_file_name(name)}'
+        argv = ['/bin/sh', '-c', invocations.BY_SHEBANG, name, path]
+        invocation = self._invocation(name, argv, env, timeout)
+        self.prepare()
+        self._make_directory(directory)
+        self._guest_call(self._place_script, path, content)
+        return self._run(
+            dataclasses.replace(invocation, directory=directory),
+            (name,),
+            check=check,
+            on_output=on_output,
+        )
+
+    def prepare(self) -> None:
+        """Look whether commands can run.
+
+        Done before the first command, unless it was called sooner, and once.
+
+        :raises InvalidImage: the image's shell cannot be run.
+        """
+        if not self._is_prepared:
+            self._prepare()
+            self._is_prepared = True
+
+    def _invocation(
+        self,
+        shown: str,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        timeout: float | None,
+    ) -> invocations.Invocation:
+        variables = {**invocations.ENVIRONMENT, **(env or {})}
+        invocations.refuse_long(shown, argv, variables)
+        limit = self._command_timeout if timeout is None else timeout
+        return invocations.Invocation(
+            shown, tuple(argv), variables, seconds=limit
+        )
+
+    def _run(
+        self,
+        invocation: invocations.Invocation,
+        argv: Sequence[str],
+        *,
+        check: bool,
+        on_output: base.OutputCallback | None,
+    ) -> base.CommandResult:
+        limit = invocation.seconds
+        start = time.monotonic()
+        self._has_run = True
+        ending = self._exec(
+            dataclasses.replace(invocation, seconds=self._within(limit)),
+            on_output,
+        )
+        self._accounts.forget()
+        result = base.CommandResult(
+            tuple(argv),
+            ending.code,
+            ending.stdout,
+            ending.stderr,
+            time.monotonic() - start,
+        )
+        if ending.stopped:
+            self._within(1)
+            raise exception.RemoteCommandTimeout(
+                command=argv[0], seconds=round(limit)
+            )
+        if check and ending.code:
+            raise exception.RemoteCommandFailed(
+                argv, ending.code, result.stdout, result.stderr
+            )
+        return result
+
+    def _within(self, limit: float) -> float:
+        """See :meth:`time_limit.RunLimit.within`."""
+        try:
+            return self._run_limit.within(limit)
+        except exception.RunTimeout:
+            self._give_up()
+            raise
+
+    # -- files --------------------------------------------------------------
+
+    def _guest_call(
+        self, function: Callable[..., T], *args: Any, **kw: Any
+    ) -> T:
+        """A call whose failure is the system's: its disk refuses."""
+        try:
+            return self._call(function, *args, **kw)
+        except RuntimeError as error:
+            raise exception.StepError(
+                f'the image refuses: {" ".join(str(error).split())}'
+            ) from error
+
+    def _make_directory(self, path: str) -> None:
+        """Make a directory that only root looks into, below /tmp."""
+
+        def make() -> None:
+            if not self._handle.is_dir('/tmp', followsymlinks=True):  # noqa: S108
+                real = guest_files.make_directory(self._handle, '/tmp')  # noqa: S108
+                self._handle.chmod(0o1777, real)
+            self._handle.mkdir_mode(path, 0o700)
+
+        self._guest_call(make)
+
+    def _place_script(self, path: str, content: bytes) -> None:
+        guest_files.put(self._handle, path, content)
+        self._handle.chmod(0o700, path)
+
+    def read_file(self, path: str) -> bytes:
+        content = self._guest_call(guest_reading.read, self._handle, path)
+        if content is None:
+            raise exception.RemoteFileNotFound(path=path)
+        return content
+
+    def write_file(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        mode: int = 0o644,
+        owner: str = 'root',
+        group: str = 'root',
+    ) -> None:
+        ids = {
+            'uid': self._accounts.user(owner),
+            'gid': self._accounts.group(group),
+        }
+        self._guest_call(
+            guest_files.write, self._handle, path, content, mode=mode, **ids
+        )
+
+    def remove_file(self, path: str) -> None:
+        self._guest_call(self._handle.rm_f, path)
+
+
+def new_name() -> str:
+    """A directory of the guest that nobody can have made before."""
+    return f'/tmp/.imagebuild-{secrets.token_hex(8)}'  # noqa: S108
+
+
+def _file_name(name: str) -> str:
+    """The last component of a name, if it can be that of a file."""
+    last = name.rsplit('/', 1)[-1].replace('\0', '')
+    if last in ('', '.', '..') or len(last.encode()) > 200:
+        return 'script'
+    return last
