@@ -19,13 +19,17 @@ labels, and the end, when everything must be on the disk.
 from __future__ import annotations
 
 import abc
+import logging
 
 from imagebuild import exception
 from imagebuild.remotes import guest_faults
 from imagebuild.remotes import guest_flags
+from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_selinux
 from imagebuild.remotes import guest_shell
 from imagebuild.remotes import posix
+
+LOG = logging.getLogger(__name__)
 
 
 class DiskRemote(posix.PosixRemote):
@@ -34,8 +38,13 @@ class DiskRemote(posix.PosixRemote):
     :ivar root: device or name of its root file system, for messages.
     """
 
-    root = ''
+    root: str = ''
     _flags = ''
+
+    @property
+    @abc.abstractmethod
+    def _handle(self) -> guest_handle.MountHandle:
+        """The guest's files and file systems."""
 
     def _prepare(self) -> None:
         """See :meth:`posix.PosixRemote._prepare`.
@@ -59,9 +68,17 @@ class DiskRemote(posix.PosixRemote):
         self._guest_call(self._handle.touch, '/.autorelabel')
         return 'SELinux labels will be set at the first boot.'
 
-    @abc.abstractmethod
     def trim(self) -> None:
         """Tell the disk which blocks are free; no error if it cannot."""
+
+        def trim() -> None:
+            for target in self._handle.mountpoints().values():
+                try:
+                    self._handle.fstrim(target)
+                except RuntimeError as error:
+                    LOG.debug('%s cannot be trimmed: %s', target, error)
+
+        self._call(trim)
 
     def shutdown(self) -> None:
         """Unmount and let go: everything is on the disk.
@@ -71,7 +88,7 @@ class DiskRemote(posix.PosixRemote):
         """
         try:
             self._call(guest_flags.put_back, self._handle, self._flags)
-            self._unmount()
+            self._call(self._handle.umount_all)
         except RuntimeError as error:
             if self._has_run:
                 raise guest_faults.still_busy(error) from error
@@ -80,14 +97,6 @@ class DiskRemote(posix.PosixRemote):
             ) from error
         self._let_go()
         self.close()
-
-    @abc.abstractmethod
-    def _unmount(self) -> None:
-        """Unmount all of the guest's file systems.
-
-        :raises RuntimeError: something holds them.
-        :raises EnvironmentFault: what they are in has gone.
-        """
 
     def _let_go(self) -> None:
         """All is unmounted: end what holds the disk, in good order.

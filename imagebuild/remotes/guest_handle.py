@@ -39,6 +39,8 @@ What is true of all methods:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 from typing import Protocol
 
 
@@ -193,3 +195,57 @@ class GuestHandle(Protocol):
         self, path: str, attributes: str, /, *, clear: bool = False
     ) -> None:
         """Set these, or take them away; the others stay as they are."""
+
+
+class MountHandle(GuestHandle, Protocol):
+    """Also what :mod:`guest_mounts` uses to mount the guest.
+
+    Devices have the names that libguestfs gives them: ``/dev/sda1``,
+    ``/dev/my-vg/lv``; a subvolume of btrfs is ``btrfsvol:/dev/sda1/root``.
+    Files can be looked at as far as something is mounted; until then each
+    question about them is a RuntimeError.
+    """
+
+    def list_filesystems(self) -> Mapping[str, str]:
+        """Every file system that is found, and its kind (``ext4``)."""
+
+    def blkid(self, device: str, /) -> Mapping[str, str]:
+        """What blkid(8) tells: ``UUID``, ``LABEL``, ``PART_ENTRY_UUID``, ...
+
+        :raises RuntimeError: nothing is known.
+        """
+
+    def btrfs_subvolume_list(
+        self, path: str, /
+    ) -> Sequence[Mapping[str, Any]]:
+        """Subvolumes of the btrfs that is mounted there.
+
+        :returns: each with at least ``btrfssubvolume_path``.
+        """
+
+    def mount(self, device: str, target: str, /) -> None:
+        """Mount a device; ``target`` is a path without links.
+
+        :raises RuntimeError: it cannot be mounted.
+        """
+
+    def mount_ro(self, device: str, target: str, /) -> None:
+        """Mount it read only; see :meth:`mount`."""
+
+    def mount_options(self, options: str, device: str, target: str, /) -> None:
+        """Mount it with ``ro``, ``subvol=...`` or ``subvolid=...``."""
+
+    def mountpoints(self) -> Mapping[str, str]:
+        """Device and mount point of all that is mounted."""
+
+    def umount_all(self) -> None:
+        """Unmount everything; no error when nothing is mounted.
+
+        :raises RuntimeError: something is busy.
+        """
+
+    def fstrim(self, target: str, /) -> None:
+        """Tell the disk which blocks of a file system are free.
+
+        :raises RuntimeError: it cannot be told.
+        """

@@ -25,11 +25,11 @@ import re
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from typing import Any
 
 from imagebuild import exception
 from imagebuild.common import control_characters
 from imagebuild.remotes import guest_files
+from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_reading
 
 LOG = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def _unescape(field: str) -> str:
 
 
 def mount_all(
-    handle: Any,
+    handle: guest_handle.MountHandle,
     *,
     image: str,
     wanted: str | None,
@@ -112,7 +112,7 @@ def mount_all(
 ) -> str:
     """Mount an operating system with all its file systems.
 
-    :param handle: a launched libguestfs handle.
+    :param handle: of the guest, nothing of which need be mounted.
     :param image: the image's path, for messages.
     :param wanted: the root file system the user chose, None to find it.
     :param on_notice: called for file systems that are left out.
@@ -136,7 +136,9 @@ def mount_all(
 
 
 def _roots(
-    handle: Any, filesystems: Mapping[str, str], devices: _Devices
+    handle: guest_handle.MountHandle,
+    filesystems: Mapping[str, str],
+    devices: _Devices,
 ) -> Iterator[tuple[str, str]]:
     """Every file system that holds an operating system, and its name."""
     for device, kind in filesystems.items():
@@ -154,7 +156,7 @@ def _roots(
 
 
 def _roots_in_subvolumes(
-    handle: Any, device: str, devices: _Devices
+    handle: guest_handle.MountHandle, device: str, devices: _Devices
 ) -> Iterator[tuple[str, str]]:
     try:
         handle.umount_all()
@@ -174,7 +176,9 @@ def _roots_in_subvolumes(
             yield subvolume, name
 
 
-def _name(handle: Any, device: str, devices: _Devices) -> str | None:
+def _name(
+    handle: guest_handle.MountHandle, device: str, devices: _Devices
+) -> str | None:
     """The name of the system on a file system, None when it holds none."""
     try:
         handle.umount_all()
@@ -185,7 +189,7 @@ def _name(handle: Any, device: str, devices: _Devices) -> str | None:
     return _release_name(handle) or _name_in_usr(handle, devices)
 
 
-def _release_name(handle: Any) -> str | None:
+def _release_name(handle: guest_handle.MountHandle) -> str | None:
     for path in _OS_RELEASE:
         text = guest_reading.table(handle, path)
         if text is not None:
@@ -195,7 +199,9 @@ def _release_name(handle: Any) -> str | None:
     return None
 
 
-def _name_in_usr(handle: Any, devices: _Devices) -> str | None:
+def _name_in_usr(
+    handle: guest_handle.MountHandle, devices: _Devices
+) -> str | None:
     """The os-release of a root whose /usr is a file system of its own.
 
     Its /etc/os-release is a link into /usr then (Azure's RHEL images with
@@ -243,12 +249,12 @@ def _choose(
     return next(iter(roots))
 
 
-def _fstab(handle: Any) -> list[Entry]:
+def _fstab(handle: guest_handle.MountHandle) -> list[Entry]:
     return parse_fstab(guest_reading.table(handle, '/etc/fstab') or '')
 
 
 def _mount(
-    handle: Any,
+    handle: guest_handle.MountHandle,
     entry: Entry,
     devices: _Devices,
     image: str,
@@ -279,7 +285,11 @@ def _mount(
 
 
 def _mount_one(
-    handle: Any, entry: Entry, device: str, target: str, *options: str
+    handle: guest_handle.MountHandle,
+    entry: Entry,
+    device: str,
+    target: str,
+    *options: str,
 ) -> None:
     """Mount with the options that decide what is mounted, and no others."""
     subvolume = entry.option('subvol')
@@ -297,7 +307,9 @@ def _mount_one(
 class _Devices:
     """Finds the device that an fstab entry means, inside the appliance."""
 
-    def __init__(self, handle: Any, filesystems: Mapping[str, str]) -> None:
+    def __init__(
+        self, handle: guest_handle.MountHandle, filesystems: Mapping[str, str]
+    ) -> None:
         self._handle = handle
         self._plain = [name for name in filesystems if ':' not in name]
         self._tags: dict[str, Mapping[str, str]] | None = None

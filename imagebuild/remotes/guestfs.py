@@ -273,21 +273,6 @@ class GuestfsRemote(disk_remote.DiskRemote):
 
     # -- the end ------------------------------------------------------------
 
-    def trim(self) -> None:
-        """Tell the overlay which blocks are free; no error if it cannot."""
-
-        def trim() -> None:
-            for target in self._handle.mountpoints().values():
-                try:
-                    self._handle.fstrim(target)
-                except RuntimeError as error:
-                    LOG.debug('%s cannot be trimmed: %s', target, error)
-
-        self._call(trim)
-
-    def _unmount(self) -> None:
-        self._call(self._handle.umount_all)
-
     def _let_go(self) -> None:
         self.appliance.shutdown()
 

@@ -89,12 +89,15 @@ class Ending:
     :ivar stopped: whether it was stopped because its time was up.
     :ivar stdout: what it printed, see :meth:`output.Collector.text`.
     :ivar stderr: what it printed there.
+    :ivar reason: why it was ended by what it ran in (one sentence without a
+        full stop: it used too much memory), '' if it was not.
     """
 
     code: int
     stopped: bool
     stdout: str
     stderr: str
+    reason: str = ''
 
 
 def refuse_long(

@@ -33,20 +33,34 @@ from imagebuild.remotes import time_limit
 _TICK = 0.1
 
 
+class Ended(Protocol):
+    """How a command ended; attributes as of :class:`invocation.Ending`."""
+
+    @property
+    def code(self) -> int:
+        """0 to 255; 128 + n when signal n ended it."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was ended by what it ran in, '' if it was not."""
+
+
 class Running(Protocol):
     """A command that was started."""
 
-    def wait(self, timeout: float) -> int | None:
+    def wait(self, timeout: float) -> Ended | None:
         """Wait for its end.
 
         :param timeout: seconds; 0 not to wait.
-        :returns: its exit code as of :class:`invocation.Ending`, None if it
-            still runs; the same again when it is asked again.
+        :returns: None if it still runs.
         :raises EnvironmentFault: it cannot be told any more.
         """
 
-    def kill(self) -> None:
-        """Begin to end it and all that it started; no error if it has."""
+    def kill(self) -> object:
+        """End it and all that it started; no error if it has ended.
+
+        It need not have ended yet when this returns.
+        """
 
 
 #: Starts a command with these descriptors as standard input, output and error.
@@ -77,8 +91,8 @@ def run(
         collector = output.Collector(output.Pipes(streams.readers), on_output)
         watch = time_limit.TimeLimit(running.kill, invocation.seconds)
         try:
-            code = _follow(running, collector, watch, grace)
-            if code is None:
+            ended = _follow(running, collector, watch, grace)
+            if ended is None:
                 raise guest_faults.never_ended(invocation.shown)
             collector.finish()
         except output.OutputLost as error:
@@ -88,7 +102,11 @@ def run(
             running.kill()
             raise
     return invocations.Ending(
-        code, watch.reached, collector.text('stdout'), collector.text('stderr')
+        ended.code,
+        watch.reached,
+        collector.text('stdout'),
+        collector.text('stderr'),
+        ended.reason,
     )
 
 
@@ -97,15 +115,15 @@ def _follow(
     collector: output.Collector,
     watch: time_limit.TimeLimit,
     grace: float,
-) -> int | None:
-    """The exit code; None when it does not end."""
+) -> Ended | None:
+    """Wait for its end; None when it does not come."""
     while not watch.is_over(grace):
         # A stream ends with the command, so its end wakes this.
         if not collector.ended:
             collector.drain(_TICK)
-        code = running.wait(_TICK if collector.ended else 0)
-        if code is not None:
-            return code
+        ended = running.wait(_TICK if collector.ended else 0)
+        if ended is not None:
+            return ended
         watch.check()
     return None
 

@@ -211,8 +211,13 @@ class PosixRemote(base.Remote):
                 command=argv[0], seconds=round(limit)
             )
         if check and ending.code:
+            why = f'{argv[0]} was ended: {ending.reason}'
             raise exception.RemoteCommandFailed(
-                argv, ending.code, result.stdout, result.stderr
+                argv,
+                ending.code,
+                result.stdout,
+                result.stderr,
+                reason=why if ending.reason else '',
             )
         return result
 
