@@ -35,6 +35,7 @@ from imagebuild.cmd import json_report
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
 from imagebuild.common import control_characters
+from imagebuild.drivers import isolations
 from imagebuild.drivers import settings
 from imagebuild.remotes import guestfs
 
@@ -120,6 +121,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         '--sparsify',
         action='store_true',
         help='make the file as small as it can be',
+    )
+    add(
+        '--isolation',
+        choices=isolations.SETTINGS,
+        help='in what the image is opened (default: auto: the sandbox where '
+        'this host and the image allow it, else the appliance)',
     )
     add('--no-network', action='store_true', help='no network in the guest')
     add(
@@ -242,6 +249,8 @@ def _first_look(argv: Sequence[str]) -> argparse.Namespace:
 def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     imagebuild.conf.register(conf)
+    # Whoever runs this vouches for the image.
+    conf.set_default('isolation', 'auto', 'guestfs')
     configuration.read(
         conf,
         [],
@@ -314,6 +323,7 @@ def _spec(
             ),
             run_timeout=options.timeout or conf.guestfs.run_timeout,
         ),
+        isolation=options.isolation or conf.guestfs.isolation,
         space_reserve=conf.disks.space_reserve * 1024**2,
         keep_cache=options.keep_cache,
         generalize=options.generalize,

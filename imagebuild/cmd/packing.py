@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator
 from collections.abc import Sequence
 
 from imagebuild import exception
@@ -24,11 +23,16 @@ from imagebuild import manifest
 from imagebuild.cmd import console
 from imagebuild.disks import image_file
 from imagebuild.disks import in_place
+from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
 from imagebuild.manifest import cleanup
 from imagebuild.remotes import guestfs
 
 _GIB = 1024**3
+_START: dict[isolations.Isolation, str] = {
+    'appliance': 'Starting the appliance for {name}',
+    'sandbox': 'Opening {name} in the sandbox',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,7 @@ class PackSpec:
     :ivar min_disk: GiB that the disk must have at least.
     :ivar backing_files: files that the image may refer to.
     :ivar settings: which system is meant, limits, the appliance's settings.
+    :ivar isolation: in what it is opened.
     :ivar space_reserve: bytes to be left free beside the image.
     :ivar keep_cache: leave the package manager's caches.
     :ivar generalize: remove what must differ between machines.
@@ -53,6 +58,7 @@ class PackSpec:
     min_disk: int
     backing_files: Sequence[pathlib.Path]
     settings: guestfs.GuestSettings
+    isolation: isolations.Setting
     space_reserve: int
     keep_cache: bool
     generalize: bool
@@ -123,6 +129,13 @@ def _open(
     disk: in_place.InPlaceImage,
     monitor: console.ConsoleMonitor,
 ) -> contextlib.AbstractContextManager[open_disk.OpenedDisk]:
+    # Whoever runs this names a file that they answer for.
+    choice = isolations.choose(spec.isolation, trusted=True)
+    if choice.reason:
+        monitor.notice(
+            'The appliance is used, as this host has no sandbox: '
+            f'{choice.reason}.'
+        )
     opening = open_disk.Opening(
         image_file.ImageInfo(
             disk.overlay, 'qcow2', disk.info.virtual_size, 0, backing=disk.info
@@ -130,18 +143,16 @@ def _open(
         str(spec.image),
         disk.workspace,
         spec.settings,
-    )
-    return open_disk.opened(
-        opening, start=_starting(spec, monitor), notices=monitor
+        choice=choice,
     )
 
+    def start(
+        kind: isolations.Isolation,
+    ) -> contextlib.AbstractContextManager[None]:
+        monitor.doing(_START[kind].format(name=spec.image.name))
+        return contextlib.nullcontext()
 
-@contextlib.contextmanager
-def _starting(
-    spec: PackSpec, monitor: console.ConsoleMonitor
-) -> Iterator[None]:
-    monitor.doing(f'Starting the appliance for {spec.image.name}')
-    yield
+    return open_disk.opened(opening, start=start, notices=monitor)
 
 
 def _pack(

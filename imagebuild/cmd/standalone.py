@@ -139,6 +139,8 @@ def _embed(
     conf.set_default('encryption_keys', [key])
     conf.set_default('auth_strategy', 'noauth', 'api')
     conf.set_default('store', 'file', 'conductor')
+    # One person's service: nobody else's base images.
+    conf.set_default('isolation', 'auto', 'guestfs')
 
 
 def _catalogue(state: pathlib.Path) -> pathlib.Path:

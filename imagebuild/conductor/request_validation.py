@@ -18,12 +18,15 @@ in an hour.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
+from typing import cast
 
 from imagebuild import db
 from imagebuild import exception
@@ -34,10 +37,13 @@ from imagebuild.clients.glance import Glance
 from imagebuild.common import space
 from imagebuild.conductor import capability
 from imagebuild.conductor import conductor_context
+from imagebuild.drivers import isolations
 from imagebuild.drivers.base import BaseImage
 
 LOG = logging.getLogger(__name__)
 
+#: Where a request says it.
+_ISOLATION = 'driver_options.isolation'
 _IN_GLANCE: tuple[visibility.Kind, ...] = ('id', 'name', 'tag')
 
 #: Makes a client of Glance for the service user.
@@ -60,6 +66,7 @@ class RequestValidator:
     :param open_glance: gives Glance, where there is one.
     :param max_virtual_size: gives the bytes that a disk may have; 0 for no
         limit.
+    :param isolation: gives what disks of those who are trusted are opened in.
     """
 
     def __init__(
@@ -70,12 +77,14 @@ class RequestValidator:
         open_store: conductor_context.OpenStore,
         open_glance: OpenGlance,
         max_virtual_size: Callable[[], int] = int,
+        isolation: Callable[[], isolations.Setting] = lambda: 'appliance',
     ) -> None:
         self._database = database
         self._capability_provider = capability_provider
         self._open_store = open_store
         self._open_glance = open_glance
         self._max_virtual_size = max_virtual_size
+        self._isolation = isolation
 
     def check_request(
         self, project_id: str, request: Mapping[str, Any]
@@ -131,10 +140,9 @@ class RequestValidator:
         driver = self._capability_provider.driver(name)
         if driver is None:
             raise _refused('driver', f'there is no driver "{name}"')
-        options = {
-            **entry.driver_options,
-            **(request.get('driver_options') or {}),
-        }
+        given = request.get('driver_options') or {}
+        options = {**entry.driver_options, **given}
+        self._narrow_isolation(options, entry, given)
         try:
             driver.validate(options)
         except exception.InvalidManifest as error:
@@ -142,7 +150,7 @@ class RequestValidator:
                 *(_below('driver_options', each) for each in error.errors)
             ) from error
         where = 'os' if entry.name else 'driver'
-        if 'size' in (request.get('driver_options') or {}):
+        if 'size' in given:
             where = 'driver_options.size'
         self._check_size(where, driver.disk_size(options))
         if driver.wants_base:
@@ -157,7 +165,31 @@ class RequestValidator:
         # Whose fault a broken image is depends on who has named it.
         named = '' if request.get('base_image') else entry.name
         found = BaseImage.from_dict({**base, 'driver': name, 'os': named})
+        with _refused_at(_ISOLATION):
+            isolations.refuse_sandbox(found, _asked(given))
         return {**found.to_dict(), 'driver_options': options}
+
+    def _narrow_isolation(
+        self,
+        options: dict[str, Any],
+        entry: OperatingSystem,
+        given: Mapping[str, Any],
+    ) -> None:
+        """Let no request be opened in less than the operator has said.
+
+        A job narrows it again, by the configuration of its own host.
+
+        :param options: those of both; ``isolation`` is what holds afterwards.
+        """
+        if 'isolation' not in options:
+            return
+        of_entry = _asked(entry.driver_options)
+        asked = _asked(given)
+        with _refused_at('os'):
+            setting = isolations.narrowed(self._isolation(), of_entry)
+        with _refused_at(_ISOLATION):
+            isolations.narrowed(setting, asked)
+        options['isolation'] = isolations.narrowed(of_entry, asked)
 
     def _check_size(self, path: str, size: int) -> None:
         limit = self._max_virtual_size()
@@ -282,6 +314,18 @@ def _file(path: str, checksum: str) -> dict[str, Any]:
 
 def _refused(path: str, message: str) -> _Refused:
     return _Refused(exception.Problem(path, message))
+
+
+def _asked(options: Mapping[str, Any]) -> isolations.Setting:
+    return cast(isolations.Setting, options.get('isolation') or 'auto')
+
+
+@contextlib.contextmanager
+def _refused_at(path: str) -> Iterator[None]:
+    try:
+        yield
+    except isolations.SandboxNotGranted as error:
+        raise _refused(path, str(error)) from error
 
 
 def _below(path: str, problem: exception.Problem) -> exception.Problem:

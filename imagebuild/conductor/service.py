@@ -249,6 +249,7 @@ class Conductor:
                 max_virtual_size=lambda: (
                     self._conf.disks.max_virtual_size * space.GIB
                 ),
+                isolation=lambda: self._conf.guestfs.isolation,
             ),
             wake_scheduler=self.scheduler.wake,
             wake_reaper=self.reaper.wake,

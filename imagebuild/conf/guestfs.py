@@ -50,6 +50,38 @@ lower it when many builds share a host and slow each other down.
 """,
     ),
     cfg.StrOpt(
+        'isolation',
+        default='appliance',
+        sample_default='<appliance; auto in the local programs>',
+        choices=[
+            ('appliance', 'The appliance, a virtual machine, for every disk.'),
+            (
+                'sandbox',
+                'The sandbox. A host that has none, or a disk that is not '
+                'for it, is an error.',
+            ),
+            (
+                'auto',
+                'The sandbox where this host has one and the disk is for it, '
+                'else the appliance.',
+            ),
+        ],
+        help="""
+In what guests are opened whose disks come from somebody trusted.
+
+The sandbox is a set of namespaces on this host, many times faster than the
+appliance where that is emulated. In it the host's own kernel mounts the
+guest's file systems. So only disks go there that the operator's catalogue
+names (images of trusted projects or public ones, those with a checksum, files
+that only the operator can write to, and those made of packages), and the file
+that a user of imagebuild-pack names. A base image that a request names is
+always opened in the appliance. imagebuild-pack and imagebuild-standalone have
+``auto`` by default. Catalogue entries and requests can ask for the appliance
+with the driver option ``isolation``, never for less. See the security guide
+for what each isolates.
+""",
+    ),
+    cfg.StrOpt(
         'accelerator',
         default='auto',
         choices=[

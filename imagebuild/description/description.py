@@ -165,7 +165,14 @@ class Description(manifest.Runnable):
             'description': self.content_key(),
             'disk_format': request.get('disk_format') or 'qcow2',
             'driver': driver or 'guestfs',
-            'driver_options': request.get('driver_options') or {},
+            'driver_options': {
+                name: value
+                for name, value in (
+                    request.get('driver_options') or {}
+                ).items()
+                # In what a disk is opened decides nothing of its content.
+                if name != 'isolation'
+            },
             # The older name; another one would change every key.
             'finish': dict(CLEANUP),
             'generation': GENERATION,

@@ -11,7 +11,7 @@
 # under the License.
 """The driver ``guestfs``: a base image, changed in the appliance.
 
-Options: ``size``, ``root_filesystem`` and ``compress``, see
+Options: ``size``, ``root_filesystem``, ``isolation`` and ``compress``, see
 :class:`imagebuild.drivers.overlay_disk.Options`.
 """
 
@@ -29,6 +29,7 @@ from imagebuild import exception
 from imagebuild.common import space
 from imagebuild.drivers import base
 from imagebuild.drivers import base_files
+from imagebuild.drivers import isolations
 from imagebuild.drivers import overlay_disk
 
 
@@ -76,6 +77,7 @@ class GuestfsDriver(base.Driver):
                         base_files.shown(base_image),
                         parsed,
                         workspace,
+                        trusted=isolations.is_trusted(base_image),
                         settings=settings,
                         monitor=monitor,
                     )

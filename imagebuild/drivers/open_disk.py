@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -30,6 +31,7 @@ from imagebuild.appliance import leftovers
 from imagebuild.disks import grow
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
+from imagebuild.drivers import isolations
 from imagebuild.remotes import guestfs
 
 
@@ -50,6 +52,7 @@ class Opening:
     :ivar settings: which system is meant, limits, the appliance's settings.
     :ivar root_option: how the user says which system is meant, for messages;
         '' for imagebuild-pack's.
+    :ivar choice: in what it is opened.
     :ivar grown: the disk is larger than what is under it: its last partition
         and the file system in it are made larger.
     """
@@ -59,28 +62,59 @@ class Opening:
     workspace: workspaces.Workspace
     settings: guestfs.GuestSettings
     root_option: str = ''
+    choice: isolations.Choice = isolations.Choice()
     grown: bool = False
+
+
+#: Makes what is entered for the time that opening takes.
+Start = Callable[
+    [isolations.Isolation], contextlib.AbstractContextManager[None]
+]
 
 
 @contextlib.contextmanager
 def opened(
-    opening: Opening,
-    *,
-    start: contextlib.AbstractContextManager[None],
-    notices: Notices,
+    opening: Opening, *, start: Start, notices: Notices
 ) -> Iterator[OpenedDisk]:
     """Open a disk.
 
-    :param start: is entered for the time that opening takes.
+    :param start: is called before a start, of which there may be two.
     :param notices: is told what the user should know.
     :raises InvalidInput: there is no operating system to be found, or
         several and none was chosen.
+    :raises NotForSandbox: nor can it be opened in the sandbox, and nothing
+        else was wanted.
     :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.
     """
-    with start:
-        remote = _in_appliance(opening, notices)
+    try:
+        remote = _opened(opening, start, notices)
+    except exception.AmbiguousRoot as error:
+        if not opening.root_option:
+            raise
+        raise exception.AmbiguousRoot(
+            image=opening.name,
+            option=opening.root_option,
+            found=error.kwargs['found'],
+        ) from error
     with remote:
         yield OpenedDisk(remote, notices)
+
+
+def _opened(
+    opening: Opening, start: Start, notices: Notices
+) -> guestfs.GuestfsRemote:
+    if opening.choice.first == 'sandbox':
+        # Within the start: that of the appliance, which may follow, is not
+        # to look like the repair of a failure.
+        with start('sandbox'):
+            try:
+                return _in_sandbox(opening, notices)
+            except exception.NotForSandbox as error:
+                if not opening.choice.may_fall_back:
+                    raise
+                notices.notice(f'{error} The appliance is used.')
+    with start('appliance'):
+        return _in_appliance(opening, notices)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +144,10 @@ class OpenedDisk:
         self.remote.shutdown()
 
 
+def _in_sandbox(opening: Opening, notices: Notices) -> guestfs.GuestfsRemote:
+    raise exception.NotForSandbox(path=opening.name, reason='there is none')
+
+
 def _in_appliance(opening: Opening, notices: Notices) -> guestfs.GuestfsRemote:
     larger: list[str] = []
 
@@ -118,23 +156,14 @@ def _in_appliance(opening: Opening, notices: Notices) -> guestfs.GuestfsRemote:
         if opening.grown:
             larger.extend(started.call(grow.partition, started.handle))
 
-    try:
-        remote = guestfs.GuestfsRemote(
-            [appliance.Drive(opening.disk.path, opening.disk.format)],
-            image=opening.name,
-            settings=opening.settings,
-            workspace=opening.workspace.path,
-            on_notice=notices.notice,
-            on_started=on_started,
-        )
-    except exception.AmbiguousRoot as error:
-        if not opening.root_option:
-            raise
-        raise exception.AmbiguousRoot(
-            image=opening.name,
-            option=opening.root_option,
-            found=error.kwargs['found'],
-        ) from error
+    remote = guestfs.GuestfsRemote(
+        [appliance.Drive(opening.disk.path, opening.disk.format)],
+        image=opening.name,
+        settings=opening.settings,
+        workspace=opening.workspace.path,
+        on_notice=notices.notice,
+        on_started=on_started,
+    )
     try:
         for device in larger:
             remote.appliance.call(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import pathlib
 import shutil
@@ -31,8 +32,11 @@ from imagebuild.disks import overlay
 from imagebuild.disks import qemu_img
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
+from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
 from imagebuild.drivers import option_schema
+
+LOG = logging.getLogger(__name__)
 
 #: Our names of formats -> qemu's.
 _FORMATS: dict[base.OutputFormat, convert.TargetFormat] = {
@@ -46,6 +50,11 @@ _FORMATS: dict[base.OutputFormat, convert.TargetFormat] = {
 _LARGEST_SIZE = 8192
 #: Bytes that a build is expected to add to its disk.
 _GROWTH = space.GIB
+#: What it is called in the build's steps.
+_START: dict[isolations.Isolation, str] = {
+    'appliance': 'start the appliance',
+    'sandbox': 'open the disk in the sandbox',
+}
 #: Program -> what to install.
 _PROGRAMS = {
     'qemu-img': 'qemu-img (qemu-utils)',
@@ -61,6 +70,8 @@ class Options(base.Options):
     :ivar size: GiB that it has at least; its last partition and the file
         system in it are made larger. 0: as large as the base image.
     :ivar root_filesystem: which operating system; '' to find the one.
+    :ivar isolation: in what it is opened; only stricter than the operator's
+        setting.
     :ivar compress: whether qcow2 is compressed: half the size or less, at
         the cost of time.
     """
@@ -70,6 +81,9 @@ class Options(base.Options):
     )
     root_filesystem: str = dataclasses.field(
         default='', metadata=option_schema.TEXT
+    )
+    isolation: isolations.Setting = dataclasses.field(
+        default='auto', metadata=isolations.SCHEMA
     )
     compress: bool = dataclasses.field(
         default=True, metadata=option_schema.BOOLEAN
@@ -95,6 +109,7 @@ def opened(
     options: Options,
     directory: pathlib.Path,
     *,
+    trusted: bool,
     settings: base.Settings,
     monitor: base.DiskMonitor,
 ) -> Iterator[OverlayDisk]:
@@ -103,9 +118,16 @@ def opened(
     :param image: the base image; it is not changed.
     :param name: how messages call it.
     :param directory: the build's workspace.
+    :param trusted: see :func:`isolations.is_trusted`.
     :raises InvalidInput: there is no operating system to be found in it.
     :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.
     """
+    choice = isolations.choose(
+        settings.isolation, options.isolation, trusted=trusted
+    )
+    if choice.reason:
+        # Of this host, and nothing that who builds could do about.
+        LOG.info('This host has no sandbox: %s', choice.reason)
     # An attempt that was killed may have left its appliance running.
     base.sweep(directory)
     with workspaces.Workspace(
@@ -123,9 +145,15 @@ def opened(
             workspace,
             settings.guest(options.root_filesystem),
             root_option='the driver option root_filesystem',
+            choice=choice,
             grown=size > image.virtual_size,
         )
-        start = monitor.step('start the appliance', phase=phases.APPLIANCE)
+
+        def start(
+            kind: isolations.Isolation,
+        ) -> contextlib.AbstractContextManager[None]:
+            return monitor.step(_START[kind], phase=phases.APPLIANCE)
+
         with open_disk.opened(opening, start=start, notices=monitor) as disk:
             yield OverlayDisk(disk, opening.disk, options, settings, monitor)
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     # imagebuild-bootstrap, which talks to nobody, starts without it.
     from imagebuild.clients import glance
 
+    # It imports drivers.base, which imports this.
+    from imagebuild.drivers import isolations
+
 _MIB = 1024 * 1024
 _APPLIANCE = (
     'memory',
@@ -49,6 +52,8 @@ class Settings:
     :ivar glance: makes a client that reads base images; called when one is
         needed.
     :ivar appliance: size and accelerator of the appliance.
+    :ivar isolation: in what guests are opened: ``appliance``, ``sandbox`` or
+        ``auto``; see :mod:`imagebuild.drivers.isolations`.
     :ivar command_timeout: seconds for one command in the guest.
     :ivar run_timeout: seconds until everything must be done, None for no
         limit but that of the job.
@@ -64,6 +69,7 @@ class Settings:
     appliance: appliance.ApplianceSettings = dataclasses.field(
         default_factory=appliance.ApplianceSettings
     )
+    isolation: isolations.Setting = 'appliance'
     command_timeout: float = 1800.0
     run_timeout: float | None = None
     retry_timeout: float = 300.0
@@ -123,6 +129,7 @@ class Settings:
             ),
             glance=lambda: _glance(config),
             appliance=appliance_settings(section),
+            isolation=section.get('isolation') or 'appliance',
             command_timeout=float(section.get('command_timeout') or 1800),
             run_timeout=run_timeout,
             retry_timeout=float(

@@ -199,6 +199,7 @@ def test_conf(stack: phases.Devstack) -> None:
         'max_builds': '1',
         'drivers': 'fake,guestfs',
     }
+    assert dict(conf['guestfs']) == {'isolation': 'auto'}
     assert stat.S_IMODE(stack.conf.stat().st_mode) == 0o600
     assert stack.state.is_dir()
 

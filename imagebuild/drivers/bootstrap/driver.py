@@ -148,8 +148,9 @@ class BootstrapDriver(base.Driver):
             overlay_disk.opened(
                 image_file.inspect(path),
                 self.name,
-                overlay_disk.Options(),
+                overlay_disk.Options(isolation=parsed.isolation),
                 workspace,
+                trusted=True,
                 settings=settings,
                 monitor=monitor,
             ) as disk,

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 from typing import ClassVar
 
+from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
 from imagebuild.drivers.bootstrap import releases
 
@@ -47,6 +48,8 @@ class BootstrapOptions(option_schema.Options):
     :ivar size: GiB of the disk; 0 becomes the size by default.
     :ivar refresh: hours for which one that was made on this host is used
         again by builds; 0: never.
+    :ivar isolation: in what its disk is opened by builds; only stricter than
+        the operator's setting.
     """
 
     os: str = dataclasses.field(
@@ -64,6 +67,9 @@ class BootstrapOptions(option_schema.Options):
     refresh: int = dataclasses.field(
         default=_DEFAULT_REFRESH,
         metadata=option_schema.integer(0, _LONGEST_REFRESH, 'hours'),
+    )
+    isolation: isolations.Setting = dataclasses.field(
+        default='auto', metadata=isolations.SCHEMA
     )
     conditions: ClassVar[Mapping[str, Any]] = {
         'if': {

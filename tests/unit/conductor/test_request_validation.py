@@ -39,6 +39,15 @@ ENTRIES = {
         ('scratch', 'makes', {}),
     ]
 }
+ENTRIES |= {
+    isolation: catalogue.OperatingSystem(
+        isolation,
+        driver='wants',
+        driver_options={'isolation': isolation},
+        image={'name': 'debian'},
+    )
+    for isolation in ('appliance', 'sandbox', 'auto')
+}
 
 
 def driver(name, wants_base):
@@ -85,13 +94,20 @@ def database():
 
 
 @pytest.fixture
-def validator(database, provider, store, client):
+def configured():
+    """In what disks of the trusted are opened, in a list of one."""
+    return ['appliance']
+
+
+@pytest.fixture
+def validator(database, provider, store, client, configured):
     return request_validation.RequestValidator(
         database,
         provider,
         open_store=lambda _: store,
         open_glance=lambda: client,
         max_virtual_size=lambda: 10 * GIB,
+        isolation=lambda: configured[0],
     )
 
 
@@ -269,3 +285,66 @@ def test_a_store_that_is_away_says_nothing(validator, database, store):
     with pytest.raises(exception.ServiceUnavailable):
         validator.verify_image('r1')
     database.image_deleted.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    'setting, name, asked, held',
+    [
+        ('appliance', 'by-name', 'appliance', 'appliance'),
+        ('appliance', 'by-name', 'auto', 'auto'),
+        ('auto', 'by-name', 'sandbox', 'sandbox'),
+        ('auto', 'appliance', 'auto', 'appliance'),
+        ('auto', 'appliance', None, 'appliance'),
+        ('auto', 'sandbox', 'auto', 'sandbox'),
+        ('auto', 'sandbox', 'appliance', 'appliance'),
+        ('sandbox', 'auto', 'sandbox', 'sandbox'),
+    ],
+)
+def test_a_request_may_be_stricter(
+    validator, configured, setting, name, asked, held
+):
+    configured[0] = setting
+    answer = validator.check_request(
+        'p1', {'os': name, 'driver_options': {'isolation': asked}}
+    )
+    assert answer['problems'] == []
+    assert answer['base']['driver_options'] == {'isolation': held}
+
+
+@pytest.mark.parametrize(
+    'setting, request_, path',
+    [
+        ('appliance', {'os': 'by-name'}, 'driver_options.isolation'),
+        ('auto', {'os': 'appliance'}, 'driver_options.isolation'),
+        ('sandbox', {'os': 'appliance'}, 'driver_options.isolation'),
+        # The operator's own contradiction.
+        ('appliance', {'os': 'sandbox'}, 'os'),
+        *(
+            (
+                setting,
+                {'base_image': 'mine', 'driver': 'wants'},
+                'driver_options.isolation',
+            )
+            for setting in ('appliance', 'auto', 'sandbox')
+        ),
+    ],
+)
+def test_a_request_is_never_less_strict(
+    validator, configured, setting, request_, path
+):
+    configured[0] = setting
+    [problem] = validator.check_request(
+        'p1', {**request_, 'driver_options': {'isolation': 'sandbox'}}
+    )['problems']
+    assert problem['path'] == path
+    assert 'cannot be opened in the sandbox' in problem['message']
+
+
+def test_an_own_base_image_with_an_entry_of_the_sandbox(validator, configured):
+    configured[0] = 'sandbox'
+    answer = validator.check_request(
+        'p1', {'os': 'sandbox', 'base_image': 'mine'}
+    )
+    # The job sees that the request has named it, and nothing was asked for.
+    assert answer['problems'] == []
+    assert answer['base']['os'] == ''

@@ -502,6 +502,8 @@ def key(request=(), **base):
         {'disk_format': 'qcow2', 'container_format': 'bare'},
         {'driver': 'guestfs', 'driver_options': {}},
         {'disk_format': None, 'driver_options': None},
+        # In what it is opened.
+        {'driver_options': {'isolation': 'appliance'}},
         {'name': 'n', 'tags': ['t'], 'visibility': 'public', 'min_disk': 5},
         {'timeout': 5, 'max_age': 1, 'os': 'y', 'reuse': 'always'},
     ],

@@ -41,7 +41,7 @@ def made(monkeypatch):
 @pytest.fixture
 def opened(monkeypatch):
     @contextlib.contextmanager
-    def fake(info, name, options, directory, *, settings, monitor):
+    def fake(info, name, options, directory, *, trusted, settings, monitor):
         assert info.path.exists()
         yield mock.sentinel.disk
 

@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import contextlib
+import dataclasses
 import signal
 import subprocess
 from unittest import mock
@@ -21,6 +22,7 @@ from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
+from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
 from imagebuild.remotes import guestfs
 
@@ -75,10 +77,8 @@ def monitor():
     return mock.create_autospec(base.DiskMonitor, instance=True)
 
 
-def open_it(opening, monitor, start=None):
-    return open_disk.opened(
-        opening, start=start or contextlib.nullcontext(), notices=monitor
-    )
+def open_it(opening, monitor, start=contextlib.nullcontext):
+    return open_disk.opened(opening, start=start, notices=monitor)
 
 
 def test_opened_and_closed_in_good_order(opening, remotes, monitor):
@@ -112,7 +112,8 @@ def test_what_runs_ends_with_the_workspace(
 def test_start_is_what_takes_time(opening, remotes, monitor):
     start = mock.MagicMock()
     with open_it(opening, monitor, start):
-        start.__exit__.assert_called_once()
+        start.assert_called_once_with('appliance')
+        start.return_value.__exit__.assert_called_once()
         remotes.prepare.assert_called_once_with()
 
 
@@ -137,9 +138,48 @@ def test_closed_when_it_cannot_be_looked_at(opening, remotes, monitor):
 )
 def test_several_systems(opening, remotes, monitor, option, message):
     remotes.factory.side_effect = exception.AmbiguousRoot(found='/dev/sda1')
-    object.__setattr__(opening, 'root_option', option)
+    opening = dataclasses.replace(opening, root_option=option)
     with (
         pytest.raises(exception.AmbiguousRoot, match=message),
         open_it(opening, monitor),
     ):
         pytest.fail('it is open')
+
+
+@pytest.fixture
+def not_for_sandbox(monkeypatch):
+    refuse = mock.Mock(
+        side_effect=exception.NotForSandbox(path='x', reason='it has LVM')
+    )
+    monkeypatch.setattr(open_disk, '_in_sandbox', refuse)
+    return refuse
+
+
+def test_falls_back_and_says_why(opening, remotes, monitor, not_for_sandbox):
+    opening = dataclasses.replace(
+        opening, choice=isolations.Choice('sandbox', may_fall_back=True)
+    )
+    starts = []
+
+    @contextlib.contextmanager
+    def start(kind):
+        yield
+        # Not reached by a start that failed.
+        starts.append(kind)
+
+    with open_it(opening, monitor, start) as disk:
+        assert disk.remote is remotes
+    assert starts == ['sandbox', 'appliance']
+    monitor.notice.assert_called_once_with(
+        'x cannot be opened in the sandbox: it has LVM. The appliance is used.'
+    )
+
+
+def test_nothing_else_was_wanted(opening, remotes, monitor, not_for_sandbox):
+    opening = dataclasses.replace(opening, choice=isolations.Choice('sandbox'))
+    with (
+        pytest.raises(exception.NotForSandbox, match='LVM'),
+        open_it(opening, monitor),
+    ):
+        pytest.fail('it is open')
+    remotes.factory.assert_not_called()

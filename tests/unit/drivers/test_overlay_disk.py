@@ -39,6 +39,7 @@ def test_a_disk_larger_than_the_operator_allows(tmp_path, virtual, option):
             'the image',
             overlay_disk.Options(size=option),
             tmp_path,
+            trusted=True,
             settings=settings,
             monitor=mock.create_autospec(base.DiskMonitor, instance=True),
         ),

@@ -65,6 +65,7 @@ class _ImageBuild(service.Service):
                 'region_name': cloud_site.REGION,
                 **site.credentials('imagebuild'),
             },
+            'guestfs': {'isolation': 'auto'},
             'conductor': {
                 # The fake one is not offered unless it is named.
                 'drivers': ['bootstrap', 'guestfs', 'fake'],
