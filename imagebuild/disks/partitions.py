@@ -13,9 +13,33 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pathlib
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
+from imagebuild import exception
 from imagebuild.common import disk_layout
+from imagebuild.disks import host_command
+from imagebuild.disks import image_file
+
+#: Seconds for one look; a hundredth of one is usual.
+_TIMEOUT = 60.0
+#: More than anybody has; each is looked at by itself.
+_MOST_PARTITIONS = 256
+#: The kind of what carries marks of several kinds.
+AMBIGUOUS = 'several kinds at once'
+_NOTHING_FOUND = 2
+_AMBIGUOUS = 8
+
+_TABLES = ('gpt', 'dos')
+#: Partitions that hold others.
+_EXTENDED = ('5', 'f', '85')
+#: What udev calls what blkid's own options call so.
+_TAGS = {'ID_FS_UUID_ENC': 'UUID', 'ID_FS_LABEL_ENC': 'LABEL'}
 
 
 def read(path: pathlib.Path, *, image: str) -> disk_layout.DiskLayout:
@@ -27,7 +51,151 @@ def read(path: pathlib.Path, *, image: str) -> disk_layout.DiskLayout:
         ``/proc/PID/root/...``.
     :param image: what messages call it.
     :raises InvalidImage: the partition table is damaged.
+    :raises DiskServerFailed: the file cannot be read.
     :raises MissingDependency: blkid or sfdisk is not installed.
     :raises HostCommandFailed: one of them failed, or took too long.
     """
-    raise NotImplementedError
+    with image_file.open_regular(path) as disk:
+        size = os.fstat(disk).st_size
+        whole = _Range(path, disk, 0, size)
+        found = whole.probe()
+        table = found.get('ID_PART_TABLE_TYPE', '')
+        if not table:
+            tags = _tags(found)
+            alone = disk_layout.FileSystem(
+                '/dev/sda', 0, size, found.get('ID_FS_TYPE', ''), tags
+            )
+            return disk_layout.DiskLayout(size, '', (alone,))
+        if table not in _TABLES:
+            return disk_layout.DiskLayout(size, table, ())
+        listed = _sfdisk(path, image)
+        return disk_layout.DiskLayout(
+            size, table, tuple(_partitions(whole, listed, image))
+        )
+
+
+class _Range:
+    """A part of a disk.
+
+    :param path: the disk's file.
+    :param disk: its descriptor.
+    :param offset: where the part begins, a byte.
+    :param size: bytes.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, disk: int, offset: int, size: int
+    ) -> None:
+        self.path, self.disk = path, disk
+        self.offset, self.size = offset, size
+
+    def probe(self) -> Mapping[str, str]:
+        """What blkid finds there, by udev's names."""
+        self._refuse_unreadable()
+        command = ['blkid', '-p', '-o', 'udev', '-O', str(self.offset)]
+        command += ['-S', str(self.size), str(self.path)]
+        try:
+            output = host_command.run(
+                command, timeout=_TIMEOUT, good_exit_codes=(0, _NOTHING_FOUND)
+            )
+        except exception.HostCommandFailed as error:
+            if error.kwargs['exit_code'] == _AMBIGUOUS:
+                return {'ID_FS_TYPE': AMBIGUOUS}
+            raise
+        pairs = (line.partition('=') for line in output.splitlines())
+        return {name: value for name, _, value in pairs}
+
+    def _refuse_unreadable(self) -> None:
+        # blkid finds nothing in what cannot be read, and says no more.
+        try:
+            os.pread(self.disk, 4096, self.offset)
+        except OSError as error:
+            raise exception.DiskServerFailed(
+                reason=f'the disk cannot be read: {error.strerror}'
+            ) from error
+
+
+def _tags(found: Mapping[str, str]) -> dict[str, str]:
+    return {
+        tag: _decoded(found[name])
+        for name, tag in _TAGS.items()
+        if name in found
+    }
+
+
+def _decoded(text: str) -> str:
+    r"""A value as it was before udev's escapes (``\x20``)."""
+
+    def byte(match: re.Match[bytes]) -> bytes:
+        return bytes([int(match[1], 16)])
+
+    raw = re.sub(rb'\\x([0-9a-fA-F]{2})', byte, os.fsencode(text))
+    return raw.decode('utf-8', 'replace')
+
+
+def _sfdisk(path: pathlib.Path, image: str) -> Mapping[str, Any]:
+    try:
+        output = host_command.run(
+            ['sfdisk', '--json', str(path)], timeout=_TIMEOUT
+        )
+        table: Mapping[str, Any] = json.loads(output)['partitiontable']
+    except exception.HostCommandFailed as error:
+        if error.kwargs['exit_code'] == 'none':
+            raise
+        reason = str(error.kwargs['reason']).replace(str(path), 'the disk')
+        raise exception.InvalidImage(
+            path=image,
+            reason=f'its partition table cannot be read: {reason}',
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise exception.InvalidImage(
+            path=image, reason='its partition table cannot be read'
+        ) from error
+    return table
+
+
+def _partitions(
+    whole: _Range, table: Mapping[str, Any], image: str
+) -> Iterator[disk_layout.FileSystem]:
+    entries = table.get('partitions', [])
+    if len(entries) > _MOST_PARTITIONS:
+        raise exception.InvalidImage(
+            path=image, reason=f'it has {len(entries)} partitions'
+        )
+    sector = int(table.get('sectorsize', 512))
+    numbered = {_number(whole.path, entry['node']): entry for entry in entries}
+    for number, entry in sorted(numbered.items()):
+        offset, size = entry['start'] * sector, entry['size'] * sector
+        size = min(size, whole.size - offset)
+        if entry['type'].lower() in _EXTENDED or size <= 0:
+            continue
+        part = _Range(whole.path, whole.disk, offset, size)
+        found = part.probe()
+        yield disk_layout.FileSystem(
+            device=f'/dev/sda{number}',
+            offset=offset,
+            size=size,
+            kind=found.get('ID_FS_TYPE', ''),
+            tags=_tags(found) | _entry_tags(table, entry, number),
+        )
+
+
+def _number(path: pathlib.Path, node: str) -> int:
+    """The number of a partition: sfdisk appends it to the disk's name."""
+    return int(node[len(str(path)) :].removeprefix('p'))
+
+
+def _entry_tags(
+    table: Mapping[str, Any], entry: Mapping[str, Any], number: int
+) -> dict[str, str]:
+    identity = entry.get('uuid', '')
+    if table.get('label') == 'dos':
+        # As the kernel makes one of the disk's identifier.
+        disk = table.get('id', '').removeprefix('0x').rjust(8, '0')
+        identity = f'{disk}-{number:02x}'
+    tags = {
+        'PART_ENTRY_UUID': identity.lower(),
+        'PART_ENTRY_NAME': entry.get('name', ''),
+        'PART_ENTRY_TYPE': entry['type'].lower(),
+    }
+    return {tag: value for tag, value in tags.items() if value}

@@ -12,22 +12,49 @@
 """The program that holds a build's disk open: qemu-storage-daemon.
 
 It reads and writes the disk's chain of files and shows the disk to the
-sandbox as a raw file (FUSE) or to the appliance on a socket (NBD). While it is
+appliance on a socket (NBD) and, with the help of nbdfuse, to the sandbox as a
+raw file (FUSE). While it is
 in use, a snapshot puts a new layer on top and finishes the one before.
+
+A write for which this host has no room fails in the guest at once: nothing
+waits for room that may never come. Whoever uses the disk looks at
+:meth:`DiskServer.check` now and then, and unmounts or syncs with errors
+counted.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import pathlib
+import shutil
+import tempfile
+import threading
 from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 from typing import Literal
 from typing import Self
 
+from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.disks import image_file
+from imagebuild.disks import kept_process
+from imagebuild.disks import qemu_img
+from imagebuild.disks import qemu_locks
+from imagebuild.disks import qmp
+from imagebuild.disks import raw_file
+from imagebuild.disks import storage_daemon
 
-#: Starts a program beside the caller's mounts, see ``Supervisor.spawn``.
-Spawn = Callable[[Sequence[str]], int]
+Export = Literal['fuse', 'nbd']
+
+#: Below this many bytes the disk under the overlay counts as full.
+_LEAST_SPACE = 4 * 1024 * 1024
+#: Bytes of a socket's path that the kernel takes.
+_LONGEST_SOCKET = 107
 
 
 class DiskServer:
@@ -39,24 +66,27 @@ class DiskServer:
         is written to last; what their headers say of files is not looked at.
     :param directory: a directory that is ours alone (a workspace), for its
         sockets, its messages and the raw file.
-    :param export: ``fuse`` shows the disk at :attr:`path`, in the mount
-        namespace in which the daemon runs; ``nbd`` at :attr:`socket`.
-    :param spawn: starts it somewhere else (``Supervisor.spawn``), where it
-        ends with whatever runs there; by default it is a child that dies
-        with this process.
-    :param on_start: called with its process id when it is a child, so that
-        it can be written down (``Workspace.record_process``).
+    :param export: ``nbd`` shows the disk at :attr:`socket`; ``fuse`` at
+        :attr:`path`, too.
+    :param spawn: starts the program that makes the raw file in the mount
+        namespace in which it is to be seen (``Supervisor.spawn``); by default
+        it is this process's.
+    :param on_start: called with its process id, so that it can be written
+        down (``Workspace.record_process``).
+    :param on_path: called with a directory elsewhere, if one has to be made
+        because a socket's path would be too long
+        (``Workspace.record_path``).
     :param readonly: nothing is written; the last of the chain is not opened
         for writing.
     :ivar path: the disk as a raw file, for ``fuse``.
-    :ivar socket: where NBD is spoken, for ``nbd``.
-    :raises MissingDependency: qemu-storage-daemon is not installed.
+    :ivar socket: where NBD is spoken.
+    :raises MissingDependency: qemu-storage-daemon or nbdfuse is not
+        installed.
     :raises ImageBusy: another qemu process writes to one of the files.
+    :raises DiskFull: there is no room in ``directory``.
     :raises DiskServerFailed: it does not start.
     """
 
-    path: pathlib.Path
-    socket: pathlib.Path
     #: The name of the disk, for NBD.
     EXPORT_NAME = 'disk'
 
@@ -65,19 +95,114 @@ class DiskServer:
         chain: Sequence[image_file.ImageInfo],
         directory: pathlib.Path,
         *,
-        export: Literal['fuse', 'nbd'],
-        spawn: Spawn | None = None,
+        export: Export,
+        spawn: kept_process.Spawn | None = None,
         on_start: Callable[[int], None] | None = None,
+        on_path: Callable[[pathlib.Path], None] | None = None,
         readonly: bool = False,
     ) -> None:
-        raise NotImplementedError
+        self._chain = list(chain)
+        self._lock = threading.Lock()
+        self._cleanup = contextlib.ExitStack()
+        self._raw: raw_file.RawFile | None = None
+        try:
+            with os_errors.on_write(directory):
+                self._prepare(directory, export, on_path)
+            for image in self._chain[:-1]:
+                self._claim(image.path)
+            self._daemon = storage_daemon.StorageDaemon(
+                self._options(readonly),
+                self._directory,
+                image=self._chain[-1].path,
+                on_start=on_start,
+            )
+            self._cleanup.callback(self._daemon.kill)
+            if export == 'fuse':
+                self._show_raw(spawn, readonly)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _prepare(
+        self,
+        directory: pathlib.Path,
+        export: Export,
+        on_path: Callable[[pathlib.Path], None] | None,
+    ) -> None:
+        self._directory = self._make_directory(directory)
+        self.socket = self._directory / 'nbd'
+        too_long = len(os.fsencode(self.socket)) > _LONGEST_SOCKET
+        # nbdfuse runs in the directory and needs no path.
+        if export == 'nbd' and too_long:
+            short = self._make_directory(None)
+            if on_path:
+                on_path(short)
+            self.socket = short / 'nbd'
+
+    def _show_raw(
+        self, spawn: kept_process.Spawn | None, readonly: bool
+    ) -> None:
+        self._raw = raw_file.RawFile(
+            self.socket,
+            self.EXPORT_NAME,
+            self._directory,
+            spawn=spawn,
+            readonly=readonly,
+        )
+        self._cleanup.callback(self._raw.kill)
+        self.path = self._raw.path
+
+    def _claim(self, path: pathlib.Path) -> None:
+        """Let no qemu process write to a file.
+
+        The daemon alone would not see to it where the file is raw.
+        """
+        opened = self._cleanup.enter_context(image_file.open_regular(path))
+        # qemu, too, goes without locks where there are none.
+        with contextlib.suppress(exception.UnwritablePath):
+            qemu_locks.claim(opened, path, shared=True)
+
+    def _make_directory(self, parent: pathlib.Path | None) -> pathlib.Path:
+        made = tempfile.mkdtemp(prefix='disk-', dir=parent)
+        self._cleanup.callback(shutil.rmtree, made, ignore_errors=True)
+        return pathlib.Path(made)
+
+    def _options(self, readonly: bool) -> list[str]:
+        options = []
+        last = len(self._chain) - 1
+        for number, image in enumerate(self._chain):
+            writable = number == last and not readonly
+            under = _layer(number - 1) if number else None
+            for node in _nodes(image, number, under, writable=writable):
+                options += ['--blockdev', json.dumps(node)]
+        export = {
+            'type': 'nbd',
+            'id': 'export',
+            'node-name': _layer(last),
+            'name': self.EXPORT_NAME,
+            'writable': not readonly,
+        }
+        # Its current directory is ours.
+        here = self.socket.parent == self._directory
+        name = self.socket.name if here else str(self.socket)
+        address = {'type': 'unix', 'path': name}
+        server = {'addr': address, 'max-connections': 0}
+        options += ['--nbd-server', json.dumps(server)]
+        return [*options, '--export', json.dumps(export)]
 
     @property
     def chain(self) -> tuple[image_file.ImageInfo, ...]:
         """The files of the disk now, base first."""
-        raise NotImplementedError
+        return tuple(self._chain)
 
-    def snapshot(self, path: pathlib.Path) -> image_file.ImageInfo:
+    @property
+    def uri(self) -> str:
+        """The disk as an NBD client names it."""
+        return f'nbd+unix:///{self.EXPORT_NAME}?socket={self.socket}'
+
+    def snapshot(
+        self, path: pathlib.Path, *, qemu: qemu_img.QemuImg | None = None
+    ) -> image_file.ImageInfo:
         """From now on writes go to a new overlay.
 
         What was written so far, as far as the guest has flushed it (freeze or
@@ -86,11 +211,64 @@ class DiskServer:
         removed while the disk is open.
 
         :param path: the overlay to be made; it must not exist.
+        :param qemu: how qemu-img is run.
         :returns: the finished layer.
         :raises DiskFull: there is no room for it.
         :raises DiskServerFailed: it could not be done, or the daemon is gone.
+        :raises HostCommandFailed: the overlay could not be made.
         """
-        raise NotImplementedError
+        with self._lock:
+            self.check()
+            under = self._chain[-1]
+            number = len(self._chain)
+            size = under.virtual_size
+            made = image_file.ImageInfo(path, 'qcow2', size, 0, backing=under)
+            self._create(made, under, qemu or qemu_img.QemuImg())
+            try:
+                self._put_on_top(made, number)
+                self._daemon.check_writes()
+            except qmp.QmpError as error:
+                path.unlink(missing_ok=True)
+                raise self._daemon.fault(
+                    f'it cannot take a snapshot: {error}'
+                ) from error
+            self._chain.append(made)
+        return under
+
+    @staticmethod
+    def _create(
+        made: image_file.ImageInfo,
+        under: image_file.ImageInfo,
+        qemu: qemu_img.QemuImg,
+    ) -> None:
+        # -u: the image under it is not opened, since it is being written to.
+        qemu.run(
+            ['create', '-q', '-f', 'qcow2', '-u', '-F', under.format]
+            + ['-b', str(under.path), str(made.path), str(made.virtual_size)],
+            image=made.path,
+            writes_to=made.path,
+        )
+
+    def _put_on_top(self, made: image_file.ImageInfo, number: int) -> None:
+        """Let writes go to an overlay.
+
+        :raises QmpError: they do not, and nothing has changed.
+        """
+        added: list[str] = []
+        try:
+            for node in _nodes(made, number, None, writable=True):
+                self._daemon.execute('blockdev-add', **node)
+                added.append(node['node-name'])
+            self._daemon.execute(
+                'blockdev-snapshot',
+                node=_layer(number - 1),
+                overlay=_layer(number),
+            )
+        except qmp.QmpError:
+            for name in reversed(added):
+                with contextlib.suppress(qmp.QmpError):
+                    self._daemon.execute('blockdev-del', node_name=name)
+            raise
 
     def check(self) -> None:
         """Look whether it can go on; cheap, for every tick.
@@ -98,21 +276,85 @@ class DiskServer:
         :raises DiskFull: the file system of the overlay is full.
         :raises DiskServerFailed: the daemon is gone; with what it said last.
         """
-        raise NotImplementedError
+        self._daemon.check()
+        if self._raw:
+            self._raw.check()
+        overlay = self._chain[-1].path
+        with contextlib.suppress(OSError):
+            status = os.statvfs(overlay)
+            if status.f_bavail * status.f_frsize < _LEAST_SPACE:
+                raise exception.DiskFull(path=overlay.parent)
 
     def close(self) -> None:
         """End it in good order: everything is in the files.
 
+        Nothing may use the disk any more.
+
+        :raises DiskFull: there was no room for it.
         :raises DiskServerFailed: it is not.
         """
-        raise NotImplementedError
+        try:
+            if self._raw:
+                self._raw.close()
+            self._daemon.quit()
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """End it at once; never raises."""
-        raise NotImplementedError
+        self._cleanup.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.kill()
+
+
+def _layer(number: int) -> str:
+    return f'layer{number}'
+
+
+def _nodes(
+    image: image_file.ImageInfo,
+    number: int,
+    under: str | None,
+    *,
+    writable: bool,
+) -> Iterator[Mapping[str, Any]]:
+    """The nodes of one file of a chain, as blockdev-add takes them.
+
+    :param number: its place in the chain.
+    :param under: the node of its backing file.
+    """
+    shared = {
+        'read-only': not writable,
+        'discard': 'unmap' if writable else 'ignore',
+        # Of no use after a crash, and brought to the disk at the end.
+        'cache': {'no-flush': True},
+    }
+    node: dict[str, Any] = {
+        **shared,
+        'node-name': _layer(number),
+        'driver': image.format,
+        'file': f'file{number}',
+        'detect-zeroes': 'unmap' if writable else 'off',
+    }
+    yield {
+        **shared,
+        'node-name': f'file{number}',
+        'driver': 'file',
+        'filename': str(image.path),
+    }
+    if image.data_file:
+        node['data-file'] = f'data{number}'
+        yield {
+            **shared,
+            'node-name': f'data{number}',
+            'driver': 'file',
+            'filename': str(image.data_file),
+        }
+    if image.format == 'qcow2':
+        # None: whatever its header names is not opened.
+        node['backing'] = under
+    yield node
