@@ -169,7 +169,7 @@ class Step(Record):
     """One step of a build that has ended.
 
     :ivar attempt: which attempt at the build it belongs to, from 1.
-    :ivar result: ok, changed, ran, failed or skipped.
+    :ivar result: ok, changed, ran, cached, failed or skipped.
     :ivar output: tail of what its commands printed.
     """
 

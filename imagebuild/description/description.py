@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import manifest
+from imagebuild.common import checkpoints
 from imagebuild.description import origin
 from imagebuild.description import plugin
 from imagebuild.manifest import content_key
@@ -78,6 +79,8 @@ class Description(manifest.Runnable):
         self.arguments = tuple(source.arguments or ())
         self.values = dict(values)
         self.recipe = source.recipe
+        # What a user wrote comes first, so nothing after it is another's.
+        self._operators = not steps and source.recipe is not None
         after = source.manifest or manifest.Manifest(())
         self.os = after.os
         self.min_disk = after.min_disk
@@ -198,11 +201,12 @@ class Description(manifest.Runnable):
         *,
         reconcile: bool = True,
         monitor: manifest.Monitor | None = None,
+        cache: manifest.StepCache | None = None,
     ) -> manifest.Report:
         monitor = monitor or manifest.Monitor()
         if self._plugin is None:
             return self._steps.run(
-                remote, reconcile=reconcile, monitor=monitor
+                remote, reconcile=reconcile, monitor=monitor, cache=cache
             )
         return plugin.run_after(
             self._steps if self._manifest.validators else None,
@@ -211,10 +215,18 @@ class Description(manifest.Runnable):
             self._plugin_name,
             reconcile=reconcile,
             monitor=monitor,
+            cache=cache,
         )
 
-    def plan(self, remote: Remote) -> list[manifest.PlannedStep]:
-        planned = self._steps.plan(remote)
+    def cached(
+        self, checkpoint: checkpoints.Checkpoint
+    ) -> manifest.StepCache | None:
+        return self._steps.cached(checkpoint, operators=self._operators)
+
+    def plan(
+        self, remote: Remote, *, cache: manifest.StepCache | None = None
+    ) -> list[manifest.PlannedStep]:
+        planned = self._steps.plan(remote, cache=cache)
         if self._plugin is not None:
             planned += plugin.plan(self._plugin, remote, self._plugin_name)
         return planned

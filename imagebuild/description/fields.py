@@ -123,7 +123,9 @@ def steps(
         )
         problems.extend(wrong)
         if not wrong:
-            found.append(read(given, builder.at(name)))
+            step = read(given, builder.at(name))
+            step.boundary = True
+            found.append(step)
     return found
 
 

@@ -85,11 +85,13 @@ def run_after(
     *,
     reconcile: bool,
     monitor: manifest.Monitor,
+    cache: manifest.StepCache | None = None,
 ) -> manifest.Report:
     """Run the steps of the lists, then a plugin, as one run with one report.
 
     :param first: None if there is nothing to be done before.
     :param name: what the plugin calls its own place.
+    :param cache: of ``first``; a plugin is opaque.
     :raises ImageBuildError: as :meth:`imagebuild.manifest.Runnable.run`;
         ``report`` is that of the whole.
     """
@@ -104,6 +106,7 @@ def run_after(
                 remote,
                 reconcile=reconcile,
                 monitor=_First(monitor, 0, 0),
+                cache=cache,
             )
         before = len(report.steps)
         _run(

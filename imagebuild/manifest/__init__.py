@@ -34,6 +34,7 @@ from imagebuild.manifest.reports import Result
 from imagebuild.manifest.reports import StepReport
 from imagebuild.manifest.runnable import Bindable
 from imagebuild.manifest.runnable import Runnable
+from imagebuild.manifest.step_cache import StepCache
 
 __all__ = [
     'Argument',
@@ -45,6 +46,7 @@ __all__ = [
     'Result',
     'Runnable',
     'RunningStep',
+    'StepCache',
     'StepReport',
     'load',
     'resolve',

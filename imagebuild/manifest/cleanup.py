@@ -16,15 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from imagebuild import distros
-from imagebuild import exception
+from imagebuild.manifest import base_facts
 from imagebuild.manifest import monitors
 from imagebuild.manifest import reports
 from imagebuild.manifest import runnable
+from imagebuild.manifest import step_cache
 from imagebuild.remotes import base as remotes_base
-
-_MACHINE_ID = '/etc/machine-id'
-#: machine-id(5): what stands there in an image that has not booted yet.
-_UNSET = (None, b'', b'\n', b'uninitialized\n', b'uninitialized')
 
 # What must differ between machines made from one image. machine-id is emptied,
 # not removed: systemd mounts over the file when / is read-only, and cannot
@@ -50,26 +47,31 @@ class MachineIdentity:
     The scripts of some packages (systemd, dbus) fill in an empty machine-id;
     all machines made from the image would then share it. Made before the
     run; :meth:`restore` after it.
+
+    :param facts: what the system was like, when some of the steps have been
+        applied to it already.
     """
 
-    def __init__(self, remote: remotes_base.Remote) -> None:
+    def __init__(
+        self,
+        remote: remotes_base.Remote,
+        facts: base_facts.BaseFacts | None = None,
+    ) -> None:
         self._remote = remote
-        self._before = self._read()
+        self._before = facts.machine_id if facts else self._read()
 
     def _read(self) -> bytes | None:
-        try:
-            return self._remote.read_file(_MACHINE_ID)
-        except exception.RemoteFileNotFound:
-            return None
+        return base_facts.read_machine_id(self._remote)
 
     def restore(self) -> None:
         """Put back what was there, unless it was a machine's own identity."""
-        if self._before not in _UNSET or self._read() == self._before:
+        before = self._before
+        if before not in base_facts.UNSET or self._read() == before:
             return
-        if self._before is None:
-            self._remote.remove_file(_MACHINE_ID)
+        if before is None:
+            self._remote.remove_file(base_facts.MACHINE_ID)
         else:
-            self._remote.write_file(_MACHINE_ID, self._before, mode=0o444)
+            self._remote.write_file(base_facts.MACHINE_ID, before, mode=0o444)
 
 
 def run(
@@ -80,6 +82,7 @@ def run(
     keep_cache: bool = False,
     generalize: bool = False,
     before_cleanup: Callable[[], None] | None = None,
+    cache: step_cache.StepCache | None = None,
 ) -> reports.Report:
     """Bring an image into a described state and clean up after it.
 
@@ -91,11 +94,12 @@ def run(
     :param generalize: see :func:`clean_up`.
     :param before_cleanup: called when the run was good and cleaning up
         begins; not when there is nothing to clean up.
+    :param cache: see :meth:`imagebuild.manifest.Runnable.run`.
     :raises ImageBuildError: as the run does.
     :raises StepError: it could not be cleaned up.
     """
-    identity = MachineIdentity(remote)
-    report = what.run(remote, reconcile=True, monitor=monitor)
+    identity = MachineIdentity(remote, cache.facts() if cache else None)
+    report = what.run(remote, reconcile=True, monitor=monitor, cache=cache)
     if not report.changed and not generalize:
         return report
     if before_cleanup:

@@ -121,6 +121,7 @@ class Context:
     :ivar trial: an alternative of ``any`` is being tried.
     :ivar failures: in test-only, what does not hold so far.
     :ivar temporary: files to be removed when the run ends.
+    :ivar assigned: names of the values that steps have set.
     """
 
     remote: remotes_base.Remote
@@ -137,6 +138,7 @@ class Context:
         default_factory=list
     )
     temporary: list[str] = dataclasses.field(default_factory=list)
+    assigned: set[str] = dataclasses.field(default_factory=set)
 
     def derive(self, *, reconcile: bool, trial: bool) -> Context:
         """A context for one alternative of ``any``.
@@ -193,6 +195,37 @@ class Context:
             if self.reconcile or self.trial:
                 raise failure
             self.failures.append(failure)
+
+    def replay(
+        self, validator: Describable, kept: reports.StepReport, *, alone: bool
+    ) -> None:
+        """Report a step that need not be run.
+
+        :param kept: of the run that did it.
+        :param alone: it is the only report of that step.
+        """
+        path = validator.path if alone else kept.path
+        described = (
+            self.mask(validator.describe()) if alone else kept.description
+        )
+        self.counter.started += 1
+        step = monitors.RunningStep(
+            path=path,
+            validator=validator.type_name,
+            description=self.counter.name(path, described),
+            number=self.counter.started,
+            total=max(self.counter.total, self.counter.started),
+        )
+        done = dataclasses.replace(
+            kept,
+            path=path,
+            description=step.description,
+            result=reports.Result.CACHED,
+            seconds=0.0,
+        )
+        self.monitor.step_started(step)
+        self.report.steps.append(done)
+        self.monitor.step_finished(step, done)
 
     def _finish(
         self,
@@ -256,12 +289,26 @@ class Context:
     def set_value(self, name: str, value: str) -> None:
         """Set an argument for the steps that follow."""
         self.values[name] = value
+        self.assigned.add(name)
+
+    def remember(self) -> tuple[dict[str, str], set[str]]:
+        """The values as they are now, for :meth:`restore`."""
+        return dict(self.values), set(self.assigned)
+
+    def restore(self, before: tuple[dict[str, str], set[str]]) -> None:
+        """Take back what was set since :meth:`remember`."""
+        # In place: derived contexts share them.
+        values, assigned = before
+        self.values.clear()
+        self.values.update(values)
+        self.assigned.clear()
+        self.assigned.update(assigned)
 
     def value(self, name: str) -> str | None:
         """The value of an argument, by its name or target variable."""
         if name in self.values:
             return self.values[name]
-        argument = self._argument(name)
+        argument = self.argument(name)
         if argument is not None:
             return self.values.get(argument.name)
         for known, value in self.values.items():
@@ -269,7 +316,7 @@ class Context:
                 return value
         return None
 
-    def _argument(self, name: str) -> arguments.Argument | None:
+    def argument(self, name: str) -> arguments.Argument | None:
         """The declared argument that scripts see under a name."""
         for argument in self.declared.values():
             if name in arguments.variables(argument.name, argument):
@@ -291,7 +338,7 @@ class Context:
             if value is None:
                 continue
             env[name] = value
-            argument = self._argument(name)
+            argument = self.argument(name)
             known = argument.name if argument else name
             for variable in arguments.variables(known, argument):
                 env[variable] = value

@@ -22,6 +22,7 @@ from typing import Any
 
 from imagebuild import distros
 from imagebuild import exception
+from imagebuild.common import checkpoints
 from imagebuild.manifest import arguments
 from imagebuild.manifest import content_key
 from imagebuild.manifest import contexts
@@ -31,6 +32,7 @@ from imagebuild.manifest import plans
 from imagebuild.manifest import reports
 from imagebuild.manifest import runnable
 from imagebuild.manifest import runner
+from imagebuild.manifest import step_cache
 from imagebuild.manifest.validators import base
 from imagebuild.remotes import base as remotes_base
 
@@ -98,13 +100,18 @@ class BoundManifest(runnable.Runnable):
         *,
         reconcile: bool = True,
         monitor: monitors.Monitor | None = None,
+        cache: step_cache.StepCache | None = None,
     ) -> reports.Report:
-        context = self._context(remote, monitor, reconcile=reconcile)
+        if not reconcile:
+            cache = None
+        context = self._context(
+            remote, monitor, reconcile=reconcile, cache=cache
+        )
         start = time.monotonic()
         report = context.report
         context.monitor.run_started(context.counter.total)
         try:
-            runner.run(self.manifest.validators, context)
+            runner.run(self.manifest.validators, context, cache)
             if context.failures:
                 raise exception.NotConforming(context.failures)
         except exception.ImageBuildError as error:
@@ -116,14 +123,38 @@ class BoundManifest(runnable.Runnable):
             context.monitor.run_finished(report)
         return report
 
-    def plan(self, remote: remotes_base.Remote) -> list[plans.PlannedStep]:
-        context = self._context(remote, None, reconcile=False)
+    def cached(
+        self, checkpoint: checkpoints.Checkpoint, *, operators: bool = False
+    ) -> step_cache.StepCache:
+        """See :meth:`runnable.Runnable.cached`.
+
+        :param operators: its steps are an operator's, not a user's.
+        """
+        cache = step_cache.StepCache(
+            checkpoint,
+            self.manifest.validators,
+            self._declared(),
+            self.values,
+            operators=operators,
+        )
+        cache.look_up()
+        return cache
+
+    def plan(
+        self,
+        remote: remotes_base.Remote,
+        *,
+        cache: step_cache.StepCache | None = None,
+    ) -> list[plans.PlannedStep]:
+        context = self._context(remote, None, reconcile=False, cache=cache)
+        planned = cache.plan(context) if cache else []
+        left = cache.left() if cache else self.manifest.validators
         return [
             dataclasses.replace(
                 step,
                 description=context.counter.name(step.path, step.description),
             )
-            for step in _plan(self.manifest.validators, context)
+            for step in [*planned, *_plan(left, context)]
         ]
 
     def _context(
@@ -132,15 +163,22 @@ class BoundManifest(runnable.Runnable):
         monitor: monitors.Monitor | None,
         *,
         reconcile: bool,
+        cache: step_cache.StepCache | None = None,
     ) -> contexts.Context:
-        distro = distros.detect(remote)
+        facts = cache.facts() if cache else None
+        # A step may have changed what the system calls itself.
+        distro = (
+            distros.for_release(facts.os_release)
+            if facts
+            else distros.detect(remote)
+        )
         self._check_accepted(distro)
         packages = package_cache.PackageCache(distro, remote, self._packages())
         release = distro.os_release
         context = contexts.Context(
             remote=remote,
             distro=distro,
-            declared={item.name: item for item in self.manifest.arguments},
+            declared=self._declared(),
             # A copy: steps set further ones.
             values=dict(self.values),
             packages=packages,
@@ -155,6 +193,9 @@ class BoundManifest(runnable.Runnable):
         )
         context.counter.total = runner.count(self.manifest.validators, context)
         return context
+
+    def _declared(self) -> dict[str, arguments.Argument]:
+        return {item.name: item for item in self.manifest.arguments}
 
     def _packages(self) -> list[distros.Package]:
         return [

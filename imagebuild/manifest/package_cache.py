@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 
 from imagebuild import distros
+from imagebuild import exception
 from imagebuild.remotes import base as remotes_base
 
 
@@ -40,6 +41,16 @@ class PackageCache:
         self._known = set(known)
         self._state: distros.PackageState | None = None
         self._refreshed = False
+        self._index_is_old = False
+
+    def resume(self, *, index_fetched: bool) -> None:
+        """Go on from what an earlier run knew.
+
+        :param index_fetched: it had fetched the package index, which is on
+            the disk.
+        """
+        self._state = None
+        self._refreshed = self._index_is_old = index_fetched
 
     def forget(self) -> None:
         """Something ran that may have changed what is installed."""
@@ -87,8 +98,24 @@ class PackageCache:
     ) -> None:
         """Install in one transaction; the index is fetched once per run.
 
+        An index of an earlier run may name what has gone meanwhile: it is
+        fetched again when an installation fails.
+
         :raises RemoteCommandFailed: the package manager failed.
         """
+        try:
+            self._install(packages, on_output)
+        except exception.StepError:
+            if not self._index_is_old:
+                raise
+            self._index_is_old = self._refreshed = False
+            self._install(packages, on_output)
+
+    def _install(
+        self,
+        packages: Sequence[distros.Package],
+        on_output: remotes_base.OutputCallback | None,
+    ) -> None:
         refresh = not self._refreshed
         # Whatever happens, what was known holds no longer.
         self._state = None
@@ -100,4 +127,6 @@ class PackageCache:
             asked_about=sorted(self._known, key=str),
             on_output=on_output,
         )
+        if refresh:
+            self._index_is_old = False
         self._refreshed = True

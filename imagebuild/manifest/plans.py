@@ -16,6 +16,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+CACHED = 'cached'
+
 
 @dataclasses.dataclass(frozen=True)
 class PlannedStep:
@@ -24,8 +26,9 @@ class PlannedStep:
     :ivar path: manifest path.
     :ivar validator: type name.
     :ivar description: the step in a few words.
-    :ivar state: ``holds``, ``missing`` or ``unknown`` (only a run can
-        show).
+    :ivar state: ``holds``, ``missing``, ``unknown`` (only a run can show)
+        or ``cached`` (an earlier run has done it, and need not be
+        repeated).
     :ivar commands: what would be run in the system, as people read it.
     :ivar message: why the state is unknown, where something is in the way
         that an earlier step has to mend; else ''.

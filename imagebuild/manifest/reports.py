@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from typing import Any
+from typing import Self
 
 #: Characters of a step's output that a report keeps.
 TAIL = 4000
@@ -26,12 +28,15 @@ class Result(enum.StrEnum):
 
     ``OK``: what it asks for held already (or holds, in test-only).
     ``CHANGED``: it was applied. ``RAN``: a script ran and succeeded; what it
-    changed is not known. ``FAILED``. ``SKIPPED``: not reached.
+    changed is not known. ``CACHED``: it was not run, since an earlier run
+    had done the same and the disk was taken over from there. ``FAILED``.
+    ``SKIPPED``: not reached.
     """
 
     OK = 'ok'
     CHANGED = 'changed'
     RAN = 'ran'
+    CACHED = 'cached'
     FAILED = 'failed'
     SKIPPED = 'skipped'
 
@@ -56,6 +61,23 @@ class StepReport:
     seconds: float
     message: str = ''
     output: str = ''
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` wrote.
+
+        :raises KeyError: it is something else.
+        :raises ValueError: likewise.
+        """
+        return cls(
+            path=str(values['path']),
+            validator=str(values['validator']),
+            description=str(values['description']),
+            result=Result(values['result']),
+            seconds=float(values['seconds']),
+            message=str(values['message']),
+            output=str(values['output']),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; seconds rounded to milliseconds."""
@@ -91,7 +113,7 @@ class Report:
     def changed(self) -> bool:
         """Whether the system may differ from what it was before."""
         return any(
-            step.result in (Result.CHANGED, Result.RAN)
+            step.result in (Result.CHANGED, Result.RAN, Result.CACHED)
             or (step.result is Result.FAILED and self.reconcile)
             for step in self.steps
         )

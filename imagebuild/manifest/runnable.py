@@ -22,9 +22,11 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild.common import checkpoints
 from imagebuild.manifest import monitors
 from imagebuild.manifest import plans
 from imagebuild.manifest import reports
+from imagebuild.manifest import step_cache
 
 
 class Runnable(abc.ABC):
@@ -41,6 +43,7 @@ class Runnable(abc.ABC):
         *,
         reconcile: bool = True,
         monitor: monitors.Monitor | None = None,
+        cache: step_cache.StepCache | None = None,
     ) -> reports.Report:
         """Bring a system into the described state, or only look.
 
@@ -50,6 +53,8 @@ class Runnable(abc.ABC):
             something that may be thrown away, since a script is free to
             disobey.
         :param monitor: is informed of progress.
+        :param cache: of :meth:`cached`; the disk was opened over what
+            was found then. Not used in test-only.
         :returns: what was done, step by step.
         :raises DistroNotAccepted: it is not for this system.
         :raises StepFailed: a step failed (reconcile). Its ``report`` has the
@@ -58,12 +63,27 @@ class Runnable(abc.ABC):
         :raises EnvironmentFault: the way to the system broke.
         """
 
+    def cached(
+        self, checkpoint: checkpoints.Checkpoint
+    ) -> step_cache.StepCache | None:
+        """Look which steps need not be run.
+
+        :param checkpoint: of this run; it learns which of the states that
+            it has are wanted.
+        :returns: for :meth:`run`; None for what is opaque.
+        """
+        return None
+
     @abc.abstractmethod
-    def plan(self, remote: Any) -> list[plans.PlannedStep]:
+    def plan(
+        self, remote: Any, *, cache: step_cache.StepCache | None = None
+    ) -> list[plans.PlannedStep]:
         """What :meth:`run` would check and do; looks, changes nothing.
 
         Branches over values that only a script sets are those of the
         values known now.
+
+        :param cache: as for :meth:`run`.
 
         :raises DistroNotAccepted: it is not for this system.
         :raises EnvironmentFault: the way to the system broke.

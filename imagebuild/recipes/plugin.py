@@ -133,6 +133,7 @@ class BoundPlugin(manifest.Runnable):
         *,
         reconcile: bool = True,
         monitor: manifest.Monitor | None = None,
+        cache: manifest.StepCache | None = None,
     ) -> manifest.Report:
         monitor = monitor or manifest.Monitor()
         report = manifest.Report(reconcile=reconcile)
@@ -201,7 +202,12 @@ class BoundPlugin(manifest.Runnable):
             message=str(failure) if failure else '',
         )
 
-    def plan(self, remote: base.Remote) -> list[manifest.PlannedStep]:
+    def plan(
+        self,
+        remote: base.Remote,
+        *,
+        cache: manifest.StepCache | None = None,
+    ) -> list[manifest.PlannedStep]:
         name = str(self._recipe)
         return [
             manifest.PlannedStep(

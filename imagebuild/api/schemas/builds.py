@@ -179,7 +179,8 @@ STEP: base.Schema = base.closed(
         'validator': _VALIDATOR,
         'description': _STEP_TEXT,
         'result': base.text(
-            'How it ended: ok, changed, ran, failed or skipped.', 'changed'
+            'How it ended: ok, changed, ran, cached, failed or skipped.',
+            'changed',
         ),
         'seconds': base.field({'type': 'number'}, 'How long it took.', 21.4),
         'message': base.text('Its message, of a failure above all.', ''),

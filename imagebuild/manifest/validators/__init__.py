@@ -45,3 +45,22 @@ def types() -> dict[str, type[base.Validator]]:
                 f'{extension.plugin.__module__} claim the name',
             )
     return found
+
+
+@functools.cache
+def release_of(kind: type[base.Validator]) -> str:
+    """The code of a validator: its module, its class and its release.
+
+    :returns: without the release for what no distribution installed.
+    """
+    manager: stevedore.ExtensionManager[base.Validator] = (
+        stevedore.ExtensionManager(
+            NAMESPACE, on_load_failure_callback=extensions.refuse
+        )
+    )
+    name = f'{kind.__module__}.{kind.__qualname__}'
+    for extension in manager:
+        distribution = extension.entry_point.dist
+        if issubclass(kind, extension.plugin) and distribution:
+            return f'{name} {distribution.name} {distribution.version}'
+    return name

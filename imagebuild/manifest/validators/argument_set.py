@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 from typing import Self
@@ -28,6 +29,7 @@ from imagebuild.manifest.validators import base
 class ArgumentSetValidator(base.Validator):
     """Set an argument for the steps that follow; created if undeclared."""
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'argument_set'
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
@@ -67,6 +69,13 @@ class ArgumentSetValidator(base.Validator):
         if wrong:
             raise exception.StepFailed(wrong)
         context.set_value(self.name, self.value)
+
+    def argument_names(self) -> Sequence[str]:
+        return ()
+
+    def foresee(self, context: base.Context) -> bool:
+        context.set_value(self.name, self.value)
+        return True
 
     def key(self) -> Any:
         return {'argument_set': [self.name, self.value]}

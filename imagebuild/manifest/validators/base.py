@@ -197,11 +197,16 @@ class Validator(abc.ABC):
     :cvar batched: neighbours of this type are run together, by
         :meth:`run_batch`. Such a step sets no argument, since what follows
         is expanded before it runs.
+    :cvar lasting: what it does depends on nothing but the manifest and the
+        system: it would do the same on any other day.
     :ivar path: its place in the manifest.
+    :ivar boundary: what it leaves is worth keeping, however fast it was.
     """
 
     type_name: ClassVar[str]
     batched: ClassVar[bool] = False
+    lasting: ClassVar[bool] = False
+    boundary: bool = False
     schema: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, path: str) -> None:
@@ -280,6 +285,30 @@ class Validator(abc.ABC):
         :returns: what is wrong.
         """
         yield from ()
+
+    def argument_names(self) -> Sequence[str] | None:
+        """Names of the arguments whose values it looks at.
+
+        The values of others make no difference to it, so it need not be
+        run again when only they are different. What is inside it speaks
+        for itself.
+
+        :returns: None: it may look at any, and set any.
+        """
+        return None
+
+    def seen_name(self) -> str:
+        """What of its name in the manifest the system can see."""
+        return ''
+
+    def foresee(self, context: Context) -> bool:
+        """Set the values that a run of it would set.
+
+        Called where there is no system yet: ``context.remote`` is of no use.
+
+        :returns: False when only a run can tell.
+        """
+        return self.argument_names() is not None
 
     def packages(self) -> Sequence[distros.Package]:
         """Packages this step itself will ask about."""

@@ -38,6 +38,7 @@ class OsCaseValidator(base.Validator):
     A list, since it is tried in the order written; no match is success.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'os_case'
     schema: ClassVar[Mapping[str, Any]] = {
         'title': 'a list of one-key mappings',
@@ -88,6 +89,9 @@ class OsCaseValidator(base.Validator):
             for validator in validators
         ]
 
+    def argument_names(self) -> Sequence[str]:
+        return ()
+
     def key(self) -> Any:
         return {
             'os_case': [
@@ -103,6 +107,7 @@ class ArgumentCaseValidator(base.Validator):
     Values are compared as text; no match is success.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'argument_case'
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
@@ -187,6 +192,9 @@ class ArgumentCaseValidator(base.Validator):
                         f'the argument "{self.name}" can never have this '
                         'value',
                     )
+
+    def argument_names(self) -> Sequence[str]:
+        return (self.name,)
 
     def key(self) -> Any:
         return {

@@ -46,6 +46,7 @@ class CloudInitValidator(state.StateValidator):
     were written, so a piece of a cloud.cfg means the same here as there.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'cloud_init'
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
@@ -114,6 +115,9 @@ class CloudInitValidator(state.StateValidator):
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [f'write {TARGET}']
+
+    def argument_names(self) -> Sequence[str]:
+        return ()
 
     def key(self) -> Any:
         return {'cloud_init': self.content.decode()}

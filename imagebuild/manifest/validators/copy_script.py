@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 from typing import Self
@@ -29,6 +30,7 @@ class CopyScriptValidator(base.Validator):
     it know by ``test_only=1``.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'copy_script'
     schema: ClassVar[Mapping[str, Any]] = {
         'anyOf': [
@@ -71,6 +73,9 @@ class CopyScriptValidator(base.Validator):
         context.remote.write_file(self.target, self.content, mode=0o755)
         context.temporary.append(self.target)
         record.message = 'removed again when the run ends'
+
+    def argument_names(self) -> Sequence[str]:
+        return ()
 
     def key(self) -> Any:
         return {

@@ -79,6 +79,7 @@ class FileValidator(target_files.TargetFilesValidator):
     ``absent`` the link itself goes.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'file'
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
@@ -110,6 +111,14 @@ class FileValidator(target_files.TargetFilesValidator):
             f'{"rm" if item.file.content is None else "write"} '
             f'{item.file.path}'
             for item in self.wanted
+        ]
+
+    def argument_names(self) -> Sequence[str]:
+        return [
+            name
+            for item in self.wanted
+            if item.template and item.file.content is not None
+            for name in template.argument_names(item.file.content.decode())
         ]
 
     def key(self) -> Any:

@@ -35,6 +35,7 @@ _LIST: Mapping[str, Any] = {
 class AllValidator(base.Validator):
     """Every one, in order."""
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'all'
     schema: ClassVar[Mapping[str, Any]] = _LIST
 
@@ -57,6 +58,9 @@ class AllValidator(base.Validator):
     def children(self) -> Sequence[base.Validator]:
         return self.validators
 
+    def argument_names(self) -> Sequence[str]:
+        return ()
+
     def key(self) -> Any:
         return {'all': [child.key() for child in self.validators]}
 
@@ -69,6 +73,7 @@ class AnyValidator(base.Validator):
     a failed alternative set are as they were before it.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'any'
     schema: ClassVar[Mapping[str, Any]] = _LIST
 
@@ -116,21 +121,33 @@ class AnyValidator(base.Validator):
         """
         reasons: list[exception.StepFailed] = []
         for alternative in self.alternatives:
-            before = dict(context.values)
+            before = context.remember()
             failed = _try(alternative, context, reconcile=reconcile)
             if not failed:
                 record.message = f'{alternative.path} ' + (
                     'was applied' if reconcile else 'holds'
                 )
                 return []
-            # In place: derived contexts share the mapping.
-            context.values.clear()
-            context.values.update(before)
+            context.restore(before)
             reasons.extend(failed)
         return reasons
 
     def plan(self, context: base.Context) -> Iterator[plans.PlannedStep]:
         yield plans.PlannedStep(self.path, self.type_name, self.describe())
+
+    def argument_names(self) -> Sequence[str]:
+        return ()
+
+    def foresee(self, context: base.Context) -> bool:
+        # Which alternative will be taken is not known: nothing is, if one
+        # of them sets anything.
+        before = context.remember()
+        known = all(
+            item.foresee(context) for item in base.walk(self.alternatives)
+        )
+        same = context.remember() == before
+        context.restore(before)
+        return known and same
 
     def key(self) -> Any:
         return {'any': [child.key() for child in self.alternatives]}

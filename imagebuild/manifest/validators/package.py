@@ -254,6 +254,9 @@ class PackageValidator(base.Validator):
             commands=tuple(map(shlex.join, commands)) if missing else (),
         )
 
+    def argument_names(self) -> Sequence[str]:
+        return ()
+
     def key(self) -> Any:
         return {
             'package': [

@@ -136,6 +136,9 @@ class PipValidator(state.StateValidator):
         names = ' '.join(item.name for item in self.wanted)
         return [f'{python} -m pip install {names}']
 
+    def argument_names(self) -> Sequence[str]:
+        return template.argument_names(self.index_url)
+
     def key(self) -> Any:
         return {
             'pip': {

@@ -72,6 +72,7 @@ class RepositoryValidator(target_files.TargetFilesValidator):
     compared and written here. The next installation fetches the index.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'repository'
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
@@ -124,6 +125,9 @@ class RepositoryValidator(target_files.TargetFilesValidator):
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [f'write {file.path}' for file in self.files(context)]
+
+    def argument_names(self) -> Sequence[str]:
+        return ()
 
     def key(self) -> Any:
         return {

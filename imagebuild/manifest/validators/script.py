@@ -159,6 +159,16 @@ class ScriptValidator(base.Validator):
             commands=(' '.join([*shown, self.name]),),
         )
 
+    def argument_names(self) -> Sequence[str]:
+        return self.names
+
+    def seen_name(self) -> str:
+        # Of its path the last part: $0.
+        return self.name.rpartition('/')[2]
+
+    def foresee(self, context: base.Context) -> bool:
+        return not self.output
+
     def key(self) -> Any:
         return {
             'script': {

@@ -43,6 +43,7 @@ class SelinuxValidator(state.StateValidator):
     asks for it too, unless ``relabel`` is false.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'selinux'
     schema: ClassVar[Mapping[str, Any]] = {
         'anyOf': [
@@ -144,6 +145,9 @@ class SelinuxValidator(state.StateValidator):
             f'set {name}={value} in {CONFIG}'
             for name, value in self._settings().items()
         ] + ([f'touch {RELABEL}'] if self.relabel else [])
+
+    def argument_names(self) -> Sequence[str]:
+        return ()
 
     def key(self) -> Any:
         return {'selinux': [self.mode, self.policy, self.relabel]}

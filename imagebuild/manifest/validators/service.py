@@ -85,6 +85,7 @@ _FIXED = frozenset({'static', 'generated', 'transient'})
 class ServiceValidator(state.StateValidator):
     """Units are started at boot, or not, or cannot be."""
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'service'
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
@@ -160,6 +161,9 @@ class ServiceValidator(state.StateValidator):
             f'systemctl --root=/ {_VERBS[value]} {unit}'
             for unit, value in self.wanted.items()
         ]
+
+    def argument_names(self) -> Sequence[str]:
+        return ()
 
     def key(self) -> Any:
         return {'service': self.wanted}

@@ -139,6 +139,7 @@ class SshKeyValidator(accounts.AccountsValidator[_Wanted, _Found]):
     by comments or options.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'ssh_key'
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
@@ -196,6 +197,14 @@ class SshKeyValidator(accounts.AccountsValidator[_Wanted, _Found]):
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [f'write authorized_keys of {user}' for user in self.wanted]
+
+    def argument_names(self) -> Sequence[str]:
+        return [
+            name
+            for item in self.wanted.values()
+            for line in item.lines
+            for name in template.argument_names(line)
+        ]
 
     def key(self) -> Any:
         return {

@@ -260,6 +260,15 @@ class SubscriptionValidator(state.StateValidator):
             for name in self.repos
         ]
 
+    def argument_names(self) -> Sequence[str]:
+        return [
+            name
+            for field, source in self.login.items()
+            for name in (
+                template.argument_names(source) if field == 'org' else [source]
+            )
+        ]
+
     def key(self) -> Any:
         return {
             'subscription': [

@@ -30,6 +30,11 @@ def names(text: str) -> list[str]:
     return list(dict.fromkeys(_PLACE.findall(text)))
 
 
+def argument_names(text: str) -> list[str]:
+    """The arguments a text refers to, each once."""
+    return [name for name in names(text) if name not in _BUILT_IN]
+
+
 def check(text: str, builder: base.Builder, *parts: str | int) -> None:
     """Note a problem for every name that can have no value.
 

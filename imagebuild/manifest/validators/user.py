@@ -91,6 +91,7 @@ class UserValidator(accounts.AccountsValidator[_Wanted, accounts.Account]):
     message.
     """
 
+    lasting: ClassVar[bool] = True
     type_name: ClassVar[str] = 'user'
     schema: ClassVar[Mapping[str, Any]] = {
         'type': 'object',
@@ -133,6 +134,13 @@ class UserValidator(accounts.AccountsValidator[_Wanted, accounts.Account]):
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [f'useradd or usermod {user}' for user in self.wanted]
+
+    def argument_names(self) -> Sequence[str]:
+        return [
+            name
+            for item in self.wanted.values()
+            for name in template.argument_names(item.password or '')
+        ]
 
     def key(self) -> Any:
         return {'user': [_key(item) for item in self.wanted.values()]}

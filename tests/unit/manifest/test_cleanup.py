@@ -25,7 +25,7 @@ class Runnable:
         self.result = result
         self.error = error
 
-    def run(self, remote, values=None, *, reconcile=True, monitor=None):
+    def run(self, remote, *, reconcile=True, monitor=None, cache=None):
         assert reconcile
         if self.error:
             raise self.error
