@@ -255,6 +255,8 @@ class Conductor(Record):
     :ivar slots: builds it takes at once.
     :ivar running: builds it has now.
     :ivar operating_systems: those it takes, none for all.
+    :ivar isolations: in what it can open disks (``appliance``, ``sandbox``),
+        each with what is missing for it; nothing where it can.
     """
 
     name: str
@@ -263,6 +265,9 @@ class Conductor(Record):
     drivers: Sequence[str] = ()
     operating_systems: Sequence[str] = ()
     architecture: str = ''
+    isolations: Mapping[str, Sequence[str]] = dataclasses.field(
+        default_factory=dict
+    )
     slots: int = 0
     running: int = 0
     version: str = ''

@@ -30,6 +30,7 @@ from imagebuild.cmd import program
 from imagebuild.common import release
 from imagebuild.conf import database
 from imagebuild.db import migration
+from imagebuild.drivers import overlay_disk
 from imagebuild.drivers import registry
 
 PROGRAM = 'imagebuild-status'
@@ -113,6 +114,29 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
             )
         return upgradecheck.Result(_CODE.SUCCESS)
 
+    def check_isolation(self) -> upgradecheck.Result:
+        """Disks can be opened in what the configuration says."""
+        wanted = self.conf.guestfs.isolation
+        lacking = {
+            name: '; '.join(reasons)
+            for name, reasons in overlay_disk.isolations_here().items()
+        }
+        can = ' and '.join(name for name in lacking if not lacking[name])
+        why = ''.join(
+            f', not in the {name} ({reason})'
+            for name, reason in lacking.items()
+            if reason
+        )
+        details = (
+            f'This host can open disks in: {can or "nothing"}{why}; [guestfs] '
+            f'isolation is {wanted}.'
+        )
+        # What a host of the API lacks is no matter: it has no conductor.
+        bad = wanted == 'sandbox' and lacking['sandbox']
+        return upgradecheck.Result(
+            _CODE.WARNING if bad else _CODE.SUCCESS, details
+        )
+
     def check_policy(self) -> upgradecheck.Result:
         """The policy file is YAML."""
         return common_checks.check_policy_json(self, self.conf)
@@ -124,6 +148,7 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
         ('Operating systems', check_operating_systems),
         ('Encryption keys', check_encryption_keys),
         ('Drivers', check_drivers),
+        ('Isolation', check_isolation),
         ('Policy file', check_policy),
     )
 

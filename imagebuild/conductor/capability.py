@@ -19,6 +19,7 @@ import os
 import threading
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from oslo_config import cfg
@@ -27,6 +28,7 @@ from imagebuild import catalogue
 from imagebuild import exception
 from imagebuild.catalogue import Catalogue
 from imagebuild.conductor import conductor_context
+from imagebuild.drivers import overlay_disk
 from imagebuild.drivers import registry
 from imagebuild.drivers.base import Driver
 
@@ -39,12 +41,17 @@ class Capability:
 
     :ivar drivers: names of drivers that lack nothing on this host.
     :ivar operating_systems: names; empty for all.
+    :ivar isolations: in what this host can open disks, each with what is
+        missing for it.
     """
 
     drivers: tuple[str, ...]
     operating_systems: tuple[str, ...]
     architecture: str
     slots: int
+    isolations: Mapping[str, Sequence[str]] = dataclasses.field(
+        default_factory=dict
+    )
 
     def registration(self, name: str, version: str) -> dict[str, Any]:
         """What ``Database.register_conductor`` wants."""
@@ -116,6 +123,7 @@ class CapabilityProvider:
             operating_systems=tuple(section.operating_systems),
             architecture=conductor_context.architecture(),
             slots=section.max_builds,
+            isolations=overlay_disk.isolations_here(),
         )
 
 

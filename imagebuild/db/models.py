@@ -210,6 +210,8 @@ class Conductor(Base):
     drivers: Mapped[list[str]] = mapped_column(types.Json)
     operating_systems: Mapped[list[str]] = mapped_column(types.Json)
     architecture: Mapped[str] = mapped_column(types.Name(32))
+    # NULL in rows of a release that did not know it.
+    isolations: Mapped[dict[str, list[str]] | None] = mapped_column(types.Json)
     slots: Mapped[int] = mapped_column()
     running: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(types.Name(16), default='up')

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from imagebuild.common import statuses
@@ -177,6 +178,8 @@ class Conductor:
     """A conductor and what it can build.
 
     :ivar operating_systems: names; empty means all.
+    :ivar isolations: ``appliance`` and ``sandbox``, each with what its host
+        lacks for it; empty when that is not known.
     :ivar slots: builds at once.
     :ivar status: ``up``, ``draining`` or ``down``.
     """
@@ -185,6 +188,7 @@ class Conductor:
     drivers: tuple[str, ...]
     operating_systems: tuple[str, ...]
     architecture: str
+    isolations: Mapping[str, Sequence[str]]
     slots: int
     running: int
     status: str

@@ -20,10 +20,12 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild import appliance
 from imagebuild import exception
+from imagebuild import sandbox
 from imagebuild.common import phases
 from imagebuild.common import space
 from imagebuild.disks import convert
@@ -100,6 +102,11 @@ def missing() -> Sequence[str]:
     except exception.MissingDependency:
         lacking.append('the Python binding of libguestfs (python3-guestfs)')
     return lacking
+
+
+def isolations_here() -> Mapping[str, Sequence[str]]:
+    """In what this host can open disks, each with what is missing for it."""
+    return {'appliance': missing(), 'sandbox': sandbox.missing()}
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ CONDUCTORS = [
         'drivers': ['guestfs', 'fake'],
         'operating_systems': [],
         'architecture': 'x86_64',
+        'isolations': {'appliance': [], 'sandbox': ['no slirp4netns']},
         'slots': 2,
         'running': 1,
         'heartbeat_at': '2026-01-01T00:00:00Z',

@@ -33,6 +33,15 @@ CONDUCTOR: base.Schema = base.closed(
         'architecture': base.text(
             'Of the images that it can build.', 'x86_64'
         ),
+        'isolations': base.field(
+            {
+                'type': 'object',
+                'additionalProperties': {'type': 'array', 'items': base.TEXT},
+            },
+            'In what its host can open disks (appliance, sandbox), each with '
+            'what is missing for it: nothing where it can.',
+            {'appliance': [], 'sandbox': ['slirp4netns is not installed']},
+        ),
         'slots': base.count('Builds at once.', 2),
         'running': base.count('Builds that it has now.', 1),
         'version': base.text('Its version.', '1.0.0'),

@@ -20,6 +20,7 @@ from osc_lib import exceptions
 from osc_lib.command import command
 
 from imagebuild.client import listings
+from imagebuild.client import records
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import plugin
 from imagebuild.client.osc import terminal
@@ -107,6 +108,14 @@ class ListOperatingSystem(terminal.SafeOutput, command.Lister):
         )
 
 
+def _isolations(conductor: records.Conductor) -> list[str]:
+    """What it can, and of what it cannot the reasons."""
+    return [
+        f'no {name} ({"; ".join(lacking)})' if lacking else name
+        for name, lacking in conductor.isolations.items()
+    ]
+
+
 class ListBuilder(terminal.SafeOutput, command.Lister):
     """List the conductors, which build images (for administrators)"""
 
@@ -122,6 +131,7 @@ class ListBuilder(terminal.SafeOutput, command.Lister):
                 'Drivers',
                 'Operating Systems',
                 'Architecture',
+                'Isolation',
                 'Heartbeat At',
             ),
             [
@@ -135,6 +145,7 @@ class ListBuilder(terminal.SafeOutput, command.Lister):
                         columns.listed(item.drivers),
                         columns.listed(item.operating_systems),
                         item.architecture,
+                        columns.listed(_isolations(item)),
                         item.heartbeat_at,
                     )
                 )

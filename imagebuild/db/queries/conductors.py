@@ -31,13 +31,18 @@ def register_conductor(
     """Note that a conductor is there; replaces an earlier entry.
 
     :param values: name, drivers, operating_systems (empty: all),
-        architecture, slots (builds at once), version.
+        architecture, isolations (each with what is missing for it; may be
+        left out), slots (builds at once), version.
     :raises ValueError: there is no such column.
     """
     values = {
         **rows.own_columns(Conductor, values),
         'drivers': list(values['drivers']),
         'operating_systems': list(values.get('operating_systems', ())),
+        'isolations': {
+            name: list(lacking)
+            for name, lacking in values.get('isolations', {}).items()
+        },
         'status': 'up',
         'running': 0,
         'started_at': session.now,
@@ -138,4 +143,5 @@ def _record(row: Conductor) -> records.Conductor:
         row,
         drivers=tuple(row.drivers),
         operating_systems=tuple(row.operating_systems),
+        isolations=row.isolations or {},
     )

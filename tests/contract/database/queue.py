@@ -207,7 +207,16 @@ class ConductorContract:
         assert (conductor.status, conductor.running) == ('up', 0)
         assert conductor.heartbeat_at == conductor.started_at == clock.time
         assert database.list_conductors() == [conductor]
-        again = database.register_conductor({**self.WHAT, 'slots': 5})
+        # Of a release that does not know it.
+        assert conductor.isolations == {}
+        can = {'appliance': (), 'sandbox': ('root rights are needed',)}
+        again = database.register_conductor(
+            {**self.WHAT, 'slots': 5, 'isolations': can}
+        )
+        assert again.isolations == {
+            'appliance': [],
+            'sandbox': ['root rights are needed'],
+        }
         assert database.list_conductors() == [again]
         assert again.slots == 5
         assert again.started_at > conductor.started_at

@@ -829,12 +829,24 @@ def test_operating_systems_and_builders(run, requests_mock):
     )
     requests_mock.get(
         f'{BASE}/conductors',
-        json={'conductors': [{'name': 'c', 'drivers': ['b', 'a']}]},
+        json={
+            'conductors': [
+                {
+                    'name': 'c',
+                    'drivers': ['b', 'a'],
+                    'isolations': {
+                        'appliance': [],
+                        'sandbox': ['no root', 'no fuse'],
+                    },
+                }
+            ]
+        },
     )
     _, [row] = run(catalogue.ListOperatingSystem)
     assert row[0] == 'debian-12'
     _, [row] = run(catalogue.ListBuilder)
     assert human(row[5]) == 'a, b'
+    assert human(row[8]) == 'appliance, no sandbox (no root; no fuse)'
 
 
 # -- what the program asks the plugin for -----------------------------------

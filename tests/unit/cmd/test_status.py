@@ -13,8 +13,10 @@ import pytest
 from cryptography import fernet
 
 from imagebuild import exception
+from imagebuild import sandbox
 from imagebuild.cmd import status
 from imagebuild.db import migration
+from imagebuild.drivers import overlay_disk
 from imagebuild.drivers import registry
 
 
@@ -25,6 +27,7 @@ def check(tmp_path, capsys):
         keys='',
         catalogue='debian-12: {driver: fake}\n',
         drivers='fake',
+        isolation='auto',
     ):
         (tmp_path / 'os.yaml').write_text(catalogue)
         conf = tmp_path / 'imagebuild.conf'
@@ -32,6 +35,7 @@ def check(tmp_path, capsys):
             f'[DEFAULT]\nstate_path = {tmp_path}\nencryption_keys = {keys}\n'
             f'operating_systems_file = {tmp_path}/os.yaml\n'
             f'[conductor]\ndrivers = {drivers}\n'
+            f'[guestfs]\nisolation = {isolation}\n'
         )
         code = status.main(['--config-file', str(conf), 'upgrade', 'check'])
         return code, ' '.join(capsys.readouterr().out.replace('|', '').split())
@@ -52,7 +56,7 @@ def key():
 def test_all_is_well(check, tables, key):
     code, output = check(keys=key)
     assert code == 0, output
-    assert output.count('Success') == 5
+    assert output.count('Success') == 6
 
 
 def test_old_tables(check, key):
@@ -111,3 +115,25 @@ def test_extensions_that_do_not_load(check, tables, key, monkeypatch):
     code, output = check(keys=key)
     assert code == 1
     assert 'the extension x' in output
+
+
+@pytest.mark.parametrize(
+    'isolation, missing, code',
+    [
+        ('auto', [], 0),
+        ('auto', ['no slirp4netns'], 0),
+        ('appliance', ['no slirp4netns'], 0),
+        ('sandbox', ['no slirp4netns'], 1),
+        ('sandbox', [], 0),
+    ],
+)
+def test_isolation(check, tables, key, monkeypatch, isolation, missing, code):
+    monkeypatch.setattr(overlay_disk, 'missing', lambda: [])
+    monkeypatch.setattr(sandbox, 'missing', lambda: missing)
+    found, output = check(keys=key, isolation=isolation)
+    assert found == code, output
+    assert f'[guestfs] isolation is {isolation}.' in output
+    if missing:
+        assert 'in: appliance, not in the sandbox (no slirp4netns)' in output
+    else:
+        assert 'in: appliance and sandbox;' in output

@@ -17,6 +17,7 @@ import pytest
 from oslo_config import cfg
 
 from imagebuild import conf as imagebuild_conf
+from imagebuild import sandbox
 from imagebuild.conductor import capability
 
 
@@ -74,3 +75,13 @@ def test_what_was_asked_for_is_missed(conf, caplog):
     provider = capability.CapabilityProvider(conf, lambda: installed)
     assert provider.capability.drivers == ('b',)
     assert errors(caplog) == ['The driver "c" is not offered, not installed']
+
+
+def test_in_what_disks_can_be_opened(conf, monkeypatch):
+    monkeypatch.setattr(sandbox, 'missing', lambda: ['root rights'])
+    provider = capability.CapabilityProvider(conf, lambda: {'a': Driver()})
+    found = provider.capability.isolations
+    assert list(found) == ['appliance', 'sandbox']
+    assert found['sandbox'] == ['root rights']
+    registered = provider.capability.registration('c', '1')
+    assert registered['isolations'] == found
