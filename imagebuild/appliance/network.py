@@ -31,6 +31,7 @@ from imagebuild import exception
 from imagebuild.appliance import accelerator
 from imagebuild.appliance import appliance_settings
 from imagebuild.appliance import restricted
+from imagebuild.common import user_network
 
 #: What the script's errors on the console begin with.
 ERROR_PREFIX = 'imagebuild-network: '
@@ -111,7 +112,7 @@ def _write(qemu: str, directory: pathlib.Path) -> pathlib.Path:
     ):
         raise PermissionError(f'{directory} can be changed by others')
     resolver = directory / 'resolv.conf'
-    _replace(resolver, f'nameserver {restricted.NAME_SERVER}\n', 0o600, None)
+    _replace(resolver, f'nameserver {user_network.NAME_SERVER}\n', 0o600, None)
     text = _SCRIPT.format(
         python=shlex.quote(sys.executable),
         program=shlex.quote(restricted.__file__),

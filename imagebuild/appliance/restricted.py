@@ -18,7 +18,7 @@ routes to the host's own addresses and to the link-local addresses (where
 clouds have their metadata services) lead nowhere.
 
 Run as a script, with ``python -I -S``, by the file that
-:mod:`imagebuild.appliance.network` writes. It imports nothing of ours: it
+:mod:`imagebuild.appliance.network` writes. It imports as little as it can: it
 stands in the way of every start of a guest. The process becomes qemu, so
 whoever kills it kills qemu.
 """
@@ -27,25 +27,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import re
 import signal
-import socket
-import struct
 import sys
 from collections.abc import Sequence
 
-#: Nobody's network: link-local, as qemu's own in the guest is.
-_NETWORK = '169.254.240.0/24'
-#: slirp4netns answers there for whatever name server the host has, be it on
-#: the host's loopback.
-NAME_SERVER = '169.254.240.3'
-#: Metadata services of clouds (169.254.169.254 and others).
-_LINK_LOCAL = ('169.254.0.0', '255.255.0.0')
+if __name__ == '__main__':
+    # Run by its path, without site-packages.
+    sys.path.insert(0, os.path.realpath(f'{__file__}/../../..'))
 
-_SLIRP = 'slirp4netns'
-_CONFINED = ('--enable-sandbox', '--enable-seccomp')
+from imagebuild.common import user_network  # noqa: E402
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -54,8 +46,6 @@ _MS_BIND = 4096
 _MS_REC = 16384
 _MS_SLAVE = 1 << 19
 _PR_SET_PDEATHSIG = 1
-_SIOCADDRT = 0x890B
-_RTF_UP_REJECT = 0x0001 | 0x0200
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -89,7 +79,10 @@ class Slirp:
             if os.read(wait, 1):
                 self._run(options, life[0], ready, target)
         except OSError as error:
-            os.write(self._output, f'{_SLIRP}: {error.strerror}'.encode())
+            os.write(
+                self._output,
+                f'{user_network.PROGRAM}: {error.strerror}'.encode(),
+            )
         finally:
             os._exit(1)
 
@@ -104,14 +97,15 @@ class Slirp:
         os.set_inheritable(life, True)
         os.set_inheritable(ready, True)
         os.execvp(  # noqa: S606
-            _SLIRP,
+            user_network.PROGRAM,
             [
-                _SLIRP, '--configure', '--disable-host-loopback',
-                '--mtu=65520', f'--cidr={_NETWORK}', *options,
-                f'--exit-fd={life}', f'--ready-fd={ready}',
-                str(target), 'tap0',
+                *user_network.command(options, host_loopback=False),
+                f'--exit-fd={life}',
+                f'--ready-fd={ready}',
+                str(target),
+                'tap0',
             ],
-        )  # fmt: skip
+        )
 
     def begin(self) -> bool:
         """Let it run.
@@ -133,15 +127,6 @@ class Slirp:
         return (text.strip().splitlines() or ['it ended'])[-1]
 
 
-def own_addresses(table: str) -> list[str]:
-    """IPv4 addresses of this host, without its loopback's.
-
-    :param table: content of /proc/net/fib_trie.
-    """
-    found = re.findall(r'\|-- (\S+)\n\s+/32 host LOCAL', table)
-    return sorted({a for a in found if not a.startswith('127.')})
-
-
 def isolate(resolver: str) -> None:
     """Give this process a network of its own.
 
@@ -150,17 +135,14 @@ def isolate(resolver: str) -> None:
     :raises Refused: this is not possible here.
     :raises OSError: the same.
     """
-    with open('/proc/net/fib_trie', encoding='ascii') as stream:
-        addresses = own_addresses(stream.read())
+    addresses = user_network.host_addresses()
     life = os.pipe()
-    slirps = [Slirp(options, life) for options in (_CONFINED, ())]
+    slirps = [Slirp(options, life) for options in (user_network.CONFINED, ())]
     try:
         os.close(life[0])
         _unshare()
         _see_as_resolver(resolver)
-        _block(*_LINK_LOCAL)
-        for address in addresses:
-            _block(address, '255.255.255.255')
+        user_network.block_host(addresses)
         reason = ''
         while slirps:
             if slirps[0].begin():
@@ -204,20 +186,6 @@ def _see_as_resolver(path: str) -> None:
         source = os.fsencode(path)
         target = os.fsencode(os.path.realpath('/etc/resolv.conf'))
         _checked(_libc.mount(source, target, None, _MS_BIND, None), what)
-
-
-def _block(address: str, mask: str) -> None:
-    def packed(text: str) -> bytes:
-        return struct.pack('HH4s8x', socket.AF_INET, 0, socket.inet_aton(text))
-
-    # struct rtentry of net/route.h: this needs no program of the host.
-    route = struct.pack(
-        '@L16s16s16sHhLBB3hhPLLH6x',
-        0, packed(address), bytes(16), packed(mask),
-        _RTF_UP_REJECT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    )  # fmt: skip
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, _SIOCADDRT, route)
 
 
 def _checked(result: int, what: str) -> None:
