@@ -13,13 +13,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import pathlib
+import re
+import select
 from collections.abc import Sequence
 from typing import Any
 from typing import Self
 
+from imagebuild import exception
+from imagebuild.sandbox import connection
 from imagebuild.sandbox import mounts
 from imagebuild.sandbox import settings as sandbox_settings
+
+_PLACE = 'sandbox'
+#: Seconds in which a command that was killed has to be gone.
+_END = 30.0
 
 
 class Supervisor:
@@ -30,9 +41,15 @@ class Supervisor:
 
     :ivar pid: its process id here. When it is killed, everything that it
         started ends, and all it mounted is gone.
+    :ivar limited: what the kernel limits: ``memory``, ``pids``, ``cpu``.
     """
 
     pid: int
+    limited: frozenset[str]
+
+    def __init__(self, connected: connection.Connection) -> None:
+        self._connection = connected
+        self.pid = connected.pid
 
     @classmethod
     def start(
@@ -47,7 +64,25 @@ class Supervisor:
             in it; what is mounted there is seen by the supervisor only.
         :raises SandboxFailed: it does not start.
         """
-        raise NotImplementedError
+        place = workspace / _PLACE
+        try:
+            place.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise exception.SandboxFailed(
+                reason=f'there is no place for it ({error})'
+            ) from error
+        made = cls(connection.Connection())
+        try:
+            limited, _ = made._connection.ask(
+                'begin',
+                settings=dataclasses.asdict(settings),
+                place=str(place.absolute()),
+            )
+        except BaseException:
+            made.close()
+            raise
+        made.limited = frozenset(limited)
+        return made
 
     def spawn(self, argv: Sequence[str]) -> int:
         """Start a daemon beside the mounts, which ends with the supervisor.
@@ -58,7 +93,12 @@ class Supervisor:
         :returns: its process id here.
         :raises SandboxFailed: it cannot be started.
         """
-        raise NotImplementedError
+        _, came = self._connection.ask('spawn', argv=list(argv))
+        try:
+            return _process_id(came[0])
+        finally:
+            for descriptor in came:
+                os.close(descriptor)
 
     def mount(self, plan: mounts.Plan) -> None:
         """Make ready to mount what a plan allows.
@@ -69,7 +109,7 @@ class Supervisor:
         :raises NotForSandbox: this host cannot.
         :raises SandboxFailed: the supervisor is gone.
         """
-        raise NotImplementedError
+        self._connection.ask('mount', plan=plan.to_json())
 
     def call(self, operation: str, *args: Any, **kw: Any) -> Any:
         """Call a public method of :class:`mounts.Mounts` or of its tree.
@@ -80,7 +120,10 @@ class Supervisor:
         :raises UnicodeDecodeError: a name is not UTF-8, see there.
         :raises SandboxFailed: the supervisor is gone.
         """
-        raise NotImplementedError
+        value, _ = self._connection.ask(
+            'call', operation=operation, args=args, kw=kw
+        )
+        return value
 
     def exec(
         self,
@@ -98,9 +141,23 @@ class Supervisor:
         :param stdin: descriptor of what it reads; the caller closes it.
         :param stdout: descriptor of what it writes to, likewise.
         :param stderr: the same for errors.
+        :raises RuntimeError: the guest has no place for /dev, /proc or /sys.
         :raises SandboxFailed: it cannot be started.
         """
-        raise NotImplementedError
+        told, result = os.pipe()
+        try:
+            self._connection.ask(
+                'exec',
+                [stdin, stdout, stderr, result],
+                argv=list(command.argv),
+                env=dict(command.env),
+            )
+        except BaseException:
+            os.close(told)
+            raise
+        finally:
+            os.close(result)
+        return Running(self._connection, told)
 
     def freeze(self) -> None:
         """See :meth:`mounts.Mounts.freeze`."""
@@ -119,7 +176,7 @@ class Supervisor:
 
     def close(self) -> None:
         """End it, with all that runs below and is mounted; never raises."""
-        raise NotImplementedError
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -129,16 +186,45 @@ class Supervisor:
 
 
 class Running:
-    """A command that runs."""
+    """A command that runs.
+
+    :param connected: with the supervisor that runs it.
+    :param told: descriptor on which its end is told.
+    """
+
+    def __init__(self, connected: connection.Connection, told: int) -> None:
+        self._connection = connected
+        self._told: int | None = told
+        self._ending: sandbox_settings.Ending | None = None
 
     def wait(self, timeout: float | None) -> sandbox_settings.Ending | None:
         """Wait for its end.
 
         :param timeout: seconds, None for no limit.
         :returns: None when it still runs.
-        :raises SandboxFailed: the supervisor is gone.
+        :raises SandboxFailed: the supervisor is gone, or the command could
+            not be started.
         """
-        raise NotImplementedError
+        if self._told is None:
+            return self._ending
+        poll = select.poll()
+        poll.register(self._told, select.POLLIN)
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            return None
+        content = os.read(self._told, 65536)
+        os.close(self._told)
+        self._told = None
+        if not content:
+            raise exception.SandboxFailed(
+                reason='its supervisor was ended from outside'
+            )
+        ending = json.loads(content)
+        if ending['error']:
+            raise exception.SandboxFailed(reason=ending['error'])
+        self._ending = sandbox_settings.Ending(
+            ending['code'], ending['reason']
+        )
+        return self._ending
 
     def kill(self) -> sandbox_settings.Ending:
         """End it with everything that it started.
@@ -146,4 +232,19 @@ class Running:
         :raises SandboxFailed: that cannot be done within 30 seconds, or the
             supervisor is gone.
         """
-        raise NotImplementedError
+        self._connection.ask('kill')
+        ending = self.wait(_END)
+        if ending is None:
+            raise exception.SandboxFailed(
+                reason=f'a command could not be ended within {_END:g} s'
+            )
+        return ending
+
+
+def _process_id(handle: int) -> int:
+    """The process id, here, of what a handle from another namespace means."""
+    text = pathlib.Path(f'/proc/self/fdinfo/{handle}').read_text()
+    found = re.search(r'^Pid:\s+(-?\d+)$', text, re.MULTILINE)
+    if found is None or int(found[1]) <= 0:
+        raise exception.SandboxFailed(reason='what it started has ended')
+    return int(found[1])

@@ -53,6 +53,7 @@ _AT_FDCWD = -100
 _MOVE_MOUNT_F_EMPTY_PATH = 0x00000004
 _MOVE_MOUNT = 429
 _CLOSE_RANGE = 436
+_CLOSE_RANGE_CLOEXEC = 4
 _PIVOT_ROOT = {'x86_64': 155, 'aarch64': 41}
 _KEYCTL = {'x86_64': 250, 'aarch64': 219}
 _JOIN_SESSION_KEYRING = 1
@@ -174,11 +175,20 @@ def limit_capabilities(kept: Iterable[int]) -> None:
 
 def close_from(first: int) -> None:
     """Close all descriptors from one on."""
+    _close_range(first, 0)
+
+
+def close_on_exec_from(first: int) -> None:
+    """Close all descriptors from one on when another program is executed."""
+    _close_range(first, _CLOSE_RANGE_CLOEXEC)
+
+
+def _close_range(first: int, flags: int) -> None:
     result = _libc.syscall(
         ctypes.c_long(_CLOSE_RANGE),
         ctypes.c_uint(first),
         ctypes.c_uint(0xFFFFFFFF),
-        ctypes.c_uint(0),
+        ctypes.c_uint(flags),
     )
     _checked(result, 'close_range')
 

@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The supervisor: two processes of the host's root.
+
+The one that the job starts waits. When the job is gone it ends the other one,
+and when that has ended it removes what the kernel does not remove by itself.
+The other is the first process of a pid namespace and does the work
+(:mod:`service`); the kernel ends everything below it, however it ends.
+
+Started by :mod:`control` without site-packages: the standard library and this
+package have to do.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from imagebuild.sandbox import cgroups
+from imagebuild.sandbox import identities
+from imagebuild.sandbox import protocol
+from imagebuild.sandbox import service
+from imagebuild.sandbox import syscalls
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a supervisor.
+
+    :param argv: numbers of two descriptors: the connection with the job,
+        and a pipe that ends with the job.
+    """
+    connection = socket.socket(fileno=int(argv[0]))
+    life = int(argv[1])
+    for descriptor in (connection.fileno(), life):
+        os.set_inheritable(descriptor, False)
+    # A terminal's Ctrl-C is the job's, which then says what to do.
+    os.setsid()
+    try:
+        ids = identities.take()
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+        pid = os.fork()
+        if not pid:
+            os.close(life)
+            _serve(connection, ids)
+        protocol.send(connection, {'pid': pid})
+    except protocol.Closed:
+        return 1
+    except (OSError, identities.NoneLeft) as error:
+        protocol.send(connection, {'failed': str(error)})
+        return 1
+    connection.close()
+    _watch(pid, life)
+    cgroups.remove(ids.name)
+    return 0
+
+
+def _watch(pid: int, life: int) -> None:
+    """Wait for the end of the job or of the other process."""
+    handle = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    poll.register(life, select.POLLIN)
+    poll.poll()
+    signal.pidfd_send_signal(handle, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def _serve(connection: socket.socket, ids: identities.Identities) -> NoReturn:
+    code = 1
+    try:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setsid()
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        # What the host unmounts is unmounted here too; what is mounted here
+        # is seen nowhere else.
+        syscalls.mount('', '/', '', syscalls.MS_REC | syscalls.MS_SLAVE)
+        syscalls.mount('proc', '/proc', 'proc')
+        service.Service(connection, ids).run()
+        code = 0
+    except protocol.Closed:
+        pass
+    except Exception as error:
+        _complain(error)
+    finally:
+        os._exit(code)
+
+
+def _complain(error: Exception) -> None:
+    sys.stderr.write(f'imagebuild: the sandbox failed: {error!r}\n')
+    sys.stderr.flush()
