@@ -11,16 +11,21 @@
 # under the License.
 """What a command in a guest made of /etc/resolv.conf is kept.
 
-With a network, libguestfs puts the appliance's name server there for the time
-of each command and the guest's own file back afterwards, whatever the command
-did. So a package that makes it a link (systemd-resolved) or a script that
-writes it was lost. The wrapper (:mod:`guest_wrapper`) compares and puts aside
-what is there when the command has ended; here it becomes the guest's.
+For the time of each command that has a network another file is there, with a
+name server that it can reach, and the guest's own afterwards. So a package
+that makes it a link (systemd-resolved) or a script that writes it would be
+lost. What is there when the command has ended is put aside, compared, and
+becomes the guest's.
+
+libguestfs puts the file there and takes it away by itself; the wrapper
+(:mod:`guest_wrapper`) compares. Elsewhere :func:`swapped` does both.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 from imagebuild.remotes import guest_handle
 
@@ -35,6 +40,52 @@ _NAME_SERVER = re.compile(rb'[ \t]*nameserver[ \t]')
 def aside(token: str) -> str:
     """Where the wrapper puts what it found; with .put, what had been put."""
     return f'/etc/.imagebuild-{token}'
+
+
+@contextlib.contextmanager
+def swapped(
+    handle: guest_handle.GuestHandle, token: str, content: bytes
+) -> Iterator[None]:
+    """Have another file there for the time of one command.
+
+    It is no mount, since packages remove and replace the file. What the
+    command made of it is kept, see :func:`keep`.
+
+    :param handle: of the guest, mounted.
+    :param token: random text; names with it are made in /etc.
+    :param content: of the file.
+    :raises RuntimeError: the guest's file system refuses.
+    """
+    if not handle.is_dir('/etc', followsymlinks=True):
+        yield
+        return
+    own = f'{aside(token)}.own'
+    if handle.exists(_RESOLVER):
+        handle.rename(_RESOLVER, own)
+    try:
+        handle.write(_RESOLVER, content)
+        before = _state(handle)
+        yield
+        changed = _state(handle) != before
+        if changed and handle.exists(_RESOLVER):
+            handle.rename(_RESOLVER, aside(token))
+    finally:
+        handle.rm_rf(_RESOLVER)
+        if handle.exists(own):
+            handle.rename(own, _RESOLVER)
+    if changed:
+        handle.write(f'{aside(token)}.put', content)
+        keep(handle, token)
+
+
+def _state(handle: guest_handle.GuestHandle) -> object:
+    """Which file it is, and what it holds; another after each change."""
+    if not handle.exists(_RESOLVER):
+        return None
+    status = handle.lstatns(_RESOLVER)
+    # Not the times: to look at a file, or to write the same, is no change.
+    which = [status[name] for name in ('st_ino', 'st_mode', 'st_size')]
+    return which, _content(handle, _RESOLVER)
 
 
 def keep(handle: guest_handle.GuestHandle, token: str) -> None:
