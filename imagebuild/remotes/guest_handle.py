@@ -23,7 +23,9 @@ What is true of all methods:
   of the guest: an absolute link and any number of ".." are looked at with the
   guest's tree as root.
 * Symbolic links in the directories of a path are always followed. The last
-  component is followed where a method says "followed".
+  component is followed where a method says "followed". (libguestfs' ln_s and
+  rm_rf look at absolute ones from outside, and would be in the appliance's
+  own tree; they are used where directories are no links.)
 * Errors are :class:`RuntimeError`, with a message of one line that holds the
   reason in the words of strerror(3). Nothing is half done then, except that a
   write may have written less.
@@ -34,6 +36,8 @@ What is true of all methods:
 * No method waits for somebody in the guest. A FIFO or device is never opened:
   where this text asks for a regular file, callers have looked before
   (libguestfs would wait), and a handle that can tell raises.
+
+``tests/contract/handle_contract.py`` is this text as tests.
 """
 
 from __future__ import annotations

@@ -48,10 +48,10 @@ exec /bin/sh "$1"
 #: Bytes of one argument that the kernel takes (MAX_ARG_STRLEN), and of all
 #: of them with the variables: a quarter of the usual limit of a stack, less
 #: what a Remote's own wrapper needs.
-_LONGEST_ARGUMENT = 128 * 1024 - 1
-_LONGEST_OF_ALL = 2 * 1024 * 1024 - 64 * 1024
+LONGEST_ARGUMENT = 128 * 1024 - 1
+LONGEST_OF_ALL = 2 * 1024 * 1024 - 64 * 1024
 #: What the kernel counts for each of them beside its bytes and their end.
-_POINTER = 8
+POINTER = 8
 #: "env" would take others for options, or two for one.
 _VARIABLE = re.compile(r'[^-=\0][^=\0]*')
 
@@ -116,14 +116,14 @@ def refuse_long(
             )
     every = [*argv, *(f'{name}={value}' for name, value in env.items())]
     sizes = [len(each.encode('utf-8', 'surrogatepass')) + 1 for each in every]
-    if max(sizes) > _LONGEST_ARGUMENT + 1:
+    if max(sizes) > LONGEST_ARGUMENT + 1:
         raise exception.StepError(
             f'an argument or variable of {shown} is longer than 128 KiB'
         )
-    if sum(sizes) + _POINTER * len(sizes) > _LONGEST_OF_ALL:
+    if sum(sizes) + POINTER * len(sizes) > LONGEST_OF_ALL:
         raise exception.StepError(
             f'the arguments and variables of {shown} are longer than '
-            f'{_LONGEST_OF_ALL // 1024} KiB together'
+            f'{LONGEST_OF_ALL // 1024} KiB together'
         )
     if any('\0' in each for each in every):
         raise exception.StepError(

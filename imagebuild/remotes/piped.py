@@ -99,7 +99,8 @@ def run(
             raise guest_faults.output_lost(invocation.shown) from error
         except BaseException:
             # Also KeyboardInterrupt: never leave it running.
-            running.kill()
+            with contextlib.suppress(Exception):
+                running.kill()
             raise
     return invocations.Ending(
         ended.code,

@@ -281,7 +281,15 @@ class PosixRemote(base.Remote):
         )
 
     def remove_file(self, path: str) -> None:
-        self._guest_call(self._handle.rm_f, path)
+        self._guest_call(self._remove, path)
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._handle.rm_f(path)
+        except RuntimeError:
+            # On the way to nothing may be what is no directory.
+            if self._handle.exists(path):
+                raise
 
 
 def new_name() -> str:

@@ -13,6 +13,7 @@
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,8 @@ from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
 from imagebuild.remotes import guestfs
-from tests.contract import remote_contract
+from tests.contract import disk_contract
+from tests.contract import handle_contract
 
 
 def _open(
@@ -42,7 +44,7 @@ def opened(
         yield remote
 
 
-class TestGuestfsRemote(remote_contract.RemoteContract):
+class TestGuestfsRemote(disk_contract.DiskContract):
     @pytest.fixture
     def remote(self, opened: guestfs.GuestfsRemote) -> guestfs.GuestfsRemote:
         return opened
@@ -53,100 +55,24 @@ class TestGuestfsRemote(remote_contract.RemoteContract):
     ) -> guestfs.GuestfsRemote:
         return _open(minimal_image, tmp_path)
 
-    # -- what only a disk has -----------------------------------------------
+    # -- what only an appliance lets happen ----------------------------------
 
-    def test_new_parents_belong_to_the_owner(
+    def test_a_device_is_refused_at_once(
         self, remote: guestfs.GuestfsRemote
     ) -> None:
-        """As cloud-init's write_files makes them."""
-        remote.write_file(
-            '/srv/own/er/file', b'x', mode=0o600, owner='daemon', group='mail'
-        )
-        shown = remote.run(
-            ['stat', '-c', '%a %U %G', '/srv', '/srv/own', '/srv/own/er']
-        )
-        assert shown.stdout.splitlines() == [
-            '755 root root', '755 daemon mail', '755 daemon mail',
-        ]  # fmt: skip
-
-    @pytest.mark.parametrize('kind', ['p', 'c 1 3'])
-    def test_what_is_no_file_is_refused_at_once(
-        self, remote: guestfs.GuestfsRemote, kind: str
-    ) -> None:
-        remote.run(
-            ['sh', '-c', f'rm -f /srv/special; mknod /srv/special {kind}']
-        )
+        remote.run(['mknod', '/srv/device', 'c', '1', '3'])
         with pytest.raises(exception.StepError, match='not a regular file'):
-            remote.write_file('/srv/special', b'x')
-
-    def test_the_merged_usr(self, remote: guestfs.GuestfsRemote) -> None:
-        """/bin, /sbin, /lib and /var/run are links."""
-        remote.write_file('/bin/hello', b'#!/bin/sh\n', mode=0o755)
-        remote.write_file('/var/run/hello.pid', b'1')
-        assert remote.read_file('/usr/bin/hello') == b'#!/bin/sh\n'
-        assert remote.read_file('/run/hello.pid') == b'1'
+            remote.write_file('/srv/device', b'x')
+        with pytest.raises(exception.RemoteFileNotFound):
+            remote.read_file('/srv/device')
 
 
-class TestResolver:
-    """What commands make of /etc/resolv.conf, one appliance for all."""
+class TestHandle(handle_contract.HandleContract):
+    keeps_inside = False
 
-    @pytest.fixture(autouse=True)
-    def own(self, opened: guestfs.GuestfsRemote) -> Iterator[None]:
-        self.remote = opened
-        opened.write_file('/etc/resolv.conf', b'search example.org\n')
-        yield
-        # Nothing of ours is left, whatever happened.
-        shown = opened.run(['find', '/etc', '-maxdepth', '1', '-name', '.im*'])
-        assert shown.stdout == ''
-
-    def now(self, script: str) -> str:
-        """Run a script; what the image has afterwards."""
-        self.remote.run(['sh', '-ec', script])
-        handle = self.remote.appliance.handle
-        if handle.is_symlink('/etc/resolv.conf'):
-            return '-> ' + str(handle.readlink('/etc/resolv.conf'))
-        if not handle.exists('/etc/resolv.conf'):
-            return 'none'
-        return self.remote.read_file('/etc/resolv.conf').decode()
-
-    @pytest.mark.parametrize(
-        'script, after',
-        [
-            ('true', 'search example.org\n'),
-            ('grep nameserver /etc/resolv.conf', 'search example.org\n'),
-            ('ln -snf ../run/stub /etc/resolv.conf', '-> ../run/stub'),
-            ('echo nameserver 192.0.2.1 >/etc/resolv.conf',
-             'nameserver 192.0.2.1\n'),
-            ('echo options rotate >>/etc/resolv.conf',
-             'search example.org\noptions rotate\n'),
-            ('sed -i "1i options rotate" /etc/resolv.conf',
-             'options rotate\n'),
-            ('rm /etc/resolv.conf', 'none'),
-            ('rm /etc/resolv.conf; mkfifo /etc/resolv.conf',
-             'search example.org\n'),
-            ('cd /etc; cp resolv.conf new; mv new resolv.conf',
-             'search example.org\n'),
-        ],
-    )  # fmt: skip
-    def test_it_is_kept(self, script: str, after: str) -> None:
-        assert self.now(script).removeprefix('#\n') == after
-
-    def test_a_package_that_moves_it_away(self) -> None:
-        """As systemd-resolved does, for one."""
-        script = 'mv /etc/resolv.conf /etc/.resolv.conf.orig; ' + (
-            'ln -s ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf'
-        )
-        assert self.now(script).startswith('-> ../run/systemd')
-        kept = self.remote.read_file('/etc/.resolv.conf.orig')
-        assert kept == b'search example.org\n'
-
-    def test_a_link_to_nothing_stays_and_can_be_written(self) -> None:
-        link = 'ln -snf ../run/systemd/resolve/stub-resolv.conf '
-        self.now(link + '/etc/resolv.conf')
-        again = self.now('cat /etc/resolv.conf; echo x >>/etc/resolv.conf')
-        assert again == '-> ../run/systemd/resolve/stub-resolv.conf'
-        self.remote.write_file('/etc/resolv.conf', b'nameserver 192.0.2.1\n')
-        assert self.now('true') == 'nameserver 192.0.2.1\n'
+    @pytest.fixture
+    def handle(self, opened: guestfs.GuestfsRemote) -> Any:
+        return opened.appliance.handle
 
 
 def test_a_magic_key_is_the_users_fault(
