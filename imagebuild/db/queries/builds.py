@@ -26,9 +26,11 @@ from imagebuild import exception
 from imagebuild.common import statuses
 from imagebuild.db import models
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import reader
+from imagebuild.db.transaction import writer
 
 #: What list_builds can filter by.
 FILTERS = (
@@ -70,9 +72,9 @@ def size_of(request: Any) -> int:
     return len(json.dumps(request))
 
 
-@transaction.reader
+@reader
 def get_build(
-    session: transaction.Session, id: str, *, project_id: str | None = None
+    session: Session, id: str, *, project_id: str | None = None
 ) -> records.Build:
     """Look a build up.
 
@@ -85,9 +87,9 @@ def get_build(
     return rows.build_record(session, found)
 
 
-@transaction.reader
+@reader
 def list_builds(
-    session: transaction.Session,
+    session: Session,
     *,
     project_id: str | None = None,
     filters: Mapping[str, Any] | None = None,
@@ -112,9 +114,9 @@ def list_builds(
     return rows.build_records(session, session.scalars(query.limit(limit)))
 
 
-@transaction.reader
+@reader
 def page_of_builds(
-    session: transaction.Session,
+    session: Session,
     *,
     limit: int,
     max_bytes: int,
@@ -181,7 +183,7 @@ def _listing(
 
 
 def _sorted(
-    session: transaction.Session,
+    session: Session,
     query: sa.Select[Any],
     project_id: str | None,
     sort: Sequence[tuple[str, str]],
@@ -216,7 +218,7 @@ def _order(sort: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _after(
-    session: transaction.Session,
+    session: Session,
     marker: str,
     project_id: str | None,
     order: Sequence[tuple[str, str]],
@@ -241,9 +243,9 @@ def _after(
     return sa.or_(*ways)
 
 
-@transaction.writer
+@writer
 def update_build(
-    session: transaction.Session,
+    session: Session,
     id: str,
     values: Mapping[str, Any],
     *,
@@ -278,9 +280,9 @@ def update_build(
     return rows.update(session, Build, id, values, *conditions)
 
 
-@transaction.reader
+@reader
 def list_ended_with(
-    session: transaction.Session, build: records.Build
+    session: Session, build: records.Build
 ) -> list[records.Build]:
     """List the followers that ended when a build did.
 
@@ -302,9 +304,9 @@ def list_ended_with(
     return rows.build_records(session, session.scalars(query))
 
 
-@transaction.reader
+@reader
 def earlier_builds(
-    session: transaction.Session, build: records.Build, limit: int
+    session: Session, build: records.Build, limit: int
 ) -> list[records.EarlierBuild]:
     """List what made images like that of a build, the newest first.
 
@@ -335,10 +337,8 @@ def earlier_builds(
     ]
 
 
-@transaction.reader
-def count_builds(
-    session: transaction.Session,
-) -> dict[tuple[str, str | None], int]:
+@reader
+def count_builds(session: Session) -> dict[tuple[str, str | None], int]:
     """Count builds that are not deleted, by status and fault."""
     query = (
         sa.select(Build.status, Build.fault, sa.func.count())
@@ -351,8 +351,8 @@ def count_builds(
     }
 
 
-@transaction.reader
-def oldest_queued(session: transaction.Session) -> datetime.datetime | None:
+@reader
+def oldest_queued(session: Session) -> datetime.datetime | None:
     """When the longest waiting build (no follower) was created."""
     return session.scalar(
         sa.select(sa.func.min(Build.created_at)).where(
@@ -361,8 +361,8 @@ def oldest_queued(session: transaction.Session) -> datetime.datetime | None:
     )
 
 
-@transaction.reader
-def statistics(session: transaction.Session) -> records.Statistics:
+@reader
+def statistics(session: Session) -> records.Statistics:
     """Add up steps, reuses and uploads of all builds that are kept.
 
     Deleted builds count until they are purged.

@@ -20,13 +20,15 @@ import sqlalchemy as sa
 
 from imagebuild.common import statuses
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Quota
 from imagebuild.db.queries import history
 from imagebuild.db.queries import quotas
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import reader
+from imagebuild.db.transaction import writer
 
 _FREE = sa.and_(
     rows.LIVE,
@@ -37,9 +39,9 @@ _FREE = sa.and_(
 _RUNNING = sa.and_(rows.LIVE, Build.status.in_(statuses.RUNNING))
 
 
-@transaction.reader
+@reader
 def claimable(
-    session: transaction.Session,
+    session: Session,
     *,
     drivers: Collection[str],
     operating_systems: Collection[str] = (),
@@ -126,13 +128,9 @@ def _queue(
     )
 
 
-@transaction.writer
+@writer
 def claim(
-    session: transaction.Session,
-    id: str,
-    conductor: str,
-    *,
-    running_limit: int = -1,
+    session: Session, id: str, conductor: str, *, running_limit: int = -1
 ) -> records.Build | None:
     """Claim a queued build; of several conductors exactly one gets it.
 
@@ -179,9 +177,7 @@ def claim(
     return rows.build_record(session, claimed)
 
 
-def _has_room(
-    session: transaction.Session, project_id: str, running_limit: int
-) -> bool:
+def _has_room(session: Session, project_id: str, running_limit: int) -> bool:
     limit = quotas.get_quotas(session, project_id).get(
         'running', running_limit
     )
@@ -195,10 +191,8 @@ def _has_room(
     return (session.scalar(running) or 0) < limit
 
 
-@transaction.reader
-def builds_of(
-    session: transaction.Session, conductor: str
-) -> list[records.Build]:
+@reader
+def builds_of(session: Session, conductor: str) -> list[records.Build]:
     """Every running build (``deleting`` ones too) of a conductor."""
     query = (
         sa.select(Build)
@@ -208,10 +202,8 @@ def builds_of(
     return rows.build_records(session, session.scalars(query))
 
 
-@transaction.reader
-def orphans(
-    session: transaction.Session, seconds: float
-) -> list[records.Build]:
+@reader
+def orphans(session: Session, seconds: float) -> list[records.Build]:
     """Running builds whose conductor is dead, down or unknown.
 
     :param seconds: how long without a heartbeat makes a conductor dead.

@@ -19,14 +19,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db.models import Conductor
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import reader
+from imagebuild.db.transaction import writer
 
 
-@transaction.writer
+@writer
 def register_conductor(
-    session: transaction.Session, values: Mapping[str, Any]
+    session: Session, values: Mapping[str, Any]
 ) -> records.Conductor:
     """Note that a conductor is there; replaces an earlier entry.
 
@@ -60,13 +62,9 @@ def register_conductor(
     return _record(row)
 
 
-@transaction.writer
+@writer
 def heartbeat(
-    session: transaction.Session,
-    name: str,
-    *,
-    running: int,
-    status: str | None = None,
+    session: Session, name: str, *, running: int, status: str | None = None
 ) -> bool:
     """Note that a conductor is alive.
 
@@ -87,8 +85,8 @@ def heartbeat(
     return bool(noted.rowcount)  # type: ignore[attr-defined]
 
 
-@transaction.writer
-def unregister(session: transaction.Session, name: str) -> None:
+@writer
+def unregister(session: Session, name: str) -> None:
     """Note that a conductor is ``down``, or is declared to be.
 
     What it held becomes an orphan (``orphans``).
@@ -100,9 +98,9 @@ def unregister(session: transaction.Session, name: str) -> None:
     )
 
 
-@transaction.reader
+@reader
 def list_conductors(
-    session: transaction.Session, alive_within: float | None = None
+    session: Session, alive_within: float | None = None
 ) -> list[records.Conductor]:
     """List conductors by name.
 
@@ -118,9 +116,9 @@ def list_conductors(
     return [_record(row) for row in session.scalars(query)]
 
 
-@transaction.reader
+@reader
 def dead_conductors(
-    session: transaction.Session, seconds: float
+    session: Session, seconds: float
 ) -> list[records.Conductor]:
     """Conductors that are not ``down`` but sent no heartbeat.
 

@@ -18,7 +18,6 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Image
 from imagebuild.db.queries import builds
@@ -28,11 +27,13 @@ from imagebuild.db.queries import quotas
 from imagebuild.db.queries import retention
 from imagebuild.db.queries import rows
 from imagebuild.db.queries import single_flight
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import writer
 
 
-@transaction.writer
+@writer
 def create_build(
-    session: transaction.Session,
+    session: Session,
     values: Mapping[str, Any],
     *,
     quotas: Mapping[str, int] | None = None,
@@ -84,7 +85,7 @@ def create_build(
     return rows.build_record(session, build)
 
 
-def _new_row(session: transaction.Session, values: Mapping[str, Any]) -> Build:
+def _new_row(session: Session, values: Mapping[str, Any]) -> Build:
     build = Build(
         **rows.own_columns(Build, values),
         created_at=session.now,
@@ -95,9 +96,7 @@ def _new_row(session: transaction.Session, values: Mapping[str, Any]) -> Build:
     return build
 
 
-def _made_before(
-    session: transaction.Session, earlier: Build
-) -> records.Build:
+def _made_before(session: Session, earlier: Build) -> records.Build:
     if not session.did(earlier.created_at):
         raise exception.Conflict(
             what='Build',
@@ -109,13 +108,13 @@ def _made_before(
 
 
 def _limits(
-    session: transaction.Session, build: Build, given: Mapping[str, int]
+    session: Session, build: Build, given: Mapping[str, int]
 ) -> dict[str, int]:
     return {**given, **quotas.get_quotas(session, build.project_id)}
 
 
 def _check_kept(
-    session: transaction.Session, build: Build, limits: Mapping[str, int]
+    session: Session, build: Build, limits: Mapping[str, int]
 ) -> None:
     """See that there is room for one more row, whoever makes its image."""
     wanted = {'builds': 1, 'request_bytes': build.request_size}
@@ -124,7 +123,7 @@ def _check_kept(
         retention.purge_deleted_beyond(session, build.project_id, kept)
 
 
-def _reusable(session: transaction.Session, build: Build) -> Image | None:
+def _reusable(session: Session, build: Build) -> Image | None:
     if build.reuse != 'always':
         return None
     return images.reusable(
@@ -132,7 +131,7 @@ def _reusable(session: transaction.Session, build: Build) -> Image | None:
     )
 
 
-def _use(session: transaction.Session, build: Build, image: Image) -> None:
+def _use(session: Session, build: Build, image: Image) -> None:
     build.status = 'active'
     build.image_row_id = image.id
     build.reused_from = image.build_id
@@ -143,9 +142,7 @@ def _use(session: transaction.Session, build: Build, image: Image) -> None:
     build.finished_at = session.now
 
 
-def _queue(
-    session: transaction.Session, build: Build, limits: Mapping[str, int]
-) -> None:
+def _queue(session: Session, build: Build, limits: Mapping[str, int]) -> None:
     quotas.check_queued(session, build.project_id, limits)
     build.status = 'queued'
     if build.reuse == 'always':

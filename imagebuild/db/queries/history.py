@@ -25,13 +25,15 @@ import sqlalchemy as sa
 
 from imagebuild import exception
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db import types
 from imagebuild.db.models import Build
 from imagebuild.db.models import Event
 from imagebuild.db.models import LogChunk
 from imagebuild.db.models import Step
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import reader
+from imagebuild.db.transaction import writer
 
 #: Bytes of a log that one call of read_log gives at most, unless told.
 READ_LIMIT = 1024 * 1024
@@ -44,9 +46,9 @@ _CUT = '\n[the log was cut here: its limit of {} bytes is reached]\n'
 # -- steps and events -------------------------------------------------------
 
 
-@transaction.writer
+@writer
 def add_step(
-    session: transaction.Session, build_id: str, values: Mapping[str, Any]
+    session: Session, build_id: str, values: Mapping[str, Any]
 ) -> None:
     """Note a finished step.
 
@@ -72,12 +74,9 @@ def add_step(
     )
 
 
-@transaction.reader
+@reader
 def list_steps(
-    session: transaction.Session,
-    build_id: str,
-    *,
-    attempt: int | None = None,
+    session: Session, build_id: str, *, attempt: int | None = None
 ) -> list[records.Step]:
     """Steps in the order in which they were noted.
 
@@ -89,13 +88,9 @@ def list_steps(
     return [rows.record(records.Step, row) for row in session.scalars(query)]
 
 
-@transaction.writer
+@writer
 def add_event(
-    session: transaction.Session,
-    build_id: str,
-    message: str,
-    *,
-    kind: str = 'note',
+    session: Session, build_id: str, message: str, *, kind: str = 'note'
 ) -> None:
     """Note something that happened to a build.
 
@@ -115,10 +110,8 @@ def add_event(
     note(session, build, kind, message)
 
 
-@transaction.reader
-def list_events(
-    session: transaction.Session, build_id: str
-) -> list[records.Event]:
+@reader
+def list_events(session: Session, build_id: str) -> list[records.Event]:
     """Events in the order in which they were noted."""
     query = (
         sa.select(Event).where(Event.build_id == build_id).order_by(Event.id)
@@ -126,18 +119,14 @@ def list_events(
     return [rows.record(records.Event, row) for row in session.scalars(query)]
 
 
-def note(
-    session: transaction.Session, build: Build, kind: str, message: str
-) -> None:
+def note(session: Session, build: Build, kind: str, message: str) -> None:
     """Note what else the transaction does to a build."""
     session.add(
         Event(build_id=build.id, at=session.now, kind=kind, message=message)
     )
 
 
-def note_status(
-    session: transaction.Session, build: Build, message: str
-) -> None:
+def note_status(session: Session, build: Build, message: str) -> None:
     """Note a change of status, made in the same transaction."""
     kind = 'fault' if build.status == 'error' else 'status'
     note(session, build, kind, message)
@@ -146,12 +135,9 @@ def note_status(
 # -- the log ----------------------------------------------------------------
 
 
-@transaction.writer
+@writer
 def append_log(
-    session: transaction.Session,
-    build_id: str,
-    text: str,
-    max_size: int = -1,
+    session: Session, build_id: str, text: str, max_size: int = -1
 ) -> int:
     """Write to the end of a build's log.
 
@@ -195,9 +181,7 @@ def append_log(
     return size
 
 
-def _is_at(
-    session: transaction.Session, build_id: str, offset: int, data: bytes
-) -> bool:
+def _is_at(session: Session, build_id: str, offset: int, data: bytes) -> bool:
     """Whether data was written at an offset; its first piece is enough."""
     chunk = session.get(LogChunk, (build_id, offset))
     first = next(split(data, PIECE), None)
@@ -240,12 +224,9 @@ def _continues(byte: int) -> bool:
     return byte & 0xC0 == 0x80
 
 
-@transaction.reader
+@reader
 def read_log(
-    session: transaction.Session,
-    build_id: str,
-    offset: int = 0,
-    limit: int = READ_LIMIT,
+    session: Session, build_id: str, offset: int = 0, limit: int = READ_LIMIT
 ) -> tuple[str, int]:
     """Read a part of a build's log.
 
@@ -276,7 +257,7 @@ def read_log(
 
 
 def _bytes(
-    session: transaction.Session, build_id: str, offset: int, limit: int
+    session: Session, build_id: str, offset: int, limit: int
 ) -> tuple[bytes, int]:
     """The pieces that hold a range, and where the first begins."""
     first = (

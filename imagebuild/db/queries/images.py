@@ -24,13 +24,13 @@ from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Image
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import reader
+from imagebuild.db.transaction import writer
 
 
 def reusable(
-    session: transaction.Session,
-    project_id: str,
-    content_key: str,
-    max_age: int | None,
+    session: Session, project_id: str, content_key: str, max_age: int | None
 ) -> Image | None:
     """The newest active image of that content in this cloud."""
     query = (
@@ -49,9 +49,9 @@ def reusable(
     return session.scalar(query)
 
 
-@transaction.reader
+@reader
 def find_image(
-    session: transaction.Session,
+    session: Session,
     project_id: str,
     content_key: str,
     max_age: int | None = None,
@@ -64,10 +64,8 @@ def find_image(
     return None if image is None else rows.record(records.Image, image)
 
 
-@transaction.reader
-def get_image(
-    session: transaction.Session, image_row_id: str
-) -> records.Image:
+@reader
+def get_image(session: Session, image_row_id: str) -> records.Image:
     """Look an image up by the id of its row, whatever its status.
 
     :raises NotFound: there is none.
@@ -78,11 +76,7 @@ def get_image(
     return rows.record(records.Image, image)
 
 
-def insert(
-    session: transaction.Session,
-    build: Build,
-    values: Mapping[str, Any],
-) -> Image:
+def insert(session: Session, build: Build, values: Mapping[str, Any]) -> Image:
     """Add the row of an image that a build made.
 
     :param values: columns that differ from the build's, or are not there.
@@ -101,9 +95,9 @@ def insert(
     return image
 
 
-@transaction.writer
+@writer
 def add_image(
-    session: transaction.Session, build_id: str, values: Mapping[str, Any]
+    session: Session, build_id: str, values: Mapping[str, Any]
 ) -> records.Image:
     """Note an image that a build put at a further destination.
 
@@ -132,8 +126,8 @@ def add_image(
     return rows.record(records.Image, image)
 
 
-@transaction.writer
-def image_deleted(session: transaction.Session, image_row_id: str) -> None:
+@writer
+def image_deleted(session: Session, image_row_id: str) -> None:
     """Note that an image was deleted in Glance; it is not reused again."""
     session.execute(
         sa.update(Image)
@@ -142,9 +136,7 @@ def image_deleted(session: transaction.Session, image_row_id: str) -> None:
     )
 
 
-def retire_unused(
-    session: transaction.Session, image_row_id: str
-) -> records.Image | None:
+def retire_unused(session: Session, image_row_id: str) -> records.Image | None:
     """Mark an image ``deleting`` if no live build uses it.
 
     The images of the same build at further destinations go with it. The
@@ -168,7 +160,7 @@ def retire_unused(
     return rows.record(records.Image, image)
 
 
-def retire_further(session: transaction.Session, build: Build) -> None:
+def retire_further(session: Session, build: Build) -> None:
     """Mark what a build that has no image in this cloud left elsewhere."""
     if build.image_row_id is None:
         session.execute(
@@ -179,9 +171,9 @@ def retire_further(session: transaction.Session, build: Build) -> None:
         )
 
 
-@transaction.reader
+@reader
 def images_only_used_by(
-    session: transaction.Session, build_id: str
+    session: Session, build_id: str
 ) -> list[records.Image]:
     """The images, wherever they are, that would be deleted with a build.
 
@@ -207,10 +199,8 @@ def images_only_used_by(
     ]
 
 
-@transaction.reader
-def users_of_image(
-    session: transaction.Session, build_id: str
-) -> list[records.Build]:
+@reader
+def users_of_image(session: Session, build_id: str) -> list[records.Build]:
     """The builds that share a build's image, the oldest first.
 
     :returns: the build itself among them.
@@ -228,7 +218,7 @@ def users_of_image(
 
 
 def being_deleted(
-    session: transaction.Session, image_row_id: str | None
+    session: Session, image_row_id: str | None
 ) -> records.Image | None:
     """The image of a row if it is ``deleting``."""
     image = session.get(Image, image_row_id) if image_row_id else None
@@ -237,8 +227,8 @@ def being_deleted(
     return rows.record(records.Image, image)
 
 
-@transaction.writer
-def images_without_users(session: transaction.Session) -> list[records.Image]:
+@writer
+def images_without_users(session: Session) -> list[records.Image]:
     """Images that no live build uses and that are not deleted yet.
 
     They are marked ``deleting``, so that no build can begin to use
@@ -267,8 +257,8 @@ def images_without_users(session: transaction.Session) -> list[records.Image]:
     ]
 
 
-@transaction.reader
-def stored_bytes(session: transaction.Session, project_id: str) -> int:
+@reader
+def stored_bytes(session: Session, project_id: str) -> int:
     """Bytes of the images of a project that are not deleted yet."""
     total = sa.select(sa.func.sum(Image.size)).where(
         Image.project_id == project_id, Image.status != 'deleted'
@@ -276,7 +266,7 @@ def stored_bytes(session: transaction.Session, project_id: str) -> int:
     return int(session.scalar(total) or 0)
 
 
-def _is_used(session: transaction.Session, image: Image) -> bool:
+def _is_used(session: Session, image: Image) -> bool:
     users = sa.select(Build.id).where(
         Build.image_row_id == image.id, rows.LIVE
     )

@@ -20,17 +20,18 @@ from __future__ import annotations
 from imagebuild import exception
 from imagebuild.common import statuses
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
 from imagebuild.db.queries import rows
 from imagebuild.db.queries import single_flight
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import writer
 
 
-@transaction.writer
+@writer
 def finish_build(
-    session: transaction.Session,
+    session: Session,
     id: str,
     outcome: records.Outcome,
     *,
@@ -67,9 +68,7 @@ def finish_build(
     return rows.build_record(session, build)
 
 
-def _finish(
-    session: transaction.Session, build: Build, outcome: records.Outcome
-) -> None:
+def _finish(session: Session, build: Build, outcome: records.Outcome) -> None:
     if outcome.status == 'active' and outcome.image is not None:
         image = images.insert(session, build, outcome.image)
         # The image first: a foreign key points to it.
@@ -88,10 +87,7 @@ def _finish(
 
 
 def _share(
-    session: transaction.Session,
-    build: Build,
-    follower: Build,
-    outcome: records.Outcome,
+    session: Session, build: Build, follower: Build, outcome: records.Outcome
 ) -> None:
     for name in (
         'image_row_id',
@@ -109,9 +105,7 @@ def _share(
     _end(session, follower, outcome)
 
 
-def _end(
-    session: transaction.Session, build: Build, outcome: records.Outcome
-) -> None:
+def _end(session: Session, build: Build, outcome: records.Outcome) -> None:
     build.status = outcome.status
     build.status_reason = outcome.reason
     build.fault = outcome.fault if outcome.status == 'error' else None
@@ -123,7 +117,7 @@ def _end(
 
 
 def _finish_deleted(
-    session: transaction.Session, build: Build, outcome: records.Outcome
+    session: Session, build: Build, outcome: records.Outcome
 ) -> None:
     if outcome.image is not None:
         images.insert(session, build, {**outcome.image, 'status': 'deleting'})
@@ -131,8 +125,8 @@ def _finish_deleted(
     _delete(session, build)
 
 
-@transaction.writer
-def request_cancel(session: transaction.Session, id: str) -> records.Build:
+@writer
+def request_cancel(session: Session, id: str) -> records.Build:
     """Cancel a build: a queued one now, a running one by its conductor.
 
     :returns: the build afterwards: ``cancelled``; or running with
@@ -153,10 +147,8 @@ def request_cancel(session: transaction.Session, id: str) -> records.Build:
     return rows.build_record(session, build)
 
 
-@transaction.writer
-def delete_build(
-    session: transaction.Session, id: str
-) -> records.Image | None:
+@writer
+def delete_build(session: Session, id: str) -> records.Image | None:
     """Delete a build.
 
     One that no conductor has is deleted now (not found any more). A
@@ -188,9 +180,7 @@ def delete_build(
     return _delete(session, build)
 
 
-def _delete(
-    session: transaction.Session, build: Build
-) -> records.Image | None:
+def _delete(session: Session, build: Build) -> records.Image | None:
     if build.status == 'queued':
         build.status = 'cancelled'
         build.finished_at = session.now
@@ -210,9 +200,9 @@ def _delete(
     return images.retire_unused(session, build.image_row_id)
 
 
-@transaction.writer
+@writer
 def requeue_build(
-    session: transaction.Session,
+    session: Session,
     id: str,
     *,
     conductor: str,
@@ -247,7 +237,7 @@ def requeue_build(
     return True
 
 
-def _requeue(session: transaction.Session, build: Build, reason: str) -> None:
+def _requeue(session: Session, build: Build, reason: str) -> None:
     build.status = 'queued'
     build.status_reason = reason
     build.conductor = None
@@ -260,7 +250,7 @@ def _requeue(session: transaction.Session, build: Build, reason: str) -> None:
     history.note_status(session, build, f'requeued: {reason}')
 
 
-def _locked(session: transaction.Session, id: str) -> Build | None:
+def _locked(session: Session, id: str) -> Build | None:
     try:
         return rows.locked_build(session, id)
     except exception.NotFound:

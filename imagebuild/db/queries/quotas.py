@@ -25,20 +25,20 @@ import sqlalchemy as sa
 
 from imagebuild import exception
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Quota
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import images
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import reader
+from imagebuild.db.transaction import writer
 
 RESOURCES = ('queued', 'running', 'stored_bytes', 'builds', 'request_bytes')
 
 
-@transaction.reader
-def get_quotas(
-    session: transaction.Session, project_id: str
-) -> dict[str, int]:
+@reader
+def get_quotas(session: Session, project_id: str) -> dict[str, int]:
     """The limits that a project has of its own: resource -> limit."""
     query = sa.select(Quota.resource, Quota.hard_limit).where(
         Quota.project_id == project_id
@@ -46,12 +46,9 @@ def get_quotas(
     return {row.resource: row.hard_limit for row in session.execute(query)}
 
 
-@transaction.writer
+@writer
 def set_quota(
-    session: transaction.Session,
-    project_id: str,
-    resource: str,
-    hard_limit: int | None,
+    session: Session, project_id: str, resource: str, hard_limit: int | None
 ) -> None:
     """Give a project a limit of its own.
 
@@ -78,9 +75,9 @@ def set_quota(
         session.flush()
 
 
-@transaction.reader
+@reader
 def check_growth(
-    session: transaction.Session,
+    session: Session,
     build: records.Build,
     request: Mapping[str, Any],
     quotas: Mapping[str, int],
@@ -101,7 +98,7 @@ def check_growth(
 
 
 def check_kept(
-    session: transaction.Session,
+    session: Session,
     project_id: str,
     wanted: Mapping[str, int],
     limits: Mapping[str, int],
@@ -122,15 +119,12 @@ def check_kept(
         limit, used = limits.get(resource, -1), counted[resource]
         if limit >= 0 and used + more > limit:
             raise exception.QuotaExceeded(
-                project=project_id,
-                resource=resource,
-                limit=limit,
-                used=used,
+                project=project_id, resource=resource, limit=limit, used=used
             )
 
 
 def check_queued(
-    session: transaction.Session, project_id: str, limits: Mapping[str, int]
+    session: Session, project_id: str, limits: Mapping[str, int]
 ) -> None:
     """See that a project may queue one more build.
 
@@ -149,10 +143,8 @@ def check_queued(
             )
 
 
-def _queued(session: transaction.Session, project_id: str) -> int:
+def _queued(session: Session, project_id: str) -> int:
     query = sa.select(sa.func.count()).where(
-        Build.project_id == project_id,
-        Build.status == 'queued',
-        rows.LIVE,
+        Build.project_id == project_id, Build.status == 'queued', rows.LIVE
     )
     return session.scalar(query) or 0

@@ -23,6 +23,8 @@ from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Image
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import writer
 
 #: Builds removed in one transaction.
 BATCH = 100
@@ -61,10 +63,8 @@ def purge(
     return removed
 
 
-@transaction.writer
-def _purge_builds(
-    session: transaction.Session, older_than: datetime.datetime
-) -> int:
+@writer
+def _purge_builds(session: Session, older_than: datetime.datetime) -> int:
     """Remove up to BATCH builds; return how many."""
     old = (
         sa.select(Build.id)
@@ -84,9 +84,7 @@ def _purge_builds(
     return _remove(session, list(session.scalars(old)))
 
 
-def purge_deleted_beyond(
-    session: transaction.Session, project_id: str, kept: int
-) -> int:
+def purge_deleted_beyond(session: Session, project_id: str, kept: int) -> int:
     """Remove some deleted builds of a project, the oldest first.
 
     Nobody sees them, and they wait for the purge; but a project that makes
@@ -105,8 +103,7 @@ def purge_deleted_beyond(
         return 0
     # What they have put into a store is found by their rows only.
     unfinished = sa.exists().where(
-        models.Upload.build_id == Build.id,
-        models.Upload.status == 'uploading',
+        models.Upload.build_id == Build.id, models.Upload.status == 'uploading'
     )
     oldest = (
         sa.select(Build.id)
@@ -117,7 +114,7 @@ def purge_deleted_beyond(
     return _remove(session, list(session.scalars(oldest)))
 
 
-def _remove(session: transaction.Session, ids: list[str]) -> int:
+def _remove(session: Session, ids: list[str]) -> int:
     if not ids:
         return 0
     # What builds without an image in this cloud left elsewhere.
@@ -144,10 +141,8 @@ def _remove(session: transaction.Session, ids: list[str]) -> int:
     return len(ids)
 
 
-@transaction.writer
-def _purge_the_rest(
-    session: transaction.Session, older_than: datetime.datetime
-) -> None:
+@writer
+def _purge_the_rest(session: Session, older_than: datetime.datetime) -> None:
     """Remove deleted images and conductors of long ago."""
     session.execute(
         sa.delete(Image).where(

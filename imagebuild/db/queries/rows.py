@@ -32,9 +32,9 @@ from imagebuild import exception
 from imagebuild.common import statuses
 from imagebuild.db import models
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Upload
+from imagebuild.db.transaction import Session
 
 R = TypeVar('R')
 
@@ -56,8 +56,7 @@ def record(kind: type[R], row: Any, **others: Any) -> R:
 
 
 def one_of(
-    column: sa.ColumnElement[Any] | orm.InstrumentedAttribute[Any],
-    wanted: Any,
+    column: sa.ColumnElement[Any] | orm.InstrumentedAttribute[Any], wanted: Any
 ) -> sa.ColumnElement[bool]:
     """The condition that a column has a value, or one of several."""
     if isinstance(wanted, Collection) and not isinstance(wanted, str):
@@ -117,7 +116,7 @@ class Expected:
 
 
 def update(
-    session: transaction.Session,
+    session: Session,
     model: type[Build] | type[Upload],
     id: str,
     values: Mapping[str, Any],
@@ -149,7 +148,7 @@ def update(
     )
 
 
-def lock_project(session: transaction.Session, project_id: str) -> None:
+def lock_project(session: Session, project_id: str) -> None:
     """Have others that lock the same project wait until the commit.
 
     To be taken before any row of the project is locked: all take their locks
@@ -181,9 +180,7 @@ def retry_on_duplicate() -> Iterator[None]:
 # -- builds -----------------------------------------------------------------
 
 
-def build(
-    session: transaction.Session, id: str, *, lock: bool = False
-) -> Build | None:
+def build(session: Session, id: str, *, lock: bool = False) -> Build | None:
     """The row of a build, deleted ones too, as it is now."""
     # populate_existing: not as the session read it before it had the lock.
     return session.get(
@@ -191,7 +188,7 @@ def build(
     )
 
 
-def live_build(session: transaction.Session, id: str) -> Build:
+def live_build(session: Session, id: str) -> Build:
     """The row of a build that is not deleted.
 
     :raises NotFound: there is none.
@@ -202,7 +199,7 @@ def live_build(session: transaction.Session, id: str) -> Build:
     return found
 
 
-def locked_build(session: transaction.Session, id: str) -> Build:
+def locked_build(session: Session, id: str) -> Build:
     """The row of a build, deleted ones too, locked with its project.
 
     :raises NotFound: there never was one.
@@ -218,14 +215,14 @@ def locked_build(session: transaction.Session, id: str) -> Build:
     return locked
 
 
-def build_record(session: transaction.Session, row: Build) -> records.Build:
+def build_record(session: Session, row: Build) -> records.Build:
     """As :func:`build_records`, of one row."""
     [copy] = build_records(session, [row])
     return copy
 
 
 def build_records(
-    session: transaction.Session, found: Iterable[Build]
+    session: Session, found: Iterable[Build]
 ) -> list[records.Build]:
     """Copy rows, each with its images, in one more query."""
     # Column defaults and new images are there after the flush only.

@@ -23,13 +23,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from imagebuild.db import models
-from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.queries import history
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
 
 
-def join(session: transaction.Session, build: Build) -> None:
+def join(session: Session, build: Build) -> None:
     """Make a build follow the one that leads its content, if there is one."""
     flight = _flight(session, build)
     if flight is None:
@@ -43,7 +43,7 @@ def join(session: transaction.Session, build: Build) -> None:
         session.flush()
 
 
-def lead(session: transaction.Session, build: Build) -> None:
+def lead(session: Session, build: Build) -> None:
     """Make a build the leader of its content unless it follows one."""
     if build.leader_id is None:
         session.add(
@@ -55,14 +55,12 @@ def lead(session: transaction.Session, build: Build) -> None:
         )
 
 
-def followers(session: transaction.Session, build: Build) -> Sequence[Build]:
+def followers(session: Session, build: Build) -> Sequence[Build]:
     """The builds that wait for a build, oldest first, locked."""
     query = (
         sa.select(Build)
         .where(
-            Build.leader_id == build.id,
-            Build.status == 'queued',
-            rows.LIVE,
+            Build.leader_id == build.id, Build.status == 'queued', rows.LIVE
         )
         .order_by(Build.created_at, Build.id)
         .with_for_update()
@@ -71,14 +69,14 @@ def followers(session: transaction.Session, build: Build) -> Sequence[Build]:
     return session.scalars(query).all()
 
 
-def end(session: transaction.Session, build: Build) -> None:
+def end(session: Session, build: Build) -> None:
     """End the flight that a build leads, if it does."""
     flight = _flight(session, build)
     if flight is not None and flight.build_id == build.id:
         session.delete(flight)
 
 
-def hand_over(session: transaction.Session, build: Build) -> None:
+def hand_over(session: Session, build: Build) -> None:
     """Make the oldest follower of a build the leader of the others."""
     # Locked before the followers, in the order in which join() locks.
     flight = _flight(session, build)
@@ -109,9 +107,7 @@ def _leads(build: Build) -> bool:
     )
 
 
-def _flight(
-    session: transaction.Session, build: Build
-) -> models.SingleFlight | None:
+def _flight(session: Session, build: Build) -> models.SingleFlight | None:
     return session.get(
         models.SingleFlight,
         (build.project_id, build.content_key),

@@ -21,17 +21,19 @@ import sqlalchemy as sa
 
 from imagebuild import exception
 from imagebuild.db import records
-from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Upload
 from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import reader
+from imagebuild.db.transaction import writer
 
 _NOT_BY_UPDATE = {'id', 'build_id', 'created_at', 'updated_at'}
 
 
-@transaction.writer
+@writer
 def create_upload(
-    session: transaction.Session, values: Mapping[str, Any]
+    session: Session, values: Mapping[str, Any]
 ) -> records.Upload:
     """Note an upload before Glance is called.
 
@@ -54,9 +56,9 @@ def create_upload(
     return _record(upload, build.project_id)
 
 
-@transaction.reader
+@reader
 def get_upload(
-    session: transaction.Session, id: str, *, project_id: str | None = None
+    session: Session, id: str, *, project_id: str | None = None
 ) -> records.Upload:
     """Look an upload up.
 
@@ -69,9 +71,9 @@ def get_upload(
     raise exception.NotFound(what='upload', id=id)
 
 
-@transaction.reader
+@reader
 def list_uploads(
-    session: transaction.Session,
+    session: Session,
     *,
     project_id: str | None = None,
     build_id: str | None = None,
@@ -101,8 +103,7 @@ def list_uploads(
             sa.or_(
                 Upload.created_at > last.created_at,
                 sa.and_(
-                    Upload.created_at == last.created_at,
-                    Upload.id > last.id,
+                    Upload.created_at == last.created_at, Upload.id > last.id
                 ),
             )
         )
@@ -110,10 +111,8 @@ def list_uploads(
     return [_record(upload, owner) for upload, owner in found]
 
 
-@transaction.reader
-def abandoned_uploads(
-    session: transaction.Session,
-) -> list[tuple[records.Upload, str]]:
+@reader
+def abandoned_uploads(session: Session) -> list[tuple[records.Upload, str]]:
     """List uploads whose builds ended without them, deleted ones too.
 
     What they have put into a store is to be removed, and the upload
@@ -139,9 +138,9 @@ def abandoned_uploads(
     ]
 
 
-@transaction.writer
+@writer
 def update_upload(
-    session: transaction.Session,
+    session: Session,
     id: str,
     values: Mapping[str, Any],
     *,
@@ -160,9 +159,9 @@ def update_upload(
     return rows.update(session, Upload, id, values, *conditions)
 
 
-@transaction.writer
+@writer
 def claim_upload(
-    session: transaction.Session, id: str, conductor: str
+    session: Session, id: str, conductor: str
 ) -> records.Upload | None:
     """Claim a queued upload: ``uploading``, conductor, attempt + 1.
 
@@ -191,9 +190,7 @@ def claim_upload(
     return get_upload(session, id)
 
 
-def _visible(
-    project_id: str | None,
-) -> sa.Select[Upload, str]:
+def _visible(project_id: str | None) -> sa.Select[Upload, str]:
     query = (
         sa.select(Upload, Build.project_id)
         .join(Build, Build.id == Upload.build_id)
