@@ -27,6 +27,8 @@ ALL = (
 RUNNING = ('building', 'uploading', 'deleting')
 #: Nothing more will happen to the build by itself.
 ENDED = ('active', 'error', 'cancelled')
+#: The build has ended, and there is no image.
+WITHOUT_IMAGE = ('error', 'cancelled')
 #: The build may still become an image.
 UNFINISHED = ('queued', 'building', 'uploading')
 #: A conductor works on the build, which moves.

@@ -34,6 +34,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import sealing
 from imagebuild.common import host_paths
+from imagebuild.common import statuses
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
@@ -344,7 +345,7 @@ class Attempt:
         return bool(
             now.conductor == self._context.name
             and now.attempt == self._build.attempt
-            and now.status in ('active', 'error', 'cancelled')
+            and now.status in statuses.ENDED
             and (image is None or now.image_id == image['image_id'])
         )
 
@@ -356,7 +357,7 @@ class Attempt:
         """
         try:
             now = self._context.database.get_build(self._build.id)
-            abandoned = now.status in ('error', 'cancelled')
+            abandoned = now.status in statuses.WITHOUT_IMAGE
         except exception.NotFound:
             abandoned = True
         except exception.DatabaseUnavailable:

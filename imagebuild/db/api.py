@@ -16,6 +16,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
+import sqlalchemy
+
 from imagebuild import exception
 from imagebuild.db import engine
 from imagebuild.db import migration
@@ -73,7 +75,9 @@ class Database(transaction.Transactions):
 
         :raises DatabaseUnavailable: it does not.
         """
-        self._ping()
+        self._read_once(
+            lambda session: session.execute(sqlalchemy.select(1)).all()
+        )
 
     def check_tables(self) -> None:
         """See whether the tables are there and new enough, without retries.
@@ -81,8 +85,10 @@ class Database(transaction.Transactions):
         :raises TablesMissing: they are not.
         :raises DatabaseUnavailable: the database does not answer.
         """
-        reason = migration.missing(self._revision())
-        if reason:
+        found = self._read_once(
+            lambda session: migration.revision(session.connection())
+        )
+        if reason := migration.missing(found):
             raise exception.TablesMissing(reason=reason)
 
     def close(self) -> None:

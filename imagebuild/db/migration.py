@@ -27,14 +27,12 @@ import alembic.config
 import alembic.util
 import oslo_db.exception
 import sqlalchemy as sa
-from alembic import autogenerate
 from alembic import script
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import exc
 
 from imagebuild import exception
 from imagebuild.db import engine
-from imagebuild.db import models
 from imagebuild.db import transaction
 
 _DIRECTORY = pathlib.Path(__file__).parent / 'migrations'
@@ -78,12 +76,17 @@ def version(connection: str) -> str | None:
     """
     try:
         with _connected(connection) as database:
-            return MigrationContext.configure(database).get_current_revision()
+            return revision(database)
     except exception.DatabaseExposed:
         raise
     except exception.TablesMissing:
         # Not even the file of a SQLite database.
         return None
+
+
+def revision(database: sa.Connection) -> str | None:
+    """The version of the tables, None without tables."""
+    return MigrationContext.configure(database).get_current_revision()
 
 
 def head() -> str:
@@ -112,19 +115,6 @@ def missing(found: str | None) -> str:
     if found == needed or found not in known:
         return ''
     return f'they are at version {found}, and {needed} is needed'
-
-
-def differences(connection: str) -> list[object]:
-    """What the tables in the database lack of the models, and the reverse.
-
-    :returns: alembic's operations; empty when they agree.
-    """
-    with _connected(connection) as database:
-        found = autogenerate.compare_metadata(
-            MigrationContext.configure(database),
-            models.Base.metadata,
-        )
-        return list(found)
 
 
 def _config() -> alembic.config.Config:

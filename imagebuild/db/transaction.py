@@ -37,7 +37,6 @@ from typing import TypeVar
 import oslo_db.api
 import oslo_db.exception
 import sqlalchemy
-from alembic.runtime import migration
 from sqlalchemy import exc
 from sqlalchemy import orm
 
@@ -137,6 +136,17 @@ class Session(orm.Session):
         """The time so many seconds before the call."""
         return self.now - datetime.timedelta(seconds=seconds)
 
+    def change(self, statement: sqlalchemy.Update | sqlalchemy.Delete) -> int:
+        """Execute an update or delete; return how many rows it changed.
+
+        Rows that the session holds are not brought up to date: who needs one
+        reads it again.
+        """
+        result: Any = self.execute(
+            statement, execution_options={'synchronize_session': False}
+        )
+        return int(result.rowcount)
+
     def did(self, stamp: datetime.datetime | None) -> bool:
         """Whether this very call left a time stamp, in an earlier run."""
         return self.is_retry and stamp == self.now
@@ -168,24 +178,9 @@ class Transactions:
     def _write(self, work: Work[T]) -> T:
         return self._run(work, self._writing, self._retries)
 
-    def _ping(self) -> None:
-        # No retries: a health check reports what is so now.
-        self._run(
-            lambda session: session.execute(sqlalchemy.select(1)).all(),
-            self._reading,
-            Retries(seconds=0),
-        )
-
-    def _revision(self) -> str | None:
-        """The version of the tables, None without any."""
-
-        def read(session: Session) -> str | None:
-            context = migration.MigrationContext.configure(
-                session.connection()
-            )
-            return context.get_current_revision()
-
-        return self._run(read, self._reading, Retries(seconds=0))
+    def _read_once(self, work: Work[T]) -> T:
+        # For health checks: what is so now.
+        return self._run(work, self._reading, Retries(seconds=0))
 
     def _run(
         self, work: Work[T], bind: sqlalchemy.Engine, retries: Retries

@@ -265,11 +265,11 @@ def update_build(
     """
     rows.check_changeable(Build, values, _NOT_BY_UPDATE)
     if 'status' in values:
-        if values['status'] not in ('building', 'uploading'):
+        if values['status'] not in statuses.IN_PROGRESS:
             raise ValueError('update_build does not end or queue a build')
         if expected_status is None:
             # Neither an ended build nor one that is being deleted.
-            expected_status = ('building', 'uploading')
+            expected_status = statuses.IN_PROGRESS
     expected = rows.Expected(conductor, attempt, expected_status)
     conditions = [rows.LIVE, *expected.conditions(Build)]
     if conductor is not None:

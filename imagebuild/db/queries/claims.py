@@ -151,7 +151,7 @@ def claim(
     ):
         return None
     # The condition decides, not what was read above: others claim as well.
-    taken = session.execute(
+    taken = session.change(
         sa.update(Build)
         .where(Build.id == id, _FREE)
         .values(
@@ -163,9 +163,8 @@ def claim(
             started_at=sa.func.coalesce(Build.started_at, session.now),
             updated_at=session.now,
         )
-        .execution_options(synchronize_session=False)
     )
-    if not taken.rowcount:  # type: ignore[attr-defined]
+    if not taken:
         return None
     claimed = rows.live_build(session, id)
     history.note(
@@ -194,12 +193,7 @@ def _has_room(session: Session, project_id: str, running_limit: int) -> bool:
 @reader
 def builds_of(session: Session, conductor: str) -> list[records.Build]:
     """Every running build (``deleting`` ones too) of a conductor."""
-    query = (
-        sa.select(Build)
-        .where(_RUNNING, Build.conductor == conductor)
-        .order_by(Build.claimed_at)
-    )
-    return rows.build_records(session, session.scalars(query))
+    return _running(session, Build.conductor == conductor)
 
 
 @reader
@@ -213,9 +207,12 @@ def orphans(session: Session, seconds: float) -> list[records.Build]:
         Conductor.heartbeat_at >= session.ago(seconds),
     )
     # A running build has a conductor, so NOT IN never meets a NULL.
-    query = (
-        sa.select(Build)
-        .where(_RUNNING, Build.conductor.not_in(living))
-        .order_by(Build.claimed_at)
-    )
-    return rows.build_records(session, session.scalars(query))
+    return _running(session, Build.conductor.not_in(living))
+
+
+def _running(
+    session: Session, condition: sa.ColumnElement[bool]
+) -> list[records.Build]:
+    query = sa.select(Build).where(_RUNNING, condition)
+    found = session.scalars(query.order_by(Build.claimed_at))
+    return rows.build_records(session, found)

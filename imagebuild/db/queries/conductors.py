@@ -76,13 +76,13 @@ def heartbeat(
     values: dict[str, Any] = {'running': running, 'heartbeat_at': session.now}
     if status is not None:
         values['status'] = status
-    noted = session.execute(
+    noted = session.change(
         sa.update(Conductor)
         # One that was declared dead has lost its builds: it starts afresh.
         .where(Conductor.name == name, Conductor.status != 'down')
         .values(**values)
     )
-    return bool(noted.rowcount)  # type: ignore[attr-defined]
+    return bool(noted)
 
 
 @writer

@@ -168,11 +168,10 @@ def append_log(
     fitting = _fitting(data, size, max_size)
     if not fitting:
         return size
-    session.execute(
+    session.change(
         sa.update(Build)
         .where(Build.id == build_id)
         .values(log_size=size + len(fitting))
-        .execution_options(synchronize_session=False)
     )
     for piece in split(fitting, PIECE):
         chunk = LogChunk(build_id=build_id, offset=size, data=piece.decode())

@@ -136,6 +136,18 @@ def image_deleted(session: Session, image_row_id: str) -> None:
     )
 
 
+def retire(session: Session, images: sa.ColumnElement[bool]) -> None:
+    """Mark active images ``deleting``; a conductor deletes them.
+
+    :param images: the condition that says which.
+    """
+    session.change(
+        sa.update(Image)
+        .where(images, Image.status == 'active')
+        .values(status='deleting')
+    )
+
+
 def retire_unused(session: Session, image_row_id: str) -> records.Image | None:
     """Mark an image ``deleting`` if no live build uses it.
 
@@ -150,12 +162,7 @@ def retire_unused(session: Session, image_row_id: str) -> records.Image | None:
     if image is None or image.status != 'active' or _is_used(session, image):
         return None
     image.status = 'deleting'
-    session.execute(
-        sa.update(Image)
-        .where(Image.build_id == image.build_id, Image.status == 'active')
-        .values(status='deleting')
-        .execution_options(synchronize_session=False)
-    )
+    retire(session, Image.build_id == image.build_id)
     session.flush()
     return rows.record(records.Image, image)
 
@@ -163,12 +170,7 @@ def retire_unused(session: Session, image_row_id: str) -> records.Image | None:
 def retire_further(session: Session, build: Build) -> None:
     """Mark what a build that has no image in this cloud left elsewhere."""
     if build.image_row_id is None:
-        session.execute(
-            sa.update(Image)
-            .where(Image.build_id == build.id, Image.status == 'active')
-            .values(status='deleting')
-            .execution_options(synchronize_session=False)
-        )
+        retire(session, Image.build_id == build.id)
 
 
 @reader

@@ -167,7 +167,7 @@ def delete_build(session: Session, id: str) -> records.Image | None:
         if session.did(build.deleted_at):
             return images.being_deleted(session, build.image_row_id)
         raise exception.NotFound(what='build', id=id)
-    if build.status in ('building', 'uploading'):
+    if build.status in statuses.IN_PROGRESS:
         # Only its conductor can stop what runs.
         build.status = 'deleting'
         build.cancel_requested = True

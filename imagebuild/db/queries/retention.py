@@ -17,11 +17,13 @@ import datetime
 
 import sqlalchemy as sa
 
+from imagebuild.common import statuses
 from imagebuild.db import models
 from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Image
+from imagebuild.db.queries import images
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import writer
@@ -73,7 +75,7 @@ def _purge_builds(session: Session, older_than: datetime.datetime) -> int:
                 Build.deleted_at < older_than,
                 sa.and_(
                     rows.LIVE,
-                    Build.status.in_(('error', 'cancelled')),
+                    Build.status.in_(statuses.WITHOUT_IMAGE),
                     Build.finished_at < older_than,
                 ),
             )
@@ -118,26 +120,21 @@ def _remove(session: Session, ids: list[str]) -> int:
     if not ids:
         return 0
     # What builds without an image in this cloud left elsewhere.
-    session.execute(
-        sa.update(Image)
-        .where(
-            Image.status == 'active',
-            Image.build_id.in_(
-                sa.select(Build.id).where(
-                    Build.id.in_(ids), Build.image_row_id.is_(None)
-                )
-            ),
-        )
-        .values(status='deleting')
-        .execution_options(synchronize_session=False)
+    images.retire(
+        session,
+        Image.build_id.in_(
+            sa.select(Build.id).where(
+                Build.id.in_(ids), Build.image_row_id.is_(None)
+            )
+        ),
     )
     # Rows with a foreign key go before the row it points to.
     for model in _OF_A_BUILD:
-        session.execute(sa.delete(model).where(model.build_id.in_(ids)))
-    session.execute(
+        session.change(sa.delete(model).where(model.build_id.in_(ids)))
+    session.change(
         sa.update(Build).where(Build.leader_id.in_(ids)).values(leader_id=None)
     )
-    session.execute(sa.delete(Build).where(Build.id.in_(ids)))
+    session.change(sa.delete(Build).where(Build.id.in_(ids)))
     return len(ids)
 
 

@@ -130,14 +130,9 @@ def update(
     """
     values = {**own_columns(model, values), 'updated_at': session.now}
     statement = (
-        sa.update(model)
-        .where(model.id == id, *conditions)
-        .values(**values)
-        # No row of the session is to be brought up to date: those that are
-        # needed are read again.
-        .execution_options(synchronize_session=False)
+        sa.update(model).where(model.id == id, *conditions).values(**values)
     )
-    if session.execute(statement).rowcount:  # type: ignore[attr-defined]
+    if session.change(statement):
         return True
     if not session.is_retry:
         return False

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from imagebuild.common import statuses
 from imagebuild.db import models
 from imagebuild.db.models import Build
 from imagebuild.db.queries import history
@@ -103,7 +104,7 @@ def _leads(build: Build) -> bool:
     return (
         build.deleted_at is None
         and build.leader_id is None
-        and build.status in ('queued', 'building', 'uploading')
+        and build.status in statuses.UNFINISHED
     )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagebuild import exception
+from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.models import Upload
@@ -127,7 +128,7 @@ def abandoned_uploads(session: Session) -> list[tuple[records.Upload, str]]:
             Upload.status == 'uploading',
             sa.or_(
                 Build.deleted_at.is_not(None),
-                Build.status.in_(('error', 'cancelled')),
+                Build.status.in_(statuses.WITHOUT_IMAGE),
             ),
         )
         .order_by(Upload.created_at, Upload.id)
@@ -168,7 +169,7 @@ def claim_upload(
     :returns: the upload, None if another conductor was first.
     :raises NotFound: its build was deleted.
     """
-    taken = session.execute(
+    taken = session.change(
         sa.update(Upload)
         .where(Upload.id == id, Upload.status == 'queued')
         .values(
@@ -177,9 +178,8 @@ def claim_upload(
             attempt=Upload.attempt + 1,
             updated_at=session.now,
         )
-        .execution_options(synchronize_session=False)
     )
-    if not taken.rowcount:  # type: ignore[attr-defined]
+    if not taken:
         upload = session.get(Upload, id)
         if (
             upload is None

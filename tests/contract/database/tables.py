@@ -22,11 +22,12 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.db import engine as engines
 from imagebuild.db import migration
+from tests.contract.database import table_differences
 
 
 class TablesContract:
     def test_migrations_make_what_the_models_say(self, url):
-        assert migration.differences(url) == []
+        assert table_differences.find(url) == []
 
     def test_version(self, url):
         assert migration.version(url) == migration.head()
@@ -72,4 +73,4 @@ class TablesContract:
             ]:
                 done.result()
         assert migration.version(blank_url) == migration.head()
-        assert migration.differences(blank_url) == []
+        assert table_differences.find(blank_url) == []

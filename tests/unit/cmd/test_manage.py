@@ -17,6 +17,7 @@ from imagebuild import db
 from imagebuild.cmd import manage
 from imagebuild.db import migration
 from tests.contract.database import Clock
+from tests.contract.database import table_differences
 from tests.contract.database import values
 
 
@@ -49,7 +50,7 @@ def test_sync_and_version(run, url):
     assert run('db', 'sync') == (0, said, '')
     assert run('db', 'sync') == (0, said, '')
     assert run('db', 'version') == (0, f'{head}\n', '')
-    assert migration.differences(url) == []
+    assert table_differences.find(url) == []
 
 
 def test_purge(run, url):
