@@ -25,6 +25,8 @@ else.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -33,9 +35,11 @@ from typing import Self
 from heat.common import exception
 from heat.engine import resource
 from heat.engine import stack
-from heat.engine import translation
 from oslo_log import log as logging
 
+from heat_plugin import attributes
+from heat_plugin import base_image
+from heat_plugin import builds
 from heat_plugin import exceptions
 from heat_plugin import image_state
 from heat_plugin import messages
@@ -58,34 +62,6 @@ _DELETE_DELAY = 5
 _DELETE_POLLS = 15
 
 
-class BaseImageFinder:
-    """Looks up base images for Heat.
-
-    :param plugin: our client plugin.
-    """
-
-    def __init__(self, plugin: Any) -> None:
-        self._plugin = plugin
-
-    def find(self, name: str) -> str:
-        """Return the id of an image.
-
-        :raises StackValidationFailed: Glance is unavailable or refuses the
-            lookup. Heat would report Glance's own error as a fault of Heat,
-            with the URLs of services in it. The name must not be used in
-            place of the id: an update would see another base image and
-            rebuild.
-        """
-        try:
-            image_id: str = self._plugin.find_base_image(name)
-        except (
-            exceptions.GlanceUnavailable,
-            exceptions.LookupFailed,
-        ) as error:
-            raise exception.StackValidationFailed(message=str(error)) from None
-        return image_id
-
-
 class Image(resource.Resource):
     """Builds an image and keeps it in Glance.
 
@@ -106,15 +82,7 @@ class Image(resource.Resource):
     # -- validation ---------------------------------------------------------
 
     def translation_rules(self, properties: Any) -> list[Any]:
-        return [
-            translation.TranslationRule(
-                properties,
-                translation.TranslationRule.RESOLVE,
-                [schema.BASE_IMAGE],
-                client_plugin=BaseImageFinder(self.client_plugin()),
-                finder='find',
-            )
-        ]
+        return [base_image.translation_rule(properties, self.client_plugin())]
 
     def validate(self) -> None:
         super().validate()
@@ -179,45 +147,21 @@ class Image(resource.Resource):
         return str(self.data().get(schema.IMAGE_ID) or '')
 
     def _show_resource(self) -> dict[str, Any]:
-        return dict(self._service().builds.get(self._id()).raw)
+        return dict(self._get().raw)
 
     def _resolve_attribute(self, name: str) -> Any:
         if self.resource_id is None:
-            return self._preview_attribute(name)
+            return attributes.preview(self._plan, name)
         if name == schema.BUILD_ID:
             return self.resource_id
         if name == schema.IMAGE_ID:
             return self.get_reference_id()
-        try:
-            return self._fetch_attribute(name)
-        except client.exceptions.NotFound:
-            # Heat handles this itself: the attribute has no value.
-            raise
-        except client.exceptions.ClientError as error:
-            raise exceptions.ImageBuildRefused(
-                messages.request_failed(error, self._image_name())
-            ) from None
-
-    def _fetch_attribute(self, name: str) -> Any:
-        build = self._service().builds.get(self._id())
-        if name == schema.LOG:
-            return image_state.log_tail(self._service(), build)
-        if name == schema.OS_HASH_VALUE:
-            return build.checksum.get('os_hash_value')
-        if name in (schema.STATUS, schema.CONTENT_KEY, schema.SIZE):
-            return getattr(build, name)
-        return build.raw.get(name)
-
-    def _preview_attribute(self, name: str) -> Any:
-        """Return an attribute's value in a preview of a stack."""
-        if self._plan is None:
-            return None
-        known = {
-            schema.STATUS: messages.plan_summary(self._plan),
-            schema.CONTENT_KEY: self._plan.content_key,
-            schema.IMAGE_ID: messages.reused_image(self._plan),
-        }
-        return known.get(name)
+        # Heat handles NotFound itself: the attribute has no value.
+        with self._reported(
+            exceptions.ImageBuildRefused,
+            unless=client.exceptions.NotFound,
+        ):
+            return attributes.fetch(self._service(), self._id(), name)
 
     # -- create -------------------------------------------------------------
 
@@ -239,30 +183,23 @@ class Image(resource.Resource):
         request = state.request
         if request is None:
             return
-        name = request[schema.NAME]
-        try:
-            build = state.call(lambda: self._find_or_create(state, request))
-        except client.exceptions.ClientError as error:
-            raise exceptions.ImageBuildRefused(
-                messages.request_failed(error, name)
-            ) from None
+        # Heat made a physical name unique: what has it is the build whose
+        # response was lost.
+        repeated = (
+            state.response_lost
+            and request[schema.NAME] == self.physical_resource_name()
+        )
+        with self._reported(exceptions.ImageBuildRefused):
+            build = state.call(
+                lambda: builds.find_or_create(
+                    self._service(), request, repeated=repeated
+                )
+            )
         if build is not None:
             # At once: from here on a deleted stack deletes the build.
             self.resource_id_set(build.id)
             state.request = None
             state.build = build
-
-    def _find_or_create(
-        self, state: PollState, request: Mapping[str, Any]
-    ) -> Build:
-        builds = self._service().builds
-        name = request[schema.NAME]
-        if state.response_lost and name == self.physical_resource_name():
-            # Heat made this name unique: it is the build whose response was
-            # lost.
-            for build in builds.list(name=name, limit=1):
-                return build
-        return builds.create(**request)
 
     def check_create_complete(self, state: PollState) -> bool:
         if state.request is not None:
@@ -278,16 +215,13 @@ class Image(resource.Resource):
         return self._finish(build)
 
     def _poll(self, state: PollState) -> None:
-        try:
-            build = state.call(lambda: self._service().builds.get(self._id()))
-        except client.exceptions.NotFound:
-            raise exceptions.ImageBuildFailed(
-                messages.build_deleted(self._image_name())
-            ) from None
-        except client.exceptions.ClientError as error:
-            raise exceptions.ImageBuildFailed(
-                messages.request_failed(error, self._image_name())
-            ) from None
+        with self._reported(exceptions.ImageBuildFailed):
+            try:
+                build = state.call(self._get)
+            except client.exceptions.NotFound:
+                raise exceptions.ImageBuildFailed(
+                    messages.build_deleted(self._image_name())
+                ) from None
         state.build = build or state.build
 
     def _finish(self, build: Build) -> bool:
@@ -340,19 +274,8 @@ class Image(resource.Resource):
             return False
 
     def _cancel(self) -> None:
-        if self.resource_id is None:
-            return
-        try:
-            self._service().builds.cancel(self._id())
-        except (client.exceptions.Conflict, client.exceptions.NotFound):
-            LOG.debug('The build %s has ended already', self.resource_id)
-        except client.exceptions.ClientError as error:
-            # The build goes on; deleting the resource ends it.
-            LOG.warning(
-                'The build %s could not be cancelled: %s',
-                self.resource_id,
-                error,
-            )
+        if self.resource_id is not None:
+            builds.cancel(self._service(), self._id())
 
     # -- update -------------------------------------------------------------
 
@@ -374,14 +297,10 @@ class Image(resource.Resource):
         changes = state.request
         if changes is None:
             return
-        try:
+        with self._reported(exceptions.ImageBuildRefused):
             answer = state.call(
                 lambda: self._service().builds.update(self._id(), **changes)
             )
-        except client.exceptions.ClientError as error:
-            raise exceptions.ImageBuildRefused(
-                messages.request_failed(error, self._image_name())
-            ) from None
         if answer is not None:
             state.request = None
 
@@ -400,30 +319,18 @@ class Image(resource.Resource):
         """
         if state is None:
             return True
-        try:
-            state.call(lambda: self._cancel_and_delete(state))
-        except client.exceptions.NotFound:
-            return True
-        except client.exceptions.ClientError as error:
-            raise exceptions.ImageBuildRefused(
-                messages.request_failed(error, self._image_name())
-            ) from None
+        with self._reported(exceptions.ImageBuildRefused):
+            try:
+                state.call(
+                    lambda: builds.cancel_and_delete(
+                        self._service(),
+                        self._id(),
+                        is_final=state.polls >= _DELETE_POLLS,
+                    )
+                )
+            except client.exceptions.NotFound:
+                return True
         raise resource.PollDelay(state.delay(last=_DELETE_DELAY))
-
-    def _cancel_and_delete(self, state: PollState) -> None:
-        builds = self._service().builds
-        build = builds.get(self._id())
-        if build.status == 'deleting':
-            return
-        try:
-            if not build.finished:
-                builds.cancel(build.id)
-            builds.delete(build.id)
-        except client.exceptions.Conflict:
-            # Another change is in progress, or the image is protected. The
-            # latter does not pass, so report it before the stack times out.
-            if build.finished and state.polls >= _DELETE_POLLS:
-                raise
 
     # -- adopt --------------------------------------------------------------
 
@@ -438,12 +345,8 @@ class Image(resource.Resource):
     # -- check --------------------------------------------------------------
 
     def handle_check(self) -> None:
-        try:
+        with self._reported(exceptions.ImageNotAsBuilt):
             problems = self._image_problems()
-        except client.exceptions.ClientError as error:
-            raise exceptions.ImageNotAsBuilt(
-                messages.request_failed(error, self._image_name())
-            ) from None
         if problems:
             raise exceptions.ImageNotAsBuilt(
                 messages.with_full_stop('; '.join(problems))
@@ -453,7 +356,7 @@ class Image(resource.Resource):
         if self.resource_id is None:
             return ['no build was made']
         try:
-            build = self._service().builds.get(self._id())
+            build = self._get()
         except client.exceptions.NotFound:
             return [f'the build {self.resource_id} is gone']
         return [
@@ -473,7 +376,7 @@ class Image(resource.Resource):
             Heat then replaces the resource.
         """
         try:
-            build = self._service().builds.get(self._id())
+            build = self._get()
         except client.exceptions.NotFound:
             raise exception.EntityNotFound(
                 entity='Resource', name=self.name
@@ -492,17 +395,7 @@ class Image(resource.Resource):
     def parse_live_resource_data(
         self, resource_properties: Any, resource_data: Mapping[str, Any]
     ) -> dict[str, Any]:
-        live = dict(resource_data)
-        for name in schema.NAME, schema.MIN_DISK, schema.MIN_RAM:
-            # Without a value in the template Heat or the service chose one,
-            # which is no difference from the template.
-            if resource_properties.get(name) is None:
-                live.pop(name, None)
-        tags = live.pop(schema.TAGS, None)
-        wanted = resource_properties.get(schema.TAGS)
-        if tags is not None and not image_state.same_tags(tags, wanted):
-            live[schema.TAGS] = tags
-        return live
+        return image_state.compared(resource_properties, resource_data)
 
     def needs_replace_failed(self) -> bool:
         """Return whether a failed resource needs another build.
@@ -527,6 +420,30 @@ class Image(resource.Resource):
         # Assigned only for its type: Heat's methods have none.
         service: Client = self.client()
         return service
+
+    @contextlib.contextmanager
+    def _reported(
+        self,
+        kind: type[Exception],
+        unless: type[Exception] | tuple[()] = (),
+    ) -> Iterator[None]:
+        """Report an error of the client to the user.
+
+        :param kind: what is raised instead.
+        :param unless: this passes as it is.
+        """
+        try:
+            yield
+        except unless:
+            raise
+        except client.exceptions.ClientError as error:
+            # Asked for the name only now: a resource that is deleted may
+            # have properties that are not valid.
+            message = messages.request_failed(error, self._image_name())
+            raise kind(message) from None
+
+    def _get(self) -> Build:
+        return self._service().builds.get(self._id())
 
     def _id(self) -> str:
         return str(self.resource_id)

@@ -81,7 +81,27 @@ def live_properties(build: Build, image: Any) -> dict[str, Any]:
     return values
 
 
-def same_tags(live: list[str], wanted: list[str] | None) -> bool:
+def compared(
+    properties: Mapping[str, Any], live: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the live values that may differ from those of a template.
+
+    :param properties: of the resource.
+    :param live: of :func:`live_properties`.
+    """
+    found = dict(live)
+    for name in schema.NAME, schema.MIN_DISK, schema.MIN_RAM:
+        # Without a value in the template Heat or the service chose one,
+        # which is no difference from the template.
+        if properties.get(name) is None:
+            found.pop(name, None)
+    tags = found.get(schema.TAGS)
+    if tags is not None and _same_tags(tags, properties.get(schema.TAGS)):
+        del found[schema.TAGS]
+    return found
+
+
+def _same_tags(live: list[str], wanted: list[str] | None) -> bool:
     """Compare tags without their order, which Glance does not keep."""
     return sorted(live) == sorted(tag.strip() for tag in wanted or [])
 
