@@ -12,7 +12,7 @@
 """Properties and attributes of ``OS::ImageBuild::Image``.
 
 The reference in the documentation is made from these tables
-(:mod:`heat_plugin.reference`), so a description is written for the author of
+(``tools/heat_reference.py``), so a description is written for the author of
 a template.
 """
 

@@ -14,8 +14,8 @@
 import pathlib
 
 from heat_plugin import image
-from heat_plugin import reference
 from tests.heat import base
+from tools import heat_reference
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -23,13 +23,13 @@ ROOT = pathlib.Path(__file__).parents[2]
 class TestReference(base.HeatPluginTestCase):
     def test_page_is_that_of_the_schema(self):
         self.assertEqual(
-            reference.page(),
-            (ROOT / reference.PAGE).read_text(),
-            f'python -m heat_plugin.reference > {reference.PAGE}',
+            heat_reference.page(),
+            (ROOT / heat_reference.PAGE).read_text(),
+            f'python -m tools.heat_reference > {heat_reference.PAGE}',
         )
 
     def test_every_property_and_attribute_is_there(self):
-        text = reference.page()
+        text = heat_reference.page()
         for name in (
             *image.Image.properties_schema,
             *image.Image.attributes_schema,
@@ -37,5 +37,5 @@ class TestReference(base.HeatPluginTestCase):
             self.assertIn(f'\n``{name}`` (', text)
 
     def test_lines_are_short(self):
-        for line in reference.page().splitlines():
+        for line in heat_reference.page().splitlines():
             self.assertLess(len(line), 80, line)

@@ -11,7 +11,7 @@
 # under the License.
 """The resource reference of the documentation, made from the schema.
 
-``python -m heat_plugin.reference`` prints the page. It needs Heat, which the
+``python -m tools.heat_reference`` prints the page. It needs Heat, which the
 documentation is not built with, so the page is kept in the tree; a test
 compares the two.
 """
@@ -30,7 +30,7 @@ from heat_plugin import schema
 PAGE = 'doc/source/heat/reference.rst'
 
 _HEAD = """\
-.. Made by "python -m heat_plugin.reference": change heat_plugin/schema.py.
+.. Made by "python -m tools.heat_reference": change heat_plugin/schema.py.
 
 =========================
 ``OS::ImageBuild::Image``
