@@ -20,15 +20,72 @@ both, and both isolations give the same tree and the same errors.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import os
 import pathlib
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import NoReturn
 from typing import Self
 
+from imagebuild import exception
 from imagebuild.common import disk_layout
+from imagebuild.sandbox import btrfs_subvolumes
+from imagebuild.sandbox import loop_devices
+from imagebuild.sandbox import mount_calls
 from imagebuild.sandbox import tree
+
+#: blkid's kind -> the kernel's. ext4 knows its ancestors, and is what all
+#: distributions have.
+_KINDS = {
+    'ext2': 'ext4',
+    'ext3': 'ext4',
+    'ext4': 'ext4',
+    'xfs': 'xfs',
+    'btrfs': 'btrfs',
+    'vfat': 'vfat',
+}
+#: What is never mounted for a Linux system that is packed.
+_NO_MATTER = frozenset(
+    {'', 'swap', 'swsuspend', 'iso9660', 'squashfs', 'ntfs', 'udf', 'exfat'}
+)
+#: What holds file systems without being one.
+_VOLUMES = {
+    'LVM2_member': 'logical volumes (LVM)',
+    'LVM1_member': 'logical volumes (LVM)',
+    'crypto_LUKS': 'an encrypted file system (LUKS)',
+    'linux_raid_member': 'a software RAID',
+    'zfs_member': 'ZFS volumes',
+    'bcache': 'a cached device (bcache)',
+}
+_TABLES = ('', 'gpt', 'dos')
+
+#: What a file system might say for itself in its superblock: errors=panic
+#: would be the end of this host. xfs and btrfs know other disks by their
+#: UUID, and two builds may have the same base.
+_OPTIONS: Mapping[str, Mapping[str, str | None]] = {
+    'ext4': {'errors': 'remount-ro'},
+    'xfs': {'nouuid': None},
+    'btrfs': {},
+    'vfat': {'fmask': '0022', 'dmask': '0022'},
+}
+#: So that nothing is written, not even by a journal.
+_AS_IT_IS: Mapping[str, Mapping[str, str | None]] = {
+    'ext4': {'noload': None},
+    'xfs': {'norecovery': None},
+    'btrfs': {'rescue': 'nologreplay'},
+}
+# A setuid file stays one on the disk, and its bit does nothing here. What is
+# only read must not be written for that.
+_ATTRIBUTES = (
+    mount_calls.ATTR_NOSUID | mount_calls.ATTR_NODEV | mount_calls.ATTR_NOATIME
+)
+#: Seconds that the last mounts of processes that ended may take to go.
+_FREE = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +95,13 @@ class Plan:
     :ivar disk: the raw file, as the supervisor sees it.
     :ivar filesystems: what is on it.
     :ivar readonly: nothing is written to it, not even a journal replayed.
+    :ivar image: what messages call it.
     """
 
     disk: pathlib.Path
     filesystems: tuple[disk_layout.FileSystem, ...]
     readonly: bool = False
+    image: str = 'the image'
 
     def to_json(self) -> dict[str, Any]:
         """As it is sent to the supervisor."""
@@ -54,7 +113,8 @@ class Plan:
         found = tuple(
             disk_layout.FileSystem(**each) for each in raw['filesystems']
         )
-        return cls(pathlib.Path(raw['disk']), found, raw['readonly'])
+        disk = pathlib.Path(raw['disk'])
+        return cls(disk, found, raw['readonly'], raw['image'])
 
 
 def plan(
@@ -72,7 +132,35 @@ def plan(
     :raises NotForSandbox: it has volumes or file systems that are left to
         the appliance (LVM, LUKS, RAID, f2fs, ...).
     """
-    raise NotImplementedError
+    if layout.table not in _TABLES:
+        _refuse(image, f'its partition table is of the kind {layout.table}')
+    for each in layout.filesystems:
+        if each.kind in _VOLUMES or each.kind.endswith('_member'):
+            held = _VOLUMES.get(each.kind, f'volumes ({each.kind})')
+            _refuse(image, f'{each.device} holds {held}')
+        if each.kind not in _KINDS and each.kind not in _NO_MATTER:
+            _refuse(image, f'{each.device} holds {each.kind}')
+    return Plan(disk, layout.filesystems, readonly, image)
+
+
+def _refuse(image: str, reason: str) -> NoReturn:
+    raise exception.NotForSandbox(path=image, reason=reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mounted:
+    """A file system that is mounted.
+
+    :ivar device: as it was named.
+    :ivar target: the path that it was mounted on.
+    :ivar loop: its block device.
+    :ivar root: descriptor of its root, opened before anything was written.
+    """
+
+    device: str
+    target: str
+    loop: loop_devices.LoopDevice
+    root: int
 
 
 class Mounts:
@@ -80,8 +168,8 @@ class Mounts:
 
     Runs in the supervisor, in one thread. Its public methods are operations
     of :meth:`Supervisor.call`: names, arguments and results are those of a
-    libguestfs handle, and so is RuntimeError, with one line of text, for
-    whatever the guest's disk refuses.
+    libguestfs handle (``remotes.guest_handle.MountHandle``), and so is
+    RuntimeError, with one line of text, for whatever the guest's disk refuses.
 
     :param made: what may be mounted.
     :param root: an empty directory, on which the guest's root is mounted.
@@ -89,67 +177,47 @@ class Mounts:
         libguestfs handle, too.
     """
 
-    tree: tree.Tree
-
     def __init__(self, made: Plan, root: pathlib.Path) -> None:
-        raise NotImplementedError
+        self._plan = made
+        self._root = root
+        self._known = {each.device: each for each in made.filesystems}
+        self._mounted: list[_Mounted] = []
+        self._loops: dict[str, loop_devices.LoopDevice] = {}
+        self._frozen: list[int] = []
+        self._refused: dict[str, str] = {}
+        self.tree = tree.Tree(None)
+
+    # -- what there is ------------------------------------------------------
 
     def list_filesystems(self) -> dict[str, str]:
         """Device names and kinds."""
-        raise NotImplementedError
+        return {
+            device: each.kind or 'unknown'
+            for device, each in self._known.items()
+        }
 
     def blkid(self, device: str) -> dict[str, str]:
-        """What is known of a device."""
-        raise NotImplementedError
+        """What is known of a device.
+
+        :raises RuntimeError: nothing is.
+        """
+        each = self._known.get(device)
+        if each is None:
+            raise RuntimeError(f'{device}: {os.strerror(errno.ENOENT)}')
+        return {**each.tags, **({'TYPE': each.kind} if each.kind else {})}
 
     def btrfs_subvolume_list(self, path: str) -> Sequence[dict[str, Any]]:
         """The subvolumes of a mounted btrfs."""
-        raise NotImplementedError
-
-    def mount(self, device: str, target: str) -> None:
-        """Mount a device (``/dev/sda1``, ``btrfsvol:/dev/sda1/root``)."""
-        raise NotImplementedError
-
-    def mount_ro(self, device: str, target: str) -> None:
-        """Mount it read only."""
-        raise NotImplementedError
-
-    def mount_options(self, options: str, device: str, target: str) -> None:
-        """Mount it with ``ro``, ``subvol=`` or ``subvolid=``."""
-        raise NotImplementedError
+        with _told(path):
+            found = btrfs_subvolumes.paths(self._at(path).root)
+        return [
+            {'btrfssubvolume_id': number, 'btrfssubvolume_path': name}
+            for name, number in found.items()
+        ]
 
     def mountpoints(self) -> dict[str, str]:
-        """Device to mount point of all that is mounted."""
-        raise NotImplementedError
-
-    def umount_all(self) -> None:
-        """Unmount everything, the last first; what was written is on the disk.
-
-        :raises RuntimeError: something is busy, or writes were lost.
-        """
-        raise NotImplementedError
-
-    def sync(self) -> None:
-        """Write everything to the disk.
-
-        :raises RuntimeError: writes were lost.
-        """
-        raise NotImplementedError
-
-    def fstrim(self, target: str) -> None:
-        """Give free blocks back."""
-        raise NotImplementedError
-
-    def freeze(self) -> None:
-        """Write everything to the disk, and let nothing be written (FIFREEZE).
-
-        :raises RuntimeError: a file system refuses; none is frozen then.
-        """
-        raise NotImplementedError
-
-    def thaw(self) -> None:
-        """End what :meth:`freeze` began."""
-        raise NotImplementedError
+        """Device and mount point of all that is mounted."""
+        return {each.device: each.target for each in self._mounted}
 
     def refused(self) -> dict[str, str]:
         """Why file systems could not be mounted by this host's kernel.
@@ -159,7 +227,225 @@ class Mounts:
 
         :returns: device to reason.
         """
-        raise NotImplementedError
+        return dict(self._refused)
+
+    # -- mounting -----------------------------------------------------------
+
+    def mount(self, device: str, target: str) -> None:
+        """Mount a device (``/dev/sda1``, ``btrfsvol:/dev/sda1/root``)."""
+        self._mount(device, target, {})
+
+    def mount_ro(self, device: str, target: str) -> None:
+        """Mount it read only."""
+        self._mount(device, target, {'ro': None})
+
+    def mount_options(self, options: str, device: str, target: str) -> None:
+        """Mount it with ``ro``, ``subvol=`` or ``subvolid=``.
+
+        Of several the last may hold commas.
+        """
+        named: dict[str, str | None] = {}
+        while options:
+            if options.startswith(('subvol=', 'subvolid=')):
+                name, _, value = options.partition('=')
+                named[name] = value
+                break
+            first, _, options = options.partition(',')
+            if first != 'ro':
+                raise RuntimeError(f'{device}: mount option {first} unknown')
+            named['ro'] = None
+        self._mount(device, target, named)
+
+    def _mount(
+        self, device: str, target: str, options: Mapping[str, str | None]
+    ) -> None:
+        found, subvolume = self._find(device)
+        kind = _KINDS.get(found.kind)
+        if kind is None:
+            what = found.kind or 'nothing known'
+            raise RuntimeError(f'{device} holds {what}')
+        options = {**_OPTIONS[kind], **options}
+        if subvolume:
+            options['subvol'] = subvolume
+        if self._plan.readonly:
+            options |= {'ro': None, **_AS_IT_IS.get(kind, {})}
+        with _told(device), self._opened(target) as directory:
+            try:
+                loop = self._loop(found)
+                mount = mount_calls.make_mount(
+                    kind, loop.path, options, _ATTRIBUTES
+                )
+            except OSError as error:
+                self._refused[found.device] = error.strerror or str(error)
+                self._forget_unused()
+                raise
+            self._attach(mount, directory, device, target, loop)
+
+    def _attach(
+        self,
+        mount: int,
+        directory: int,
+        device: str,
+        target: str,
+        loop: loop_devices.LoopDevice,
+    ) -> None:
+        try:
+            mount_calls.attach(mount, directory)
+            root = os.open('.', _DIRECTORY, dir_fd=mount)
+        finally:
+            os.close(mount)
+        self._mounted.append(_Mounted(device, target, loop, root))
+        if target == '/':
+            self.tree = tree.Tree(root)
+
+    def _find(self, device: str) -> tuple[disk_layout.FileSystem, str]:
+        """The file system and the subvolume that a name means."""
+        plain = device.removeprefix('btrfsvol:')
+        for name, each in self._known.items():
+            if plain == name:
+                return each, ''
+            if plain != device and plain.startswith(f'{name}/'):
+                return each, plain[len(name) + 1 :]
+        raise RuntimeError(f'{device}: {os.strerror(errno.ENOENT)}')
+
+    @contextlib.contextmanager
+    def _opened(self, target: str) -> Iterator[int]:
+        """The directory that is mounted on."""
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        if target == '/':
+            directory = os.open(self._root, flags)
+        else:
+            directory = self.tree.open(target, flags)
+        try:
+            yield directory
+        finally:
+            os.close(directory)
+
+    def _loop(self, found: disk_layout.FileSystem) -> loop_devices.LoopDevice:
+        if found.device not in self._loops:
+            self._loops[found.device] = loop_devices.LoopDevice(
+                self._plan.disk,
+                found.offset,
+                found.size,
+                directory=self._root.parent,
+                readonly=self._plan.readonly,
+            )
+        return self._loops[found.device]
+
+    def _forget_unused(self) -> None:
+        used = {each.loop.path for each in self._mounted}
+        for device, loop in list(self._loops.items()):
+            if loop.path not in used:
+                del self._loops[device]
+                loop.close()
+
+    def _at(self, target: str) -> _Mounted:
+        for each in reversed(self._mounted):
+            if each.target == target:
+                return each
+        raise RuntimeError(f'{target}: nothing is mounted there')
+
+    # -- writing ------------------------------------------------------------
+
+    def _roots(self) -> list[_Mounted]:
+        """One mount of each file system."""
+        return list({each.loop.path: each for each in self._mounted}.values())
+
+    def sync(self) -> None:
+        """Write everything to the disk.
+
+        :raises RuntimeError: writes were lost.
+        """
+        for each in self._roots():
+            with _told(each.device):
+                mount_calls.sync(each.root)
+                each.loop.sync()
+
+    def fstrim(self, target: str) -> None:
+        """Tell the disk which blocks of a file system are free.
+
+        :raises RuntimeError: it cannot be told.
+        """
+        with _told(target):
+            mount_calls.trim(self._at(target).root)
+
+    def freeze(self) -> None:
+        """Write everything to the disk, and let nothing be written (FIFREEZE).
+
+        :raises RuntimeError: a file system refuses or has lost writes; none
+            is frozen then.
+        """
+        if self._frozen:
+            return
+        self.sync()
+        try:
+            for each in self._roots():
+                with _told(each.device):
+                    if mount_calls.freeze(each.root):
+                        self._frozen.append(each.root)
+                    each.loop.sync()
+        except BaseException:
+            self.thaw()
+            raise
+
+    def thaw(self) -> None:
+        """End what :meth:`freeze` began."""
+        while self._frozen:
+            with contextlib.suppress(OSError):
+                mount_calls.thaw(self._frozen[-1])
+            self._frozen.pop()
+
+    # -- the end ------------------------------------------------------------
+
+    def umount_all(self) -> None:
+        """Unmount everything; what was written is on the disk.
+
+        :raises RuntimeError: something is busy, or writes were lost.
+        """
+        self.thaw()
+        problems = [*self._synced(), *self._unmounted()]
+        if problems:
+            raise RuntimeError('; '.join(problems))
+
+    def _synced(self) -> Iterator[str]:
+        try:
+            self.sync()
+        except RuntimeError as error:
+            yield f'what was written is lost: {error}'
+
+    def _unmounted(self) -> Iterator[str]:
+        self._let_go()
+        for device, loop in self._loops.items():
+            with _told(device):
+                if not loop.wait_until_free(_FREE):
+                    yield f'{device}: {os.strerror(errno.EBUSY)}'
+            try:
+                loop.sync()
+            except OSError as error:
+                yield f'{device}: what was written is lost: {error.strerror}'
+            loop.close()
+        self._loops.clear()
+
+    def _let_go(self) -> None:
+        """Unmount, without knowing whether nobody uses it elsewhere."""
+        self.tree = tree.Tree(None)
+        while self._mounted:
+            os.close(self._mounted.pop().root)
+        with contextlib.suppress(OSError):
+            # Whole, from above: on the way to what is mounted inside of it
+            # the guest may have put links.
+            mount_calls.detach(str(self._root))
+
+    def close(self) -> None:
+        """Let everything go, whatever is lost; never raises."""
+        self.thaw()
+        self._let_go()
+        for loop in self._loops.values():
+            with contextlib.suppress(OSError):
+                loop.close()
+        self._loops.clear()
+
+    # -- for commands -------------------------------------------------------
 
     def clone_idmapped(self, user_namespace: int) -> int:
         """The whole mounted tree, with ids shifted by a user namespace.
@@ -171,8 +457,31 @@ class Mounts:
         :raises NotForSandbox: this kernel cannot shift ids of one of its
             file systems.
         """
-        raise NotImplementedError
+        with _told('/'):
+            clone = mount_calls.clone_tree(self._at('/').root)
+        try:
+            mount_calls.shift_ids(clone, user_namespace)
+        except OSError as error:
+            os.close(clone)
+            kinds = {self._find(each.device)[0].kind for each in self._mounted}
+            _refuse(
+                self._plan.image,
+                'this kernel cannot map the owners of its files '
+                f'({", ".join(sorted(kinds))}: {error.strerror})',
+            )
+        return clone
 
-    def close(self) -> None:
-        """Let everything go, whatever is lost; never raises."""
-        raise NotImplementedError
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Tell errors as libguestfs does.
+
+    :raises RuntimeError: for each OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeError(f'{what}: {error.strerror}') from error
