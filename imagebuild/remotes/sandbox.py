@@ -1,0 +1,178 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Reach inside a disk image whose file systems this host has mounted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+from typing import cast
+
+from imagebuild import exception
+from imagebuild import sandbox
+from imagebuild.remotes import base
+from imagebuild.remotes import disk_remote
+from imagebuild.remotes import guest_faults
+from imagebuild.remotes import guest_handle
+from imagebuild.remotes import guest_mounts
+from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import piped
+from imagebuild.remotes import resolver_exchange
+from imagebuild.sandbox import mounts
+
+LOG = logging.getLogger(__name__)
+
+
+class SandboxRemote(disk_remote.DiskRemote):
+    """A disk image, mounted by a supervisor.
+
+    :param supervisor: whose daemon serves the disk; it is closed with this.
+    :param plan: what may be mounted.
+    :param image: the image's path, for messages.
+    :param wanted: device of the operating system that is meant, None to find
+        the only one.
+    :param command_timeout: seconds for one command that names no limit.
+    :param run_timeout: seconds from now until everything must be done, None
+        for no limit.
+    :param on_notice: called with messages that the user should see.
+    :param on_unmounted: called when everything is unmounted in good order: to
+        end what serves the disk. It raises when that fails.
+    :raises InvalidInput: there is no operating system to be found, or
+        several; see :func:`guest_mounts.mount_all`.
+    :raises NotForSandbox: this host's kernel cannot mount what an appliance's
+        may.
+    :raises EnvironmentFault: the supervisor is gone.
+    """
+
+    def __init__(
+        self,
+        supervisor: sandbox.Supervisor,
+        plan: mounts.Plan,
+        *,
+        image: str,
+        wanted: str | None = None,
+        command_timeout: float = 1800.0,
+        run_timeout: float | None = None,
+        on_notice: Callable[[str], None] | None = None,
+        on_unmounted: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(
+            image, command_timeout=command_timeout, run_timeout=run_timeout
+        )
+        self.supervisor = supervisor
+        self._files = cast(guest_handle.MountHandle, _Handle(supervisor))
+        self._on_unmounted = on_unmounted
+        try:
+            supervisor.mount(plan)
+            self._mount(wanted, on_notice or LOG.warning)
+        except exception.StepError as error:
+            self.close()
+            raise exception.InvalidImage(path=image, reason=error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _mount(
+        self, wanted: str | None, on_notice: Callable[[str], None]
+    ) -> None:
+        try:
+            self.root = self._call(
+                guest_mounts.mount_all,
+                self._handle,
+                image=self._name,
+                wanted=wanted,
+                on_notice=on_notice,
+            )
+        except exception.InvalidInput as error:
+            refused = self.supervisor.call('refused')
+            if not refused:
+                raise
+            device, reason = next(iter(refused.items()))
+            raise exception.NotForSandbox(
+                path=self._name,
+                reason=f'this host cannot mount {device} ({reason})',
+            ) from error
+
+    @property
+    def _handle(self) -> guest_handle.MountHandle:
+        return self._files
+
+    # -- commands -----------------------------------------------------------
+
+    def _exec(
+        self,
+        invocation: invocations.Invocation,
+        on_output: base.OutputCallback | None,
+    ) -> invocations.Ending:
+        command = sandbox.Command(tuple(invocation.argv), invocation.env)
+
+        def start(stdin: int, stdout: int, stderr: int) -> sandbox.Running:
+            return self.supervisor.exec(
+                command, stdin=stdin, stdout=stdout, stderr=stderr
+            )
+
+        with self._name_server():
+            try:
+                ending = piped.run(start, invocation, on_output)
+            except RuntimeError as error:
+                raise guest_faults.not_started(error) from error
+        if invocation.directory:
+            self._guest_call(self._handle.rm_rf, invocation.directory)
+        return ending
+
+    @contextlib.contextmanager
+    def _name_server(self) -> Iterator[None]:
+        """The command has a name server when it has a network."""
+        content = self.supervisor.resolver
+        if not content or not self._call(self._handle.is_dir, '/etc'):
+            yield
+            return
+        try:
+            exchange = self._call(
+                resolver_exchange.Exchange,
+                self._handle,
+                secrets.token_hex(16),
+                content,
+            )
+        except RuntimeError as error:
+            raise guest_faults.not_started(error) from error
+        yield
+        # Nothing more is done to a disk on which a command has no end.
+        self._guest_call(exchange.end)
+
+    # -- the end ------------------------------------------------------------
+
+    def _give_up(self) -> None:
+        self.supervisor.close()
+
+    def _let_go(self) -> None:
+        self._on_unmounted()
+
+    def close(self) -> None:
+        self.supervisor.close()
+
+
+class _Handle:
+    """A guest's files and file systems, over a supervisor."""
+
+    def __init__(self, supervisor: sandbox.Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kw: Any) -> Any:
+            return self._supervisor.call(name, *args, **kw)
+
+        return call
