@@ -13,6 +13,38 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+
+from imagebuild import exception
+from imagebuild.common import disk_layout
+from imagebuild.common import user_network
+from imagebuild.sandbox import control
+from imagebuild.sandbox import mounts
+from imagebuild.sandbox import seccomp
+from imagebuild.sandbox import settings as sandbox_settings
+from imagebuild.sandbox import syscalls
+
+#: What is started here, and by what serves and reads disks.
+_PROGRAMS = (
+    'qemu-storage-daemon',
+    'nbdfuse',
+    user_network.PROGRAM,
+    'mke2fs',
+    'blkid',
+    'sfdisk',
+)
+#: KiB of a disk for the trial.
+_SIZE = 1024
+#: Seconds until it has to be there, on a busy machine.
+_SHOWN = 20.0
+_NOT_FOUND = 127
+
 
 def missing() -> list[str]:
     """Why this host cannot have sandboxes.
@@ -21,4 +53,110 @@ def missing() -> list[str]:
 
     :returns: reasons for people, [] when it can.
     """
-    return ['sandboxes are not there yet']
+    return list(_missing())
+
+
+@functools.cache
+def _missing() -> tuple[str, ...]:
+    reasons = []
+    if os.geteuid() != 0:
+        reasons.append('only root may mount disks')
+    if syscalls.MACHINE not in seccomp.MACHINES:
+        reasons.append(f'there is no filter for {syscalls.MACHINE}')
+    reasons += [
+        f'{program} is not installed'
+        for program in _PROGRAMS
+        if shutil.which(program) is None
+    ]
+    if reasons:
+        return tuple(reasons)
+    try:
+        with tempfile.TemporaryDirectory(prefix='imagebuild-') as name:
+            _try(pathlib.Path(name))
+    except exception.SandboxFailed as error:
+        return (error.kwargs['reason'],)
+    except (exception.NotForSandbox, OSError, RuntimeError) as error:
+        return (str(error),)
+    except subprocess.SubprocessError as error:
+        return (f'no file system can be made ({error})',)
+    return ()
+
+
+def _try(directory: pathlib.Path) -> None:
+    """Do all that a sandbox does, with an empty disk and no program."""
+    disk = directory / 'disk'
+    shown = directory / 'shown'
+    shown.touch()
+    with disk.open('wb') as stream:
+        stream.truncate(_SIZE * 1024)
+    subprocess.run(
+        ['mke2fs', '-q', '-F', '-t', 'ext4', '-O', '^has_journal', disk],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    settings = sandbox_settings.SandboxSettings(memory=256)
+    with control.Supervisor.start(settings, workspace=directory) as tried:
+        _serve(tried, disk, shown)
+        found = disk_layout.FileSystem('/dev/sda', 0, _SIZE * 1024, 'ext4')
+        tried.mount(mounts.Plan(shown, (found,)))
+        _mount(tried)
+        _execute(tried)
+        tried.unmount()
+
+
+def _serve(
+    tried: control.Supervisor, disk: pathlib.Path, shown: pathlib.Path
+) -> None:
+    """Show the disk as a file, as a build's disk server does."""
+    socket = disk.parent / 'nbd'
+    tried.spawn(
+        [
+            'qemu-storage-daemon',
+            '--blockdev',
+            f'driver=file,node-name=disk,filename={_value(disk)}',
+            '--nbd-server',
+            f'addr.type=unix,addr.path={_value(socket)}',
+            '--export',
+            'type=nbd,id=shown,node-name=disk,name=disk,writable=on',
+        ]
+    )
+    end = time.monotonic() + _SHOWN
+    while not socket.exists() and time.monotonic() < end:
+        time.sleep(0.005)
+    tried.spawn(['nbdfuse', str(shown), f'nbd+unix:///disk?socket={socket}'])
+
+
+def _value(path: pathlib.Path) -> str:
+    """A path in an option: a comma ends the value, two are one."""
+    return str(path).replace(',', ',,')
+
+
+def _mount(tried: control.Supervisor) -> None:
+    """Mount the disk as soon as it is shown."""
+    end = time.monotonic() + _SHOWN
+    while True:
+        try:
+            tried.call('mount', '/dev/sda', '/')
+            return
+        except RuntimeError as error:
+            if time.monotonic() > end:
+                raise exception.SandboxFailed(
+                    reason='a disk shown by qemu-storage-daemon and nbdfuse '
+                    f'cannot be mounted ({error})'
+                ) from error
+        time.sleep(0.02)
+
+
+def _execute(tried: control.Supervisor) -> None:
+    command = sandbox_settings.Command(('/nothing',), {})
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        running = tried.exec(command, stdin=null, stdout=null, stderr=null)
+        ending = running.wait(30)
+    finally:
+        os.close(null)
+    if ending is None or ending.code != _NOT_FOUND:
+        raise exception.SandboxFailed(
+            reason=f'a command did not end as it should ({ending})'
+        )

@@ -124,7 +124,7 @@ def _limit(directory: pathlib.Path, files: Mapping[str, str]) -> bool:
     held = []
     for name, value in files.items():
         try:
-            (directory / name).write_text(value)
+            _put(directory / name, value)
         except OSError:
             held.append(False)
         else:
@@ -195,20 +195,26 @@ def _delegate(directory: pathlib.Path, controllers: _Limits) -> None:
     """Let groups below have controllers, each that can be had."""
     for name in controllers:
         with contextlib.suppress(OSError):
-            (directory / 'cgroup.subtree_control').write_text(f'+{name}')
+            _put(directory / 'cgroup.subtree_control', f'+{name}')
 
 
 def _clear(directory: pathlib.Path) -> None:
     end = time.monotonic() + _LEAVING
     while directory.exists():
         with contextlib.suppress(OSError):
-            (directory / 'cgroup.kill').write_text('1')
+            _put(directory / 'cgroup.kill', '1')
         with contextlib.suppress(OSError):
             directory.rmdir()
             return
         if time.monotonic() > end:
             return
         time.sleep(0.02)
+
+
+def _put(path: pathlib.Path, text: str) -> None:
+    """Write to a file that the kernel made; it makes no others."""
+    with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC), 'w') as stream:
+        stream.write(text)
 
 
 def _read(path: pathlib.Path) -> str:

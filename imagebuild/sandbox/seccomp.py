@@ -155,6 +155,8 @@ _ARGUMENTS = (16, 24)
 
 _ARCHITECTURES = {'x86_64': 0xC000003E, 'aarch64': 0xC00000B7}
 _I386 = 0x40000003
+#: Machines that there are numbers for.
+MACHINES = tuple(_ARCHITECTURES)
 
 
 def _instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
