@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Where a disk comes from and where it goes
     'disks': {'appliance'},
     'clients': set(),
+    'layers': {'disks'},
     'drivers': {'appliance', 'clients', 'disks', 'remotes', 'sandbox'},
     'stores': {'clients', 'disks'},
     # The service

@@ -523,7 +523,7 @@ def outcome(steps, values, keeper):
 
 @hypothesis.settings(
     deadline=None,
-    max_examples=60,
+    max_examples=30,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(

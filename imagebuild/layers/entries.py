@@ -1,0 +1,223 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One layer in the directory.
+
+``ID/disk.qcow2``
+    what was written since the layer under it.
+``ID/layer.json``
+    what it is; see :class:`Layer`.
+``ID/lock``
+    locked, shared, by whoever uses the layer, and exclusively by whoever
+    makes or removes it (flock(2)); its time is that of the last use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+from typing import Self
+
+from imagebuild.common import checksums
+from imagebuild.common import locked_directory
+
+DISK = 'disk.qcow2'
+DESCRIPTION = 'layer.json'
+#: Raised when the description changes its form.
+_FORM = 1
+
+
+class Damaged(Exception):
+    """It is not a whole layer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """What is known of a layer.
+
+    :ivar uuid: no two ever have the same, whatever they are called.
+    :ivar parent: uuid of the layer under it, '' for none. Files of two runs
+        are never the same, even where they say the same: a layer fits the
+        very one that it was made over, and no other.
+    :ivar base: which disk is under them all.
+    :ivar virtual_size: bytes that a guest sees.
+    :ivar sha256: of its file.
+    :ivar stamp: inode, size and time of the last change of its file when it
+        was whole.
+    :ivar created: seconds since 1970.
+    :ivar fetched: when the oldest of what may grow stale was fetched, in it
+        or under it; None when there is nothing of that kind.
+    :ivar scope: whose it is, '' for everybody's.
+    :ivar state: the engine's.
+    """
+
+    uuid: str
+    parent: str
+    base: str
+    virtual_size: int
+    sha256: str
+    stamp: tuple[int, int, int]
+    created: float
+    fetched: float | None
+    scope: str
+    state: Mapping[str, Any]
+
+    def dump(self) -> str:
+        """The text of its description."""
+        values = dataclasses.asdict(self) | {'form': _FORM}
+        return json.dumps({**values, 'digest': _digest(values)})
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self:
+        """Read what :meth:`dump` wrote.
+
+        :raises Damaged: it is something else.
+        """
+        try:
+            values = json.loads(text)
+            known = values.pop('digest')
+            if known != _digest(values) or values.pop('form') != _FORM:
+                raise Damaged
+            return cls(**{**values, 'stamp': tuple(values['stamp'])})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Damaged from error
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stamp_of(path: pathlib.Path) -> tuple[int, int, int]:
+    """What changes whenever a file is written to.
+
+    :raises OSError: there is no such file.
+    """
+    status = os.stat(path, follow_symlinks=False)
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read(directory: pathlib.Path) -> Layer:
+    """Read the description of a layer; its file is not looked at.
+
+    :raises Damaged: there is none.
+    """
+    try:
+        return Layer.parse((directory / DESCRIPTION).read_bytes())
+    except OSError as error:
+        raise Damaged from error
+
+
+def check_file(directory: pathlib.Path, layer: Layer) -> None:
+    """Make sure that the file of a layer is as it was.
+
+    It is read only when somebody has touched it since.
+
+    :raises Damaged: it is not.
+    """
+    path = directory / DISK
+    try:
+        if stamp_of(path) == layer.stamp:
+            return
+        if checksums.compute(path, ['sha256'])['sha256'] == layer.sha256:
+            return
+    except OSError as error:
+        raise Damaged from error
+    raise Damaged
+
+
+class Held:
+    """A layer that is in use: nobody removes it until :meth:`release`.
+
+    :ivar directory: of the layer.
+    :ivar layer: what is known of it.
+    """
+
+    def __init__(
+        self, directory: pathlib.Path, layer: Layer, lock: int
+    ) -> None:
+        self.directory = directory
+        self.layer = layer
+        self._lock = lock
+
+    @property
+    def path(self) -> pathlib.Path:
+        """Its file."""
+        return self.directory / DISK
+
+    @classmethod
+    def take(cls, directory: pathlib.Path) -> Self | None:
+        """Use a layer; never waits.
+
+        :returns: None when there is none, or it is being made or removed.
+        :raises Damaged: it is not a whole layer.
+        """
+        lock = _locked(directory, fcntl.LOCK_SH)
+        if lock is None:
+            return None
+        try:
+            layer = read(directory)
+            check_file(directory, layer)
+            # When it was used last.
+            os.utime(lock)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(directory, layer, lock)
+
+    def release(self) -> None:
+        """Use it no longer."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
+
+
+def _locked(directory: pathlib.Path, how: int) -> int | None:
+    path = directory / locked_directory.LOCK
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        lock = os.open(path, flags)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+        # It may have been removed between the two calls.
+        if os.path.samestat(os.fstat(lock), os.lstat(path)):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(lock)
+        raise
+    os.close(lock)
+    return None
+
+
+def share(directory: pathlib.Path, lock: int) -> bool:
+    """Turn the lock of whoever made a layer into that of a user.
+
+    :param lock: descriptor; closed unless it worked.
+    :returns: False when it is gone: the kernel lets others in between.
+    """
+    with contextlib.suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        path = directory / locked_directory.LOCK
+        if os.path.samestat(os.fstat(lock), os.lstat(path)):
+            return True
+    os.close(lock)
+    return False

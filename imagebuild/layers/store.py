@@ -1,0 +1,399 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The directory in which layers are kept.
+
+``secret``
+    what keys are made with: without it nobody can tell from a key which
+    values led to it.
+``layers/ID/``
+    see :mod:`imagebuild.layers.entries`.
+``incoming/``
+    layers that are being put in; renamed when they are whole.
+``facts/``
+    what runs have learned of bases.
+
+Any number of processes use it at once. Nothing in it is needed: what is
+damaged, or does not fit, is removed and made again by some later build.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import heapq
+import hmac
+import json
+import logging
+import os
+import pathlib
+import secrets
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.common import locked_directory
+from imagebuild.common import os_errors
+from imagebuild.disks import file_copy
+from imagebuild.layers import entries
+
+LOG = logging.getLogger(__name__)
+
+_SECRET = 'secret'  # noqa: S105
+_LAYERS = 'layers'
+_INCOMING = 'incoming'
+_FACTS = 'facts'
+_SECRET_BYTES = 32
+#: What link(2) answers where there can be no second name.
+_CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much is kept.
+
+    :ivar max_bytes: on the host's disk, 0 for no limit.
+    :ivar max_age: seconds that something may lie unused, 0 for no limit.
+    :ivar reserve: bytes that must be free for anything to be kept.
+    """
+
+    max_bytes: int = 0
+    max_age: float = 0
+    reserve: int = 0
+
+
+class Store:
+    """A directory with layers.
+
+    :param directory: made if it is not there; nobody else may look into it.
+    :raises InvalidInput: it is somebody else's, or others may write to it.
+    :raises EnvironmentFault: it cannot be made or written to.
+    """
+
+    def __init__(
+        self, directory: pathlib.Path, limits: Limits | None = None
+    ) -> None:
+        self.directory = directory
+        self._limits = limits or Limits()
+        with os_errors.on_write(directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_ours(directory)
+            for name in (_LAYERS, _INCOMING, _FACTS):
+                (directory / name).mkdir(mode=0o700, exist_ok=True)
+            self._secret = self._read_secret()
+
+    def _read_secret(self) -> bytes:
+        path = self.directory / _SECRET
+        with contextlib.suppress(FileNotFoundError):
+            found = path.read_bytes()
+            if len(found) == _SECRET_BYTES:
+                return found
+        # Several may come here at once: the first one to be there counts.
+        descriptor, name = tempfile.mkstemp(dir=self.directory)
+        try:
+            with os.fdopen(descriptor, 'wb') as file:
+                file.write(secrets.token_bytes(_SECRET_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            if path.exists() and path.stat().st_size != _SECRET_BYTES:
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.link(name, path)
+        finally:
+            os.unlink(name)
+        return path.read_bytes()
+
+    def digest(self, content: str) -> str:
+        """A digest that nobody without the store's secret can make.
+
+        :returns: 64 hexadecimal digits.
+        """
+        return hmac.new(
+            self._secret, content.encode(), hashlib.sha256
+        ).hexdigest()
+
+    # -- facts ---------------------------------------------------------------
+
+    def facts(self, base: str) -> Mapping[str, Any] | None:
+        """What a run has learned of a base.
+
+        :param base: hexadecimal digits.
+        """
+        path = self.directory / _FACTS / f'{base}.json'
+        try:
+            found = json.loads(path.read_bytes())
+            os.utime(path)
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def learn(self, base: str, facts: Mapping[str, Any]) -> None:
+        """Keep what a run has learned of a base.
+
+        :raises OSError: it cannot be written.
+        """
+        directory = self.directory / _FACTS
+        descriptor, name = tempfile.mkstemp(dir=directory)
+        try:
+            with os.fdopen(descriptor, 'w') as file:
+                json.dump(facts, file)
+            os.replace(name, directory / f'{base}.json')
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+
+    # -- layers --------------------------------------------------------------
+
+    def take(self, name: str) -> entries.Held | None:
+        """Use a layer.
+
+        :param name: hexadecimal digits.
+        :returns: None when there is none that can be used; what is damaged
+            is removed.
+        """
+        directory = self.directory / _LAYERS / name
+        try:
+            return entries.Held.take(directory)
+        except entries.Damaged:
+            LOG.warning('The layer %s is damaged, and is removed', name)
+            self._remove(directory)
+        except OSError as error:
+            LOG.warning('The layer %s cannot be used: %s', name, error)
+        return None
+
+    def put(
+        self, name: str, disk: pathlib.Path, layer: entries.Layer
+    ) -> entries.Held | None:
+        """Keep a layer, in place of one that had its name.
+
+        :param disk: its file, which nobody changes any more; it stays where
+            it is.
+        :param layer: ``sha256`` and ``stamp`` are filled in.
+        :returns: the layer in use; None when it is not kept, since another
+            run uses the one that had its name.
+        :raises OSError: it cannot be kept; likewise.
+        """
+        incoming = pathlib.Path(
+            tempfile.mkdtemp(dir=self.directory / _INCOMING)
+        )
+        lock = os.open(
+            incoming / locked_directory.LOCK,
+            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+            0o600,
+        )
+        target = self.directory / _LAYERS / name
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            whole = _fill(incoming, disk, layer)
+            if not self._remove(target):
+                raise FileExistsError
+            os.rename(incoming, target)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                locked_directory.remove_tree(incoming)
+            os.close(lock)
+            if isinstance(error, OSError) and error.errno in (
+                None,
+                errno.EEXIST,
+                errno.ENOTEMPTY,
+            ):
+                return None
+            raise
+        _sync(target.parent)
+        if not entries.share(target, lock):
+            return None
+        return entries.Held(target, whole, lock)
+
+    def remove(self, name: str) -> None:
+        """Remove a layer, unless it is in use."""
+        self._remove(self.directory / _LAYERS / name)
+
+    @staticmethod
+    def _remove(directory: pathlib.Path) -> bool:
+        """Remove a layer, unless it is in use.
+
+        :returns: whether there is none any more.
+        """
+        try:
+            taken = locked_directory.LockedDirectory.take(directory)
+            if taken is not None:
+                taken.remove()
+            return not directory.exists()
+        except OSError as error:
+            LOG.warning('%s cannot be removed: %s', directory, error)
+            return False
+
+    # -- limits --------------------------------------------------------------
+
+    def has_room(self, disk: pathlib.Path) -> bool:
+        """Whether a layer may be kept at all.
+
+        :param disk: its file.
+        """
+        status = os.statvfs(self.directory)
+        free = status.f_bavail * status.f_frsize
+        size = disk.stat().st_blocks * 512
+        most = self._limits.max_bytes
+        return free >= self._limits.reserve and (not most or size <= most)
+
+    def size(self) -> int:
+        """Bytes that the layers take on the host's disk."""
+        return sum(item.size for item in self._kept().values())
+
+    def bound(self) -> None:
+        """Remove what exceeds the limits, and what cannot be used.
+
+        What lay unused for longest goes first, and no layer before those
+        that were made over it; what is in use stays.
+        """
+        self._sweep_incoming()
+        self._sweep_facts()
+        kept = self._kept()
+        known = {item.layer.uuid for item in kept.values()}
+        for item in list(kept.values()):
+            orphan = item.layer.parent and item.layer.parent not in known
+            if orphan and self._remove(item.directory):
+                del kept[item.layer.uuid]
+        self._evict(kept)
+
+    def _evict(self, kept: dict[str, _Kept]) -> None:
+        children: dict[str, int] = {}
+        for item in kept.values():
+            parent = item.layer.parent
+            children[parent] = children.get(parent, 0) + 1
+        total = sum(item.size for item in kept.values())
+        oldest = time.time() - (self._limits.max_age or float('inf'))
+        most = self._limits.max_bytes or float('inf')
+        leaves = [
+            (item.used, uuid)
+            for uuid, item in kept.items()
+            if uuid not in children
+        ]
+        heapq.heapify(leaves)
+        while leaves and (total > most or leaves[0][0] < oldest):
+            _used, uuid = heapq.heappop(leaves)
+            if not self._remove(kept[uuid].directory):
+                continue
+            total -= kept[uuid].size
+            parent = kept[uuid].layer.parent
+            if parent in kept:
+                children[parent] -= 1
+                if not children[parent]:
+                    heapq.heappush(leaves, (kept[parent].used, parent))
+
+    def _kept(self) -> dict[str, _Kept]:
+        """Every layer that is whole, by its uuid; others are removed."""
+        found = {}
+        for directory in _listed(self.directory / _LAYERS):
+            try:
+                layer = entries.read(directory)
+                used = os.stat(directory / locked_directory.LOCK).st_mtime
+                size = os.stat(directory / entries.DISK).st_blocks * 512
+            except (entries.Damaged, OSError):
+                self._remove(directory)
+                continue
+            found[layer.uuid] = _Kept(directory, layer, used, size)
+        return found
+
+    def _sweep_incoming(self) -> None:
+        for directory in _listed(self.directory / _INCOMING):
+            # Between mkdtemp() and its lock it looks like one that was left.
+            with contextlib.suppress(OSError):
+                if time.time() - os.stat(directory).st_mtime > 60:
+                    self._remove(directory)
+
+    def _sweep_facts(self) -> None:
+        if not self._limits.max_age:
+            return
+        oldest = time.time() - self._limits.max_age
+        for path in _listed(self.directory / _FACTS):
+            with contextlib.suppress(OSError):
+                if os.stat(path).st_mtime < oldest:
+                    os.unlink(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """A layer as its directory shows it.
+
+    :ivar used: seconds since 1970.
+    :ivar size: bytes on the host's disk.
+    """
+
+    directory: pathlib.Path
+    layer: entries.Layer
+    used: float
+    size: int
+
+
+def _listed(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    with contextlib.suppress(FileNotFoundError):
+        yield from sorted(directory.iterdir())
+
+
+def _check_ours(directory: pathlib.Path) -> None:
+    status = os.stat(directory)
+    if not stat.S_ISDIR(status.st_mode):
+        raise exception.InvalidInput(f'{directory} is not a directory.')
+    others = stat.S_IMODE(status.st_mode) & (stat.S_IWGRP | stat.S_IWOTH)
+    if status.st_uid != os.geteuid() or others:
+        raise exception.InvalidInput(
+            f'Layers cannot be kept in {directory}: it must belong to you, '
+            'and nobody else may write to it.'
+        )
+
+
+def _fill(
+    directory: pathlib.Path, disk: pathlib.Path, layer: entries.Layer
+) -> entries.Layer:
+    """Put the files of a layer into a directory, and on the disk."""
+    path = directory / entries.DISK
+    _link_or_copy(disk, path)
+    with path.open('rb') as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    whole = dataclasses.replace(
+        layer, sha256=digest, stamp=entries.stamp_of(path)
+    )
+    with (directory / entries.DESCRIPTION).open('w') as described:
+        described.write(whole.dump())
+        described.flush()
+        os.fsync(described.fileno())
+    _sync(directory)
+    return whole
+
+
+def _link_or_copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+    else:
+        return
+    with source.open('rb') as old, target.open('xb') as new:
+        file_copy.copy_content(old.fileno(), new.fileno())
+
+
+def _sync(directory: pathlib.Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
