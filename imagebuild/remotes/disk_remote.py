@@ -39,6 +39,8 @@ class DiskRemote(posix.PosixRemote):
     """
 
     root: str = ''
+    #: Whether a command may set SELinux labels, as the kernel's own root may.
+    commands_set_labels = True
     _flags = ''
 
     @property
@@ -63,10 +65,23 @@ class DiskRemote(posix.PosixRemote):
         contexts = self._guest_call(guest_selinux.file_contexts, self._handle)
         if not contexts:
             return ''
-        if guest_selinux.set_labels(self, contexts):
+        if self._set_labels(contexts):
             return 'The files were given their SELinux labels.'
         self._guest_call(self._handle.touch, '/.autorelabel')
         return 'SELinux labels will be set at the first boot.'
+
+    def _set_labels(self, contexts: str) -> bool:
+        way = (
+            guest_selinux.set_labels
+            if self.commands_set_labels
+            else guest_selinux.set_labels_from_outside
+        )
+        return way(self, contexts, self._set_label)
+
+    def _set_label(self, path: str, label: str) -> bool:
+        return self._guest_call(
+            guest_selinux.set_label, self._handle, path, label
+        )
 
     def trim(self) -> None:
         """Tell the disk which blocks are free; no error if it cannot."""

@@ -200,6 +200,22 @@ class GuestHandle(Protocol):
     ) -> None:
         """Set these, or take them away; the others stay as they are."""
 
+    def lgetxattrs(self, path: str, /) -> Sequence[Mapping[str, Any]]:
+        """The extended attributes, of a link itself.
+
+        :returns: each with ``attrname`` (text) and ``attrval`` (bytes).
+        """
+
+    def lsetxattr(
+        self, name: str, value: str, size: int, path: str, /
+    ) -> None:
+        """Set an extended attribute, of a link itself.
+
+        :param size: bytes of the value; with one more than it has, a NUL
+            character follows it, as SELinux writes its labels.
+        :raises RuntimeError: nothing is there, or it cannot have it.
+        """
+
 
 class MountHandle(GuestHandle, Protocol):
     """Also what :mod:`guest_mounts` uses to mount the guest.

@@ -18,14 +18,12 @@ lost. What is there when the command has ended is put aside, compared, and
 becomes the guest's.
 
 libguestfs puts the file there and takes it away by itself; the wrapper
-(:mod:`guest_wrapper`) compares. Elsewhere :func:`swapped` does both.
+(:mod:`guest_wrapper`) compares. Elsewhere :mod:`resolver_exchange` does both.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 
 from imagebuild.remotes import guest_handle
 
@@ -42,52 +40,6 @@ def aside(token: str) -> str:
     return f'/etc/.imagebuild-{token}'
 
 
-@contextlib.contextmanager
-def swapped(
-    handle: guest_handle.GuestHandle, token: str, content: bytes
-) -> Iterator[None]:
-    """Have another file there for the time of one command.
-
-    It is no mount, since packages remove and replace the file. What the
-    command made of it is kept, see :func:`keep`.
-
-    :param handle: of the guest, mounted.
-    :param token: random text; names with it are made in /etc.
-    :param content: of the file.
-    :raises RuntimeError: the guest's file system refuses.
-    """
-    if not handle.is_dir('/etc', followsymlinks=True):
-        yield
-        return
-    own = f'{aside(token)}.own'
-    if handle.exists(_RESOLVER):
-        handle.rename(_RESOLVER, own)
-    try:
-        handle.write(_RESOLVER, content)
-        before = _state(handle)
-        yield
-        changed = _state(handle) != before
-        if changed and handle.exists(_RESOLVER):
-            handle.rename(_RESOLVER, aside(token))
-    finally:
-        handle.rm_rf(_RESOLVER)
-        if handle.exists(own):
-            handle.rename(own, _RESOLVER)
-    if changed:
-        handle.write(f'{aside(token)}.put', content)
-        keep(handle, token)
-
-
-def _state(handle: guest_handle.GuestHandle) -> object:
-    """Which file it is, and what it holds; another after each change."""
-    if not handle.exists(_RESOLVER):
-        return None
-    status = handle.lstatns(_RESOLVER)
-    # Not the times: to look at a file, or to write the same, is no change.
-    which = [status[name] for name in ('st_ino', 'st_mode', 'st_size')]
-    return which, _content(handle, _RESOLVER)
-
-
 def keep(handle: guest_handle.GuestHandle, token: str) -> None:
     """Make what a command left the guest's own.
 
@@ -96,12 +48,12 @@ def keep(handle: guest_handle.GuestHandle, token: str) -> None:
     :raises RuntimeError: the guest's file system refuses.
     """
     found = aside(token)
-    put = _content(handle, f'{found}.put') or b''
+    put = content_of(handle, f'{found}.put') or b''
     _mend_copies(handle, put)
     if handle.is_symlink(found):
         handle.rename(found, _RESOLVER)
-    elif (left := _content(handle, found)) is not None:
-        wished = _wished(left, put, _content(handle, _RESOLVER))
+    elif (left := content_of(handle, found)) is not None:
+        wished = _wished(left, put, content_of(handle, _RESOLVER))
         if wished is not None:
             handle.write(found, wished)
             handle.rename(found, _RESOLVER)
@@ -111,7 +63,7 @@ def keep(handle: guest_handle.GuestHandle, token: str) -> None:
     handle.rm_f(f'{found}.put')
 
 
-def _content(handle: guest_handle.GuestHandle, path: str) -> bytes | None:
+def content_of(handle: guest_handle.GuestHandle, path: str) -> bytes | None:
     """The content of a regular file that is not too large."""
     if not handle.is_file(path) or handle.filesize(path) > _LARGEST:
         return None
@@ -147,12 +99,12 @@ def _mend_copies(handle: guest_handle.GuestHandle, put: bytes) -> None:
             # A name that is no text; a copy keeps what it holds.
             continue
         for path in paths:
-            if path != _RESOLVER and _content(handle, path) == put:
+            if path != _RESOLVER and content_of(handle, path) == put:
                 _copy(handle, path)
 
 
 def _copy(handle: guest_handle.GuestHandle, path: str) -> None:
-    own = _content(handle, _RESOLVER)
+    own = content_of(handle, _RESOLVER)
     if own is not None:
         handle.write(path, own)
         return

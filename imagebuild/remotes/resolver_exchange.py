@@ -41,8 +41,7 @@ class Exchange:
         self._content = content
         self._aside = guest_resolver.aside(token)
         self._own = f'{self._aside}.own'
-        self._has_own = handle.exists(_RESOLVER)
-        if self._has_own:
+        if handle.exists(_RESOLVER):
             handle.rename(_RESOLVER, self._own)
         try:
             handle.write(_RESOLVER, content)
@@ -52,28 +51,21 @@ class Exchange:
             raise
 
     def _look(self) -> object:
-        """Whether it is another file, and what it holds."""
-        if not self._handle.exists(_RESOLVER):
+        """Which file it is, and what it holds; another after each change."""
+        handle = self._handle
+        if not handle.exists(_RESOLVER):
             return None
-        status = dict(self._handle.lstatns(_RESOLVER))
-        return [
-            status[name]
-            for name in (
-                'st_ino',
-                'st_mode',
-                'st_uid',
-                'st_gid',
-                'st_size',
-                'st_mtime_sec',
-                'st_mtime_nsec',
-            )
-        ]
+        status = handle.lstatns(_RESOLVER)
+        # Not the times: to look at a file, or to write the same, is no change.
+        which = [status[name] for name in ('st_ino', 'st_mode', 'st_size')]
+        return which, guest_resolver.content_of(handle, _RESOLVER)
 
     def _put_back(self) -> None:
-        if self._has_own:
+        """The guest's own; it has none if the command took it away."""
+        # A command can have made a directory of it.
+        self._handle.rm_rf(_RESOLVER)
+        if self._handle.exists(self._own):
             self._handle.rename(self._own, _RESOLVER)
-        else:
-            self._handle.rm_f(_RESOLVER)
 
     def end(self) -> None:
         """Put the guest's own back; what the command made of it is kept.

@@ -57,6 +57,9 @@ class SandboxRemote(disk_remote.DiskRemote):
     :raises EnvironmentFault: the supervisor is gone.
     """
 
+    # The kernel lets only this host's root do it where it has no SELinux.
+    commands_set_labels = False
+
     def __init__(
         self,
         supervisor: sandbox.Supervisor,

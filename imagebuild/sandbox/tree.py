@@ -26,6 +26,8 @@ import stat
 import struct
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 from imagebuild.sandbox import mount_calls
 from imagebuild.sandbox import tree_glob
@@ -256,6 +258,21 @@ class Tree:
             flags = _flags(file)
             flags = flags & ~wanted if clear else flags | wanted
             fcntl.ioctl(file, _SETFLAGS, struct.pack('@l', flags))
+
+    def lgetxattrs(self, path: str) -> Sequence[Mapping[str, Any]]:
+        """The extended attributes, of a link itself."""
+        with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as found:
+            link = _link_to(found)
+            return [
+                {'attrname': name, 'attrval': os.getxattr(link, name)}
+                for name in os.listxattr(link)
+            ]
+
+    def lsetxattr(self, name: str, value: str, size: int, path: str) -> None:
+        """Set an extended attribute; a NUL character follows the value."""
+        content = value.encode() + b'\0'
+        with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as found:
+            os.setxattr(_link_to(found), name, content[:size])
 
     # -- how ----------------------------------------------------------------
 

@@ -29,12 +29,13 @@ FILE = f'{PLACE}/file'
 LINK = f'{PLACE}/link'
 NOTHING = f'{PLACE}/nothing'
 FIFO = f'{PLACE}/fifo'
+LABEL = 'security.selinux'
 
 
 class HandleContract:
     """What every GuestHandle does. Subclasses provide ``handle``.
 
-    :cvar can_own: whether it may give files to others.
+    :cvar can_own: whether it may give files to others, and labels.
     :cvar has_flags: whether the file system has those of chattr(1).
     :cvar keeps_inside: whether all methods look at absolute links with the
         guest's tree as root; libguestfs has some that do not.
@@ -322,6 +323,29 @@ class HandleContract:
         assert (status['st_uid'], status['st_gid']) == (1, 65534)
         assert status['st_mode'] == stat.S_IFREG | 0o755
         assert handle.lstatns(LINK)['st_uid'] == 0
+
+    def test_extended_attributes(self, handle):
+        """Those of a link are its own, and a FIFO has them, too."""
+        if not self.can_own:
+            pytest.skip('only root sets those that a link may have')
+        handle.ln_s('file', LINK)
+        self.make_fifo(handle, FIFO)
+        for number, path in enumerate((FILE, LINK, FIFO, PLACE)):
+            label = f'system_u:object_r:ü{number}:s0'
+            handle.lsetxattr(LABEL, 'before', 6, path)
+            handle.lsetxattr(LABEL, label, len(label.encode()) + 1, path)
+        for number, path in enumerate((FILE, LINK, FIFO, PLACE)):
+            label = f'system_u:object_r:ü{number}:s0'.encode()
+            found = [
+                (item['attrname'], item['attrval'])
+                for item in handle.lgetxattrs(path)
+            ]
+            assert found == [(LABEL, label + b'\0')]
+        for path in (NOTHING, f'{FILE}/x'):
+            with pytest.raises(RuntimeError):
+                handle.lsetxattr(LABEL, 'x', 1, path)
+            with pytest.raises(RuntimeError):
+                handle.lgetxattrs(path)
 
     def test_flags(self, handle):
         if not self.has_flags:

@@ -182,3 +182,18 @@ class LocalHandle:
 
     def chown(self, uid: int, gid: int, path: str) -> None:
         os.chown(self._real(path), uid, gid)
+
+    def lgetxattrs(self, path: str) -> list[dict[str, Any]]:
+        real = self._real(path, follow=False)
+        return [
+            {
+                'attrname': name,
+                'attrval': os.getxattr(real, name, follow_symlinks=False),
+            }
+            for name in os.listxattr(real, follow_symlinks=False)
+        ]
+
+    def lsetxattr(self, name: str, value: str, size: int, path: str) -> None:
+        real = self._real(path, follow=False)
+        content = (value.encode() + b'\0')[:size]
+        os.setxattr(real, name, content, follow_symlinks=False)

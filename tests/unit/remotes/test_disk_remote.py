@@ -24,6 +24,7 @@ from imagebuild.remotes import invocation as invocations
 from tests.unit.remotes import local_handle
 from tests.unit.remotes import test_guest_faults
 
+RESOLVER = '/etc/resolv.conf'
 CONTEXTS = '/etc/selinux/strict/contexts/files/file_contexts'
 
 
@@ -35,6 +36,7 @@ class Handle(local_handle.LocalHandle):
         self._flags: set[str] = set()
         self._busy = False
         self._done: list[str] = []
+        self._labels: dict[str, str] = {}
 
     def mountpoints(self) -> dict[str, str]:
         return {'/dev/sda1': '/', '/dev/sda2': '/boot/efi'}
@@ -48,6 +50,9 @@ class Handle(local_handle.LocalHandle):
         if self._busy:
             raise RuntimeError('umount: target is busy')
         self._done.append('unmount')
+
+    def lsetxattr(self, name: str, value: str, size: int, path: str) -> None:
+        self._labels[path] = value
 
     def get_e2attrs(self, path: str) -> str:
         return ''.join(sorted(self._flags))
@@ -64,6 +69,7 @@ class Remote(disk_remote.DiskRemote):
         super().__init__('some.qcow2')
         self.handle = handle
         self.code = 0
+        self.printed = ''
         self.done: list[str] = []
 
     @property
@@ -77,7 +83,8 @@ class Remote(disk_remote.DiskRemote):
         on_output: base.OutputCallback | None,
     ) -> invocations.Ending:
         self.done.append(' '.join(invocation.argv))
-        return invocations.Ending(self.code, False, '', '')
+        printed = self.printed if '-n' in invocation.argv else ''
+        return invocations.Ending(self.code, False, printed, '')
 
     def _let_go(self) -> None:
         self.done.append('let go')
@@ -148,16 +155,28 @@ class TestLabels:
         )
 
     def test_by_the_guests_own_program(self, remote: Remote) -> None:
+        """Its resolv.conf has another name while the program runs."""
+        label = 'system_u:object_r:net_conf_t:s0'
+        remote.printed = f'Would relabel {RESOLVER} from (null) to {label}\n'
         assert 'were given' in remote.relabel_selinux()
-        (command,) = remote.done
+        command, for_one = remote.done
         assert command.startswith('setfiles ')
         assert command.endswith(f'{CONTEXTS} /')
+        assert for_one.endswith(f'-n -v {CONTEXTS} {RESOLVER}')
+        assert remote.handle._labels == {RESOLVER: label}
         assert not remote.handle.exists('/.autorelabel')
 
     def test_at_the_first_boot_where_that_fails(self, remote: Remote) -> None:
         remote.code = 1
         assert 'first boot' in remote.relabel_selinux()
         assert remote.handle.is_file('/.autorelabel')
+
+    def test_where_no_command_may(self, remote: Remote) -> None:
+        """Then setfiles only tells, and is asked."""
+        remote.commands_set_labels = False
+        assert 'were given' in remote.relabel_selinux()
+        (command,) = remote.done
+        assert '-n -v' in command
 
     @pytest.mark.parametrize(
         'config', ['SELINUX=disabled\n', 'SELINUX=permissive\n', '']

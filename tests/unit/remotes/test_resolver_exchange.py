@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import pytest
 
-from imagebuild.remotes import guest_resolver
+from imagebuild.remotes import resolver_exchange
 from tests.unit.remotes import local_handle
 
 PUT = b'# put\nnameserver 10.0.2.3\n'
@@ -39,10 +39,11 @@ def swapped(etc: pathlib.Path, command: Callable[[], object]) -> str:
     """Run a command; what the image has afterwards."""
     resolver = etc / 'resolv.conf'
     handle = local_handle.LocalHandle(etc.parent)
-    with guest_resolver.swapped(handle, 'token', PUT):
-        assert resolver.read_bytes() == PUT
-        assert not resolver.is_symlink()
-        command()
+    exchange = resolver_exchange.Exchange(handle, 'token', PUT)
+    assert resolver.read_bytes() == PUT
+    assert not resolver.is_symlink()
+    command()
+    exchange.end()
     assert not list(etc.glob('.imagebuild*'))
     if resolver.is_symlink():
         return f'-> {resolver.readlink()}'
@@ -117,12 +118,6 @@ def test_a_guest_without_one(etc: pathlib.Path) -> None:
     assert swapped(etc, lambda: replace(etc, b'x\n')) == 'x\n'
 
 
-def test_a_guest_without_etc(tmp_path: pathlib.Path) -> None:
-    handle = local_handle.LocalHandle(tmp_path)
-    with guest_resolver.swapped(handle, 'token', PUT):
-        assert list(tmp_path.iterdir()) == []
-
-
 def test_a_copy_is_one_of_the_guests_own(etc: pathlib.Path) -> None:
     def command() -> None:
         (etc / 'resolv.conf').rename(etc / 'resolv.conf.orig')
@@ -132,15 +127,19 @@ def test_a_copy_is_one_of_the_guests_own(etc: pathlib.Path) -> None:
     assert (etc / 'resolv.conf.orig').read_bytes() == OWN
 
 
-def test_a_command_that_breaks(etc: pathlib.Path) -> None:
-    """What it left is not kept then, and the guest's own is there."""
+def test_a_disk_that_is_full(
+    etc: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as it was then."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
     handle = local_handle.LocalHandle(etc.parent)
-    with (
-        pytest.raises(KeyboardInterrupt),
-        guest_resolver.swapped(handle, 'token', PUT),
-    ):
-        link(etc, 'elsewhere')
-        raise KeyboardInterrupt
+    with monkeypatch.context() as patched:
+        patched.setattr(local_handle.LocalHandle, 'write', full)
+        with pytest.raises(RuntimeError, match='No space left'):
+            resolver_exchange.Exchange(handle, 'token', PUT)
     assert (etc / 'resolv.conf').read_bytes() == OWN
     assert list(etc.iterdir()) == [etc / 'resolv.conf']
 
