@@ -23,12 +23,15 @@ import fcntl
 import os
 import pathlib
 
-#: Ids of one guest: all that a plain Linux system gives to its users.
-SIZE = 65536
+#: Ids of one guest. Beside the 65536 of a plain Linux system these are the
+#: ranges that its own users and containers have (/etc/subuid begins at 100000)
+#: and ids of a directory service: what belongs to others can neither be made
+#: nor be given away.
+SIZE = 2**21
 #: Behind what systemd gives to containers, below what does not fit in a
 #: signed number.
 _FIRST = 0x7000_0000
-_RANGES = 1024
+_RANGES = 128
 #: root's alone, and empty after a boot.
 _LOCKS = pathlib.Path('/run/imagebuild/sandbox-ids')
 _TABLES = ('passwd', 'group', 'subuid', 'subgid')

@@ -41,8 +41,15 @@ def take(tmp_path, etc):
 
 def test_each_has_its_own(take):
     assert [take().first for _ in range(3)] == [
-        FIRST, FIRST + 65536, FIRST + 2 * 65536,
+        FIRST, FIRST + identities.SIZE, FIRST + 2 * identities.SIZE,
     ]  # fmt: skip
+
+
+def test_they_fit_in_a_signed_number(take):
+    """And beside each other."""
+    last = FIRST + identities._RANGES * identities.SIZE - 1
+    assert last < 2**31
+    assert identities.SIZE > 100_000 + 10 * 65536
 
 
 def test_one_that_ended_is_taken_again(take):
@@ -57,14 +64,14 @@ def test_one_that_ended_is_taken_again(take):
     'table, line',
     [
         ('passwd', f'big:x:{FIRST + 7}:100::/:/bin/sh'),
-        ('group', f'big:x:{FIRST + 65535}:'),
+        ('group', f'big:x:{FIRST + identities.SIZE - 1}:'),
         ('subuid', f'someone:{FIRST - 10}:11'),
         ('subgid', f'someone:{FIRST}:65536'),
     ],
 )
 def test_what_others_have_is_left_alone(take, etc, table, line):
     (etc / table).write_text(f'# a comment\nroot:x:0:0::\n\n{line}\nx:y\n')
-    assert take().first == FIRST + 65536
+    assert take().first == FIRST + identities.SIZE
 
 
 def test_none_is_left(take, monkeypatch):
