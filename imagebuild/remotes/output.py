@@ -69,6 +69,10 @@ class Pipes:
         self._streams = {fd: name for name, fd in descriptors.items()}
         self._poll = select.poll()
         for descriptor in self._streams:
+            # A command can open its end to read what it has written: then
+            # there is nothing where something was, and to wait for more
+            # would be to forget the time.
+            os.set_blocking(descriptor, False)
             self._poll.register(descriptor, select.POLLIN)
         self._ready: list[int] = []
 
@@ -81,7 +85,10 @@ class Pipes:
         if not self._ready:
             return None
         descriptor = self._ready.pop()
-        piece = os.read(descriptor, PIECE)
+        try:
+            piece = os.read(descriptor, PIECE)
+        except BlockingIOError:
+            return None
         if not piece:
             self._poll.unregister(descriptor)
         return self._streams[descriptor], piece

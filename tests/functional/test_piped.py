@@ -153,6 +153,15 @@ def test_an_endless_flood_has_its_time_and_its_room() -> None:
     assert peak < 5 * output.KEPT
 
 
+def test_a_command_that_reads_its_own_output() -> None:
+    """It takes it from under whoever is about to read."""
+    thief = 'while :; do head -c 1 </dev/stdout >/dev/null; done'
+    script = f'{thief} & {thief} & while :; do echo x; sleep 0.01; done'
+    start = time.monotonic()
+    assert run(script, seconds=2).stopped
+    assert time.monotonic() - start < 20
+
+
 def test_what_cannot_be_ended() -> None:
     made: list[Immortal] = []
 
