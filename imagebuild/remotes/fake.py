@@ -29,17 +29,25 @@ import dataclasses
 import posixpath
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Self
 
 from imagebuild import exception
 from imagebuild.remotes import base
+from imagebuild.remotes import fake_answers
+from imagebuild.remotes.fake_answers import Answer
+from imagebuild.remotes.fake_answers import Command
+from imagebuild.remotes.fake_answers import Reply
 
-#: Characters that ``on_output`` is given at a time: few, so that code
-#: which looks for words must put them together.
-PIECE = 7
+__all__ = [
+    'Answer',
+    'Command',
+    'FakeRemote',
+    'File',
+    'Reply',
+    'UnscriptedCommand',
+]
 
 #: ``ID_LIKE`` of releases that tests ask for by name.
 _LIKE = {
@@ -58,60 +66,6 @@ class UnscriptedCommand(AssertionError):  # noqa: N818 - it is a test's fault
     """Something was run that no rule of the fake answers."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """What was asked of the fake.
-
-    :ivar argv: the command; for a script ``(name,)``.
-    :ivar env: the variables given with it.
-    :ivar stdin: what it could read.
-    :ivar timeout: its time limit, None for the Remote's own.
-    :ivar script: the content of a script, None for a command.
-    """
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    stdin: bytes = b''
-    timeout: float | None = None
-    script: bytes | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What a command does.
-
-    :ivar stdout: what it prints.
-    :ivar stderr: what it prints to standard error.
-    :ivar exit_code: 0 to 255.
-    :ivar pieces: output in the order and pieces it comes in; instead of
-        ``stdout`` and ``stderr``. A generator may take its time.
-    :ivar seconds: how long it pretends to take; more than its limit, and
-        its time is up.
-    :ivar times_out: its time is up, whatever the limit.
-    :ivar error: raised instead, such as an EnvironmentFault.
-    """
-
-    stdout: str = ''
-    stderr: str = ''
-    exit_code: int = 0
-    pieces: Iterable[tuple[base.Stream, str]] = ()
-    seconds: float = 0.0
-    times_out: bool = False
-    error: Exception | None = None
-
-    def output(self) -> Iterable[tuple[base.Stream, str]]:
-        """The pieces, in order."""
-        yield from self.pieces
-        for start in range(0, len(self.stdout), PIECE):
-            yield 'stdout', self.stdout[start : start + PIECE]
-        for start in range(0, len(self.stderr), PIECE):
-            yield 'stderr', self.stderr[start : start + PIECE]
-
-
-#: An answer, or what computes it (and may change the fake's files).
-Reply = Answer | Callable[[Command], Answer]
-
-
 @dataclasses.dataclass
 class File:
     """A file of the fake's.
@@ -126,15 +80,6 @@ class File:
     mode: int = 0o644
     owner: str = 'root'
     group: str = 'root'
-
-
-@dataclasses.dataclass
-class _Rule:
-    matches: Callable[[Command], bool]
-    replies: list[Reply]
-
-    def reply(self) -> Reply:
-        return self.replies.pop(0) if self.replies[1:] else self.replies[0]
 
 
 class FakeRemote(base.Remote):
@@ -169,7 +114,7 @@ class FakeRemote(base.Remote):
         self.written: list[str] = []
         self.removed: list[str] = []
         self.closed = False
-        self._rules: list[_Rule] = []
+        self._rules: list[fake_answers.Rule] = []
         for path, content in (files or {}).items():
             self.files[path] = File(
                 content.encode() if isinstance(content, str) else content
@@ -206,7 +151,9 @@ class FakeRemote(base.Remote):
         :param replies: one per call, the last for every further call;
             success without output by default.
         """
-        self._rules.insert(0, _Rule(matches, list(replies) or [Answer()]))
+        self._rules.insert(
+            0, fake_answers.Rule(matches, list(replies) or [Answer()])
+        )
 
     def on(self, prefix: Sequence[str], *replies: Reply) -> None:
         """Answer commands that begin like this."""

@@ -19,7 +19,6 @@ mounts where.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import re
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from collections.abc import Mapping
 
 from imagebuild import exception
 from imagebuild.common import control_characters
+from imagebuild.remotes import fstab
 from imagebuild.remotes import guest_files
 from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_reading
@@ -38,11 +38,6 @@ LOG = logging.getLogger(__name__)
 _NEVER_ROOT = frozenset(
     {'swap', 'unknown', '', 'vfat', 'iso9660', 'squashfs', 'ntfs', 'udf'}
 )
-_NOT_ON_DISK = frozenset(
-    'autofs bpf cgroup cgroup2 cifs configfs debugfs devpts devtmpfs '
-    'efivarfs fuse hugetlbfs mqueue nfs nfs4 none overlay proc ramfs '
-    'securityfs smbfs swap sysfs tmpfs tracefs 9p virtiofs'.split()
-)
 _OS_RELEASE = ('/etc/os-release', '/usr/lib/os-release')
 #: Without these, packages would be installed into the wrong file system.
 _NEEDED = re.compile(r'^/(usr|var|etc|opt|boot)(/|$)')
@@ -50,57 +45,6 @@ _NEEDED = re.compile(r'^/(usr|var|etc|opt|boot)(/|$)')
 # the appliance all are SCSI disks in the same order: sda, sdb, ...
 _KERNEL_NAME = re.compile(r'^/dev/(?:[shv]|xv)d([a-z])(\d*)$')
 _NVME_NAME = re.compile(r'^/dev/nvme(\d+)n1(?:p(\d+))?$')
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One line of fstab(5).
-
-    :ivar spec: first field, such as ``UUID=...``.
-    :ivar target: mount point.
-    :ivar kind: file system type.
-    :ivar options: mount options.
-    """
-
-    spec: str
-    target: str
-    kind: str
-    options: tuple[str, ...]
-
-    def option(self, name: str) -> str | None:
-        """The value of ``name=value``, None when it is not there."""
-        for option in self.options:
-            key, equals, value = option.partition('=')
-            if equals and key == name:
-                return value
-        return None
-
-
-def parse_fstab(text: str) -> list[Entry]:
-    """Read fstab(5); what is not on a disk of the guest is left out.
-
-    :returns: entries in the order in which they can be mounted.
-    """
-    entries = []
-    for line in text.splitlines():
-        fields = line.split('#', 1)[0].split()
-        if len(fields) < 3:
-            continue
-        spec, target, kind = (_unescape(field) for field in fields[:3])
-        options = tuple((fields[3] if len(fields) > 3 else '').split(','))
-        if kind in _NOT_ON_DISK or not target.startswith('/'):
-            continue
-        # A bind mount shows files that are mounted elsewhere already.
-        if {'bind', 'rbind', 'noauto'} & set(options):
-            continue
-        entries.append(Entry(spec, target.rstrip('/') or '/', kind, options))
-    # Parents first: /var before /var/log. The sort is stable, so entries of
-    # one depth stay as they were written.
-    return sorted(entries, key=lambda entry: entry.target.count('/'))
-
-
-def _unescape(field: str) -> str:
-    return re.sub(r'\\([0-7]{3})', lambda found: chr(int(found[1], 8)), field)
 
 
 def mount_all(
@@ -249,13 +193,13 @@ def _choose(
     return next(iter(roots))
 
 
-def _fstab(handle: guest_handle.MountHandle) -> list[Entry]:
-    return parse_fstab(guest_reading.table(handle, '/etc/fstab') or '')
+def _fstab(handle: guest_handle.MountHandle) -> list[fstab.Entry]:
+    return fstab.parse(guest_reading.table(handle, '/etc/fstab') or '')
 
 
 def _mount(
     handle: guest_handle.MountHandle,
-    entry: Entry,
+    entry: fstab.Entry,
     devices: _Devices,
     image: str,
     on_notice: Callable[[str], None],
@@ -286,7 +230,7 @@ def _mount(
 
 def _mount_one(
     handle: guest_handle.MountHandle,
-    entry: Entry,
+    entry: fstab.Entry,
     device: str,
     target: str,
     *options: str,
