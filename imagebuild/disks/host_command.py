@@ -11,10 +11,10 @@
 # under the License.
 """The one place that runs programs of this host.
 
-Commands are lists, no shell looks at them, their input is empty, and each
-runs in a process group of its own: a Ctrl-C on the terminal does not reach
-it, and whatever ends the wait (time, cancellation, an interrupt) ends the
-whole group before the exception goes on.
+Commands are lists, no shell looks at them, their input is empty or a file, and
+each runs in a process group of its own: a Ctrl-C on the terminal does not
+reach it, and whatever ends the wait (time, cancellation, an interrupt) ends
+the whole group before the exception goes on.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def run(
     on_start: Callable[[int], None] | None = None,
     writes_to: pathlib.Path | None = None,
     good_exit_codes: Collection[int] = (0,),
+    input_file: pathlib.Path | None = None,
 ) -> str:
     """Run a program and wait for its end.
 
@@ -61,6 +62,7 @@ def run(
         down before anything else happens.
     :param writes_to: what it writes, for the message when the disk is full.
     :param good_exit_codes: the codes that are no failure.
+    :param input_file: its standard input; empty by default.
     :returns: its standard output.
     :raises MissingDependency: there is no such program.
     :raises HostCommandFailed: it failed or its time was up.
@@ -68,7 +70,7 @@ def run(
     :raises Interrupted: ``cancelled`` returned True.
     """
     LOG.debug('Running %s', argv)
-    process = _start(argv)
+    process = _start(argv, input_file)
     try:
         if on_start:
             on_start(process.pid)
@@ -81,20 +83,23 @@ def run(
     return stdout
 
 
-def _start(argv: Sequence[str]) -> subprocess.Popen[str]:
+def _start(
+    argv: Sequence[str], input_file: pathlib.Path | None
+) -> subprocess.Popen[str]:
     try:
-        return subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # Its process group is killed as a whole, and only by us.
-            start_new_session=True,
-            encoding='utf-8',
-            errors='replace',
-            # Messages are searched for English texts.
-            env={**os.environ, 'LC_ALL': 'C'},
-        )
+        with open(input_file or os.devnull, 'rb') as stdin:
+            return subprocess.Popen(
+                list(argv),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # Its process group is killed as a whole, and only by us.
+                start_new_session=True,
+                encoding='utf-8',
+                errors='replace',
+                # Messages are searched for English texts.
+                env={**os.environ, 'LC_ALL': 'C'},
+            )
     except FileNotFoundError as error:
         raise exception.MissingDependency(
             what=argv[0],

@@ -38,6 +38,7 @@ from imagebuild.drivers import base
 from imagebuild.drivers import overlay_disk
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archives
+from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import finish
 from imagebuild.drivers.bootstrap import releases
 from imagebuild.drivers.bootstrap import trees
@@ -49,7 +50,7 @@ _PROGRAMS = {
     'apt-config': 'apt',
     'setpriv': 'util-linux',
     'unshare': 'util-linux',
-    'sgdisk': 'gdisk',
+    'sfdisk': 'fdisk',
     'mke2fs': 'e2fsprogs',
     'qemu-img': 'qemu-utils',
 }
@@ -101,7 +102,7 @@ class BootstrapDriver(base.Driver):
             {
                 package
                 for program, package in programs.items()
-                if shutil.which(program, path=trees.search_path()) is None
+                if shutil.which(program, path=confined.search_path()) is None
             }
         )
         return lacking if os.geteuid() == 0 else ['root rights', *lacking]
@@ -331,5 +332,9 @@ class _Build:
             convert.flush(made)
         return made
 
-    def _command(self, argv: Sequence[str]) -> None:
-        trees.run_confined(argv, writes_to=self.workspace.path)
+    def _command(
+        self, argv: Sequence[str], *, input_file: pathlib.Path | None = None
+    ) -> None:
+        confined.run(
+            argv, writes_to=self.workspace.path, input_file=input_file
+        )

@@ -14,76 +14,20 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import re
 import shlex
 import shutil
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence
 
-from imagebuild import exception
 from imagebuild.common import os_errors
-from imagebuild.disks import host_command
 from imagebuild.drivers.bootstrap import apt_sources
+from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import releases
 
-# What runs on the host has mounts and processes of its own, which end with
-# this program however it ends: the kernel kills setpriv's successor, that
-# one's death kills the first process of the namespace, and that one's
-# everything in it. No mount is ever seen outside.
-_CONFINED = (
-    'setpriv', '--pdeathsig', 'KILL',
-    'unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
-)  # fmt: skip
-
-#: Seconds. Downloading 250 MB over a slow line is most of it.
-_TIMEOUT = 3600.0
-# Errors of apt and dpkg. mmdebstrap's own, which follow them, only repeat
-# the command line and are left out.
-_ERROR = re.compile(
-    r'^(?:E: (?!apt-get |setup failed|mmdebstrap failed)|dpkg: error )(.*)$',
-    re.MULTILINE,
-)
-_MOST_ERRORS = 3
 #: Seconds; a kill takes milliseconds where nothing hangs in the kernel.
 _LONGEST_DYING = 5.0
-
-
-def search_path() -> str:
-    """PATH with the directories of programs that are root's."""
-    return os.environ.get('PATH', os.defpath) + ':/usr/sbin:/sbin'
-
-
-def run_confined(
-    argv: Sequence[str],
-    *,
-    writes_to: pathlib.Path,
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    """Run a program that leaves no mount and no process behind.
-
-    :param argv: the command.
-    :param writes_to: what it writes, for the message when the disk is full.
-    :param environment: variables to set for it.
-    :raises EnvironmentFault: see :func:`host_command.run`.
-    """
-    variables = {'PATH': search_path(), **(environment or {})}
-    settings = [f'{name}={value}' for name, value in variables.items()]
-    try:
-        host_command.run(
-            # By env: setpriv and unshare are found on our own PATH.
-            [*_CONFINED, 'env', *settings, *argv],
-            timeout=_TIMEOUT,
-            writes_to=writes_to,
-        )
-    except exception.HostCommandFailed as error:
-        raise exception.HostCommandFailed(
-            program=argv[0],
-            exit_code=error.kwargs['exit_code'],
-            reason=why(error.kwargs['reason']),
-        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +76,11 @@ def make(tree: pathlib.Path, workspace: pathlib.Path, plan: TreePlan) -> None:
         *_enabling(plan.services),
         plan.release.codename, str(tree), str(sources_file),
     ]  # fmt: skip
-    run_confined(
+    confined.run(
         argv,
         writes_to=tree,
+        # For what is downloaded; the scripts of packages have it, too.
+        network=True,
         environment={
             'TMPDIR': str(workspace),
             **{f'{name}_proxy': url for name, url in plan.proxies.items()},
@@ -158,13 +104,3 @@ def discard(tree: pathlib.Path) -> None:
     while tree.exists() and time.monotonic() < end:
         shutil.rmtree(tree, ignore_errors=True)
         time.sleep(0.05)
-
-
-def why(stderr: str) -> str:
-    """The first errors in what a program printed, for people.
-
-    :param stderr: all of it; lines that mmdebstrap and apt mark as errors
-        are picked out.
-    """
-    found = list(dict.fromkeys(_ERROR.findall(stderr)))
-    return '; '.join(found[:_MOST_ERRORS]) or stderr.strip()[-500:]

@@ -13,6 +13,7 @@
 import pathlib
 import struct
 import uuid
+from collections.abc import Sequence
 
 import pytest
 
@@ -66,22 +67,36 @@ def test_ids_are_its_own() -> None:
     assert len(one.esp_id) == 8
 
 
+class Programs:
+    """What is run, with the content of its input."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.inputs: list[str] = []
+
+    def __call__(
+        self, argv: Sequence[str], *, input_file: pathlib.Path | None = None
+    ) -> None:
+        self.commands.append(list(argv))
+        self.inputs.append(input_file.read_text() if input_file else '')
+
+
 def test_a_plain_disk_is_a_table_and_a_file_system(
     tmp_path: pathlib.Path,
 ) -> None:
-    commands: list[list[str]] = []
+    programs = Programs()
     plan = bootable.DiskPlan(GIB, False)
     bootable.make(
         tmp_path / 'tree',
         tmp_path / 'disk.raw',
         plan,
-        lambda argv: commands.append(list(argv)),
+        programs,
         workspace=tmp_path,
     )
     assert (tmp_path / 'disk.raw').stat().st_size == GIB
-    table, filesystem = commands
-    assert table[:2] == ['sgdisk', '--clear']
-    assert '--new=1:2048:2095103' in table
+    table, filesystem = programs.commands
+    assert table[0] == 'sfdisk'
+    assert '1 : start=2048, size=2093056, type=0FC63DAF' in programs.inputs[0]
     assert filesystem[2] == 'mke2fs'
     assert filesystem[-1] == f'{1022 * 1024}k'
     assert plan.root_uuid in filesystem

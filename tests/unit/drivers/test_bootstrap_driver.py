@@ -23,6 +23,7 @@ from imagebuild.disks import host_command
 from imagebuild.drivers import base
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers.bootstrap import apt_sources
+from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import releases
 from imagebuild.drivers.bootstrap import trees
 
@@ -75,6 +76,8 @@ def test_mmdebstrap_is_confined_and_told_everything(
     (argv,) = run.call_args.args
     assert argv[0] == 'setpriv'
     assert {'--kill-child', '--mount', '--pid'} < set(argv)
+    # Packages are downloaded.
+    assert '--net' not in argv
     assert 'http_proxy=http://p.example' in argv
     assert '--include=one,two' in argv
     assert any('enable a.service b.service' in word for word in argv)
@@ -107,7 +110,7 @@ def test_mmdebstrap_is_confined_and_told_everything(
     ],
 )
 def test_why(stderr: str, expected: str) -> None:
-    assert trees.why(stderr) == expected
+    assert confined.why(stderr) == expected
 
 
 def test_a_failure_names_the_program(tmp_path: pathlib.Path) -> None:
@@ -121,7 +124,7 @@ def test_a_failure_names_the_program(tmp_path: pathlib.Path) -> None:
             exception.HostCommandFailed,
             match=r'^mmdebstrap failed \(exit code 25\): no$',
         ):
-            trees.run_confined(['mmdebstrap'], writes_to=tmp_path)
+            confined.run(['mmdebstrap'], writes_to=tmp_path)
 
 
 # -- the driver -------------------------------------------------------------
@@ -141,7 +144,7 @@ def test_what_is_not_installed_is_named(
     monkeypatch.setattr('shutil.which', lambda *_args, **_kwargs: None)
     # It asks for root first.
     monkeypatch.setattr('os.geteuid', lambda: 0)
-    with pytest.raises(exception.MissingDependency, match='gdisk') as caught:
+    with pytest.raises(exception.MissingDependency, match='fdisk') as caught:
         bootstrap.BootstrapDriver().create_disk(
             {'os': 'debian-12', 'minimal': True}, tmp_path / 'x'
         )

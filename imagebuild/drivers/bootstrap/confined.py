@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Programs that leave no mount and no process behind, and wait for no disk.
+
+Those of the host that make a disk, those of the tree that are run in it, and
+mmdebstrap with all the scripts of packages.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+from imagebuild import exception
+from imagebuild.disks import host_command
+from imagebuild.drivers.bootstrap import unsynced
+
+# What runs on the host has mounts and processes of its own, which end with
+# this program however it ends: the kernel kills setpriv's successor, that
+# one's death kills the first process of the namespace, and that one's
+# everything in it. No mount is ever seen outside.
+_CONFINED = (
+    'setpriv', '--pdeathsig', 'KILL',
+    'unshare', '--mount', '--pid', '--ipc', '--uts', '--fork',
+    '--kill-child', '--mount-proc',
+)  # fmt: skip
+
+#: Seconds. Downloading 250 MB over a slow line is most of it.
+_TIMEOUT = 3600.0
+# Errors of apt and dpkg. mmdebstrap's own, which follow them, only repeat
+# the command line and are left out.
+_ERROR = re.compile(
+    r'^(?:E: (?!apt-get |setup failed|mmdebstrap failed)|dpkg: error )(.*)$',
+    re.MULTILINE,
+)
+_MOST_ERRORS = 3
+
+
+def search_path() -> str:
+    """PATH with the directories of programs that are root's."""
+    return os.environ.get('PATH', os.defpath) + ':/usr/sbin:/sbin'
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    writes_to: pathlib.Path,
+    environment: Mapping[str, str] | None = None,
+    network: bool = False,
+    input_file: pathlib.Path | None = None,
+) -> None:
+    """Run a program.
+
+    :param argv: the command.
+    :param writes_to: what it writes, for the message when the disk is full.
+    :param environment: variables to set for it.
+    :param network: whether it has one; else not even a loopback interface.
+    :param input_file: its standard input; empty by default.
+    :raises EnvironmentFault: see :func:`host_command.run`.
+    """
+    variables = {'PATH': search_path(), **(environment or {})}
+    settings = [f'{name}={value}' for name, value in variables.items()]
+    try:
+        host_command.run(
+            [
+                *_CONFINED,
+                *(() if network else ('--net',)),
+                # Isolated: nothing of the environment or of a user's
+                # packages changes what it does.
+                sys.executable, '-I', '-S', unsynced.__file__,
+                # By env: setpriv and unshare are found on our own PATH.
+                'env', *settings, *argv,
+            ],
+            timeout=_TIMEOUT,
+            writes_to=writes_to,
+            input_file=input_file,
+        )  # fmt: skip
+    except exception.HostCommandFailed as error:
+        raise exception.HostCommandFailed(
+            program=argv[0],
+            exit_code=error.kwargs['exit_code'],
+            reason=why(error.kwargs['reason']),
+        ) from error
+
+
+def why(stderr: str) -> str:
+    """The first errors in what a program printed, for people.
+
+    :param stderr: all of it; lines that mmdebstrap and apt mark as errors
+        are picked out.
+    """
+    found = list(dict.fromkeys(_ERROR.findall(stderr)))
+    return '; '.join(found[:_MOST_ERRORS]) or stderr.strip()[-500:]

@@ -1,0 +1,295 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What runs for a base image on the host, and what of a tree is on its disk.
+
+As root, as all of it: users, device nodes and mounts are made.
+"""
+
+import ast
+import hashlib
+import os
+import pathlib
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.disks import bootable
+from imagebuild.drivers.bootstrap import confined
+
+GIB = 1024**3
+#: A mode, an owner, extended attributes, what it is and where else it is.
+Facts = dict[str, object]
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason='base images are made by root only'
+)
+
+# -- confinement ------------------------------------------------------------
+
+
+def run(
+    tmp_path: pathlib.Path, script: str, *, network: bool = False
+) -> list[str]:
+    """What a shell script says in there."""
+    said = tmp_path / 'said'
+    command = ['sh', '-c', f'({script}) >{said}']
+    confined.run(command, writes_to=tmp_path, network=network)
+    return said.read_text().split()
+
+
+def test_it_has_processes_and_a_network_of_its_own(
+    tmp_path: pathlib.Path,
+) -> None:
+    looked = run(
+        tmp_path,
+        'ls /proc | grep -c "^[0-9]"; grep -c : /proc/net/dev;'
+        'readlink /proc/self/ns/uts /proc/self/ns/ipc',
+    )
+    assert int(looked[0]) < 10
+    # The loopback interface, which is down.
+    assert looked[1] == '1'
+    assert looked[2] != os.readlink('/proc/self/ns/uts')
+    assert looked[3] != os.readlink('/proc/self/ns/ipc')
+
+
+def test_it_has_the_network_when_it_downloads(tmp_path: pathlib.Path) -> None:
+    (seen,) = run(tmp_path, 'readlink /proc/self/ns/net', network=True)
+    assert seen == os.readlink('/proc/self/ns/net')
+
+
+def test_it_waits_for_no_disk(tmp_path: pathlib.Path) -> None:
+    # There is no such file descriptor: only who is not asked agrees.
+    python = f'{sys.executable} -c "import os; os.fsync(99); os.fdatasync(99)"'
+    assert run(tmp_path, f'{python} && sync && echo fast') == ['fast']
+
+
+def test_a_program_that_is_not_there_has_a_name(
+    tmp_path: pathlib.Path,
+) -> None:
+    with pytest.raises(exception.HostCommandFailed, match='no-such-program'):
+        confined.run(['no-such-program'], writes_to=tmp_path)
+
+
+def test_nothing_survives_who_started_it(tmp_path: pathlib.Path) -> None:
+    inside = tmp_path / 'mounted'
+    inside.mkdir()
+    script = (
+        f'mount -t tmpfs none {inside}; setsid sleep 987654 & '
+        f'touch {tmp_path}/ready; sleep 987654'
+    )
+    code = (
+        'import pathlib; from imagebuild.drivers.bootstrap import confined;'
+        f'confined.run(["sh", "-c", {script!r}], writes_to=pathlib.Path("/"))'
+    )
+    with subprocess.Popen([sys.executable, '-c', code]) as process:
+        wait_for((tmp_path / 'ready').exists)
+        mounts = pathlib.Path('/proc/self/mounts').read_text()
+        process.send_signal(signal.SIGKILL)
+    assert str(inside) not in mounts
+    wait_for(lambda: not processes_with(str(tmp_path).encode()))
+    wait_for(lambda: not processes_with(b'sleep\x00987654'))
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def processes_with(word: bytes) -> list[str]:
+    found = []
+    for entry in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            command = entry.read_bytes()
+        except OSError:
+            continue
+        if word in command and entry.parent.name != str(os.getpid()):
+            found.append(entry.parent.name)
+    return found
+
+
+# -- a tree and its disk ----------------------------------------------------
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """An access control list of version 2: tag, permissions, id."""
+    return struct.pack('<I', 2) + b''.join(
+        struct.pack('<HHI', *entry) for entry in entries
+    )
+
+
+NOBODY = 0xFFFFFFFF
+ACL = acl(
+    (1, 7, NOBODY), (2, 4, 1000), (4, 5, NOBODY), (8, 4, 70000),
+    (16, 5, NOBODY), (32, 0, NOBODY),
+)  # fmt: skip
+CAPABILITY = struct.pack('<IIIII', 0x02000001, 1 << 13, 0, 0, 0)
+
+
+def everything(tree: pathlib.Path) -> None:
+    """Make one of each kind that packages bring."""
+    for name in ('plain', 'capable', 'acl', 'attributes', 'linked'):
+        (tree / name).write_text(name)
+    (tree / 'many').mkdir()
+    for number in range(2000):
+        (tree / 'many' / f'{number}').write_text(str(number))
+    os.chown(tree / 'plain', 70000, 100000)
+    (tree / 'plain').chmod(0o6751)
+    os.setxattr(tree / 'capable', 'security.capability', CAPABILITY)
+    os.setxattr(tree / 'acl', 'system.posix_acl_access', ACL)
+    os.setxattr(tree / 'attributes', 'user.long', b'v' * 3000)
+    os.setxattr(tree / 'attributes', 'trusted.short', b'\0\1')
+    (tree / 'sticky').mkdir()
+    (tree / 'sticky').chmod(0o1777)
+    os.setxattr(tree / 'sticky', 'system.posix_acl_default', ACL)
+    (tree / 'setgid').mkdir()
+    os.chown(tree / 'setgid', 0, 42)
+    (tree / 'setgid').chmod(0o2775)
+    os.link(tree / 'linked', tree / 'sticky' / 'again')
+    (tree / 'short').symlink_to('plain')
+    os.lchown(tree / 'short', 5, 6)
+    (tree / 'long').symlink_to('/absolute/' + 'y' * 200)
+    os.mkfifo(tree / 'fifo', 0o640)
+    os.mknod(tree / 'null', 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mknod(tree / 'disk', 0o660 | stat.S_IFBLK, os.makedev(259, 1048000))
+    (tree / os.fsdecode(b'\xff bad \n name')).touch()
+    with (tree / 'sparse').open('wb') as stream:
+        stream.truncate(300 * 1024**2)
+        stream.seek(200 * 1024**2 + 777)
+        stream.write(b'something')
+    os.utime(tree / 'many', (7, 7))
+
+
+def facts(root: str) -> dict[str, Facts]:
+    """What is known of every file below a directory."""
+    found: dict[str, Facts] = {}
+    places: dict[int, list[str]] = {}
+    for directory, directories, files in os.walk(root):
+        for name in (*directories, *files):
+            path = os.path.join(directory, name)
+            inside = os.path.relpath(path, root)
+            status = os.lstat(path)
+            found[inside] = {
+                'mode': oct(status.st_mode),
+                'owners': (status.st_uid, status.st_gid),
+                'device': status.st_rdev,
+                'mtime': int(status.st_mtime),
+                'attributes': {
+                    key: os.getxattr(path, key, follow_symlinks=False)
+                    for key in os.listxattr(path, follow_symlinks=False)
+                },
+                'places': places.setdefault(status.st_ino, []),
+            }
+            places[status.st_ino].append(inside)
+            found[inside]['content'] = content(path, status.st_mode)
+    for each in places.values():
+        each.sort()
+    return found
+
+
+def content(path: str, mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return os.readlink(path)
+    if stat.S_ISREG(mode):
+        with open(path, 'rb') as stream:
+            return hashlib.file_digest(stream, 'sha256').hexdigest()
+    return ''
+
+
+def run_confined(tmp_path: pathlib.Path) -> bootable.Run:
+    def start(
+        argv: list[str], *, input_file: pathlib.Path | None = None
+    ) -> None:
+        confined.run(argv, writes_to=tmp_path, input_file=input_file)
+
+    return start  # type: ignore[return-value]
+
+
+def test_the_disk_has_what_the_tree_has(tmp_path: pathlib.Path) -> None:
+    tree, disk = tmp_path / 'tree', tmp_path / 'disk.raw'
+    tree.mkdir()
+    everything(tree)
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.open(tree, os.O_PATH)
+        server.bind(f'/proc/self/fd/{here}/socket')
+        os.close(here)
+    plan = bootable.DiskPlan(GIB, bootable=False)
+    bootable.make(tree, disk, plan, run_confined(tmp_path), workspace=tmp_path)
+    assert disk.stat().st_blocks * 512 < 64 * 1024**2
+    shown = subprocess.run(
+        ['unshare', '--mount', sys.executable, __file__, str(disk)],
+        check=True,
+        capture_output=True,
+    ).stdout
+    on_disk: dict[str, Facts] = ast.literal_eval(shown.decode())
+    del on_disk['lost+found']
+    assert on_disk == facts(str(tree))
+
+
+def show(disk: str) -> None:
+    """Print the facts of a disk's first partition; its mount ends with us."""
+    target = f'{disk}.mounted'
+    os.mkdir(target)
+    # Not "mount -o loop", which asks the files under all loop devices of this
+    # host: that of a sandbox of another test may be about to end.
+    losetup = ['losetup', '--find', '--show', '--read-only']
+    loop = subprocess.check_output(
+        [*losetup, f'--offset={1024**2}', disk], text=True
+    ).strip()
+    try:
+        subprocess.run(['mount', '-o', 'ro', loop, target], check=True)
+    finally:
+        # When nobody uses it any more.
+        subprocess.run(['losetup', '--detach', loop], check=True)
+    print(facts(target))
+
+
+def test_no_room_on_the_host_is_said(tmp_path: pathlib.Path) -> None:
+    code = f"""
+import pathlib, subprocess
+from imagebuild import exception
+from imagebuild.disks import bootable
+from imagebuild.drivers.bootstrap import confined
+top = pathlib.Path({str(tmp_path)!r})
+subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=8M', 'none', top])
+(top / 'tree').mkdir()
+(top / 'tree' / 'large').write_bytes(b'x' * 5 * 1024**2)
+def run(argv, *, input_file=None):
+    confined.run(argv, writes_to=top, input_file=input_file)
+try:
+    bootable.make(
+        top / 'tree', top / 'disk.raw', bootable.DiskPlan({GIB}, False), run,
+        workspace=top,
+    )
+except exception.DiskFull as error:
+    print(error)
+"""
+    shown = subprocess.run(
+        ['unshare', '--mount', sys.executable, '-c', code],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert 'no room' in shown.stdout or 'full' in shown.stdout, shown
+
+
+if __name__ == '__main__':
+    show(sys.argv[1])
