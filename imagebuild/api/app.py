@@ -36,6 +36,8 @@ from imagebuild.api import route
 from imagebuild.api import routes
 from imagebuild.api import strict_json
 from imagebuild.api import validation
+from imagebuild.api.api_call import Call
+from imagebuild.api.api_call import Service
 from imagebuild.messaging import notifications
 from imagebuild.messaging import rpcapi
 
@@ -62,7 +64,7 @@ def create_app(
     :returns: a WSGI application; may be used by many threads at once.
     :raises UnsafeBinding: without authentication it would not be local.
     """
-    service = api_call.Service(
+    service = Service(
         conf=conf,
         routes=routes.ROUTES,
         database=database,
@@ -99,7 +101,7 @@ def _with_middleware(
     return request_id.RequestId(application, conf)
 
 
-def make_flask(service: api_call.Service) -> flask.Flask:
+def make_flask(service: Service) -> flask.Flask:
     """Make the Flask application, without middleware."""
     # The instance directory is not used; looking for it fails where the
     # current directory has one of our name.
@@ -124,7 +126,7 @@ def make_flask(service: api_call.Service) -> flask.Flask:
 
 
 def _view(
-    service: api_call.Service, entry: route.Route
+    service: Service, entry: route.Route
 ) -> Callable[..., flask.Response]:
     """Make Flask's view of a route: authenticate, validate, handle."""
 
@@ -141,7 +143,7 @@ def _view(
             request.headers.get(microversion.HEADER)
         )
         query = validation.query(request, entry.query)
-        call = api_call.Call(
+        call = Call(
             service=service,
             context=who,
             version=version,

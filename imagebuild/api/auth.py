@@ -198,8 +198,7 @@ def wrap(
     # It could also leave the decision to us (delay_auth_decision), but then
     # a Keystone that is down looks like a bad token.
     protected = auth_token.AuthProtocol(
-        application,
-        {'oslo_config_config': conf, 'delay_auth_decision': False},
+        application, {'oslo_config_config': conf, 'delay_auth_decision': False}
     )
     return Public(application, protected, open_paths)
 

@@ -31,10 +31,11 @@ from imagebuild import description
 from imagebuild import exception
 from imagebuild import policies
 from imagebuild import sealing
-from imagebuild.api import api_call
 from imagebuild.api import placement
 from imagebuild.api import schemas
 from imagebuild.api import validation
+from imagebuild.api.api_call import Call
+from imagebuild.api.api_call import Service
 from imagebuild.common import json_schema
 from imagebuild.conf import quota
 
@@ -89,7 +90,7 @@ def authorize(who: context.RequestContext, body: Mapping[str, Any]) -> None:
         who.can(rule)
 
 
-def prepare(call: api_call.Call) -> BuildRequest:
+def prepare(call: Call) -> BuildRequest:
     """Validate the request of a call and resolve what it names.
 
     :raises Forbidden: a policy does not let it.
@@ -137,7 +138,7 @@ def _valid_fields(
 
 
 def _resolve(
-    call: api_call.Call,
+    call: Call,
     request: dict[str, Any],
     requirements: placement.Requirements,
     described: description.Description,
@@ -184,9 +185,7 @@ def _recipe_problem(error: exception.StepError) -> exception.InvalidRequest:
 
 
 def _describe(
-    call: api_call.Call,
-    request: Mapping[str, Any],
-    problems: list[exception.Problem],
+    call: Call, request: Mapping[str, Any], problems: list[exception.Problem]
 ) -> description.Description | None:
     if any(
         field in call.body and field not in request
@@ -207,7 +206,7 @@ def _describe(
 
 
 def _too_large(
-    call: api_call.Call, described: description.Description | None
+    call: Call, described: description.Description | None
 ) -> list[exception.Problem]:
     """Find a recipe that needs a larger disk than this service makes."""
     limit = call.service.conf.disks.max_virtual_size
@@ -224,7 +223,7 @@ def _too_large(
 
 
 def _secrets(
-    service: api_call.Service,
+    service: Service,
     described: description.Description | None,
     request: Mapping[str, Any],
     problems: list[exception.Problem],
@@ -256,14 +255,11 @@ def _masked(
         return dict(request)
     return {
         **request,
-        'arguments': {
-            **request['arguments'],
-            **dict.fromkeys(secrets, MASK),
-        },
+        'arguments': {**request['arguments'], **dict.fromkeys(secrets, MASK)},
     }
 
 
-def _check(call: api_call.Call, request: Mapping[str, Any]) -> dict[str, Any]:
+def _check(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Have a conductor check the request and resolve the base image.
 
     :raises InvalidRequest: with the problems that it found.
@@ -277,9 +273,7 @@ def _check(call: api_call.Call, request: Mapping[str, Any]) -> dict[str, Any]:
     return base
 
 
-def reusable_image(
-    call: api_call.Call, prepared: BuildRequest
-) -> db.Image | None:
+def reusable_image(call: Call, prepared: BuildRequest) -> db.Image | None:
     """Find an image of the same content that still exists.
 
     :returns: None when there is none, or the request does not want one.
@@ -303,7 +297,7 @@ def reusable_image(
         call.database.image_deleted(image.id)
 
 
-def create_build(call: api_call.Call, prepared: BuildRequest) -> db.Build:
+def create_build(call: Call, prepared: BuildRequest) -> db.Build:
     """Queue a build, or find that nothing has to be built.
 
     :raises QuotaExceeded: the project has used up what it may.
@@ -335,5 +329,5 @@ def create_build(call: api_call.Call, prepared: BuildRequest) -> db.Build:
     )
 
 
-def _project(call: api_call.Call) -> str:
+def _project(call: Call) -> str:
     return call.context.project_id or ''

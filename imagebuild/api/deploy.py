@@ -41,9 +41,7 @@ CONFIG_FILE = '/etc/imagebuild/imagebuild.conf'
 PROBE_TIMEOUT = 3.0
 
 
-def load_conf(
-    environ: Mapping[str, str] | None = None,
-) -> cfg.ConfigOpts:
+def load_conf(environ: Mapping[str, str] | None = None) -> cfg.ConfigOpts:
     """Read the configuration; a WSGI server's command line is its own.
 
     :param environ: :data:`CONFIG_VARIABLE` in it names the files, separated

@@ -121,8 +121,7 @@ def _response(
 
 
 def from_exception(
-    error: exception.ImageBuildError,
-    paths: host_paths.HostPaths | None = None,
+    error: exception.ImageBuildError, paths: host_paths.HostPaths | None = None
 ) -> flask.Response:
     """Answer with an error that was raised on purpose.
 
@@ -254,9 +253,7 @@ def _standard_body(code: int) -> bytes:
     return json.dumps(document(code, message)).encode()
 
 
-def _without_content(
-    headers: list[tuple[str, str]],
-) -> list[tuple[str, str]]:
+def _without_content(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [
         (name, value)
         for name, value in headers

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
-from imagebuild.api import api_call
+from imagebuild.api.api_call import Service
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Check:
     reason: str = ''
 
 
-def check(service: api_call.Service) -> dict[str, Check]:
+def check(service: Service) -> dict[str, Check]:
     """Check everything the API needs; takes a few seconds at most.
 
     Only one thread checks, others return the last result meanwhile: the call
@@ -53,8 +53,8 @@ def check(service: api_call.Service) -> dict[str, Check]:
     return found
 
 
-def _check_all(service: api_call.Service) -> dict[str, Check]:
-    checks: dict[str, Callable[[api_call.Service], Check]] = {
+def _check_all(service: Service) -> dict[str, Check]:
+    checks: dict[str, Callable[[Service], Check]] = {
         'database': _database,
         'bus': _bus,
         'disk': _disk,
@@ -62,7 +62,7 @@ def _check_all(service: api_call.Service) -> dict[str, Check]:
     return {name: function(service) for name, function in checks.items()}
 
 
-def _database(service: api_call.Service) -> Check:
+def _database(service: Service) -> Check:
     try:
         service.database.ping()
         service.database.check_tables()
@@ -79,7 +79,7 @@ def _database(service: api_call.Service) -> Check:
     return Check(ok=True)
 
 
-def _bus(service: api_call.Service) -> Check:
+def _bus(service: Service) -> Check:
     try:
         if not service.conductors():
             return Check(ok=True, reason='no conductor is up to answer')
@@ -94,7 +94,7 @@ def _bus(service: api_call.Service) -> Check:
     return Check(ok=True)
 
 
-def _disk(service: api_call.Service) -> Check:
+def _disk(service: Service) -> Check:
     needed = service.conf.api.min_free_disk
     try:
         free = shutil.disk_usage(service.conf.state_path).free // 1024**2

@@ -28,11 +28,11 @@ import prometheus_client
 from prometheus_client import core
 from prometheus_client import registry
 
-from imagebuild.api import api_call
+from imagebuild.api.api_call import Service
 from imagebuild.common import statuses
 
 
-def collect(service: api_call.Service) -> registry.CollectorRegistry:
+def collect(service: Service) -> registry.CollectorRegistry:
     """Return a registry that reads the database when it is collected."""
     found = registry.CollectorRegistry(auto_describe=False)
     found.register(_Collector(service))
@@ -40,7 +40,7 @@ def collect(service: api_call.Service) -> registry.CollectorRegistry:
 
 
 class _Collector(registry.Collector):
-    def __init__(self, service: api_call.Service) -> None:
+    def __init__(self, service: Service) -> None:
         self.service = service
 
     def describe(self) -> Iterator[core.Metric]:
@@ -80,7 +80,7 @@ def _builds(
 
 
 def _queue(
-    service: api_call.Service, counts: dict[tuple[str, str | None], int]
+    service: Service, counts: dict[tuple[str, str | None], int]
 ) -> Iterator[core.GaugeMetricFamily]:
     oldest = service.database.oldest_queued()
     age = 0.0
@@ -102,7 +102,7 @@ def _queue(
     )
 
 
-def _conductors(service: api_call.Service) -> Iterator[core.GaugeMetricFamily]:
+def _conductors(service: Service) -> Iterator[core.GaugeMetricFamily]:
     alive = service.database.list_conductors(
         alive_within=service.conf.conductor.dead_after
     )
@@ -127,7 +127,7 @@ def _conductors(service: api_call.Service) -> Iterator[core.GaugeMetricFamily]:
     )
 
 
-def _statistics(service: api_call.Service) -> Iterator[core.GaugeMetricFamily]:
+def _statistics(service: Service) -> Iterator[core.GaugeMetricFamily]:
     done = service.database.statistics()
     steps = core.GaugeMetricFamily(
         'imagebuild_steps', 'Steps that builds ran', labels=['validator']
@@ -154,7 +154,7 @@ def _statistics(service: api_call.Service) -> Iterator[core.GaugeMetricFamily]:
     )
 
 
-def _uploads(service: api_call.Service) -> core.GaugeMetricFamily:
+def _uploads(service: Service) -> core.GaugeMetricFamily:
     family = core.GaugeMetricFamily(
         'imagebuild_uploads',
         'Uploads that are waiting or under way, by status',

@@ -20,16 +20,16 @@ from typing import Protocol
 
 from imagebuild import exception
 from imagebuild import policies
-from imagebuild.api import api_call
+from imagebuild.api.api_call import Call
 
 
-def limit(call: api_call.Call) -> int:
+def limit(call: Call) -> int:
     """How many items the page holds at most."""
     wanted = call.query.get('limit', call.service.conf.api.default_limit)
     return int(min(wanted, call.service.conf.api.max_limit))
 
 
-def project(call: api_call.Call) -> str | None:
+def project(call: Call) -> str | None:
     """The project whose items are listed, None for those of all.
 
     :raises Forbidden: only operators see those of others.
@@ -43,7 +43,7 @@ def project(call: api_call.Call) -> str | None:
     return wanted
 
 
-def sort(call: api_call.Call) -> list[tuple[str, str]]:
+def sort(call: Call) -> list[tuple[str, str]]:
     """Pairs of key and direction, as the schema let them pass."""
     pairs = []
     for part in call.query.get('sort', '').split(','):
@@ -59,9 +59,7 @@ class Getter(Protocol):
     def __call__(self, id: str, *, project_id: str | None) -> object: ...
 
 
-def check_marker(
-    call: api_call.Call, get: Getter, project_id: str | None
-) -> None:
+def check_marker(call: Call, get: Getter, project_id: str | None) -> None:
     """Pass when the marker is an item that may be listed.
 
     :param project_id: of the list, None for all.
@@ -79,7 +77,7 @@ def check_marker(
 
 
 def page(
-    call: api_call.Call,
+    call: Call,
     name: str,
     path: str,
     items: Sequence[dict[str, Any]],

@@ -21,7 +21,7 @@ from typing import Any
 from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.api import api_call
+from imagebuild.api.api_call import Call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +37,7 @@ class Requirements:
 
 
 def requirements(
-    call: api_call.Call,
-    request: Mapping[str, Any],
-    problems: list[exception.Problem],
+    call: Call, request: Mapping[str, Any], problems: list[exception.Problem]
 ) -> Requirements | None:
     """Look up what a request needs of a conductor in the catalogue.
 
@@ -74,7 +72,7 @@ def requirements(
 
 
 def able_conductors(
-    call: api_call.Call,
+    call: Call,
     needed: Requirements | None,
     request: Mapping[str, Any],
     problems: list[exception.Problem],

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.api import api_call
+from imagebuild.api.api_call import Call
 
 
-def check(call: api_call.Call, build: db.Build) -> None:
+def check(call: Call, build: db.Build) -> None:
     """Refuse to delete the last build that uses a protected image.
 
     Only for an early error: other builds may begin and end in between, and

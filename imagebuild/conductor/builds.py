@@ -38,7 +38,6 @@ from imagebuild.common import statuses
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
-from imagebuild.conductor import conductor_context
 from imagebuild.conductor import estimates
 from imagebuild.conductor import event_recorder
 from imagebuild.conductor import image_update
@@ -46,6 +45,7 @@ from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
 from imagebuild.conductor import uploads
+from imagebuild.conductor.conductor_context import ConductorContext
 
 LOG = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Attempt:
 
     def __init__(
         self,
-        context: conductor_context.ConductorContext,
+        context: ConductorContext,
         build: db.Build,
         on_end: Callable[[str], None],
     ) -> None:
@@ -277,9 +277,7 @@ class Attempt:
                 notifier.ended(follower)
             if followers and build.status == 'active':
                 image_update.settle(
-                    self._context.database,
-                    self._context.open_store,
-                    build.id,
+                    self._context.database, self._context.open_store, build.id
                 )
         except exception.DatabaseUnavailable as error:
             LOG.warning(
@@ -374,9 +372,7 @@ class Attempt:
             metrics.CACHE.labels(found).inc()
 
 
-def _paths(
-    context: conductor_context.ConductorContext, build: db.Build
-) -> host_paths.HostPaths:
+def _paths(context: ConductorContext, build: db.Build) -> host_paths.HostPaths:
     """What stands for paths of this host in texts about a build."""
     location = str(build.base.get('location') or '')
     if not os.path.isabs(location):

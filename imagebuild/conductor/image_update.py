@@ -26,15 +26,15 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import conductor_context
 from imagebuild.conductor import upload_rows
+from imagebuild.conductor.conductor_context import OpenStore
 
 LOG = logging.getLogger(__name__)
 
 
 def update_image(
     database: db.Database,
-    open_store: conductor_context.OpenStore,
+    open_store: OpenStore,
     build_id: str,
     changes: Mapping[str, Any],
 ) -> list[dict[str, str]]:
@@ -79,9 +79,7 @@ def update_image(
 
 
 def settle(
-    database: db.Database,
-    open_store: conductor_context.OpenStore,
-    build_id: str,
+    database: db.Database, open_store: OpenStore, build_id: str
 ) -> None:
     """Have an image be what all builds want that have it from now on.
 
@@ -100,9 +98,7 @@ def settle(
 
 
 def protected_images(
-    database: db.Database,
-    open_store: conductor_context.OpenStore,
-    build_id: str,
+    database: db.Database, open_store: OpenStore, build_id: str
 ) -> list[str]:
     """What stands in the way of deleting a build: its protected images.
 

@@ -24,12 +24,12 @@ from typing import Any
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
-from imagebuild.conductor import conductor_context
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import event_recorder
 from imagebuild.conductor import job_process
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
+from imagebuild.conductor.conductor_context import ConductorContext
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class JobSupervisor:
 
     def __init__(
         self,
-        context: conductor_context.ConductorContext,
+        context: ConductorContext,
         claim: claims.Claim,
         recorder: event_recorder.EventRecorder,
         cancellation_token: cancellation.CancellationToken,

@@ -20,10 +20,10 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.conductor import claims
-from imagebuild.conductor import conductor_context
 from imagebuild.conductor import image_update
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import scheduler
+from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.messaging import bus
 
 LOG = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Manager:
 
     def __init__(
         self,
-        context: conductor_context.ConductorContext,
+        context: ConductorContext,
         running_builds: scheduler.RunningBuilds,
         validator: request_validation.RequestValidator,
         *,

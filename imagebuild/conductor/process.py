@@ -159,8 +159,7 @@ class Process:
             return
         timeout = self._conf.conductor.graceful_shutdown_timeout
         LOG.info(
-            'Draining: %d builds running',
-            len(self._conductor.running_builds),
+            'Draining: %d builds running', len(self._conductor.running_builds)
         )
         self._conductor.drain()
         deadline = time.monotonic() + timeout

@@ -25,9 +25,9 @@ from collections.abc import Collection
 from imagebuild import exception
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import claims
-from imagebuild.conductor import conductor_context
 from imagebuild.conductor import periodic_task
 from imagebuild.conductor import upload_rows
+from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.db import records
 
 LOG = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Reaper:
 
     def __init__(
         self,
-        context: conductor_context.ConductorContext,
+        context: ConductorContext,
         *,
         running: Callable[[], Collection[str]],
         database_stable_for: Callable[[], float],

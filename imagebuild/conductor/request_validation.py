@@ -36,7 +36,7 @@ from imagebuild.clients import visibility
 from imagebuild.clients.glance import Glance
 from imagebuild.common import space
 from imagebuild.conductor import capability
-from imagebuild.conductor import conductor_context
+from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.drivers import isolations
 from imagebuild.drivers.base import BaseImage
 
@@ -74,7 +74,7 @@ class RequestValidator:
         database: db.Database,
         capability_provider: capability.CapabilityProvider,
         *,
-        open_store: conductor_context.OpenStore,
+        open_store: OpenStore,
         open_glance: OpenGlance,
         max_virtual_size: Callable[[], int] = int,
         isolation: Callable[[], isolations.Setting] = lambda: 'appliance',
@@ -259,8 +259,7 @@ class RequestValidator:
         for kind in _IN_GLANCE:
             if kind in image:
                 return self._in_glance(
-                    'os',
-                    functools.partial(self._trusted, kind, image[kind]),
+                    'os', functools.partial(self._trusted, kind, image[kind])
                 )
         raise _refused(
             'os' if entry.name else '',

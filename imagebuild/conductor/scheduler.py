@@ -22,9 +22,9 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims
-from imagebuild.conductor import conductor_context
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import periodic_task
+from imagebuild.conductor.conductor_context import ConductorContext
 
 LOG = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Scheduler:
 
     def __init__(
         self,
-        context: conductor_context.ConductorContext,
+        context: ConductorContext,
         *,
         get_capability: Callable[[], capability.Capability],
         running_builds: RunningBuilds,

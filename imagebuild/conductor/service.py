@@ -57,6 +57,8 @@ from imagebuild.conductor import reaper
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import retry_policy
 from imagebuild.conductor import scheduler
+from imagebuild.conductor.conductor_context import ConductorContext
+from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.conf import own_paths
 from imagebuild.messaging import bus
 
@@ -87,7 +89,7 @@ class Conductor:
         notifier: conductor_context.Notifier,
         capability_provider: capability.CapabilityProvider | None = None,
         job_command: Sequence[str] | None = None,
-        open_store: conductor_context.OpenStore | None = None,
+        open_store: OpenStore | None = None,
     ) -> None:
         self._conf = conf
         self._transport = transport
@@ -99,7 +101,7 @@ class Conductor:
         self._name_lock: int | None = None
         self._clients = client_cache.ClientCache(conf)
         self.running_builds = scheduler.RunningBuilds()
-        self.context = conductor_context.ConductorContext(
+        self.context = ConductorContext(
             conf=conf,
             name=conf.conductor.name,
             database=database,

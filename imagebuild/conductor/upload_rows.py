@@ -22,7 +22,7 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import conductor_context
+from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.stores.base import ImageProperties
 from imagebuild.stores.base import Stamp
 
@@ -68,7 +68,7 @@ def image(build: db.Build, request: Mapping[str, Any]) -> ImageProperties:
 
 
 def request(
-    context: conductor_context.ConductorContext,
+    context: ConductorContext,
     build: db.Build,
     row: db.Upload,
     result: Mapping[str, Any],
@@ -156,9 +156,7 @@ def stamp(row: db.Upload, content_key: str) -> Stamp:
 
 
 def discard(
-    context: conductor_context.ConductorContext,
-    row: db.Upload,
-    content_key: str,
+    context: ConductorContext, row: db.Upload, content_key: str
 ) -> bool:
     """Remove what an upload made, and note that it came to nothing.
 

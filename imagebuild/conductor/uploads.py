@@ -30,10 +30,10 @@ from imagebuild import exception
 from imagebuild.common import phases
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
-from imagebuild.conductor import conductor_context
 from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
 from imagebuild.conductor import upload_rows
+from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.stores.base import StoredImage
 
 T = TypeVar('T')
@@ -44,7 +44,7 @@ class Uploads:
 
     def __init__(
         self,
-        context: conductor_context.ConductorContext,
+        context: ConductorContext,
         claim: claims.Claim,
         cancellation_token: cancellation.CancellationToken,
     ) -> None:

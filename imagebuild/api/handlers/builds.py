@@ -22,7 +22,6 @@ import flask
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import policies
-from imagebuild.api import api_call
 from imagebuild.api import build_request
 from imagebuild.api import paging
 from imagebuild.api import protection
@@ -30,6 +29,7 @@ from imagebuild.api import responses
 from imagebuild.api import schemas
 from imagebuild.api import validation
 from imagebuild.api import views
+from imagebuild.api.api_call import Call
 from imagebuild.common import statuses
 from imagebuild.conf import quota
 
@@ -49,7 +49,7 @@ _IMAGE_FIELDS = (
 )
 
 
-def create(call: api_call.Call) -> flask.Response:
+def create(call: Call) -> flask.Response:
     """POST /v1/builds"""
     call.context.can(policies.builds.CREATE)
     prepared = build_request.prepare(call)
@@ -65,7 +65,7 @@ def create(call: api_call.Call) -> flask.Response:
     return _accepted(call, build)
 
 
-def plan(call: api_call.Call) -> flask.Response:
+def plan(call: Call) -> flask.Response:
     """POST /v1/builds/plan"""
     call.context.can(policies.builds.PLAN)
     prepared = build_request.prepare(call)
@@ -90,7 +90,7 @@ def plan(call: api_call.Call) -> flask.Response:
 
 
 def _running_build(
-    call: api_call.Call, prepared: build_request.BuildRequest
+    call: Call, prepared: build_request.BuildRequest
 ) -> str | None:
     """Return the id of the build of the same content to wait for."""
     if prepared.request['reuse'] != 'always':
@@ -119,7 +119,7 @@ def _base(base: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def index(call: api_call.Call) -> flask.Response:
+def index(call: Call) -> flask.Response:
     """GET /v1/builds"""
     call.context.can(policies.builds.LIST)
     project_id = paging.project(call)
@@ -138,13 +138,13 @@ def index(call: api_call.Call) -> flask.Response:
     return responses.ok(paging.page(call, 'builds', PATH, items, more=more))
 
 
-def show(call: api_call.Call, build_id: str) -> flask.Response:
+def show(call: Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}"""
     build = _visible(call, build_id)
     return responses.ok(views.build(build, call.root))
 
 
-def log(call: api_call.Call, build_id: str) -> flask.Response:
+def log(call: Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/log"""
     build = _visible(call, build_id)
     call.context.can(policies.builds.LOG, build)
@@ -156,7 +156,7 @@ def log(call: api_call.Call, build_id: str) -> flask.Response:
     return responses.text(text, {'X-Next-Offset': str(offset)})
 
 
-def steps(call: api_call.Call, build_id: str) -> flask.Response:
+def steps(call: Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/steps"""
     build = _visible(call, build_id)
     call.context.can(policies.builds.STEPS, build)
@@ -164,7 +164,7 @@ def steps(call: api_call.Call, build_id: str) -> flask.Response:
     return responses.ok({'steps': [views.step(step) for step in found]})
 
 
-def update(call: api_call.Call, build_id: str) -> flask.Response:
+def update(call: Call, build_id: str) -> flask.Response:
     """PATCH /v1/builds/{build_id}"""
     build = _visible(call, build_id)
     call.context.can(policies.builds.UPDATE, build)
@@ -191,7 +191,7 @@ def update(call: api_call.Call, build_id: str) -> flask.Response:
     return responses.ok(views.build(build, call.root))
 
 
-def _image_change(call: api_call.Call, build: db.Build) -> dict[str, Any]:
+def _image_change(call: Call, build: db.Build) -> dict[str, Any]:
     """Validate a request to change the image of a build.
 
     :returns: the fields that change.
@@ -209,7 +209,7 @@ def _image_change(call: api_call.Call, build: db.Build) -> dict[str, Any]:
     return changes
 
 
-def _update_reused_image(call: api_call.Call, build: db.Build) -> None:
+def _update_reused_image(call: Call, build: db.Build) -> None:
     """Apply the metadata that a build requests to the image it reuses.
 
     Failures are logged only: the image is there and can be used, and the
@@ -233,7 +233,7 @@ def _update_reused_image(call: api_call.Call, build: db.Build) -> None:
         )
 
 
-def cancel(call: api_call.Call, build_id: str) -> flask.Response:
+def cancel(call: Call, build_id: str) -> flask.Response:
     """POST /v1/builds/{build_id}/cancel"""
     build = _visible(call, build_id)
     call.context.can(policies.builds.CANCEL, build)
@@ -252,7 +252,7 @@ def cancel(call: api_call.Call, build_id: str) -> flask.Response:
     return _accepted(call, build)
 
 
-def delete(call: api_call.Call, build_id: str) -> flask.Response:
+def delete(call: Call, build_id: str) -> flask.Response:
     """DELETE /v1/builds/{build_id}"""
     build = _visible(call, build_id)
     call.context.can(policies.builds.DELETE, build)
@@ -263,7 +263,7 @@ def delete(call: api_call.Call, build_id: str) -> flask.Response:
     return responses.no_content()
 
 
-def _visible(call: api_call.Call, build_id: str) -> db.Build:
+def _visible(call: Call, build_id: str) -> db.Build:
     """Look a build up.
 
     :raises NotFound: it does not exist, or the user may not see it: the
@@ -275,7 +275,7 @@ def _visible(call: api_call.Call, build_id: str) -> db.Build:
     return build
 
 
-def _accepted(call: api_call.Call, build: db.Build) -> flask.Response:
+def _accepted(call: Call, build: db.Build) -> flask.Response:
     return responses.accepted(
         views.build(build, call.root), f'{call.root}{PATH}/{build.id}'
     )

@@ -16,12 +16,12 @@ from __future__ import annotations
 import flask
 
 from imagebuild import policies
-from imagebuild.api import api_call
 from imagebuild.api import responses
 from imagebuild.api import views
+from imagebuild.api.api_call import Call
 
 
-def index(call: api_call.Call) -> flask.Response:
+def index(call: Call) -> flask.Response:
     """GET /v1/operating-systems"""
     call.context.can(policies.operating_systems.LIST)
     found = call.service.catalogue.read()

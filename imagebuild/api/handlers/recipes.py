@@ -20,12 +20,12 @@ import flask
 from imagebuild import exception
 from imagebuild import policies
 from imagebuild import recipes
-from imagebuild.api import api_call
 from imagebuild.api import responses
 from imagebuild.api import views
+from imagebuild.api.api_call import Call
 
 
-def index(call: api_call.Call) -> flask.Response:
+def index(call: Call) -> flask.Response:
     """GET /v1/recipes"""
     call.context.can(policies.recipes.LIST)
     found = _find(call)
@@ -40,7 +40,7 @@ def index(call: api_call.Call) -> flask.Response:
     )
 
 
-def show(call: api_call.Call, name: str, version: str) -> flask.Response:
+def show(call: Call, name: str, version: str) -> flask.Response:
     """GET /v1/recipes/{name}/{version}"""
     call.context.can(policies.recipes.SHOW)
     recipe = _find(call).get(name, {}).get(version)
@@ -55,13 +55,13 @@ def show(call: api_call.Call, name: str, version: str) -> flask.Response:
     return responses.ok(_shown(call, content))
 
 
-def _shown(call: api_call.Call, content: dict[str, Any]) -> dict[str, Any]:
+def _shown(call: Call, content: dict[str, Any]) -> dict[str, Any]:
     """Hide paths: the description of a broken recipe names its file."""
     description = call.service.paths.hide(content['description'])
     return {**content, 'description': description}
 
 
-def _find(call: api_call.Call) -> dict[str, dict[str, recipes.Recipe]]:
+def _find(call: Call) -> dict[str, dict[str, recipes.Recipe]]:
     try:
         return recipes.find(call.service.recipe_paths)
     except exception.InvalidInput as error:

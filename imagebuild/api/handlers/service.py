@@ -16,26 +16,26 @@ from __future__ import annotations
 import flask
 import prometheus_client
 
-from imagebuild.api import api_call
 from imagebuild.api import health
 from imagebuild.api import metrics
 from imagebuild.api import microversion
 from imagebuild.api import openapi
 from imagebuild.api import responses
 from imagebuild.api import views
+from imagebuild.api.api_call import Call
 
 
-def versions(call: api_call.Call) -> flask.Response:
+def versions(call: Call) -> flask.Response:
     """GET /"""
     return responses.ok({'versions': [_version(call)]})
 
 
-def version(call: api_call.Call) -> flask.Response:
+def version(call: Call) -> flask.Response:
     """GET /v1"""
     return responses.ok({'version': _version(call)})
 
 
-def _version(call: api_call.Call) -> dict[str, object]:
+def _version(call: Call) -> dict[str, object]:
     return {
         'id': f'v{microversion.MAX}',
         'status': 'CURRENT',
@@ -46,12 +46,12 @@ def _version(call: api_call.Call) -> dict[str, object]:
     }
 
 
-def document(call: api_call.Call) -> flask.Response:
+def document(call: Call) -> flask.Response:
     """GET /openapi.json"""
     return responses.ok(openapi.document(call.service.routes, call.root))
 
 
-def healthcheck(call: api_call.Call) -> flask.Response:
+def healthcheck(call: Call) -> flask.Response:
     """GET /healthcheck"""
     found = health.check(call.service)
     status = 200 if all(each.ok for each in found.values()) else 503
@@ -64,7 +64,7 @@ def healthcheck(call: api_call.Call) -> flask.Response:
     return responses.text(health.text(found), status=status)
 
 
-def scrape(call: api_call.Call) -> flask.Response:
+def scrape(call: Call) -> flask.Response:
     """GET /metrics"""
     return responses.text(
         prometheus_client.generate_latest(metrics.collect(call.service)),

@@ -16,15 +16,15 @@ from __future__ import annotations
 import flask
 
 from imagebuild import policies
-from imagebuild.api import api_call
 from imagebuild.api import paging
 from imagebuild.api import responses
 from imagebuild.api import views
+from imagebuild.api.api_call import Call
 
 PATH = '/v1/uploads'
 
 
-def index(call: api_call.Call) -> flask.Response:
+def index(call: Call) -> flask.Response:
     """GET /v1/uploads"""
     call.context.can(policies.uploads.LIST)
     project_id = paging.project(call)
