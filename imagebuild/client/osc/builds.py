@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import osc_lib.exceptions
 from osc_lib.command import command
@@ -93,10 +92,7 @@ class ListBuild(terminal.SafeOutput, command.Lister):
             limit=parsed_args.limit,
             marker=parsed_args.marker,
         )
-        return (
-            tuple(name for name, _ in fields),
-            [columns.row(fields, build) for build in found],
-        )
+        return columns.table(fields, found)
 
 
 class ShowBuild(terminal.SafeOutput, command.ShowOne):
@@ -105,11 +101,9 @@ class ShowBuild(terminal.SafeOutput, command.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         return _with_build(super().get_parser(prog_name))
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Shown:
         manager = plugin.client_of(self).builds
-        return columns.show(manager.find(parsed_args.build))
+        return columns.shown(columns.BUILD, manager.find(parsed_args.build))
 
 
 class ListStep(terminal.SafeOutput, command.Lister):
@@ -126,13 +120,7 @@ class ListStep(terminal.SafeOutput, command.Lister):
         manager = plugin.client_of(self).builds
         steps = manager.steps(manager.find(parsed_args.build).id)
         fields = columns.STEPS_LONG if parsed_args.long else columns.STEPS
-        return (
-            tuple(name for name, _ in fields),
-            [
-                columns.values(value(step) for _, value in fields)
-                for step in steps
-            ],
-        )
+        return columns.table(fields, steps)
 
 
 class SetBuild(terminal.SafeOutput, command.ShowOne):
@@ -146,9 +134,7 @@ class SetBuild(terminal.SafeOutput, command.ShowOne):
         options.add_changes(parser)
         return parser
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Shown:
         changes = {
             name: value
             for name in _CHANGEABLE
@@ -158,7 +144,9 @@ class SetBuild(terminal.SafeOutput, command.ShowOne):
             raise osc_lib.exceptions.CommandError('Nothing is to be changed.')
         manager = plugin.client_of(self).builds
         build = manager.find(parsed_args.build)
-        return columns.show(manager.update(build.id, **changes))
+        return columns.shown(
+            columns.BUILD, manager.update(build.id, **changes)
+        )
 
 
 class DeleteBuild(terminal.SafeOutput, command.Command):

@@ -14,13 +14,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
 from imagebuild.client import listings
-from imagebuild.client import records
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import plugin
 from imagebuild.client.osc import terminal
@@ -31,13 +29,7 @@ class ListRecipe(terminal.SafeOutput, command.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
         found = plugin.client_of(self).recipes.list()
-        return (
-            ('Name', 'Version', 'Description'),
-            [
-                columns.values((item.name, item.version, item.description))
-                for item in found
-            ],
-        )
+        return columns.table(columns.RECIPES, found)
 
 
 class ShowRecipe(terminal.SafeOutput, command.ShowOne):
@@ -54,24 +46,13 @@ class ShowRecipe(terminal.SafeOutput, command.ShowOne):
         )
         return parser
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Shown:
         manager = plugin.client_of(self).recipes
         version = parsed_args.version or _only_version(
             manager, parsed_args.name
         )
         recipe = manager.get(parsed_args.name, version)
-        return columns.shown(
-            ('name', 'version', 'description', 'min_disk', 'arguments'),
-            (
-                recipe.name,
-                recipe.version,
-                recipe.description,
-                recipe.min_disk,
-                columns.Arguments(recipe.arguments),
-            ),
-        )
+        return columns.shown(columns.RECIPE, recipe)
 
 
 def _only_version(manager: listings.RecipeManager, name: str) -> str:
@@ -91,29 +72,7 @@ class ListOperatingSystem(terminal.SafeOutput, command.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
         found = plugin.client_of(self).operating_systems.list()
-        return (
-            ('Name', 'Description', 'Architecture', 'Driver', 'Min Disk'),
-            [
-                columns.values(
-                    (
-                        item.name,
-                        item.description,
-                        item.architecture,
-                        item.driver,
-                        item.min_disk,
-                    )
-                )
-                for item in found
-            ],
-        )
-
-
-def _isolations(conductor: records.Conductor) -> list[str]:
-    """What it can, and of what it cannot the reasons."""
-    return [
-        f'no {name} ({"; ".join(lacking)})' if lacking else name
-        for name, lacking in conductor.isolations.items()
-    ]
+        return columns.table(columns.OPERATING_SYSTEMS, found)
 
 
 class ListBuilder(terminal.SafeOutput, command.Lister):
@@ -121,34 +80,4 @@ class ListBuilder(terminal.SafeOutput, command.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
         found = plugin.client_of(self).conductors.list()
-        return (
-            (
-                'Name',
-                'Status',
-                'Alive',
-                'Running',
-                'Slots',
-                'Drivers',
-                'Operating Systems',
-                'Architecture',
-                'Isolation',
-                'Heartbeat At',
-            ),
-            [
-                columns.values(
-                    (
-                        item.name,
-                        item.status,
-                        item.alive,
-                        item.running,
-                        item.slots,
-                        columns.listed(item.drivers),
-                        columns.listed(item.operating_systems),
-                        item.architecture,
-                        columns.listed(_isolations(item)),
-                        item.heartbeat_at,
-                    )
-                )
-                for item in found
-            ],
-        )
+        return columns.table(columns.CONDUCTORS, found)

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -130,30 +132,34 @@ def values(found: Iterable[Any]) -> tuple[Any, ...]:
     )
 
 
-def shown(
-    names: tuple[str, ...], found: tuple[Any, ...]
-) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """Names and values as cliff's ShowOne wants them."""
-    return names, values(found)
+Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+Shown = tuple[tuple[str, ...], tuple[Any, ...]]
+#: The name of a column, and what gives its value for a record.
+Field = tuple[str, Callable[[Any], Any]]
 
 
-Field = tuple[str, Callable[[records.Build], Any]]
-StepField = tuple[str, Callable[[records.Step], Any]]
+def shown(fields: Sequence[Field], record: object) -> Shown:
+    """One record as cliff's ShowOne wants it."""
+    names = tuple(name for name, _ in fields)
+    return names, values(value(record) for _, value in fields)
 
-STEPS: Sequence[StepField] = (
-    ('Attempt', lambda step: step.attempt),
-    ('Number', lambda step: step.number),
-    ('Path', lambda step: step.path),
-    ('Validator', lambda step: step.validator),
-    ('Result', lambda step: step.result),
-    ('Seconds', lambda step: round(step.seconds, 1)),
-    ('Message', lambda step: step.message),
-)
-STEPS_LONG: Sequence[StepField] = (
-    *STEPS,
-    ('Description', lambda step: step.description),
-    ('Output', lambda step: step.output),
-)
+
+def table(fields: Sequence[Field], found: Iterable[object]) -> Table:
+    """Records as cliff's Lister wants them."""
+    names = tuple(name for name, _ in fields)
+    return names, [shown(fields, record)[1] for record in found]
+
+
+def _same(*names: str) -> Iterator[Field]:
+    """Columns that show the attribute of their name: ``OS``, ``Image ID``."""
+    for name in names:
+        attribute = name.lower().replace(' ', '_')
+        yield name, operator.attrgetter(attribute)
+
+
+def listed(values: Sequence[str]) -> format_columns.ListColumn:
+    """Several values in one column."""
+    return format_columns.ListColumn(list(values))
 
 
 def _size(build: records.Build) -> Any:
@@ -177,72 +183,68 @@ def _request(build: records.Build) -> Nested:
     return Nested(dict(build.request))
 
 
+def _isolations(conductor: records.Conductor) -> list[str]:
+    """What it can, and of what it cannot the reasons."""
+    return [
+        f'no {name} ({"; ".join(lacking)})' if lacking else name
+        for name, lacking in conductor.isolations.items()
+    ]
+
+
+STEPS: Sequence[Field] = (
+    *_same('Attempt', 'Number', 'Path', 'Validator', 'Result'),
+    ('Seconds', lambda step: round(step.seconds, 1)),
+    *_same('Message'),
+)
+STEPS_LONG = (*STEPS, *_same('Description', 'Output'))
+
 BUILD: Sequence[Field] = (
-    ('id', lambda build: build.id),
-    ('name', lambda build: build.name),
-    ('status', lambda build: build.status),
-    ('status_reason', lambda build: build.status_reason),
-    ('fault', lambda build: build.fault),
+    *_same('id', 'name', 'status', 'status_reason', 'fault'),
     ('progress', lambda build: Phases(build.progress)),
-    ('image_id', lambda build: build.image_id),
+    *_same('image_id'),
     ('images', _images),
-    ('size', lambda build: build.size),
+    *_same('size'),
     ('checksum', _checksum),
-    ('os', lambda build: build.os),
-    ('driver', lambda build: build.driver),
-    ('reused_from', lambda build: build.reused_from),
-    ('content_key', lambda build: build.content_key),
-    ('conductor', lambda build: build.conductor),
-    ('project_id', lambda build: build.project_id),
-    ('user_id', lambda build: build.user_id),
-    ('created_at', lambda build: build.created_at),
-    ('started_at', lambda build: build.started_at),
-    ('finished_at', lambda build: build.finished_at),
+    *_same('os', 'driver', 'reused_from', 'content_key', 'conductor'),
+    *_same('project_id', 'user_id', 'created_at', 'started_at', 'finished_at'),
     ('request', _request),
 )
-
-LIST: Sequence[Field] = (
-    ('ID', lambda build: build.id),
-    ('Name', lambda build: build.name),
-    ('Status', lambda build: build.status),
-    ('OS', lambda build: build.os),
-    ('Image ID', lambda build: build.image_id),
-    ('Created At', lambda build: build.created_at),
-)
+_REASON: Field = ('Reason', lambda build: build.status_reason)
+LIST = tuple(_same('ID', 'Name', 'Status', 'OS', 'Image ID', 'Created At'))
 LONG: Sequence[Field] = (
     *LIST,
-    ('Finished At', lambda build: build.finished_at),
+    *_same('Finished At'),
     ('Progress', lambda build: DoneOf(build.progress)),
-    ('Size', lambda build: _size(build)),
-    ('Driver', lambda build: build.driver),
-    ('Reused From', lambda build: build.reused_from),
-    ('Fault', lambda build: build.fault),
-    ('Reason', lambda build: build.status_reason),
+    ('Size', _size),
+    *_same('Driver', 'Reused From', 'Fault'),
+    _REASON,
 )
 #: How builds ended, for who waited for several.
-ENDED: Sequence[Field] = (
-    ('ID', lambda build: build.id),
-    ('Name', lambda build: build.name),
-    ('Status', lambda build: build.status),
-    ('Image ID', lambda build: build.image_id),
-    ('Fault', lambda build: build.fault),
-    ('Reason', lambda build: build.status_reason),
-)
+ENDED = (*_same('ID', 'Name', 'Status', 'Image ID', 'Fault'), _REASON)
 PROJECT: Field = ('Project', lambda build: build.project_id)
 
-Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+PLAN: Sequence[Field] = (
+    *_same('would_build'),
+    ('reused_image_id', lambda plan: plan.reuse.get('image_id')),
+    ('reused_from', lambda plan: plan.reuse.get('build_id')),
+    *_same('content_key', 'driver'),
+    ('steps', lambda plan: Steps(plan.steps)),
+    ('conductors', lambda plan: listed(plan.conductors)),
+)
 
-
-def show(build: records.Build) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """One build as cliff's ShowOne wants it."""
-    return tuple(name for name, _ in BUILD), row(BUILD, build)
-
-
-def row(fields: Sequence[Field], build: records.Build) -> tuple[Any, ...]:
-    """The values of one build."""
-    return values(value(build) for _, value in fields)
-
-
-def listed(values: Sequence[str]) -> format_columns.ListColumn:
-    """Several values in one column."""
-    return format_columns.ListColumn(list(values))
+RECIPES = tuple(_same('Name', 'Version', 'Description'))
+RECIPE: Sequence[Field] = (
+    *_same('name', 'version', 'description', 'min_disk'),
+    ('arguments', lambda recipe: Arguments(recipe.arguments)),
+)
+OPERATING_SYSTEMS = tuple(
+    _same('Name', 'Description', 'Architecture', 'Driver', 'Min Disk')
+)
+CONDUCTORS: Sequence[Field] = (
+    *_same('Name', 'Status', 'Alive', 'Running', 'Slots'),
+    ('Drivers', lambda found: listed(found.drivers)),
+    ('Operating Systems', lambda found: listed(found.operating_systems)),
+    *_same('Architecture'),
+    ('Isolation', lambda found: listed(_isolations(found))),
+    *_same('Heartbeat At'),
+)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 from osc_lib.command import command
 
@@ -27,8 +26,6 @@ from imagebuild.client.osc import options
 from imagebuild.client.osc import plugin
 from imagebuild.client.osc import progress
 from imagebuild.client.osc import terminal
-
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 
 
 class CreateBuild(terminal.SafeOutput, command.ShowOne):
@@ -49,7 +46,7 @@ class CreateBuild(terminal.SafeOutput, command.ShowOne):
         )
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Shown:
         manager = plugin.client_of(self).builds
         build = manager.create(**description.load(parsed_args))
         if parsed_args.wait or parsed_args.follow:
@@ -60,7 +57,7 @@ class CreateBuild(terminal.SafeOutput, command.ShowOne):
                 f'Nothing was built: the image of the build '
                 f'{build.reused_from} has the same content and is reused.\n'
             )
-        return columns.show(build)
+        return columns.shown(columns.BUILD, build)
 
 
 class PlanBuild(terminal.SafeOutput, command.ShowOne):
@@ -71,29 +68,10 @@ class PlanBuild(terminal.SafeOutput, command.ShowOne):
         options.add(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Shown:
         manager = plugin.client_of(self).builds
         plan = manager.plan(**description.load(parsed_args))
-        return columns.shown(
-            (
-                'would_build',
-                'reused_image_id',
-                'reused_from',
-                'content_key',
-                'driver',
-                'steps',
-                'conductors',
-            ),
-            (
-                plan.would_build,
-                plan.reuse.get('image_id'),
-                plan.reuse.get('build_id'),
-                plan.content_key,
-                plan.driver,
-                columns.Steps(plan.steps),
-                columns.listed(plan.conductors),
-            ),
-        )
+        return columns.shown(columns.PLAN, plan)
 
 
 def watched(

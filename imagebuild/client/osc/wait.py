@@ -68,10 +68,7 @@ class WaitBuild(terminal.SafeOutput, command.Lister):
         found = [manager.find(name) for name in parsed_args.builds]
         each = {build.id: build for build in found}.values()
         ended = self._wait(manager, each, parsed_args.timeout)
-        return (
-            tuple(name for name, _ in columns.ENDED),
-            [columns.row(columns.ENDED, build) for build in ended],
-        )
+        return columns.table(columns.ENDED, ended)
 
     def _wait(
         self,
