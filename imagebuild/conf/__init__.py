@@ -16,9 +16,9 @@ There is no global configuration object. A program makes its own
 passes on the values that the code below it asks for. So a library user
 never meets oslo.config, and a test sets an option by passing an argument.
 
-A new section is a new module with ``register_opts(conf)`` and
-``list_opts()``; :mod:`imagebuild.conf.opts` finds it for the sample file,
-and a line in :func:`register` makes it known to the programs.
+A new section is a new module with ``GROUP`` and ``OPTS``:
+:mod:`imagebuild.conf.opts` finds it for the sample file, and a line in
+``_SECTIONS`` makes it known to the programs.
 """
 
 import os
@@ -56,21 +56,13 @@ def register(conf: cfg.ConfigOpts) -> None:
 
     :param conf: the program's own; may have been registered before.
     """
+    conf.register_opts(default.OPTS)
     for module in _SECTIONS:
         # A group of its own: oslo.config copies the one it is given, but
         # not the options in it, so that two objects would share overrides.
         group = module.GROUP
         conf.register_group(cfg.OptGroup(group.name, group.title, group.help))
-    api.register_opts(conf)
-    conductor.register_opts(conf)
-    database.register_opts(conf)
-    default.register_opts(conf)
-    disks.register_opts(conf)
-    file_store.register_opts(conf)
-    glance.register_opts(conf)
-    guestfs.register_opts(conf)
-    keystone.register_opts(conf)
-    quota.register_opts(conf)
+        conf.register_opts(module.OPTS, group=group.name)
 
 
 def for_jobs(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:

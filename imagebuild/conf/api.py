@@ -136,12 +136,3 @@ requests elsewhere. 0 switches this check off.
 """,
     ),
 ]
-
-
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
-
-
-def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
-    return {GROUP: OPTS}

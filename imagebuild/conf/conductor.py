@@ -281,12 +281,3 @@ authentication: set another address only in a network you trust.
 ]
 
 OPTS: list[cfg.Opt] = [*_WHO, *_TIMES, *_ATTEMPTS, *_KEPT]
-
-
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
-
-
-def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
-    return {GROUP: OPTS}

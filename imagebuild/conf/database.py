@@ -131,15 +131,6 @@ It costs a little on each read. By default nothing is set.
 ]
 
 
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
-
-
-def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
-    return {GROUP: OPTS}
-
-
 def connection(conf: cfg.ConfigOpts) -> str:
     """The URL of the database: the one configured, or the SQLite file.
 

@@ -73,11 +73,3 @@ URL-safe base64; ``python3 -m imagebuild.sealing`` prints a new one.
 """,
     ),
 ]
-
-
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_opts(OPTS)
-
-
-def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
-    return {'DEFAULT': OPTS}

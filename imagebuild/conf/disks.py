@@ -99,15 +99,6 @@ the conductors. 0 sets no limit.
 ]
 
 
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
-
-
-def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
-    return {GROUP: OPTS}
-
-
 def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
     """The section as :class:`imagebuild.drivers.settings.Settings` takes it.
 

@@ -37,15 +37,6 @@ only by the service, when its last build is deleted.
 ]
 
 
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
-
-
-def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
-    return {GROUP: OPTS}
-
-
 def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
     """The section as :class:`imagebuild.stores.file.FileStore` takes it."""
     directory = conf[GROUP.name].folder

@@ -151,15 +151,6 @@ transfer. Raise it where Glance writes to slow storage and answers late.
 OPTS: list[cfg.Opt] = [*_USER, *_CONNECTION]
 
 
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
-
-
-def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
-    return {GROUP: OPTS}
-
-
 def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
     """The section as :func:`imagebuild.clients.keystone.session` takes it.
 

@@ -15,7 +15,6 @@ The generator and the documentation reach :func:`list_opts` through the entry
 point ``oslo.config.opts``.
 """
 
-import collections
 import importlib
 import pkgutil
 from collections.abc import Iterable
@@ -31,16 +30,16 @@ def list_opts() -> Iterable[tuple[cfg.OptGroup | str, list[cfg.Opt]]]:
     """Return every option of every section.
 
     :returns: pairs of a section and its options.
-    :raises AttributeError: a module of this package has no ``list_opts``.
+    :raises AttributeError: a module of this package has no ``OPTS``.
     """
-    found: dict[cfg.OptGroup | str, list[cfg.Opt]] = collections.defaultdict(
-        list
+    modules = (
+        importlib.import_module(f'{conf.__name__}.{name}')
+        for name in _module_names()
     )
-    for name in _module_names():
-        module = importlib.import_module(f'{conf.__name__}.{name}')
-        for group, options in module.list_opts().items():
-            found[group].extend(options)
-    return list(found.items())
+    return [
+        (getattr(module, 'GROUP', 'DEFAULT'), module.OPTS)
+        for module in modules
+    ]
 
 
 def _module_names() -> list[str]:

@@ -91,15 +91,6 @@ no limit.
 ]
 
 
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
-
-
-def list_opts() -> dict[cfg.OptGroup | str, list[cfg.Opt]]:
-    return {GROUP: OPTS}
-
-
 def limits(conf: cfg.ConfigOpts) -> dict[str, int]:
     """Return the limits by resource, for Database.create_build.
 
