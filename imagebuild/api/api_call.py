@@ -173,4 +173,5 @@ class Call:
 
     @property
     def conductor_api(self) -> rpcapi.ConductorAPI:
-        return self.service.conductor_api
+        context = self.context.to_dict()
+        return self.service.conductor_api.with_context(context)

@@ -264,7 +264,7 @@ def _check(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises InvalidRequest: with the problems that it found.
     """
-    answer = call.conductor_api.check_request(call.context.to_dict(), request)
+    answer = call.conductor_api.check_request(request)
     validation.refuse(
         exception.Problem(problem['path'], problem['message'])
         for problem in answer.get('problems', ())
@@ -289,9 +289,7 @@ def reusable_image(call: Call, prepared: BuildRequest) -> db.Image | None:
             prepared.content_key,
             prepared.request.get('max_age'),
         )
-        if image is None or call.conductor_api.verify_image(
-            image.id, context=call.context.to_dict()
-        ):
+        if image is None or call.conductor_api.verify_image(image.id):
             return image
         # Deleted in Glance; the next older one may still exist.
         call.database.image_deleted(image.id)

@@ -30,9 +30,7 @@ def check(call: Call, build: db.Build) -> None:
     if not images:
         return
     try:
-        protected = call.conductor_api.protected_images(
-            build.id, context=call.context.to_dict()
-        )
+        protected = call.conductor_api.protected_images(build.id)
     except exception.EnvironmentFault:
         # Without a conductor, the request of the build decides: most likely
         # its image is protected if it wanted that, and a build without it

@@ -13,10 +13,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
+from typing import Concatenate
+from typing import ParamSpec
 
 from imagebuild import exception
 from imagebuild.conductor import claims
@@ -29,6 +32,42 @@ from imagebuild.messaging import bus
 LOG = logging.getLogger(__name__)
 
 Context = Mapping[str, Any]
+P = ParamSpec('P')
+
+#: The answer on a fault of this host.
+_NOT_FOR_USERS = (
+    'A conductor cannot do this until its operator has repaired something; '
+    'its log has the details.'
+)
+
+
+def _answered(
+    method: Callable[Concatenate[Manager, P], object],
+) -> Callable[Concatenate[Manager, P], dict[str, Any]]:
+    """Have a method answer with its result or an error, as rpcapi reads it."""
+
+    @functools.wraps(method)
+    def call(
+        manager: Manager, /, *args: P.args, **kwargs: P.kwargs
+    ) -> dict[str, Any]:
+        try:
+            return {'result': method(manager, *args, **kwargs)}
+        except exception.NotFound as error:
+            kind, message = 'not_found', str(error)
+        except exception.ServiceUnavailable as error:
+            LOG.warning('Call failed: %s', error)
+            kind, message = 'unavailable', str(error)
+        except exception.ImageBuildError as error:
+            # Its text is for operators: paths of this host, options.
+            LOG.warning('Call failed: %s', error)
+            kind, message = 'unavailable', _NOT_FOR_USERS
+        except Exception as error:
+            LOG.exception('Unexpected error in a call')
+            kind = 'unavailable'
+            message = f'Unexpected {type(error).__name__} in a conductor.'
+        return {'error': {'kind': kind, 'message': message}}
+
+    return call
 
 
 class Manager:
@@ -76,78 +115,42 @@ class Manager:
 
     # -- calls --------------------------------------------------------------
 
+    @_answered
     def check_request(
         self, context: Context, request: Mapping[str, Any]
     ) -> dict[str, Any]:
         project_id = str(context.get('project_id') or '')
+        found = self._validator.check_request(project_id, request)
+        return {**found, 'problems': self._shown(found['problems'])}
 
-        def check() -> dict[str, Any]:
-            found = self._validator.check_request(project_id, request)
-            return {**found, 'problems': self._shown(found['problems'])}
+    @_answered
+    def verify_image(self, _context: Context, image_row_id: str) -> bool:
+        return self._validator.verify_image(image_row_id)
 
-        return _answer(check)
-
-    def verify_image(
-        self, _context: Context, image_row_id: str
-    ) -> dict[str, Any]:
-        return _answer(lambda: self._validator.verify_image(image_row_id))
-
+    @_answered
     def update_image(
         self, _context: Context, build_id: str, changes: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        return _answer(
-            lambda: self._shown(
-                image_update.update_image(
-                    self._database, self._open_store, build_id, changes
-                )
+    ) -> list[dict[str, str]]:
+        return self._shown(
+            image_update.update_image(
+                self._database, self._open_store, build_id, changes
             )
         )
+
+    @_answered
+    def protected_images(self, _context: Context, build_id: str) -> list[str]:
+        return image_update.protected_images(
+            self._database, self._open_store, build_id
+        )
+
+    @_answered
+    def read_log(
+        self, _context: Context, build_id: str, offset: int, limit: int
+    ) -> list[str | int]:
+        return list(self._database.read_log(build_id, offset, limit))
 
     def _shown(self, problems: list[dict[str, str]]) -> list[dict[str, str]]:
         return [
             {name: self._hide(text) for name, text in problem.items()}
             for problem in problems
         ]
-
-    def protected_images(
-        self, _context: Context, build_id: str
-    ) -> dict[str, Any]:
-        return _answer(
-            lambda: image_update.protected_images(
-                self._database, self._open_store, build_id
-            )
-        )
-
-    def read_log(
-        self, _context: Context, build_id: str, offset: int, limit: int
-    ) -> dict[str, Any]:
-        return _answer(
-            lambda: list(self._database.read_log(build_id, offset, limit))
-        )
-
-
-#: The answer on a fault of this host.
-_NOT_FOR_USERS = (
-    'A conductor cannot do this until its operator has repaired something; '
-    'its log has the details.'
-)
-
-
-def _answer(call: Callable[[], Any]) -> dict[str, Any]:
-    """An answer, or an error as rpcapi understands it."""
-    try:
-        return {'result': call()}
-    except exception.NotFound as error:
-        kind, message = 'not_found', str(error)
-    except exception.ServiceUnavailable as error:
-        LOG.warning('Call failed: %s', error)
-        kind, message = 'unavailable', str(error)
-    except exception.ImageBuildError as error:
-        # Its text is for operators: paths of this host, options.
-        LOG.warning('Call failed: %s', error)
-        kind, message = 'unavailable', _NOT_FOR_USERS
-    except Exception as error:
-        LOG.exception('Unexpected error in a call')
-        kind = 'unavailable'
-        message = f'Unexpected {type(error).__name__} in a conductor.'
-    return {'error': {'kind': kind, 'message': message}}

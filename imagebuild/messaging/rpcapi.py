@@ -18,11 +18,13 @@ cast never fails and never waits for a broker that is away.
 
 from __future__ import annotations
 
+import copy
 import queue
 import threading
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
+from typing import Self
 
 import oslo_messaging
 
@@ -54,45 +56,44 @@ class ConductorAPI:
         self._timeout = timeout
         self._sender = bus.Sender()
         self._calling = threading.Semaphore(_MAX_CALLS)
+        self._context: dict[str, Any] = {}
+
+    def with_context(self, context: Mapping[str, Any]) -> Self:
+        """The same client, for one request.
+
+        :param context: of the request, as ``RequestContext.to_dict()``.
+        """
+        bound = copy.copy(self)
+        bound._context = dict(context)
+        return bound
 
     # -- casts --------------------------------------------------------------
 
-    def build(
-        self, build_id: str, *, context: Mapping[str, Any] | None = None
-    ) -> None:
+    def build(self, build_id: str) -> None:
         """Say that a build was queued.
 
         To all conductors: the message does not know which of them has a
         free place, and the database lets only one have the build.
         """
-        self._cast('build', context, build_id=build_id)
+        self._cast('build', build_id=build_id)
 
-    def upload(
-        self, upload_id: str, *, context: Mapping[str, Any] | None = None
-    ) -> None:
+    def upload(self, upload_id: str) -> None:
         """Say that an upload was queued."""
-        self._cast('upload', context, upload_id=upload_id)
+        self._cast('upload', upload_id=upload_id)
 
-    def cancel(
-        self, build_id: str, *, context: Mapping[str, Any] | None = None
-    ) -> None:
+    def cancel(self, build_id: str) -> None:
         """Say that a build is to be cancelled, as its row already does."""
-        self._cast('cancel', context, build_id=build_id)
+        self._cast('cancel', build_id=build_id)
 
-    def delete(
-        self, build_id: str, *, context: Mapping[str, Any] | None = None
-    ) -> None:
+    def delete(self, build_id: str) -> None:
         """Say that a build was deleted: its image may have no user left."""
-        self._cast('delete', context, build_id=build_id)
+        self._cast('delete', build_id=build_id)
 
     # -- calls --------------------------------------------------------------
 
-    def check_request(
-        self, context: Mapping[str, Any], request: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def check_request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Have a conductor look at what the API cannot.
 
-        :param context: of the request, as ``RequestContext.to_dict()``.
         :param request: the body, after defaulting.
         :returns: ``problems``: a list of ``{path, message}``; ``base``: the
             base image it resolves to, None when there are problems.
@@ -100,31 +101,20 @@ class ConductorAPI:
         :raises ServiceUnavailable: one answered that it cannot do it now.
         """
         answer: dict[str, Any] = self._call(
-            'check_request', context, request=dict(request)
+            'check_request', request=dict(request)
         )
         return answer
 
-    def verify_image(
-        self,
-        image_row_id: str,
-        *,
-        context: Mapping[str, Any] | None = None,
-    ) -> bool:
+    def verify_image(self, image_row_id: str) -> bool:
         """Whether an image is still there; if not, its row is changed.
 
         :raises NoConductor: none answered in time.
         :raises ServiceUnavailable: the Image service cannot be asked.
         """
-        return bool(
-            self._call('verify_image', context, image_row_id=image_row_id)
-        )
+        return bool(self._call('verify_image', image_row_id=image_row_id))
 
     def update_image(
-        self,
-        build_id: str,
-        changes: Mapping[str, Any],
-        *,
-        context: Mapping[str, Any] | None = None,
+        self, build_id: str, changes: Mapping[str, Any]
     ) -> list[dict[str, str]]:
         """Change the metadata of a build's image.
 
@@ -137,16 +127,11 @@ class ConductorAPI:
         :raises ServiceUnavailable: the store cannot be asked.
         """
         problems: list[dict[str, str]] = self._call(
-            'update_image', context, build_id=build_id, changes=dict(changes)
+            'update_image', build_id=build_id, changes=dict(changes)
         )
         return problems
 
-    def protected_images(
-        self,
-        build_id: str,
-        *,
-        context: Mapping[str, Any] | None = None,
-    ) -> list[str]:
+    def protected_images(self, build_id: str) -> list[str]:
         """Ask which images would go with a build, but are protected.
 
         :returns: their ids in the store.
@@ -155,18 +140,11 @@ class ConductorAPI:
         :raises ServiceUnavailable: the store cannot be asked, or the
             conductor that was asked is older than this call.
         """
-        ids: list[str] = self._call(
-            'protected_images', context, build_id=build_id
-        )
+        ids: list[str] = self._call('protected_images', build_id=build_id)
         return ids
 
     def read_log(
-        self,
-        build_id: str,
-        offset: int = 0,
-        limit: int = 1024 * 1024,
-        *,
-        context: Mapping[str, Any] | None = None,
+        self, build_id: str, offset: int = 0, limit: int = 1024 * 1024
     ) -> tuple[str, int]:
         """Read a part of a build's log; see ``Database.read_log``.
 
@@ -174,28 +152,23 @@ class ConductorAPI:
         :raises NoConductor: none answered in time.
         """
         text, following = self._call(
-            'read_log', context, build_id=build_id, offset=offset, limit=limit
+            'read_log', build_id=build_id, offset=offset, limit=limit
         )
         return text, following
 
     # -- how ----------------------------------------------------------------
 
-    def _cast(
-        self, method: str, context: Mapping[str, Any] | None, **what: str
-    ) -> None:
+    def _cast(self, method: str, **what: str) -> None:
         fanout = self._client.prepare(fanout=True)
-        sent = dict(context or {})
         self._sender.send(
             f'The message "{method}"',
-            lambda: fanout.cast(sent, method, **what),
+            lambda: fanout.cast(self._context, method, **what),
         )
 
-    def _call(
-        self, method: str, context: Mapping[str, Any] | None, **what: Any
-    ) -> Any:
+    def _call(self, method: str, **what: Any) -> Any:
         try:
             answer = self._in_time(
-                lambda: self._client.call(dict(context or {}), method, **what)
+                lambda: self._client.call(self._context, method, **what)
             )
         except oslo_messaging.MessagingTimeout as error:
             raise exception.NoConductor(

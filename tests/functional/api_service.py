@@ -12,6 +12,7 @@
 """The real API over a real SQLite database, with conductors played by us."""
 
 import contextlib
+import copy
 import dataclasses
 import pathlib
 from unittest import mock
@@ -72,18 +73,24 @@ class Conductors:
         self.gone = set()
         self.protected = set()
         self.updates = []
+        self._context = {}
 
-    def build(self, build_id, *, context=None):
+    def with_context(self, context):
+        bound = copy.copy(self)
+        bound._context = context
+        return bound
+
+    def build(self, build_id):
         self.casts.append(('build', build_id))
 
-    def cancel(self, build_id, *, context=None):
+    def cancel(self, build_id):
         self.casts.append(('cancel', build_id))
 
-    def delete(self, build_id, *, context=None):
+    def delete(self, build_id):
         self.casts.append(('delete', build_id))
 
-    def check_request(self, context, request):
-        self.asked.append((context, request))
+    def check_request(self, request):
+        self.asked.append((self._context, request))
         if isinstance(self.answer, Exception):
             raise self.answer
         if request.get('base_image') == 'invisible':
@@ -91,13 +98,13 @@ class Conductors:
             return {'problems': [problem], 'base': None}
         return self.answer
 
-    def verify_image(self, image_row_id, *, context=None):
+    def verify_image(self, image_row_id):
         if image_row_id in self.gone:
             self._database.image_deleted(image_row_id)
             return False
         return True
 
-    def update_image(self, build_id, changes, *, context=None):
+    def update_image(self, build_id, changes):
         store = mock.create_autospec(stores_base.Store, instance=True)
         try:
             return image_update.update_image(
@@ -106,7 +113,7 @@ class Conductors:
         finally:
             self.updates += [call.args[1] for call in store.update.mock_calls]
 
-    def protected_images(self, build_id, *, context=None):
+    def protected_images(self, build_id):
         if isinstance(self.protected, Exception):
             raise self.protected
         store = mock.create_autospec(stores_base.Store, instance=True)
@@ -115,7 +122,7 @@ class Conductors:
             self._database, lambda _destination: store, build_id
         )
 
-    def read_log(self, build_id, offset=0, limit=1, *, context=None):
+    def read_log(self, build_id, offset=0, limit=1):
         if isinstance(self.answer, Exception):
             raise self.answer
         raise exception.NotFound(what='build', id=build_id)

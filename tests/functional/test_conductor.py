@@ -626,15 +626,16 @@ def test_the_real_job(tmp_path, database):
 
 def test_calls_are_answered(tmp_path, database):
     with running(tmp_path) as conductor:
-        api = api_of(conductor)
-        context = {'project_id': conductors.PROJECT}
+        api = api_of(conductor).with_context(
+            {'project_id': conductors.PROJECT}
+        )
         answer = api.check_request(
-            context, {'os': 'fake-os', 'driver_options': {'lines': 1}}
+            {'os': 'fake-os', 'driver_options': {'lines': 1}}
         )
         assert answer['problems'] == []
         assert answer['base']['driver'] == 'fake'
         assert answer['base']['identity'] == 'fake:{"lines": 1}'
-        answer = api.check_request(context, {'os': 'plan-9'})
+        answer = api.check_request({'os': 'plan-9'})
         assert [each['path'] for each in answer['problems']] == ['os']
         build_id = add_build(database)
         build = wait_for(database, build_id, 'active')

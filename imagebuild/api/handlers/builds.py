@@ -56,7 +56,7 @@ def create(call: Call) -> flask.Response:
     build_request.reusable_image(call, prepared)
     build = build_request.create_build(call, prepared)
     if build.status == 'queued' and build.leader_id is None:
-        call.conductor_api.build(build.id, context=call.context.to_dict())
+        call.conductor_api.build(build.id)
     elif build.status in _FINISHED:
         # An image was reused: no conductor ever claims this build, so
         # nobody else would send the notification.
@@ -180,9 +180,7 @@ def update(call: Call, build_id: str) -> flask.Response:
     call.database.check_growth(
         build, {**build.request, **changes}, quota.limits(call.service.conf)
     )
-    problems = call.conductor_api.update_image(
-        build.id, changes, context=call.context.to_dict()
-    )
+    problems = call.conductor_api.update_image(build.id, changes)
     validation.refuse(
         exception.Problem(problem['path'], problem['message'])
         for problem in problems
@@ -220,9 +218,7 @@ def _update_reused_image(call: Call, build: db.Build) -> None:
     ):
         return
     try:
-        problems = call.conductor_api.update_image(
-            build.id, {}, context=call.context.to_dict()
-        )
+        problems = call.conductor_api.update_image(build.id, {})
     except (exception.EnvironmentFault, exception.NotFound) as error:
         problems = [{'path': '', 'message': str(error)}]
     for problem in problems:
@@ -248,7 +244,7 @@ def cancel(call: Call, build_id: str) -> flask.Response:
     if build.status == 'cancelled':
         call.service.notifier.ended(build)
     elif build.status not in _FINISHED:
-        call.conductor_api.cancel(build.id, context=call.context.to_dict())
+        call.conductor_api.cancel(build.id)
     return _accepted(call, build)
 
 
@@ -259,7 +255,7 @@ def delete(call: Call, build_id: str) -> flask.Response:
     protection.check(call, build)
     # The row decides; if the message is lost, a sweep finds the row.
     call.database.delete_build(build.id)
-    call.conductor_api.delete(build.id, context=call.context.to_dict())
+    call.conductor_api.delete(build.id)
     return responses.no_content()
 
 

@@ -22,6 +22,14 @@ from imagebuild.conductor import manager
 from imagebuild.conductor import request_validation
 
 
+def _answer_to(error):
+    """What a caller of a conductor reads when a call raises."""
+    endpoint = mock.create_autospec(manager.Manager, instance=True)
+    endpoint._validator = mock.Mock()
+    endpoint._validator.verify_image.side_effect = error
+    return manager.Manager.verify_image(endpoint, {}, 'row')
+
+
 @pytest.mark.parametrize(
     'error',
     [
@@ -33,7 +41,7 @@ from imagebuild.conductor import request_validation
     ],
 )
 def test_no_path_of_the_host_is_told(error):
-    answer = manager._answer(mock.Mock(side_effect=error))
+    answer = _answer_to(error)
     assert answer['error']['kind'] == 'unavailable'
     for word in ('/srv', '/etc', 'keystone'):
         assert word not in answer['error']['message']
@@ -41,7 +49,7 @@ def test_no_path_of_the_host_is_told(error):
 
 def test_what_is_away_is_named():
     error = exception.ServiceUnavailable(service='image', reason='HTTP 503')
-    answer = manager._answer(mock.Mock(side_effect=error))
+    answer = _answer_to(error)
     assert answer['error']['message'] == str(error)
 
 
@@ -97,6 +105,6 @@ def test_a_request_for_one_is_refused(request_, path):
     ],
 )
 def test_errors_travel_by_name(error, kind):
-    answer = manager._answer(mock.Mock(side_effect=error))
+    answer = _answer_to(error)
     assert answer['error']['kind'] == kind
     assert 'secret' not in answer['error']['message']
