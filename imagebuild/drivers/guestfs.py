@@ -11,8 +11,8 @@
 # under the License.
 """The driver ``guestfs``: a base image, changed in the appliance.
 
-Options: ``size``, ``root_filesystem``, ``isolation`` and ``compress``, see
-:class:`imagebuild.drivers.overlay_disk.Options`.
+Options: ``size``, ``root_filesystem``, ``isolation``, ``compress`` and
+``compression_type``, see :class:`imagebuild.drivers.overlay_disk.Options`.
 """
 
 from __future__ import annotations

@@ -52,6 +52,11 @@ _FORMATS: dict[base.OutputFormat, convert.TargetFormat] = {
 _LARGEST_SIZE = 8192
 #: Bytes that a build is expected to add to its disk.
 _GROWTH = space.GIB
+#: The JSON schema of the driver option.
+COMPRESSION = {
+    'enum': ['zlib', 'zstd'],
+    'x-message': 'is neither zlib nor zstd',
+}
 #: What it is called in the build's steps.
 _START: dict[isolations.Isolation, str] = {
     'appliance': 'start the appliance',
@@ -76,6 +81,9 @@ class Options(base.Options):
         setting.
     :ivar compress: whether qcow2 is compressed: half the size or less, at
         the cost of time.
+    :ivar compression_type: how. ``zstd`` takes a sixth of the time of
+        ``zlib``, and is read by QEMU 5.1 and later; no Nova of a supported
+        release runs an older one.
     """
 
     size: int = dataclasses.field(
@@ -89,6 +97,9 @@ class Options(base.Options):
     )
     compress: bool = dataclasses.field(
         default=True, metadata=option_schema.BOOLEAN
+    )
+    compression_type: convert.Compression = dataclasses.field(
+        default='zstd', metadata=COMPRESSION
     )
 
 
@@ -200,9 +211,15 @@ class OverlayDisk(base.OpenDisk):
                 self._disk,
                 output,
                 _FORMATS[disk_format],
-                compress=disk_format == 'qcow2' and self._options.compress,
+                compression=self._compression(disk_format),
             )
         return base.Disk(output, disk_format, self.virtual_size)
+
+    def _compression(
+        self, disk_format: base.OutputFormat
+    ) -> convert.Compression | None:
+        wanted = disk_format == 'qcow2' and self._options.compress
+        return self._options.compression_type if wanted else None
 
     def _check_room(self, output: pathlib.Path) -> None:
         needed = os.stat(self._disk.path).st_blocks * 512

@@ -149,7 +149,10 @@ class BootstrapDriver(base.Driver):
             overlay_disk.opened(
                 image_file.inspect(path),
                 self.name,
-                overlay_disk.Options(isolation=parsed.isolation),
+                overlay_disk.Options(
+                    isolation=parsed.isolation,
+                    compression_type=parsed.compression_type,
+                ),
                 workspace,
                 trusted=True,
                 settings=settings,

@@ -18,8 +18,10 @@ from collections.abc import Mapping
 from typing import Any
 from typing import ClassVar
 
+from imagebuild.disks import convert
 from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
+from imagebuild.drivers import overlay_disk
 from imagebuild.drivers.bootstrap import releases
 
 #: GiB. A minimal Debian takes 0.2, a bootable one 0.7; both want room for
@@ -50,6 +52,8 @@ class BootstrapOptions(option_schema.Options):
         again by builds; 0: never.
     :ivar isolation: in what its disk is opened by builds; only stricter than
         the operator's setting.
+    :ivar compression_type: of what a build makes of it, see
+        :class:`imagebuild.drivers.overlay_disk.Options`.
     """
 
     os: str = dataclasses.field(
@@ -70,6 +74,9 @@ class BootstrapOptions(option_schema.Options):
     )
     isolation: isolations.Setting = dataclasses.field(
         default='auto', metadata=isolations.SCHEMA
+    )
+    compression_type: convert.Compression = dataclasses.field(
+        default='zstd', metadata=overlay_disk.COMPRESSION
     )
     conditions: ClassVar[Mapping[str, Any]] = {
         'if': {

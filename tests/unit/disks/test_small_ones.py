@@ -12,6 +12,7 @@
 """Checksums, room, copies and conversion: little modules, little tests."""
 
 import hashlib
+import json
 import os
 import pathlib
 
@@ -100,32 +101,38 @@ def test_copy_without_help_of_the_kernel(
 
 @pytest.mark.parametrize('source_format', ['raw', 'qcow2'])
 @pytest.mark.parametrize(
-    ('fmt', 'compress'),
+    ('fmt', 'compression'),
     [
-        ('raw', False),
-        ('qcow2', False),
-        ('qcow2', True),
-        ('vmdk', False),
-        ('vpc', False),
-        ('vdi', False),
+        ('raw', None),
+        ('qcow2', None),
+        ('qcow2', 'zlib'),
+        ('qcow2', 'zstd'),
+        ('vmdk', None),
+        ('vpc', None),
+        ('vdi', None),
     ],
 )
 def test_convert(
     tmp_path: pathlib.Path,
     source_format: str,
     fmt: convert.TargetFormat,
-    compress: bool,
+    compression: convert.Compression | None,
 ) -> None:
     source = tools.make_image(tmp_path / 'so,urce', source_format)
     info = image_file.inspect(source)
     target = tmp_path / 'ta,rget'
     target.write_text('old')
-    convert.convert(info, target, fmt, compress=compress)
+    convert.convert(info, target, fmt, compression=compression)
     tools.qemu_img(
         *('compare', '-f', source_format, '-F', fmt),
         *(str(source), f'{target}'),
     )
     assert tools.names(tmp_path) == ['so,urce', 'ta,rget']
+    if fmt == 'qcow2':
+        described = json.loads(
+            tools.qemu_img('info', '--output=json', str(target))
+        )['format-specific']['data']
+        assert described['compression-type'] == (compression or "zlib")
 
 
 def test_convert_failure_leaves_nothing(tmp_path: pathlib.Path) -> None:
@@ -138,25 +145,25 @@ def test_convert_failure_leaves_nothing(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('target', 'fmt', 'compress', 'message'),
+    ('target', 'fmt', 'compression', 'message'),
     [
-        ('target', 'iso', False, 'format "iso"'),
-        ('target', 'raw', True, 'compressed'),
-        ('source', 'qcow2', False, 'into itself'),
-        ('link', 'qcow2', False, 'into itself'),
+        ('target', 'iso', None, 'format "iso"'),
+        ('target', 'raw', 'zlib', 'compressed'),
+        ('source', 'qcow2', None, 'into itself'),
+        ('link', 'qcow2', None, 'into itself'),
     ],
 )
 def test_convert_refuses(
     tmp_path: pathlib.Path,
     target: str,
     fmt: convert.TargetFormat,
-    compress: bool,
+    compression: convert.Compression | None,
     message: str,
 ) -> None:
     info = image_file.inspect(tools.make_image(tmp_path / 'source', 'raw'))
     (tmp_path / 'link').symlink_to('source')
     with pytest.raises(exception.InvalidInput, match=message):
-        convert.convert(info, tmp_path / target, fmt, compress=compress)
+        convert.convert(info, tmp_path / target, fmt, compression=compression)
 
 
 def test_processes_that_are_not_there() -> None:
