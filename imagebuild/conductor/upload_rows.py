@@ -75,7 +75,8 @@ def request(
 ) -> dict[str, Any]:
     """The document of an upload job.
 
-    :param result: the result of the build job.
+    :param result: the result of the build job, with ``checksum`` when the
+        disk was sent before.
     """
     checksums = result.get('checksum') or {}
     algo = 'sha512' if 'sha512' in checksums else 'sha256'

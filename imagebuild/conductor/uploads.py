@@ -113,6 +113,11 @@ class Uploads:
             metrics.UPLOAD_BYTES.inc(image.size)
             self._done(row, image)
             images[destination] = image
+            # What is sent next is the same, or it is an error.
+            result = {
+                **result,
+                'checksum': {image.os_hash_algo: image.os_hash_value},
+            }
         return self._keep(images)
 
     def discard(self) -> None:

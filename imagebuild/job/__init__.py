@@ -61,7 +61,7 @@ another description.
 And one of these at the end::
 
     {"event": "finished", "result": {"path", "size", "virtual_size",
-     "disk_format", "checksum": {"md5", "sha256", "sha512"}, "report"}}
+     "disk_format", "report"}}
     {"event": "finished", "result": {"image_id", "size", "os_hash_algo",
      "os_hash_value"}}
     {"event": "failed", "fault": "user" | "service", "reason",

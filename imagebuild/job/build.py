@@ -22,7 +22,6 @@ from typing import cast
 from imagebuild import description
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.common import checksums
 from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import registry
@@ -31,9 +30,6 @@ from imagebuild.job import failure
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
 from imagebuild.manifest import cleanup
-
-#: What stores and users compare; md5 is what old tools of Glance want.
-ALGORITHMS = ('md5', 'sha256', 'sha512')
 
 _GIB = 1024**3
 
@@ -111,7 +107,7 @@ def run(
         monitor.enter(phases.CONVERT)
         monitor.turn_to('writing the image')
         made = disk.finish(spec.output, spec.disk_format)
-    return _result(made, report, monitor)
+    return _result(made, report)
 
 
 def _load(spec: BuildSpec) -> description.Description:
@@ -148,21 +144,12 @@ def _apply(
     )
 
 
-def _result(
-    made: drivers.Disk,
-    report: manifest.Report,
-    monitor: job_monitor.JobMonitor,
-) -> dict[str, Any]:
-    monitor.enter(phases.CHECKSUM)
-    monitor.begin('computing checksums')
-    digests = checksums.compute(
-        made.path, ALGORITHMS, on_progress=monitor.progress('checksums')
-    )
+def _result(made: drivers.Disk, report: manifest.Report) -> dict[str, Any]:
+    # Without a checksum: the upload computes that of what it sends.
     return {
         'path': str(made.path),
         'size': made.path.stat().st_size,
         'virtual_size': made.virtual_size,
         'disk_format': made.format,
-        'checksum': digests,
         'report': report.to_dict(),
     }

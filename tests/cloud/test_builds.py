@@ -76,8 +76,10 @@ def test_the_whole_way(cloud: clouds.Cloud, tmp_path: pathlib.Path) -> None:
     spent = {
         each['name']: each['seconds'] for each in build['progress']['phases']
     }
-    assert list(spent) == list(phases.ORDER)
-    assert spent['appliance'] > 1 and spent['steps'] > 1
+    assert list(spent) == [
+        phase for phase in phases.ORDER if phase != phases.CHECKSUM
+    ]
+    assert spent['appliance'] > 0 and spent['steps'] > 1
     assert build['progress']['percent'] == 100
     for phase in ('appliance', 'steps'):
         assert f'({phase})' in first.stderr

@@ -11,7 +11,6 @@
 # under the License.
 """The job as the conductor sees it: a process with pipes."""
 
-import hashlib
 import json
 import os
 import pathlib
@@ -114,9 +113,6 @@ def test_a_good_build(start, document, tmp_path):
         'step_finished',
         'phase',
         'phase',
-        'phase',
-        'phase',
-        'progress',
         'finished',
     ]
     told = [event for event in job.events if event['event'] == 'phase']
@@ -126,8 +122,6 @@ def test_a_good_build(start, document, tmp_path):
         ('steps', ''),
         ('steps', 'tidying up'),
         ('convert', ''),
-        ('checksum', ''),
-        ('checksum', 'computing checksums'),
     ]
     [step] = [item for item in job.events if item['event'] == 'step_finished']
     assert (step['number'], step['path'], step['result']) == (1, STEP, 'ran')
@@ -139,10 +133,6 @@ def test_a_good_build(start, document, tmp_path):
         'size': 6,
         'virtual_size': 2 * 1024**3,
         'disk_format': 'qcow2',
-        'checksum': {
-            name: hashlib.new(name, b'a disk').hexdigest()
-            for name in ('md5', 'sha256', 'sha512')
-        },
     }
 
 
@@ -364,7 +354,6 @@ def test_a_short_secret_does_not_break_the_protocol(start, document):
     assert kinds(job)[0] == 'started'
     result = job.events[-1]['result']
     assert pathlib.Path(result['path']).exists()
-    assert len(result['checksum']['md5']) == 32
 
 
 # -- the end ----------------------------------------------------------------

@@ -106,9 +106,6 @@ def test_a_build(command, tmp_path):
     assert result['path'] == str(tmp_path / 'image.qcow2')
     assert result['size'] == len(data)
     assert result['virtual_size'] >= 0 and 'report' in result
-    for algo in ('sha256', 'sha512'):
-        expected = hashlib.new(algo, data).hexdigest()
-        assert result['checksum'][algo] == expected
 
 
 def test_steps_are_numbered(command, tmp_path):

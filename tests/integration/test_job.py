@@ -11,7 +11,6 @@
 # under the License.
 """Builds by the job program over a real disk, as a conductor starts them."""
 
-import hashlib
 import json
 import pathlib
 import signal
@@ -206,7 +205,6 @@ def test_build(
         'appliance',
         'steps',
         'convert',
-        'checksum',
     ]
     assert told == sorted(told, key=phases.ORDER.index)
     lines = [e['line'] for e in job.events if e['event'] == 'output']
@@ -217,9 +215,6 @@ def test_build(
     assert str(image) == result['path']
     assert image.stat().st_size == result['size']
     content = image.read_bytes()
-    for name in ('md5', 'sha256', 'sha512'):
-        digest = hashlib.new(name, content).hexdigest()
-        assert result['checksum'][name] == digest
     assert content[:4] == b'QFI\xfb'
     inside = Inside(image, tmp_path)
     assert inside.cat('/etc/said') == 'all before\n'

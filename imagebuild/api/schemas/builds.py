@@ -53,9 +53,10 @@ _PROGRESS: base.Schema = base.closed(
             {'enum': [*phases.ORDER, None]},
             'Where it is: "base_image" is fetched or made, the "appliance" '
             'started, the "steps" run, the disk closed and written '
-            '("convert"), its "checksum" computed, and the image sent '
-            '("upload"). Null before the first and once it is active; of one '
-            'that failed the phase in which it did.',
+            '("convert"), and the image sent ("upload"), its checksum '
+            'computed meanwhile; "checksum" is a phase of conductors of '
+            'earlier releases. Null before the first and once it is active; '
+            'of one that failed the phase in which it did.',
             None,
         ),
         'phases': base.array(
