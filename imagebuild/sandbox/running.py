@@ -25,6 +25,7 @@ from imagebuild.sandbox import cgroups
 from imagebuild.sandbox import commands
 from imagebuild.sandbox import memory_watch
 from imagebuild.sandbox import settings as sandbox_settings
+from imagebuild.sandbox import syscalls
 
 _MOST_TEXT = 2000
 
@@ -140,16 +141,17 @@ def _give(stream: int, root: int) -> None:
         os.fchown(stream, root, root)
 
 
-def spawn(argv: Sequence[str]) -> int:
+def spawn(argv: Sequence[str], place: int) -> int:
     """Start a daemon.
 
+    :param place: descriptor of the mount namespace that it is to run in.
     :returns: its process id.
     :raises OSError: it cannot be started.
     """
     told, failure = os.pipe()
     pid = os.fork()
     if not pid:
-        _become_daemon(argv, failure)
+        _become_daemon(argv, place, failure)
     os.close(failure)
     with open(told, 'rb') as stream:
         number = stream.read(16)
@@ -159,7 +161,7 @@ def spawn(argv: Sequence[str]) -> int:
     return pid
 
 
-def _become_daemon(argv: Sequence[str], failure: int) -> NoReturn:
+def _become_daemon(argv: Sequence[str], place: int, failure: int) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -168,6 +170,10 @@ def _become_daemon(argv: Sequence[str], failure: int) -> NoReturn:
         os.dup2(null, 0)
         os.dup2(2, 1)
         os.setsid()
+        syscalls.setns(place, syscalls.CLONE_NEWNS)
+        # One that serves a disk must not wait for what is written to it.
+        with contextlib.suppress(OSError):
+            syscalls.prctl(syscalls.PR_SET_IO_FLUSHER, 1)
         os.execvp(argv[0], list(argv))  # noqa: S606
     except OSError as error:
         os.write(failure, str(error.errno).encode())

@@ -47,13 +47,18 @@ class Service:
 
     :param connection: with the job.
     :param ids: of this host, for the guest.
+    :param daemons: descriptor of the mount namespace that daemons run in.
     """
 
     def __init__(
-        self, connection: socket.socket, ids: identities.Identities
+        self,
+        connection: socket.socket,
+        ids: identities.Identities,
+        daemons: int,
     ) -> None:
         self._connection = connection
         self._ids = ids
+        self._daemons = daemons
         self._mounts: mounts.Mounts | None = None
         self._around: commands.Surroundings | None = None
         self._groups = cgroups.ControlGroups()
@@ -155,7 +160,7 @@ class Service:
         self, request: Mapping[str, Any], _came: list[int], send: list[int]
     ) -> None:
         """Start a daemon; sends a handle of it."""
-        pid = running.spawn(request['argv'])
+        pid = running.spawn(request['argv'], self._daemons)
         send.append(os.pidfd_open(pid))
 
     def do_mount(

@@ -22,11 +22,13 @@ package have to do.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -35,6 +37,9 @@ from imagebuild.sandbox import identities
 from imagebuild.sandbox import protocol
 from imagebuild.sandbox import service
 from imagebuild.sandbox import syscalls
+
+#: Seconds for unmounting when there is no time for good order.
+_UNMOUNT = 10.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,8 +80,26 @@ def _watch(pid: int, life: int) -> None:
     poll.register(handle, select.POLLIN)
     poll.register(life, select.POLLIN)
     poll.poll()
-    signal.pidfd_send_signal(handle, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    poll.unregister(life)
+    # Its end unmounts the guest. If whoever serves the disk does not do so,
+    # that waits until they have ended.
+    if not poll.poll(_UNMOUNT * 1000):
+        for below in _descendants(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(below, signal.SIGKILL)
     os.waitpid(pid, 0)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Processes below one that cannot end, so that they are its for sure."""
+    with contextlib.suppress(OSError):
+        with open(f'/proc/{pid}/task/{pid}/children') as stream:
+            children = [int(child) for child in stream.read().split()]
+        for child in children:
+            yield child
+            yield from _descendants(child)
 
 
 def _serve(connection: socket.socket, ids: identities.Identities) -> NoReturn:
@@ -84,12 +107,8 @@ def _serve(connection: socket.socket, ids: identities.Identities) -> NoReturn:
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
-        syscalls.unshare(syscalls.CLONE_NEWNS)
-        # What the host unmounts is unmounted here too; what is mounted here
-        # is seen nowhere else.
-        syscalls.mount('', '/', '', syscalls.MS_REC | syscalls.MS_SLAVE)
-        syscalls.mount('proc', '/proc', 'proc')
-        service.Service(connection, ids).run()
+        daemons = _unshare_mounts()
+        service.Service(connection, ids, daemons).run()
         code = 0
     except protocol.Closed:
         pass
@@ -97,6 +116,29 @@ def _serve(connection: socket.socket, ids: identities.Identities) -> NoReturn:
         _complain(error)
     finally:
         os._exit(code)
+
+
+def _unshare_mounts() -> int:
+    """Make two mount namespaces, one for daemons and one for the rest.
+
+    The guest's file systems are in the second one only. When the last process
+    of a mount namespace ends, it unmounts what is there, and waits for the
+    daemon that serves the disk; if that were this process itself it would
+    wait for ever, and could not be killed.
+
+    :returns: descriptor of the first one. What is mounted there is seen in
+        the second one.
+    """
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    # What the host unmounts is unmounted here too; what is mounted here is
+    # not seen there.
+    syscalls.mount('', '/', '', syscalls.MS_REC | syscalls.MS_SLAVE)
+    syscalls.mount('proc', '/proc', 'proc')
+    syscalls.mount('', '/', '', syscalls.MS_REC | syscalls.MS_SHARED)
+    daemons = os.open('/proc/self/ns/mnt', os.O_RDONLY)
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount('', '/', '', syscalls.MS_REC | syscalls.MS_SLAVE)
+    return daemons
 
 
 def _complain(error: Exception) -> None:
