@@ -51,15 +51,15 @@ class Reached:
 
 
 class Checkpoint(Protocol):
-    """Keeps the states that runs come to, for one run.
+    """Keeps the states that runs come to, for one run."""
 
-    :ivar identity: what decides the content of the disk before the first
-        step.
-    :ivar from_operator: the disk before the first step is none of a user's.
-    """
+    @property
+    def identity(self) -> str:
+        """What decides the content of the disk before the first step."""
 
-    identity: str
-    from_operator: bool
+    @property
+    def from_operator(self) -> bool:
+        """Whether the disk before the first step is none of a user's."""
 
     def facts(self) -> Mapping[str, Any] | None:
         """What an earlier run learned of this disk, as it was.
@@ -85,6 +85,9 @@ class Checkpoint(Protocol):
         :param operators: as in :class:`Reached`.
         :returns: the state; None when there is nothing to be used.
         """
+
+    def opened(self) -> bool:
+        """Whether the disk was opened over the last one that was found."""
 
     def reached(self, reached: Reached) -> None:
         """Keep the disk as it is now, if that is worth while.

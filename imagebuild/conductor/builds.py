@@ -228,6 +228,7 @@ class Attempt:
             'action': 'build',
             'build_id': build.id,
             'attempt': build.attempt,
+            'project_id': build.project_id,
             'workspace': str(supervisor.directory),
             'request': request,
             'base': build.base,
@@ -380,5 +381,8 @@ def _paths(context: ConductorContext, build: db.Build) -> host_paths.HostPaths:
     return context.paths.also({location: 'base image'})
 
 
-def _count_step(validator: str, seconds: float) -> None:
-    metrics.STEP_SECONDS.labels(validator).observe(seconds)
+def _count_step(validator: str, result: str, seconds: float) -> None:
+    if result == 'cached':
+        metrics.CACHED_STEPS.labels(validator).inc()
+    else:
+        metrics.STEP_SECONDS.labels(validator).observe(seconds)

@@ -49,7 +49,7 @@ _BYTES_PAUSE = 10.0
 _MOST_BYTES = 2**63 - 1
 
 #: Called with each finished step: validator and seconds.
-OnStep = Callable[[str, float], None]
+OnStep = Callable[[str, str, float], None]
 
 
 class EventRecorder:
@@ -58,7 +58,7 @@ class EventRecorder:
     :param claim: what makes writing safe.
     :param max_log_size: bytes that the whole log may have.
     :param paths: takes those of this host out of everything.
-    :param on_step: called with each finished step.
+    :param on_step: called with each finished step: type, result, seconds.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class EventRecorder:
         *,
         max_log_size: int,
         paths: host_paths.HostPaths | None = None,
-        on_step: OnStep = lambda _validator, _seconds: None,
+        on_step: OnStep = lambda _validator, _result, _seconds: None,
     ) -> None:
         self._database = database
         self._claim = claim
@@ -176,7 +176,7 @@ class EventRecorder:
         with self._lock:
             self._steps.append(step)
         self._set(progress_done=step['number'])
-        self._on_step(step['validator'], step['seconds'])
+        self._on_step(step['validator'], step['result'], step['seconds'])
         message = f': {step["message"]}' if step['message'] else ''
         self.note(f'    {step["result"]}{message} ({step["seconds"]:.1f} s)')
 

@@ -44,6 +44,14 @@ CACHE = prometheus_client.Counter(
     'Base images that builds asked the cache for, by hit or miss.',
     ['result'],
 )
+CACHED_STEPS = prometheus_client.Counter(
+    'imagebuild_cached_steps_total',
+    'Steps that were not run, since a layer had what they do.',
+    ['validator'],
+)
+LAYER_BYTES = prometheus_client.Gauge(
+    'imagebuild_layer_bytes', 'Bytes that the layers of this host take.'
+)
 RUNNING = prometheus_client.Gauge(
     'imagebuild_running_builds', 'Builds that this conductor runs.'
 )

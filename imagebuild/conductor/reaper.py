@@ -23,8 +23,10 @@ from collections.abc import Callable
 from collections.abc import Collection
 
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import claims
+from imagebuild.conductor import metrics
 from imagebuild.conductor import periodic_task
 from imagebuild.conductor import upload_rows
 from imagebuild.conductor.conductor_context import ConductorContext
@@ -81,6 +83,7 @@ class Reaper:
         """Do everything once; what fails is retried the next time."""
         for work in (
             self.sweep_workspaces,
+            self.bound_layers,
             self.requeue_orphans,
             self.requeue_idle_builds,
             self.discard_uploads,
@@ -101,6 +104,15 @@ class Reaper:
     def sweep_workspaces(self) -> None:
         """Remove workspaces of dead conductors with their processes."""
         attempt_workspace.sweep(self._context.work_dir)
+
+    def bound_layers(self) -> None:
+        """Remove layers that exceed their limits."""
+        settings = layers.Settings.from_config(self._context.job_config())
+        if settings is None or not settings.directory.exists():
+            return
+        store = settings.store()
+        store.bound()
+        metrics.LAYER_BYTES.set(store.size())
 
     def requeue_orphans(self) -> None:
         """Requeue the builds of conductors that are dead or gone."""

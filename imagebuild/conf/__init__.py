@@ -36,6 +36,7 @@ from imagebuild.conf import file_store
 from imagebuild.conf import glance
 from imagebuild.conf import guestfs
 from imagebuild.conf import keystone
+from imagebuild.conf import layers
 from imagebuild.conf import quota
 
 _SECTIONS: tuple[Any, ...] = (
@@ -47,6 +48,7 @@ _SECTIONS: tuple[Any, ...] = (
     glance,
     guestfs,
     keystone,
+    layers,
     quota,
 )
 
@@ -78,6 +80,7 @@ def for_jobs(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
         'glance': glance.values(conf),
         'guestfs': dict(conf.guestfs),
         'keystone': keystone.values(conf),
+        'layers': layers.values(conf),
     }
 
 
@@ -96,5 +99,6 @@ def own_paths(conf: cfg.ConfigOpts) -> dict[str, str]:
         conf.state_path: 'state directory',
         jobs['file_store']['folder']: 'image store',
         jobs['disks']['cache_dir']: 'cache',
+        jobs['layers']['directory']: 'layers',
         work_dir: 'work directory',
     }

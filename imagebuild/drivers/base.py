@@ -248,6 +248,24 @@ class Driver(abc.ABC):
     options: ClassVar[type[Options]]
     by_default: ClassVar[bool] = True
 
+    def ways(
+        self,
+        base_image: BaseImage,
+        options: Mapping[str, Any],
+        settings: Settings,
+    ) -> Sequence[str]:
+        """Say how :meth:`open` may open the disk of a build.
+
+        What was written in one way is not opened in another. A driver that
+        answers opens the disk over ``settings.layers``, if there are any,
+        and attaches it to them.
+
+        :returns: names, the preferred one first; empty for disks that are
+            not opened over layers.
+        :raises ImageBuildError: as :meth:`open` would.
+        """
+        return ()
+
     @abc.abstractmethod
     def missing(self) -> Sequence[str]:
         """Say what this machine lacks to run the driver.

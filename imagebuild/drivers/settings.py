@@ -22,6 +22,7 @@ from typing import Any
 
 from imagebuild import appliance
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild.common import space
 from imagebuild.disks import base_images
 from imagebuild.remotes import guestfs
@@ -62,6 +63,8 @@ class Settings:
     :ivar space_reserve: bytes that are left free on the file system of the
         workspace.
     :ivar max_virtual_size: bytes that a disk may have, 0 for no limit.
+    :ivar layers: of this build, for drivers that have :meth:`Driver.ways`;
+        None for none.
     """
 
     cache: base_images.Cache
@@ -75,6 +78,11 @@ class Settings:
     retry_timeout: float = 300.0
     space_reserve: int = 0
     max_virtual_size: int = 0
+    layers: layers.Session | None = None
+
+    def guest_facts(self) -> dict[str, Any]:
+        """What of this a guest may notice; plain JSON."""
+        return {'network': self.appliance.network}
 
     def check_size(self, size: int) -> None:
         """Refuse a disk larger than the operator allows.

@@ -31,14 +31,16 @@ The documents (every name is required unless it says otherwise)::
 
     {"action": "build", "build_id", "attempt", "workspace", "request",
      "base", "driver", "driver_options" (optional), "timeout" (optional,
-     seconds for everything), "output", "disk_format", "config"}
+     seconds for everything), "output", "disk_format", "config", "project_id"
+     (optional: without it no layers are kept)}
     {"action": "upload", "upload_id", "build_id", "project_id", "store",
      "path", "disk_format", "container_format", "image", "stamp", "hash"
      (optional), "timeout" (optional), "config"}
 
 ``config`` holds sections of the configuration by name, values by option:
-``guestfs``, ``disks`` (with ``cache_dir``), ``keystone``, ``glance``, what
-the store wants, and ``DEFAULT`` with ``recipe_path`` and ``debug``.
+``guestfs``, ``disks`` (with ``cache_dir``), ``layers`` (optional),
+``keystone``, ``glance``, what the store wants, and ``DEFAULT`` with
+``recipe_path`` and ``debug``.
 
 The events::
 

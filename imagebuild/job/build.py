@@ -13,23 +13,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import pathlib
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from typing import cast
 
 from imagebuild import description
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild import manifest
 from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import registry
+from imagebuild.job import build_layers
 from imagebuild.job import channel
 from imagebuild.job import failure
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
 from imagebuild.manifest import cleanup
+
+LOG = logging.getLogger(__name__)
 
 _GIB = 1024**3
 
@@ -41,6 +49,7 @@ class BuildSpec:
     :ivar request: the body of the request, hidden values included.
     :ivar base: what was resolved when the build was accepted.
     :ivar steps_digest: of the steps that were accepted, None if nobody knows.
+    :ivar project_id: whose build it is, '' if nobody knows.
     :ivar workspace: an existing directory of this build only.
     :ivar output: the file to make.
     :ivar config: sections by name.
@@ -55,6 +64,7 @@ class BuildSpec:
     disk_format: drivers.OutputFormat
     config: Mapping[str, Mapping[str, Any]]
     steps_digest: str | None = None
+    project_id: str = ''
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> BuildSpec:
@@ -73,6 +83,7 @@ class BuildSpec:
             disk_format=cast(drivers.OutputFormat, document['disk_format']),
             config=document['config'],
             steps_digest=document['base'].get('steps_key'),
+            project_id=document.get('project_id') or '',
         )
 
 
@@ -96,18 +107,66 @@ def run(
     )
     monitor.enter(phases.BASE_IMAGE)
     monitor.turn_to('opening the disk')
-    with driver.open(
-        spec.base,
-        spec.driver_options,
-        spec.workspace,
-        settings=settings,
-        monitor=job_monitor.DriverMonitor(monitor),
-    ) as disk:
-        report = _apply(described, disk, monitor)
+    with (
+        build_layers.session(
+            driver,
+            spec.base,
+            spec.driver_options,
+            settings,
+            config=spec.config,
+            request=spec.request,
+            project_id=spec.project_id,
+        ) as session,
+        _opened(spec, driver, settings, session, described, monitor) as (
+            disk,
+            cache,
+        ),
+    ):
+        report = _apply(described, disk, monitor, cache)
         monitor.enter(phases.CONVERT)
         monitor.turn_to('writing the image')
         made = disk.finish(spec.output, spec.disk_format)
     return _result(made, report)
+
+
+@contextlib.contextmanager
+def _opened(
+    spec: BuildSpec,
+    driver: drivers.Driver,
+    settings: drivers.Settings,
+    session: layers.Session | None,
+    described: description.Description,
+    monitor: job_monitor.JobMonitor,
+) -> Iterator[tuple[drivers.OpenDisk, manifest.StepCache | None]]:
+    """Open the disk, over the layers of earlier builds if there are any."""
+
+    def opened() -> AbstractContextManager[drivers.OpenDisk]:
+        return driver.open(
+            spec.base,
+            spec.driver_options,
+            spec.workspace,
+            settings=dataclasses.replace(settings, layers=session),
+            monitor=job_monitor.DriverMonitor(monitor),
+        )
+
+    cache = described.cached(session) if session else None
+    with contextlib.ExitStack() as stack:
+        try:
+            disk = stack.enter_context(opened())
+        except (exception.Interrupted, exception.RunTimeout):
+            raise
+        except exception.ImageBuildError as error:
+            if session is None or not session.tried:
+                raise
+            LOG.warning('Opening the disk over layers failed: %s', error)
+            monitor.notice(
+                'The layers of earlier builds cannot be used; every step is '
+                'run.'
+            )
+            session.discard()
+            cache = described.cached(session)
+            disk = stack.enter_context(opened())
+        yield disk, cache
 
 
 def _load(spec: BuildSpec) -> description.Description:
@@ -126,6 +185,7 @@ def _apply(
     described: description.Description,
     disk: drivers.OpenDisk,
     monitor: job_monitor.JobMonitor,
+    cache: manifest.StepCache | None,
 ) -> manifest.Report:
     if disk.virtual_size < described.min_disk * _GIB:
         raise exception.InvalidInput(
@@ -141,6 +201,7 @@ def _apply(
         before_cleanup=lambda: monitor.begin('tidying up'),
         keep_cache=description.CLEANUP['keep_cache'],
         generalize=description.CLEANUP['generalize'],
+        cache=cache,
     )
 
 

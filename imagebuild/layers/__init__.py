@@ -20,9 +20,11 @@ over, and keeps further ones while the run goes on. ``Store`` is the directory
 that all runs of a host share.
 """
 
+from imagebuild.layers.session import Base
 from imagebuild.layers.session import Policy
 from imagebuild.layers.session import Session
+from imagebuild.layers.settings import Settings
 from imagebuild.layers.store import Limits
 from imagebuild.layers.store import Store
 
-__all__ = ['Limits', 'Policy', 'Session', 'Store']
+__all__ = ['Base', 'Limits', 'Policy', 'Session', 'Settings', 'Store']

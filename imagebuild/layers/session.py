@@ -22,6 +22,7 @@ import pathlib
 import time
 import uuid
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -81,6 +82,7 @@ class Session:
         appliance may have written file systems that no kernel but its own is
         to read. When layers are found, the disk must be opened in
         :attr:`way`.
+    :ivar tried: a disk was opened over layers.
     """
 
     def __init__(
@@ -111,6 +113,8 @@ class Session:
         self._changed = False
         self._lasting = True
         self._stopped = False
+        self._failed = False
+        self.tried = False
         self._parent: entries.Layer | None = None
         self._executor = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         self._pending: list[concurrent.futures.Future[None]] = []
@@ -176,6 +180,10 @@ class Session:
         # A clock that was put back makes it no younger.
         return not 0 <= time.time() - layer.fetched <= limit
 
+    def opened(self) -> bool:
+        """See :class:`checkpoints.Checkpoint`."""
+        return self._snapshot is not None
+
     def reached(self, reached: checkpoints.Reached) -> None:
         """See :class:`checkpoints.Checkpoint`."""
         if self._snapshot is None or self._stopped:
@@ -217,7 +225,7 @@ class Session:
         lasting: bool,
     ) -> None:
         """Put a finished file into the store; in a thread of its own."""
-        if self._stopped:
+        if self._failed:
             return
         scope = '' if reached.operators else self._scope
         under = self._parent
@@ -250,9 +258,9 @@ class Session:
         self._parent = held.layer
 
     def _stop(self, reason: object) -> None:
-        if not self._stopped:
+        if not self._failed:
             LOG.info('No further layers are kept: %s', reason)
-        self._stopped = True
+        self._stopped = self._failed = True
 
     # -- the disk ------------------------------------------------------------
 
@@ -274,10 +282,14 @@ class Session:
     def over(self, base: image_file.ImageInfo) -> image_file.ImageInfo:
         """The image that the overlay is to be made over.
 
+        From here on :attr:`tried` is set: what goes wrong may be the layers'
+        fault.
+
         :param base: the image under all layers.
         :returns: the last layer that was found, over the others; the base
             itself without any.
         """
+        self.tried = bool(self._chain)
         image = base
         for held in self._chain:
             path = held.path
@@ -290,15 +302,18 @@ class Session:
             )
         return image
 
-    def attach(
+    @contextlib.contextmanager
+    def attached(
         self,
         overlay: pathlib.Path,
         size: int,
         snapshot: Callable[[pathlib.Path], object],
         *,
         way: str = '',
-    ) -> None:
-        """Begin to keep layers: the disk is open, and nothing has run yet.
+    ) -> Iterator[None]:
+        """Keep layers: the disk is open, and nothing has run yet.
+
+        When it ends, nothing is read from the overlays any more.
 
         :param overlay: the file that is written to.
         :param size: bytes of the disk.
@@ -316,6 +331,14 @@ class Session:
             self._remember_way()
         self._top, self._size, self._snapshot = overlay, size, snapshot
         self._parent = self._chain[-1].layer if self._chain else None
+        try:
+            yield
+        except exception.Interrupted:
+            self._stop('the build was interrupted')
+            raise
+        finally:
+            self._stopped = True
+            concurrent.futures.wait(self._pending)
 
     def _remember_way(self) -> None:
         """For the next session, which has to know it before it looks."""

@@ -239,6 +239,9 @@ class StepCache:
         return self._resumed.left if self._resumed else self._validators
 
     def _begin(self, context: contexts.Context) -> None:
+        if self._resumed and not self._checkpoint.opened():
+            # The disk is the bare base: everything has to be run.
+            self._resumed = None
         if self._resumed is None:
             self._learn(context)
             self._trace = self._root(context)

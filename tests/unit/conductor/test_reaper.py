@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import dataclasses
+import os
 import types
 from unittest import mock
 
@@ -17,7 +18,9 @@ import pytest
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild.conductor import conductor_context
+from imagebuild.conductor import metrics
 from imagebuild.conductor import reaper as reaper_module
 from imagebuild.conductor import upload_rows
 from imagebuild.stores import base as stores_base
@@ -54,6 +57,7 @@ class Setting:
         )
         self.database_stable_for = 100.0
         self.running = set()
+        self.config = {}
         self.released = mock.Mock()
         self.reaper = reaper_module.Reaper(
             conductor_context.ConductorContext(
@@ -64,7 +68,7 @@ class Setting:
                 notifier=self.notifier,
                 open_store=lambda _: self.store,
                 job_command=(),
-                job_config=dict,
+                job_config=lambda: self.config,
                 work_dir=tmp_path,
             ),
             running=lambda: self.running,
@@ -234,3 +238,18 @@ def test_an_upload_has_the_same_id_however_often():
     ids = {upload_rows.upload_id(build_id, '') for _ in range(3)}
     assert len(ids) == 1
     assert upload_rows.upload_id(build_id, 'edge') not in ids
+
+
+def test_layers_are_bounded(setting, tmp_path):
+    directory = tmp_path / 'layers'
+    setting.config = {
+        'layers': {'enabled': True, 'directory': str(directory), 'max_age': 9}
+    }
+    setting.reaper.bound_layers()
+    assert not directory.exists()
+    store = layers.Store(directory)
+    store.learn('base', {})
+    os.utime(directory / 'facts' / 'base.json', (0, 0))
+    setting.reaper.sweep()
+    assert store.facts('base') is None
+    assert metrics.LAYER_BYTES._value.get() == 0

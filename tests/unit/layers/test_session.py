@@ -91,15 +91,20 @@ class Host:
         ) as session:
             cache = bound.cached(session, operators=operators)
             disk = fake_disk.FakeDisk(session.over(image), workspace)
-            session.attach(disk.top, 1024, disk.snapshot, way=way or ways[0])
-            if during:
-                during(session)
-            try:
-                disk.report = bound.run(disk.system, cache=cache)
-            except exception.StepError as error:
-                disk.report = error.report
-                disk.error = str(error)
             disk.session = session
+            with session.attached(
+                disk.top, 1024, disk.snapshot, way=way or ways[0]
+            ):
+                if during:
+                    during(session)
+                try:
+                    disk.report = bound.run(disk.system, cache=cache)
+                except exception.StepError as error:
+                    disk.report = error.report
+                    disk.error = str(error)
+            # As a workspace does.
+            for path in workspace.iterdir():
+                path.unlink()
         return disk
 
 
@@ -125,11 +130,13 @@ def test_a_second_build_starts_where_the_first_was(host):
     assert len(disk.chain) == 3  # base, layer, and what was snapshot
 
 
-def test_the_workspace_of_the_first_build_may_go(host):
-    host.build(load(ONE, TWO))
-    for path in (host.directory / 'build1').iterdir():
-        path.unlink()
-    assert host.build(load(ONE, TWO)).system.scripts == []
+def test_an_interrupted_build_does_not_wait_for_its_layers(host, monkeypatch):
+    def during(session):
+        raise exception.Interrupted('stop')
+
+    with pytest.raises(exception.Interrupted):
+        host.build(load(ONE), during=during)
+    assert kept(host) == []
 
 
 def test_many_layers_lie_over_each_other(host):
@@ -424,6 +431,22 @@ def test_layers_that_do_not_open_are_discarded(host):
         session.discard()
         assert session.layers == 0
     assert kept(host) == []
+
+
+def test_a_disk_that_was_not_opened_over_them_is_built_whole(host):
+    host.build(load(ONE, TWO))
+    with layers.Session(
+        host.store(),
+        sessions.Base('base', {'size': 1}),
+        scope='project',
+        ways=('appliance',),
+    ) as session:
+        bound = load(ONE, TWO).bind()
+        cache = bound.cached(session)
+        assert session.layers == 2
+        remote = layered.system()
+        bound.run(remote, cache=cache)
+    assert remote.scripts == ['one', 'two']
 
 
 def test_those_of_a_running_build_are_not_removed(host):

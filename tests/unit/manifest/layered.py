@@ -104,6 +104,9 @@ class Keeper:
             return json.loads(json.dumps(state))
         return None
 
+    def opened(self):
+        return True
+
     def reached(self, reached):
         self.told.append(reached)
         if self.wanted(reached):
