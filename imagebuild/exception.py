@@ -11,11 +11,11 @@
 # under the License.
 """The one exception tree.
 
-Three kinds of failure are told apart everywhere, because three different
-people mend them:
+Three kinds of failure are distinguished everywhere, because three different
+people can fix them:
 
 ========================  ===================================  =========
-base class                who mends it                         exit code
+base class                who can fix it                       exit code
 ========================  ===================================  =========
 :class:`InvalidInput`     the author of the request            2
 :class:`StepError`        the author of the recipe, the image  1

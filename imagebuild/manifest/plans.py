@@ -31,7 +31,7 @@ class PlannedStep:
         repeated).
     :ivar commands: what would be run in the system, as people read it.
     :ivar message: why the state is unknown, where something is in the way
-        that an earlier step has to mend; else ''.
+        that an earlier step has to repair; else ''.
     """
 
     path: str

@@ -29,7 +29,7 @@ cloud = test_builds.cloud
 
 @pytest.fixture(autouse=True)
 def whole(cloud: clouds.Cloud) -> Iterator[None]:
-    """Whatever a test broke is mended for the next."""
+    """Whatever a test broke is repaired for the next."""
     yield
     cloud.up(host_is_ready=True)
 

@@ -104,7 +104,7 @@ class TestGlanceStore(store_contract.StoreContract):
             store.upload(file, image, stamp)
         assert store.discard(stamp) == 0
 
-    def test_half_of_one_is_made_anew(self, store, file, image, stamp):
+    def test_half_of_one_is_made_again(self, store, file, image, stamp):
         """A conductor dies in the middle of its upload."""
         record = store._glance.create(
             name='web',

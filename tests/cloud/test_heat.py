@@ -259,7 +259,7 @@ def test_failing_step_is_shown(
 def test_fault_of_the_service_is_told_so(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    """It is tried again, as one build, and the user is not to blame."""
+    """It is retried, as one build, and the user is not to blame."""
     inside = content('unlucky')
     name = stacks.create(stack_tools.template(**inside), wait=False)
     stacks.expect(name, 'CREATE_FAILED')
@@ -534,7 +534,7 @@ def test_abandoned_and_adopted(
     cloud.openstack('stack', 'adopt', '--adopt-file', str(file), adopted)
     stacks.expect(adopted, 'CREATE_COMPLETE')
     assert stacks.outputs(adopted)['image_id'] == outputs['image_id']
-    # The image goes with the last of its builds.
+    # The image is deleted with the last of its builds.
     stacks.delete(adopted)
     assert stack_tools.image_of(cloud, outputs['image_id'])
     people.client(cloud).builds.delete(build.id)

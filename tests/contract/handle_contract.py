@@ -177,7 +177,7 @@ class HandleContract:
         handle.write(FILE, b'')
         assert handle.read_file(FILE) == b''
 
-    def test_written_anew(self, handle):
+    def test_written_again(self, handle):
         handle.chmod(0o640, FILE)
         before = handle.statns(FILE)
         handle.ln_s('file', LINK)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A small service that answers as INTERFACE section 3 says.
+"""A small service that answers as the REST API is documented.
 
 It builds nothing: a build goes on by one step each time it is looked at. For
 tests of the client that want a real connection and a service they can steer.

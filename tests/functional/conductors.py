@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Conductors for tests: SQLite, a bus in memory, images in a folder."""
+"""Conductors for tests: SQLite, a bus in memory, images in a directory."""
 
 import contextlib
 import json
@@ -63,7 +63,7 @@ class FakeDriver:
         return f'fake:{json.dumps(options, sort_keys=True)}'
 
 
-def write_conf(folder, name, **conductor):
+def write_conf(directory, name, **conductor):
     """Write a configuration file.
 
     :returns: its path.
@@ -79,8 +79,8 @@ def write_conf(folder, name, **conductor):
     }
     lines = [
         '[DEFAULT]',
-        f'state_path = {folder}',
-        f'operating_systems_file = {folder}/operating-systems.yaml',
+        f'state_path = {directory}',
+        f'operating_systems_file = {directory}/operating-systems.yaml',
         f'encryption_keys = {KEY}',
         'transport_url = fake://',
         'logging_context_format_string = '
@@ -88,7 +88,7 @@ def write_conf(folder, name, **conductor):
         '[conductor]',
         *(f'{key} = {value}' for key, value in options.items()),
     ]
-    path = folder / f'{name}.conf'
+    path = directory / f'{name}.conf'
     path.write_text('\n'.join(lines) + '\n')
     return path
 
@@ -101,17 +101,17 @@ def read_conf(path):
     return conf
 
 
-def make_database(folder):
-    (folder / 'operating-systems.yaml').write_text(
+def make_database(directory):
+    (directory / 'operating-systems.yaml').write_text(
         'fake-os:\n  driver: fake\n'
     )
-    connection = f'sqlite:///{folder}/imagebuild.sqlite'
+    connection = f'sqlite:///{directory}/imagebuild.sqlite'
     migration.upgrade(connection)
     return db.Database(connection)
 
 
-def store(folder):
-    return file_store.FileStore(folder / 'images')
+def store(directory):
+    return file_store.FileStore(directory / 'images')
 
 
 def make_conductor(conf, **parts):
@@ -149,10 +149,10 @@ class Shaky(db.Database):
 
 
 @contextlib.contextmanager
-def running(folder, name='c1', *, start=True, **options):
+def running(directory, name='c1', *, start=True, **options):
     """A conductor in this process."""
     parts = options.pop('parts', {})
-    conf = read_conf(write_conf(folder, name, **options))
+    conf = read_conf(write_conf(directory, name, **options))
     conductor = make_conductor(conf, **parts)
     if start:
         conductor.start()
@@ -222,21 +222,21 @@ def wait_for(database, build_id, *statuses, seconds=30):
         ) from None
 
 
-def images_in(folder):
+def images_in(directory):
     """Metadata of every image in the store."""
     found = []
-    for path in (folder / 'images').glob('*/metadata.json'):
+    for path in (directory / 'images').glob('*/metadata.json'):
         if not path.parent.name.startswith('.'):
             found.append(json.loads(path.read_text()))
     return found
 
 
-def workspaces_in(folder):
-    return [path.name for path in (folder / 'work').glob('*-*')]
+def workspaces_in(directory):
+    return [path.name for path in (directory / 'work').glob('*-*')]
 
 
 def processes_with(text):
-    """Pids whose command line, environment or folder holds a text."""
+    """Pids whose command line, environment or directory holds a text."""
     found = []
     for name in os.listdir('/proc'):
         if not name.isdigit() or int(name) == os.getpid():

@@ -373,11 +373,11 @@ def test_documented_commands(url, service, played, builder, tmp_path):
 def heartbeats(service):
     stop = threading.Event()
 
-    def beat():
+    def send():
         while not stop.wait(5):
             service.up()
 
-    thread = threading.Thread(target=beat)
+    thread = threading.Thread(target=send)
     thread.start()
     try:
         yield

@@ -571,7 +571,7 @@ def test_max_builds_is_kept_and_reloaded(tmp_path, database):
 
 @pytest.mark.parametrize('when', ['build', 'upload', 'start'])
 def test_a_database_that_is_away_is_waited_for(tmp_path, database, when):
-    # Longer than dead_after: nobody may be taken for dead afterwards.
+    # Longer than dead_after: nobody may be counted as dead afterwards.
     shaky = [
         conductors.Shaky(f'sqlite:///{tmp_path}/imagebuild.sqlite')
         for _ in range(2)

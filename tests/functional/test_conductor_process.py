@@ -39,9 +39,9 @@ def database(tmp_path):
 
 
 @contextlib.contextmanager
-def program(folder, name='p1', **options):
+def program(directory, name='p1', **options):
     """A conductor in a process of its own; killed at the end."""
-    conf = conductors.write_conf(folder, name, **options)
+    conf = conductors.write_conf(directory, name, **options)
     command = [
         sys.executable,
         '-W',
@@ -51,14 +51,14 @@ def program(folder, name='p1', **options):
         '--config-file',
         str(conf),
     ]
-    with (folder / f'{name}.log').open('wb') as log:
+    with (directory / f'{name}.log').open('wb') as log:
         started = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         wait_until(
-            lambda: 'is up' in log_of(folder, name) or started.poll(),
-            what=f'the start: {log_of(folder, name)}',
+            lambda: 'is up' in log_of(directory, name) or started.poll(),
+            what=f'the start: {log_of(directory, name)}',
         )
-        assert started.poll() is None, log_of(folder, name)
+        assert started.poll() is None, log_of(directory, name)
         yield started
     finally:
         if started.poll() is None:
@@ -66,8 +66,8 @@ def program(folder, name='p1', **options):
         started.wait()
 
 
-def log_of(folder, name='p1'):
-    return (folder / f'{name}.log').read_text()
+def log_of(directory, name='p1'):
+    return (directory / f'{name}.log').read_text()
 
 
 @pytest.mark.parametrize('when', ['build', 'upload', 'a deaf job'])

@@ -58,7 +58,7 @@ esac
 
 
 def devstack(
-    folder: pathlib.Path,
+    directory: pathlib.Path,
     *,
     status: int = 0,
     guestfs: int = 0,
@@ -71,7 +71,7 @@ def devstack(
     :param guestfs: how ``import guestfs`` ends.
     :param key: what a new encryption key is.
     """
-    programs = folder / 'bin'
+    programs = directory / 'bin'
     programs.mkdir()
     for name in (
         'imagebuild-manage',
@@ -84,7 +84,7 @@ def devstack(
         program.write_text(PROGRAM % (guestfs, key, status))
         program.chmod(0o755)
     return phases.Devstack(
-        folder,
+        directory,
         environment={'STAND_IN_BIN_DIR': str(programs)},
         **variables,
     )
@@ -93,10 +93,10 @@ def devstack(
 @pytest.fixture(scope='module')
 def stack(tmp_path_factory: pytest.TempPathFactory) -> phases.Devstack:
     """All phases of stack.sh have been run, with our own programs."""
-    folder = tmp_path_factory.mktemp('stack')
+    directory = tmp_path_factory.mktemp('stack')
     made = phases.Devstack(
-        folder,
-        STAND_IN_DATABASE_URL=f'sqlite:///{folder}/db',
+        directory,
+        STAND_IN_DATABASE_URL=f'sqlite:///{directory}/db',
         IMAGEBUILD_CONDUCTORS=3,
         IMAGEBUILD_DRIVERS='fake,guestfs',
     )
@@ -323,15 +323,15 @@ HEAT_CASES = [
 ]
 
 
-@pytest.mark.parametrize(('line', 'folders'), HEAT_CASES)
+@pytest.mark.parametrize(('line', 'directories'), HEAT_CASES)
 def test_heat_finds_the_resource_type(
-    line: str, folders: str, tmp_path: pathlib.Path
+    line: str, directories: str, tmp_path: pathlib.Path
 ) -> None:
     made = devstack(tmp_path)
     made.heat_conf.write_text(f'[DEFAULT]\n{line}\n')
     made.succeed('stack post-config', 'stack post-config')
     options = phases.ini(made.heat_conf)['DEFAULT']
-    assert options['plugin_dirs'] == folders
+    assert options['plugin_dirs'] == directories
     assert options['reauthentication_auth_method'] == 'trusts'
     assert options['stack_action_timeout'] == '7200'
 

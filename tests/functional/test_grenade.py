@@ -25,9 +25,9 @@ from tests.functional import test_devstack
 RESOURCES = test_devstack.RESOURCES
 
 
-def grenade(folder: pathlib.Path, **variables: object) -> grenades.Grenade:
+def grenade(directory: pathlib.Path, **variables: object) -> grenades.Grenade:
     """The old release has been stacked; its programs do nothing."""
-    stack = test_devstack.devstack(folder, **variables)
+    stack = test_devstack.devstack(directory, **variables)
     stack.succeed('stack post-config')
     return grenades.Grenade(stack)
 

@@ -154,7 +154,7 @@ def test_a_damaged_note_does_not_stop_a_sweep(tmp_path, text):
     assert attempt_workspace.sweep(tmp_path) == [made.path]
 
 
-def test_other_folders_are_left_alone(tmp_path):
+def test_other_directories_are_left_alone(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'elsewhere').mkdir()
     (tmp_path / f'{BUILD_ID}-9').symlink_to(tmp_path / 'elsewhere')

@@ -62,10 +62,10 @@ def document(tmp_path, **options):
     }
 
 
-def start(command, folder, said):
+def start(command, directory, said):
     process = subprocess.Popen(
         command,
-        cwd=folder,
+        cwd=directory,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -80,12 +80,12 @@ def start(command, folder, said):
     return process
 
 
-def run(command, folder, said):
+def run(command, directory, said):
     """Run a job, its input open until it ends.
 
     :returns: exit code and events.
     """
-    process = start(command, folder, said)
+    process = start(command, directory, said)
     events = [json.loads(line) for line in process.stdout]
     code = process.wait(30)
     for pipe in (process.stdin, process.stdout, process.stderr):

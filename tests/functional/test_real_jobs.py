@@ -24,37 +24,37 @@ from tests.functional import conductors
 SHA = f'sha256:{"0" * 64}'
 
 
-def missing(folder):
-    return {'location': str(folder / 'missing.qcow2'), 'checksum': SHA}
+def missing(directory):
+    return {'location': str(directory / 'missing.qcow2'), 'checksum': SHA}
 
 
-def garbage(folder):
-    path = folder / 'garbage.qcow2'
+def garbage(directory):
+    path = directory / 'garbage.qcow2'
     path.write_bytes(b'QFI\xfb' + os.urandom(70000))
     return {'location': str(path)}
 
 
-def another(folder):
-    path = folder / 'another.raw'
+def another(directory):
+    path = directory / 'another.raw'
     path.write_bytes(bytes(1024**2))
     return {'location': str(path), 'checksum': SHA, 'disk_format': 'raw'}
 
 
-def with_a_backing_file(folder):
-    path = folder / 'top.qcow2'
+def with_a_backing_file(directory):
+    path = directory / 'top.qcow2'
     subprocess.run(
         ['qemu-img', 'create', '-q', '-u', '-f', 'qcow2', '-F', 'raw', '-b',
-         str(folder / 'secret.raw'), str(path), '1M'],
+         str(directory / 'secret.raw'), str(path), '1M'],
         check=True,
     )  # fmt: skip
     return {'location': str(path)}
 
 
-def a_cache_as_a_file(folder):
-    (folder / 'base-images').write_text('')
+def a_cache_as_a_file(directory):
+    (directory / 'base-images').write_text('')
     return {
         'kind': 'url',
-        'location': (folder / 'x').as_uri(),
+        'location': (directory / 'x').as_uri(),
         'checksum': SHA,
     }
 

@@ -43,8 +43,8 @@ def application(environ, start_response):
 def service():
     global _current
     with (
-        tempfile.TemporaryDirectory() as folder,
-        api_service.running(folder) as _current,
+        tempfile.TemporaryDirectory() as directory,
+        api_service.running(directory) as _current,
     ):
         yield _current
 

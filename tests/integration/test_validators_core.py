@@ -394,7 +394,7 @@ validators:
     # What the failed alternative set is rolled back.
     assert report.steps[-1].output == 'before'
     assert sh(remote, 'ls /var | grep -x "second\\|third"') == 'second'
-    # Looking comes first: the third holds, so the second is not made anew.
+    # Looking comes first: the third holds, so the second is not made again.
     sh(remote, 'mv /var/second /var/third')
     assert results(loaded.run(remote)) == ['ok', 'ok', 'ran']
     assert results(loaded.run(remote, reconcile=False)) == ['ok'] * 3

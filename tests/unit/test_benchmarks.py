@@ -262,7 +262,7 @@ def test_lost(build: fates.Fate, expected: list[str]) -> None:
         (fate(ONCE), '', []),
         (fate(), '', []),
         (fate(ONCE, images=2), '', ['a']),
-        # The row says one try, the events say two.
+        # The row says one attempt, the events say two.
         (fate(ONCE, ONCE, attempt=1), '', ['a']),
         (fate(ONCE, AGAIN), '', ['a']),
         (fate(ONCE, AGAIN), 'c1', []),

@@ -31,6 +31,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCES = ('imagebuild', 'heat_plugin', 'imagebuild_tempest_plugin')
+#: Of these, names, docstrings and comments: their texts quote users.
+TESTS = 'tests'
 #: Text that is read as a whole.
 TEXTS = (
     'README.rst',
@@ -62,6 +64,7 @@ PROSE = {
     r'insists?': 'retry',
     r'keeps? asking|asks? again': 'retry',
     r'last words': 'end of the output',
+    r'mend(?:s|ed|ing)?': 'repair, fix',
     r'life lines?': 'parent-death watch',
     r'patien(?:ce|t)': 'retry, time limit',
     r'put right': 'updated',
@@ -149,7 +152,7 @@ FIXED = (
     r'^handed back$',
 )
 
-#: Rooms that are still to be renamed -> the words that they still have.
+#: Packages that are still to be renamed -> the words that they still have.
 NOT_YET: dict[str, set[str]] = {}
 
 
@@ -210,12 +213,20 @@ def in_name(name: str) -> Iterator[tuple[str, str]]:
             yield part.lower(), NAME_PARTS[part.lower()]
 
 
-def in_python(source: str) -> Iterator[tuple[int, str, str]]:
-    """Yield the forbidden words of a module: line (from 1), word, better."""
+def in_python(
+    source: str, *, texts: bool = True
+) -> Iterator[tuple[int, str, str]]:
+    """Yield the forbidden words of a module: line (from 1), word, better.
+
+    :param texts: of all strings; else of docstrings only.
+    """
     tree = ast.parse(source)
+    docstrings = {id(node) for node in _docstrings(tree)}
     for node in ast.walk(tree):
         match node:
             case ast.Constant(value=str(text)):
+                if not texts and id(node) not in docstrings:
+                    continue
                 for line, word, better in in_text(text):
                     # The line is right in docstrings, and near elsewhere.
                     yield node.lineno + line, word, better
@@ -238,6 +249,17 @@ def in_python(source: str) -> Iterator[tuple[int, str, str]]:
                 for word, better in in_name(name):
                     yield node.lineno, word, better
     yield from _in_comments(source)
+
+
+def _docstrings(tree: ast.AST) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.Module(body=[ast.Expr(value=value), *_])
+                | ast.ClassDef(body=[ast.Expr(value=value), *_])
+                | ast.FunctionDef(body=[ast.Expr(value=value), *_])
+            ):
+                yield value
 
 
 def _in_comments(source: str) -> Iterator[tuple[int, str, str]]:
@@ -267,6 +289,15 @@ def findings(root: pathlib.Path) -> Iterator[Finding]:
                 yield Finding(short, 0, path.stem, MODULES[path.stem])
             for line, word, better in in_python(path.read_text()):
                 yield Finding(short, line, word, better)
+    for path in sorted((root / TESTS).rglob('*.py')):
+        if path.name == pathlib.Path(__file__).name:
+            continue
+        short = str(path.relative_to(root))
+        stem = path.stem.removeprefix('test_')
+        if stem in MODULES:
+            yield Finding(short, 0, stem, MODULES[stem])
+        for line, word, better in in_python(path.read_text(), texts=False):
+            yield Finding(short, line, word, better)
     for pattern in TEXTS:
         for path in sorted(root.glob(pattern)):
             short = str(path.relative_to(root))
@@ -275,10 +306,10 @@ def findings(root: pathlib.Path) -> Iterator[Finding]:
 
 
 def excuse(found: Finding) -> tuple[str, str] | None:
-    """Return the room and word of the list that excuse a finding."""
-    for room, words in NOT_YET.items():
-        if found.path.startswith(room) and found.word in words:
-            return room, found.word
+    """Return the package and word of the list that excuse a finding."""
+    for package, words in NOT_YET.items():
+        if found.path.startswith(package) and found.word in words:
+            return package, found.word
     return None
 
 
@@ -294,10 +325,10 @@ def test_the_fields_own_words(everything):
     assert [str(found) for found in everything if not excuse(found)] == []
 
 
-def test_no_room_is_excused_for_longer_than_needed(everything):
+def test_no_package_is_excused_for_longer_than_needed(everything):
     used = {excuse(found) for found in everything}
     listed = {
-        (room, word) for room, words in NOT_YET.items() for word in words
+        (package, word) for package, words in NOT_YET.items() for word in words
     }
     assert listed - used == set()
 

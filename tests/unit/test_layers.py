@@ -27,9 +27,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = 'imagebuild'
 
-#: room -> what it may import, besides itself and what everyone may. Names
+#: package -> what it may import, besides itself and what everyone may. Names
 #: are modules of imagebuild, their submodules included; a submodule that is
-#: a room of its own ("cmd.conductor") is not part of the room around it.
+#: a row of its own ("cmd.conductor") is not part of the package around it.
 MAY_IMPORT: dict[str, set[str]] = {
     'exception': set(),
     'common': set(),
@@ -137,7 +137,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 #: Everyone may import these.
 EVERYONES = {'common', 'exception'}
 
-#: Not one of ours, but with a home: only these rooms import it.
+#: Not one of ours, but with a home: only these packages import it.
 HOMES = {
     'guestfs': {'appliance'},
     'oslo_messaging': {'messaging'},
@@ -221,8 +221,8 @@ def within(module: str, whole: str) -> bool:
     return module == whole or module.startswith(f'{whole}.')
 
 
-def room(module: str) -> str | None:
-    """Return the innermost room that a module is in."""
+def package_of(module: str) -> str | None:
+    """Return the innermost package that a module is in."""
     return max(
         (name for name in MAY_IMPORT if within(module, name)),
         key=len,
@@ -235,7 +235,7 @@ def is_ours(target: str) -> bool:
 
 
 def is_allowed(found: Import) -> bool:
-    source = room(short(found.module))
+    source = package_of(short(found.module))
     if not is_ours(found.target):
         top = found.target.partition('.')[0]
         return top not in HOMES or source in HOMES[top]
@@ -243,15 +243,15 @@ def is_allowed(found: Import) -> bool:
     if target == '':
         # The package itself holds nothing.
         return True
-    target_room = room(target)
-    if source is None or target_room is None:
-        # The package itself imports nothing of ours; rooms that the table
+    target_package = package_of(target)
+    if source is None or target_package is None:
+        # The package itself imports nothing of ours; packages that the table
         # does not have are another test's.
         return False
-    if target_room == source or target_room in EVERYONES:
+    if target_package == source or target_package in EVERYONES:
         return True
     return any(
-        within(target, allowed) and within(allowed, target_room)
+        within(target, allowed) and within(allowed, target_package)
         for allowed in MAY_IMPORT[source]
     )
 
@@ -266,18 +266,18 @@ def violations(root: pathlib.Path) -> list[str]:
 
 
 def unlisted(root: pathlib.Path) -> list[str]:
-    """Return the modules that are in no room of the table."""
+    """Return the modules that are in no package of the table."""
     return [
         module
         for module in source_files(root)
-        if module != PACKAGE and room(short(module)) is None
+        if module != PACKAGE and package_of(short(module)) is None
     ]
 
 
 # -- the tests --------------------------------------------------------------
 
 
-def test_every_module_has_a_room():
+def test_every_module_has_a_package():
     assert unlisted(ROOT) == []
 
 
@@ -286,7 +286,7 @@ def test_imports_follow_the_table():
 
 
 @pytest.mark.parametrize('name', ['api', 'client'])
-def test_modules_of_a_room_do_not_import_each_other_in_circles(name):
+def test_modules_of_a_package_do_not_import_each_other_in_circles(name):
     graph: dict[str, set[str]] = {}
     for found in imports(ROOT):
         module, target = short(found.module), short(found.target)
@@ -298,19 +298,19 @@ def test_modules_of_a_room_do_not_import_each_other_in_circles(name):
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_table_names_only_rooms():
+def test_table_names_only_packages():
     for allowed in MAY_IMPORT.values():
         for name in allowed:
-            assert room(name), name
+            assert package_of(name), name
 
 
 def test_remotes_and_distros_are_leaves_below_the_engine():
     # What the architecture says in words: engine and drivers never meet.
     def reach(start, seen):
         for name in MAY_IMPORT[start]:
-            if room(name) not in seen:
-                seen.add(room(name))
-                reach(room(name), seen)
+            if package_of(name) not in seen:
+                seen.add(package_of(name))
+                reach(package_of(name), seen)
         return seen
 
     assert 'drivers' not in reach('manifest', set())
@@ -407,6 +407,6 @@ def test_checker_lets_pass(tree, name, text):
 @pytest.mark.parametrize(
     'name', ['imagebuild/attic/__init__.py', 'imagebuild/util.py']
 )
-def test_checker_catches_a_room_that_is_not_in_the_table(tree, name):
+def test_checker_catches_a_package_that_is_not_in_the_table(tree, name):
     root = tree({**MODULES, name: ''})
     assert len(unlisted(root)) == 1

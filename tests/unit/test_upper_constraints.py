@@ -28,8 +28,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).parents[2]
-FOLDER = ROOT / 'tests' / 'upper_constraints'
-SERIES = sorted(path.stem for path in FOLDER.glob('*.txt'))
+DIRECTORY = ROOT / 'tests' / 'upper_constraints'
+SERIES = sorted(path.stem for path in DIRECTORY.glob('*.txt'))
 
 #: Ours that OpenStack's requirements do not know. A new one is a decision:
 #: OpenStack's own projects could not have it.
@@ -65,7 +65,7 @@ def applies(requirement: Requirement, extra: str = '') -> bool:
 def pins(series: str) -> dict[str, str]:
     """The version that this interpreter gets, by canonical name."""
     found = {}
-    for line in (FOLDER / f'{series}.txt').read_text().splitlines():
+    for line in (DIRECTORY / f'{series}.txt').read_text().splitlines():
         requirement = line.partition('#')[0].strip()
         if requirement:
             parsed = Requirement(requirement)

@@ -105,8 +105,8 @@ def test_what_is_no_python_is_carried_without_git_too():
         for line in (ROOT / 'MANIFEST.in').read_text().splitlines()
         if not line.startswith('#')
     ]
-    include, folder, *patterns = line
-    assert (include, folder) == ('recursive-include', 'imagebuild')
+    include, directory, *patterns = line
+    assert (include, directory) == ('recursive-include', 'imagebuild')
     others = [
         path
         for package in ('imagebuild', 'heat_plugin')
@@ -119,7 +119,7 @@ def test_what_is_no_python_is_carried_without_git_too():
         path
         for path in others
         if not any(path.match(pattern) for pattern in patterns)
-        or path.relative_to(ROOT).parts[0] != folder
+        or path.relative_to(ROOT).parts[0] != directory
     ]
     assert lost == []
     assert len(others) >= 4

@@ -123,7 +123,7 @@ def test_script_stays_the_same(qemu, place):
         script.name,
         'resolv.conf',
     ]
-    # libguestfs shall ask a newer qemu anew.
+    # libguestfs shall look at a newer qemu again.
     os.utime(qemu, (2000, 2000))
     assert network.hypervisor(str(qemu)).stat().st_mtime == 2000
 

@@ -77,7 +77,7 @@ def test_the_clock_runs_for_each_step(terminal, clock):
     monitor.step_started(step(1, 'package nginx'))
     clock[0] += 5
     assert '0:05 [1/3] package nginx' in drawn(monitor._line)
-    # What it prints does not start the clock anew.
+    # What it prints does not restart the clock.
     monitor.output(step(1, 'package nginx'), 'stdout', 'Unpacking [x]\x1b[2J')
     clock[0] += 5
     assert '0:10 [1/3] package nginx  Unpacking [x]' in drawn(monitor._line)

@@ -42,7 +42,7 @@ def disk(monkeypatch, tmp_path):
         disk.used[name] = used
         return tmp_path / name
 
-    def statvfs(_folder):
+    def statvfs(_directory):
         return types.SimpleNamespace(f_bavail=disk.free, f_frsize=1)
 
     disk.make = make
@@ -137,7 +137,7 @@ def test_room_for_another(conf, disk):
     assert not disk_space.is_enough_for_another(conf, disk.path)
 
 
-def test_a_folder_that_is_not_there_is_not_full(conf, tmp_path):
+def test_a_directory_that_is_not_there_is_not_full(conf, tmp_path):
     assert disk_space.is_enough_for_another(conf, tmp_path / 'none')
     disk_space.SizeWatch(conf, tmp_path / 'none').check()
 

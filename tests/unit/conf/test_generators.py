@@ -29,7 +29,7 @@ from imagebuild.api import routes
 from imagebuild.conf import opts
 
 ROOT = pathlib.Path(__file__).parents[3]
-FOLDER = ROOT / 'etc' / 'imagebuild'
+DIRECTORY = ROOT / 'etc' / 'imagebuild'
 
 
 def run(module: str, *arguments: str) -> str:
@@ -53,7 +53,7 @@ def run(module: str, *arguments: str) -> str:
 
 
 def namespaces(file: str) -> list[str]:
-    lines = (FOLDER / file).read_text().splitlines()
+    lines = (DIRECTORY / file).read_text().splitlines()
     return [
         line.partition('=')[2].strip()
         for line in lines

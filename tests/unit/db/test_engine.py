@@ -131,7 +131,7 @@ def test_a_forked_process_has_its_own_connections(database):
     assert database.get_build(build.id).conductor == 'child'
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_directory_that_is_not_there(tmp_path):
     database = db.Database(f'sqlite:///{tmp_path}/no/such.sqlite')
     begin = time.monotonic()
     with pytest.raises(exception.TablesMissing, match='there is no file'):

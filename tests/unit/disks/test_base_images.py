@@ -152,7 +152,7 @@ def test_nothing_was_missing(cache, server):
 
 @pytest.mark.parametrize('length', [100, len(CONTENT), len(CONTENT) + 7])
 @pytest.mark.parametrize('size', [0, len(CONTENT)])
-def test_wrong_part_is_fetched_anew(cache, server, length, size):
+def test_wrong_part_is_fetched_again(cache, server, length, size):
     files = cache_files.Files(
         cache.directory, checksum_of(CONTENT).replace(':', '-')
     )

@@ -111,7 +111,7 @@ def test_of_glance_that_was_deleted(server, settings, disk):
     server.images.clear()
     with pytest.raises(exception.NotFound), opened(image, settings):
         pass
-    # Nobody but the operator can mend the catalogue.
+    # Nobody but the operator can repair the catalogue.
     listed = base.BaseImage(**{**image.to_dict(), 'os': 'debian-12'})
     with (
         pytest.raises(exception.EnvironmentFault, match='debian-12') as it,

@@ -105,7 +105,7 @@ def test_active_with_other_bytes_is_removed(server, store, file):
 @pytest.mark.parametrize(
     'status', ['saving', 'importing', 'killed', 'deactivated']
 )
-def test_half_of_one_is_made_anew(server, store, file, status):
+def test_half_of_one_is_made_again(server, store, file, status):
     left = leave(server, status)
     stored = store.upload(file, IMAGE, STAMP)
     assert stored.image_id != left['id']
