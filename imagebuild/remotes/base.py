@@ -19,7 +19,8 @@ A call into a guest is expensive (half a second under emulation, however
 little it does), so the contract is made of few, large operations: one
 :meth:`Remote.run` or :meth:`Remote.run_script` is one call into the guest,
 whatever it carries. ``tests/contract/remote_contract.py`` is this text as
-tests; every implementation passes it.
+tests; every implementation passes it, and those over a disk pass
+``disk_contract.py``.
 """
 
 from __future__ import annotations
@@ -70,9 +71,11 @@ class CommandResult:
 class Remote(abc.ABC):
     """A system that can be looked into and changed.
 
-    Commands run as root, with ``/`` as working directory, without a
-    terminal, with an empty standard input unless one is given, and with the
-    environment described at :meth:`run`.
+    Commands run as root, with ``/`` as working directory, the umask 022,
+    without a terminal, with an empty standard input unless one is given, and
+    with the environment described at :meth:`run`; of whoever runs them they
+    have no variable, descriptor or blocked signal. With a command ends
+    everything that it started. Its files stay, in ``/tmp`` and ``/run``, too.
     """
 
     @abc.abstractmethod
@@ -97,7 +100,10 @@ class Remote(abc.ABC):
         :param check: raise when the exit code is not 0.
         :param on_output: called with pieces of output while it runs.
         :raises RemoteCommandFailed: it exited with another code than 0 and
-            ``check`` is set.
+            ``check`` is set; 126 when it cannot be run, 127 when there is
+            no such program.
+        :raises StepError: an argument or variable is longer than 128 KiB,
+            all of them are than 1984 KiB, or one holds a NUL character.
         :raises RemoteCommandTimeout: its time was up.
         :raises RunTimeout: the time of the whole run was up.
         :raises EnvironmentFault: the way to the guest broke.
@@ -132,6 +138,8 @@ class Remote(abc.ABC):
 
         :param path: absolute.
         :raises RemoteFileNotFound: there is no such regular file.
+        :raises StepError: it is larger than what a step may look at (8 MiB),
+            or the guest's file system refuses.
         """
 
     @abc.abstractmethod
@@ -156,7 +164,11 @@ class Remote(abc.ABC):
 
     @abc.abstractmethod
     def remove_file(self, path: str) -> None:
-        """Remove a file; no error when there is none."""
+        """Remove a file, or a link itself; no error when there is none.
+
+        :raises StepError: it is a directory, or the guest's file system
+            refuses.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:
