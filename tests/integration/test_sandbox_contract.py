@@ -9,16 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The contract, over a disk in the sandbox. Nothing is emulated: seconds."""
+"""The contracts, over a disk in the sandbox. Nothing is emulated: seconds."""
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from imagebuild import exception
 from imagebuild.remotes import sandbox as remotes
-from tests.contract import remote_contract
+from tests.contract import disk_contract
+from tests.contract import handle_contract
 from tests.integration import sandboxes
 
 
@@ -31,7 +32,7 @@ def opened(
         yield remote
 
 
-class TestSandboxRemote(remote_contract.RemoteContract):
+class TestSandboxRemote(disk_contract.DiskContract):
     @pytest.fixture
     def remote(self, opened: remotes.SandboxRemote) -> remotes.SandboxRemote:
         return opened
@@ -43,9 +44,13 @@ class TestSandboxRemote(remote_contract.RemoteContract):
         with sandboxes.opened(minimal_image, tmp_path) as remote:
             yield remote
 
-    def test_what_is_no_file_is_refused_at_once(
-        self, remote: remotes.SandboxRemote
-    ) -> None:
-        remote.run(['sh', '-c', 'rm -f /srv/special; mkfifo /srv/special'])
-        with pytest.raises(exception.StepError, match='not a regular file'):
-            remote.write_file('/srv/special', b'x')
+
+class TestHandle(handle_contract.HandleContract):
+    @pytest.fixture
+    def handle(self, opened: remotes.SandboxRemote) -> Any:
+        self.remote = opened
+        return opened._handle
+
+    def make_fifo(self, handle: Any, path: str) -> None:
+        """By a command: the handle has no call for it."""
+        self.remote.run(['mkfifo', '-m', '666', path])
