@@ -33,8 +33,8 @@ RESERVED_NAMES = frozenset(
         'accelerator', 'allow-host-network', 'backing-file',
         'command-timeout', 'config-file',
         'cpus', 'debug', 'generalize', 'h', 'help', 'host', 'identity',
-        'image', 'json', 'keep-cache', 'manifest', 'memory', 'no-network',
-        'plan', 'recipe-path', 'reconcile', 'resource-root',
+        'image', 'isolation', 'json', 'keep-cache', 'manifest', 'memory',
+        'no-network', 'plan', 'recipe-path', 'reconcile', 'resource-root',
         'root-filesystem', 'sparsify', 'test-only', 'timeout', 'verbose',
         'version',
     }
