@@ -104,15 +104,19 @@ class InPlaceImage:
     :param scratch: where the overlay goes, and the room for it.
     :param on_stage: called at each :data:`Stage`.
     :param cancelled: asked now and then; True stops what runs.
+    :param under: called with the image when it is locked; returns what the
+        overlay is made over: the image, or layers over it.
     :ivar info: what the image is.
     :ivar overlay: the qcow2 file to be given to the appliance. It must be
         closed there before :meth:`commit`.
+    :ivar disk: that file, with all that is under it.
     :ivar workspace: the directory around it.
     :ivar committed: the new file is in place.
     """
 
     info: image_file.ImageInfo
     overlay: pathlib.Path
+    disk: image_file.ImageInfo
     workspace: workspaces.Workspace
 
     def __init__(
@@ -124,7 +128,10 @@ class InPlaceImage:
         scratch: Scratch | None = None,
         on_stage: Callable[[Stage], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        under: Callable[[image_file.ImageInfo], image_file.ImageInfo]
+        | None = None,
     ) -> None:
+        self._under = under
         self.committed = False
         self._path = image_file.real_path(path)
         self._allowed_backing = allowed_backing
@@ -153,7 +160,17 @@ class InPlaceImage:
             qemu = self._qemu()
             qemu.check(self.info)
             self.overlay = self.workspace.path / 'overlay.qcow2'
-            overlay.create(self.info, self.overlay, qemu=qemu)
+            under = self._under(self.info) if self._under else self.info
+            overlay.create(
+                under,
+                self.overlay,
+                unopened=under is not self.info,
+                qemu=qemu,
+            )
+            size = self.info.virtual_size
+            self.disk = image_file.ImageInfo(
+                self.overlay, 'qcow2', size, 0, backing=under
+            )
             self._stage('overlay made')
             # Nothing failed: what was entered stays until __exit__.
             self._stack = stack.pop_all()
@@ -162,10 +179,17 @@ class InPlaceImage:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    def commit(self, *, sparsify: bool = False) -> None:
+    def commit(
+        self,
+        *,
+        sparsify: bool = False,
+        disk: image_file.ImageInfo | None = None,
+    ) -> None:
         """Make the overlay's changes part of the image; only once.
 
         :param sparsify: make the file as small as it can be.
+        :param disk: the overlay that was written to last, if it is another
+            one over that of :attr:`disk`.
         :raises ImageBusy: the image was changed by somebody else, or the
             overlay is still open; the image is untouched.
         :raises NoSpace: the new file will not fit; untouched likewise.
@@ -175,6 +199,7 @@ class InPlaceImage:
         """
         if self._read_only or self.committed:
             raise ValueError('there is nothing to commit to')
+        self.disk = disk or self.disk
         self._stage('committing')
         self._refuse_changed()
         self._check_room_for_commit(sparsify=sparsify)
@@ -239,7 +264,11 @@ class InPlaceImage:
         space.check(directory, size + self._scratch.reserve)
 
     def _check_room_for_commit(self, *, sparsify: bool) -> None:
-        changes = os.stat(self.overlay).st_blocks * 512
+        changes = sum(
+            os.stat(image.path).st_blocks * 512
+            for image in self.disk.chain
+            if image not in self.info.chain
+        )
         needed = self._size_of_copy() + changes
         if sparsify and self.info.format == 'qcow2':
             needed += self.info.allocated + changes
@@ -272,7 +301,7 @@ class InPlaceImage:
         with copy.open('xb') as target:
             file_copy.copy_content(self._descriptor, target.fileno())
         self._stage('copied')
-        overlay.merge(self.overlay, self.info, copy, qemu=qemu)
+        overlay.merge(self.disk, self.info, copy, qemu=qemu)
         self._stage('merged')
         if sparsify:
             sparsifier.sparsify(self.info, copy, qemu=qemu)

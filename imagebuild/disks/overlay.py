@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 from imagebuild.disks import image_file
@@ -24,6 +25,7 @@ def create(
     path: pathlib.Path,
     *,
     size: int = 0,
+    unopened: bool = False,
     qemu: qemu_img.QemuImg | None = None,
 ) -> None:
     """Make an empty qcow2 overlay over an image.
@@ -34,51 +36,66 @@ def create(
     :param base: the image under it; it is not changed.
     :param path: the overlay to be made.
     :param size: bytes of the disk when it is to be larger than the image.
+    :param unopened: the image is not opened: its header may name files that
+        are somewhere else now.
     :param qemu: how qemu-img is run.
     :raises ImageBusy: another qemu process writes to the image.
     :raises DiskFull: there is no room for it.
     :raises HostCommandFailed: qemu-img refused.
     """
+    size = max(size, base.virtual_size)
     (qemu or qemu_img.QemuImg()).run(
         ['create', '-q', '-f', 'qcow2']
+        + (['-u'] if unopened else [])
         + ['-F', base.format, '-b', str(base.path), str(path)]
-        + ([str(size)] if size > base.virtual_size else []),
+        + ([str(size)] if unopened or size > base.virtual_size else []),
         image=base.path,
         writes_to=path,
     )
 
 
 def merge(
-    overlay: pathlib.Path,
+    top: image_file.ImageInfo,
     base: image_file.ImageInfo,
     stored_at: pathlib.Path,
     *,
     qemu: qemu_img.QemuImg | None = None,
 ) -> None:
-    """Write an overlay's changes into a copy of its base.
+    """Write the changes of overlays into a copy of what is under them.
 
     The copy keeps its format, its internal snapshots, its compressed
     clusters where nothing was written, and its own backing file; what was
-    trimmed in the overlay is freed in the copy. Nothing is flushed to the
-    disk: the caller does that.
+    trimmed in the overlays is freed in the copy. Nothing is flushed to the
+    disk: the caller does that. The overlays are only read.
 
-    :param overlay: made by :func:`create`; of no use afterwards.
-    :param base: the image that the overlay was made over.
+    :param top: the overlay that was written to last, over others or over
+        ``base``.
+    :param base: the image under all of them.
     :param stored_at: the copy of ``base`` that is written to.
     :param qemu: how qemu-img is run.
     :raises ImageBusy: the overlay is still open in a qemu process.
     :raises DiskFull: there is no room for it.
     :raises HostCommandFailed: qemu-img refused.
     """
-    # The overlay's own header names the original; --image-opts puts the copy
-    # in its place. -d: the overlay is not emptied, it is thrown away.
-    top = image_file.ImageInfo(overlay, 'qcow2', base.virtual_size, 0)
-    under = qemu_img.options_of(
-        base, stored_at=stored_at, prefix='backing.', discard=True
-    )
+    # The headers name the original; --image-opts puts the copy in its place.
+    # -d: the overlay is not emptied, it is thrown away.
+    options = []
+    overlays = [image for image in top.chain if image not in base.chain]
+    for number, image in enumerate(overlays):
+        alone = dataclasses.replace(image, backing=None)
+        prefix = 'backing.' * number
+        options += [qemu_img.options_of(alone, prefix=prefix)]
+        options += [f'{prefix}discard=unmap']
+    prefix = 'backing.' * len(overlays)
+    options += [
+        qemu_img.options_of(
+            base, stored_at=stored_at, prefix=prefix, discard=True
+        )
+    ]
+    into = ['-b', str(stored_at)] if len(overlays) > 1 else []
     (qemu or qemu_img.QemuImg()).run(
-        ['commit', '-q', '-d', '-t', 'unsafe', '--image-opts']
-        + [f'{qemu_img.options_of(top)},discard=unmap,{under}'],
-        image=overlay,
+        ['commit', '-q', '-d', '-t', 'unsafe', *into, '--image-opts']
+        + [','.join(options)],
+        image=top.path,
         writes_to=stored_at,
     )

@@ -24,6 +24,7 @@ from imagebuild.common import space
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
 from imagebuild.disks import in_place
+from imagebuild.disks import overlay
 from tests.unit.disks import tools
 
 OLD = '0x11 0 1M'
@@ -34,6 +35,7 @@ NEW = '0x41 0 64k'
 VICTIM = """
 import os, pathlib, signal, subprocess, sys
 from imagebuild.disks import in_place
+from imagebuild.disks import overlay
 
 def on_stage(stage):
     if stage == sys.argv[2]:
@@ -201,6 +203,50 @@ def test_trimmed_blocks_are_freed(tmp_path: pathlib.Path, fmt: str) -> None:
         image.commit()
     assert tools.holds(path, fmt, '0 0 512k', '0x11 512k 512k')
     assert path.stat().st_blocks * 512 <= before - tools.MIB // 2
+
+
+@pytest.mark.parametrize('fmt', ['qcow2', 'raw'])
+def test_layers_between_image_and_overlay(
+    tmp_path: pathlib.Path, fmt: str
+) -> None:
+    path = tools.make_image(tmp_path / 'image', fmt)
+    layer = tmp_path / 'layer'
+
+    def under(image: image_file.ImageInfo) -> image_file.ImageInfo:
+        overlay.create(image, layer)
+        # Whatever a layer's header names, it is not looked at.
+        tools.qemu_io(layer, 'qcow2', 'write -P 0x33 1M 64k')
+        tools.qemu_img(
+            *('rebase', '-u', '-F', 'raw', '-b', '/nothing', str(layer))
+        )
+        return image_file.ImageInfo(
+            layer, 'qcow2', image.virtual_size, 0, backing=image
+        )
+
+    with in_place.InPlaceImage(path, under=under) as image:
+        second = image.workspace.path / 'second.qcow2'
+        options = f'driver=qcow2,file.filename={image.overlay},backing='
+        tools.qemu_io_options(options, 'write -P 0x44 2M 64k')
+        kept = tools.sha256(layer), tools.sha256(image.overlay)
+        overlay.create(image.disk, second, unopened=True)
+        tools.qemu_io_options(
+            f'driver=qcow2,file.filename={second},backing=',
+            'write -P 0x55 3M 64k',
+        )
+        top = image_file.ImageInfo(
+            second, 'qcow2', image.info.virtual_size, 0, backing=image.disk
+        )
+        image.commit(disk=top)
+        assert kept == (tools.sha256(layer), tools.sha256(image.overlay))
+    assert tools.holds(
+        path,
+        fmt,
+        '0x11 0 1M',
+        '0x33 1M 64k',
+        '0x44 2M 64k',
+        '0x55 3M 64k',
+    )
+    assert image_file.inspect(path).backing is None
 
 
 @pytest.mark.parametrize('fmt', ['raw', 'qcow2'])

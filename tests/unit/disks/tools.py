@@ -50,6 +50,13 @@ def qemu_io(path: pathlib.Path, fmt: str, *commands: str) -> str:
     return done.stdout
 
 
+def qemu_io_options(options: str, command: str) -> None:
+    """Run a command on an image that is given with all its options."""
+    argv = ['qemu-io', '--image-opts', '-c', command, options]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    assert 'failed' not in done.stdout, done.stdout
+
+
 def holds(path: pathlib.Path, fmt: str, *contents: str) -> bool:
     """Whether an image reads as told, such as ``0x11 0 64k``."""
     argv = ['qemu-io', '-r', '-f', fmt]
