@@ -17,7 +17,6 @@ The C library of many a distribution does not have them.
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import os
 import struct
@@ -29,6 +28,7 @@ _MOVE_MOUNT = 429
 _FSOPEN = 430
 _FSCONFIG = 431
 _FSMOUNT = 432
+_FSPICK = 433
 _OPENAT2 = 437
 _MOUNT_SETATTR = 442
 
@@ -39,7 +39,8 @@ _CLOEXEC = 1
 _OPEN_TREE_CLONE = 1
 _FROM_EMPTY = 0x04
 _TO_EMPTY = 0x40
-_SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
+_SET_FLAG, _SET_STRING, _CREATE, _RECONFIGURE = 0, 1, 6, 7
+_FSPICK_EMPTY_PATH = 8
 _MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
@@ -54,8 +55,6 @@ _RESOLVE_IN_ROOT = 0x10
 #: openat2(2) gives up when something was renamed meanwhile.
 _TIMES = 20
 
-_FIFREEZE = 0xC0045877
-_FITHAW = 0xC0045878
 _FITRIM = 0xC0185879
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -238,24 +237,27 @@ def sync(root: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def freeze(root: int) -> bool:
-    """Write all to the device and stop whoever writes.
+def set_readonly(root: int, readonly: bool) -> None:
+    """Make a file system read only, everything written, or writable again.
 
-    :returns: False for a file system that cannot be frozen.
-    :raises OSError: of every other error.
+    It is meant as a whole, wherever it is mounted.
+
+    :param root: descriptor of its root.
+    :raises OSError: EBUSY when a file is open for writing.
     """
+    flags = _CLOEXEC | _FSPICK_EMPTY_PATH
+    context = _call(_FSPICK, ctypes.c_int(root), b'', ctypes.c_uint(flags))
     try:
-        fcntl.ioctl(root, _FIFREEZE, 0)
+        _configure(context, 'ro' if readonly else 'rw', None)
+        _call(
+            _FSCONFIG, ctypes.c_int(context), ctypes.c_uint(_RECONFIGURE),
+            None, None, ctypes.c_int(0),
+        )  # fmt: skip
     except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:
-            return False
-        raise
-    return True
-
-
-def thaw(root: int) -> None:
-    """End what :func:`freeze` began."""
-    fcntl.ioctl(root, _FITHAW, 0)
+        said = _messages(context)
+        raise OSError(error.errno, said or error.strerror) from error
+    finally:
+        os.close(context)
 
 
 def trim(root: int) -> None:

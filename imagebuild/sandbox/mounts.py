@@ -25,6 +25,7 @@ import dataclasses
 import errno
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -68,7 +69,8 @@ _TABLES = ('', 'gpt', 'dos')
 #: would be the end of this host. xfs and btrfs know other disks by their
 #: UUID, and two builds may have the same base.
 _OPTIONS: Mapping[str, Mapping[str, str | None]] = {
-    'ext4': {'errors': 'remount-ro'},
+    # What was never used need not be made ready now; it would be written.
+    'ext4': {'errors': 'remount-ro', 'noinit_itable': None},
     'xfs': {'nouuid': None},
     'btrfs': {},
     'vfat': {'fmask': '0022', 'dmask': '0022'},
@@ -86,6 +88,9 @@ _ATTRIBUTES = (
 )
 #: Seconds that the last mounts of processes that ended may take to go.
 _FREE = 20.0
+#: Seconds that the last files of processes that ended may take to go.
+_CLOSED = 2.0
+_PAUSE = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +188,7 @@ class Mounts:
         self._known = {each.device: each for each in made.filesystems}
         self._mounted: list[_Mounted] = []
         self._loops: dict[str, loop_devices.LoopDevice] = {}
-        self._frozen: list[int] = []
+        self._frozen: list[_Mounted] = []
         self._refused: dict[str, str] = {}
         self.tree = tree.Tree(None)
 
@@ -370,30 +375,52 @@ class Mounts:
             mount_calls.trim(self._at(target).root)
 
     def freeze(self) -> None:
-        """Write everything to the disk, and let nothing be written (FIFREEZE).
+        """Write everything to the disk, and let nothing be written.
 
-        :raises RuntimeError: a file system refuses or has lost writes; none
-            is frozen then.
+        By making the file systems read only, which leaves them as an
+        unmount would. Not by FIFREEZE: a frozen file system outlives its
+        mounts, so whoever is killed meanwhile leaves it behind for ever, and
+        sync(2) waits for it on the whole host.
+
+        :raises RuntimeError: something has a file open for writing, or
+            writes were lost; none is read only then.
         """
-        if self._frozen:
+        if self._frozen or self._plan.readonly:
             return
         self.sync()
         try:
             for each in self._roots():
                 with _told(each.device):
-                    if mount_calls.freeze(each.root):
-                        self._frozen.append(each.root)
+                    self._make_readonly(each.root)
+                    self._frozen.append(each)
                     each.loop.sync()
         except BaseException:
-            self.thaw()
+            with contextlib.suppress(RuntimeError):
+                self.thaw()
             raise
 
+    @staticmethod
+    def _make_readonly(root: int) -> None:
+        # What a process had open goes a moment after the process.
+        end = time.monotonic() + _CLOSED
+        while True:
+            try:
+                mount_calls.set_readonly(root, True)
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > end:
+                    raise
+            time.sleep(_PAUSE)
+
     def thaw(self) -> None:
-        """End what :meth:`freeze` began."""
+        """End what :meth:`freeze` began.
+
+        :raises RuntimeError: a file system stays read only.
+        """
         while self._frozen:
-            with contextlib.suppress(OSError):
-                mount_calls.thaw(self._frozen[-1])
-            self._frozen.pop()
+            each = self._frozen.pop()
+            with _told(each.device):
+                mount_calls.set_readonly(each.root, False)
 
     # -- the end ------------------------------------------------------------
 
@@ -402,7 +429,7 @@ class Mounts:
 
         :raises RuntimeError: something is busy, or writes were lost.
         """
-        self.thaw()
+        self._frozen.clear()
         problems = [*self._synced(), *self._unmounted()]
         if problems:
             raise RuntimeError('; '.join(problems))
@@ -438,7 +465,7 @@ class Mounts:
 
     def close(self) -> None:
         """Let everything go, whatever is lost; never raises."""
-        self.thaw()
+        self._frozen.clear()
         self._let_go()
         for loop in self._loops.values():
             with contextlib.suppress(OSError):
