@@ -108,7 +108,9 @@ class StorageDaemon:
 
         :raises DiskServerFailed: it is gone.
         """
-        if self._monitor is None or self._process.has_exited:
+        monitor = self._monitor
+        # It hangs up a moment before whoever keeps it has noticed.
+        if monitor is None or not monitor.is_alive:
             raise self.fault(_ENDED)
 
     def check_writes(self) -> None:
@@ -148,7 +150,7 @@ class StorageDaemon:
         :param reason: what is known of it without what it printed.
         """
         if reason == _ENDED:
-            # It hangs up before it is gone.
+            # Whoever keeps it is about to tell how.
             self._process.wait(1)
         said = self._process.said
         if any(text in said for text in _FULL):
