@@ -68,11 +68,35 @@ class Drive:
     :ivar format: ``qcow2`` or ``raw``; never guessed (a guest could write a
         qcow2 header into a raw disk and so name files of the host).
     :ivar readonly: qemu then puts a throw-away overlay of its own over it.
+    :ivar server: unix socket of the NBD server that holds the file open; the
+        appliance opens it there, as a raw disk, in place of the file.
+    :ivar export: its name there.
     """
 
     path: pathlib.Path
     format: str
     readonly: bool = False
+    server: pathlib.Path | None = None
+    export: str = ''
+
+    def options(self) -> tuple[str, dict[str, Any]]:
+        """The arguments of libguestfs' ``add_drive_opts``."""
+        options: dict[str, Any] = {
+            'format': self.format,
+            'readonly': self.readonly,
+        }
+        if not self.readonly:
+            # unsafe: no flush while the guest works. The overlay is of no
+            # use after a crash, and is brought to the disk at the end.
+            options['cachemode'] = 'unsafe'
+            # Without it nothing that is trimmed reaches the file.
+            options['discard'] = 'besteffort'
+        if self.server is None:
+            return str(self.path), options
+        options['format'] = 'raw'
+        options['protocol'] = 'nbd'
+        options['server'] = [f'unix:{self.server}']
+        return self.export, options
 
 
 def import_guestfs() -> Any:
@@ -369,14 +393,8 @@ class _Options:
 
         handle.set_event_callback(listen, guestfs.EVENT_APPLIANCE)
         for drive in self.drives:
-            handle.add_drive_opts(
-                str(drive.path),
-                format=drive.format,
-                readonly=drive.readonly,
-                # unsafe: no flush while the guest works. The overlay is of no
-                # use after a crash, and is brought to the disk at the end.
-                **({} if drive.readonly else {'cachemode': 'unsafe'}),
-            )
+            name, options = drive.options()
+            handle.add_drive_opts(name, **options)
         if self.configure:
             self.configure(handle)
 
