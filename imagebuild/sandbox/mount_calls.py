@@ -17,6 +17,7 @@ The C library of many a distribution does not have them.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import struct
@@ -116,6 +117,18 @@ def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
             if attempt == _TIMES - 1:
                 raise
     raise AssertionError
+
+
+def knows(kind: str) -> bool:
+    """Whether the kernel has a file system, or a module for it.
+
+    True, too, for who may not mount anything.
+    """
+    try:
+        os.close(_call(_FSOPEN, kind.encode(), ctypes.c_uint(_CLOEXEC)))
+    except OSError as error:
+        return error.errno != errno.ENODEV
+    return True
 
 
 def make_mount(

@@ -50,6 +50,7 @@ _KINDS = {
     'btrfs': 'btrfs',
     'vfat': 'vfat',
 }
+_ESP = 'vfat'
 #: What is never mounted for a Linux system that is packed.
 _NO_MATTER = frozenset(
     {'', 'swap', 'swsuspend', 'iso9660', 'squashfs', 'ntfs', 'udf', 'exfat'}
@@ -145,6 +146,15 @@ def plan(
             _refuse(image, f'{each.device} holds {held}')
         if each.kind not in _KINDS and each.kind not in _NO_MATTER:
             _refuse(image, f'{each.device} holds {each.kind}')
+        kind = _KINDS.get(each.kind, _ESP)
+        # Of vfat there are the partitions for the firmware, which are done
+        # without when they cannot be mounted.
+        if kind != _ESP and not mount_calls.knows(kind):
+            _refuse(
+                image,
+                f"{each.device} holds {each.kind}, which this host's kernel "
+                'does not know',
+            )
     return Plan(disk, layout.filesystems, readonly, image)
 
 
@@ -190,6 +200,7 @@ class Mounts:
         self._loops: dict[str, loop_devices.LoopDevice] = {}
         self._frozen: list[_Mounted] = []
         self._refused: dict[str, str] = {}
+        self._lost = ''
         self.tree = tree.Tree(None)
 
     # -- what there is ------------------------------------------------------
@@ -269,6 +280,9 @@ class Mounts:
         if kind is None:
             what = found.kind or 'nothing known'
             raise RuntimeError(f'{device} holds {what}')
+        if not mount_calls.knows(kind):
+            self._refused[found.device] = f'the kernel knows no {kind}'
+            raise RuntimeError(f'{device}: the kernel knows no {kind}')
         options = {**_OPTIONS[kind], **options}
         if subvolume:
             options['subvol'] = subvolume
@@ -359,12 +373,18 @@ class Mounts:
     def sync(self) -> None:
         """Write everything to the disk.
 
-        :raises RuntimeError: writes were lost.
+        :raises RuntimeError: writes were lost, now or ever.
         """
-        for each in self._roots():
-            with _told(each.device):
-                mount_calls.sync(each.root)
-                each.loop.sync()
+        try:
+            for each in self._roots():
+                with _told(each.device):
+                    mount_calls.sync(each.root)
+                    each.loop.sync()
+        except RuntimeError as error:
+            # The kernel tells it once.
+            self._lost = str(error)
+        if self._lost:
+            raise RuntimeError(f'what was written is lost: {self._lost}')
 
     def fstrim(self, target: str) -> None:
         """Tell the disk which blocks of a file system are free.
@@ -438,7 +458,7 @@ class Mounts:
         try:
             self.sync()
         except RuntimeError as error:
-            yield f'what was written is lost: {error}'
+            yield str(error)
 
     def _unmounted(self) -> Iterator[str]:
         self._let_go()

@@ -20,8 +20,10 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from typing import Any
 
+from imagebuild.sandbox import mount_calls
 from imagebuild.sandbox import mounts
 
 
@@ -89,6 +91,49 @@ class _Served:
         os.makedirs(root, exist_ok=True)
         plan = mounts.Plan.from_json(raw)
         self.mounts = mounts.Mounts(plan, mounts.pathlib.Path(root))
+
+    def _do_set(self, **values: float) -> None:
+        """Have less patience."""
+        for name, value in values.items():
+            setattr(mounts, name, value)
+
+    def _do_as_mapped_root(self, command: str) -> str:
+        """Run a command as root of a user namespace, who is 500000 here.
+
+        In the guest's tree as it is shown to it.
+        """
+        place = self.mounts._root.parent
+        (place / 'shown').mkdir()
+        holder = subprocess.Popen(
+            ['unshare', '--user', 'sleep', '60'], stdout=subprocess.DEVNULL
+        )
+        proc = f'/proc/{holder.pid}'
+        own = os.readlink('/proc/self/ns/user')
+        while os.readlink(f'{proc}/ns/user') == own:
+            time.sleep(0.01)
+        for name in ('uid_map', 'gid_map'):
+            with open(f'{proc}/{name}', 'w') as written:
+                written.write('0 500000 65536')
+        namespace = os.open(f'{proc}/ns/user', os.O_RDONLY)
+        clone = self.mounts.clone_idmapped(namespace)
+        shown = os.open(place / 'shown', os.O_PATH)
+        mount_calls.attach(clone, shown)
+        os.close(clone)
+        os.close(shown)
+        os.close(namespace)
+        try:
+            return subprocess.run(
+                ['nsenter', '-t', str(holder.pid), '--user']
+                + ['--setuid', '0', '--setgid', '0', 'sh', '-c', command],
+                check=True, capture_output=True, text=True,
+                cwd=place / 'shown',
+            ).stdout  # fmt: skip
+        except subprocess.CalledProcessError as error:
+            raise AssertionError(error.stderr) from None
+        finally:
+            holder.kill()
+            holder.wait()
+            mount_calls.detach(str(place / 'shown'))
 
     def _do_sh(self, command: str) -> str:
         """Run a command beside the mounts, in the directory of the root."""

@@ -52,7 +52,8 @@ def test_a_plan_survives_its_way_to_the_supervisor():
 @pytest.mark.parametrize(
     'kind', ['', 'swap', 'ntfs', 'iso9660', 'xfs', 'btrfs', 'ext3', 'vfat']
 )
-def test_what_the_sandbox_takes(kind):
+def test_what_the_sandbox_takes(monkeypatch, kind):
+    monkeypatch.setattr(mount_calls, 'knows', lambda kind: True)
     assert mounts.plan(layout('ext4', kind), DISK, image='x').filesystems
 
 
@@ -78,6 +79,14 @@ def test_what_is_left_to_the_appliance(kind, reason):
 def test_a_table_that_nobody_has():
     with pytest.raises(exception.NotForSandbox, match='of the kind mac'):
         mounts.plan(layout(table='mac'), DISK, image='x')
+
+
+def test_what_this_kernel_does_not_know(monkeypatch):
+    monkeypatch.setattr(mount_calls, 'knows', lambda kind: kind == 'ext4')
+    with pytest.raises(exception.NotForSandbox, match="sda2 holds xfs, which"):
+        mounts.plan(layout('ext4', 'xfs'), DISK, image='x')
+    # The firmware's partition is not needed to install packages.
+    assert mounts.plan(layout('ext4', 'vfat'), DISK, image='x')
 
 
 class Kernel:
@@ -114,6 +123,7 @@ def kernel(monkeypatch, tmp_path):
 
     monkeypatch.setattr(loop_devices, 'LoopDevice', Loop)
     monkeypatch.setattr(mount_calls, 'make_mount', make_mount)
+    monkeypatch.setattr(mount_calls, 'knows', lambda kind: True)
     monkeypatch.setattr(mount_calls, 'attach', lambda mount, target: None)
     monkeypatch.setattr(mount_calls, 'detach', lambda path: None)
     return made

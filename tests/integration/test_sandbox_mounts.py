@@ -1,0 +1,565 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Disks of every layout, mounted by this host's kernel.
+
+The disks are made by this host's mkfs, served by the disk server over an
+overlay, and mounted in a process with a mount namespace of its own; the same
+tests as those of tests/integration/test_mounts.py over an appliance. Root;
+15 s in all.
+"""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.disks import image_file
+from imagebuild.disks import overlay
+from imagebuild.disks import partitions
+from imagebuild.disks import server
+from imagebuild.remotes import guest_mounts
+from imagebuild.sandbox import mounts
+from tests.integration import mount_child
+
+pytestmark = pytest.mark.timeout(120)
+
+MIB = 1024 * 1024
+MISSING = '01234567-89ab-cdef-0123-456789abcdef'
+ROOT = '11111111-2222-3333-4444-555555555555'
+VAR = '22222222-2222-3333-4444-555555555555'
+PART = '33333333-2222-3333-4444-555555555555'
+
+
+class Native:
+    """A disk that is open: its server, and the process that mounts it.
+
+    :param layers: the files of the disk, the base first.
+    """
+
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        layers: tuple[image_file.ImageInfo, ...],
+        *,
+        readonly: bool = False,
+    ) -> None:
+        self.directory = directory
+        self._stack = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            self.child: Any = stack.enter_context(mount_child.MountChild())
+            self.served = stack.enter_context(
+                server.DiskServer(
+                    layers,
+                    directory,
+                    export='fuse',
+                    # Whoever serves must not be who unmounts.
+                    spawn=self.child.spawn,
+                    readonly=readonly,
+                )
+            )
+            seen = f'/proc/{self.child.process.pid}/root{self.served.path}'
+            layout = partitions.read(pathlib.Path(seen), image='x.img')
+            self.child.begin(
+                mounts.plan(
+                    layout, self.served.path, image='x.img', readonly=readonly
+                ),
+                directory / 'root',
+            )
+            self._stack = stack.pop_all()
+
+    def mount(self, wanted: str | None = None) -> tuple[str, list[str]]:
+        notices: list[str] = []
+        root = guest_mounts.mount_all(
+            self.child,
+            image='x.img',
+            wanted=wanted,
+            on_notice=notices.append,
+        )
+        return root, notices
+
+    def mounted(self) -> dict[str, str]:
+        points = self.child.mountpoints()
+        return {target: device for device, target in points.items()}
+
+    def finish(self) -> None:
+        """Close everything in good order."""
+        self.child.umount_all()
+        self.served.close()
+        self._stack.close()
+
+    def __enter__(self) -> 'Native':
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+
+def part(path: pathlib.Path, kind: str, size: int, *options: str) -> None:
+    """Make a file system in a file."""
+    with path.open('wb') as made:
+        made.truncate(size * MIB)
+    quiet = {'ext4': ['-q', '-F'], 'xfs': ['-q', '-f'], 'btrfs': ['-q']}
+    subprocess.run(
+        [f'mkfs.{kind}', *quiet.get(kind, []), *options, path],
+        check=True,
+        capture_output=True,
+    )
+
+
+def disk(
+    directory: pathlib.Path,
+    *parts: tuple[str, int, tuple[str, ...]],
+    label: str = 'gpt',
+) -> image_file.ImageInfo:
+    """A raw disk of partitions: kind, MiB, options of mkfs."""
+    path = directory / 'base.img'
+    script, start = [f'label: {label}'], 1
+    with path.open('wb') as made:
+        made.truncate((2 + sum(size for _, size, _ in parts)) * MIB)
+    for number, (_, size, _) in enumerate(parts, 1):
+        identity = f', uuid={PART[:-1]}{number}' if label == 'gpt' else ''
+        script.append(f'start={start}MiB, size={size}MiB{identity}')
+        start += size
+    subprocess.run(
+        ['sfdisk', '-q', '--no-tell-kernel', path],
+        input='\n'.join(script).encode(),
+        check=True,
+    )
+    start = 1
+    for kind, size, options in parts:
+        one = directory / 'part'
+        if kind:
+            part(one, kind, size, *options)
+            subprocess.run(
+                ['dd', f'if={one}', f'of={path}', 'bs=1M', f'seek={start}']
+                + ['conv=notrunc,sparse', 'status=none'],
+                check=True,
+            )
+            one.unlink()
+        start += size
+    return image_file.inspect(path)
+
+
+def over(
+    base: image_file.ImageInfo, name: str = 'top'
+) -> tuple[image_file.ImageInfo, ...]:
+    path = base.path.parent / name
+    overlay.create(base, path)
+    top = image_file.ImageInfo(
+        path, 'qcow2', base.virtual_size, 0, backing=base
+    )
+    return (*reversed(base.chain), top)
+
+
+def system(child: Any, name: str, fstab: str) -> None:
+    """Make the mounted file system look like a root."""
+    for path in ('/etc', '/usr', '/usr/lib'):
+        child.mkdir_mode(path, 0o755)
+    text = f'ID=x\nPRETTY_NAME="{name}"\n'
+    child.write('/usr/lib/os-release', text.encode())
+    child.ln_s('../usr/lib/os-release', '/etc/os-release')
+    child.write('/etc/fstab', fstab.encode())
+
+
+@contextlib.contextmanager
+def alone(native: Native, device: str) -> Iterator[Any]:
+    """Mount one file system and nothing else."""
+    native.child.umount_all()
+    native.child.mount(device, '/')
+    yield native.child
+    native.child.umount_all()
+
+
+SEPARATE = (
+    ('vfat', 40, ('-i', 'ABCD1234')),
+    ('ext4', 40, ('-L', 'BOOT')),
+    ('xfs', 400, ('-m', f'uuid={ROOT}')),
+    ('ext4', 40, ('-U', VAR)),
+)
+
+
+@pytest.fixture
+def separate(tmp_path: pathlib.Path) -> image_file.ImageInfo:
+    """A disk with a file system each for /, /boot, /boot/efi and /var."""
+    base = disk(tmp_path, *SEPARATE)
+    with Native(tmp_path, (base,)) as native:
+        with alone(native, '/dev/sda3') as child:
+            system(
+                child,
+                'Separate',
+                '# what is mounted\n'
+                'UUID=ABCD-1234\t/boot/efi vfat umask=0077 0 1\n'
+                f'PARTUUID={PART[:-1]}4 /var ext4 defaults 0 2\n\n'
+                f'UUID={ROOT} / xfs defaults 0 1\n'
+                'LABEL=BOOT /boot ext4 defaults 0 2\n'
+                'proc /proc proc defaults 0 0\ntmpfs /tmp tmpfs size=1G 0 0\n'
+                f'UUID={MISSING} none swap sw 0 0\n'
+                'LABEL=BOOT /mnt ext4 noauto 0 0\n/var/x /srv none bind 0 0\n',
+            )
+        native.finish()
+    return base
+
+
+def test_separate_file_systems(
+    separate: image_file.ImageInfo, tmp_path: pathlib.Path
+) -> None:
+    # Twice at once: xfs has a mind about one UUID that is there twice.
+    with Native(tmp_path, over(separate)) as native:
+        other = tmp_path / 'other'
+        other.mkdir()
+        root, notices = native.mount()
+        assert root == '/dev/sda3'
+        assert [each for each in notices if 'knows no vfat' not in each] == []
+        with Native(other, over(separate, 'again')) as second:
+            assert second.mount() == ('/dev/sda3', notices)
+            second.finish()
+        expected = {
+            '/': '/dev/sda3',
+            '/boot': '/dev/sda2',
+            '/boot/efi': '/dev/sda1',
+            '/var': '/dev/sda4',
+        }
+        if notices:
+            del expected['/boot/efi']
+        assert native.mounted() == expected
+        table = native.child.sh(
+            f'grep " {native.directory}/root" /proc/self/mountinfo'
+        )
+        assert len(table.splitlines()) == len(expected)
+        for line in table.splitlines():
+            assert ' rw,nosuid,nodev,noatime ' in line
+        for target in expected:
+            native.child.write(f'{target}/mark', target.encode())
+        for target in ('/', '/boot', '/var'):
+            native.child.fstrim(target)
+        for target, device in expected.items():
+            with alone(native, device) as child:
+                assert child.read_file('/mark') == target.encode()
+        with alone(native, '/dev/sda3') as child:
+            assert not child.exists('/boot/mark')
+        native.finish()
+        assert (
+            'disk.raw' not in second.directory.parent.joinpath('base.img').name
+        )
+    left = subprocess.run(['losetup', '-l'], capture_output=True, text=True)
+    assert str(tmp_path) not in left.stdout
+
+
+@pytest.fixture
+def btrfs(tmp_path: pathlib.Path) -> image_file.ImageInfo:
+    """A btrfs whose root is a subvolume, as Fedora and others have it."""
+    base = disk(tmp_path, ('btrfs', 300, ('-U', ROOT)))
+    with Native(tmp_path, (base,)) as native:
+        native.child.mount('/dev/sda1', '/')
+        native.child.sh(
+            'for i in root home var root/nested .snapshots .snapshots/1; '
+            'do btrfs subvolume create -q root/$i || '
+            'btrfs subvolume create root/$i; done'
+        )
+        with alone(native, 'btrfsvol:/dev/sda1/root') as child:
+            system(
+                child,
+                'Subvolumes',
+                f'UUID={ROOT} / btrfs subvol=root,compress=zstd:1 0 0\n'
+                f'UUID={ROOT} /home btrfs subvol=home,compress=zstd:1 0 0\n'
+                f'UUID={ROOT} /var btrfs subvol=/var 0 0\n',
+            )
+        with alone(native, 'btrfsvol:/dev/sda1/.snapshots/1') as child:
+            system(child, 'A snapshot', '')
+        native.finish()
+    return base
+
+
+def test_subvolumes(
+    btrfs: image_file.ImageInfo, tmp_path: pathlib.Path
+) -> None:
+    with Native(tmp_path, over(btrfs)) as native:
+        root = 'btrfsvol:/dev/sda1/root'
+        assert native.mount() == (root, [])
+        child = native.child
+        table = child.sh('grep /root /proc/self/mountinfo').splitlines()
+        points = [line.split()[4].rpartition('/root')[2] for line in table]
+        assert sorted(points) == ['', '/home', '/var']
+        names = {
+            each['btrfssubvolume_path']
+            for each in child.btrfs_subvolume_list('/')
+        }
+        assert names == {
+            'root', 'home', 'var', 'root/nested', '.snapshots',
+            '.snapshots/1',
+        }  # fmt: skip
+        for target in ('', '/home', '/var'):
+            child.write(f'{target}/mark', target.encode())
+        with alone(native, '/dev/sda1'):
+            for name, mark in (
+                ('root', b''),
+                ('home', b'/home'),
+                ('var', b'/var'),
+            ):
+                assert child.read_file(f'/{name}/mark') == mark
+            assert not child.exists('/root/var/mark')
+            # With a default subvolume it is one system.
+            child.sh('btrfs subvolume set-default root/root')
+        assert native.mount() == ('/dev/sda1', [])
+        native.finish()
+
+
+def test_two_systems_and_none(tmp_path: pathlib.Path) -> None:
+    base = disk(
+        tmp_path,
+        ('ext4', 30, ()),
+        ('ext4', 30, ()),
+        ('ext4', 30, ()),
+        label='dos',
+    )
+    with Native(tmp_path, over(base)) as native:
+        with pytest.raises(exception.NoOperatingSystem, match='x.img'):
+            native.mount()
+        for device, name in (('/dev/sda1', 'One'), ('/dev/sda2', 'Two')):
+            with alone(native, device) as child:
+                system(child, f'System {name}', '')
+        both = '/dev/sda1 (System One), /dev/sda2 (System Two)'
+        with pytest.raises(exception.AmbiguousRoot, match='/dev/sda1 .System'):
+            native.mount()
+        for device in ('/dev/sda1', '/dev/sda2'):
+            assert native.mount(device) == (device, [])
+            assert native.mounted() == {'/': device}
+        for device in ('/dev/sda3', '/dev/sdz9', 'nonsense'):
+            with pytest.raises(exception.UnknownRoot) as unknown:
+                native.mount(device)
+            assert both in str(unknown.value)
+        with alone(native, '/dev/sda1') as child:
+            child.write('/etc/fstab', f'UUID={MISSING} /var ext4'.encode())
+        with pytest.raises(exception.InvalidImage, match=f'{MISSING} on /var'):
+            native.mount('/dev/sda1')
+        native.finish()
+
+
+def test_usr_is_a_file_system_of_its_own(tmp_path: pathlib.Path) -> None:
+    base = disk(
+        tmp_path,
+        ('ext4', 30, ()),
+        ('ext4', 30, ('-U', ROOT)),
+        ('ext4', 30, ('-U', VAR)),
+    )
+    with Native(tmp_path, over(base)) as native:
+        with alone(native, '/dev/sda2') as child:
+            child.mkdir_mode('/lib', 0o755)
+            child.write('/lib/os-release', b'PRETTY_NAME="Own usr"\n')
+        with alone(native, '/dev/sda1') as child:
+            for name in ('/etc', '/usr'):
+                child.mkdir_mode(name, 0o755)
+            child.ln_s('../usr/lib/os-release', '/etc/os-release')
+            child.ln_s('/srv/data', '/data')
+            child.write(
+                '/etc/fstab',
+                f'UUID={ROOT} /usr ext4 ro 0 1\n'
+                f'UUID={VAR} /data ext4 rw 0 2\n'.encode(),
+            )
+        assert native.mount() == ('/dev/sda1', [])
+        assert native.mounted() == {
+            '/': '/dev/sda1',
+            '/usr': '/dev/sda2',
+            '/srv/data': '/dev/sda3',
+        }
+        assert b'Own usr' in native.child.read_file('/etc/os-release')
+        native.finish()
+
+
+@pytest.fixture
+def plain(tmp_path: pathlib.Path) -> image_file.ImageInfo:
+    """A whole disk that is an ext4."""
+    path = tmp_path / 'base.img'
+    part(path, 'ext4', 100)
+    base = image_file.inspect(path)
+    with Native(tmp_path, (base,)) as native:
+        with alone(native, '/dev/sda') as child:
+            system(child, 'Plain', '')
+        native.finish()
+    return base
+
+
+@pytest.mark.parametrize('kind', ['ext4', 'xfs', 'btrfs'])
+def test_a_layer_in_between(tmp_path: pathlib.Path, kind: str) -> None:
+    base = disk(tmp_path, (kind, 400, ()))
+    with Native(tmp_path, over(base)) as native:
+        native.child.mount('/dev/sda1', '/')
+        system(native.child, 'Layers', '')
+        native.child.write('/before', b'x' * 100000)
+        native.child.freeze()
+        with pytest.raises(RuntimeError, match='(?i)read-only'):
+            native.child.write('/meanwhile', b'')
+        layer = native.served.snapshot(tmp_path / 'next')
+        native.child.thaw()
+        native.child.write('/after', b'y')
+        native.child.rm('/before')
+        # The layer alone is a whole disk, and was unmounted so to say.
+        other = tmp_path / 'other'
+        other.mkdir()
+        with Native(
+            other, tuple(reversed(layer.chain)), readonly=True
+        ) as middle:
+            assert middle.mount() == ('/dev/sda1', [])
+            assert middle.child.read_file('/before') == b'x' * 100000
+            assert not middle.child.exists('/after')
+            with pytest.raises(RuntimeError, match='(?i)read-only'):
+                middle.child.write('/x', b'')
+            middle.finish()
+        native.finish()
+
+
+def test_something_is_open_while_a_layer_is_taken(
+    plain: image_file.ImageInfo, tmp_path: pathlib.Path
+) -> None:
+    with Native(tmp_path, over(plain)) as native:
+        assert native.mount() == ('/dev/sda', [])
+        native.child.sh('sleep 30 >root/open 2>&1 & echo $! > pid')
+        with pytest.raises(RuntimeError, match='busy'):
+            native.child.freeze()
+        native.child.write('/goes-on', b'')
+        native.child.sh('kill -9 $(cat pid)')
+        native.child.freeze()
+        native.child.thaw()
+        native.finish()
+
+
+def test_something_holds_the_file_system(
+    plain: image_file.ImageInfo, tmp_path: pathlib.Path
+) -> None:
+    with Native(tmp_path, over(plain)) as native:
+        native.child.set(_FREE=0.5)
+        native.mount()
+        native.child.sh('unshare -m sleep 30 >/dev/null 2>&1 & echo $! > pid')
+        time.sleep(0.3)
+        with pytest.raises(RuntimeError, match='/dev/sda: .* busy'):
+            native.child.umount_all()
+        native.child.sh('kill -9 $(cat pid)')
+
+
+def test_ids_are_shifted(tmp_path: pathlib.Path) -> None:
+    base = disk(
+        tmp_path,
+        ('ext4', 30, ('-U', ROOT)),
+        ('xfs', 400, ('-m', f'uuid={VAR}')),
+        ('btrfs', 200, ('-L', 'home')),
+        ('vfat', 40, ('-n', 'EFI')),
+    )
+    with Native(tmp_path, over(base)) as native:
+        with alone(native, '/dev/sda1') as child:
+            system(
+                child,
+                'Ids',
+                f'UUID={VAR} /var xfs\nLABEL=home /home btrfs\n'
+                'LABEL=EFI /boot/efi vfat',
+            )
+        native.mount()
+        assert len(native.mounted()) >= 3
+        places = [each.rstrip('/') for each in native.mounted()]
+        # As the sandbox's root, who is 500000 here.
+        native.child.as_mapped_root(
+            ' && '.join(f'touch .{each}/made' for each in places)
+            + ' && chown 7:8 var/made'
+        )
+        for each in places:
+            found = native.child.statns(f'{each}/made')
+            expected = (7, 8) if each == '/var' else (0, 0)
+            assert (found['st_uid'], found['st_gid']) == expected, each
+        native.finish()
+
+
+# -- faults -----------------------------------------------------------------
+
+
+def test_a_file_system_that_the_kernel_refuses(
+    plain: image_file.ImageInfo, tmp_path: pathlib.Path
+) -> None:
+    # It is larger than the disk.
+    os.truncate(plain.path, 99 * MIB)
+    plain = image_file.inspect(plain.path)
+    with Native(tmp_path, over(plain)) as native:
+        with pytest.raises(exception.NoOperatingSystem):
+            native.mount()
+        [(device, reason)] = native.child.refused().items()
+        assert device == '/dev/sda'
+        assert reason
+        native.finish()
+
+
+def test_errors_panic_means_nothing_here(
+    plain: image_file.ImageInfo, tmp_path: pathlib.Path
+) -> None:
+    """A superblock may say that the kernel is to panic on errors."""
+    subprocess.run(['tune2fs', '-e', 'panic', plain.path], check=True)
+    with Native(tmp_path, over(plain)) as native:
+        native.mount()
+        table = native.child.sh('cat /proc/self/mountinfo')
+        [line] = [each for each in table.splitlines() if '/root ' in each]
+        assert 'errors=remount-ro' in line
+        native.finish()
+
+
+@pytest.mark.parametrize('program', ['qemu-storage-daemon', 'nbdfuse'])
+def test_who_serves_the_disk_is_killed(
+    plain: image_file.ImageInfo, tmp_path: pathlib.Path, program: str
+) -> None:
+    with Native(tmp_path, over(plain)) as native:
+        native.mount()
+        for pid in os.listdir('/proc'):
+            with contextlib.suppress(OSError):
+                if not pid.isdigit():
+                    continue
+                name = os.path.basename(os.readlink(f'/proc/{pid}/exe'))
+                where = os.readlink(f'/proc/{pid}/cwd')
+                if name == program and where.startswith(str(tmp_path)):
+                    os.kill(int(pid), signal.SIGKILL)
+        start = time.monotonic()
+        with pytest.raises(RuntimeError):
+            native.child.write('/x', b'x' * MIB)
+            native.child.sync()
+        with pytest.raises(RuntimeError, match='is lost'):
+            native.child.umount_all()
+        with pytest.raises(exception.DiskServerFailed, match='signal 9'):
+            native.served.close()
+        assert time.monotonic() - start < 30
+
+
+def test_the_host_has_no_room(
+    plain: image_file.ImageInfo, tmp_path: pathlib.Path
+) -> None:
+    small = tmp_path / 'small'
+    small.mkdir()
+    subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', 'size=16m', 'none', small], check=True
+    )
+    try:
+        path = small / 'top'
+        overlay.create(plain, path)
+        top = image_file.ImageInfo(path, 'qcow2', plain.virtual_size, 0)
+        with Native(small, (plain, top)) as native:
+            native.mount()
+            with pytest.raises(RuntimeError):
+                for number in range(60):
+                    native.child.write(f'/x{number}', os.urandom(MIB))
+                    native.child.sync()
+            with pytest.raises(exception.DiskFull, match='small'):
+                native.served.check()
+            with pytest.raises(RuntimeError, match='is lost'):
+                native.child.umount_all()
+    finally:
+        subprocess.run(['umount', '--lazy', small], check=True)
