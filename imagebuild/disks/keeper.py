@@ -42,6 +42,7 @@ import sys
 from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_IO_FLUSHER = 57
 #: Exit codes when the daemon cannot be started, as of a shell, and when its
 #: owner was gone first.
 _NOT_FOUND = 127
@@ -101,6 +102,9 @@ def _become(command: Sequence[str], log: str, keeper: int) -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != keeper:
             return
+        # One that serves a disk must not wait for memory whose content is to
+        # be written to that disk. Root may ask for that.
+        _libc.prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0)
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, signal.SIG_DFL)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND

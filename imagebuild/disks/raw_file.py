@@ -109,6 +109,9 @@ class RawFile:
             raise self._fault(
                 f'its raw file could not be closed within {_END:.0f} seconds'
             )
+        code = self._process.exit_code
+        if code is None or code > 128:
+            raise self._fault('its raw file is gone')
 
     def kill(self) -> None:
         """End it at once; never raises."""

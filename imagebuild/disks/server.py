@@ -294,6 +294,7 @@ class DiskServer:
         :raises DiskServerFailed: it is not.
         """
         try:
+            self._daemon.check()
             if self._raw:
                 self._raw.close()
             self._daemon.quit()
