@@ -100,6 +100,7 @@ class ControlGroups:
             if name not in self.limited and _limit(directory, files)
         }
         if not set_here:
+            directory.rmdir()
             return
         flags = os.O_WRONLY | os.O_CLOEXEC
         self.joins.append(os.open(directory / 'cgroup.procs', flags))
@@ -171,6 +172,15 @@ def remove(name: str, mountinfo: str = '/proc/self/mountinfo') -> None:
         _clear(point / _PARENT / name)
         with contextlib.suppress(OSError):
             (point / _PARENT).rmdir()
+
+
+def names(mountinfo: str = '/proc/self/mountinfo') -> set[str]:
+    """The names of all sandboxes that have groups."""
+    return {
+        each.name
+        for point, _controllers in _hierarchies(mountinfo)
+        for each in (point / _PARENT).glob('*/')
+    }
 
 
 def _hierarchies(

@@ -34,6 +34,7 @@ _FIRST = 0x7000_0000
 _RANGES = 128
 #: root's alone, and empty after a boot.
 _LOCKS = pathlib.Path('/run/imagebuild/sandbox-ids')
+_PREFIX = 'imagebuild-'
 _TABLES = ('passwd', 'group', 'subuid', 'subgid')
 
 
@@ -55,7 +56,7 @@ class Identities:
     @property
     def name(self) -> str:
         """What is named after it on this host; nobody else has the name."""
-        return f'imagebuild-{self.first}'
+        return f'{_PREFIX}{self.first}'
 
 
 def take(
@@ -66,22 +67,42 @@ def take(
     :raises NoneLeft: there is none.
     :raises OSError: there is no place for locks.
     """
-    locks.mkdir(mode=0o700, parents=True, exist_ok=True)
     taken = _taken(etc)
     for number in range(_RANGES):
         first = _FIRST + number * SIZE
         last = first + SIZE - 1
         if any(start <= last and first <= end for start, end in taken):
             continue
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(locks / str(first), flags, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            continue
-        return Identities(first, lock)
+        found = claim(first, locks)
+        if found is not None:
+            return found
     raise NoneLeft(f'all {_RANGES} ranges of ids are in use')
+
+
+def claim(first: int, locks: pathlib.Path = _LOCKS) -> Identities | None:
+    """Take one range.
+
+    :param first: id of the range.
+    :returns: None when a sandbox has it.
+    :raises OSError: there is no place for locks.
+    """
+    locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    lock = os.open(locks / str(first), flags, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return Identities(first, lock)
+
+
+def named(name: str) -> int | None:
+    """The first id of the range that a name is made of; None for others."""
+    number = name.removeprefix(_PREFIX)
+    if number == name or not number.isdecimal():
+        return None
+    return int(number)
 
 
 def _taken(etc: pathlib.Path) -> list[tuple[int, int]]:

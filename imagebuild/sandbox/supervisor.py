@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
     # A terminal's Ctrl-C is the job's, which then says what to do.
     os.setsid()
     try:
+        _sweep()
         ids = identities.take()
         syscalls.unshare(syscalls.CLONE_NEWPID)
         pid = os.fork()
@@ -71,6 +72,16 @@ def main(argv: Sequence[str]) -> int:
     _watch(pid, life)
     cgroups.remove(ids.name)
     return 0
+
+
+def _sweep() -> None:
+    """Remove what others left whose watch was killed, too."""
+    for name in cgroups.names():
+        first = identities.named(name)
+        ids = identities.claim(first) if first is not None else None
+        if ids is not None:
+            cgroups.remove(name)
+            os.close(ids.lock)
 
 
 def _watch(pid: int, life: int) -> None:

@@ -106,6 +106,7 @@ def test_a_controller_that_is_missing(host, tmp_path, monkeypatch):
     host('v2')
     groups = made(host)
     assert groups.limited == {'pids'}
+    assert cgroups.names(host.mountinfo) == {'imagebuild-1'}
 
 
 def test_no_groups_at_all(host):

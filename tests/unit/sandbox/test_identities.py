@@ -85,3 +85,19 @@ def test_none_is_left(take, monkeypatch):
 def test_the_locks_are_private(take, tmp_path):
     take()
     assert (tmp_path / 'locks').stat().st_mode & 0o77 == 0
+
+
+def test_one_that_is_named(take, tmp_path):
+    taken = take()
+    first = identities.named(taken.name)
+    assert first == taken.first
+    assert identities.claim(first, tmp_path / 'locks') is None
+    fcntl.flock(taken.lock, fcntl.LOCK_UN)
+    again = identities.claim(first, tmp_path / 'locks')
+    assert again.first == first
+    os.close(again.lock)
+
+
+@pytest.mark.parametrize('name', ['imagebuild', 'imagebuild-', 'imagebuild-x'])
+def test_names_of_others(name):
+    assert identities.named(name) is None
