@@ -13,6 +13,9 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+from typing import Unpack
+
 import keystoneauth1.adapter
 import keystoneauth1.plugin
 import keystoneauth1.session
@@ -28,6 +31,27 @@ MICROVERSION = '1.0'
 TIMEOUT = 60.0
 
 
+class Endpoint(TypedDict, total=False):
+    """Which service is meant, as keystoneauth's Adapter takes it.
+
+    :ivar region_name: which region's service.
+    :ivar interface: which of its endpoints; public by default.
+    :ivar endpoint_override: its address, with or without ``/v1``, in place
+        of the catalogue's.
+    :ivar service_type: what the catalogue calls it.
+    :ivar auth: authentication plugin, in place of the session's.
+    :ivar global_request_id: ``req-`` and a UUID that all requests carry.
+    """
+
+    region_name: str | None
+    interface: str | list[str] | None
+    endpoint_override: str | None
+    service_type: str
+    service_name: str | None
+    auth: keystoneauth1.plugin.BaseAuthPlugin | None
+    global_request_id: str | None
+
+
 class Client:
     """The image build service.
 
@@ -35,51 +59,34 @@ class Client:
 
     :param session: a keystoneauth session. With the authentication type
         ``none`` and an endpoint it reaches a service without Keystone.
-    :param region_name: which region's service.
-    :param interface: which of its endpoints; public by default.
-    :param endpoint_override: its address, with or without ``/v1``, in place
-        of the catalogue's.
-    :param service_type: what the catalogue calls it.
     :param microversion: the version of the API to ask for, None for the
         service's default.
-    :param auth: authentication plugin, in place of the session's.
     :param timeout: seconds until an answer must come.
     :param connect_retries: how often a request is sent again when no answer
         comes; only requests that may be done twice are.
     :param status_code_retries: the same after an answer of 503.
     :param retry_delay: seconds between; by default longer each time.
-    :param global_request_id: ``req-`` and a UUID that all requests carry.
+    :param endpoint: which service, and as whom.
     """
 
     def __init__(
         self,
         session: keystoneauth1.session.Session,
         *,
-        region_name: str | None = None,
-        interface: str | list[str] | None = None,
-        endpoint_override: str | None = None,
-        service_type: str = SERVICE_TYPE,
-        service_name: str | None = None,
         microversion: str | None = MICROVERSION,
-        auth: keystoneauth1.plugin.BaseAuthPlugin | None = None,
         timeout: float = TIMEOUT,
         connect_retries: int = 3,
         status_code_retries: int = 3,
         retry_delay: float | None = None,
-        global_request_id: str | None = None,
+        **endpoint: Unpack[Endpoint],
     ) -> None:
+        endpoint.setdefault('service_type', SERVICE_TYPE)
         adapter = keystoneauth1.adapter.Adapter(
             session,
-            service_type=service_type,
-            service_name=service_name,
-            interface=interface,
-            region_name=region_name,
-            endpoint_override=endpoint_override,
-            auth=auth,
             default_microversion=microversion,
-            global_request_id=global_request_id,
             client_name='imagebuild.client',
             client_version=MICROVERSION,
+            **endpoint,
         )
         transport = http.Transport(
             adapter,

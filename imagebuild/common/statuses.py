@@ -15,14 +15,9 @@ from __future__ import annotations
 
 #: Every status of a build; a deleted build has none, it is not found.
 ALL = (
-    'queued',
-    'building',
-    'uploading',
-    'active',
-    'error',
-    'cancelled',
+    'queued', 'building', 'uploading', 'active', 'error', 'cancelled',
     'deleting',
-)
+)  # fmt: skip
 #: A conductor holds the build.
 RUNNING = ('building', 'uploading', 'deleting')
 #: Nothing more will happen to the build by itself.

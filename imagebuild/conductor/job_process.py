@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -51,15 +52,29 @@ _LAST_LINES = 20
 _DRAIN = 2.0
 
 
+@dataclasses.dataclass(frozen=True)
+class JobCallbacks:
+    """What a job calls, from threads of its own but for ``note``.
+
+    :ivar on_event: with each event.
+    :ivar wake: when there is something new.
+    :ivar note: with its first process, before and after that is started.
+    :ivar enter_thread: first in each thread (log context).
+    """
+
+    on_event: OnEvent
+    wake: Callable[[], None]
+    note: Callable[[job_processes.Leader], None]
+    enter_thread: Callable[[], None] = lambda: None
+
+
 class JobProcess:
     """A job from its start to its end.
 
     :param command: the program.
     :param request: its document.
     :param directory: where it runs.
-    :param on_event: called from another thread with each event.
-    :param wake: called from another thread when there is something new.
-    :param context: called first in each of the job's threads (log context).
+    :param callbacks: what is called when something happens to it.
     :ivar leader: its first process.
     :ivar last: its event ``finished`` or ``failed``; None until then.
     """
@@ -69,16 +84,12 @@ class JobProcess:
         command: Sequence[str],
         request: Mapping[str, Any],
         directory: pathlib.Path,
-        *,
-        on_event: OnEvent,
-        wake: Callable[[], None],
-        note: Callable[[job_processes.Leader], None],
-        context: Callable[[], None] = lambda: None,
+        callbacks: JobCallbacks,
     ) -> None:
         job_token = secrets.token_hex(16)
         # Written down before it is there, so that it is found by its token
         # when this process dies right after starting it.
-        note(job_processes.Leader.of(0, job_token))
+        callbacks.note(job_processes.Leader.of(0, job_token))
         self._process = subprocess.Popen(
             list(command),
             cwd=directory,
@@ -91,11 +102,9 @@ class JobProcess:
         # The process is ours and not waited for, so it is still there, if
         # only as a zombie.
         self.leader = job_processes.Leader.of(self._process.pid, job_token)
-        note(self.leader)
+        callbacks.note(self.leader)
         self.last: dict[str, Any] | None = None
-        self._on_event = on_event
-        self._wake = wake
-        self._context = context
+        self._callbacks = callbacks
         self._last_lines: collections.deque[str] = collections.deque(
             maxlen=_LAST_LINES
         )
@@ -150,14 +159,14 @@ class JobProcess:
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         def run() -> None:
-            self._context()
+            self._callbacks.enter_thread()
             try:
                 work()
             except (OSError, ValueError) as error:
                 # A pipe that was closed.
                 LOG.debug('job %s: %s', name, error)
             finally:
-                self._wake()
+                self._callbacks.wake()
 
         thread = threading.Thread(
             target=run, name=f'job-{self._process.pid}-{name}', daemon=True
@@ -180,7 +189,7 @@ class JobProcess:
             elif event['event'] in ('finished', 'failed'):
                 self.last = event
             else:
-                self._on_event(event)
+                self._callbacks.on_event(event)
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None  # noqa: S101

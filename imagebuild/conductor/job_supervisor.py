@@ -100,10 +100,12 @@ class JobSupervisor:
             self._context.job_command,
             request,
             self.directory,
-            on_event=on_event or self._recorder.event,
-            wake=self._cancellation.wake,
-            note=self._workspace.note,
-            context=lambda: request_log.enter(self._claim.build),
+            job_process.JobCallbacks(
+                on_event=on_event or self._recorder.event,
+                wake=self._cancellation.wake,
+                note=self._workspace.note,
+                enter_thread=lambda: request_log.enter(self._claim.build),
+            ),
         )
         try:
             # A job ends itself in time, and reports what it was doing.

@@ -35,6 +35,8 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Any
+from typing import TypedDict
+from typing import Unpack
 
 from oslo_config import cfg
 
@@ -68,6 +70,19 @@ LOG = logging.getLogger(__name__)
 _REQUEUE_TIMEOUT = 20.0
 
 
+class Parts(TypedDict, total=False):
+    """What tests and benchmarks put in the place of a conductor's parts.
+
+    :ivar capability_provider: what it can build.
+    :ivar job_command: the program of a job.
+    :ivar open_store: gives the store of a destination.
+    """
+
+    capability_provider: capability.CapabilityProvider
+    job_command: Sequence[str]
+    open_store: OpenStore
+
+
 class Conductor:
     """A conductor inside of this process.
 
@@ -75,9 +90,7 @@ class Conductor:
     :param database: of the service.
     :param transport: of :func:`imagebuild.messaging.bus.get_transport`.
     :param notifier: told when builds begin and end.
-    :param capability_provider: by default what is installed.
-    :param job_command: the program of a job; tests bring their own.
-    :param open_store: gives stores; by default what is configured.
+    :param parts: instead of what is installed and configured.
     """
 
     def __init__(
@@ -87,15 +100,13 @@ class Conductor:
         transport: Any,
         *,
         notifier: conductor_context.Notifier,
-        capability_provider: capability.CapabilityProvider | None = None,
-        job_command: Sequence[str] | None = None,
-        open_store: OpenStore | None = None,
+        **parts: Unpack[Parts],
     ) -> None:
         self._conf = conf
         self._transport = transport
-        self.capability_provider = (
-            capability_provider or capability.CapabilityProvider(conf)
-        )
+        self.capability_provider = parts.get(
+            'capability_provider'
+        ) or capability.CapabilityProvider(conf)
         self._shutting_down = threading.Event()
         self._server: Any = None
         self._name_lock: int | None = None
@@ -107,8 +118,8 @@ class Conductor:
             database=database,
             retry=retry_policy.RetryPolicy(self._shutting_down),
             notifier=notifier,
-            open_store=open_store or self._clients.store,
-            job_command=tuple(job_command or job.command()),
+            open_store=parts.get('open_store', self._clients.store),
+            job_command=tuple(parts.get('job_command') or job.command()),
             job_config=lambda: conductor_context.job_config(conf),
             work_dir=work_dir(conf),
             paths=host_paths.HostPaths(own_paths(conf)),

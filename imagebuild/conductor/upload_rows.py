@@ -30,14 +30,9 @@ LOG = logging.getLogger(__name__)
 
 #: Fields of a request that are metadata of the image in the store.
 _IMAGE = (
-    'visibility',
-    'protected',
-    'tags',
-    'members',
-    'properties',
-    'min_disk',
+    'visibility', 'protected', 'tags', 'members', 'properties', 'min_disk',
     'min_ram',
-)
+)  # fmt: skip
 
 
 def disk_format(build: db.Build) -> str:

@@ -28,15 +28,9 @@ from imagebuild.common import statuses
 
 #: What builds can be sorted by, in the API and in the database.
 SORT_KEYS = (
-    'created_at',
-    'driver',
-    'finished_at',
-    'name',
-    'os',
-    'priority',
-    'status',
+    'created_at', 'driver', 'finished_at', 'name', 'os', 'priority', 'status',
     'updated_at',
-)
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

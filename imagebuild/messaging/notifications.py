@@ -71,25 +71,11 @@ LOG = logging.getLogger(__name__)
 PREFIX = 'image_build.build'
 
 _COPIED = (
-    'name',
-    'project_id',
-    'user_id',
-    'request_id',
-    'status',
-    'status_reason',
-    'fault',
-    'os',
-    'driver',
-    'architecture',
-    'content_key',
-    'attempt',
-    'conductor',
-    'image_id',
-    'size',
-    'os_hash_algo',
-    'os_hash_value',
+    'name', 'project_id', 'user_id', 'request_id', 'status', 'status_reason',
+    'fault', 'os', 'driver', 'architecture', 'content_key', 'attempt',
+    'conductor', 'image_id', 'size', 'os_hash_algo', 'os_hash_value',
     'reused_from',
-)
+)  # fmt: skip
 _TIMES = ('created_at', 'started_at', 'finished_at')
 
 

@@ -173,9 +173,11 @@ class Watch:
             [sys.executable, '-c', script],
             request or {},
             tmp_path,
-            on_event=self.events.append,
-            wake=lambda: None,
-            note=self.notes.append,
+            job_process.JobCallbacks(
+                on_event=self.events.append,
+                wake=lambda: None,
+                note=self.notes.append,
+            ),
         )
 
     def wait(self):

@@ -34,37 +34,15 @@ from imagebuild.db.transaction import writer
 
 #: What list_builds can filter by.
 FILTERS = (
-    'id',
-    'name',
-    'status',
-    'fault',
-    'os',
-    'driver',
-    'architecture',
-    'content_key',
-    'conductor',
-    'user_id',
-    'reuse',
-    'leader_id',
-    'reused_from',
-)
+    'id', 'name', 'status', 'fault', 'os', 'driver', 'architecture',
+    'content_key', 'conductor', 'user_id', 'reuse', 'leader_id', 'reused_from',
+)  # fmt: skip
 #: What update_build leaves to the calls that keep the rows consistent.
 _NOT_BY_UPDATE = {
-    'id',
-    'project_id',
-    'content_key',
-    'conductor',
-    'attempt',
-    'leader_id',
-    'reused_from',
-    'image_row_id',
-    'log_size',
-    'request_size',
-    'requeues',
-    'created_at',
-    'updated_at',
-    'deleted_at',
-}
+    'id', 'project_id', 'content_key', 'conductor', 'attempt', 'leader_id',
+    'reused_from', 'image_row_id', 'log_size', 'request_size', 'requeues',
+    'created_at', 'updated_at', 'deleted_at',
+}  # fmt: skip
 
 
 def size_of(request: Any) -> int:
