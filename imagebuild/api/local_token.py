@@ -103,6 +103,7 @@ class TokenNeeded:
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         given = environ.get('HTTP_X_AUTH_TOKEN', '').encode('utf-8', 'replace')
+        # In constant time: how long it takes must not tell how much was right.
         if hmac.compare_digest(given, self._token):
             return self.application(environ, start_response)
         environ[errors.ANSWERED] = True

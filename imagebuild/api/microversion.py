@@ -61,6 +61,8 @@ def parse(header: str | None) -> Version:
     :raises Unsupported: there is no such version.
     """
     wanted = _ours(header or '')
+    # As the guideline of OpenStack's APIs wants it: who asks for nothing is an
+    # old client, and gets what it was written for.
     if wanted is None:
         return MIN
     if wanted == 'latest':

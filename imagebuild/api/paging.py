@@ -38,6 +38,7 @@ def project(call: Call) -> str | None:
     everyone = call.query.get('all_projects', False)
     if everyone or wanted != call.context.project_id:
         call.context.can(policies.builds.LIST_ALL)
+    # Of both the project is the narrower one, so it holds.
     if everyone and 'project_id' not in call.query:
         return None
     return wanted

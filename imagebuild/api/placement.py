@@ -50,6 +50,7 @@ def requirements(
     if name is None:
         if 'base_image' not in request:
             return None
+        # A base image of the request has the defaults of an empty entry.
         entry = catalogue.OperatingSystem('')
     else:
         found = call.service.catalogue.read()
@@ -87,6 +88,7 @@ def able_conductors(
     if needed is None:
         return []
     alive = call.service.conductors()
+    # That none is up is not the user's error; their errors come first.
     if not alive:
         if not problems:
             raise exception.NoConductor(reason='none is up')

@@ -236,6 +236,7 @@ class Glance:
 
         :raises Refused: Glance does not want it.
         """
+        # Only those that it lacks: for the others Glance answers 409.
         missing = set(members) - set(self.members(image_id) if members else ())
         for member in sorted(missing):
             with (

@@ -41,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     program.add_version(parser)
     # May stand before the command and after it.
     common = program.Parser(add_help=False)
+    # SUPPRESS: a default of the command would undo what stood before it.
     for each, default in ((parser, None), (common, argparse.SUPPRESS)):
         _add_common(each, default)
     areas = parser.add_subparsers(metavar='AREA', required=True)

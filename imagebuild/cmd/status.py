@@ -177,6 +177,8 @@ def _work(argv: Sequence[str]) -> int:
             f'"upgrade {conf.command.check}" is not known; see '
             f'"{PROGRAM} --help".'
         )
+    # Made again: a ConfigOpts that has read a command line takes no more
+    # options of one.
     conf, checks = _checks()
     return upgradecheck.main(conf, 'imagebuild', checks, argv=list(argv))
 

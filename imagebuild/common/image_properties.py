@@ -82,6 +82,8 @@ class Rules:
         """Return why a request may not set a property, None if it may."""
         # Databases of Glance may compare without regard to case.
         key = name.lower()
+        # In this order: no operator can allow what would be a field or is
+        # ours.
         if key in FIELDS:
             return 'this is a field of the image itself'
         if _any(key, _OURS):

@@ -156,6 +156,7 @@ class Claim:
 
         :raises ClaimLost: it is no longer ours; nothing was done.
         """
+        # Hidden before it is cut: half a path would not be recognised.
         reason = self._paths.hide(reason)[:_LONGEST_REASON]
         outcome = db.Outcome(status, reason, fault, image)
         done = self._retry.until_available(

@@ -78,6 +78,7 @@ class ClientCache:
     def _get(self, name: str, make: Callable[[], T]) -> T:
         # What make() raises is raised, and nothing kept.
         with self._lock:
+            # Made under the lock: many builds that start at once log in once.
             if name not in self._clients:
                 self._clients[name] = make()
             client: T = self._clients[name]

@@ -116,6 +116,7 @@ class SizeWatch:
             allocated(directory)
             for directory in self._directory.parent.iterdir()
             if directory != self._directory
+            # Locks of conductors' names, which hold nothing.
             and not directory.name.startswith('.')
         )
         return used >= max(others, default=0)

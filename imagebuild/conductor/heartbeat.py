@@ -91,6 +91,8 @@ class Heartbeat:
             LOG.warning('Heartbeat failed: %s', error)
             self._stable_since = None
         except Exception:
+            # It goes on whatever happens: without heartbeats all builds of
+            # this conductor become somebody else's.
             LOG.exception('Unexpected error in the heartbeat')
             self._stable_since = None
         return self._interval
@@ -107,6 +109,8 @@ class Heartbeat:
             )
             self._registered = current
             LOG.info('Registered as %s: %s', self._name, current)
+            # Registering resets the row to "up" with no builds, which is wrong
+            # of one that drains or was only declared dead.
             self._refresh()
         if self._stable_since is None:
             self._stable_since = time.monotonic()

@@ -133,6 +133,7 @@ def merged(requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         # Everybody sees it, or nobody wants members.
         members = []
     properties: dict[str, Any] = {}
+    # The oldest comes last, so that its values win.
     for request in reversed(requests):
         properties.update(request.get('properties') or {})
     return {

@@ -63,4 +63,6 @@ class PeriodicTask:
         while not self.stopped:
             pause = self._work()
             self._wake.wait(pause)
+            # Cleared before the work: who wakes it during the work finds that
+            # it is done once more.
             self._wake.clear()

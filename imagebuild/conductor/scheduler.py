@@ -161,6 +161,8 @@ class Scheduler:
             operating_systems=capable.operating_systems,
             architecture=capable.architecture,
             running_limit=limit,
+            # Those that were declined stay at the head of the queue, and would
+            # hide the others.
             limit=_LOOK + len(declined),
         )
         ids = [build_id for build_id in found if build_id not in declined]

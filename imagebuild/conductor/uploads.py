@@ -211,6 +211,7 @@ class Uploads:
             }
             for where, image in images.items()
         }
+        # The build's image is that of this cloud, or else of the first one.
         here = values.pop('', None) or values.pop(next(iter(values)))
         for each in values.values():
             self._context.retry.until_available(

@@ -246,6 +246,7 @@ def _find(
             )
         )
         return None
+    # Chosen for the user only where nothing else could be meant.
     if version is None and len(versions) == 1:
         return next(iter(versions.values()))
     if version in versions:

@@ -106,6 +106,8 @@ class Notifier:
             'request_id': build.request_id,
             'project_id': build.project_id,
         }
+        # The payload is made by the sender's thread, of a record that never
+        # changes.
         send = getattr(self._notifier, priority)
         self._sender.send(
             f'The notification "{event}" of build {build.id}',

@@ -114,6 +114,8 @@ class FileStore(base.Store):
         target = self.directory / image_id
         with os_errors.on_write(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
+        # What an upload left that was killed; another one that still works
+        # holds its lock.
         workspaces.sweep(target)
         stored = self._read(target)
         if stored is None:

@@ -181,6 +181,7 @@ class GlanceStore(base.Store):
             ],
             **changes,
         )
+        # After the visibility: only a shared image takes members.
         self._glance.share(image_id, image.members)
 
     def exists(self, image_id: str) -> bool:

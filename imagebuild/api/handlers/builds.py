@@ -52,6 +52,8 @@ _IMAGE_FIELDS = (
 def create(call: Call) -> flask.Response:
     """POST /v1/builds"""
     call.context.can(policies.builds.CREATE)
+    # Asked although create_build() looks again: what Glance no longer has is
+    # struck off here, as the database cannot ask it.
     prepared = build_request.prepare(call)
     build_request.reusable_image(call, prepared)
     build = build_request.create_build(call, prepared)

@@ -32,6 +32,7 @@ def index(call: Call) -> flask.Response:
     found = call.database.list_uploads(
         project_id=project_id,
         build_id=call.query.get('build_id'),
+        # One more than is shown tells whether there is another page.
         limit=paging.limit(call) + 1,
         marker=call.query.get('marker'),
     )

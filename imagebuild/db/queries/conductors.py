@@ -50,6 +50,8 @@ def register_conductor(
         'started_at': session.now,
         'heartbeat_at': session.now,
     }
+    # Locked, and run again on a duplicate: a conductor that restarts meets the
+    # last write of its former process.
     row = session.get(Conductor, values['name'], with_for_update=True)
     if row is None:
         row = Conductor(**values)

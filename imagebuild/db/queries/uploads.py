@@ -99,6 +99,8 @@ def list_uploads(
     if conductor is not None:
         query = query.where(Upload.conductor == conductor)
     if marker is not None:
+        # By values, not by OFFSET: uploads that are added or removed between
+        # two pages make nobody miss one.
         last = get_upload(session, marker, project_id=project_id)
         query = query.where(
             sa.or_(
@@ -179,6 +181,7 @@ def claim_upload(
             updated_at=session.now,
         )
     )
+    # Nothing matched: another was first, or the first run of this call was.
     if not taken:
         upload = session.get(Upload, id)
         if (
@@ -195,6 +198,7 @@ def _visible(project_id: str | None) -> sa.Select[Upload, str]:
         sa.select(Upload, Build.project_id)
         .join(Build, Build.id == Upload.build_id)
         .where(rows.LIVE)
+        # A claim changes the row without the session, which may hold it.
         .execution_options(populate_existing=True)
     )
     if project_id is not None:
