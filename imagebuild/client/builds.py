@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -145,19 +147,9 @@ class BuildManager(managers.Manager):
         :param retry_for: seconds for which the service may be away.
         :raises WaitTimeout: it is still being deleted after ``timeout``.
         """
-        retrying = _retrying(retry_for, interval)
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            try:
-                build = retrying(self.get, build_id)
-            except exceptions.NotFound:
-                return
-            if end is not None and time.monotonic() >= end:
-                raise exceptions.WaitTimeout(
-                    f'The build {build_id} is still {build.status} after '
-                    f'{timeout:g} seconds.'
-                )
-            time.sleep(interval)
+        with contextlib.suppress(exceptions.NotFound):
+            for _ in self._polls(build_id, timeout, interval, retry_for):
+                pass
 
     def cancel(self, build_id: str) -> None:
         """Cancel a build that has not ended.
@@ -206,10 +198,9 @@ class BuildManager(managers.Manager):
         :param retry_for: seconds for which the service may be away.
         """
         retrying = _retrying(retry_for, interval)
-        while True:
-            # Before the log is read: once the build has ended, its log is
-            # complete, and the loop below reads all of it.
-            build = retrying(self.get, build_id)
+        # A build is read before its log: once it has ended, the log is
+        # complete, and the inner loop reads all of it.
+        for build in self._polls(build_id, None, interval, retry_for):
             if on_progress is not None:
                 on_progress(build)
             while True:
@@ -220,7 +211,6 @@ class BuildManager(managers.Manager):
                 yield chunk.text
             if build.finished:
                 return
-            time.sleep(interval)
 
     def steps(self, build_id: str) -> Sequence[records.Step]:
         """Return the steps that have ended, in order, of all attempts."""
@@ -247,17 +237,26 @@ class BuildManager(managers.Manager):
         :raises WaitTimeout: it has not ended within ``timeout``; it goes on.
         :raises NotFound: it was deleted.
         """
-        retrying = _retrying(retry_for, interval)
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            build = retrying(self.get, build_id)
+        for build in self._polls(build_id, timeout, interval, retry_for):
             if on_progress is not None:
                 on_progress(build)
             if build.finished:
                 return build
-            pause = interval
-            if end is not None:
-                pause = min(interval, end - time.monotonic())
+        raise AssertionError('polling ends with an exception only')
+
+    def _polls(
+        self,
+        build_id: str,
+        timeout: float | None,
+        interval: float,
+        retry_for: float,
+    ) -> Iterator[records.Build]:
+        retrying = _retrying(retry_for, interval)
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            build = retrying(self.get, build_id)
+            yield build
+            pause = min(interval, end - time.monotonic())
             if pause < 0:
                 raise exceptions.WaitTimeout(
                     f'The build {build_id} is still {build.status} after '
