@@ -35,6 +35,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.common import json_schema
+from imagebuild.exception import Problem
 from imagebuild.manifest import document
 
 DEFAULT_ARCHITECTURE = 'x86_64'
@@ -162,7 +163,7 @@ def load(path: str | os.PathLike[str]) -> Catalogue:
         data = document.parse(pathlib.Path(path).read_bytes())
     except OSError as error:
         raise InvalidCatalogue(
-            [exception.Problem('', f'{path} cannot be read: {error.strerror}')]
+            [Problem('', f'{path} cannot be read: {error.strerror}')]
         ) from error
     except exception.InvalidManifest as error:
         raise InvalidCatalogue(error.errors) from error
@@ -180,23 +181,19 @@ def load(path: str | os.PathLike[str]) -> Catalogue:
     )
 
 
-def _check_image(
-    name: str, entry: Mapping[str, Any]
-) -> Iterator[exception.Problem]:
+def _check_image(name: str, entry: Mapping[str, Any]) -> Iterator[Problem]:
     if 'image' not in entry:
         return
     image = entry['image']
     path = json_schema.join('', name, 'image')
     if sum(kind in image for kind in IMAGE_KINDS) != 1:
-        yield exception.Problem(
+        yield Problem(
             path, f'exactly one of {", ".join(IMAGE_KINDS)} is needed'
         )
     if 'url' in image and 'checksum' not in image:
-        yield exception.Problem(
-            path, 'a "url" needs a "checksum", such as sha256:...'
-        )
+        yield Problem(path, 'a "url" needs a "checksum", such as sha256:...')
     if 'checksum' in image and not {'url', 'path'} & set(image):
-        yield exception.Problem(
+        yield Problem(
             json_schema.join(path, 'checksum'),
             'only a "url" or a "path" has one; the image service knows '
             'those of its own images',

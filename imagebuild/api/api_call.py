@@ -37,13 +37,14 @@ from imagebuild.api import route
 from imagebuild.api import stale_cache
 from imagebuild.common import host_paths
 from imagebuild.common import image_properties
+from imagebuild.exception import Problem
 from imagebuild.messaging import notifications
 from imagebuild.messaging import rpcapi
 
 LOG = logging.getLogger(__name__)
 
 #: A body, and what its schema finds wrong with it.
-Body = tuple[Mapping[str, Any], Sequence[exception.Problem]]
+Body = tuple[Mapping[str, Any], Sequence[Problem]]
 
 
 class CatalogueFile:
@@ -163,7 +164,7 @@ class Call:
         return self._read[0]
 
     @property
-    def problems(self) -> Sequence[exception.Problem]:
+    def problems(self) -> Sequence[Problem]:
         """What the schema finds wrong with the body."""
         return self._read[1]
 

@@ -38,6 +38,7 @@ from imagebuild.api.api_call import Call
 from imagebuild.api.api_call import Service
 from imagebuild.common import json_schema
 from imagebuild.conf import quota
+from imagebuild.exception import Problem
 
 MASK = '***'
 
@@ -124,7 +125,7 @@ def prepare(call: Call) -> BuildRequest:
 
 
 def _valid_fields(
-    body: Mapping[str, Any], problems: Iterable[exception.Problem]
+    body: Mapping[str, Any], problems: Iterable[Problem]
 ) -> dict[str, Any]:
     """Return the fields without problems, so that they are checked further."""
     bad = {re.split(r'[.[]', problem.path)[0] for problem in problems}
@@ -181,11 +182,11 @@ def _resolve(
 
 def _recipe_problem(error: exception.StepError) -> exception.InvalidRequest:
     """Translate the error of a recipe that is a plugin's code."""
-    return exception.InvalidRequest([exception.Problem('recipe', str(error))])
+    return exception.InvalidRequest([Problem('recipe', str(error))])
 
 
 def _describe(
-    call: Call, request: Mapping[str, Any], problems: list[exception.Problem]
+    call: Call, request: Mapping[str, Any], problems: list[Problem]
 ) -> description.Description | None:
     if any(
         field in call.body and field not in request
@@ -207,14 +208,14 @@ def _describe(
 
 def _too_large(
     call: Call, described: description.Description | None
-) -> list[exception.Problem]:
+) -> list[Problem]:
     """Find a recipe that needs a larger disk than this service makes."""
     limit = call.service.conf.disks.max_virtual_size
     if described is None or not limit or described.min_disk <= limit:
         return []
     path = 'recipe' if 'recipe' in call.body else 'manifest.min_disk'
     return [
-        exception.Problem(
+        Problem(
             path,
             f'it needs a disk of {described.min_disk} GiB, and this service '
             f'makes none of more than {limit} GiB',
@@ -226,7 +227,7 @@ def _secrets(
     service: Service,
     described: description.Description | None,
     request: Mapping[str, Any],
-    problems: list[exception.Problem],
+    problems: list[Problem],
 ) -> dict[str, Any]:
     """Return the values of hidden arguments."""
     hidden = described.hidden() if described else set()
@@ -238,7 +239,7 @@ def _secrets(
     }
     if secrets and not service.conf.encryption_keys:
         problems.extend(
-            exception.Problem(
+            Problem(
                 json_schema.join('arguments', name),
                 'this service keeps no secrets: its operator has set no '
                 'encryption keys',
@@ -266,7 +267,7 @@ def _check(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """
     answer = call.conductor_api.check_request(request)
     validation.refuse(
-        exception.Problem(problem['path'], problem['message'])
+        Problem(problem['path'], problem['message'])
         for problem in answer.get('problems', ())
     )
     base: dict[str, Any] = answer['base']

@@ -33,6 +33,7 @@ from werkzeug import exceptions
 from imagebuild import exception
 from imagebuild.api import microversion
 from imagebuild.common import host_paths
+from imagebuild.exception import Problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -79,7 +80,7 @@ _MESSAGES = {
 def document(
     code: int,
     message: str,
-    problems: Iterable[exception.Problem] = (),
+    problems: Iterable[Problem] = (),
     **more: str,
 ) -> dict[str, Any]:
     """Return the JSON document of an error.
@@ -147,9 +148,7 @@ def from_exception(
             'max_version': str(microversion.MAX),
         }
     problems = [
-        exception.Problem(
-            paths.hide(problem.path), paths.hide(problem.message)
-        )
+        Problem(paths.hide(problem.path), paths.hide(problem.message))
         for problem in getattr(error, 'errors', ())
     ]
     return _response(document(code, message, problems, **more), headers)

@@ -21,6 +21,7 @@ from typing import Protocol
 from imagebuild import exception
 from imagebuild import policies
 from imagebuild.api.api_call import Call
+from imagebuild.exception import Problem
 
 
 def limit(call: Call) -> int:
@@ -73,7 +74,7 @@ def check_marker(call: Call, get: Getter, project_id: str | None) -> None:
         get(marker, project_id=project_id)
     except exception.NotFound:
         raise exception.InvalidRequest(
-            [exception.Problem('marker', f'there is no item {marker}')]
+            [Problem('marker', f'there is no item {marker}')]
         ) from None
 
 

@@ -22,6 +22,7 @@ from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.api.api_call import Call
+from imagebuild.exception import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Requirements:
 
 
 def requirements(
-    call: Call, request: Mapping[str, Any], problems: list[exception.Problem]
+    call: Call, request: Mapping[str, Any], problems: list[Problem]
 ) -> Requirements | None:
     """Look up what a request needs of a conductor in the catalogue.
 
@@ -57,7 +58,7 @@ def requirements(
         known = found.get(name)
         if known is None:
             problems.append(
-                exception.Problem(
+                Problem(
                     'os',
                     f'there is no operating system "{name}"; known are: '
                     f'{", ".join(found.names()) or "none"}',
@@ -76,7 +77,7 @@ def able_conductors(
     call: Call,
     needed: Requirements | None,
     request: Mapping[str, Any],
-    problems: list[exception.Problem],
+    problems: list[Problem],
 ) -> list[str]:
     """Find the conductors that could build it.
 
@@ -103,17 +104,17 @@ def _inability(
     alive: Iterable[db.Conductor],
     needed: Requirements,
     request: Mapping[str, Any],
-) -> exception.Problem:
+) -> Problem:
     drivers = {driver for conductor in alive for driver in conductor.drivers}
     path = 'base_image' if needed.os is None else 'os'
     if needed.driver not in drivers:
-        return exception.Problem(
+        return Problem(
             'driver' if 'driver' in request else path,
             f'no conductor that is up has the driver "{needed.driver}"; '
             f'there are: {", ".join(sorted(drivers)) or "none"}',
         )
     what = f'"{needed.os}"' if needed.os else 'it'
-    return exception.Problem(
+    return Problem(
         path,
         f'no conductor that is up can build {what} with the driver '
         f'"{needed.driver}" for {needed.architecture}',

@@ -29,6 +29,7 @@ from typing import NoReturn
 
 from imagebuild import exception
 from imagebuild.common import json_schema
+from imagebuild.exception import Problem
 
 #: Levels of nesting; a manifest may have 64 and is one level deep in a body.
 MAX_DEPTH = 65
@@ -74,7 +75,7 @@ def parse(data: bytes) -> Any:
     return value
 
 
-def text_problems(value: Any) -> Iterator[exception.Problem]:
+def text_problems(value: Any) -> Iterator[Problem]:
     """Find texts that cannot be stored.
 
     :raises InvalidRequest: the value is too deep or has too many parts.
@@ -85,7 +86,7 @@ def text_problems(value: Any) -> Iterator[exception.Problem]:
     # copy it.
     place: list[str | int] = []
 
-    def walk(value: Any) -> Iterator[exception.Problem]:
+    def walk(value: Any) -> Iterator[Problem]:
         left[0] -= 1
         if left[0] < 0:
             _refuse(f'it has more than {MAX_NODES} values')
@@ -94,14 +95,14 @@ def text_problems(value: Any) -> Iterator[exception.Problem]:
         if isinstance(value, str):
             wrong = text_error(value)
             if wrong:
-                yield exception.Problem(json_schema.join('', *place), wrong)
+                yield Problem(json_schema.join('', *place), wrong)
             return
         for key, item in _inner(value):
             place.append(key)
             wrong = text_error(key) if isinstance(key, str) else None
             if wrong:
                 where = json_schema.join('', *place)
-                yield exception.Problem(where, f'in the key, {wrong}')
+                yield Problem(where, f'in the key, {wrong}')
             yield from walk(item)
             place.pop()
 
@@ -155,4 +156,4 @@ def _float(text: str) -> float:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise exception.InvalidRequest([exception.Problem('', message)])
+    raise exception.InvalidRequest([Problem('', message)])

@@ -25,6 +25,7 @@ from imagebuild import exception
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
 from imagebuild.common import json_schema
+from imagebuild.exception import Problem
 
 #: Problems in one answer.
 MAX_PROBLEMS = 100
@@ -35,7 +36,7 @@ _BOOLEANS = {'true': True, 'false': False}
 
 def body(
     request: flask.Request, expected: base.Schema
-) -> tuple[dict[str, Any], list[exception.Problem]]:
+) -> tuple[dict[str, Any], list[Problem]]:
     """Read and check the body of a request.
 
     :returns: an object, and what the schema finds wrong with it; handlers
@@ -61,7 +62,7 @@ def query(
     :returns: name to value, of the parameters that were given.
     :raises InvalidRequest: unknown, repeated or bad parameters.
     """
-    problems: list[exception.Problem] = []
+    problems: list[Problem] = []
     result: dict[str, Any] = {}
     known = {parameter.name: parameter for parameter in parameters}
     for name, values in request.args.lists():
@@ -81,7 +82,7 @@ def query(
             result[name] = value = _convert(values[0], known[name].schema)
             problems.extend(_wrong(name, value, known[name].schema))
             continue
-        problems.append(exception.Problem(json_schema.join('', name), message))
+        problems.append(Problem(json_schema.join('', name), message))
     refuse(problems)
     return result
 
@@ -95,17 +96,15 @@ def _convert(text: str, expected: base.Schema) -> Any:
     return text
 
 
-def _wrong(
-    name: str, value: Any, expected: base.Schema
-) -> Iterator[exception.Problem]:
+def _wrong(name: str, value: Any, expected: base.Schema) -> Iterator[Problem]:
     error = isinstance(value, str) and strict_json.text_error(value)
     if error:
-        yield exception.Problem(name, error)
+        yield Problem(name, error)
     else:
         yield from json_schema.check(value, expected, name)
 
 
-def refuse(problems: Iterable[exception.Problem]) -> None:
+def refuse(problems: Iterable[Problem]) -> None:
     """Raise when there is a problem.
 
     :raises InvalidRequest: with the problems, each once.
@@ -115,5 +114,5 @@ def refuse(problems: Iterable[exception.Problem]) -> None:
         return
     if len(found) > MAX_PROBLEMS:
         more = f'and {len(found) - MAX_PROBLEMS} more'
-        found = [*found[:MAX_PROBLEMS], exception.Problem('', more)]
+        found = [*found[:MAX_PROBLEMS], Problem('', more)]
     raise exception.InvalidRequest(found)

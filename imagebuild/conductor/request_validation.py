@@ -39,6 +39,7 @@ from imagebuild.conductor import capability
 from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.drivers import isolations
 from imagebuild.drivers.base import BaseImage
+from imagebuild.exception import Problem
 
 LOG = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ OpenGlance = Callable[[], Glance]
 class _Refused(Exception):  # noqa: N818
     """The request cannot be served; with what is wrong."""
 
-    def __init__(self, *problems: exception.Problem) -> None:
+    def __init__(self, *problems: Problem) -> None:
         super().__init__(problems)
         self.problems = problems
 
@@ -207,7 +208,7 @@ class RequestValidator:
                 self._open_store(name)
             except exception.InvalidInput as error:
                 path = f'destinations[{number}]'
-                problems.append(exception.Problem(path, str(error)))
+                problems.append(Problem(path, str(error)))
         if problems:
             raise _Refused(*problems)
 
@@ -312,7 +313,7 @@ def _file(path: str, checksum: str) -> dict[str, Any]:
 
 
 def _refused(path: str, message: str) -> _Refused:
-    return _Refused(exception.Problem(path, message))
+    return _Refused(Problem(path, message))
 
 
 def _asked(options: Mapping[str, Any]) -> isolations.Setting:
@@ -327,9 +328,9 @@ def _refused_at(path: str) -> Iterator[None]:
         raise _refused(path, str(error)) from error
 
 
-def _below(path: str, problem: exception.Problem) -> exception.Problem:
+def _below(path: str, problem: Problem) -> Problem:
     """The same problem of something that lies at a path of the request."""
     if not problem.path:
-        return exception.Problem(path, problem.message)
+        return Problem(path, problem.message)
     dot = '' if problem.path.startswith('[') else '.'
-    return exception.Problem(f'{path}{dot}{problem.path}', problem.message)
+    return Problem(f'{path}{dot}{problem.path}', problem.message)

@@ -20,6 +20,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.common import json_schema
+from imagebuild.exception import Problem
 from imagebuild.manifest import resource_files
 from imagebuild.manifest import validators
 from imagebuild.manifest.validators import base
@@ -90,7 +91,7 @@ class FilesValidator(file.FileValidator):
 
 
 def steps(
-    request: Mapping[str, Any], problems: list[exception.Problem]
+    request: Mapping[str, Any], problems: list[Problem]
 ) -> list[base.Validator]:
     """Read the three lists.
 
@@ -129,11 +130,9 @@ def steps(
     return found
 
 
-def _check_length(given: Any, name: str) -> list[exception.Problem]:
+def _check_length(given: Any, name: str) -> list[Problem]:
     if isinstance(given, list) and len(given) > MAX_ITEMS:
-        return [
-            exception.Problem(name, f'it has more than {MAX_ITEMS} entries')
-        ]
+        return [Problem(name, f'it has more than {MAX_ITEMS} entries')]
     return []
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.common import strict_yaml
+from imagebuild.exception import Problem
 from imagebuild.manifest import document
 
 #: Problems that are reported at once.
@@ -40,7 +41,7 @@ MAX_FIELDS: Mapping[str, int] = {
 
 
 def plain(
-    request: Mapping[str, Any], problems: list[exception.Problem]
+    request: Mapping[str, Any], problems: list[Problem]
 ) -> dict[str, Any]:
     """Copy the fields that describe content as plain values.
 
@@ -57,13 +58,12 @@ def plain(
             value = document.plain(request[name])
         except exception.InvalidManifest as error:
             problems.extend(
-                exception.Problem(name, problem.message)
-                for problem in error.errors
+                Problem(name, problem.message) for problem in error.errors
             )
             continue
         wrong = _too_large(value, limit)
         if wrong:
-            problems.append(exception.Problem(name, wrong))
+            problems.append(Problem(name, wrong))
         else:
             result[name] = value
     return result
@@ -87,9 +87,7 @@ def _too_large(value: Any, limit: int) -> str:
     return ''
 
 
-def shortened(
-    problems: Sequence[exception.Problem],
-) -> list[exception.Problem]:
+def shortened(problems: Sequence[Problem]) -> list[Problem]:
     """The problems that are reported, each once."""
     once = list(dict.fromkeys(problems))
     more = len(once) - MAX_PROBLEMS
@@ -97,5 +95,5 @@ def shortened(
         return once
     return [
         *once[:MAX_PROBLEMS],
-        exception.Problem('', f'{more} more problems are not shown'),
+        Problem('', f'{more} more problems are not shown'),
     ]

@@ -25,6 +25,7 @@ from imagebuild.description import description
 from imagebuild.description import fields
 from imagebuild.description import limits
 from imagebuild.description import origin
+from imagebuild.exception import Problem
 from imagebuild.manifest import document
 
 
@@ -49,7 +50,7 @@ def load(
         repeated.
     :raises EnvironmentFault: a recipe path of this host cannot be read.
     """
-    problems: list[exception.Problem] = []
+    problems: list[Problem] = []
     given = limits.plain(request, problems)
     steps = fields.steps(given, problems)
     source = origin.read(
@@ -64,17 +65,15 @@ def load(
 def _values(
     given: Any,
     declared: Sequence[manifest.Argument] | None,
-    problems: list[exception.Problem],
+    problems: list[Problem],
 ) -> dict[str, str]:
     if not isinstance(given, dict):
         problems.append(
-            exception.Problem(
-                'arguments', 'it is not a mapping of names to values'
-            )
+            Problem('arguments', 'it is not a mapping of names to values')
         )
         return {}
     problems.extend(
-        exception.Problem(
+        Problem(
             json_schema.join('arguments', name),
             f'the value is longer than {limits.MAX_VALUE // 1024} KiB',
         )

@@ -24,6 +24,7 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.common import json_schema
+from imagebuild.exception import Problem
 from imagebuild.manifest import document
 from imagebuild.manifest import resource_files
 
@@ -75,7 +76,7 @@ class _Resources(resource_files.Resources):
 def read(
     request: Mapping[str, Any],
     recipe_paths: Sequence[pathlib.Path],
-    problems: list[exception.Problem],
+    problems: list[Problem],
 ) -> Origin:
     """Find the recipe or read the manifest.
 
@@ -86,19 +87,13 @@ def read(
     """
     if 'recipe_version' in request and 'recipe' not in request:
         problems.append(
-            exception.Problem(
-                'recipe_version', 'it is nothing without "recipe"'
-            )
+            Problem('recipe_version', 'it is nothing without "recipe"')
         )
     if 'resources' in request and 'manifest' not in request:
-        problems.append(
-            exception.Problem('resources', 'they are for a "manifest" only')
-        )
+        problems.append(Problem('resources', 'they are for a "manifest" only'))
     if 'recipe' in request and 'manifest' in request:
         problems.append(
-            exception.Problem(
-                'manifest', '"recipe" and "manifest" exclude each other'
-            )
+            Problem('manifest', '"recipe" and "manifest" exclude each other')
         )
         return BROKEN
     if 'recipe' in request:
@@ -111,13 +106,11 @@ def read(
 # -- a manifest of the request ----------------------------------------------
 
 
-def _manifest(
-    request: Mapping[str, Any], problems: list[exception.Problem]
-) -> Origin:
+def _manifest(request: Mapping[str, Any], problems: list[Problem]) -> Origin:
     given = request['manifest']
     if not isinstance(given, dict):
         problems.append(
-            exception.Problem(
+            Problem(
                 'manifest', 'it is not a mapping; send it as JSON, not as text'
             )
         )
@@ -132,7 +125,7 @@ def _manifest(
         problems.extend(error.errors)
         return BROKEN
     problems.extend(
-        exception.Problem(
+        Problem(
             json_schema.join('resources', name),
             'no step of the manifest names it',
         )
@@ -141,21 +134,19 @@ def _manifest(
     return Origin(loaded.arguments, loaded)
 
 
-def _texts(given: Any, problems: list[exception.Problem]) -> dict[str, str]:
+def _texts(given: Any, problems: list[Problem]) -> dict[str, str]:
     if not isinstance(given, dict):
         problems.append(
-            exception.Problem(
-                'resources', 'it is not a mapping of name to text'
-            )
+            Problem('resources', 'it is not a mapping of name to text')
         )
         return {}
     texts = {}
     for name, text in given.items():
         place = json_schema.join('resources', name)
         if not name or not name.isprintable():
-            problems.append(exception.Problem(place, 'it is not a name'))
+            problems.append(Problem(place, 'it is not a name'))
         if not isinstance(text, str):
-            problems.append(exception.Problem(place, 'it is not a text'))
+            problems.append(Problem(place, 'it is not a text'))
             text = ''
         texts[name] = text
     return texts
@@ -188,13 +179,13 @@ def _sorted(value: Any) -> Any:
 def _recipe(
     request: Mapping[str, Any],
     recipe_paths: Sequence[pathlib.Path],
-    problems: list[exception.Problem],
+    problems: list[Problem],
 ) -> Origin:
     name = request['recipe']
     version = request.get('recipe_version')
     for field, value in (('recipe', name), ('recipe_version', version)):
         if not document.is_scalar(value) or value == '':
-            problems.append(exception.Problem(field, 'it is not a name'))
+            problems.append(Problem(field, 'it is not a name'))
             return BROKEN
     recipe = _find(
         document.as_text(name),
@@ -210,7 +201,7 @@ def _recipe(
         # Whose fault it is, its path on this host: not the user's matter.
         LOG.error('The recipe %s cannot be used: %s', recipe, error)
         problems.append(
-            exception.Problem(
+            Problem(
                 'recipe',
                 f'the recipe {recipe} of this service is broken; its '
                 'operator finds the reason in the log',
@@ -231,7 +222,7 @@ def _find(
     name: str,
     version: str | None,
     recipe_paths: Sequence[pathlib.Path],
-    problems: list[exception.Problem],
+    problems: list[Problem],
 ) -> recipes.Recipe | None:
     try:
         found = recipes.find(recipe_paths)
@@ -241,7 +232,7 @@ def _find(
     if not versions:
         known = ', '.join(found) or 'none'
         problems.append(
-            exception.Problem(
+            Problem(
                 'recipe', f'there is no recipe "{name}"; known are: {known}'
             )
         )
@@ -253,7 +244,7 @@ def _find(
         return versions[version]
     listed = ', '.join(versions)
     problems.append(
-        exception.Problem(
+        Problem(
             'recipe_version',
             f'the recipe {name} has several versions; choose one of: {listed}'
             if version is None

@@ -164,9 +164,8 @@ class FileStore(base.Store):
 
     def delete(self, image_id: str) -> None:
         """See :meth:`base.Store.delete`."""
-        target = self._path(image_id)
-        found = self._read(target) if target else None
-        if target is None or found is None:
+        target, found = self._find(image_id)
+        if found is None:
             return
         if not found.get(base.UPLOAD_ID):
             raise exception.Forbidden(rule='only images of builds are deleted')
@@ -191,9 +190,8 @@ class FileStore(base.Store):
     ) -> None:
         """See :meth:`base.Store.update`."""
         changes = metadata.changeable(image, self._rules)
-        target = self._path(image_id)
-        found = self._read(target) if target else None
-        if target is None or found is None:
+        target, found = self._find(image_id)
+        if found is None:
             raise exception.NotFound(what='image', id=image_id)
         kept = {
             name: value
@@ -205,13 +203,11 @@ class FileStore(base.Store):
 
     def exists(self, image_id: str) -> bool:
         """See :meth:`base.Store.exists`."""
-        target = self._path(image_id)
-        return target is not None and self._read(target) is not None
+        return self._find(image_id)[1] is not None
 
     def is_protected(self, image_id: str) -> bool:
         """See :meth:`base.Store.is_protected`."""
-        target = self._path(image_id)
-        found = self._read(target) if target else None
+        _, found = self._find(image_id)
         return bool(found and found.get('protected'))
 
     def find(self, stamp: base.Stamp) -> base.StoredImage | None:
@@ -234,12 +230,16 @@ class FileStore(base.Store):
         if self._read(target) is not None:
             yield target
 
-    def _path(self, image_id: str) -> pathlib.Path | None:
-        """The directory of an id that is one: never a path of another's."""
+    def _find(
+        self, image_id: str
+    ) -> tuple[pathlib.Path, dict[str, Any] | None]:
+        """The directory of an image, and its metadata if it is there."""
         try:
-            return self.directory / str(uuid.UUID(image_id))
+            # Of an id that is one: never a path of another's.
+            target = self.directory / str(uuid.UUID(image_id))
         except ValueError:
-            return None
+            return self.directory, None
+        return target, self._read(target)
 
     def _read(self, target: pathlib.Path) -> dict[str, Any] | None:
         try:

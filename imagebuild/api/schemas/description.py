@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import exception
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
 from imagebuild.common import image_properties
 from imagebuild.common import json_schema
 from imagebuild.description import fields
 from imagebuild.description import limits
+from imagebuild.exception import Problem
 from imagebuild.manifest.validators import package
 
 #: Entries of one list, as the description takes them.
@@ -307,7 +307,7 @@ def problems(
     given: Collection[str],
     max_timeout: int,
     rules: image_properties.Rules,
-) -> Iterator[exception.Problem]:
+) -> Iterator[Problem]:
     """Find the problems that a JSON schema cannot describe well.
 
     :param request: with its defaults, without the fields that are wrong.
@@ -316,11 +316,9 @@ def problems(
     :param rules: which properties an image may have.
     """
     if 'os' not in given and 'base_image' not in given:
-        yield exception.Problem(
-            'os', 'an operating system or a "base_image" is needed'
-        )
+        yield Problem('os', 'an operating system or a "base_image" is needed')
     if request.get('timeout', 0) > max_timeout:
-        yield exception.Problem(
+        yield Problem(
             'timeout', f'a build may take at most {max_timeout} seconds'
         )
     yield from image_problems(request, rules)
@@ -328,18 +326,16 @@ def problems(
 
 def image_problems(
     request: Mapping[str, Any], rules: image_properties.Rules
-) -> Iterator[exception.Problem]:
+) -> Iterator[Problem]:
     """The same for the fields of the image that can change.
 
     :param request: with its defaults, without the fields that are wrong.
     :param rules: which properties an image may have.
     """
     if request['members'] and request['visibility'] != 'shared':
-        yield exception.Problem(
+        yield Problem(
             'members', 'only an image of visibility "shared" has members'
         )
     for name in request['properties']:
         if wrong := rules.error(name):
-            yield exception.Problem(
-                json_schema.join('properties', name), wrong
-            )
+            yield Problem(json_schema.join('properties', name), wrong)

@@ -89,27 +89,36 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
         help='Glance image (name or ID), in place of what --os gives',
     )
     content = parser.add_argument_group('what is put in')
-    content.add_argument(
+    _add_list(
+        content,
         '--package',
-        dest='packages',
-        metavar='<name>[=<version>]',
-        action='append',
-        help='Package of the distribution (repeat for several)',
+        '<name>[=<version>]',
+        'Package of the distribution',
     )
-    content.add_argument(
+    _add_list(
+        content,
         '--pip-package',
-        dest='pip_packages',
-        metavar='<requirement>',
-        action='append',
-        help='Python package, as pip names it (repeat for several)',
+        '<requirement>',
+        'Python package, as pip names it',
     )
-    content.add_argument(
+    _add_list(
+        content,
         '--file',
-        dest='files',
-        metavar='<path>=<local-file>[,mode=<mode>,owner=<user>,group=<group>]',
+        '<path>=<local-file>[,mode=<mode>,owner=<user>,group=<group>]',
+        'File of the image and the local file that holds its content',
+    )
+
+
+def _add_list(
+    group: argparse._ActionsContainer, option: str, metavar: str, what: str
+) -> None:
+    """Add an option that gives one item of a list each time."""
+    group.add_argument(
+        option,
+        dest=f'{option.strip("-").replace("-", "_")}s',
+        metavar=metavar,
         action='append',
-        help='File of the image and the local file that holds its content '
-        '(repeat for several)',
+        help=f'{what} (repeat for several)',
     )
 
 
@@ -185,13 +194,7 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--container-format', metavar='<format>', help='Default: bare'
     )
-    group.add_argument(
-        '--destination',
-        dest='destinations',
-        metavar='<cloud>',
-        action='append',
-        help='Cloud to upload to (repeat for several)',
-    )
+    _add_list(group, '--destination', '<cloud>', 'Cloud to upload to')
     _add_metadata(group)
 
 
@@ -231,17 +234,8 @@ def _add_metadata(group: argparse._ArgumentGroup) -> None:
         default=None,
         help='Let it be deleted (the default)',
     )
-    for option, dest, metavar, what in (
-        ('--tag', 'tags', '<tag>', 'Tag'),
-        ('--member', 'members', '<project-id>', 'Project that may use it'),
-    ):
-        group.add_argument(
-            option,
-            dest=dest,
-            metavar=metavar,
-            action='append',
-            help=f'{what} (repeat for several)',
-        )
+    _add_list(group, '--tag', '<tag>', 'Tag')
+    _add_list(group, '--member', '<project-id>', 'Project that may use it')
     group.add_argument(
         '--property',
         dest='properties',
