@@ -11,8 +11,10 @@
 # under the License.
 """Disks of every layout: found, and mounted whole.
 
-One appliance has all the disks; each test shows mount_all one of them. The
-last test ends it and opens a disk the way the program does.
+One appliance has all the disks; each test shows mount_all one of them. One
+disk is opened by way of the disk server. The last tests end the appliance,
+have this host's kernel mount the same disks, and open one the way the program
+does.
 """
 
 import contextlib
@@ -25,8 +27,12 @@ import pytest
 
 from imagebuild import appliance
 from imagebuild import exception
+from imagebuild.disks import image_file
+from imagebuild.disks import overlay
+from imagebuild.disks import server
 from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guestfs
+from tests.integration import native_disk
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -72,9 +78,21 @@ class Lab:
             self.disks[name] = directory / f'{name}.img'
             with self.disks[name].open('wb') as disk:
                 disk.truncate(400 * MIB)
+        self.directory = directory
+        base = image_file.inspect(self.disks['separate'])
+        self.served = server.DiskServer([base], directory, export='nbd')
+        drives = {
+            name: appliance.Drive(path, 'raw')
+            for name, path in self.disks.items()
+        }
+        drives['separate'] = appliance.Drive(
+            base.path,
+            'raw',
+            server=self.served.socket,
+            export=self.served.EXPORT_NAME,
+        )
         self.appliance = appliance.launch(
-            [appliance.Drive(path, 'raw') for path in self.disks.values()],
-            workspace=directory,
+            list(drives.values()), workspace=directory
         )
         self.handle = self.appliance.handle
         #: Asked for once: it takes seconds for so many disks.
@@ -244,7 +262,7 @@ def build(lab: Lab) -> None:
 @pytest.fixture(scope='module')
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made = Lab(tmp_path_factory.mktemp('lab'))
-    with made.appliance:
+    with made.served, made.appliance:
         made.appliance.call(build, made, timeout=400)
         yield made
 
@@ -259,6 +277,13 @@ def test_separate_file_systems(lab: Lab) -> None:
         '/var': '/dev/sda4',
     }
     lab.leave_marks('/boot', '/boot/efi', '/var')
+    # A layer, taken while the appliance has the disk open, ends here.
+    lab.handle.sync()
+    layer = lab.served.snapshot(lab.directory / 'layer')
+    lab.handle.write('/var/later', b'x')
+    lab.handle.sync()
+    assert layer.path == lab.disks['separate']
+    assert b'/boot/efi' in layer.path.read_bytes()
     assert lab.mark('/dev/sda1') == '/boot/efi'
     assert lab.mark('/dev/sda2') == '/boot'
     assert lab.mark('/dev/sda4') == '/var'
@@ -385,14 +410,73 @@ def test_what_can_be_missing(lab: Lab, entry: str, target: str) -> None:
     assert lab.mounted() == {'/': '/dev/sdf'}
 
 
-def test_remote_over_separate_file_systems(
-    lab: Lab, tmp_path: pathlib.Path
-) -> None:
-    """Last: it ends the appliance with all the disks."""
+@pytest.fixture(scope='module')
+def ended(lab: Lab) -> Lab:
+    """The disks, when the appliance has ended."""
     lab.appliance.call(lab.handle.umount_all)
     lab.appliance.shutdown()
+    lab.served.close()
+    return lab
+
+
+def chain_of(lab: Lab, layout: str) -> tuple[image_file.ImageInfo, ...]:
+    """The files of a disk, with an overlay to be written to."""
+    base = image_file.inspect(lab.disks[layout])
+    chain = lab.served.chain if layout == 'separate' else (base,)
+    path = lab.directory / f'{layout}.native'
+    path.unlink(missing_ok=True)
+    overlay.create(chain[-1], path)
+    top = image_file.ImageInfo(path, 'qcow2', base.virtual_size, 0)
+    return (*chain, top)
+
+
+@pytest.mark.parametrize(
+    'layout, wanted, expected',
+    [
+        ('separate', None, ('/dev/sda3', '/boot /boot/efi /var')),
+        ('btrfs', None, ('/dev/sda1', '/home /var')),
+        ('two', None, exception.AmbiguousRoot),
+        ('two', '/dev/sda2', ('/dev/sda2', '')),
+        ('two', '/dev/sda3', exception.UnknownRoot),
+        ('none', None, exception.NoOperatingSystem),
+        ('missing', None, ('/dev/sda', '')),
+        ('usr', None, exception.InvalidImage),
+        ('lvm', None, exception.NotForSandbox),
+    ],
+)
+def test_the_same_disk_without_an_appliance(
+    ended: Lab, layout: str, wanted: str | None, expected: Any
+) -> None:
+    directory = ended.directory / f'{layout}-{wanted or ""}'.replace('/', '-')
+    directory.mkdir()
+    chain = chain_of(ended, layout)
+    if isinstance(expected, type):
+        with pytest.raises(expected):
+            with native_disk.Native(directory, chain) as native:
+                native.mount(wanted)
+        return
+    root, below = expected
+    with native_disk.Native(directory, chain) as native:
+        found, notices = native.mount(wanted)
+        left = [each for each in notices if 'vfat' in each]
+        assert found == root
+        if layout != 'missing':
+            assert notices == left
+        points = native.points()
+        if left:
+            below = below.replace(' /boot/efi', '')
+        assert points == ['/', *below.split()]
+        if layout == 'separate':
+            assert native.child.read_file('/var/mark') == b'/var'
+            assert native.child.read_file('/var/later') == b'x'
+        native.finish()
+
+
+def test_remote_over_separate_file_systems(
+    ended: Lab, tmp_path: pathlib.Path
+) -> None:
     with guestfs.GuestfsRemote(
-        [appliance.Drive(lab.disks['separate'], 'raw')], workspace=tmp_path
+        [appliance.Drive(ended.disks['separate'], 'raw')], workspace=tmp_path
     ) as remote:
         assert remote.root == '/dev/sda3'
         points = remote.appliance.call(remote.appliance.handle.mountpoints)

@@ -31,11 +31,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
-from imagebuild.disks import partitions
-from imagebuild.disks import server
-from imagebuild.remotes import guest_mounts
-from imagebuild.sandbox import mounts
-from tests.integration import mount_child
+from tests.integration.native_disk import Native
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -44,70 +40,6 @@ MISSING = '01234567-89ab-cdef-0123-456789abcdef'
 ROOT = '11111111-2222-3333-4444-555555555555'
 VAR = '22222222-2222-3333-4444-555555555555'
 PART = '33333333-2222-3333-4444-555555555555'
-
-
-class Native:
-    """A disk that is open: its server, and the process that mounts it.
-
-    :param layers: the files of the disk, the base first.
-    """
-
-    def __init__(
-        self,
-        directory: pathlib.Path,
-        layers: tuple[image_file.ImageInfo, ...],
-        *,
-        readonly: bool = False,
-    ) -> None:
-        self.directory = directory
-        self._stack = contextlib.ExitStack()
-        with contextlib.ExitStack() as stack:
-            self.child: Any = stack.enter_context(mount_child.MountChild())
-            self.served = stack.enter_context(
-                server.DiskServer(
-                    layers,
-                    directory,
-                    export='fuse',
-                    # Whoever serves must not be who unmounts.
-                    spawn=self.child.spawn,
-                    readonly=readonly,
-                )
-            )
-            seen = f'/proc/{self.child.process.pid}/root{self.served.path}'
-            layout = partitions.read(pathlib.Path(seen), image='x.img')
-            self.child.begin(
-                mounts.plan(
-                    layout, self.served.path, image='x.img', readonly=readonly
-                ),
-                directory / 'root',
-            )
-            self._stack = stack.pop_all()
-
-    def mount(self, wanted: str | None = None) -> tuple[str, list[str]]:
-        notices: list[str] = []
-        root = guest_mounts.mount_all(
-            self.child,
-            image='x.img',
-            wanted=wanted,
-            on_notice=notices.append,
-        )
-        return root, notices
-
-    def mounted(self) -> dict[str, str]:
-        points = self.child.mountpoints()
-        return {target: device for device, target in points.items()}
-
-    def finish(self) -> None:
-        """Close everything in good order."""
-        self.child.umount_all()
-        self.served.close()
-        self._stack.close()
-
-    def __enter__(self) -> 'Native':
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stack.close()
 
 
 def part(path: pathlib.Path, kind: str, size: int, *options: str) -> None:
@@ -293,9 +225,7 @@ def test_subvolumes(
         root = 'btrfsvol:/dev/sda1/root'
         assert native.mount() == (root, [])
         child = native.child
-        table = child.sh('grep /root /proc/self/mountinfo').splitlines()
-        points = [line.split()[4].rpartition('/root')[2] for line in table]
-        assert sorted(points) == ['', '/home', '/var']
+        assert native.points() == ['/', '/home', '/var']
         names = {
             each['btrfssubvolume_path']
             for each in child.btrfs_subvolume_list('/')
