@@ -48,7 +48,7 @@ class LoopDevice:
         some containers.
     :param readonly: whether the device is.
     :ivar path: of the device.
-    :raises OSError: there is none to be had.
+    :raises OSError: there is no free one.
     """
 
     def __init__(

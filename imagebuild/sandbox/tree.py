@@ -163,7 +163,7 @@ class Tree:
         return bytes(content)
 
     def write(self, path: str, content: bytes) -> None:
-        """Make a file, followed, or write it anew."""
+        """Make a file, followed, or write all of it."""
         with self._regular(path, os.O_WRONLY | os.O_CREAT) as file:
             # Not O_TRUNC: it would be done before its kind is known.
             os.ftruncate(file, 0)

@@ -93,7 +93,7 @@ class _Served:
         self.mounts = mounts.Mounts(plan, mounts.pathlib.Path(root))
 
     def _do_set(self, **values: float) -> None:
-        """Have less patience."""
+        """Set time limits."""
         for name, value in values.items():
             setattr(mounts, name, value)
 
