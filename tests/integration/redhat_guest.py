@@ -282,7 +282,14 @@ def _make_repository(repository: pathlib.Path, topdir: pathlib.Path) -> None:
     _run(['createrepo_c', '--quiet', str(repository)])
 
 
-def _run(argv: Sequence[str]) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True)
+def _run(
+    argv: Sequence[str], *, input_file: pathlib.Path | None = None
+) -> None:
+    done = subprocess.run(
+        argv,
+        input=input_file.read_text() if input_file else '',
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         raise RuntimeError(f'{argv} failed: {done.stdout}{done.stderr}')
