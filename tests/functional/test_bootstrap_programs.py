@@ -107,6 +107,77 @@ def test_nothing_survives_who_started_it(tmp_path: pathlib.Path) -> None:
     wait_for(lambda: not processes_with(b'sleep\x00987654'))
 
 
+#: In place of mmdebstrap, whose last arguments are suite, tree and sources.
+STAND_IN = """\
+#!/bin/sh -e
+while [ $# -gt 2 ]; do shift; done
+mkdir -p $1/etc/apt $1/usr/lib $1/var $1/tmp
+mount -t tmpfs none $1/tmp
+setsid sleep 0.3 &
+sleep 0.2
+umount $1/tmp
+head -c 20000000 /dev/urandom >$1/usr/lib/large
+"""
+#: Makes a minimal image and says what it begins.
+PROGRAM = """\
+import pathlib, sys
+from imagebuild.drivers import bootstrap
+from imagebuild.drivers.bootstrap import apt_sources
+class Monitor(bootstrap.DiskMonitor):
+    def step_started(self, name):
+        print(name, flush=True)
+top = pathlib.Path(sys.argv[1])
+source = apt_sources.AptSource(f'file://{top}/debian', 'bookworm', ('main',))
+bootstrap.BootstrapDriver(lambda: [source]).create_disk(
+    {'os': 'debian-12', 'minimal': True}, top / 'made' / 'image',
+    monitor=Monitor())
+print('complete', flush=True)
+"""
+
+
+@pytest.fixture
+def machine(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> pathlib.Path:
+    """A directory with a mirror, a stand-in and a place for images."""
+    programs = tmp_path / 'programs'
+    programs.mkdir()
+    (programs / 'mmdebstrap').write_text(STAND_IN)
+    (programs / 'mmdebstrap').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{programs}:{os.environ["PATH"]}')
+    release = tmp_path / 'debian' / 'dists' / 'bookworm' / 'Release'
+    release.parent.mkdir(parents=True)
+    release.touch()
+    (tmp_path / 'made').mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    'step',
+    ['install packages', 'write the tree', 'write the qcow2 file'],
+)
+def test_killed_in_each_step(step: str, machine: pathlib.Path) -> None:
+    image = machine / 'made' / 'image'
+    image.write_text('precious')
+    command = [sys.executable, '-c', PROGRAM, str(machine)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.strip() == step:
+                process.kill()
+    assert process.returncode == -signal.SIGKILL
+    # Its stand-in, and the programs that make the disk, name a path in there.
+    wait_for(lambda: not processes_with(str(machine / 'made').encode()))
+    assert str(machine) not in pathlib.Path('/proc/self/mounts').read_text()
+    assert image.read_text() == 'precious'
+    # The next one sweeps and completes.
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert list(image.parent.iterdir()) == [image]
+    assert image.read_bytes()[:4] == b'QFI\xfb'
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     end = time.monotonic() + 30
     while not condition():
@@ -149,7 +220,7 @@ def everything(tree: pathlib.Path) -> None:
     for name in ('plain', 'capable', 'acl', 'attributes', 'linked'):
         (tree / name).write_text(name)
     (tree / 'many').mkdir()
-    for number in range(2000):
+    for number in range(500):
         (tree / 'many' / f'{number}').write_text(str(number))
     os.chown(tree / 'plain', 70000, 100000)
     (tree / 'plain').chmod(0o6751)
@@ -172,8 +243,8 @@ def everything(tree: pathlib.Path) -> None:
     os.mknod(tree / 'disk', 0o660 | stat.S_IFBLK, os.makedev(259, 1048000))
     (tree / os.fsdecode(b'\xff bad \n name')).touch()
     with (tree / 'sparse').open('wb') as stream:
-        stream.truncate(300 * 1024**2)
-        stream.seek(200 * 1024**2 + 777)
+        stream.truncate(100 * 1024**2)
+        stream.seek(70 * 1024**2 + 777)
         stream.write(b'something')
     os.utime(tree / 'many', (7, 7))
 
