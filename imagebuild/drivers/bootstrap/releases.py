@@ -36,6 +36,9 @@ _MACHINE = (
     'systemd-sysv',
     'systemd-timesyncd',
     'udev',
+    # What initramfs-tools compresses with where it is there: smaller, and
+    # several times faster to read than gzip's.
+    'zstd',
 )
 #: grub-cloud-amd64 brings GRUB for BIOS and, signed, for EFI, and installs
 #: both again when either is upgraded in the guest.
