@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -24,7 +25,6 @@ from typing import Any
 from imagebuild import exception
 from imagebuild.common import disk_layout
 from imagebuild.disks import host_command
-from imagebuild.disks import image_file
 
 #: Seconds for one look; a hundredth of one is usual.
 _TIMEOUT = 60.0
@@ -55,7 +55,7 @@ def read(path: pathlib.Path, *, image: str) -> disk_layout.DiskLayout:
     :raises MissingDependency: blkid or sfdisk is not installed.
     :raises HostCommandFailed: one of them failed, or took too long.
     """
-    with image_file.open_regular(path) as disk:
+    with _opened(path) as disk:
         size = os.fstat(disk).st_size
         whole = _Range(path, disk, 0, size)
         found = whole.probe()
@@ -72,6 +72,28 @@ def read(path: pathlib.Path, *, image: str) -> disk_layout.DiskLayout:
         return disk_layout.DiskLayout(
             size, table, tuple(_partitions(whole, listed, image))
         )
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[int]:
+    """The disk's file, which is as good as whoever serves it."""
+    try:
+        disk = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(error.strerror or str(error)) from error
+    try:
+        # What is under a raw file that has gone is an empty one.
+        if not os.fstat(disk).st_size:
+            raise _unreadable('it is empty')
+        yield disk
+    finally:
+        os.close(disk)
+
+
+def _unreadable(reason: str) -> exception.DiskServerFailed:
+    return exception.DiskServerFailed(
+        reason=f'the disk cannot be read: {reason}'
+    )
 
 
 class _Range:
@@ -110,9 +132,7 @@ class _Range:
         try:
             os.pread(self.disk, 4096, self.offset)
         except OSError as error:
-            raise exception.DiskServerFailed(
-                reason=f'the disk cannot be read: {error.strerror}'
-            ) from error
+            raise _unreadable(error.strerror or str(error)) from error
 
 
 def _tags(found: Mapping[str, str]) -> dict[str, str]:

@@ -532,6 +532,15 @@ def test_no_table(tmp_path: pathlib.Path, kind: str) -> None:
     assert (each.offset, each.size) == (0, 128 * MIB)
 
 
+def test_a_disk_that_is_gone(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'disk'
+    with pytest.raises(exception.DiskServerFailed, match='cannot be read'):
+        partitions.read(path, image='x')
+    path.touch()
+    with pytest.raises(exception.DiskServerFailed, match='it is empty'):
+        partitions.read(path, image='x')
+
+
 def test_a_damaged_table(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'disk'
     sfdisk(path, 'label: gpt\nsize=8M\n')
