@@ -103,6 +103,7 @@ class DiskServer:
     ) -> None:
         self._chain = list(chain)
         self._lock = threading.Lock()
+        self._closed = False
         self._cleanup = contextlib.ExitStack()
         self._raw: raw_file.RawFile | None = None
         try:
@@ -273,9 +274,14 @@ class DiskServer:
     def check(self) -> None:
         """Look whether it can go on; cheap, for every tick.
 
+        Also for whoever wonders whether it is why something else failed.
+        Nothing is wrong with one that was closed in good order.
+
         :raises DiskFull: the file system of the overlay is full.
         :raises DiskServerFailed: the daemon is gone; with what it said last.
         """
+        if self._closed:
+            return
         self._daemon.check()
         if self._raw:
             self._raw.check()
@@ -298,6 +304,7 @@ class DiskServer:
             if self._raw:
                 self._raw.close()
             self._daemon.quit()
+            self._closed = True
         finally:
             self.kill()
 

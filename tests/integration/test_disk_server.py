@@ -145,6 +145,7 @@ def test_layers(tmp_path: pathlib.Path, base: str) -> None:
         top = served.chain[-1]
         served.check()
         served.close()
+        served.check()
     assert holds(top, '4 0 64k', '3 64k 64k', '1 128k 64k')
     assert holds(second, '2 0 64k', '3 64k 64k', '1 128k 64k')
     assert holds(disk.base, '1 0 1M')
