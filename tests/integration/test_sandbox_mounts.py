@@ -395,7 +395,7 @@ def test_ids_are_shifted(tmp_path: pathlib.Path) -> None:
             system(
                 child,
                 'Ids',
-                f'UUID={VAR} /var xfs\nLABEL=home /home btrfs\n'
+                f'UUID={VAR} /var xfs\nLABEL=home /var/home btrfs\n'
                 'LABEL=EFI /boot/efi vfat',
             )
         native.mount()
