@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import select
@@ -23,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.sandbox import block_devices
 from imagebuild.sandbox import cgroups
 from imagebuild.sandbox import commands
 from imagebuild.sandbox import identities
@@ -199,8 +201,12 @@ class Service:
         )
         tree = self._mounts.clone_idmapped(self._around.namespaces.user)
         try:
+            around = dataclasses.replace(
+                self._around,
+                devices=block_devices.find(self._mounts, self._place / 'root'),
+            )
             self._running = running.start(
-                command, self._around, self._groups, tree, came
+                command, around, self._groups, tree, came
             )
         finally:
             os.close(tree)

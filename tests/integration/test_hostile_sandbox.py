@@ -101,7 +101,7 @@ def tried(remote: remotes.SandboxRemote, script: str) -> str:
         'head -c 1 /proc/kcore',
         'head -c 1 /dev/mem',
         'head -c 1 /dev/kmsg',
-        'ls /dev/*d[ab]* /dev/loop* /dev/fuse /dev/kvm | grep .',
+        'ls /dev/*d[ab]* /dev/loop-control /dev/fuse /dev/kvm | grep .',
         'ls /proc/self/fd/0/.. /proc/self/fd/1/..',
     ],
 )
@@ -286,6 +286,21 @@ def test_a_full_disk(remote: remotes.SandboxRemote) -> None:
 
 
 # -- the disk -----------------------------------------------------------------
+
+
+def test_the_disk_itself_can_only_be_read(
+    remote: remotes.SandboxRemote,
+) -> None:
+    """As boot loaders' programs do; 0x4C01 is LOOP_CLR_FD."""
+    script = (
+        'device=$(echo /dev/disk/by-uuid/*); head -c 1M $device | wc -c; '
+        'echo >$device; chmod 666 $device; rm $device; '
+        'perl -e \'open F, "<$ARGV[0]"; print ioctl(F, 0x4C01, 0) // "$!\\n"\''
+        ' $device'
+    )
+    shown = tried(remote, script).splitlines()
+    assert (shown[0], shown[1]) == ('1048576', 'Operation not permitted')
+    assert len([each for each in shown[2:] if 'ermi' in each]) == 3
 
 
 def test_setuid_files_are_kept_and_do_not_act(
