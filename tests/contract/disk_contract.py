@@ -156,13 +156,15 @@ class DiskContract(remote_contract.RemoteContract):
         assert found['security.capability'] == CAPABILITY
         assert found['system.posix_acl_access'] == ACL
 
-    @pytest.mark.parametrize('path', ['/tmp', '/run', '/var/tmp', '/root'])  # noqa: S108
-    def test_files_are_there_for_the_next_command(self, remote, handle, path):
+    def test_files_are_there_for_the_next_command(self, remote, handle):
         """A build may go on where another one ended."""
-        remote.run(['sh', '-c', f'echo left >{path}/contract'])
-        assert remote.run(['cat', f'{path}/contract']).stdout == 'left\n'
-        assert handle.read_file(f'{path}/contract') == b'left\n'
-        remote.remove_file(f'{path}/contract')
+        places = ['/tmp', '/run', '/var/tmp', '/root']  # noqa: S108
+        paths = [f'{place}/contract' for place in places]
+        remote.run(['sh', '-ec', 'for i do echo left >$i; done', 'x', *paths])
+        assert remote.run(['cat', *paths]).stdout == 'left\n' * len(paths)
+        for path in paths:
+            assert handle.read_file(path) == b'left\n'
+            remote.remove_file(path)
 
     def test_a_script_needs_no_tmp(self, remote, handle):
         handle.rename('/tmp', '/tmp.kept')  # noqa: S108
@@ -243,8 +245,9 @@ class DiskContract(remote_contract.RemoteContract):
     def test_a_user_that_a_command_made(self, remote):
         with pytest.raises(exception.StepError, match='contract'):
             remote.write_file('/srv/of', b'x', owner='contract')
-        remote.run(['sh', '-c', 'echo contract:x:4711: >>/etc/group'])
-        remote.run(['sh', '-c', 'echo contract:x:4711:1::/: >>/etc/passwd'])
+        group = 'echo contract:x:4711: >>/etc/group'
+        user = 'echo contract:x:4711:1::/: >>/etc/passwd'
+        remote.run(['sh', '-ec', f'{group}; {user}'])
         remote.write_file('/srv/of', b'x', owner='contract', group='contract')
         shown = remote.run(['stat', '-c', '%u %g', '/srv/of'])
         assert shown.stdout == '4711 4711\n'

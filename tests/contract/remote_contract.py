@@ -32,7 +32,12 @@ SHOW_ENVIRONMENT = (
     '-c',
     'echo "$PATH"; echo "$HOME"; echo "$LC_ALL"; echo "$DEBIAN_FRONTEND"',
 )
-SHOW_GIVEN = ('sh', '-c', 'printf %s "$GIVEN"')
+#: Prints the variables that it is given, each as it is.
+SHOW_GIVEN = (
+    'sh',
+    '-c',
+    'for n in $NUMBERS; do eval "printf \'[%s]\' \\"\\$V$n\\""; done',
+)
 APART = ('sh', '-c', 'echo out; echo err >&2; exit 3')
 SLOW = ('sh', '-c', 'echo a; sleep 2; echo b')
 SPLIT = ('sh', '-c', r"printf '\303'; sleep 1; printf '\251\n'")
@@ -101,9 +106,9 @@ AWKWARD = '/srv/new directory/dæmön/it\'s "$HOME".conf'
 BINARY = bytes(range(256)) + b'\r\n\n'
 
 
-def stat(path):
-    """The command that tells mode, owner and group of a path."""
-    return ('stat', '-L', '-c', '%a %U %G', path)
+def stat(*paths):
+    """The command that tells mode, owner and group of each path."""
+    return ('stat', '-L', '-c', '%a %U %G', *paths)
 
 
 def link(target, path):
@@ -177,9 +182,13 @@ class RemoteContract:
         assert locale.startswith('C')
         assert frontend == 'noninteractive'
 
-    @pytest.mark.parametrize('value', WORDS)
-    def test_variables_arrive_as_they_are(self, remote, value):
-        assert remote.run(SHOW_GIVEN, env={'GIVEN': value}).stdout == value
+    def test_variables_arrive_as_they_are(self, remote):
+        given = {f'V{number}': word for number, word in enumerate(WORDS)}
+        given['NUMBERS'] = ' '.join(
+            str(number) for number in range(len(WORDS))
+        )
+        result = remote.run(SHOW_GIVEN, env=given)
+        assert result.stdout == ''.join(f'[{word}]' for word in WORDS)
 
     def test_given_variables_win(self, remote):
         shown = remote.run(SHOW_ENVIRONMENT, env={'HOME': '/srv'}).stdout
@@ -352,20 +361,20 @@ class RemoteContract:
         with pytest.raises(exception.RemoteFileNotFound):
             remote.read_file(AWKWARD)
 
-    @pytest.mark.parametrize(
-        'given, shown',
-        [
+    def test_mode_owner_and_group(self, remote):
+        wanted = [
             ({}, '644 root root'),
             ({'mode': 0o600}, '600 root root'),
             ({'mode': 0o4755}, '4755 root root'),
             ({'owner': 'daemon', 'group': 'mail'}, '644 daemon mail'),
             ({'owner': '1', 'group': '8'}, '644 daemon mail'),
             ({'mode': 0o6750, 'owner': 'daemon'}, '6750 daemon root'),
-        ],
-    )
-    def test_mode_owner_and_group(self, remote, given, shown):
-        remote.write_file('/srv/contract', b'x', **given)
-        assert remote.run(stat('/srv/contract')).stdout == f'{shown}\n'
+        ]
+        paths = [f'/srv/contract-{number}' for number in range(len(wanted))]
+        for path, (given, _) in zip(paths, wanted, strict=True):
+            remote.write_file(path, b'x', **given)
+        shown = remote.run(stat(*paths)).stdout.splitlines()
+        assert shown == [line for _, line in wanted]
 
     def test_mode_and_owner_of_a_file_that_is_there(self, remote):
         remote.write_file('/srv/contract', b'x', mode=0o755, owner='daemon')
@@ -462,17 +471,15 @@ class RemoteContract:
 
     # -- the end ------------------------------------------------------------
 
-    def test_close_twice(self, fresh_remote):
-        fresh_remote.close()
-        fresh_remote.close()
-        with pytest.raises(exception.EnvironmentFault):
-            fresh_remote.run(WHERE)
-
-    def test_with_closes(self, fresh_remote):
+    def test_with_closes_and_close_may_be_called_again(self, fresh_remote):
         with fresh_remote as same:
             assert same is fresh_remote
         with pytest.raises(exception.EnvironmentFault):
             fresh_remote.read_file('/etc/os-release')
+        fresh_remote.close()
+        fresh_remote.close()
+        with pytest.raises(exception.EnvironmentFault):
+            fresh_remote.run(WHERE)
 
     @pytest.fixture
     def fresh_remote(self, remote):

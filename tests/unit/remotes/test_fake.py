@@ -46,7 +46,11 @@ class TestFakeRemote(contract.RemoteContract):
         never = Answer('begun\n', times_out=True)
         for argv, reply in {
             contract.SHOW_ENVIRONMENT: environment,
-            contract.SHOW_GIVEN: lambda it: Answer(it.env['GIVEN']),
+            contract.SHOW_GIVEN: lambda it: Answer(
+                ''.join(
+                    f'[{it.env[f"V{n}"]}]' for n in it.env['NUMBERS'].split()
+                )
+            ),
             contract.APART: failure,
             contract.SLOW: lambda it: Answer(pieces=slowly()),
             contract.SPLIT: Answer('é\n'),
@@ -90,10 +94,13 @@ class TestFakeRemote(contract.RemoteContract):
         names = {'1': 'daemon', '8': 'mail'}
 
         def stat(command):
-            file = remote.files[command.argv[-1]]
-            owner = names.get(file.owner, file.owner)
-            group = names.get(file.group, file.group)
-            return Answer(f'{file.mode:o} {owner} {group}\n')
+            shown = ''
+            for path in command.argv[4:]:
+                file = remote.files[path]
+                owner = names.get(file.owner, file.owner)
+                group = names.get(file.group, file.group)
+                shown += f'{file.mode:o} {owner} {group}\n'
+            return Answer(shown)
 
         def link(command):
             remote.links[command.argv[3]] = command.argv[2]
