@@ -96,17 +96,7 @@ class JobSupervisor:
             if request['action'] == 'build':
                 grown.check()
 
-        job = job_process.JobProcess(
-            self._context.job_command,
-            request,
-            self.directory,
-            job_process.JobCallbacks(
-                on_event=on_event or self._recorder.event,
-                wake=self._cancellation.wake,
-                note=self._workspace.note,
-                enter_thread=lambda: request_log.enter(self._claim.build),
-            ),
-        )
+        job = self._start(request, on_event or self._recorder.event)
         try:
             # A job ends itself in time, and reports what it was doing.
             code = self._watch(job, begun + seconds + _SLACK, tick)
@@ -130,6 +120,21 @@ class JobSupervisor:
                 # A store's room is not this host's.
                 failed.lacks_room = False
             raise
+
+    def _start(
+        self, request: Mapping[str, Any], on_event: job_process.OnEvent
+    ) -> job_process.JobProcess:
+        return job_process.JobProcess(
+            self._context.job_command,
+            request,
+            self.directory,
+            job_process.JobCallbacks(
+                on_event=on_event,
+                wake=self._cancellation.wake,
+                note=self._workspace.note,
+                enter_thread=lambda: request_log.enter(self._claim.build),
+            ),
+        )
 
     def _watch(
         self,
