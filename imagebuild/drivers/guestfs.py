@@ -48,6 +48,19 @@ class GuestfsDriver(base.Driver):
         """See :meth:`base.Driver.disk_size`."""
         return overlay_disk.Options.parse(options).size * space.GIB
 
+    def ways(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        settings: base.Settings,
+    ) -> Sequence[str]:
+        """See :meth:`base.Driver.ways`."""
+        return overlay_disk.ways(
+            settings,
+            overlay_disk.Options.parse(options).isolation,
+            trusted=isolations.is_trusted(base_image),
+        )
+
     @contextlib.contextmanager
     def open(
         self,

@@ -32,6 +32,8 @@ from imagebuild.disks import grow
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
 from imagebuild.drivers import isolations
+from imagebuild.drivers import sandboxed_disk
+from imagebuild.remotes import disk_remote
 from imagebuild.remotes import guestfs
 
 
@@ -86,8 +88,16 @@ def opened(
         else was wanted.
     :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.
     """
+    with contextlib.ExitStack() as stack:
+        with _told_how_to_choose(opening):
+            disk = _opened(opening, stack, start, notices)
+        yield disk
+
+
+@contextlib.contextmanager
+def _told_how_to_choose(opening: Opening) -> Iterator[None]:
     try:
-        remote = _opened(opening, start, notices)
+        yield
     except exception.AmbiguousRoot as error:
         if not opening.root_option:
             raise
@@ -96,36 +106,49 @@ def opened(
             option=opening.root_option,
             found=error.kwargs['found'],
         ) from error
-    with remote:
-        yield OpenedDisk(remote, notices)
 
 
 def _opened(
-    opening: Opening, start: Start, notices: Notices
-) -> guestfs.GuestfsRemote:
+    opening: Opening,
+    stack: contextlib.ExitStack,
+    start: Start,
+    notices: Notices,
+) -> OpenedDisk:
+    """Open it; what is open ends with the stack."""
     if opening.choice.first == 'sandbox':
         # Within the start: that of the appliance, which may follow, is not
         # to look like the repair of a failure.
         with start('sandbox'):
             try:
-                return _in_sandbox(opening, notices)
+                found = stack.enter_context(_in_sandbox(opening, notices))
+                return OpenedDisk(opening, found.remote, notices, found)
             except exception.NotForSandbox as error:
                 if not opening.choice.may_fall_back:
                     raise
                 notices.notice(f'{error} The appliance is used.')
     with start('appliance'):
-        return _in_appliance(opening, notices)
+        remote = stack.enter_context(_in_appliance(opening, notices))
+        return OpenedDisk(opening, remote, notices)
 
 
 @dataclasses.dataclass(frozen=True)
 class OpenedDisk:
     """A disk that is open.
 
+    :ivar opening: how it was asked for.
     :ivar remote: reaches inside; closed at the end of the block.
+    :ivar sandboxed: the disk, when it is open in the sandbox.
     """
 
-    remote: guestfs.GuestfsRemote
+    opening: Opening
+    remote: disk_remote.DiskRemote
     notices: Notices
+    sandboxed: sandboxed_disk.SandboxedDisk | None = None
+
+    @property
+    def top(self) -> image_file.ImageInfo:
+        """What is written to now, with what is under it."""
+        return self.sandboxed.top if self.sandboxed else self.opening.disk
 
     def close(self, *, trim: bool) -> None:
         """Bring everything to the overlay; only once.
@@ -144,8 +167,20 @@ class OpenedDisk:
         self.remote.shutdown()
 
 
-def _in_sandbox(opening: Opening, notices: Notices) -> guestfs.GuestfsRemote:
-    raise exception.NotForSandbox(path=opening.name, reason='there is none')
+def _in_sandbox(
+    opening: Opening, notices: Notices
+) -> contextlib.AbstractContextManager[sandboxed_disk.SandboxedDisk]:
+    if opening.grown:
+        raise exception.NotForSandbox(
+            path=opening.name, reason='its file system is to be made larger'
+        )
+    return sandboxed_disk.opened(
+        opening.disk,
+        opening.name,
+        opening.workspace,
+        opening.settings,
+        on_notice=notices.notice,
+    )
 
 
 def _in_appliance(opening: Opening, notices: Notices) -> guestfs.GuestfsRemote:

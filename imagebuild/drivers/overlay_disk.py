@@ -25,6 +25,7 @@ from collections.abc import Sequence
 
 from imagebuild import appliance
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild import sandbox
 from imagebuild.common import phases
 from imagebuild.common import space
@@ -152,6 +153,8 @@ def opened(
         directory / 'disk', directory=directory
     ) as workspace:
         space.check(directory, _GROWTH + settings.space_reserve)
+        if settings.layers:
+            image = settings.layers.over(image)
         size = max(image.virtual_size, options.size * space.GIB)
         settings.check_size(size)
         path = workspace.path / 'overlay.qcow2'
@@ -172,8 +175,34 @@ def opened(
         ) -> contextlib.AbstractContextManager[None]:
             return monitor.step(_START[kind], phase=phases.APPLIANCE)
 
-        with open_disk.opened(opening, start=start, notices=monitor) as disk:
-            yield OverlayDisk(disk, opening.disk, options, settings, monitor)
+        with (
+            open_disk.opened(opening, start=start, notices=monitor) as disk,
+            _attached(disk, settings.layers),
+        ):
+            yield OverlayDisk(disk, options, settings, monitor)
+
+
+def ways(
+    settings: base.Settings, asked: isolations.Setting, *, trusted: bool
+) -> Sequence[str]:
+    """See :meth:`base.Driver.ways`.
+
+    Only a disk that is open in the sandbox is served by a program that takes
+    snapshots of it.
+    """
+    choice = isolations.choose(settings.isolation, asked, trusted=trusted)
+    return ['sandbox'] if choice.first == 'sandbox' else []
+
+
+def _attached(
+    disk: open_disk.OpenedDisk, session: layers.Session | None
+) -> contextlib.AbstractContextManager[None]:
+    if session is None or disk.sandboxed is None:
+        return contextlib.nullcontext()
+    top = disk.top
+    return session.attached(
+        top.path, top.virtual_size, disk.sandboxed.snapshot, way='sandbox'
+    )
 
 
 class OverlayDisk(base.OpenDisk):
@@ -182,15 +211,13 @@ class OverlayDisk(base.OpenDisk):
     def __init__(
         self,
         opened_disk: open_disk.OpenedDisk,
-        disk: image_file.ImageInfo,
         options: Options,
         settings: base.Settings,
         monitor: base.DiskMonitor,
     ) -> None:
         self.remote = opened_disk.remote
-        self.virtual_size = disk.virtual_size
+        self.virtual_size = opened_disk.top.virtual_size
         self._opened = opened_disk
-        self._disk = disk
         self._options = options
         self._settings = settings
         self._monitor = monitor
@@ -205,10 +232,11 @@ class OverlayDisk(base.OpenDisk):
             )
         with self._monitor.step('close the disk'):
             self._opened.close(trim=True)
+        disk = self._opened.top
         with self._monitor.step(f'write the {disk_format} file'):
-            self._check_room(output)
+            self._check_room(disk, output)
             convert.convert(
-                self._disk,
+                disk,
                 output,
                 _FORMATS[disk_format],
                 compression=self._compression(disk_format),
@@ -221,8 +249,10 @@ class OverlayDisk(base.OpenDisk):
         wanted = disk_format == 'qcow2' and self._options.compress
         return self._options.compression_type if wanted else None
 
-    def _check_room(self, output: pathlib.Path) -> None:
-        needed = os.stat(self._disk.path).st_blocks * 512
-        if self._disk.backing:
-            needed += self._disk.backing.allocated
+    def _check_room(
+        self, disk: image_file.ImageInfo, output: pathlib.Path
+    ) -> None:
+        needed = sum(
+            os.stat(image.path).st_blocks * 512 for image in disk.chain
+        )
         space.check(output.parent, needed + self._settings.space_reserve)

@@ -326,8 +326,9 @@ def desk(minimal_copy: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[Desk]:
     image.unlink()  # pytest keeps directories of earlier sessions
 
 
-def test_failing_script(desk: Desk) -> None:
-    done = desk.run(FAILS, '--json')
+@pytest.mark.parametrize('isolation', ['appliance', 'sandbox'])
+def test_failing_script(desk: Desk, isolation: str) -> None:
+    done = desk.run(FAILS, '--json', '--isolation', isolation)
     assert done.returncode == 1
     assert 'validators[1].script' in done.stderr
     assert 'exit code 7' in done.stderr
@@ -379,8 +380,10 @@ def test_interrupted(desk: Desk, name: str) -> None:
     desk.assert_nothing_left()
 
 
-def test_killed_in_a_script(desk: Desk) -> None:
-    with desk.asleep(SLEEPS) as (process, _):
+@pytest.mark.parametrize('isolation', ['appliance', 'sandbox'])
+def test_killed_in_a_script(desk: Desk, isolation: str) -> None:
+    options = ['--isolation', isolation]
+    with desk.asleep(SLEEPS, *options) as (process, _):
         process.kill()
         assert process.wait(30) == -signal.SIGKILL
     desk.assert_unchanged()
@@ -471,9 +474,9 @@ def test_hung_script(desk: Desk) -> None:
 
 
 def test_hung_run(desk: Desk) -> None:
-    done = desk.run(SLEEPS, '--timeout', '25')
+    done = desk.run(SLEEPS, '--timeout', '10')
     assert done.returncode == 3
-    assert 'its limit of 25 seconds is up' in done.stderr
+    assert 'its limit of 10 seconds is up' in done.stderr
     desk.assert_unchanged()
     desk.assert_nothing_left()
 
@@ -550,7 +553,8 @@ def test_plan(desk: Desk) -> None:
 
 def test_start_is_within_the_limit(desk: Desk) -> None:
     # No appliance starts in a second under emulation.
-    done = desk.run(CHANGES, '--timeout', '1', '--accelerator', 'tcg')
+    options = ['--isolation=appliance', '--accelerator=tcg']
+    done = desk.run(CHANGES, '--timeout', '1', *options)
     assert done.returncode == 3
     assert 'within 1 second' in done.stderr
     desk.assert_unchanged()

@@ -1,0 +1,166 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A disk that is opened in the sandbox: its server, supervisor and Remote."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from collections.abc import Iterator
+
+from imagebuild import exception
+from imagebuild import sandbox
+from imagebuild.appliance import ApplianceSettings
+from imagebuild.disks import image_file
+from imagebuild.disks import partitions
+from imagebuild.disks import server
+from imagebuild.disks import workspaces
+from imagebuild.remotes import sandbox as remotes
+from imagebuild.remotes.guestfs import GuestSettings
+from imagebuild.sandbox import mounts
+
+
+@dataclasses.dataclass(frozen=True)
+class SandboxedDisk:
+    """A disk that is open in the sandbox.
+
+    :ivar remote: reaches inside.
+    """
+
+    remote: remotes.SandboxRemote
+    _server: server.DiskServer
+
+    @property
+    def top(self) -> image_file.ImageInfo:
+        """What is written to now, with what is under it."""
+        return self._server.chain[-1]
+
+    def snapshot(self, path: pathlib.Path) -> None:
+        """Have further writes go to a new overlay; nothing runs meanwhile.
+
+        What was written before is complete in the file that was
+        :attr:`top`.
+
+        :param path: the overlay to be made.
+        :raises StepError: the guest's file system cannot be brought to rest.
+        :raises EnvironmentFault: there is no room, or the server failed.
+        """
+        supervisor = self.remote.supervisor
+        try:
+            supervisor.freeze()
+            try:
+                self._server.snapshot(path)
+            finally:
+                supervisor.thaw()
+        except RuntimeError as error:
+            raise exception.StepError(
+                f'the file systems cannot be brought to rest: {error}'
+            ) from error
+
+
+@contextlib.contextmanager
+def opened(
+    disk: image_file.ImageInfo,
+    name: str,
+    workspace: workspaces.Workspace,
+    settings: GuestSettings,
+    *,
+    on_notice: Callable[[str], None],
+) -> Iterator[SandboxedDisk]:
+    """Open a disk.
+
+    :param disk: the overlay, with what is under it; it is written to.
+    :param name: how messages call it.
+    :param workspace: around the overlay; what is started is recorded there.
+    :param settings: the limits of the appliance's machine are those of
+        commands.
+    :param on_notice: called with messages that the user should see.
+    :raises NotForSandbox: it has to be opened in the appliance.
+    :raises InvalidInput: there is no operating system to be found, or
+        several and none was chosen.
+    :raises DiskFull: there is no room on this host.
+    :raises EnvironmentFault: the sandbox does not start.
+    """
+    # Ended in this order: the supervisor may still write to what is served.
+    with contextlib.ExitStack() as serving, contextlib.ExitStack() as stack:
+        supervisor = stack.enter_context(
+            sandbox.Supervisor.start(
+                _limits(settings.appliance), workspace=workspace.path
+            )
+        )
+        workspace.record_process(supervisor.pid)
+        disk_server = serving.enter_context(
+            server.DiskServer(
+                tuple(reversed(disk.chain)),
+                workspace.path,
+                export='fuse',
+                spawn=supervisor.spawn,
+                on_start=workspace.record_process,
+                on_path=workspace.record_path,
+            )
+        )
+        remote = stack.enter_context(
+            remotes.SandboxRemote(
+                supervisor,
+                _plan(disk_server, supervisor, name),
+                image=name,
+                wanted=settings.root_filesystem,
+                command_timeout=settings.command_timeout,
+                run_timeout=settings.run_timeout,
+                on_notice=on_notice,
+                on_unmounted=disk_server.close,
+            )
+        )
+        with _blame(disk_server):
+            remote.prepare()
+            yield SandboxedDisk(remote, disk_server)
+
+
+def _limits(settings: ApplianceSettings) -> sandbox.SandboxSettings:
+    return sandbox.SandboxSettings(
+        memory=settings.memory,
+        cpus=settings.cpus,
+        network=settings.network,
+        allow_host_network=settings.allow_host_network,
+    )
+
+
+def _plan(
+    disk_server: server.DiskServer, supervisor: sandbox.Supervisor, name: str
+) -> mounts.Plan:
+    seen = pathlib.Path(f'/proc/{supervisor.pid}/root{disk_server.path}')
+    layout = partitions.read(seen, image=name)
+    return mounts.plan(layout, disk_server.path, image=name)
+
+
+@contextlib.contextmanager
+def _blame(disk_server: server.DiskServer) -> Iterator[None]:
+    """Say what was wrong with the disk when it is why something failed.
+
+    A write for which this host has no room fails in the guest like any other.
+    """
+    try:
+        yield
+    except exception.EnvironmentFault:
+        raise
+    except exception.ImageBuildError as error:
+        try:
+            disk_server.check()
+        except exception.DiskFull as full:
+            full.report = error.report
+            raise full from error
+        except exception.DiskServerFailed:
+            # It was closed, and what failed came afterwards.
+            pass
+        raise

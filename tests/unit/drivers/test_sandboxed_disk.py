@@ -1,0 +1,185 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import contextlib
+import pathlib
+from unittest import mock
+
+import pytest
+
+from imagebuild import exception
+from imagebuild import sandbox
+from imagebuild.appliance import ApplianceSettings
+from imagebuild.disks import image_file
+from imagebuild.disks import partitions
+from imagebuild.disks import server
+from imagebuild.disks import workspaces
+from imagebuild.drivers import sandboxed_disk
+from imagebuild.remotes import sandbox as remotes
+from imagebuild.remotes.guestfs import GuestSettings
+from imagebuild.sandbox import mounts
+
+BASE = image_file.ImageInfo(pathlib.Path('/base'), 'raw', 1024, 0)
+TOP = image_file.ImageInfo(
+    pathlib.Path('/overlay'), 'qcow2', 1024, 0, backing=BASE
+)
+
+
+@pytest.fixture
+def order():
+    """What was ended, in the order in which it was."""
+    return []
+
+
+@pytest.fixture
+def supervisor(monkeypatch, order):
+    made = mock.create_autospec(sandbox.Supervisor, instance=True)
+    made.pid = 77
+    made.__enter__.return_value = made
+    made.__exit__.side_effect = lambda *_: order.append('supervisor')
+    made.start = mock.create_autospec(
+        sandbox.Supervisor.start, return_value=made
+    )
+    monkeypatch.setattr(sandbox.Supervisor, 'start', made.start)
+    return made
+
+
+@pytest.fixture
+def disk_server(monkeypatch, order):
+    made = mock.create_autospec(server.DiskServer, instance=True)
+    made.path = pathlib.Path('/w/disk.raw')
+    made.__enter__.return_value = made
+    made.__exit__.side_effect = lambda *_: order.append('server')
+    made.factory = mock.Mock(return_value=made)
+    monkeypatch.setattr(server, 'DiskServer', made.factory)
+    return made
+
+
+@pytest.fixture
+def remote(monkeypatch, order):
+    made = mock.create_autospec(remotes.SandboxRemote, instance=True)
+    made.__enter__.return_value = made
+    made.__exit__.side_effect = lambda *_: order.append('remote')
+    made.factory = mock.Mock(return_value=made)
+    monkeypatch.setattr(remotes, 'SandboxRemote', made.factory)
+    return made
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    made = mock.create_autospec(workspaces.Workspace, instance=True)
+    made.path = tmp_path
+    return made
+
+
+@pytest.fixture
+def opened(monkeypatch, supervisor, disk_server, remote, workspace):
+    read = mock.Mock(return_value='layout')
+    plan = mock.Mock(return_value='plan')
+    monkeypatch.setattr(partitions, 'read', read)
+    monkeypatch.setattr(mounts, 'plan', plan)
+
+    @contextlib.contextmanager
+    def opened(appliance=None):
+        settings = GuestSettings(
+            appliance=appliance or ApplianceSettings(),
+            root_filesystem='/dev/sda2',
+            command_timeout=5,
+            run_timeout=50,
+        )
+        with sandboxed_disk.opened(
+            TOP, 'the image', workspace, settings, on_notice=print
+        ) as found:
+            read.assert_called_once_with(
+                pathlib.Path('/proc/77/root/w/disk.raw'), image='the image'
+            )
+            yield found.remote
+
+    opened.plan = plan
+    return opened
+
+
+def test_what_is_given_to_whom(opened, disk_server, remote, workspace):
+    with opened() as found:
+        assert found is remote
+    [call] = disk_server.factory.mock_calls
+    # The base first, as a server wants it.
+    assert call.args == ((BASE, TOP), workspace.path)
+    assert call.kwargs['export'] == 'fuse'
+    assert workspace.record_process in call.kwargs.values()
+    workspace.record_process.assert_called_once_with(77)
+    opened.plan.assert_called_once_with(
+        'layout', disk_server.path, image='the image'
+    )
+    given = remote.factory.mock_calls[0].kwargs
+    assert (given['wanted'], given['command_timeout']) == ('/dev/sda2', 5)
+    assert (given['run_timeout'], given['image']) == (50, 'the image')
+    assert given['on_unmounted'] == disk_server.close
+    remote.prepare.assert_called_once_with()
+
+
+def test_limits_are_those_of_the_appliance(opened, supervisor):
+    settings = ApplianceSettings(
+        memory=900, cpus=3, network=False, allow_host_network=True
+    )
+    with opened(settings):
+        pass
+    assert supervisor.start.mock_calls[0].args == (
+        sandbox.SandboxSettings(
+            memory=900, cpus=3, network=False, allow_host_network=True
+        ),
+    )
+
+
+def test_the_server_ends_last(opened, order):
+    """The supervisor may still write to what is served."""
+    with opened():
+        assert order == []
+    assert order == ['remote', 'supervisor', 'server']
+
+
+def test_nothing_stays_of_a_disk_that_is_not_for_it(opened, order):
+    opened.plan.side_effect = exception.NotForSandbox(path='x', reason='LVM')
+    with pytest.raises(exception.NotForSandbox), opened():
+        pytest.fail('it is open')
+    assert order == ['supervisor', 'server']
+
+
+STEP = exception.StepFailed('no space left')
+
+
+@pytest.mark.parametrize(
+    'failed, found, raised',
+    [
+        (STEP, None, exception.StepFailed),
+        (STEP, exception.DiskFull(path='/w'), exception.DiskFull),
+        # Closed in good order before.
+        (
+            STEP,
+            exception.DiskServerFailed(reason='it is gone'),
+            exception.StepFailed,
+        ),
+        (
+            exception.EnvironmentFault('x'),
+            exception.DiskFull(path='/w'),
+            exception.EnvironmentFault,
+        ),
+    ],
+)
+def test_a_full_host_is_not_the_users_fault(
+    opened, disk_server, failed, found, raised
+):
+    disk_server.check.side_effect = found
+    failed.report = mock.sentinel.report
+    with pytest.raises(exception.ImageBuildError) as caught, opened():
+        raise failed
+    assert type(caught.value) is raised
+    assert caught.value.report is mock.sentinel.report
