@@ -159,7 +159,14 @@ def opened(
         settings.check_size(size)
         path = workspace.path / 'overlay.qcow2'
         qemu = qemu_img.QemuImg(workspace.record_process)
-        overlay.create(image, path, size=size, qemu=qemu)
+        session = settings.layers
+        overlay.create(
+            image,
+            path,
+            size=size,
+            unopened=session is not None and session.layers > 0,
+            qemu=qemu,
+        )
         opening = open_disk.Opening(
             image_file.ImageInfo(path, 'qcow2', size, 0, backing=image),
             name,
@@ -177,7 +184,7 @@ def opened(
 
         with (
             open_disk.opened(opening, start=start, notices=monitor) as disk,
-            _attached(disk, settings.layers),
+            _attached(disk, session),
         ):
             yield OverlayDisk(disk, options, settings, monitor)
 

@@ -291,3 +291,49 @@ def test_the_build_is_cancelled(
     wait_until_none(directory)
     assert list(directory.iterdir()) == []
     assert 'failed' not in [event['event'] for event in job.events]
+
+
+def test_edit_of_the_last_step(
+    start: Callable[..., job_process.Job],
+    document: Callable[..., dict[str, Any]],
+    directory: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    """What was done before it is not done again, and the image has it all."""
+
+    def build(last: str) -> list[str]:
+        steps = {'a.sh': 'one', 'b.sh': 'two', 'c.sh': last}
+        request = document(
+            manifest={'validators': [{'script': name} for name in steps]},
+            resources={
+                name: f'#!/bin/sh\necho {text} | tee -a /root/said\n'
+                for name, text in steps.items()
+            },
+        )
+        request['base']['identity'] = 'sha256:of-the-base'
+        request['project_id'] = 'p1'
+        request['config'] |= {
+            'guestfs': {'isolation': 'sandbox'},
+            'layers': {
+                'enabled': True,
+                'directory': str(tmp_path / 'layers'),
+                'max_size': 1,
+                'min_seconds': 0,
+            },
+        }
+        job = start(request)
+        assert job.wait(280) == 0, job.stderr
+        return [
+            event['result']
+            for event in job.events
+            if event['event'] == 'step_finished'
+        ]
+
+    assert build('three') == ['ran', 'ran', 'ran']
+    assert build('four') == ['cached', 'cached', 'ran']
+    [image] = directory.iterdir()
+    described = run('qemu-img', 'info', image)
+    assert 'backing file' not in described
+    inside = Inside(image, tmp_path)
+    assert inside.cat('/root/said') == 'one\ntwo\nfour\n'
+    inside.check()
