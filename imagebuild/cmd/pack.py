@@ -32,6 +32,7 @@ from imagebuild import recipes
 from imagebuild.cmd import configuration
 from imagebuild.cmd import console
 from imagebuild.cmd import json_report
+from imagebuild.cmd import pack_layers
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
 from imagebuild.common import control_characters
@@ -110,6 +111,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    path = pathlib.Path
     add('--keep-cache', action='store_true', help='keep package caches')
     add(
         '--generalize',
@@ -127,6 +129,13 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         choices=isolations.SETTINGS,
         help='in what the image is opened (default: auto: the sandbox where '
         'this host and the image allow it, else the appliance)',
+    )
+    add(
+        '--cache',
+        metavar='DIR',
+        type=path,
+        help='keep what each step leaves in this directory, and begin where '
+        'an earlier pack of the same image and steps has been',
     )
     add('--no-network', action='store_true', help='no network in the guest')
     add(
@@ -255,7 +264,7 @@ def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
         conf,
         [],
         'imagebuild-pack',
-        groups=('DEFAULT', 'disks', 'guestfs'),
+        groups=('DEFAULT', 'disks', 'guestfs', 'layers'),
         default_config_files=list(files) if files else None,
     )
     return conf
@@ -328,6 +337,20 @@ def _spec(
         keep_cache=options.keep_cache,
         generalize=options.generalize,
         sparsify=options.sparsify,
+        cache=_cache(options, conf),
+    )
+
+
+def _cache(
+    options: argparse.Namespace, conf: cfg.ConfigOpts
+) -> pack_layers.CacheSpec | None:
+    if options.cache is None:
+        return None
+    network = conf.guestfs.network and not options.no_network
+    return pack_layers.spec(
+        options.cache,
+        {'disks': dict(conf.disks), 'layers': dict(conf.layers)},
+        {'root': options.root_filesystem, 'network': network},
     )
 
 

@@ -19,8 +19,10 @@ import pathlib
 from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild import manifest
 from imagebuild.cmd import console
+from imagebuild.cmd import pack_layers
 from imagebuild.disks import image_file
 from imagebuild.disks import in_place
 from imagebuild.drivers import isolations
@@ -50,6 +52,7 @@ class PackSpec:
     :ivar keep_cache: leave the package manager's caches.
     :ivar generalize: remove what must differ between machines.
     :ivar sparsify: make the file as small as it can be.
+    :ivar cache: where layers are kept, None for nowhere.
     """
 
     image: pathlib.Path
@@ -63,6 +66,7 @@ class PackSpec:
     keep_cache: bool
     generalize: bool
     sparsify: bool
+    cache: pack_layers.CacheSpec | None = None
 
 
 @dataclasses.dataclass
@@ -86,15 +90,51 @@ def pack(spec: PackSpec, monitor: console.ConsoleMonitor) -> Outcome:
     :raises StepError: the image is as it was.
     :raises EnvironmentFault: the image is as it was.
     """
+    if spec.cache is None or spec.mode == 'test':
+        return _once(spec, None, monitor)
+    with pack_layers.PackLayers(spec.cache, spec.what) as kept:
+        try:
+            return _once(spec, kept, monitor)
+        except _DoesNotOpen as error:
+            if not kept.give_up():
+                raise error.reason from error
+            monitor.notice(
+                'The layers of earlier packs cannot be used; every step is '
+                f'run ({error.reason})'
+            )
+            return _once(spec, kept, monitor)
+
+
+class _DoesNotOpen(Exception):
+    """A disk over layers does not open."""
+
+    def __init__(self, reason: exception.ImageBuildError) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+def _once(
+    spec: PackSpec,
+    kept: pack_layers.PackLayers | None,
+    monitor: console.ConsoleMonitor,
+) -> Outcome:
+    # Whoever runs this names a file that they answer for.
+    choice = isolations.choose(spec.isolation, trusted=True)
+
+    def under(image: image_file.ImageInfo) -> image_file.ImageInfo:
+        monitor.doing(f'Reading {spec.image.name}')
+        return kept.look_up(image, choice) if kept else image
+
     disk = in_place.InPlaceImage(
         spec.image,
         allowed_backing=spec.backing_files,
         read_only=spec.mode != 'pack',
         scratch=in_place.Scratch(reserve=spec.space_reserve),
+        under=under if kept else None,
     )
     try:
         with disk:
-            return _with_disk(spec, disk, monitor)
+            return _with_disk(spec, disk, choice, kept, monitor)
     except exception.Interrupted:
         if disk.committed:
             # It came after the rename: the image is packed.
@@ -105,6 +145,8 @@ def pack(spec: PackSpec, monitor: console.ConsoleMonitor) -> Outcome:
 def _with_disk(
     spec: PackSpec,
     disk: in_place.InPlaceImage,
+    choice: isolations.Choice,
+    kept: pack_layers.PackLayers | None,
     monitor: console.ConsoleMonitor,
 ) -> Outcome:
     if disk.info.virtual_size < spec.min_disk * _GIB:
@@ -112,38 +154,50 @@ def _with_disk(
             path=spec.image,
             reason=f'the manifest needs a disk of {spec.min_disk} GiB',
         )
-    with _open(spec, disk, monitor) as opened:
+    session = kept.session if kept else None
+    steps = kept.steps if kept else None
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = stack.enter_context(
+                _open(spec, disk, choice, session, monitor)
+            )
+            stack.enter_context(opened.attached_to(session))
+        except (exception.Interrupted, exception.RunTimeout):
+            raise
+        except exception.ImageBuildError as error:
+            if kept:
+                raise _DoesNotOpen(error) from error
+            raise
         if spec.mode == 'plan':
-            planned = spec.what.plan(opened.remote)
+            planned = spec.what.plan(opened.remote, cache=steps)
             return Outcome('planned', planned=planned)
         if spec.mode == 'test':
             report = spec.what.run(
                 opened.remote, reconcile=False, monitor=monitor
             )
             return Outcome('conforms', report)
-        return _pack(spec, disk, opened, monitor)
+        return _pack(spec, disk, opened, steps, monitor)
 
 
 def _open(
     spec: PackSpec,
     disk: in_place.InPlaceImage,
+    choice: isolations.Choice,
+    session: layers.Session | None,
     monitor: console.ConsoleMonitor,
 ) -> contextlib.AbstractContextManager[open_disk.OpenedDisk]:
-    # Whoever runs this names a file that they answer for.
-    choice = isolations.choose(spec.isolation, trusted=True)
     if choice.reason:
         monitor.notice(
             'The appliance is used, as this host has no sandbox: '
             f'{choice.reason}.'
         )
     opening = open_disk.Opening(
-        image_file.ImageInfo(
-            disk.overlay, 'qcow2', disk.info.virtual_size, 0, backing=disk.info
-        ),
+        disk.disk,
         str(spec.image),
         disk.workspace,
         spec.settings,
-        choice=choice,
+        choice=choice.of_layers(session),
+        served=session is not None,
     )
 
     def start(
@@ -159,6 +213,7 @@ def _pack(
     spec: PackSpec,
     disk: in_place.InPlaceImage,
     opened: open_disk.OpenedDisk,
+    steps: manifest.StepCache | None,
     monitor: console.ConsoleMonitor,
 ) -> Outcome:
     report = cleanup.run(
@@ -168,6 +223,7 @@ def _pack(
         keep_cache=spec.keep_cache,
         generalize=spec.generalize,
         before_cleanup=lambda: monitor.doing('Tidying up'),
+        cache=steps,
     )
     if not report.changed and not spec.generalize:
         # Not even a mount's trace in a journal is written back.
@@ -175,5 +231,5 @@ def _pack(
     monitor.doing('Closing the disk')
     opened.close(trim=spec.sparsify)
     monitor.doing(f'Writing {spec.image.name}')
-    disk.commit(sparsify=spec.sparsify)
+    disk.commit(sparsify=spec.sparsify, disk=opened.top)
     return Outcome('packed', report)

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild import sandbox
 from imagebuild.drivers import base
 
@@ -69,6 +70,23 @@ class Choice:
     first: Isolation = 'appliance'
     may_fall_back: bool = False
     reason: str = ''
+
+    @property
+    def ways(self) -> tuple[Isolation, ...]:
+        """In what it may come to be opened, the first choice first."""
+        if self.may_fall_back and self.first != 'appliance':
+            return (self.first, 'appliance')
+        return (self.first,)
+
+    def of_layers(self, session: layers.Session | None) -> Choice:
+        """The same, where the disk is opened over layers.
+
+        What was written in an appliance is opened in nothing else.
+        """
+        for way in self.ways:
+            if session is not None and session.layers and way == session.way:
+                return Choice(way)
+        return self
 
 
 def choose(

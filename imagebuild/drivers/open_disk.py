@@ -27,12 +27,15 @@ from typing import Protocol
 
 from imagebuild import appliance
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild.appliance import leftovers
 from imagebuild.disks import grow
 from imagebuild.disks import image_file
+from imagebuild.disks import server
 from imagebuild.disks import workspaces
 from imagebuild.drivers import isolations
 from imagebuild.drivers import sandboxed_disk
+from imagebuild.drivers import served_disk
 from imagebuild.remotes import disk_remote
 from imagebuild.remotes import guestfs
 
@@ -57,6 +60,7 @@ class Opening:
     :ivar choice: in what it is opened.
     :ivar grown: the disk is larger than what is under it: its last partition
         and the file system in it are made larger.
+    :ivar served: layers will be taken of it, in the appliance, too.
     """
 
     disk: image_file.ImageInfo
@@ -66,6 +70,7 @@ class Opening:
     root_option: str = ''
     choice: isolations.Choice = isolations.Choice()
     grown: bool = False
+    served: bool = False
 
 
 #: Makes what is entered for the time that opening takes.
@@ -121,34 +126,77 @@ def _opened(
         with start('sandbox'):
             try:
                 found = stack.enter_context(_in_sandbox(opening, notices))
-                return OpenedDisk(opening, found.remote, notices, found)
+                return OpenedDisk('sandbox', found, notices)
             except exception.NotForSandbox as error:
                 if not opening.choice.may_fall_back:
                     raise
                 notices.notice(f'{error} The appliance is used.')
     with start('appliance'):
-        remote = stack.enter_context(_in_appliance(opening, notices))
-        return OpenedDisk(opening, remote, notices)
+        return stack.enter_context(_in_appliance(opening, notices))
+
+
+class Held(Protocol):
+    """Who holds an open disk."""
+
+    @property
+    def remote(self) -> disk_remote.DiskRemote:
+        """Reaches inside."""
+
+    @property
+    def top(self) -> image_file.ImageInfo:
+        """What is written to now, with what is under it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """An appliance has the file open by itself."""
+
+    remote: disk_remote.DiskRemote
+    top: image_file.ImageInfo
 
 
 @dataclasses.dataclass(frozen=True)
 class OpenedDisk:
     """A disk that is open.
 
-    :ivar opening: how it was asked for.
-    :ivar remote: reaches inside; closed at the end of the block.
-    :ivar sandboxed: the disk, when it is open in the sandbox.
+    :ivar way: in what it is open.
+    :ivar held: who holds it; layers can be taken of a
+        :class:`served_disk.ServedDisk`.
+    :ivar on_closed: ends who holds it, when its Remote does not.
     """
 
-    opening: Opening
-    remote: disk_remote.DiskRemote
+    way: isolations.Isolation
+    held: Held
     notices: Notices
-    sandboxed: sandboxed_disk.SandboxedDisk | None = None
+    on_closed: Callable[[], None] = lambda: None
+
+    @property
+    def remote(self) -> disk_remote.DiskRemote:
+        """Reaches inside; closed at the end of the block."""
+        return self.held.remote
 
     @property
     def top(self) -> image_file.ImageInfo:
         """What is written to now, with what is under it."""
-        return self.sandboxed.top if self.sandboxed else self.opening.disk
+        return self.held.top
+
+    def attached_to(
+        self, session: layers.Session | None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Keep layers of it for the time of the block.
+
+        :param session: None for none.
+        """
+        if session is None or not isinstance(
+            self.held, served_disk.ServedDisk
+        ):
+            return contextlib.nullcontext()
+        return session.attached(
+            self.top.path,
+            self.top.virtual_size,
+            self.held.snapshot,
+            way=self.way,
+        )
 
     def close(self, *, trim: bool) -> None:
         """Bring everything to the overlay; only once.
@@ -165,11 +213,12 @@ class OpenedDisk:
         if trim:
             self.remote.trim()
         self.remote.shutdown()
+        self.on_closed()
 
 
 def _in_sandbox(
     opening: Opening, notices: Notices
-) -> contextlib.AbstractContextManager[sandboxed_disk.SandboxedDisk]:
+) -> contextlib.AbstractContextManager[served_disk.ServedDisk]:
     if opening.grown:
         raise exception.NotForSandbox(
             path=opening.name, reason='its file system is to be made larger'
@@ -183,7 +232,32 @@ def _in_sandbox(
     )
 
 
-def _in_appliance(opening: Opening, notices: Notices) -> guestfs.GuestfsRemote:
+@contextlib.contextmanager
+def _in_appliance(opening: Opening, notices: Notices) -> Iterator[OpenedDisk]:
+    disk = opening.disk
+    drive = appliance.Drive(disk.path, disk.format)
+    if not opening.served:
+        with _appliance(opening, drive, notices) as remote:
+            yield OpenedDisk('appliance', _File(remote, disk), notices)
+        return
+    with server.DiskServer(
+        tuple(reversed(disk.chain)),
+        opening.workspace.path,
+        export='nbd',
+        on_start=opening.workspace.record_process,
+        on_path=opening.workspace.record_path,
+    ) as disk_server:
+        drive = dataclasses.replace(
+            drive, server=disk_server.socket, export=disk_server.EXPORT_NAME
+        )
+        with _appliance(opening, drive, notices) as remote:
+            held = served_disk.ServedDisk(remote, disk_server)
+            yield OpenedDisk('appliance', held, notices, disk_server.close)
+
+
+def _appliance(
+    opening: Opening, drive: appliance.Drive, notices: Notices
+) -> guestfs.GuestfsRemote:
     larger: list[str] = []
 
     def on_started(started: appliance.Appliance) -> None:
@@ -192,7 +266,7 @@ def _in_appliance(opening: Opening, notices: Notices) -> guestfs.GuestfsRemote:
             larger.extend(started.call(grow.partition, started.handle))
 
     remote = guestfs.GuestfsRemote(
-        [appliance.Drive(opening.disk.path, opening.disk.format)],
+        [drive],
         image=opening.name,
         settings=opening.settings,
         workspace=opening.workspace.path,

@@ -25,7 +25,6 @@ from collections.abc import Sequence
 
 from imagebuild import appliance
 from imagebuild import exception
-from imagebuild import layers
 from imagebuild import sandbox
 from imagebuild.common import phases
 from imagebuild.common import space
@@ -33,6 +32,7 @@ from imagebuild.disks import convert
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
 from imagebuild.disks import qemu_img
+from imagebuild.disks import storage_daemon
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
@@ -143,7 +143,7 @@ def opened(
     """
     choice = isolations.choose(
         settings.isolation, options.isolation, trusted=trusted
-    )
+    ).of_layers(settings.layers)
     if choice.reason:
         # Of this host, and nothing that who builds could do about.
         LOG.info('This host has no sandbox: %s', choice.reason)
@@ -153,28 +153,23 @@ def opened(
         directory / 'disk', directory=directory
     ) as workspace:
         space.check(directory, _GROWTH + settings.space_reserve)
-        if settings.layers:
-            image = settings.layers.over(image)
-        size = max(image.virtual_size, options.size * space.GIB)
+        under = settings.layers.over(image) if settings.layers else image
+        size = max(under.virtual_size, options.size * space.GIB)
         settings.check_size(size)
         path = workspace.path / 'overlay.qcow2'
         qemu = qemu_img.QemuImg(workspace.record_process)
-        session = settings.layers
         overlay.create(
-            image,
-            path,
-            size=size,
-            unopened=session is not None and session.layers > 0,
-            qemu=qemu,
+            under, path, size=size, unopened=under is not image, qemu=qemu
         )
         opening = open_disk.Opening(
-            image_file.ImageInfo(path, 'qcow2', size, 0, backing=image),
+            image_file.ImageInfo(path, 'qcow2', size, 0, backing=under),
             name,
             workspace,
             settings.guest(options.root_filesystem),
             root_option='the driver option root_filesystem',
             choice=choice,
-            grown=size > image.virtual_size,
+            grown=size > under.virtual_size,
+            served=settings.layers is not None,
         )
 
         def start(
@@ -184,7 +179,7 @@ def opened(
 
         with (
             open_disk.opened(opening, start=start, notices=monitor) as disk,
-            _attached(disk, session),
+            disk.attached_to(settings.layers),
         ):
             yield OverlayDisk(disk, options, settings, monitor)
 
@@ -192,24 +187,11 @@ def opened(
 def ways(
     settings: base.Settings, asked: isolations.Setting, *, trusted: bool
 ) -> Sequence[str]:
-    """See :meth:`base.Driver.ways`.
-
-    Only a disk that is open in the sandbox is served by a program that takes
-    snapshots of it.
-    """
-    choice = isolations.choose(settings.isolation, asked, trusted=trusted)
-    return ['sandbox'] if choice.first == 'sandbox' else []
-
-
-def _attached(
-    disk: open_disk.OpenedDisk, session: layers.Session | None
-) -> contextlib.AbstractContextManager[None]:
-    if session is None or disk.sandboxed is None:
-        return contextlib.nullcontext()
-    top = disk.top
-    return session.attached(
-        top.path, top.virtual_size, disk.sandboxed.snapshot, way='sandbox'
-    )
+    """See :meth:`base.Driver.ways`."""
+    if shutil.which(storage_daemon.PROGRAM) is None:
+        # Builds go on without layers.
+        return ()
+    return isolations.choose(settings.isolation, asked, trusted=trusted).ways
 
 
 class OverlayDisk(base.OpenDisk):

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -26,47 +25,10 @@ from imagebuild.disks import image_file
 from imagebuild.disks import partitions
 from imagebuild.disks import server
 from imagebuild.disks import workspaces
+from imagebuild.drivers import served_disk
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.remotes.guestfs import GuestSettings
 from imagebuild.sandbox import mounts
-
-
-@dataclasses.dataclass(frozen=True)
-class SandboxedDisk:
-    """A disk that is open in the sandbox.
-
-    :ivar remote: reaches inside.
-    """
-
-    remote: remotes.SandboxRemote
-    _server: server.DiskServer
-
-    @property
-    def top(self) -> image_file.ImageInfo:
-        """What is written to now, with what is under it."""
-        return self._server.chain[-1]
-
-    def snapshot(self, path: pathlib.Path) -> None:
-        """Have further writes go to a new overlay; nothing runs meanwhile.
-
-        What was written before is complete in the file that was
-        :attr:`top`.
-
-        :param path: the overlay to be made.
-        :raises StepError: the guest's file system cannot be brought to rest.
-        :raises EnvironmentFault: there is no room, or the server failed.
-        """
-        supervisor = self.remote.supervisor
-        try:
-            supervisor.freeze()
-            try:
-                self._server.snapshot(path)
-            finally:
-                supervisor.thaw()
-        except RuntimeError as error:
-            raise exception.StepError(
-                f'the file systems cannot be brought to rest: {error}'
-            ) from error
 
 
 @contextlib.contextmanager
@@ -77,7 +39,7 @@ def opened(
     settings: GuestSettings,
     *,
     on_notice: Callable[[str], None],
-) -> Iterator[SandboxedDisk]:
+) -> Iterator[served_disk.ServedDisk]:
     """Open a disk.
 
     :param disk: the overlay, with what is under it; it is written to.
@@ -124,7 +86,7 @@ def opened(
         )
         with _blame(disk_server):
             remote.prepare()
-            yield SandboxedDisk(remote, disk_server)
+            yield served_disk.ServedDisk(remote, disk_server)
 
 
 def _limits(settings: ApplianceSettings) -> sandbox.SandboxSettings:

@@ -88,7 +88,8 @@ class Store:
     def __init__(
         self, directory: pathlib.Path, limits: Limits | None = None
     ) -> None:
-        self.directory = directory
+        # Other programs, in other directories, are given paths in it.
+        self.directory = directory = pathlib.Path(os.path.abspath(directory))
         self._limits = limits or Limits()
         with os_errors.on_write(directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -254,7 +255,7 @@ class Store:
 
     def size(self) -> int:
         """Bytes that the layers take on the host's disk."""
-        return sum(item.size for item in self._kept().values())
+        return sum(item.size for item in self._entries().values())
 
     def bound(self) -> None:
         """Remove what exceeds the limits, and what cannot be used.
@@ -264,7 +265,7 @@ class Store:
         """
         self._sweep_incoming()
         self._sweep_facts()
-        kept = self._kept()
+        kept = self._entries()
         known = {item.layer.uuid for item in kept.values()}
         for item in list(kept.values()):
             orphan = item.layer.parent and item.layer.parent not in known
@@ -272,7 +273,7 @@ class Store:
                 del kept[item.layer.uuid]
         self._evict(kept)
 
-    def _evict(self, kept: dict[str, _Kept]) -> None:
+    def _evict(self, kept: dict[str, _Entry]) -> None:
         children: dict[str, int] = {}
         for item in kept.values():
             parent = item.layer.parent
@@ -297,7 +298,7 @@ class Store:
                 if not children[parent]:
                     heapq.heappush(leaves, (kept[parent].used, parent))
 
-    def _kept(self) -> dict[str, _Kept]:
+    def _entries(self) -> dict[str, _Entry]:
         """Every layer that is whole, by its uuid; others are removed."""
         found = {}
         for directory in _listed(self.directory / _LAYERS):
@@ -308,7 +309,7 @@ class Store:
             except (entries.Damaged, OSError):
                 self._remove(directory)
                 continue
-            found[layer.uuid] = _Kept(directory, layer, used, size)
+            found[layer.uuid] = _Entry(directory, layer, used, size)
         return found
 
     def _sweep_incoming(self) -> None:
@@ -329,7 +330,7 @@ class Store:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kept:
+class _Entry:
     """A layer as its directory shows it.
 
     :ivar used: seconds since 1970.

@@ -30,7 +30,7 @@ from imagebuild.manifest import document
 #: test compares them with the programs' parsers.
 RESERVED_NAMES = frozenset(
     {
-        'accelerator', 'allow-host-network', 'backing-file',
+        'accelerator', 'allow-host-network', 'backing-file', 'cache',
         'command-timeout', 'config-file',
         'cpus', 'debug', 'generalize', 'h', 'help', 'host', 'identity',
         'image', 'isolation', 'json', 'keep-cache', 'manifest', 'memory',

@@ -19,7 +19,9 @@ labels, and the end, when everything must be on the disk.
 from __future__ import annotations
 
 import abc
+import contextlib
 import logging
+from collections.abc import Iterator
 
 from imagebuild import exception
 from imagebuild.remotes import guest_faults
@@ -94,6 +96,41 @@ class DiskRemote(posix.PosixRemote):
                     LOG.debug('%s cannot be trimmed: %s', target, error)
 
         self._call(trim)
+
+    @contextlib.contextmanager
+    def resting(self) -> Iterator[None]:
+        """All is on the disk for the time of the block, and nothing writes.
+
+        A copy that is made of the disk meanwhile is what it would be if it
+        were closed now, but for a journal that may have to be replayed.
+
+        :raises EnvironmentFault: it could not be brought there; nothing else
+            has changed.
+        """
+        try:
+            self._call(guest_flags.put_back, self._handle, self._flags)
+            try:
+                self._rest()
+                try:
+                    yield
+                finally:
+                    self._wake()
+            finally:
+                self._flags = self._call(guest_flags.clear, self._handle)
+        except RuntimeError as error:
+            raise exception.EnvironmentFault(
+                f'The disk could not be brought to rest: {error}.'
+            ) from error
+
+    @abc.abstractmethod
+    def _rest(self) -> None:
+        """Bring all to the disk, and let nothing be written if possible.
+
+        :raises RuntimeError: it could not be done.
+        """
+
+    def _wake(self) -> None:
+        """End what :meth:`_rest` began."""
 
     def shutdown(self) -> None:
         """Unmount and let go: everything is on the disk.

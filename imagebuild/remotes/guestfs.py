@@ -273,6 +273,9 @@ class GuestfsRemote(disk_remote.DiskRemote):
 
     # -- the end ------------------------------------------------------------
 
+    def _rest(self) -> None:
+        self._call(self._handle.sync)
+
     def _let_go(self) -> None:
         self.appliance.shutdown()
 

@@ -161,6 +161,12 @@ class SandboxRemote(disk_remote.DiskRemote):
     def _give_up(self) -> None:
         self.supervisor.close()
 
+    def _rest(self) -> None:
+        self._call(self.supervisor.freeze)
+
+    def _wake(self) -> None:
+        self._call(self.supervisor.thaw)
+
     def _let_go(self) -> None:
         self._on_unmounted()
 

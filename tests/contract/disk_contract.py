@@ -252,6 +252,13 @@ class DiskContract(remote_contract.RemoteContract):
         shown = remote.run(['stat', '-c', '%u %g', '/srv/of'])
         assert shown.stdout == '4711 4711\n'
 
+    def test_a_disk_at_rest_goes_on_afterwards(self, remote):
+        remote.run(['/bin/sh', '-c', 'echo one >/srv/rest'])
+        with remote.resting():
+            pass
+        remote.run(['/bin/sh', '-c', 'echo two >>/srv/rest'])
+        assert remote.read_file('/srv/rest') == b'one\ntwo\n'
+
     def test_a_fifo_is_refused_at_once(self, remote):
         start = time.monotonic()
         remote.run(['sh', '-c', 'rm -f /srv/special; mkfifo /srv/special'])

@@ -110,6 +110,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'conf',
         'disks',
         'drivers',
+        'layers',
         'manifest',
         'recipes',
         'remotes',

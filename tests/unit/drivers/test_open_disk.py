@@ -183,3 +183,34 @@ def test_nothing_else_was_wanted(opening, remotes, monitor, not_for_sandbox):
     ):
         pytest.fail('it is open')
     remotes.factory.assert_not_called()
+
+
+# -- layers -------------------------------------------------------------------
+
+
+class Session:
+    layers = 1
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+
+
+@pytest.mark.parametrize(
+    ('choice', 'way', 'expected'),
+    [
+        (isolations.Choice('sandbox', True), 'sandbox', ('sandbox', False)),
+        # The host's kernel does not read what an appliance's scripts wrote.
+        (
+            isolations.Choice('sandbox', True),
+            'appliance',
+            ('appliance', False),
+        ),
+        (isolations.Choice('appliance'), 'appliance', ('appliance', False)),
+        (isolations.Choice('appliance'), 'sandbox', ('appliance', False)),
+        (isolations.Choice('sandbox'), 'appliance', ('sandbox', False)),
+    ],
+)
+def test_layers_are_opened_where_they_were_written(choice, way, expected):
+    found = choice.of_layers(Session(way))
+    assert (found.first, found.may_fall_back) == expected
+    assert choice.of_layers(None) == choice

@@ -12,6 +12,7 @@
 """The directory that the layers of all runs are in."""
 
 import os
+import pathlib
 import stat
 import time
 
@@ -90,6 +91,11 @@ def test_what_was_put_in_is_there(make, disk):
     assert taken.layer.state == {'outputs': {}}
     assert taken.path.read_bytes() == file.read_bytes()
     assert make().take('n2') is None
+
+
+def test_its_paths_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert stores.Store(pathlib.Path('x')).directory == tmp_path / 'x'
 
 
 def test_nobody_else_may_look_at_it(make, put):

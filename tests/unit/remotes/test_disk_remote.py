@@ -70,6 +70,7 @@ class Remote(disk_remote.DiskRemote):
         self.handle = handle
         self.code = 0
         self.printed = ''
+        self.restless = False
         self.done: list[str] = []
 
     @property
@@ -85,6 +86,14 @@ class Remote(disk_remote.DiskRemote):
         self.done.append(' '.join(invocation.argv))
         printed = self.printed if '-n' in invocation.argv else ''
         return invocations.Ending(self.code, False, printed, '')
+
+    def _rest(self) -> None:
+        if self.restless:
+            raise RuntimeError('no room')
+        self.done.append('rest')
+
+    def _wake(self) -> None:
+        self.done.append('wake')
 
     def _let_go(self) -> None:
         self.done.append('let go')
@@ -126,6 +135,32 @@ def test_from_beginning_to_end(remote: Remote) -> None:
     assert remote.handle._flags == {'e', 'i'}
     assert remote.handle._done == ['trim /', 'trim /boot/efi', 'unmount']
     assert remote.done == ['true', 'let go', 'close']
+
+
+def test_a_copy_of_a_disk_at_rest_is_as_the_guest_wants_it(
+    remote: Remote,
+) -> None:
+    remote.handle._flags = {'e', 'i'}
+    remote.run(['true'])
+    with remote.resting():
+        assert remote.handle._flags == {'e', 'i'}
+        remote.done.append('copy')
+    assert remote.handle._flags == {'e'}
+    assert remote.done == ['true', 'rest', 'copy', 'wake']
+    remote.shutdown()
+    assert remote.handle._flags == {'e', 'i'}
+
+
+def test_a_disk_that_does_not_come_to_rest(remote: Remote) -> None:
+    remote.handle._flags = {'i'}
+    remote.run(['true'])
+    remote.restless = True
+    with pytest.raises(exception.EnvironmentFault, match='no room'):
+        with remote.resting():
+            raise AssertionError
+    assert remote.handle._flags == set()
+    remote.shutdown()
+    assert remote.handle._flags == {'i'}
 
 
 @pytest.mark.parametrize(
