@@ -24,12 +24,16 @@ import time
 
 _CONTROL = '/dev/loop-control'
 _MAJOR = 7
-_GET_FREE = 0x4C82
+_ADD = 0x4C80
 _CONFIGURE = 0x4C0A
 _READ_ONLY, _AUTOCLEAR, _DIRECT_IO = 1, 4, 16
 #: fd, block size; device, inode, rdevice, offset, size limit; number,
 #: encryption's type and key size, flags; names and key; init; reserved.
 _CONFIG = struct.Struct('=II QQQQQ IIII 64s64s32s 16s 64s')
+#: The first that is used. What makes a grub.cfg takes /dev/loop0 to /dev/loop9
+#: for a way to a file, from which nothing boots, and leaves all entries out.
+_FIRST = 10
+_LAST = 4095
 #: Others take free devices, too.
 _TIMES = 50
 _PAUSE = 0.02
@@ -61,6 +65,7 @@ class LoopDevice:
         readonly: bool,
     ) -> None:
         self._directory = directory
+        self._busy: set[int] = set()
         flags = os.O_RDONLY if readonly else os.O_RDWR
         backing = os.open(file, flags | os.O_CLOEXEC)
         try:
@@ -87,15 +92,12 @@ class LoopDevice:
                     direct = 0
                 elif error.errno != errno.EBUSY or attempt == _TIMES - 1:
                     raise
-            time.sleep(_PAUSE)
+                else:
+                    self._busy.add(os.minor(os.stat(self.path).st_rdev))
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
     def _open_free(self) -> int:
-        control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            number = fcntl.ioctl(control, _GET_FREE)
-        finally:
-            os.close(control)
+        number = self._add_free()
         self.path = f'/dev/loop{number}'
         if not os.path.exists(self.path):
             self.path = str(self._directory / f'loop{number}')
@@ -107,6 +109,21 @@ class LoopDevice:
                 )
         flags = os.O_RDONLY if self._flags & _READ_ONLY else os.O_RDWR
         return os.open(self.path, flags | os.O_CLOEXEC)
+
+    def _add_free(self) -> int:
+        """The number of a device that nobody uses, made if it is missing."""
+        control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            for number in range(_FIRST, _LAST):
+                used = f'/sys/block/loop{number}/loop/backing_file'
+                if number in self._busy or os.path.exists(used):
+                    continue
+                with contextlib.suppress(FileExistsError):
+                    fcntl.ioctl(control, _ADD, number)
+                return number
+        finally:
+            os.close(control)
+        raise OSError(errno.EBUSY, 'all loop devices are in use')
 
     def sync(self) -> None:
         """Write what is still in memory.

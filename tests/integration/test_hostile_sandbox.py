@@ -288,6 +288,19 @@ def test_a_full_disk(remote: remotes.SandboxRemote) -> None:
 # -- the disk -----------------------------------------------------------------
 
 
+def test_the_disk_has_a_name_that_boots(
+    remote: remotes.SandboxRemote,
+) -> None:
+    """grub-mkconfig writes no entry at all for /dev/loop0 to /dev/loop9."""
+    shown = tried(
+        remote,
+        'source=$(findmnt -no SOURCE /); echo $source; '
+        'readlink -f /dev/disk/by-uuid/$(blkid -o value -s UUID $source)',
+    ).split()
+    assert re.fullmatch(r'/dev/loop\d\d+', shown[0])
+    assert shown[1] == shown[0]
+
+
 def test_the_disk_itself_can_only_be_read(
     remote: remotes.SandboxRemote,
 ) -> None:
