@@ -86,6 +86,10 @@ def merge(
         prefix = 'backing.' * number
         options += [qemu_img.options_of(alone, prefix=prefix)]
         options += [f'{prefix}discard=unmap']
+        if number:
+            # qemu wants what lies between for itself alone, and only reads
+            # it. Others may be reading it, too: it changes no more.
+            options += [f'{prefix}file.locking=off']
     prefix = 'backing.' * len(overlays)
     options += [
         qemu_img.options_of(

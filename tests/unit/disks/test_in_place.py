@@ -9,12 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import contextlib
+import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from typing import get_args
 
 import pytest
@@ -205,6 +209,36 @@ def test_trimmed_blocks_are_freed(tmp_path: pathlib.Path, fmt: str) -> None:
     assert path.stat().st_blocks * 512 <= before - tools.MIB // 2
 
 
+@contextlib.contextmanager
+def reads(path: pathlib.Path) -> Iterator[None]:
+    """Another build has a file open, as what lies under its disk."""
+    node = {
+        'driver': 'qcow2',
+        'node-name': 'layer',
+        'read-only': True,
+        'backing': None,
+        'file': {'driver': 'file', 'filename': str(path)},
+    }
+    export = {'type': 'nbd', 'id': 'e', 'node-name': 'layer'}
+    socket = path.with_name('socket')
+    address = {'addr': {'type': 'unix', 'path': str(socket)}}
+    options = [
+        *('--blockdev', json.dumps(node)),
+        *('--nbd-server', json.dumps(address)),
+        *('--export', json.dumps(export)),
+    ]
+    with subprocess.Popen(['qemu-storage-daemon', *options]) as daemon:
+        try:
+            for _ in range(500):
+                if socket.exists():
+                    break
+                time.sleep(0.02)
+            assert socket.exists()
+            yield
+        finally:
+            daemon.kill()
+
+
 @pytest.mark.parametrize('fmt', ['qcow2', 'raw'])
 def test_layers_between_image_and_overlay(
     tmp_path: pathlib.Path, fmt: str
@@ -236,7 +270,8 @@ def test_layers_between_image_and_overlay(
         top = image_file.ImageInfo(
             second, 'qcow2', image.info.virtual_size, 0, backing=image.disk
         )
-        image.commit(disk=top)
+        with reads(layer):
+            image.commit(disk=top)
         assert kept == (tools.sha256(layer), tools.sha256(image.overlay))
     assert tools.holds(
         path,
