@@ -131,7 +131,7 @@ class GuestHandle(Protocol):
         """
 
     def write(self, path: str, content: bytes, /) -> None:
-        """Make a file, followed, or write it anew; fewer than 4 MiB.
+        """Make a file, followed, or replace its content; under 4 MiB.
 
         A new one has the mode 0644. One that is there keeps owner, mode and
         inode; a link to nothing is an error or is written through.

@@ -202,7 +202,7 @@ def _hierarchies(
 
 
 def _delegate(directory: pathlib.Path, controllers: _Limits) -> None:
-    """Let groups below have controllers, each that can be had."""
+    """Let groups below have those controllers that are available."""
     for name in controllers:
         with contextlib.suppress(OSError):
             _put(directory / 'cgroup.subtree_control', f'+{name}')
