@@ -34,6 +34,8 @@ _LINKS = (
     ('PART_ENTRY_UUID', '/dev/disk/by-partuuid'),
     ('PART_ENTRY_NAME', '/dev/disk/by-partlabel'),
 )
+#: Bytes that a name may have.
+_LONGEST = 255
 #: What udev leaves as it is in these names.
 _PLAIN = re.compile(r'[A-Za-z0-9#+.:=@_-]')
 
@@ -45,6 +47,8 @@ def find(made: mounts.Mounts, root: pathlib.Path) -> list[rootfs.BlockDevice]:
     """
     names = {target: device for device, target in made.mountpoints().items()}
     found: dict[str, rootfs.BlockDevice] = {}
+    # Two may have the same, as partitions of one type often do.
+    taken: set[str] = set()
     text = pathlib.Path('/proc/self/mountinfo').read_text('utf-8', 'replace')
     for target, source in _mounted(text, str(root)):
         tags: Mapping[str, str] = {}
@@ -52,10 +56,10 @@ def find(made: mounts.Mounts, root: pathlib.Path) -> list[rootfs.BlockDevice]:
             tags = made.blkid(names.get(target, ''))
         with contextlib.suppress(OSError):
             number = os.stat(source).st_rdev
-            if number:
-                found[source] = rootfs.BlockDevice(
-                    source, number, tuple(_names(tags))
-                )
+            if number and source not in found:
+                links = [each for each in _names(tags) if each not in taken]
+                taken.update(links)
+                found[source] = rootfs.BlockDevice(source, number, links)
     return list(found.values())
 
 
@@ -71,9 +75,9 @@ def _mounted(mountinfo: str, root: str) -> Iterator[tuple[str, str]]:
 
 def _names(tags: Mapping[str, str]) -> Iterator[str]:
     for tag, directory in _LINKS:
-        value = tags.get(tag)
-        if value:
-            yield f'{directory}/{_coded(value)}'
+        value = _coded(tags.get(tag) or '')
+        if value.strip('.') and len(os.fsencode(value)) <= _LONGEST:
+            yield f'{directory}/{value}'
 
 
 def _coded(value: str) -> str:

@@ -9,7 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import os
 import pathlib
+import types
 
 import pytest
 
@@ -60,3 +62,26 @@ def test_a_device_that_nothing_is_known_of(monkeypatch):
 @pytest.mark.parametrize('value', ['ünï', 'A#+-.:=@_b9'])
 def test_what_stays(value):
     assert block_devices._coded(value) == value
+
+
+def test_two_with_the_same_name(monkeypatch):
+    """Installers give all partitions the name of their type."""
+    monkeypatch.setattr(pathlib.Path, 'read_text', lambda *_: TABLE)
+    monkeypatch.setattr(
+        Mounts, 'blkid', lambda *_: {'PART_ENTRY_NAME': 'primary'}
+    )
+    monkeypatch.setattr(
+        block_devices.os,
+        'stat',
+        lambda _: types.SimpleNamespace(st_rdev=os.makedev(7, 3)),
+    )
+    found = block_devices.find(Mounts(), pathlib.Path('/w/sandbox/root'))
+    assert [(each.path, list(each.links)) for each in found] == [
+        ('/dev/loop3', ['/dev/disk/by-partlabel/primary']),
+        ('/dev/loop4', []),
+    ]
+
+
+@pytest.mark.parametrize('label', ['', '.', '..', 'ü' * 128, '!' * 64])
+def test_what_is_no_name(label):
+    assert not list(block_devices._names({'LABEL': label}))
