@@ -72,8 +72,8 @@ In what guests are opened whose disks come from somebody trusted.
 The sandbox is a set of namespaces on this host, many times faster than the
 appliance where that is emulated. In it the host's own kernel mounts the
 guest's file systems. So only disks go there that the operator's catalogue
-names (images of trusted projects or public ones, those with a checksum, files
-that only the operator can write to, and those made of packages), and the file
+names (images of trusted projects or public ones, downloads, files that only
+the operator can write to or replace, and those made of packages), and the file
 that a user of imagebuild-pack names. A base image that a request names is
 always opened in the appliance. imagebuild-pack and imagebuild-standalone have
 ``auto`` by default. Catalogue entries and requests can ask for the appliance

@@ -20,9 +20,7 @@ that a request says makes an isolation weaker than the operator's setting.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import stat
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Literal
@@ -30,6 +28,7 @@ from typing import Literal
 from imagebuild import exception
 from imagebuild import layers
 from imagebuild import sandbox
+from imagebuild.common import own_files
 from imagebuild.drivers import base
 
 Isolation = Literal['appliance', 'sandbox']
@@ -143,10 +142,11 @@ def is_trusted(image: base.BaseImage) -> bool:
     """Whether somebody trusted wrote the blocks of a base image.
 
     The operator's catalogue names images of trusted projects, public ones and
-    those with a checksum; a driver that wants no base image makes one of
-    packages. An image that a request names is anybody's, also when it is one
-    of the former. So is a file that others than the operator could write to,
-    unless its checksum says what is in it.
+    those that are downloaded by their checksum; a driver that wants no base
+    image makes one of packages. An image that a request names is anybody's,
+    also when it is one of the former. So is a file that others than the
+    operator could write to: it is used where it lies, so what its checksum
+    says holds for no longer than it takes to say it.
 
     :param image: as it was resolved.
     """
@@ -154,21 +154,9 @@ def is_trusted(image: base.BaseImage) -> bool:
         return True
     if not image.os:
         return False
-    if image.kind == 'path' and not image.checksum:
-        return _is_operators(pathlib.Path(image.location))
+    if image.kind == 'path':
+        return own_files.is_own(pathlib.Path(image.location))
     return True
-
-
-def _is_operators(path: pathlib.Path) -> bool:
-    """Whether nobody but root and this account could have written a file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    writable = stat.S_IWGRP | stat.S_IWOTH
-    return status.st_uid in (0, os.geteuid()) and not (
-        status.st_mode & writable
-    )
 
 
 def refuse_sandbox(image: base.BaseImage, asked: Setting) -> None:

@@ -99,16 +99,12 @@ def test_who_is_trusted(image, trusted):
     assert isolations.is_trusted(image) is trusted
 
 
+@pytest.mark.parametrize('checksum', ['', 'sha256:1'])
 @pytest.mark.parametrize(
-    'mode, checksum, trusted',
-    [
-        (0o644, '', True),
-        (0o664, '', False),
-        (0o646, '', False),
-        (0o666, 'sha256:1', True),
-    ],
+    'mode, trusted', [(0o644, True), (0o664, False), (0o646, False)]
 )
 def test_files_that_others_can_write(tmp_path, mode, checksum, trusted):
+    """A checksum is no help: it is compared before the build, not during."""
     path = tmp_path / 'base'
     path.write_bytes(b'x')
     path.chmod(mode)
