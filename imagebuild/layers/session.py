@@ -37,6 +37,10 @@ from imagebuild.layers import store as stores
 LOG = logging.getLogger(__name__)
 
 
+#: Files that a disk may come to consist of. Each is one more to be opened and
+#: asked for what is not in those above it, and qemu-img is given the name of
+#: each in one argument, which has a limit.
+_MOST_FILES = 64
 #: Among the facts of a disk: how it was opened, if not as was preferred.
 _OPENED = 'opened'
 
@@ -109,6 +113,7 @@ class Session:
         self._top = pathlib.Path()
         self._size = 0
         self._number = 0
+        self._finished: list[pathlib.Path] = []
         self._seconds = 0.0
         self._changed = False
         self._lasting = True
@@ -202,6 +207,10 @@ class Session:
             )
         ):
             return
+        if not self._is_worth_another():
+            # What was kept so far is good.
+            self._stopped = True
+            return
         finished, self._number = self._top, self._number + 1
         made = finished.with_name(f'layer-{self._number}.qcow2')
         try:
@@ -209,6 +218,7 @@ class Session:
         except exception.ImageBuildError as error:
             self._stop(error)
             return
+        self._finished.append(finished)
         self._top = made
         self._pending.append(
             self._executor.submit(
@@ -216,6 +226,24 @@ class Session:
             )
         )
         self._seconds, self._changed, self._lasting = 0.0, False, True
+
+    def _is_worth_another(self) -> bool:
+        """Whether one more file may stay beside those of this run."""
+        if len(self._chain) + len(self._finished) >= _MOST_FILES:
+            LOG.info('No more than %d layers are kept', _MOST_FILES)
+            return False
+        try:
+            size = sum(
+                path.stat().st_blocks * 512
+                for path in (*self._finished, self._top)
+            )
+            has_room = self._store.has_room(size)
+        except OSError as error:
+            self._stop(error)
+            return False
+        if not has_room:
+            LOG.info('There is no room for another layer')
+        return has_room
 
     def _keep(
         self,
@@ -243,9 +271,6 @@ class Session:
             state=reached.state,
         )
         try:
-            if not self._store.has_room(disk):
-                self._stop('there is no room for another')
-                return
             held = self._store.put(self._name(scope, reached.key), disk, layer)
         except OSError as error:
             self._stop(error)

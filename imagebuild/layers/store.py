@@ -242,14 +242,14 @@ class Store:
 
     # -- limits --------------------------------------------------------------
 
-    def has_room(self, disk: pathlib.Path) -> bool:
-        """Whether a layer may be kept at all.
+    def has_room(self, size: int) -> bool:
+        """Whether layers may be kept at all.
 
-        :param disk: its file.
+        :param size: bytes on the host's disk of all that a run keeps.
+        :raises OSError: the directory is gone.
         """
         status = os.statvfs(self.directory)
         free = status.f_bavail * status.f_frsize
-        size = disk.stat().st_blocks * 512
         most = self._limits.max_bytes
         return free >= self._limits.reserve and (not most or size <= most)
 

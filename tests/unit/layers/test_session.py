@@ -399,6 +399,26 @@ def test_what_has_no_room_is_not_kept(host):
     assert kept(host) == []
 
 
+def test_all_of_one_build_must_have_room(host):
+    """Else one that writes to its disk anew in each step fills the host."""
+    steps = [script(f's{n}', f'append /log {n}') for n in range(9)]
+    host.limits = layers.Limits(max_bytes=4 * 4096)
+    disk = host.build(load(*steps))
+    assert log(disk) == list('012345678')
+    assert disk.snapshots == 4
+    assert len(kept(host)) == 4
+
+
+def test_a_disk_consists_of_so_many_files_at_most(host, monkeypatch):
+    monkeypatch.setattr(sessions, '_MOST_FILES', 3)
+    steps = [script(f's{n}', f'append /log {n}') for n in range(5)]
+    assert host.build(load(*steps)).snapshots == 3
+    disk = host.build(load(*steps))
+    assert disk.system.scripts == ['s3', 's4']
+    assert log(disk) == list('01234')
+    assert disk.snapshots == 0
+
+
 def test_what_led_to_a_failure_is_kept(host):
     fails = script('fails', 'fail')
     assert host.build(load(ONE, fails)).error
