@@ -57,6 +57,9 @@ _LEAST_SPACE = 4 * 1024 * 1024
 # init_on_alloc=0, -erms: zeroing pages with rep stosb is a byte at a time.
 # mitigations=off: nothing else runs on an emulated CPU.
 _TCG_KERNEL = 'norandmaps init_on_alloc=0 mitigations=off'
+#: Packages write the name of their machine into files: as in the sandbox, and
+#: not "(none)".
+_KERNEL = 'hostname=localhost'
 _TCG_CPU = 'max,la57=off,-erms'
 
 
@@ -381,9 +384,11 @@ class _Options:
         handle.set_network(self.settings.network)
         if network.is_restricted(self.settings):
             handle.set_hv(str(network.hypervisor(handle.get_hv())))
+        parameters = [_KERNEL]
         if chosen == 'tcg':
-            handle.set_append(_TCG_KERNEL)
+            parameters.append(_TCG_KERNEL)
             handle.config('-cpu', _TCG_CPU)
+        handle.set_append(' '.join(parameters))
 
         def listen(event: int, _handle: int, buf: str, _array: Any) -> None:
             console.append(buf)

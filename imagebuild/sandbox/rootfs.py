@@ -71,6 +71,8 @@ _HIDDEN = (
     '/sys/kernel/security',
     '/sys/kernel/tracing',
 )
+#: What is shown of it, by the names in /proc/1.
+_FIRST_PROCESS = ('comm', 'stat', 'statm', 'status')
 _KEPT_AS_THEY_ARE = (
     '/proc/bus',
     '/proc/fs',
@@ -126,6 +128,7 @@ def furnish(root: int, devices: Sequence[BlockDevice] = ()) -> None:
     syscalls.mount('proc', '/proc', 'proc', _PLAIN)
     syscalls.mount('sysfs', '/sys', 'sysfs', _PLAIN | syscalls.MS_RDONLY)
     _make_devices(root, devices)
+    _hide_first_process()
     for path in _HIDDEN:
         with contextlib.suppress(FileNotFoundError):
             _hide(path)
@@ -133,6 +136,27 @@ def furnish(root: int, devices: Sequence[BlockDevice] = ()) -> None:
         with contextlib.suppress(FileNotFoundError):
             syscalls.mount(path, path, '', syscalls.MS_BIND)
             syscalls.mount('', path, '', _READ_ONLY | _PLAIN)
+
+
+def _hide_first_process() -> None:
+    """Show what is known of the first process, and that its root is another.
+
+    Programs take it as the sign of a chroot, in which services are not
+    started and that is no error (systemctl, reboot, ischroot); as in the
+    appliance. Its real root they may not look at, and would be in doubt.
+    """
+    # Not how it was called, which names files of this host.
+    shown = {'cmdline': b'init\0'}
+    for name in _FIRST_PROCESS:
+        with open(f'/proc/1/{name}', 'rb') as file:
+            shown[name] = file.read()
+    syscalls.mount('tmpfs', '/proc/1', 'tmpfs', _PLAIN, 'size=64k,mode=555')
+    for name, content in shown.items():
+        with open(f'/proc/1/{name}', 'wb') as file:
+            file.write(content)
+    os.mkdir('/proc/1/root', 0)
+    flags = syscalls.MS_REMOUNT | syscalls.MS_RDONLY
+    syscalls.mount('', '/proc/1', '', flags | _PLAIN)
 
 
 def _hide(path: str) -> None:

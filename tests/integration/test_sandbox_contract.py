@@ -45,6 +45,22 @@ class TestSandboxRemote(disk_contract.DiskContract):
             yield remote
 
 
+def test_it_looks_like_a_chroot(opened: remotes.SandboxRemote) -> None:
+    """Services are not started in one, and that is no error."""
+    result = opened.run(
+        [
+            *('sh', '-c'),
+            'ischroot && stat -c %a /proc/1/root; cat /proc/1/cmdline; '
+            'grep ^Pid: /proc/1/status; ls -A /proc/1; hostname',
+        ]
+    )
+    assert result.stdout.replace('\0', ' ').split() == [
+        *('0', 'init', 'Pid:', '1'),
+        *('cmdline', 'comm', 'root', 'stat', 'statm', 'status'),
+        'localhost',
+    ]
+
+
 class TestHandle(handle_contract.HandleContract):
     @pytest.fixture
     def handle(self, opened: remotes.SandboxRemote) -> Any:
