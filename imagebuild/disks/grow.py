@@ -27,6 +27,8 @@ _DISK = '/dev/sda'
 _SECTOR = 512
 #: Sectors that a GPT takes at the end of a disk.
 _GPT_END = 34
+#: The last sector that a DOS table can tell of, 2 TiB.
+_DOS_END = 2**32 - 1
 
 
 def partition(handle: Any) -> list[str]:
@@ -34,7 +36,8 @@ def partition(handle: Any) -> list[str]:
 
     To be called before anything is mounted.
 
-    :param handle: libguestfs', launched; its first disk is meant.
+    :param handle: libguestfs', launched, whose first disk is meant; or a
+        :class:`raw_disk.RawDisk`.
     :returns: the device whose file system can now grow; none when nothing
         can.
     """
@@ -54,8 +57,10 @@ def partition(handle: Any) -> list[str]:
         return []
     if kind == 'gpt':
         handle.part_expand_gpt(_DISK)
-    sectors = int(handle.blockdev_getsize64(_DISK)) // _SECTOR
-    handle.part_resize(_DISK, number, sectors - _GPT_END)
+    end = int(handle.blockdev_getsize64(_DISK)) // _SECTOR - _GPT_END
+    if kind == 'msdos':
+        end = min(end, _DOS_END)
+    handle.part_resize(_DISK, number, end)
     return [f'{_DISK}{number}']
 
 
@@ -64,11 +69,10 @@ def filesystem(handle: Any, device: str) -> None:
 
     To be called when everything is mounted.
 
+    :param handle: libguestfs', or that of a sandbox.
     :param device: from :func:`partition`.
     """
-    mounted = {
-        name: target for target, name in handle.mountpoints().items()
-    }.get(device)
+    mounted = _mounted(handle, device)
     kind = handle.vfs_type(device)
     try:
         if kind in ('ext2', 'ext3', 'ext4'):
@@ -81,3 +85,11 @@ def filesystem(handle: Any, device: str) -> None:
             LOG.info('%s (%s) does not grow', device, kind or 'no file system')
     except RuntimeError as error:
         LOG.warning('%s cannot be made larger: %s', device, error)
+
+
+def _mounted(handle: Any, device: str) -> str | None:
+    """Where a device, or a subvolume of it, is mounted."""
+    for name, target in handle.mountpoints().items():
+        if name == device or name.startswith(f'btrfsvol:{device}/'):
+            return str(target)
+    return None

@@ -68,7 +68,7 @@ def read(path: pathlib.Path, *, image: str) -> disk_layout.DiskLayout:
             return disk_layout.DiskLayout(size, '', (alone,))
         if table not in _TABLES:
             return disk_layout.DiskLayout(size, table, ())
-        listed = _sfdisk(path, image)
+        listed = entries(path, image=image)
         return disk_layout.DiskLayout(
             size, table, tuple(_partitions(whole, listed, image))
         )
@@ -153,7 +153,13 @@ def _decoded(text: str) -> str:
     return raw.decode('utf-8', 'replace')
 
 
-def _sfdisk(path: pathlib.Path, image: str) -> Mapping[str, Any]:
+def entries(path: pathlib.Path, *, image: str) -> Mapping[str, Any]:
+    """Read a partition table.
+
+    :param path: a raw file with one, see :func:`read`.
+    :returns: what sfdisk(8) tells of it.
+    :raises InvalidImage: it is damaged.
+    """
     try:
         output = host_command.run(
             ['sfdisk', '--json', str(path)], timeout=_TIMEOUT
@@ -177,42 +183,42 @@ def _sfdisk(path: pathlib.Path, image: str) -> Mapping[str, Any]:
 def _partitions(
     whole: _Range, table: Mapping[str, Any], image: str
 ) -> Iterator[disk_layout.FileSystem]:
-    entries = table.get('partitions', [])
-    if len(entries) > _MOST_PARTITIONS:
+    found = table.get('partitions', [])
+    if len(found) > _MOST_PARTITIONS:
         raise exception.InvalidImage(
-            path=image, reason=f'it has {len(entries)} partitions'
+            path=image, reason=f'it has {len(found)} partitions'
         )
     sector = int(table.get('sectorsize', 512))
-    numbered = {_number(whole.path, entry['node']): entry for entry in entries}
-    for number, entry in sorted(numbered.items()):
+    numbered = {number(whole.path, entry['node']): entry for entry in found}
+    for each, entry in sorted(numbered.items()):
         offset, size = entry['start'] * sector, entry['size'] * sector
         size = min(size, whole.size - offset)
         if entry['type'].lower() in _EXTENDED or size <= 0:
             continue
         part = _Range(whole.path, whole.disk, offset, size)
-        found = part.probe()
+        probed = part.probe()
         yield disk_layout.FileSystem(
-            device=f'/dev/sda{number}',
+            device=f'/dev/sda{each}',
             offset=offset,
             size=size,
-            kind=found.get('ID_FS_TYPE', ''),
-            tags=_tags(found) | _entry_tags(table, entry, number),
+            kind=probed.get('ID_FS_TYPE', ''),
+            tags=_tags(probed) | _entry_tags(table, entry, each),
         )
 
 
-def _number(path: pathlib.Path, node: str) -> int:
+def number(path: pathlib.Path, node: str) -> int:
     """The number of a partition: sfdisk appends it to the disk's name."""
     return int(node[len(str(path)) :].removeprefix('p'))
 
 
 def _entry_tags(
-    table: Mapping[str, Any], entry: Mapping[str, Any], number: int
+    table: Mapping[str, Any], entry: Mapping[str, Any], each: int
 ) -> dict[str, str]:
     identity = entry.get('uuid', '')
     if table.get('label') == 'dos':
         # As the kernel makes one of the disk's identifier.
         disk = table.get('id', '').removeprefix('0x').rjust(8, '0')
-        identity = f'{disk}-{number:02x}'
+        identity = f'{disk}-{each:02x}'
     tags = {
         'PART_ENTRY_UUID': identity.lower(),
         'PART_ENTRY_NAME': entry.get('name', ''),

@@ -219,15 +219,12 @@ class OpenedDisk:
 def _in_sandbox(
     opening: Opening, notices: Notices
 ) -> contextlib.AbstractContextManager[served_disk.ServedDisk]:
-    if opening.grown:
-        raise exception.NotForSandbox(
-            path=opening.name, reason='its file system is to be made larger'
-        )
     return sandboxed_disk.opened(
         opening.disk,
         opening.name,
         opening.workspace,
         opening.settings,
+        grown=opening.grown,
         on_notice=notices.notice,
     )
 

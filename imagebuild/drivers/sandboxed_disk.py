@@ -21,8 +21,10 @@ from collections.abc import Iterator
 from imagebuild import exception
 from imagebuild import sandbox
 from imagebuild.appliance import ApplianceSettings
+from imagebuild.disks import grow
 from imagebuild.disks import image_file
 from imagebuild.disks import partitions
+from imagebuild.disks import raw_disk
 from imagebuild.disks import server
 from imagebuild.disks import workspaces
 from imagebuild.drivers import served_disk
@@ -38,6 +40,7 @@ def opened(
     workspace: workspaces.Workspace,
     settings: GuestSettings,
     *,
+    grown: bool = False,
     on_notice: Callable[[str], None],
 ) -> Iterator[served_disk.ServedDisk]:
     """Open a disk.
@@ -47,6 +50,7 @@ def opened(
     :param workspace: around the overlay; what is started is recorded there.
     :param settings: the limits of the appliance's machine are those of
         commands.
+    :param grown: see :class:`open_disk.Opening`.
     :param on_notice: called with messages that the user should see.
     :raises NotForSandbox: it has to be opened in the appliance.
     :raises InvalidInput: there is no operating system to be found, or
@@ -72,10 +76,16 @@ def opened(
                 on_path=workspace.record_path,
             )
         )
+        raw = _seen(disk_server, supervisor)
+        larger = _grown(raw, workspace, name) if grown else []
         remote = stack.enter_context(
             remotes.SandboxRemote(
                 supervisor,
-                _plan(disk_server, supervisor, name),
+                mounts.plan(
+                    partitions.read(raw, image=name),
+                    disk_server.path,
+                    image=name,
+                ),
                 image=name,
                 wanted=settings.root_filesystem,
                 command_timeout=settings.command_timeout,
@@ -85,6 +95,8 @@ def opened(
             )
         )
         with _blame(disk_server):
+            for device in larger:
+                remote.with_handle(grow.filesystem, device)
             remote.prepare()
             yield served_disk.ServedDisk(remote, disk_server)
 
@@ -98,12 +110,23 @@ def _limits(settings: ApplianceSettings) -> sandbox.SandboxSettings:
     )
 
 
-def _plan(
-    disk_server: server.DiskServer, supervisor: sandbox.Supervisor, name: str
-) -> mounts.Plan:
-    seen = pathlib.Path(f'/proc/{supervisor.pid}/root{disk_server.path}')
-    layout = partitions.read(seen, image=name)
-    return mounts.plan(layout, disk_server.path, image=name)
+def _seen(
+    disk_server: server.DiskServer, supervisor: sandbox.Supervisor
+) -> pathlib.Path:
+    """The raw file of the disk, as this process sees it."""
+    return pathlib.Path(f'/proc/{supervisor.pid}/root{disk_server.path}')
+
+
+def _grown(
+    raw: pathlib.Path, workspace: workspaces.Workspace, name: str
+) -> list[str]:
+    """Make what is on the disk larger, before anything is mounted.
+
+    :returns: devices whose file system grows when it is mounted.
+    """
+    disk = raw_disk.RawDisk(raw, workspace.path, image=name)
+    larger = grow.partition(disk)
+    return [device for device in larger if not disk.resize2fs(device)]
 
 
 @contextlib.contextmanager

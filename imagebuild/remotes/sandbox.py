@@ -19,6 +19,7 @@ import secrets
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
+from typing import TypeVar
 from typing import cast
 
 from imagebuild import exception
@@ -34,6 +35,8 @@ from imagebuild.remotes import resolver_exchange
 from imagebuild.sandbox import mounts
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
 
 
 class SandboxRemote(disk_remote.DiskRemote):
@@ -107,7 +110,28 @@ class SandboxRemote(disk_remote.DiskRemote):
             raise exception.NotForSandbox(
                 path=self._name,
                 reason=f'this host cannot mount {device} ({reason})',
-            ) from error
+            ) from cause
+
+    def _prepare(self) -> None:
+        """See :meth:`disk_remote.DiskRemote._prepare`.
+
+        :raises NotForSandbox: its programs have no sockets here.
+        """
+        super()._prepare()
+        machine = self._call(guest_shell.machine, self._handle)
+        if machine == 'i386' and platform.machine() != 'i686':
+            raise exception.NotForSandbox(
+                path=self._name,
+                reason='its programs are for i386, and have no network there',
+            )
+
+    def with_handle(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function with the handle of the guest's file systems.
+
+        :param args: follow the handle.
+        :raises RuntimeError: what ``function`` raises.
+        """
+        return self._call(function, self._handle, *args)
 
     @property
     def _handle(self) -> guest_handle.MountHandle:

@@ -36,6 +36,7 @@ from typing import Self
 from imagebuild import exception
 from imagebuild.common import disk_layout
 from imagebuild.sandbox import btrfs_subvolumes
+from imagebuild.sandbox import growing
 from imagebuild.sandbox import loop_devices
 from imagebuild.sandbox import mount_calls
 from imagebuild.sandbox import tree
@@ -363,6 +364,23 @@ class Mounts:
             if each.target == target:
                 return each
         raise RuntimeError(f'{target}: nothing is mounted there')
+
+    # -- growing ------------------------------------------------------------
+
+    def vfs_type(self, device: str) -> str:
+        """The kind of a file system, '' when it is not known."""
+        return self._find(device)[0].kind
+
+    def xfs_growfs(self, target: str) -> None:
+        """Make a mounted XFS as large as its device."""
+        each = self._at(target)
+        with _told(each.device):
+            growing.xfs(each.root, self._find(each.device)[0].size)
+
+    def btrfs_filesystem_resize(self, target: str) -> None:
+        """Make a mounted btrfs as large as its device."""
+        with _told(target):
+            growing.btrfs(self._at(target).root)
 
     # -- writing ------------------------------------------------------------
 

@@ -15,8 +15,10 @@ import contextlib
 import pathlib
 from typing import Any
 
+from imagebuild.disks import grow
 from imagebuild.disks import image_file
 from imagebuild.disks import partitions
+from imagebuild.disks import raw_disk
 from imagebuild.disks import server
 from imagebuild.remotes import guest_mounts
 from imagebuild.sandbox import mounts
@@ -27,6 +29,7 @@ class Native:
     """A disk that is open: its server, and the process that mounts it.
 
     :param layers: the files of the disk, the base first.
+    :param grown: its last partition is made larger; see :meth:`grow`.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Native:
         layers: tuple[image_file.ImageInfo, ...],
         *,
         readonly: bool = False,
+        grown: bool = False,
     ) -> None:
         self.directory = directory
         self._stack = contextlib.ExitStack()
@@ -50,8 +54,15 @@ class Native:
                     readonly=readonly,
                 )
             )
-            seen = f'/proc/{self.child.process.pid}/root{self.served.path}'
-            layout = partitions.read(pathlib.Path(seen), image='x.img')
+            seen = pathlib.Path(
+                f'/proc/{self.child.process.pid}/root{self.served.path}'
+            )
+            raw = raw_disk.RawDisk(seen, directory, image='x.img')
+            self.larger = grow.partition(raw) if grown else []
+            self.left = [
+                each for each in self.larger if not raw.resize2fs(each)
+            ]
+            layout = partitions.read(seen, image='x.img')
             self.child.begin(
                 mounts.plan(
                     layout, self.served.path, image='x.img', readonly=readonly
@@ -69,6 +80,10 @@ class Native:
             on_notice=notices.append,
         )
         return root, notices
+
+    def grow(self) -> None:
+        for device in self.left:
+            grow.filesystem(self.child, device)
 
     def mounted(self) -> dict[str, str]:
         points = self.child.mountpoints()

@@ -79,20 +79,37 @@ class TestGuestfsInSandbox(TestGuestfs):
 
 
 def test_larger_disk(image, tmp_path):
-    driver = guestfs.GuestfsDriver()
+    found = []
+    for isolation in ('sandbox', 'appliance'):
+        directory = tmp_path / isolation
+        directory.mkdir()
+        found.append(_larger(image, directory, isolation))
+    # The same partitions, with the same identities, and as many blocks.
+    assert found[0] == found[1]
+
+
+def _larger(image, directory, isolation):
     before = info_of(pathlib.Path(image.location))['virtual-size']
     wanted = before // GIB + 3
-    with driver.open(
-        image, {'size': wanted}, tmp_path, settings=settings_for(tmp_path)
+    with guestfs.GuestfsDriver().open(
+        image,
+        {'size': wanted},
+        directory,
+        settings=settings_for(directory, isolation),
     ) as disk:
         assert disk.virtual_size == wanted * GIB
-        found = disk.remote.run(['df', '-B1', '--output=size', '/'])
-        size = int(found.stdout.split()[-1])
-        assert size > (wanted - 1) * GIB
-        start = time.monotonic()
-        disk.finish(tmp_path / 'out', 'qcow2')
-        print(f'finish: {time.monotonic() - start:.1f} s')
-    assert info_of(tmp_path / 'out')['virtual-size'] == wanted * GIB
+        assert isinstance(disk.remote, GuestfsRemote) == (
+            isolation == 'appliance'
+        )
+        shown = disk.remote.run(['df', '-B1', '--output=size', '/']).stdout
+        assert int(shown.split()[-1]) > (wanted - 1) * GIB
+        disk.finish(directory / 'out', 'raw')
+    raw = directory / 'out'
+    assert raw.stat().st_size == wanted * GIB
+    table = host_command.run(['sfdisk', '--dump', str(raw)])
+    assert host_command.run(['sfdisk', '--verify', str(raw)])
+    raw.unlink()
+    return shown, table.replace(str(raw), 'disk')
 
 
 @pytest.mark.parametrize(

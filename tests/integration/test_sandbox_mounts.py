@@ -18,6 +18,7 @@ tests as those of tests/integration/test_mounts.py over an appliance. Root;
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -323,6 +324,66 @@ def plain(tmp_path: pathlib.Path) -> image_file.ImageInfo:
             system(child, 'Plain', '')
         native.finish()
     return base
+
+
+@pytest.mark.parametrize(
+    'kind, label',
+    [('ext4', 'gpt'), ('ext4', 'dos'), ('xfs', 'gpt'), ('btrfs', 'dos')],
+)
+def test_a_disk_that_has_become_larger(
+    tmp_path: pathlib.Path, kind: str, label: str
+) -> None:
+    # The last in number does not lie last.
+    base = disk(tmp_path, ('ext4', 30, ()), (kind, 400, ()), label=label)
+    with Native(tmp_path, (base,)) as native:
+        with alone(native, '/dev/sda2') as child:
+            system(child, 'Small', '')
+        native.finish()
+    assert sizes(base.path) == [30 * MIB, 400 * MIB]
+    path = tmp_path / 'top'
+    overlay.create(base, path, size=3000 * MIB)
+    top = image_file.ImageInfo(path, 'qcow2', 3000 * MIB, 0, backing=base)
+    with Native(tmp_path, (base, top), grown=True) as native:
+        assert native.larger == ['/dev/sda2']
+        assert native.mount() == ('/dev/sda2', [])
+        native.grow()
+        after = native.child.sh('df -BM --output=size root')
+        assert int(after.split()[-1][:-1]) > 2300
+        native.child.write('/after', b'x')
+        native.finish()
+    raw = tmp_path / 'raw'
+    subprocess.run(['qemu-img', 'convert', '-Oraw', path, raw], check=True)
+    first, last = sizes(raw)
+    assert first == 30 * MIB
+    # All but the 33 sectors at the end that a GPT has for itself.
+    assert last == 3000 * MIB - 33 * 512 - 31 * MIB
+    if label == 'gpt':
+        subprocess.run(
+            ['sfdisk', '--verify', raw], check=True, stderr=subprocess.STDOUT
+        )
+
+
+def sizes(path: pathlib.Path) -> list[int]:
+    """Bytes of each partition."""
+    listed = subprocess.run(
+        ['sfdisk', '--json', path], check=True, stdout=subprocess.PIPE
+    )
+    table = json.loads(listed.stdout)['partitiontable']
+    return [each['size'] * 512 for each in table['partitions']]
+
+
+def test_a_file_system_without_partitions_grows(
+    plain: image_file.ImageInfo, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / 'top'
+    overlay.create(plain, path, size=300 * MIB)
+    top = image_file.ImageInfo(path, 'qcow2', 300 * MIB, 0, backing=plain)
+    with Native(tmp_path, (plain, top), grown=True) as native:
+        assert native.larger == ['/dev/sda']
+        native.mount()
+        after = native.child.sh('df -BM --output=size root')
+        assert int(after.split()[-1][:-1]) > 250
+        native.finish()
 
 
 @pytest.mark.parametrize('kind', ['ext4', 'xfs', 'btrfs'])
