@@ -64,12 +64,20 @@ def check(handle: guest_handle.GuestHandle, image: str) -> None:
         raise exception.InvalidImage(
             path=image, reason='its /bin/sh is not a file'
         )
-    machine, host = _machine(header), platform.machine()
-    if machine and machine not in _RUNS.get(host, {host}):
+    needed, host = _machine(header), platform.machine()
+    if needed and needed not in _RUNS.get(host, {host}):
         raise exception.InvalidImage(
             path=image,
-            reason=f'it is for {machine}, and this host is {host}',
+            reason=f'it is for {needed}, and this host is {host}',
         )
+
+
+def machine(handle: guest_handle.GuestHandle) -> str:
+    """What a guest's shell is for, when :func:`check` had nothing against it.
+
+    :returns: such as ``x86_64``; '' where it is a script.
+    """
+    return _machine(handle.pread(handle.realpath('/bin/sh'), _HEADER, 0))
 
 
 def _machine(header: bytes) -> str:

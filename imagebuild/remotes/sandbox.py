@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import platform
 import secrets
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from imagebuild.remotes import disk_remote
 from imagebuild.remotes import guest_faults
 from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_mounts
+from imagebuild.remotes import guest_shell
 from imagebuild.remotes import invocation as invocations
 from imagebuild.remotes import piped
 from imagebuild.remotes import resolver_exchange
@@ -103,10 +105,15 @@ class SandboxRemote(disk_remote.DiskRemote):
                 on_notice=on_notice,
             )
         except exception.InvalidInput as error:
-            refused = self.supervisor.call('refused')
-            if not refused:
-                raise
-            device, reason = next(iter(refused.items()))
+            self._refuse_unmounted(error)
+            raise
+        # Nor may it be done without what is left out with a notice
+        # (/boot/efi): what a package writes there would go astray.
+        self._refuse_unmounted(None)
+
+    def _refuse_unmounted(self, cause: exception.InvalidInput | None) -> None:
+        refused = self.supervisor.call('refused')
+        for device, reason in refused.items():
             raise exception.NotForSandbox(
                 path=self._name,
                 reason=f'this host cannot mount {device} ({reason})',

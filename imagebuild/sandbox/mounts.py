@@ -148,8 +148,8 @@ def plan(
         if each.kind not in _KINDS and each.kind not in _NO_MATTER:
             _refuse(image, f'{each.device} holds {each.kind}')
         kind = _KINDS.get(each.kind, _ESP)
-        # Of vfat there are the partitions for the firmware, which are done
-        # without when they cannot be mounted.
+        # A partition for the firmware that is not mounted is no matter; one
+        # that cannot be mounted is found when it is tried.
         if kind != _ESP and not mount_calls.knows(kind):
             _refuse(
                 image,
@@ -189,13 +189,17 @@ class Mounts:
 
     :param made: what may be mounted.
     :param root: an empty directory, on which the guest's root is mounted.
+    :param guest_root: user id of this host that is root in the guest.
     :ivar tree: the mounted guest's files; its operations are those of a
         libguestfs handle, too.
     """
 
-    def __init__(self, made: Plan, root: pathlib.Path) -> None:
+    def __init__(
+        self, made: Plan, root: pathlib.Path, *, guest_root: int = 0
+    ) -> None:
         self._plan = made
         self._root = root
+        self._guest_root = guest_root
         self._known = {each.device: each for each in made.filesystems}
         self._mounted: list[_Mounted] = []
         self._loops: dict[str, loop_devices.LoopDevice] = {}
@@ -239,8 +243,7 @@ class Mounts:
     def refused(self) -> dict[str, str]:
         """Why file systems could not be mounted by this host's kernel.
 
-        When ``mount_all`` finds no operating system and something is in
-        here, an appliance, with its own kernel, may do better.
+        An appliance, with its own kernel, may do better.
 
         :returns: device to reason.
         """
@@ -279,12 +282,18 @@ class Mounts:
         found, subvolume = self._find(device)
         kind = _KINDS.get(found.kind)
         if kind is None:
-            what = found.kind or 'nothing known'
-            raise RuntimeError(f'{device} holds {what}')
+            what = f'it holds {found.kind or "nothing known"}'
+            if found.kind and 'ro' not in options:
+                # Not for a look at what might be a root.
+                self._refused[found.device] = what
+            raise RuntimeError(f'{device}: {what}')
         if not mount_calls.knows(kind):
             self._refused[found.device] = f'the kernel knows no {kind}'
             raise RuntimeError(f'{device}: the kernel knows no {kind}')
         options = {**_OPTIONS[kind], **options}
+        if kind == 'ext4':
+            # The blocks that are kept for root are for the guest's root, too.
+            options['resuid'] = str(self._guest_root)
         if subvolume:
             options['subvol'] = subvolume
         if self._plan.readonly:
@@ -296,7 +305,9 @@ class Mounts:
                     kind, loop.path, options, _ATTRIBUTES
                 )
             except OSError as error:
-                self._refused[found.device] = error.strerror or str(error)
+                # No kernel has a subvolume that is not there.
+                if error.errno != errno.ENOENT:
+                    self._refused[found.device] = error.strerror or str(error)
                 self._forget_unused()
                 raise
             self._attach(mount, directory, device, target, loop)

@@ -169,7 +169,9 @@ class Service:
         self, request: Mapping[str, Any], _came: list[int], _send: list[int]
     ) -> None:
         plan = mounts.Plan.from_json(request['plan'])
-        self._mounts = mounts.Mounts(plan, self._place / 'root')
+        self._mounts = mounts.Mounts(
+            plan, self._place / 'root', guest_root=self._ids.first
+        )
 
     def do_call(
         self, request: Mapping[str, Any], _came: list[int], _send: list[int]

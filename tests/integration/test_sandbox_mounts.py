@@ -32,6 +32,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
+from tests.integration import sandboxes
 from tests.integration.native_disk import Native
 
 pytestmark = pytest.mark.timeout(120)
@@ -192,6 +193,45 @@ def test_separate_file_systems(
         )
     left = subprocess.run(['losetup', '-l'], capture_output=True, text=True)
     assert str(tmp_path) not in left.stdout
+
+
+def test_nothing_that_fstab_mounts_is_left_out(tmp_path: pathlib.Path) -> None:
+    """What a package writes there would go into the directory below."""
+    base = disk(tmp_path, ('ext4', 40, ()), ('', 4, ()))
+    with base.path.open('r+b') as file:
+        file.seek(41 * MIB + 32768)
+        file.write(b'\x01CD001\x01')
+    with Native(tmp_path, (base,)) as native:
+        with alone(native, '/dev/sda1') as child:
+            system(
+                child,
+                'Left out',
+                f'PARTUUID={PART[:-1]}2 /boot/efi iso9660 nofail 0 0\n'
+                f'UUID={MISSING} /srv ext4 nofail 0 0\n',
+            )
+        native.finish()
+    with (
+        pytest.raises(
+            exception.NotForSandbox,
+            match='this host cannot mount /dev/sda2 .it holds iso9660.',
+        ),
+        sandboxes.opened(base.path, tmp_path),
+    ):
+        pytest.fail('it is open')
+
+
+def test_programs_without_sockets(tmp_path: pathlib.Path) -> None:
+    base = disk(tmp_path, ('ext4', 40, ()))
+    header = b'\x7fELF\x01\x01\x01' + bytes(9) + b'\x02\x00\x03\x00'
+    with Native(tmp_path, (base,)) as native:
+        with alone(native, '/dev/sda1') as child:
+            system(child, 'i386', '')
+            child.mkdir_mode('/bin', 0o755)
+            child.write('/bin/sh', header)
+        native.finish()
+    with sandboxes.opened(base.path, tmp_path) as remote:
+        with pytest.raises(exception.NotForSandbox, match='are for i386'):
+            remote.prepare()
 
 
 @pytest.fixture

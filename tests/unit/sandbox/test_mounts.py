@@ -136,12 +136,12 @@ def begun(kernel, tmp_path):
 
     def begin(**kw):
         plan = mounts.plan(found, DISK, image='x', **kw)
-        return mounts.Mounts(plan, tmp_path / 'root')
+        return mounts.Mounts(plan, tmp_path / 'root', guest_root=7)
 
     return begin
 
 
-EXT4 = {'errors': 'remount-ro', 'noinit_itable': None}
+EXT4 = {'errors': 'remount-ro', 'noinit_itable': None, 'resuid': '7'}
 NEVER = (
     mount_calls.ATTR_NODEV | mount_calls.ATTR_NOSUID | mount_calls.ATTR_NOATIME
 )
