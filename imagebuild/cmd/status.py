@@ -93,7 +93,9 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
         """A conductor of this host could build something."""
         try:
             found, reasons = registry.offered(
-                registry.drivers(), self.conf.conductor.drivers
+                registry.drivers(),
+                self.conf.conductor.drivers,
+                self.conf.guestfs.isolation,
             )
         except exception.ImageBuildError as error:
             return upgradecheck.Result(_CODE.WARNING, str(error))
@@ -131,6 +133,11 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
             f'This host can open disks in: {can or "nothing"}{why}; [guestfs] '
             f'isolation is {wanted}.'
         )
+        if lacking['appliance'] and not lacking['sandbox']:
+            details += (
+                ' Base images that requests name, and disks with LVM, LUKS or '
+                'RAID, cannot be opened here.'
+            )
         # What a host of the API lacks is no matter: it has no conductor.
         bad = wanted == 'sandbox' and lacking['sandbox']
         return upgradecheck.Result(

@@ -28,6 +28,7 @@ from imagebuild import catalogue
 from imagebuild import exception
 from imagebuild.catalogue import Catalogue
 from imagebuild.conductor import conductor_context
+from imagebuild.drivers import isolations
 from imagebuild.drivers import overlay_disk
 from imagebuild.drivers import registry
 from imagebuild.drivers.base import Driver
@@ -119,7 +120,13 @@ class CapabilityProvider:
     def _look(self) -> Capability:
         section = self._conf.conductor
         return Capability(
-            drivers=tuple(_working(self._installed(), section.drivers)),
+            drivers=tuple(
+                _working(
+                    self._installed(),
+                    section.drivers,
+                    self._conf.guestfs.isolation,
+                )
+            ),
             operating_systems=tuple(section.operating_systems),
             architecture=conductor_context.architecture(),
             slots=section.max_builds,
@@ -127,9 +134,13 @@ class CapabilityProvider:
         )
 
 
-def _working(installed: Mapping[str, Driver], wanted: list[str]) -> list[str]:
+def _working(
+    installed: Mapping[str, Driver],
+    wanted: list[str],
+    isolation: isolations.Setting,
+) -> list[str]:
     """The drivers that can work here; logs why another one cannot."""
-    found, reasons = registry.offered(installed, wanted)
+    found, reasons = registry.offered(installed, wanted, isolation)
     # The usual ones may be missing, unless there is no other.
     level = logging.ERROR if wanted else logging.INFO
     for name, reason in reasons.items():

@@ -47,6 +47,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import ClassVar
 from typing import Literal
@@ -56,6 +57,10 @@ from imagebuild.drivers.option_schema import InvalidDriverOptions
 from imagebuild.drivers.option_schema import Options
 from imagebuild.drivers.settings import Settings
 from imagebuild.remotes import base as remotes_base
+
+if TYPE_CHECKING:
+    # It imports this.
+    from imagebuild.drivers import isolations
 
 #: What a driver writes while it works.
 DiskFormat = Literal['qcow2', 'raw']
@@ -267,12 +272,16 @@ class Driver(abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def missing(self) -> Sequence[str]:
+    def missing(
+        self, isolation: isolations.Setting = 'appliance'
+    ) -> Sequence[str]:
         """Say what this machine lacks to run the driver.
 
         Called when a conductor starts, which then leaves builds for this
         driver to others; must be quick and may not use the network.
 
+        :param isolation: in what the operator has disks opened; a driver
+            without a guest does not care.
         :returns: names of programs, or plain phrases such as ``root
             rights``; empty when nothing is missing.
         """

@@ -47,6 +47,7 @@ from imagebuild import exception
 from imagebuild.common import phases
 from imagebuild.disks import create
 from imagebuild.drivers import base
+from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
 from imagebuild.remotes import always_succeeds
 from imagebuild.remotes import base as remotes_base
@@ -88,7 +89,9 @@ class FakeDriver(base.Driver):
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sleep = sleep
 
-    def missing(self) -> Sequence[str]:
+    def missing(
+        self, isolation: isolations.Setting = 'appliance'
+    ) -> Sequence[str]:
         """See :meth:`base.Driver.missing`: nothing ever is."""
         return ()
 

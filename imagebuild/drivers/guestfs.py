@@ -40,9 +40,11 @@ class GuestfsDriver(base.Driver):
     wants_base: ClassVar[bool] = True
     options: ClassVar[type[base.Options]] = overlay_disk.Options
 
-    def missing(self) -> Sequence[str]:
+    def missing(
+        self, isolation: isolations.Setting = 'appliance'
+    ) -> Sequence[str]:
         """See :meth:`base.Driver.missing`."""
-        return overlay_disk.missing()
+        return overlay_disk.missing(isolation)
 
     def disk_size(self, options: Mapping[str, Any]) -> int:
         """See :meth:`base.Driver.disk_size`."""

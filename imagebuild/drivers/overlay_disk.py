@@ -64,8 +64,8 @@ _START: dict[isolations.Isolation, str] = {
     'sandbox': 'open the disk in the sandbox',
 }
 #: Program -> what to install.
-_PROGRAMS = {
-    'qemu-img': 'qemu-img (qemu-utils)',
+_PROGRAMS = {'qemu-img': 'qemu-img (qemu-utils)'}
+_APPLIANCE_PROGRAMS = {
     'qemu-system-x86_64': 'qemu-system-x86_64 (qemu-system-x86)',
     'slirp4netns': 'slirp4netns',
 }
@@ -104,11 +104,29 @@ class Options(base.Options):
     )
 
 
-def missing() -> Sequence[str]:
-    """What this machine lacks to open disks."""
-    lacking = [
-        text for name, text in _PROGRAMS.items() if shutil.which(name) is None
+def missing(isolation: isolations.Setting) -> Sequence[str]:
+    """What this machine lacks to open disks.
+
+    :param isolation: in what; ``auto`` wants one of them. A disk that is not
+        for the sandbox cannot be opened then on a machine that has no other.
+    """
+    if isolation == 'appliance':
+        return [*_not_installed(_PROGRAMS), *_without_appliance()]
+    lacking = [*_not_installed(_PROGRAMS), *sandbox.missing()]
+    if lacking and isolation == 'auto':
+        return missing('appliance')
+    return lacking
+
+
+def _not_installed(programs: Mapping[str, str]) -> list[str]:
+    return [
+        text for name, text in programs.items() if shutil.which(name) is None
     ]
+
+
+def _without_appliance() -> list[str]:
+    """What the appliance wants besides."""
+    lacking = _not_installed(_APPLIANCE_PROGRAMS)
     try:
         appliance.import_guestfs()
     except exception.MissingDependency:
@@ -118,7 +136,10 @@ def missing() -> Sequence[str]:
 
 def isolations_here() -> Mapping[str, Sequence[str]]:
     """In what this host can open disks, each with what is missing for it."""
-    return {'appliance': missing(), 'sandbox': sandbox.missing()}
+    return {
+        'appliance': missing('appliance'),
+        'sandbox': missing('sandbox'),
+    }
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ import stevedore
 from imagebuild import exception
 from imagebuild.common import extensions
 from imagebuild.drivers import base
+from imagebuild.drivers import isolations
 
 NAMESPACE = 'imagebuild.drivers'
 
@@ -44,12 +45,15 @@ def drivers() -> dict[str, base.Driver]:
 
 
 def offered(
-    installed: Mapping[str, base.Driver], wanted: Sequence[str]
+    installed: Mapping[str, base.Driver],
+    wanted: Sequence[str],
+    isolation: isolations.Setting,
 ) -> tuple[list[str], dict[str, str]]:
     """Tell the drivers that can work on this host from those that cannot.
 
     :param installed: of :func:`drivers`.
     :param wanted: names; empty for those that are meant for everybody.
+    :param isolation: in what the operator has disks opened.
     :returns: names, and of each other one the reason.
     """
     usual = [name for name in sorted(installed) if installed[name].by_default]
@@ -58,7 +62,7 @@ def offered(
     for name in wanted or usual:
         if name not in installed:
             reasons[name] = 'not installed'
-        elif missing := installed[name].missing():
+        elif missing := installed[name].missing(isolation):
             reasons[name] = f'missing: {", ".join(missing)}'
         else:
             found.append(name)

@@ -50,7 +50,7 @@ class FakeDriver:
     by_default = True
     wants_base = False
 
-    def missing(self):
+    def missing(self, isolation='appliance'):
         return ()
 
     def validate(self, options):

@@ -35,6 +35,7 @@ from imagebuild.disks import convert
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
+from imagebuild.drivers import isolations
 from imagebuild.drivers import overlay_disk
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archives
@@ -88,9 +89,11 @@ class BootstrapDriver(base.Driver):
         self._read_sources = read_sources
         self._clock = clock
 
-    def missing(self) -> Sequence[str]:
+    def missing(
+        self, isolation: isolations.Setting = 'appliance'
+    ) -> Sequence[str]:
         """See :meth:`base.Driver.missing`."""
-        return [*self.missing_to_make(), *overlay_disk.missing()]
+        return [*self.missing_to_make(), *overlay_disk.missing(isolation)]
 
     def missing_to_make(self) -> Sequence[str]:
         """What this machine lacks for :meth:`create_disk`.

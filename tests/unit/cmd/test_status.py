@@ -91,7 +91,7 @@ def test_no_driver_can_be_used(check, tables, key, monkeypatch):
     class Broken:
         by_default = True
 
-        def missing(self):
+        def missing(self, isolation):
             return ['the package python3-guestfs']
 
     monkeypatch.setattr(registry, 'drivers', lambda: {'guestfs': Broken()})
@@ -128,7 +128,7 @@ def test_extensions_that_do_not_load(check, tables, key, monkeypatch):
     ],
 )
 def test_isolation(check, tables, key, monkeypatch, isolation, missing, code):
-    monkeypatch.setattr(overlay_disk, 'missing', lambda: [])
+    monkeypatch.setattr(overlay_disk, '_without_appliance', list)
     monkeypatch.setattr(sandbox, 'missing', lambda: missing)
     found, output = check(keys=key, isolation=isolation)
     assert found == code, output
@@ -137,3 +137,18 @@ def test_isolation(check, tables, key, monkeypatch, isolation, missing, code):
         assert 'in: appliance, not in the sandbox (no slirp4netns)' in output
     else:
         assert 'in: appliance and sandbox;' in output
+
+
+@pytest.mark.parametrize(
+    'isolation, code', [('auto', 0), ('sandbox', 0), ('appliance', 1)]
+)
+def test_a_host_without_libguestfs(
+    check, tables, key, monkeypatch, isolation, code
+):
+    """It builds where its sandbox may be used, and says what it cannot."""
+    monkeypatch.setattr(overlay_disk, '_without_appliance', lambda: ['qemu'])
+    monkeypatch.setattr(sandbox, 'missing', list)
+    found, output = check(keys=key, isolation=isolation, drivers='guestfs')
+    assert found == code, output
+    assert ('guestfs: missing: qemu' in output) == bool(code)
+    assert 'Base images that requests name, and disks with LVM' in output

@@ -19,6 +19,8 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import sandbox
 from imagebuild.conductor import capability
+from imagebuild.drivers import guestfs
+from imagebuild.drivers import overlay_disk
 
 
 class Driver:
@@ -27,7 +29,7 @@ class Driver:
     def __init__(self, *missing):
         self._missing = missing
 
-    def missing(self):
+    def missing(self, isolation='appliance'):
         return self._missing
 
 
@@ -85,3 +87,27 @@ def test_in_what_disks_can_be_opened(conf, monkeypatch):
     assert found['sandbox'] == ['root rights']
     registered = provider.capability.registration('c', '1')
     assert registered['isolations'] == found
+
+
+@pytest.mark.parametrize(
+    ('isolation', 'offered'),
+    [('auto', True), ('sandbox', True), ('appliance', False)],
+)
+def test_a_host_without_libguestfs(conf, monkeypatch, isolation, offered):
+    monkeypatch.setattr(overlay_disk, '_without_appliance', lambda: ['qemu'])
+    monkeypatch.setattr(sandbox, 'missing', list)
+    conf.set_override('isolation', isolation, 'guestfs')
+    installed = {'guestfs': guestfs.GuestfsDriver()}
+    found = capability.CapabilityProvider(conf, lambda: installed).capability
+    assert found.drivers == (('guestfs',) if offered else ())
+    # Builds that need the appliance fail there, and this says why.
+    assert found.isolations['appliance'] == ['qemu']
+
+
+def test_a_host_without_anything(conf, monkeypatch):
+    """What it lacks for the appliance is named, as that is what most have."""
+    monkeypatch.setattr(overlay_disk, '_without_appliance', lambda: ['qemu'])
+    monkeypatch.setattr(sandbox, 'missing', lambda: ['root rights'])
+    driver = guestfs.GuestfsDriver()
+    assert driver.missing('auto') == ['qemu']
+    assert driver.missing('sandbox') == ['root rights']

@@ -53,7 +53,7 @@ class Driver(drivers.Driver):
     def ways(self, base_image, options, settings):
         return ('appliance',)
 
-    def missing(self):
+    def missing(self, isolation='appliance'):
         return ()
 
     @contextlib.contextmanager
