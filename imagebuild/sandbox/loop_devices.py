@@ -22,6 +22,8 @@ import stat
 import struct
 import time
 
+from imagebuild.sandbox import mount_calls
+
 _CONTROL = '/dev/loop-control'
 _MAJOR = 7
 _ADD = 0x4C80
@@ -30,6 +32,8 @@ _READ_ONLY, _AUTOCLEAR, _DIRECT_IO = 1, 4, 16
 #: fd, block size; device, inode, rdevice, offset, size limit; number,
 #: encryption's type and key size, flags; names and key; init; reserved.
 _CONFIG = struct.Struct('=II QQQQQ IIII 64s64s32s 16s 64s')
+#: Bytes of the name, which only root of the host is told (LOOP_GET_STATUS64).
+_LONGEST = 63
 #: The first that is used. What makes a grub.cfg takes /dev/loop0 to /dev/loop9
 #: for a way to a file, from which nothing boots, and leaves all entries out.
 _FIRST = 10
@@ -67,9 +71,12 @@ class LoopDevice:
         self._directory = directory
         self._busy: set[int] = set()
         flags = os.O_RDONLY if readonly else os.O_RDWR
-        backing = os.open(file, flags | os.O_CLOEXEC)
+        # In every sandbox there is a /sys that shows the files of all devices,
+        # those of other builds, too.
+        backing = mount_calls.open_apart(file, flags)
         try:
             self._flags = _AUTOCLEAR | (_READ_ONLY if readonly else 0)
+            self._name = os.fsencode(file)[-_LONGEST:]
             self.descriptor = self._configured(backing, offset, size)
         finally:
             os.close(backing)
@@ -81,7 +88,7 @@ class LoopDevice:
             device = self._open_free()
             info = _CONFIG.pack(
                 backing, 0, 0, 0, 0, offset, size, 0, 0, 0,
-                self._flags | direct, b'', b'', b'', b'', b'',
+                self._flags | direct, self._name, b'', b'', b'', b'',
             )  # fmt: skip
             try:
                 fcntl.ioctl(device, _CONFIGURE, info)

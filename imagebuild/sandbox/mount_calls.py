@@ -20,6 +20,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import pathlib
 import struct
 from collections.abc import Mapping
 
@@ -201,6 +202,28 @@ def attach(mount: int, target: int) -> None:
         ctypes.c_int(mount), b'', ctypes.c_int(target), b'',
         ctypes.c_uint(_FROM_EMPTY | _TO_EMPTY),
     )  # fmt: skip
+
+
+def open_apart(path: pathlib.Path, flags: int) -> int:
+    """Open a file by a mount of it that is nowhere.
+
+    Whoever may see what the descriptor is of then sees "/" for its path, and
+    not where the file lies.
+
+    :param flags: as of open(2).
+    :returns: a descriptor, closed at exec.
+    :raises OSError: it cannot be opened.
+    """
+    apart = _call(
+        _OPEN_TREE,
+        ctypes.c_int(_AT_FDCWD),
+        os.fsencode(path),
+        ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC),
+    )
+    try:
+        return os.open(f'/proc/self/fd/{apart}', flags | os.O_CLOEXEC)
+    finally:
+        os.close(apart)
 
 
 def clone_tree(root: int) -> int:

@@ -30,12 +30,14 @@ from collections.abc import Iterator
 
 import pytest
 
+import imagebuild
 from imagebuild import exception
 from imagebuild import sandbox
 from imagebuild.common import user_network
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.sandbox import connection
 from imagebuild.sandbox import identities
+from tests.integration import loops
 from tests.integration import sandboxes
 
 FIRST_ID = 0x7000_0000
@@ -143,9 +145,9 @@ def test_rights(remote: remotes.SandboxRemote) -> None:
     fields = dict(re.findall(r'^(\w+):\t(.*)$', status, re.MULTILINE))
     assert fields['CapEff'] == fields['CapBnd'] == '00000000a00405fb'
     assert (fields['NoNewPrivs'], fields['Seccomp']) == ('1', '2')
-    assert remote.run(['cat', '/proc/self/uid_map']).stdout.split()[1] == (
-        str(FIRST_ID)
-    )
+    first = int(remote.run(['cat', '/proc/self/uid_map']).stdout.split()[1])
+    # Other sandboxes on this host have other ranges.
+    assert first >= FIRST_ID and not (first - FIRST_ID) % identities.SIZE
 
 
 def test_processes_of_the_host(remote: remotes.SandboxRemote) -> None:
@@ -351,6 +353,21 @@ def test_a_capability_of_a_file_is_a_plain_one(
     assert held.hex() == value
 
 
+def test_no_path_of_the_host_is_shown(
+    remote: remotes.SandboxRemote, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Those of loop devices would tell of the builds of other projects."""
+    assert loops.below(tmp_path_factory.getbasetemp())
+    shown = tried(
+        remote,
+        'cat /sys/block/loop*/loop/backing_file /proc/[0-9]*/cmdline'
+        ' /proc/mounts /proc/self/mountinfo /proc/self/cgroup | tr "\\0" " "',
+    )
+    assert 'disk.raw' not in shown
+    assert str(tmp_path_factory.getbasetemp()) not in shown
+    assert str(pathlib.Path(imagebuild.__file__).parents[1]) not in shown
+
+
 @pytest.mark.parametrize('up', ['', '../../../../../../../..'])
 def test_links_to_the_host(
     remote: remotes.SandboxRemote, tmp_path: pathlib.Path, up: str
@@ -405,6 +422,7 @@ def test_daemons_that_hold_files(remote: remotes.SandboxRemote) -> None:
 #: Opens a sandbox and runs a command that writes without end.
 JOB = """\
 import pathlib, sys
+from tests.integration import loops
 from tests.integration import sandboxes
 image, directory = map(pathlib.Path, sys.argv[1:])
 with sandboxes.opened(image, directory) as remote:
@@ -438,11 +456,7 @@ def left(directory: pathlib.Path, first: int) -> list[str]:
                 found.append(f'{process} {named(int(process.name))}')
     mounts = pathlib.Path('/proc/mounts').read_text()
     found += [line for line in mounts.splitlines() if str(directory) in line]
-    found += [
-        str(each)
-        for each in pathlib.Path('/sys/block').glob('loop*/loop/backing_file')
-        if str(directory) in each.read_text()
-    ]
+    found += loops.below(directory)
     groups = pathlib.Path('/sys/fs/cgroup').glob(f'**/imagebuild-{first}')
     return found + [str(each) for each in groups]
 

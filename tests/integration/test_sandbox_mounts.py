@@ -32,6 +32,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
+from tests.integration import loops
 from tests.integration import sandboxes
 from tests.integration.native_disk import Native
 
@@ -191,8 +192,7 @@ def test_separate_file_systems(
         assert (
             'disk.raw' not in second.directory.parent.joinpath('base.img').name
         )
-    left = subprocess.run(['losetup', '-l'], capture_output=True, text=True)
-    assert str(tmp_path) not in left.stdout
+    assert not loops.below(tmp_path)
 
 
 def test_nothing_that_fstab_mounts_is_left_out(tmp_path: pathlib.Path) -> None:
