@@ -9,30 +9,24 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The same packages into the same image by three ways, side by side.
+"""How long packing an image takes, in turn with other ways to do it.
 
-A: imagebuild-pack; B: virt-customize; C: apt-get in a chroot on this
-machine, without any guest, for reference. See README.rst.
+sandbox and appliance: imagebuild-pack; virt-customize; and native: apt-get in
+a chroot on this machine and the write of its disk, the limit. See README.rst.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import re
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,42 +34,20 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import figures  # noqa: E402
+from benchmarks import generated  # noqa: E402
+from benchmarks.pack import edit  # noqa: E402
+from benchmarks.pack import ways  # noqa: E402
 from imagebuild.appliance import accelerator  # noqa: E402
 
-MARKER = 'etc/imagebuild-benchmark'
-COMMAND = f'id -u >/{MARKER}'
-PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-
 _PACKAGE = re.compile(r'[a-z0-9][a-z0-9.+-]*\Z')
-# As virt-customize and imagebuild-pack do it: the guest's own apt
-# configuration decides what is recommended, and no service starts.
-_CHROOT = """\
-printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
-chmod 755 /usr/sbin/policy-rc.d
-apt-get -q update && apt-get -y -q install "$@" || exit
-rm /usr/sbin/policy-rc.d
-"""
-
-
-@dataclasses.dataclass
-class Run:
-    """One way's turn.
-
-    :ivar way: ``A``, ``B`` or ``C``.
-    :ivar seconds: wall time.
-    :ivar cpu: seconds of processor time, of the guest's emulation as well;
-        with KVM, of the guest.
-    :ivar load: the machine's load average when it began.
-    :ivar packages: number of packages installed in the result.
-    :ivar details: the program's own report.
-    """
-
-    way: str
-    seconds: float
-    cpu: float
-    load: float
-    packages: int
-    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+#: What is divided by what, and the most that it may be (issue of the fast
+#: way); None where it is for reference.
+RATIOS: Sequence[tuple[str, str, float | None]] = (
+    ('sandbox', 'virt-customize', 0.15),
+    ('sandbox', 'native', 2.0),
+    ('appliance', 'virt-customize', 0.5),
+    ('sandbox', 'appliance', None),
+)
 
 
 def _package(text: str) -> str:
@@ -106,39 +78,51 @@ def make_parser() -> argparse.ArgumentParser:
         help='what is installed (default: nginx)',
     )
     add(
+        '--ways',
+        metavar='WAY',
+        nargs='+',
+        choices=ways.WAYS,
+        default=list(ways.WAYS),
+        help=f'which ways: {", ".join(ways.WAYS)} (default: all)',
+    )
+    add(
+        '--no-edit',
+        action='store_true',
+        help='leave out the edit of the last of ten steps',
+    )
+    add(
         '--workspace',
         metavar='DIR',
         type=pathlib.Path,
         help='directory for the copies (default: the temporary directory)',
     )
+    add(
+        '--readme',
+        action='store_true',
+        help='write the tables into benchmarks/README.rst',
+    )
     return parser
 
 
-def ratios(
-    runs: Sequence[tuple[str, float]], over: str, under: str
-) -> list[float]:
-    """Divide the times of two ways, turn by turn.
+def summary(runs: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    """Medians of the ways, and of the ratios of their turns.
 
     :param runs: pairs of way and seconds, in the order they ran.
     """
-    above = [seconds for way, seconds in runs if way == over]
-    below = [seconds for way, seconds in runs if way == under]
-    return [a / b for a, b in zip(above, below, strict=False)]
-
-
-def summary(runs: Sequence[tuple[str, float]]) -> dict[str, Any]:
-    """Medians of the ways, and of the ratios of their turns."""
-    result: dict[str, Any] = {'median': {}, 'ratios': {}}
-    for way in sorted({way for way, _ in runs}):
-        result['median'][way] = statistics.median(
-            seconds for name, seconds in runs if name == way
-        )
-    for under in ('B', 'C'):
-        found = ratios(runs, 'A', under)
-        if found:
-            result['ratios'][f'A/{under}'] = {
-                'pairs': found,
-                'median': statistics.median(found),
+    by_way = {
+        way: [seconds for name, seconds in runs if name == way]
+        for way in dict(runs)
+    }
+    result: dict[str, Any] = {
+        'median': {way: figures.median(each) for way, each in by_way.items()},
+        'ratios': {},
+    }
+    for over, under, _ in RATIOS:
+        pairs = figures.ratios(by_way.get(over, []), by_way.get(under, []))
+        if pairs:
+            result['ratios'][f'{over}/{under}'] = {
+                'pairs': pairs,
+                'median': figures.median(pairs),
             }
     return result
 
@@ -158,164 +142,52 @@ def machine(chosen: str) -> dict[str, Any]:
     }
 
 
-def _call(
-    argv: Sequence[str | pathlib.Path], env: Mapping[str, str] | None = None
-) -> str:
-    done = subprocess.run(
-        list(map(str, argv)),
-        env=None if env is None else dict(env),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
+def report(found: dict[str, Any], title: str) -> str:
+    """The medians and ratios as tables."""
+    medians = [[way, seconds] for way, seconds in found['median'].items()]
+    rows = []
+    for over, under, most in RATIOS:
+        ratio = found['ratios'].get(f'{over}/{under}')
+        if ratio:
+            pairs = ' '.join(f'{pair:.2f}' for pair in ratio['pairs'])
+            goal = '' if most is None else f'at most {most}'
+            rows.append([f'{over} / {under}', ratio['median'], goal, pairs])
+    return '\n\n'.join(
+        [
+            figures.table([title, 'median s'], medians),
+            figures.table(['ratio', 'median', 'goal', 'pairs'], rows),
+        ]
     )
-    if done.returncode:
-        raise SystemExit(
-            f'{argv[0]} failed with exit code {done.returncode}:\n'
-            f'{done.stdout[-2000:]}{done.stderr[-2000:]}'
+
+
+def _turns(
+    benchmark: ways.Benchmark,
+    options: argparse.Namespace,
+    say: Callable[..., None],
+) -> list[ways.Run]:
+    say('\nway             seconds    cpu   load  packages')
+    runs = []
+    for way in options.ways * options.runs:
+        run = benchmark.run(way)
+        runs.append(run)
+        say(
+            f'{way:14}{run.seconds:9.1f}{run.cpu:7.1f}{run.load:7.1f}'
+            f'{run.packages:10}'
         )
-    return done.stdout
+    return runs
 
 
-def _processor_time() -> float:
-    """Of every process that was waited for, and of those it waited for."""
-    times = os.times()
-    return times.children_user + times.children_system
-
-
-@contextlib.contextmanager
-def _mounted(
-    raw: pathlib.Path, where: pathlib.Path, options: str
-) -> Iterator[None]:
-    """Mount the largest partition of a raw disk."""
-    table = json.loads(_call(['sfdisk', '--json', raw]))['partitiontable']
-    largest = max(table['partitions'], key=lambda part: part['size'])
-    unit = int(table.get('sectorsize', 512))
-    offset, size = largest['start'] * unit, largest['size'] * unit
-    where.mkdir(exist_ok=True)
-    options = f'loop,offset={offset},sizelimit={size},{options}'
-    _call(['mount', '-o', options, raw, where])
-    try:
-        yield
-    finally:
-        _call(['umount', '--recursive', where])
-
-
-class Benchmark:
-    """The three ways over one base image."""
-
-    def __init__(
-        self,
-        base: pathlib.Path,
-        packages: Sequence[str],
-        chosen: str,
-        directory: pathlib.Path,
-    ) -> None:
-        self._base = base
-        self._packages = packages
-        self._chosen = chosen
-        self._directory = directory
-        self._raw = directory / 'base.raw'
-        self._root = directory / 'root'
-        self._manifest = directory / 'manifest.yaml'
-
-    def prepare(self) -> None:
-        """What is made once, outside of the timing."""
-        document = {
-            'validators': [
-                {'package': list(self._packages)},
-                {'script': {'mark': {'inline': COMMAND}}},
-            ]
-        }
-        self._manifest.write_text(json.dumps(document))
-        _call(['qemu-img', 'convert', '-O', 'raw', self._base, self._raw])
-
-    def run(self, way: str) -> Run:
-        """One way's turn: copy, run by the clock, check."""
-        function, source, name = {
-            'A': (self._pack, self._base, 'a.qcow2'),
-            'B': (self._virt_customize, self._base, 'b.qcow2'),
-            'C': (self._chroot, self._raw, 'c.raw'),
-        }[way]
-        image = self._directory / name
-        _call(['cp', '--sparse=always', source, image])
-        image.chmod(0o600)
-        try:
-            load = os.getloadavg()[0]
-            start, cpu = time.monotonic(), _processor_time()
-            details = function(image)
-            seconds, cpu = time.monotonic() - start, _processor_time() - cpu
-            return Run(way, seconds, cpu, load, self._check(image), details)
-        finally:
-            image.unlink(missing_ok=True)
-
-    def _pack(self, image: pathlib.Path) -> dict[str, Any]:
-        program = pathlib.Path(sys.executable).with_name('imagebuild-pack')
-        output = _call(
-            [program, '--image', image, '--manifest', self._manifest, '--json']
-        )
-        report: dict[str, Any] = json.loads(output)
-        return report
-
-    def _virt_customize(self, image: pathlib.Path) -> dict[str, Any]:
-        environment = dict(os.environ)
-        if self._chosen == 'tcg':
-            environment['LIBGUESTFS_BACKEND'] = 'direct'
-            environment['LIBGUESTFS_BACKEND_SETTINGS'] = 'force_tcg'
-        output = _call(
-            [
-                'virt-customize', '-a', image,
-                '--install', ','.join(self._packages),
-                '--run-command', COMMAND,
-            ],
-            environment,
-        )  # fmt: skip
-        return {'output': output.splitlines()}
-
-    def _chroot(self, image: pathlib.Path) -> dict[str, Any]:
-        root = self._root
-        environment = {'PATH': PATH, 'DEBIAN_FRONTEND': 'noninteractive'}
-        chroot: list[str | pathlib.Path] = ['chroot', root, '/bin/sh', '-c']
-        with _mounted(image, root, 'rw'):
-            for name in ('proc', 'sys', 'dev'):
-                _call(['mount', '--rbind', f'/{name}', root / name])
-                _call(['mount', '--make-rslave', root / name])
-            resolver = root / 'etc/resolv.conf'
-            resolver.unlink(missing_ok=True)
-            shutil.copyfile('/etc/resolv.conf', resolver)
-            _call([*chroot, _CHROOT, 'sh', *self._packages], environment)
-            _call([*chroot, COMMAND], environment)
-        return {}
-
-    def _check(self, image: pathlib.Path) -> int:
-        """See that it is done, and count the packages."""
-        raw = image
-        if image.suffix == '.qcow2':
-            raw = image.with_suffix('.check')
-            _call(['qemu-img', 'convert', '-O', 'raw', image, raw])
-        try:
-            with _mounted(raw, self._root, 'ro,noload'):
-                listed = _call(
-                    [
-                        'dpkg-query',
-                        f'--admindir={self._root}/var/lib/dpkg',
-                        '-W',
-                        '--showformat=${Package} ${db:Status-Status}\\n',
-                    ]
-                ).splitlines()
-                marked = (self._root / MARKER).is_file()
-        finally:
-            if raw != image:
-                raw.unlink()
-        installed = {
-            line.split()[0] for line in listed if line.endswith(' installed')
-        }
-        missing = set(self._packages) - installed
-        if missing or not marked:
-            raise SystemExit(
-                f'{image.name}: not done: {", ".join(missing) or MARKER}'
-            )
-        return len(installed)
+def _base(options: argparse.Namespace, directory: pathlib.Path) -> Any:
+    if options.base is not None:
+        return options.base
+    base = directory / 'base.qcow2'
+    ways.call(
+        [
+            ways.program('imagebuild-bootstrap'),
+            '--minimal', '--os', 'debian-12', '--output', base,
+        ]
+    )  # fmt: skip
+    return base
 
 
 def _benchmark(
@@ -324,46 +196,35 @@ def _benchmark(
     say: Callable[..., None],
 ) -> None:
     chosen, _ = accelerator.choose('auto')
-    described = machine(chosen)
-    for name, value in described.items():
-        say(f'{name + ":":16}{value}')
-    base = options.base
-    if base is None:
-        base = directory / 'base.qcow2'
-        program = pathlib.Path(sys.executable).with_name(
-            'imagebuild-bootstrap'
-        )
-        _call([program, '--minimal', '--os', 'debian-12', '--output', base])
-    benchmark = Benchmark(base, options.packages, chosen, directory)
+    described = machine(chosen) | {'packages': ' '.join(options.packages)}
+    say(figures.described(described))
+    base = _base(options, directory)
+    benchmark = ways.Benchmark(base, options.packages, chosen, directory)
     benchmark.prepare()
-    say(f'{"packages:":16}{" ".join(options.packages)}')
-    say('\nway  seconds    cpu   load  packages')
-    runs: list[Run] = []
-    for way in 'ABC' * options.runs:
-        run = benchmark.run(way)
-        runs.append(run)
-        say(
-            f'{way:3}{run.seconds:9.1f}{run.cpu:7.1f}{run.load:7.1f}'
-            f'{run.packages:10}'
+    runs = _turns(benchmark, options, say)
+    found = summary([(each.way, each.seconds) for each in runs])
+    found_cpu = summary([(each.way, each.cpu) for each in runs])
+    document = {
+        'machine': described,
+        'runs': [dataclasses.asdict(each) for each in runs],
+        'wall': found,
+        'processor': found_cpu,
+    }
+    tables = [report(found, 'wall time'), report(found_cpu, 'processor time')]
+    say('\n' + '\n\n'.join(tables))
+    if not options.no_edit:
+        edited = edit.measure(base, directory, options.runs, say)
+        document['edit'] = [dataclasses.asdict(each) for each in edited]
+        tables.append(edit.report(edited))
+        say('\n' + tables[-1])
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=2) + '\n')
+    if options.readme:
+        generated.write(
+            ROOT / 'benchmarks' / 'README.rst',
+            'packing',
+            '\n\n'.join([figures.described(described), *tables]),
         )
-        found = summary([(each.way, each.seconds) for each in runs])
-        found_cpu = summary([(each.way, each.cpu) for each in runs])
-        if options.json:
-            document = {
-                'machine': described,
-                'packages': options.packages,
-                'runs': [dataclasses.asdict(each) for each in runs],
-                'wall': found,
-                'processor': found_cpu,
-            }
-            options.json.write_text(json.dumps(document, indent=2) + '\n')
-    for title, numbers in (('wall', found), ('processor', found_cpu)):
-        say(f'\n{title} time')
-        for way, seconds in numbers['median'].items():
-            say(f'median {way}    {seconds:.1f} s')
-        for name, ratio in numbers['ratios'].items():
-            pairs = ' '.join(f'{pair:.2f}' for pair in ratio['pairs'])
-            say(f'{name}  median {ratio["median"]:.2f}  (pairs: {pairs})')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

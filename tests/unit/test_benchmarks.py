@@ -13,37 +13,22 @@
 
 import argparse
 import datetime
-import importlib.util
 import math
 import pathlib
-import sys
-import types
 
 import pytest
 
 from benchmarks import figures
+from benchmarks import generated
 from benchmarks.api import run as api
+from benchmarks.pack import edit
+from benchmarks.pack import run
 from benchmarks.queue import fates
 from benchmarks.queue import run as queue
 from benchmarks.user_data import run as user_data
 
-RUN = pathlib.Path(__file__).parents[2] / 'benchmarks' / 'pack' / 'run.py'
 
-
-@pytest.fixture(scope='module')
-def run() -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location('benchmarks_pack_run', RUN)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[spec.name]
-    return module
-
-
-def test_defaults(run: types.ModuleType) -> None:
+def test_defaults() -> None:
     options = run.make_parser().parse_args([])
     assert options.base is None
     assert options.packages == ['nginx']
@@ -51,7 +36,7 @@ def test_defaults(run: types.ModuleType) -> None:
     assert options.json is None
 
 
-def test_options(run: types.ModuleType) -> None:
+def test_options() -> None:
     options = run.make_parser().parse_args(
         '--base b.qcow2 --packages nginx g++ --runs 2 --json r.json'.split()
     )
@@ -72,46 +57,69 @@ def test_options(run: types.ModuleType) -> None:
         ['--packages', 'a\n'],
     ],
 )
-def test_bad_options(run: types.ModuleType, argv: list[str]) -> None:
+def test_bad_options(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         run.make_parser().parse_args(argv)
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize(
-    ('runs', 'over', 'under', 'expected'),
-    [
-        ([], 'A', 'B', []),
-        ([('A', 6.0)], 'A', 'B', []),
-        ([('A', 6.0), ('B', 10.0)], 'A', 'B', [0.6]),
-        ([('A', 6.0), ('C', 2.0)], 'A', 'C', [3.0]),
-        # Turn by turn, and a turn that is not complete does not count.
-        (
-            [('A', 1.0), ('B', 2.0), ('A', 9.0), ('B', 10.0), ('A', 5.0)],
-            'A',
-            'B',
-            [0.5, 0.9],
-        ),
-    ],
-)
-def test_ratios(
-    run: types.ModuleType,
-    runs: list[tuple[str, float]],
-    over: str,
-    under: str,
-    expected: list[float],
-) -> None:
-    assert run.ratios(runs, over, under) == pytest.approx(expected)
-
-
-def test_summary_is_the_median_of_ratios(run: types.ModuleType) -> None:
+def test_summary_is_the_median_of_ratios() -> None:
     # The second turn was disturbed: a ratio of medians would be another.
-    seconds = [('A', 5), ('B', 10), ('A', 60), ('B', 80), ('A', 6), ('B', 10)]
+    seconds = []
+    for own, other in ((5, 10), (60, 80), (6, 10)):
+        seconds += [('sandbox', own), ('virt-customize', other)]
     found = run.summary(seconds)
-    assert found['median'] == {'A': 6, 'B': 10}
-    assert list(found['ratios']) == ['A/B']
-    assert found['ratios']['A/B']['pairs'] == pytest.approx([0.5, 0.75, 0.6])
-    assert found['ratios']['A/B']['median'] == pytest.approx(0.6)
+    assert found['median'] == {'sandbox': 6, 'virt-customize': 10}
+    assert list(found['ratios']) == ['sandbox/virt-customize']
+    ratio = found['ratios']['sandbox/virt-customize']
+    assert ratio['pairs'] == pytest.approx([0.5, 0.75, 0.6])
+    assert ratio['median'] == pytest.approx(0.6)
+
+
+def test_report_names_the_goals() -> None:
+    found = run.summary(
+        [('sandbox', 6.0), ('appliance', 20.0), ('virt-customize', 60.0)]
+    )
+    lines = run.report(found, 'wall time').splitlines()
+    assert ['sandbox', '6.00'] in [line.split() for line in lines]
+    [line] = [line for line in lines if line.startswith('sandbox / virt')]
+    assert line.split()[3:] == ['0.10', 'at', 'most', '0.15', '0.10']
+    assert not any('native' in line for line in lines)
+
+
+def test_edit_changes_the_last_of_ten_steps_only() -> None:
+    first = edit.manifest('first')['validators']
+    second = edit.manifest('second')['validators']
+    assert len(first) == 10
+    assert first[:-1] == second[:-1]
+    assert first[-1] != second[-1]
+
+
+def test_edit_report() -> None:
+    edits = [
+        edit.Edit('sandbox', 40.0, 4.0, 1.0, 9),
+        edit.Edit('sandbox', 42.0, 5.0, 1.0, 9),
+        edit.Edit('sandbox', 44.0, 9.0, 1.0, 8),
+    ]
+    *_, line = edit.report(edits).splitlines()
+    expected = 'sandbox 42.00 5.00 4.00 at most 5 8'
+    assert line.split() == expected.split()
+
+
+def test_generated_part(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'README.rst'
+    path.write_text(
+        'before\n\n.. generated: packing\n\nold\n\n'
+        '.. end of packing\n\nafter\n'
+    )
+    for _ in range(2):
+        generated.write(path, 'packing', 'a  b \n\n1  2')
+        assert path.read_text() == (
+            'before\n\n.. generated: packing\n\n::\n\n    a  b\n\n'
+            '    1  2\n\n.. end of packing\n\nafter\n'
+        )
+    with pytest.raises(ValueError, match='no part "edit"'):
+        generated.write(path, 'edit', '')
 
 
 # -- what the benchmarks of the service share -------------------------------
