@@ -53,9 +53,6 @@ _SHARED_MEMORY = '64m'
 #: What the container runtimes hide, too: it tells of the host, or is a way
 #: to its devices.
 _HIDDEN = (
-    # Of the first process, which is none of the guest's: where this program
-    # is installed.
-    '/proc/1/cmdline',
     '/proc/acpi',
     '/proc/asound',
     '/proc/interrupts',

@@ -283,8 +283,9 @@ def test_a_full_disk(remote: remotes.SandboxRemote) -> None:
     )
     shown = tried(remote, script)
     assert shown.count('No space left') == 2
-    # What ext4 keeps for root is for the guest's root, as in the appliance.
-    assert int(shown.split('free ')[1].split()[0]) < 100
+    # What ext4 keeps for root is for the guest's root, as in the appliance;
+    # not what it keeps for itself, 4096 blocks.
+    assert int(shown.split('free ')[1].split()[0]) <= 4096
     remote.write_file('/srv/y', b'room again')
 
 
