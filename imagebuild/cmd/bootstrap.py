@@ -95,6 +95,11 @@ def make_parser() -> argparse.ArgumentParser:
         'room takes none in the file',
     )
     parser.add_argument(
+        '--file-system',
+        metavar='KIND',
+        help='of its root: ext4 (the default), xfs or btrfs',
+    )
+    parser.add_argument(
         '--minimal',
         action='store_true',
         help='no kernel, bootloader, cloud-init or sshd: only what apt needs',
@@ -166,6 +171,7 @@ def _create(
         'os': arguments.os,
         'minimal': arguments.minimal,
         'size': arguments.size,
+        'file_system': arguments.file_system,
     }
     output: pathlib.Path = arguments.output
     driver = bootstrap.BootstrapDriver()

@@ -15,7 +15,8 @@ Everything is written into a sparse raw file by programs that need neither a
 mount nor a loop device nor an appliance: the partition table (sfdisk), the
 EFI system partition (mkfs.vfat, mcopy), the root file system with its files
 (``mke2fs -d``: 2 s for 180 MB, through libguestfs 12 to 29 s) and GRUB's
-BIOS sectors.
+BIOS sectors. Only a root of another kind than ext4 is filled by the kernel,
+see :mod:`imagebuild.disks.root_file_systems`.
 
 A bootable disk has the partition numbers of Debian's cloud images: the root
 is number 1 and lies last, so that it can grow.
@@ -25,7 +26,7 @@ number  MiB         what
 ======  ==========  ===================================================
 14      1 to 4      BIOS boot partition: GRUB's core image
 15      4 to 128    EFI system partition: shim and GRUB
-1       128 to end  root, ext4
+1       128 to end  root
 ======  ==========  ===================================================
 
 A disk that is not bootable has partition 1 only, from 1 MiB to the end.
@@ -49,6 +50,7 @@ from typing import Protocol
 from imagebuild import exception
 from imagebuild.common import os_errors
 from imagebuild.disks import grub
+from imagebuild.disks import root_file_systems
 
 ROOT_PARTITION = 1
 #: Reports a block as one step.
@@ -65,23 +67,6 @@ _BIOS_BOOT = '21686148-6449-6E6F-744E-656564454649'
 _EFI_SYSTEM = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
 _BIOS_SIZE = _ESP_START - _BIOS_START
 _ESP_SIZE = _ROOT_START - _ESP_START
-# Newer mke2fs turns on features (metadata_csum_seed, orphan_file) that GRUB
-# and kernels of older releases cannot read; so the host's own configuration is
-# not used.
-_MKE2FS_CONF = """\
-[defaults]
-    base_features = sparse_super,large_file,filetype,resize_inode,dir_index,\
-ext_attr
-    default_mntopts = acl,user_xattr
-    blocksize = 4096
-    inode_size = 256
-    inode_ratio = 16384
-[fs_types]
-    ext4 = {
-        features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,\
-dir_nlink,extra_isize
-    }
-"""
 
 
 class Run(Protocol):
@@ -106,6 +91,8 @@ class DiskPlan:
     :ivar bootable: whether there are a kernel and GRUB in the tree.
     :ivar root_uuid: of the root file system.
     :ivar esp_id: of the EFI system partition, 8 hexadecimal digits.
+    :ivar file_system: of the root. A btrfs has it in its top volume, where
+        everything finds it without being told.
     """
 
     size: int
@@ -116,6 +103,7 @@ class DiskPlan:
     esp_id: str = dataclasses.field(
         default_factory=lambda: secrets.token_hex(4).upper()
     )
+    file_system: root_file_systems.FileSystem = 'ext4'
 
     @property
     def root_start(self) -> int:
@@ -127,10 +115,15 @@ class DiskPlan:
         """MiB of the root; the last one keeps the backup GPT."""
         return self.size // _MIB - self.root_start - 1
 
+    @property
+    def kind(self) -> root_file_systems.Kind:
+        """What is known of its root's file system."""
+        return root_file_systems.KINDS[self.file_system]
+
     def fstab(self) -> str:
         """Content of the tree's /etc/fstab."""
         lines = [
-            f'UUID={self.root_uuid} / ext4 rw,errors=remount-ro 0 1',
+            f'UUID={self.root_uuid} / {self.file_system} {self.kind.fstab}',
         ]
         if self.bootable:
             esp = f'{self.esp_id[:4]}-{self.esp_id[4:]}'
@@ -145,6 +138,7 @@ def make(
     run: Run,
     *,
     workspace: pathlib.Path,
+    write_mounted: root_file_systems.WriteMounted | None = None,
     title: str = 'Linux',
     step: Step = contextlib.nullcontext,
 ) -> None:
@@ -156,6 +150,7 @@ def make(
     :param disk: the raw file to make.
     :param run: runs a program of the host.
     :param workspace: directory for what is thrown away afterwards.
+    :param write_mounted: writes a root that is not ext4.
     :param title: name in the boot menu.
     :param step: entered for each part of the work, with its name.
     :raises HostCommandFailed: a program failed.
@@ -167,13 +162,15 @@ def make(
         _partition(disk, plan, run, workspace)
         if plan.bootable:
             with step('install the boot loader'):
-                grub.install(tree, plan.root_uuid, run, title)
+                grub.install(
+                    tree, plan.root_uuid, run, title, plan.kind.grub_module
+                )
                 _write_esp(tree, disk, plan, run, workspace)
                 grub.write_bios_boot(
                     tree, disk, _BIOS_START * _MIB, _BIOS_SIZE * _MIB
                 )
         with step('write the tree'):
-            _write_root(tree, disk, plan, run, workspace)
+            _write_root(tree, disk, plan, run, workspace, write_mounted)
 
 
 def _partition(
@@ -217,22 +214,31 @@ def _write_root(
     plan: DiskPlan,
     run: Run,
     workspace: pathlib.Path,
+    write_mounted: root_file_systems.WriteMounted | None,
 ) -> None:
-    conf = workspace / 'mke2fs.conf'
-    conf.write_text(_MKE2FS_CONF)
-    # The disk is new, so what is not written is zero: lazy is complete.
-    extended = (
-        f'offset={plan.root_start * _MIB},'
-        'lazy_itable_init=1,lazy_journal_init=1'
+    offset, size = plan.root_start * _MIB, plan.root_size * _MIB
+    if not plan.kind.mounted:
+        run(
+            root_file_systems.mke2fs(
+                tree,
+                disk,
+                uuid=plan.root_uuid,
+                offset=offset,
+                size=size,
+                workspace=workspace,
+            )
+        )
+        return
+    if write_mounted is None:
+        raise ValueError(f'Nothing is there to write {plan.file_system}.')
+    write_mounted(
+        tree,
+        disk,
+        kind=plan.file_system,
+        offset=offset,
+        size=size,
+        uuid=plan.root_uuid,
     )
-    run(
-        [
-            'env', f'MKE2FS_CONFIG={conf}',
-            'mke2fs', '-q', '-F', '-t', 'ext4', '-L', 'root',
-            '-U', plan.root_uuid, '-d', str(tree), '-E', extended,
-            str(disk), f'{plan.root_size * 1024}k',
-        ]
-    )  # fmt: skip
 
 
 def _write_esp(

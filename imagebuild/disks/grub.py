@@ -27,8 +27,8 @@ KERNEL_ARGUMENTS = 'console=tty0 console=ttyS0,115200'
 
 
 _SECTOR = 512
-# What is needed to find and read /boot/grub on the disk it was started from.
-_CORE_MODULES = ('biosdisk', 'part_gpt', 'ext2')
+# What is needed to find /boot/grub on the disk it was started from.
+_CORE_MODULES = ('biosdisk', 'part_gpt')
 # Where boot.img and the first sector of core.img keep what grub-bios-setup
 # fills in: include/grub/i386/pc/boot.h and grub-core/boot/i386/pc/*.S.
 _BOOT_CODE_SIZE = 440
@@ -44,6 +44,7 @@ def install(
     root_uuid: str,
     run: Callable[[Sequence[str]], object],
     title: str,
+    file_system: str,
 ) -> None:
     """Make the tree's /boot/grub, as grub-install and update-grub do.
 
@@ -55,6 +56,7 @@ def install(
     :param root_uuid: of the file system that the tree will be.
     :param run: runs a program of the host.
     :param title: name in the menu.
+    :param file_system: GRUB's module that reads the root's.
     """
     grub = tree / 'boot' / 'grub'
     modules = grub / 'i386-pc'
@@ -67,6 +69,7 @@ def install(
             'chroot', str(tree), 'grub-mkimage', '--format=i386-pc',
             '--prefix=(,gpt1)/boot/grub',
             '--output=/boot/grub/i386-pc/core.img', *_CORE_MODULES,
+            file_system,
         ]
     )  # fmt: skip
 

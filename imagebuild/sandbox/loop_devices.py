@@ -55,6 +55,8 @@ class LoopDevice:
     :param directory: where its device file is made if /dev has none, as in
         some containers.
     :param readonly: whether the device is.
+    :param direct: whether what is written goes by this host's memory, so that
+        it is not in there twice.
     :ivar path: of the device.
     :raises OSError: there is no free one.
     """
@@ -67,8 +69,10 @@ class LoopDevice:
         *,
         directory: pathlib.Path,
         readonly: bool,
+        direct: bool = True,
     ) -> None:
         self._directory = directory
+        self._direct = _DIRECT_IO if direct else 0
         self._busy: set[int] = set()
         flags = os.O_RDONLY if readonly else os.O_RDWR
         # In every sandbox there is a /sys that shows the files of all devices,
@@ -82,8 +86,7 @@ class LoopDevice:
             os.close(backing)
 
     def _configured(self, backing: int, offset: int, size: int) -> int:
-        # Without direct I/O everything would be in memory twice.
-        direct = _DIRECT_IO
+        direct = self._direct
         for attempt in range(_TIMES):
             device = self._open_free()
             info = _CONFIG.pack(

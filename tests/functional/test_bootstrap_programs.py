@@ -15,6 +15,7 @@ As root, as all of it: users, device nodes and mounts are made.
 """
 
 import ast
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -31,7 +32,9 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.disks import bootable
+from imagebuild.disks import root_file_systems
 from imagebuild.drivers.bootstrap import confined
+from imagebuild.drivers.bootstrap import written_root
 
 GIB = 1024**3
 #: A mode, an owner, extended attributes, what it is and where else it is.
@@ -215,8 +218,11 @@ ACL = acl(
 CAPABILITY = struct.pack('<IIIII', 0x02000001, 1 << 13, 0, 0, 0)
 
 
-def everything(tree: pathlib.Path) -> None:
-    """Make one of each kind that packages bring."""
+def everything(tree: pathlib.Path, minor: int) -> None:
+    """Make one of each kind that packages bring.
+
+    :param minor: number of the largest device.
+    """
     for name in ('plain', 'capable', 'acl', 'attributes', 'linked'):
         (tree / name).write_text(name)
     (tree / 'many').mkdir()
@@ -240,7 +246,7 @@ def everything(tree: pathlib.Path) -> None:
     (tree / 'long').symlink_to('/absolute/' + 'y' * 200)
     os.mkfifo(tree / 'fifo', 0o640)
     os.mknod(tree / 'null', 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-    os.mknod(tree / 'disk', 0o660 | stat.S_IFBLK, os.makedev(259, 1048000))
+    os.mknod(tree / 'disk', 0o660 | stat.S_IFBLK, os.makedev(259, minor))
     (tree / os.fsdecode(b'\xff bad \n name')).touch()
     with (tree / 'sparse').open('wb') as stream:
         stream.truncate(100 * 1024**2)
@@ -266,6 +272,8 @@ def facts(root: str) -> dict[str, Facts]:
                 'attributes': {
                     key: os.getxattr(path, key, follow_symlinks=False)
                     for key in os.listxattr(path, follow_symlinks=False)
+                    # XFS shows its lists under names of its own, too.
+                    if not key.startswith('trusted.SGI_ACL')
                 },
                 'places': places.setdefault(status.st_ino, []),
             }
@@ -294,24 +302,36 @@ def run_confined(tmp_path: pathlib.Path) -> bootable.Run:
     return start  # type: ignore[return-value]
 
 
-def test_the_disk_has_what_the_tree_has(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize('kind', list(root_file_systems.KINDS))
+def test_the_disk_has_what_the_tree_has(
+    kind: root_file_systems.FileSystem, tmp_path: pathlib.Path
+) -> None:
     tree, disk = tmp_path / 'tree', tmp_path / 'disk.raw'
     tree.mkdir()
-    everything(tree)
+    # XFS has 18 bits for it.
+    everything(tree, 262143 if kind == 'xfs' else 1048575)
     with socket.socket(socket.AF_UNIX) as server:
         here = os.open(tree, os.O_PATH)
         server.bind(f'/proc/self/fd/{here}/socket')
         os.close(here)
-    plan = bootable.DiskPlan(GIB, bootable=False)
-    bootable.make(tree, disk, plan, run_confined(tmp_path), workspace=tmp_path)
-    assert disk.stat().st_blocks * 512 < 64 * 1024**2
+    plan = bootable.DiskPlan(GIB, bootable=False, file_system=kind)
+    bootable.make(
+        tree,
+        disk,
+        plan,
+        run_confined(tmp_path),
+        workspace=tmp_path,
+        write_mounted=written_root.write,
+    )
+    # The log of XFS alone has 64 MiB.
+    assert disk.stat().st_blocks * 512 < 80 * 1024**2
     shown = subprocess.run(
         ['unshare', '--mount', sys.executable, __file__, str(disk)],
         check=True,
         capture_output=True,
     ).stdout
     on_disk: dict[str, Facts] = ast.literal_eval(shown.decode())
-    del on_disk['lost+found']
+    on_disk.pop('lost+found', None)
     assert on_disk == facts(str(tree))
 
 
@@ -333,22 +353,27 @@ def show(disk: str) -> None:
     print(facts(target))
 
 
-def test_no_room_on_the_host_is_said(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(('kind', 'room'), [('ext4', 8), ('btrfs', 24)])
+def test_no_room_on_the_host_is_said(
+    kind: str, room: int, tmp_path: pathlib.Path
+) -> None:
     code = f"""
 import pathlib, subprocess
 from imagebuild import exception
 from imagebuild.disks import bootable
 from imagebuild.drivers.bootstrap import confined
+from imagebuild.drivers.bootstrap import written_root
 top = pathlib.Path({str(tmp_path)!r})
-subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=8M', 'none', top])
+subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size={room}M', 'none', top])
 (top / 'tree').mkdir()
-(top / 'tree' / 'large').write_bytes(b'x' * 5 * 1024**2)
+(top / 'tree' / 'large').write_bytes(b'x' * {room - 3} * 1024**2)
 def run(argv, *, input_file=None):
     confined.run(argv, writes_to=top, input_file=input_file)
 try:
     bootable.make(
-        top / 'tree', top / 'disk.raw', bootable.DiskPlan({GIB}, False), run,
-        workspace=top,
+        top / 'tree', top / 'disk.raw',
+        bootable.DiskPlan({GIB}, False, file_system={kind!r}), run,
+        workspace=top, write_mounted=written_root.write,
     )
 except exception.DiskFull as error:
     print(error)
@@ -360,6 +385,59 @@ except exception.DiskFull as error:
         text=True,
     )
     assert 'no room' in shown.stdout or 'full' in shown.stdout, shown
+
+
+def make_btrfs(top: pathlib.Path, size: int) -> None:
+    plan = bootable.DiskPlan(size, bootable=False, file_system='btrfs')
+    bootable.make(
+        top / 'tree',
+        top / 'disk.raw',
+        plan,
+        run_confined(top),
+        workspace=top,
+        write_mounted=written_root.write,
+    )
+
+
+def test_a_disk_that_is_too_small_is_said(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'tree').mkdir()
+    (tmp_path / 'tree' / 'large').write_bytes(b'x' * 150 * 1024**2)
+    with pytest.raises(
+        exception.HostCommandFailed,
+        match='writing of the btrfs file system failed .* make it larger',
+    ):
+        make_btrfs(tmp_path, 140 * 1024**2)
+
+
+def test_no_mount_survives_a_kill(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'tree').mkdir()
+    hanging = tmp_path / 'programs' / 'cp'
+    hanging.parent.mkdir()
+    hanging.write_text(f'#!/bin/sh\ntouch {tmp_path}/ready\nexec sleep 987656')
+    hanging.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{hanging.parent}:{os.environ["PATH"]}')
+    code = (
+        'import pathlib; from tests.functional import test_bootstrap_programs '
+        f'as t; t.make_btrfs(pathlib.Path({str(tmp_path)!r}), 140 * 1024**2)'
+    )
+    with subprocess.Popen([sys.executable, '-c', code]) as process:
+        wait_for((tmp_path / 'ready').exists)
+        assert loop_devices_of(tmp_path)
+        process.kill()
+    assert str(tmp_path) not in pathlib.Path('/proc/self/mounts').read_text()
+    wait_for(lambda: not processes_with(b'sleep\x00987656'))
+    wait_for(lambda: not loop_devices_of(tmp_path))
+
+
+def loop_devices_of(directory: pathlib.Path) -> list[str]:
+    found = []
+    for each in pathlib.Path('/sys/block').glob('loop*/loop/backing_file'):
+        with contextlib.suppress(OSError):
+            if each.read_text().startswith(str(directory)):
+                found.append(str(each))
+    return found
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@
 # under the License.
 """Base images from scratch: what is in them, and do they boot."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -24,7 +25,11 @@ from collections.abc import Iterator
 import pytest
 
 from imagebuild import appliance
+from imagebuild.disks import bootable
+from imagebuild.disks import root_file_systems
 from imagebuild.drivers import bootstrap
+from imagebuild.drivers.bootstrap import confined
+from imagebuild.drivers.bootstrap import written_root
 
 GIB = 1024**3
 OVMF = pathlib.Path('/usr/share/ovmf/OVMF.fd')
@@ -172,6 +177,67 @@ def test_bootable_is_clean(
         assert read(running, '/etc/machine-id') == ''
         assert read(running, '/etc/default/locale') == 'LANG=C.UTF-8\n'
         assert 'root:*:' in read(running, '/etc/shadow')
+
+
+@pytest.fixture(scope='module')
+def plain_tree(
+    minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    """The files of the minimal image. About 3 s."""
+    directory = tmp_path_factory.mktemp('plain')
+    script = f"""
+cd {directory}
+mkdir tree mounted
+qemu-img convert -O raw {minimal_image} raw
+loop=$(losetup --find --show --read-only --offset={1024**2} raw)
+mount -o ro $loop mounted
+losetup --detach $loop
+cp -a mounted/. tree
+"""
+    subprocess.run(['unshare', '--mount', 'sh', '-ec', script], check=True)
+    (directory / 'raw').unlink()
+    return directory / 'tree'
+
+
+@pytest.mark.parametrize('kind', ['xfs', 'btrfs'])
+def test_another_file_system_is_packed_in_the_sandbox(
+    kind: root_file_systems.FileSystem,
+    plain_tree: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Written as the driver does, of the same files. About 5 s each."""
+    plan = bootable.DiskPlan(3 * GIB, False, file_system=kind)
+    (plain_tree / 'etc/fstab').write_text(plan.fstab())
+    disk = tmp_path / 'disk.raw'
+    bootable.make(
+        plain_tree,
+        disk,
+        plan,
+        lambda argv, *, input_file=None: confined.run(
+            argv, writes_to=tmp_path, input_file=input_file
+        ),
+        workspace=tmp_path,
+        write_mounted=written_root.write,
+    )
+    manifest = tmp_path / 'manifest.yaml'
+    manifest.write_text(
+        'validators: [{script: {looks: {inline: '
+        '"set -e; stat -fc %T /; echo packed >/srv/it; dpkg --audit"}}}]'
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, '-m', 'imagebuild.cmd.pack', '--json'),
+            *('--image', str(disk), '--isolation', 'sandbox', '--no-network'),
+            *('--manifest', str(manifest)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (step,) = json.loads(done.stdout)['steps']
+    assert step['result'] == 'ran'
+    assert step['output'].split() == [kind]
 
 
 @pytest.mark.parametrize('firmware', ['bios', 'efi'])

@@ -39,6 +39,9 @@ _CONFINED = (
 )  # fmt: skip
 
 #: Seconds. Downloading 250 MB over a slow line is most of it.
+# Isolated: nothing of the environment or of a user's packages changes what it
+# does.
+_UNSYNCED = (sys.executable, '-I', '-S', unsynced.__file__)
 _TIMEOUT = 3600.0
 # Errors of apt and dpkg. mmdebstrap's own, which follow them, only repeat
 # the command line and are left out.
@@ -61,6 +64,8 @@ def run(
     environment: Mapping[str, str] | None = None,
     network: bool = False,
     input_file: pathlib.Path | None = None,
+    synced: bool = False,
+    name: str = '',
 ) -> None:
     """Run a program.
 
@@ -69,6 +74,9 @@ def run(
     :param environment: variables to set for it.
     :param network: whether it has one; else not even a loopback interface.
     :param input_file: its standard input; empty by default.
+    :param synced: whether it can wait for the disk: only so it is told of
+        what could not be written.
+    :param name: how messages call it; by default as the command does.
     :raises EnvironmentFault: see :func:`host_command.run`.
     """
     variables = {'PATH': search_path(), **(environment or {})}
@@ -78,9 +86,7 @@ def run(
             [
                 *_CONFINED,
                 *(() if network else ('--net',)),
-                # Isolated: nothing of the environment or of a user's
-                # packages changes what it does.
-                sys.executable, '-I', '-S', unsynced.__file__,
+                *(() if synced else _UNSYNCED),
                 # By env: setpriv and unshare are found on our own PATH.
                 'env', *settings, *argv,
             ],
@@ -90,7 +96,7 @@ def run(
         )  # fmt: skip
     except exception.HostCommandFailed as error:
         raise exception.HostCommandFailed(
-            program=argv[0],
+            program=name or argv[0],
             exit_code=error.kwargs['exit_code'],
             reason=why(error.kwargs['reason']),
         ) from error

@@ -33,6 +33,7 @@ from imagebuild.common import space
 from imagebuild.disks import bootable
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
+from imagebuild.disks import root_file_systems
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
@@ -43,6 +44,7 @@ from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import finish
 from imagebuild.drivers.bootstrap import releases
 from imagebuild.drivers.bootstrap import trees
+from imagebuild.drivers.bootstrap import written_root
 from imagebuild.drivers.bootstrap.options import BootstrapOptions
 
 #: Program -> the Debian package it is in.
@@ -100,14 +102,7 @@ class BootstrapDriver(base.Driver):
 
         :returns: as for :meth:`missing`.
         """
-        programs = {**_PROGRAMS, **_BOOT_PROGRAMS}
-        lacking = sorted(
-            {
-                package
-                for program, package in programs.items()
-                if shutil.which(program, path=confined.search_path()) is None
-            }
-        )
+        lacking = _not_installed({**_PROGRAMS, **_BOOT_PROGRAMS})
         return lacking if os.geteuid() == 0 else ['root rights', *lacking]
 
     def disk_size(self, options: Mapping[str, Any]) -> int:
@@ -117,14 +112,16 @@ class BootstrapDriver(base.Driver):
     def identity(self, options: Mapping[str, Any]) -> str:
         """See :meth:`base.Driver.identity`; with the defaults filled in."""
         parsed = BootstrapOptions.parse(options)
-        return base.canonical_identity(
-            self.name,
-            {
-                'os': parsed.release.name,
-                'minimal': parsed.minimal,
-                'size': parsed.size,
-            },
-        )
+        facts: dict[str, Any] = {
+            'os': parsed.release.name,
+            'minimal': parsed.minimal,
+            'size': parsed.size,
+        }
+        if parsed.file_system != 'ext4':
+            # Left out else: there was no other once, and images that were
+            # made then are as good.
+            facts['file_system'] = parsed.file_system
+        return base.canonical_identity(self.name, facts)
 
     @contextlib.contextmanager
     def open(
@@ -257,12 +254,29 @@ class BootstrapDriver(base.Driver):
                 'Bootable images can be made on x86_64 only; this machine '
                 f'is {platform.machine()}. Minimal ones can be made here.'
             )
-        missing = self.missing_to_make()
+        kind = root_file_systems.KINDS[options.file_system]
+        missing = [
+            *self.missing_to_make(),
+            *_not_installed({kind.program: kind.package}),
+        ]
         if missing:
             raise exception.MissingDependency(
                 what=', '.join(missing),
                 remedy=f'run: apt-get install {" ".join(missing)}',
             )
+        if kind.mounted:
+            written_root.check(options.file_system)
+
+
+def _not_installed(programs: Mapping[str, str]) -> list[str]:
+    """The packages of those programs that are not there."""
+    return sorted(
+        {
+            package
+            for program, package in programs.items()
+            if shutil.which(program, path=confined.search_path()) is None
+        }
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,7 +293,11 @@ class _Build:
         """Make the disk in the workspace."""
         release, minimal = self.options.release, self.options.minimal
         directory = self.workspace.path
-        plan = bootable.DiskPlan(self.options.size * space.GIB, not minimal)
+        plan = bootable.DiskPlan(
+            self.options.size * space.GIB,
+            not minimal,
+            file_system=self.options.file_system,
+        )
         with self.monitor.step('look at the mirrors'):
             proxies = archives.read_proxies()
             archive = archives.find(release, machine, proxies)
@@ -299,6 +317,7 @@ class _Build:
                         releases.MINIMAL_PACKAGES
                         if minimal
                         else release.machine_packages
+                        + plan.kind.machine_packages
                     ),
                     fstab=plan.fstab(),
                     services=() if minimal else releases.MACHINE_SERVICES,
@@ -318,6 +337,7 @@ class _Build:
             plan,
             self._command,
             workspace=directory,
+            write_mounted=written_root.write,
             title=release.name,
             step=self.monitor.step,
         )

@@ -19,6 +19,7 @@ from typing import Any
 from typing import ClassVar
 
 from imagebuild.disks import convert
+from imagebuild.disks import root_file_systems
 from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
 from imagebuild.drivers import overlay_disk
@@ -48,6 +49,7 @@ class BootstrapOptions(option_schema.Options):
     :ivar os: name of the release.
     :ivar minimal: no kernel, no bootloader, no cloud-init: what apt needs.
     :ivar size: GiB of the disk; 0 becomes the size by default.
+    :ivar file_system: of its root: ``ext4``, ``xfs`` or ``btrfs``.
     :ivar refresh: hours for which one that was made on this host is used
         again by builds; 0: never.
     :ivar isolation: in what its disk is opened by builds; only stricter than
@@ -68,6 +70,13 @@ class BootstrapOptions(option_schema.Options):
     )
     # Its bounds are in the conditions: they depend on minimal.
     size: int = 0
+    file_system: root_file_systems.FileSystem = dataclasses.field(
+        default='ext4',
+        metadata={
+            'enum': list(root_file_systems.KINDS),
+            'x-message': 'is none of ' + ', '.join(root_file_systems.KINDS),
+        },
+    )
     refresh: int = dataclasses.field(
         default=_DEFAULT_REFRESH,
         metadata=option_schema.integer(0, _LONGEST_REFRESH, 'hours'),

@@ -19,6 +19,7 @@ import pytest
 
 from imagebuild.disks import bootable
 from imagebuild.disks import grub
+from imagebuild.disks import root_file_systems
 
 GIB = 1024**3
 
@@ -61,6 +62,16 @@ def test_fstab() -> None:
     assert plain.fstab().splitlines() == plan.fstab().splitlines()[:1]
 
 
+@pytest.mark.parametrize('kind', ['xfs', 'btrfs'])
+def test_fstab_of_another_file_system(
+    kind: root_file_systems.FileSystem,
+) -> None:
+    root = str(uuid.uuid4())
+    plan = bootable.DiskPlan(4 * GIB, False, root, file_system=kind)
+    # Not the options of ext4, with which neither can be mounted.
+    assert plan.fstab() == f'UUID={root} / {kind} rw 0 0\n'
+
+
 def test_ids_are_its_own() -> None:
     one, other = (bootable.DiskPlan(4 * GIB, True) for _ in range(2))
     assert one.root_uuid != other.root_uuid
@@ -100,3 +111,18 @@ def test_a_plain_disk_is_a_table_and_a_file_system(
     assert filesystem[2] == 'mke2fs'
     assert filesystem[-1] == f'{1022 * 1024}k'
     assert plan.root_uuid in filesystem
+
+
+@pytest.mark.parametrize(
+    ('kind', 'module'), [('ext4', 'ext2'), ('xfs', 'xfs'), ('btrfs', 'btrfs')]
+)
+def test_grub_reads_the_root(
+    kind: root_file_systems.FileSystem, module: str, tmp_path: pathlib.Path
+) -> None:
+    tree = tmp_path / 'tree'
+    (tree / 'boot').mkdir(parents=True)
+    (tree / 'usr/lib/grub/i386-pc').mkdir(parents=True)
+    programs = Programs()
+    kinds = root_file_systems.KINDS
+    grub.install(tree, 'u', programs, 'title', kinds[kind].grub_module)
+    assert programs.commands[0][-3:] == ['biosdisk', 'part_gpt', module]
