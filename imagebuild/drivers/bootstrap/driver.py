@@ -322,6 +322,7 @@ class _Build:
                     fstab=plan.fstab(),
                     services=() if minimal else releases.MACHINE_SERVICES,
                     proxies=proxies,
+                    kernel=not minimal,
                 ),
             )
         with self.monitor.step('clean up'):

@@ -91,6 +91,34 @@ def test_mmdebstrap_is_confined_and_told_everything(
     assert apt_sources.parse_deb822(written) == [source]
 
 
+def commands_of(tmp_path: pathlib.Path, *, kernel: bool) -> str:
+    with mock.patch.object(host_command, 'run', autospec=True) as run:
+        trees.make(
+            tmp_path / 'tree',
+            tmp_path,
+            trees.TreePlan(
+                release=releases.RELEASES['debian-12'],
+                sources=[],
+                packages=['one'],
+                fstab='',
+                kernel=kernel,
+            ),
+        )
+    return '\n'.join(run.call_args.args[0])
+
+
+def test_the_initramfs_is_made_once(tmp_path: pathlib.Path) -> None:
+    made = commands_of(tmp_path, kernel=True)
+    # Not by the kernel's package, and once when all others are there.
+    assert 'INITRD=No\n' in made
+    assert made.count('update-initramfs -c -k all') == 1
+    assert 'linux-update-symlinks install' in made
+
+
+def test_no_kernel_no_initramfs(tmp_path: pathlib.Path) -> None:
+    assert 'INITRD' not in commands_of(tmp_path, kernel=False)
+
+
 @pytest.mark.parametrize(
     ('stderr', 'expected'),
     [
