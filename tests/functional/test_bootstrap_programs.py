@@ -32,7 +32,10 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.disks import bootable
+from imagebuild.disks import convert
 from imagebuild.disks import root_file_systems
+from imagebuild.drivers import bootstrap
+from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import written_root
 
@@ -179,6 +182,31 @@ def test_killed_in_each_step(step: str, machine: pathlib.Path) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert list(image.parent.iterdir()) == [image]
     assert image.read_bytes()[:4] == b'QFI\xfb'
+
+
+def test_what_is_thrown_away_never_reaches_the_disk(
+    machine: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone before the image is brought there (fsync).
+
+    With the image's would come whatever else was written meanwhile.
+    """
+    there: list[set[str]] = []
+
+    def flush(path: pathlib.Path) -> None:
+        if path.is_file():
+            there.append({each.name for each in path.parent.iterdir()})
+
+    monkeypatch.setattr(convert, 'flush', flush)
+    source = apt_sources.AptSource(
+        f'file://{machine}/debian', 'bookworm', ('main',)
+    )
+    bootstrap.BootstrapDriver(lambda: [source]).create_disk(
+        {'os': 'debian-12', 'minimal': True}, machine / 'made' / 'image'
+    )
+    (found,) = there
+    assert 'image' in found
+    assert not found & {'tree', 'disk.raw'}
 
 
 def wait_for(condition: Callable[[], object]) -> None:

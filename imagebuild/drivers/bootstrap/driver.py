@@ -343,6 +343,9 @@ class _Build:
             step=self.monitor.step,
         )
         with self.monitor.step(f'write the {disk_format} file'):
+            # What is removed before it reached this host's disk is never
+            # written there, and the image does not wait for it.
+            trees.discard(directory / 'tree')
             return self._written(disk_format)
 
     def _written(self, disk_format: base.DiskFormat) -> pathlib.Path:
@@ -355,6 +358,7 @@ class _Build:
                     '-O', disk_format, str(raw), str(made),
                 ]
             )  # fmt: skip
+            raw.unlink()
         with os_errors.on_write(made):
             convert.flush(made)
         return made
