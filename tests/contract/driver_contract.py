@@ -128,6 +128,7 @@ class DriverContract:
 
     # -- opening ------------------------------------------------------------
 
+    @pytest.mark.both_isolations
     def test_open_and_finish(self, opening, workspace, tmp_path):
         monitor = Listener()
         output = tmp_path / 'out.qcow2'
@@ -150,6 +151,7 @@ class DriverContract:
         assert monitor.started == [name for name, _ in monitor.finished]
         assert not any(error for _, error in monitor.finished)
 
+    @pytest.mark.both_isolations
     def test_failure_leaves_nothing(self, opening, workspace, tmp_path):
         class Failed(Exception):
             pass

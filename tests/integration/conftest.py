@@ -15,6 +15,11 @@ Each is made once per session by imagebuild-bootstrap, and is read only: put
 an overlay over it or copy it. With IMAGEBUILD_TEST_CACHE naming a directory
 they are kept there for the sessions to come; remove the files to have them
 made again.
+
+Guests are opened in the sandbox. Tests that are marked "both_isolations" are
+run once more over the appliance, which is emulated here: those that show what
+it alone does, and one of each kind. With IMAGEBUILD_TEST_ISOLATIONS=both every
+test is run over both.
 """
 
 import fcntl
@@ -25,10 +30,32 @@ import shutil
 import pytest
 
 from imagebuild.drivers import bootstrap
+from imagebuild.drivers import isolations
 from tests.integration.redhat_guest import redhat_image  # noqa: F401
 
 CACHE_VARIABLE = 'IMAGEBUILD_TEST_CACHE'
+ISOLATIONS_VARIABLE = 'IMAGEBUILD_TEST_ISOLATIONS'
+ISOLATIONS: tuple[isolations.Isolation, ...] = ('sandbox', 'appliance')
 TEST_OS = 'debian-12'
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose what the guests of a test are opened in."""
+    if 'isolation' in metafunc.fixturenames:
+        both = (
+            metafunc.definition.get_closest_marker('both_isolations')
+            or os.environ.get(ISOLATIONS_VARIABLE) == 'both'
+        )
+        chosen = ISOLATIONS if both else ISOLATIONS[:1]
+        metafunc.parametrize(
+            'isolation', chosen, indirect=True, scope='module'
+        )
+
+
+@pytest.fixture(scope='module')
+def isolation(request: pytest.FixtureRequest) -> isolations.Isolation:
+    """In what a test's guest is opened."""
+    return request.param
 
 
 @pytest.fixture(scope='session')

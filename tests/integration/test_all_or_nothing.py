@@ -11,7 +11,7 @@
 # under the License.
 """All or nothing, end to end: whatever happens, a file is packed or as it was.
 
-An appliance takes ten seconds to start, so each run checks several things.
+Each run checks several things: an appliance takes ten seconds to start.
 """
 
 import contextlib
@@ -32,6 +32,7 @@ import pytest
 
 from imagebuild import appliance
 from imagebuild.disks import in_place
+from imagebuild.drivers import isolations
 from imagebuild.remotes import guestfs
 
 pytestmark = pytest.mark.timeout(900)
@@ -182,11 +183,19 @@ sys.exit(pack.main(sys.argv[2:]))
 class Desk:
     """An image in a directory of its own, and the programs run on it.
 
+    :param isolation: in what the programs open it.
+
     :ivar image: its path.
     """
 
-    def __init__(self, directory: pathlib.Path, image: pathlib.Path) -> None:
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        image: pathlib.Path,
+        isolation: isolations.Isolation,
+    ) -> None:
         self.image = image
+        self._isolation = isolation
         self._directory = directory
         self._temporary = directory / 'temporary'
         self._temporary.mkdir()
@@ -213,6 +222,7 @@ class Desk:
         return [
             *program,
             *('--image', image or self.image, '--manifest', path),
+            *('--isolation', self._isolation),
             *options,
         ]
 
@@ -272,7 +282,7 @@ class Desk:
             process.wait()
 
     def processes(self) -> list[bytes]:
-        """Processes of others that name our directory: qemu."""
+        """Processes of others that name our directory: qemu's."""
         wanted = os.fsencode(self._directory)
         return [line for line in _command_lines() if wanted in line]
 
@@ -317,18 +327,22 @@ def _sockets() -> set[pathlib.Path]:
 
 
 @pytest.fixture
-def desk(minimal_copy: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[Desk]:
+def desk(
+    isolation: isolations.Isolation,
+    minimal_copy: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> Iterator[Desk]:
     directory = tmp_path / 'images'
     directory.mkdir()
     image = directory / 'minimal.qcow2'
     minimal_copy.rename(image)
-    yield Desk(tmp_path, image)
+    yield Desk(tmp_path, image, isolation)
     image.unlink()  # pytest keeps directories of earlier sessions
 
 
-@pytest.mark.parametrize('isolation', ['appliance', 'sandbox'])
-def test_failing_script(desk: Desk, isolation: str) -> None:
-    done = desk.run(FAILS, '--json', '--isolation', isolation)
+@pytest.mark.both_isolations
+def test_failing_script(desk: Desk) -> None:
+    done = desk.run(FAILS, '--json')
     assert done.returncode == 1
     assert 'validators[1].script' in done.stderr
     assert 'exit code 7' in done.stderr
@@ -355,8 +369,16 @@ def test_failing_script(desk: Desk, isolation: str) -> None:
     desk.assert_nothing_left()
 
 
-@pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM'])
-def test_interrupted(desk: Desk, name: str) -> None:
+@pytest.mark.both_isolations
+def test_interrupted(desk: Desk) -> None:
+    _assert_interrupted(desk, 'SIGINT')
+
+
+def test_terminated(desk: Desk) -> None:
+    _assert_interrupted(desk, 'SIGTERM')
+
+
+def _assert_interrupted(desk: Desk, name: str) -> None:
     """And meanwhile nobody else gets at the image."""
     with desk.asleep(SLEEPS) as (process, told):
         for options in ([], ['--test-only']):
@@ -380,10 +402,9 @@ def test_interrupted(desk: Desk, name: str) -> None:
     desk.assert_nothing_left()
 
 
-@pytest.mark.parametrize('isolation', ['appliance', 'sandbox'])
-def test_killed_in_a_script(desk: Desk, isolation: str) -> None:
-    options = ['--isolation', isolation]
-    with desk.asleep(SLEEPS, *options) as (process, _):
+@pytest.mark.both_isolations
+def test_killed_in_a_script(desk: Desk) -> None:
+    with desk.asleep(SLEEPS) as (process, _):
         process.kill()
         assert process.wait(30) == -signal.SIGKILL
     desk.assert_unchanged()
@@ -422,14 +443,16 @@ def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         assert not os.path.ismount(directory)
 
 
+@pytest.mark.both_isolations
 def test_full_disk(
+    isolation: isolations.Isolation,
     minimal_image: pathlib.Path,
     tmp_path: pathlib.Path,
     small_disk: pathlib.Path,
 ) -> None:
     image = small_disk / 'minimal.qcow2'
     shutil.copyfile(minimal_image, image)
-    desk = Desk(tmp_path, image)
+    desk = Desk(tmp_path, image, isolation)
 
     done = desk.run(FILLS)
     assert done.returncode == 3
@@ -552,7 +575,7 @@ def test_plan(desk: Desk) -> None:
 
 
 def test_start_is_within_the_limit(desk: Desk) -> None:
-    # No appliance starts in a second under emulation.
+    # No appliance starts in a second under emulation. The last one counts.
     options = ['--isolation=appliance', '--accelerator=tcg']
     done = desk.run(CHANGES, '--timeout', '1', *options)
     assert done.returncode == 3
@@ -561,6 +584,7 @@ def test_start_is_within_the_limit(desk: Desk) -> None:
     desk.assert_nothing_left()
 
 
+@pytest.mark.both_isolations
 def test_selinux_labels(desk: Desk) -> None:
     done = desk.run(LABELS, '--verbose')
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ GIB = 1024**3
 
 
 def settings_for(
-    directory: pathlib.Path, isolation: isolations.Setting = 'appliance'
+    directory: pathlib.Path, isolation: isolations.Setting
 ) -> base.Settings:
     def no_glance():
         raise AssertionError('no test here needs Glance')
@@ -60,22 +60,16 @@ def image(minimal_image):
 
 
 class TestGuestfs(driver_contract.DriverContract):
-    isolation: isolations.Isolation = 'appliance'
-
     @pytest.fixture
     def driver(self):
         return guestfs.GuestfsDriver()
 
     @pytest.fixture
-    def opening(self, driver, image, tmp_path):
-        settings = settings_for(tmp_path, self.isolation)
+    def opening(self, driver, image, tmp_path, isolation):
+        settings = settings_for(tmp_path, isolation)
         return driver_contract.Opening(
             driver, image, {'compress': True}, settings
         )
-
-
-class TestGuestfsInSandbox(TestGuestfs):
-    isolation = 'sandbox'
 
 
 def test_larger_disk(image, tmp_path):
@@ -140,16 +134,17 @@ def test_formats(image, tmp_path, disk_format, name, os):
     assert start in monitor.started
 
 
-def test_nothing_to_be_found(tmp_path):
+def test_nothing_to_be_found(tmp_path, isolation):
     path = tmp_path / 'empty.raw'
     path.write_bytes(b'\0' * 1024 * 1024)
     image = base.BaseImage(kind='path', location=str(path))
     workspace = tmp_path / 'workspace'
     workspace.mkdir()
     driver = guestfs.GuestfsDriver()
+    settings = settings_for(tmp_path, isolation)
     with (
         pytest.raises(exception.NoOperatingSystem),
-        driver.open(image, {}, workspace, settings=settings_for(tmp_path)),
+        driver.open(image, {}, workspace, settings=settings),
     ):
         pass
     assert list(workspace.iterdir()) == []
@@ -177,13 +172,13 @@ def _open_and_hang(image, workspace, directory, isolation, ready):
     with driver.open(image, {}, workspace, settings=settings) as disk:
         remote = disk.remote
         holder = (
-            remote.supervisor if isolation == 'sandbox' else (remote.appliance)
+            remote.supervisor if isolation == 'sandbox' else remote.appliance
         )
         ready.put(holder.pid)
         time.sleep(600)
 
 
-@pytest.mark.parametrize('isolation', ['appliance', 'sandbox'])
+@pytest.mark.both_isolations
 def test_what_a_killed_build_leaves_is_swept(image, tmp_path, isolation):
     workspace = tmp_path / 'workspace'
     workspace.mkdir()

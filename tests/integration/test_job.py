@@ -25,6 +25,7 @@ import pytest
 from imagebuild import job as jobs
 from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
+from imagebuild.drivers import isolations
 from tests.functional import job_process
 
 pytestmark = pytest.mark.timeout(600)
@@ -63,6 +64,7 @@ def directory(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture
 def document(
+    isolation: isolations.Isolation,
     minimal_image: pathlib.Path,
     directory: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -88,7 +90,11 @@ def document(
             'disk_format': 'qcow2',
             'config': {
                 'disks': {'cache_dir': str(tmp_path / 'cache')},
-                'guestfs': {'launch_timeout': 270, 'cpus': None},
+                'guestfs': {
+                    'isolation': isolation,
+                    'launch_timeout': 270,
+                    'cpus': None,
+                },
                 'DEFAULT': {'recipe_path': []},
             },
         }
@@ -168,6 +174,7 @@ def run(*argv: object) -> str:
     return done.stdout.decode()
 
 
+@pytest.mark.both_isolations
 def test_build(
     start: Callable[..., job_process.Job],
     document: Callable[..., dict[str, Any]],
@@ -278,6 +285,7 @@ def test_the_conductor_dies(
     assert list(directory.iterdir()) == []
 
 
+@pytest.mark.both_isolations
 def test_the_build_is_cancelled(
     start: Callable[..., job_process.Job],
     document: Callable[..., dict[str, Any]],
@@ -312,14 +320,11 @@ def test_edit_of_the_last_step(
         )
         request['base']['identity'] = 'sha256:of-the-base'
         request['project_id'] = 'p1'
-        request['config'] |= {
-            'guestfs': {'isolation': 'sandbox'},
-            'layers': {
-                'enabled': True,
-                'directory': str(tmp_path / 'layers'),
-                'max_size': 1,
-                'min_seconds': 0,
-            },
+        request['config']['layers'] = {
+            'enabled': True,
+            'directory': str(tmp_path / 'layers'),
+            'max_size': 1,
+            'min_seconds': 0,
         }
         job = start(request)
         assert job.wait(280) == 0, job.stderr

@@ -11,7 +11,7 @@
 # under the License.
 """The Red Hat family, through imagebuild-pack, with the real rpm and dnf.
 
-An appliance takes ten seconds to start, so each run checks several things.
+Each run checks several things: an appliance takes ten seconds to start.
 """
 
 import hashlib
@@ -23,6 +23,8 @@ import sys
 from typing import Any
 
 import pytest
+
+from imagebuild.drivers import isolations
 
 PROGRAM = pathlib.Path(sys.executable).parent / 'imagebuild-pack'
 
@@ -48,23 +50,31 @@ BROKEN = 'validators: [{package: nfs-utils}, {package: broken-demo}]\n'
 
 @pytest.fixture(scope='module')
 def packed(
-    redhat_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+    isolation: isolations.Isolation,
+    redhat_image: pathlib.Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[pathlib.Path, dict[str, Any]]:
     """An image packed with PINNED, and the report of that."""
     image = tmp_path_factory.mktemp('packed') / 'redhat.qcow2'
     shutil.copyfile(redhat_image, image)
-    done = _pack(image, PINNED % '1.0')
+    done = _pack(image, isolation, PINNED % '1.0')
     assert done.returncode == 0, done.stderr
     return image, json.loads(done.stdout)
 
 
 def _pack(
-    image: pathlib.Path, manifest: str, *options: str
+    image: pathlib.Path,
+    isolation: isolations.Isolation,
+    manifest: str,
+    *options: str,
 ) -> subprocess.CompletedProcess[str]:
     path = image.with_suffix('.yaml')
     path.write_text(manifest)
     return subprocess.run(
-        [PROGRAM, '--image', image, '--manifest', path, '--json', *options],
+        [
+            *(PROGRAM, '--image', image, '--manifest', path),
+            *('--isolation', isolation, '--json', *options),
+        ],
         capture_output=True,
         text=True,
     )
@@ -75,6 +85,7 @@ def _checksum(image: pathlib.Path) -> str:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 
+@pytest.mark.both_isolations
 def test_packages_are_installed(packed: tuple[pathlib.Path, Any]) -> None:
     _, report = packed
     text = json.dumps(report)
@@ -84,12 +95,13 @@ def test_packages_are_installed(packed: tuple[pathlib.Path, Any]) -> None:
 
 def test_a_second_pack_changes_nothing(
     packed: tuple[pathlib.Path, Any],
+    isolation: isolations.Isolation,
 ) -> None:
     image, _ = packed
     before = _checksum(image)
     # Without the script: one may change something whenever it runs.
     manifest = (PINNED % '1.0').rpartition('- os_case:')[0]
-    done = _pack(image, manifest)
+    done = _pack(image, isolation, manifest)
     assert done.returncode == 0, done.stderr
     assert 'installed demo-tool' not in done.stdout
     assert _checksum(image) == before
@@ -97,10 +109,11 @@ def test_a_second_pack_changes_nothing(
 
 def test_another_version_does_not_conform(
     packed: tuple[pathlib.Path, Any],
+    isolation: isolations.Isolation,
 ) -> None:
     image, _ = packed
     before = _checksum(image)
-    done = _pack(image, PINNED % '2.0', '--test-only')
+    done = _pack(image, isolation, PINNED % '2.0', '--test-only')
     assert done.returncode == 1
     assert 'demo-tool (2.0) is installed at version 1.0-1' in done.stderr
     # Lines of progress come before it; the alternative held.
@@ -111,12 +124,14 @@ def test_another_version_does_not_conform(
 
 
 def test_a_failure_leaves_the_file_alone(
-    redhat_image: pathlib.Path, tmp_path: pathlib.Path
+    isolation: isolations.Isolation,
+    redhat_image: pathlib.Path,
+    tmp_path: pathlib.Path,
 ) -> None:
     image = tmp_path / 'redhat.qcow2'
     shutil.copyfile(redhat_image, image)
     before = _checksum(image)
-    done = _pack(image, BROKEN)
+    done = _pack(image, isolation, BROKEN)
     assert done.returncode == 1
     assert 'broken-demo is broken' in done.stdout + done.stderr
     assert _checksum(image) == before

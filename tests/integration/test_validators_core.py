@@ -11,7 +11,7 @@
 # under the License.
 """The validators that Sahara has, in both modes, on a real disk.
 
-One appliance for the whole module: its tests run in the order written.
+One guest for the whole module: its tests run in the order written.
 """
 
 import json
@@ -21,15 +21,14 @@ from typing import Any
 
 import pytest
 
-from imagebuild import appliance
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.disks import image_file
-from imagebuild.disks import overlay
+from imagebuild.drivers import isolations
 from imagebuild.manifest import monitors
 from imagebuild.manifest import reports
 from imagebuild.remotes import base as remotes_base
-from imagebuild.remotes import guestfs
+from imagebuild.remotes import disk_remote
+from tests.integration import guests
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -38,14 +37,12 @@ SECRET = 'hush-hush-4711'
 
 @pytest.fixture(scope='module')
 def remote(
-    minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[guestfs.GuestfsRemote]:
+    isolation: isolations.Isolation,
+    minimal_image: pathlib.Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[disk_remote.DiskRemote]:
     directory = tmp_path_factory.mktemp('core')
-    disk = directory / 'overlay.qcow2'
-    overlay.create(image_file.inspect(minimal_image), disk)
-    with guestfs.GuestfsRemote(
-        [appliance.Drive(disk, 'qcow2')], workspace=directory
-    ) as opened:
+    with guests.opened(isolation, minimal_image, directory) as opened:
         yield opened
 
 
@@ -77,9 +74,10 @@ def installed(remote: remotes_base.Remote) -> str:
     return sh(remote, "dpkg-query -W -f '${Package} ${Version} ${Status}\\n'")
 
 
-def test_packages_are_installed(remote: guestfs.GuestfsRemote) -> None:
+@pytest.mark.both_isolations
+def test_packages_are_installed(remote: disk_remote.DiskRemote) -> None:
     """Also: resolv.conf is a file here, and is as it was afterwards."""
-    # Not by a command: libguestfs puts another one there meanwhile.
+    # Not by a command: it is shown another one.
     remote.remove_file('/etc/resolv.conf')
     remote.write_file('/etc/resolv.conf', b'# mine\n')
     loaded = load(PACKAGES)
@@ -96,7 +94,8 @@ def test_packages_are_installed(remote: guestfs.GuestfsRemote) -> None:
     assert results(loaded.run(remote, reconcile=False)) == ['ok', 'ok']
 
 
-def test_a_second_run_installs_nothing(remote: guestfs.GuestfsRemote) -> None:
+@pytest.mark.both_isolations
+def test_a_second_run_installs_nothing(remote: disk_remote.DiskRemote) -> None:
     before = installed(remote)
     report = load(PACKAGES).run(remote)
     assert results(report) == ['ok', 'ok']
@@ -104,14 +103,15 @@ def test_a_second_run_installs_nothing(remote: guestfs.GuestfsRemote) -> None:
     assert installed(remote) == before
 
 
-def test_a_provided_name_counts(remote: guestfs.GuestfsRemote) -> None:
+def test_a_provided_name_counts(remote: disk_remote.DiskRemote) -> None:
     assert 'not found' in sh(remote, 'dpkg -s awk 2>&1 || echo not found')
     loaded = load('validators:\n  - package: awk\n')
     assert results(loaded.run(remote, reconcile=False)) == ['ok']
     assert results(loaded.run(remote)) == ['ok']
 
 
-def test_pins_and_what_was_removed(remote: guestfs.GuestfsRemote) -> None:
+@pytest.mark.both_isolations
+def test_pins_and_what_was_removed(remote: disk_remote.DiskRemote) -> None:
     """Also: resolv.conf is a dangling link here, and still is afterwards."""
     version = sh(remote, "dpkg-query -W -f '${Version}' hello")
     wrong = load('validators:\n  - package: {hello: {version: "0.1"}}\n')
@@ -123,9 +123,10 @@ def test_pins_and_what_was_removed(remote: guestfs.GuestfsRemote) -> None:
     sh(remote, 'dpkg -P hello; dpkg -r --force-depends netbase')
     assert 'config-files' in sh(remote, "dpkg -s netbase | grep '^Status'")
     link = '/nowhere/stub-resolv.conf'
-    handle = remote.appliance.handle
+    # Not by a command, either.
+    handle = remote._handle  # noqa: SLF001
     remote.remove_file('/etc/resolv.conf')
-    remote.appliance.call(handle.ln_s, link, '/etc/resolv.conf')
+    handle.ln_s(link, '/etc/resolv.conf')
     loaded = load(
         'validators:\n'
         f'  - package: [netbase, {{hello: {{version: "{version}"}}}}]\n'
@@ -137,13 +138,13 @@ def test_pins_and_what_was_removed(remote: guestfs.GuestfsRemote) -> None:
     assert results(loaded.run(remote)) == ['changed']
     assert results(loaded.run(remote)) == ['ok']
     assert results(loaded.run(remote, reconcile=False)) == ['ok']
-    target = remote.appliance.call(handle.readlink, '/etc/resolv.conf')
-    assert target == link
+    assert handle.readlink('/etc/resolv.conf') == link
     assert sh(remote, '[ -e /nowhere ] || echo none') == 'none'
 
 
+@pytest.mark.both_isolations
 def test_an_unknown_package_names_the_step(
-    remote: guestfs.GuestfsRemote,
+    remote: disk_remote.DiskRemote,
 ) -> None:
     loaded = load('validators:\n  - package: no-such-package-at-all\n')
     with pytest.raises(exception.StepFailed) as caught:
@@ -158,7 +159,8 @@ def test_an_unknown_package_names_the_step(
     assert sh(remote, '[ -e /usr/sbin/policy-rc.d ] || echo none') == 'none'
 
 
-def test_names_are_resolved(remote: guestfs.GuestfsRemote) -> None:
+@pytest.mark.both_isolations
+def test_names_are_resolved(remote: disk_remote.DiskRemote) -> None:
     host = sh(
         remote,
         'cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null'
@@ -200,8 +202,9 @@ printf '%s|' "$plain" "$with_dash" "$TARGET" "${nobody-unset}" "${unasked-no}"
 """
 
 
+@pytest.mark.both_isolations
 @pytest.mark.parametrize('reconcile', [False, True])
-def test_scripts(remote: guestfs.GuestfsRemote, reconcile: bool) -> None:
+def test_scripts(remote: disk_remote.DiskRemote, reconcile: bool) -> None:
     loaded = load(SCRIPTS, bare=BARE, asked=ASKED)
     report = loaded.run(remote, reconcile=reconcile)
     assert results(report) == ['ran' if reconcile else 'ok'] * 8
@@ -219,7 +222,7 @@ def test_scripts(remote: guestfs.GuestfsRemote, reconcile: bool) -> None:
     assert left == 'none'
 
 
-def test_a_failing_script_is_described(remote: guestfs.GuestfsRemote) -> None:
+def test_a_failing_script_is_described(remote: disk_remote.DiskRemote) -> None:
     loaded = load(
         'validators:\n  - script: bad.sh\n  - script: good.sh\n'
         '  - script: bad.sh\n',
@@ -240,7 +243,7 @@ def test_a_failing_script_is_described(remote: guestfs.GuestfsRemote) -> None:
     assert results(every.value.report) == ['failed', 'ok', 'failed']
 
 
-def test_a_script_has_a_time_limit(remote: guestfs.GuestfsRemote) -> None:
+def test_a_script_has_a_time_limit(remote: disk_remote.DiskRemote) -> None:
     loaded = load(
         'validators:\n  - script: {x: {inline: "sleep 99", timeout: 2}}\n'
     )
@@ -248,7 +251,8 @@ def test_a_script_has_a_time_limit(remote: guestfs.GuestfsRemote) -> None:
         loaded.run(remote)
 
 
-def test_copied_scripts(remote: guestfs.GuestfsRemote) -> None:
+@pytest.mark.both_isolations
+def test_copied_scripts(remote: disk_remote.DiskRemote) -> None:
     loaded = load(
         """
 validators:
@@ -282,7 +286,7 @@ validators:
     ],
 )
 def test_os_case(
-    remote: guestfs.GuestfsRemote,
+    remote: disk_remote.DiskRemote,
     names: str,
     taken: str | None,
     reconcile: bool,
@@ -335,7 +339,7 @@ CASES: dict[str, Any] = {
     ],
 )
 def test_argument_case_and_set(
-    remote: guestfs.GuestfsRemote,
+    remote: disk_remote.DiskRemote,
     size: Any,
     told: list[str],
     reconcile: bool,
@@ -351,7 +355,7 @@ TOUCH = '[ -e /var/{0} ] || {{ [ $test_only = 0 ] && : >/var/{0}; }}'
 
 
 def test_all_stops_at_the_first_failure(
-    remote: guestfs.GuestfsRemote,
+    remote: disk_remote.DiskRemote,
 ) -> None:
     loaded = load(
         'validators:\n  - all: [{script: a.sh}, {script: b.sh},'
@@ -370,7 +374,7 @@ def test_all_stops_at_the_first_failure(
     assert sh(remote, 'ls /var | grep -x "[abc]"') == 'a'
 
 
-def test_any(remote: guestfs.GuestfsRemote) -> None:
+def test_any(remote: disk_remote.DiskRemote) -> None:
     loaded = load(
         """
 validators:
@@ -401,7 +405,7 @@ validators:
     assert sh(remote, 'ls /var | grep -x "second\\|third"') == 'third'
 
 
-def test_any_tells_every_reason(remote: guestfs.GuestfsRemote) -> None:
+def test_any_tells_every_reason(remote: disk_remote.DiskRemote) -> None:
     loaded = load(
         'validators:\n  - any: [{script: a.sh}, {script: b.sh}]\n',
         a='exit 3',
@@ -443,7 +447,7 @@ class Recorder(monitors.Monitor):
 
 @pytest.mark.parametrize('reconcile', [False, True])
 def test_hidden_values_are_shown_nowhere(
-    remote: guestfs.GuestfsRemote,
+    remote: disk_remote.DiskRemote,
     reconcile: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -11,7 +11,7 @@
 # under the License.
 """The validators for states, in both modes, on a real disk.
 
-One appliance for the whole module: its tests run in the order written.
+One guest for the whole module: its tests run in the order written.
 """
 
 import base64
@@ -22,14 +22,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagebuild import appliance
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.disks import image_file
-from imagebuild.disks import overlay
+from imagebuild.drivers import isolations
 from imagebuild.manifest.validators import cloud_init
 from imagebuild.remotes import base as remotes_base
-from imagebuild.remotes import guestfs
+from tests.integration import guests
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -90,22 +88,15 @@ def demo_wheel() -> bytes:
     return content.getvalue()
 
 
-def _open(
-    image: pathlib.Path, directory: pathlib.Path
-) -> guestfs.GuestfsRemote:
-    disk = directory / 'overlay.qcow2'
-    overlay.create(image_file.inspect(image), disk)
-    return guestfs.GuestfsRemote(
-        [appliance.Drive(disk, 'qcow2')], workspace=directory
-    )
-
-
 @pytest.fixture(scope='module')
 def remote(
-    bootable_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+    isolation: isolations.Isolation,
+    bootable_image: pathlib.Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[remotes_base.Remote]:
     # It has systemd, cloud-init and sudo: a third of the installation.
-    with _open(bootable_image, tmp_path_factory.mktemp('ours')) as opened:
+    directory = tmp_path_factory.mktemp('ours')
+    with guests.opened(isolation, bootable_image, directory) as opened:
         yield opened
 
 
@@ -114,9 +105,11 @@ def _load(step: str) -> manifest.Manifest:
 
 
 def test_what_is_not_installed_is_said(
-    minimal_image: pathlib.Path, tmp_path: pathlib.Path
+    isolation: isolations.Isolation,
+    minimal_image: pathlib.Path,
+    tmp_path: pathlib.Path,
 ) -> None:
-    with _open(minimal_image, tmp_path) as bare:
+    with guests.opened(isolation, minimal_image, tmp_path) as bare:
         for name, message in (
             ('service', 'systemd is not installed'),
             ('cloud_init', 'cloud-init is not installed'),
