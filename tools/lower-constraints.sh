@@ -28,7 +28,8 @@ WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/imagebuild-lower.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
 
 # Not what needs more than our requirements: Heat, benchmarks, the cloud.
-TESTS=(tests/functional/test_{database_crowds,extensions,job_processes}.py
+TESTS=(tests/functional/{cmd,conf,db}
+    tests/functional/test_{database_crowds,extensions,job_processes}.py
     tests/functional/test_{job_program,launch,wsgi}.py
     tests/unit --ignore=tests/unit/test_benchmarks.py
     --ignore=tests/unit/tools_cloud --ignore=tests/unit/heat_plugin
@@ -37,8 +38,9 @@ TESTS=(tests/functional/test_{database_crowds,extensions,job_processes}.py
 if [[ ${1:-} == --quick ]]; then
     shift
     # Where libraries are used.
-    TESTS=(tests/functional/test_{job_processes,wsgi}.py
-        tests/unit/{api,client,clients,cmd,conductor,conf,db,policies}
+    TESTS=(tests/functional/{cmd,conf,db}
+        tests/functional/test_{job_processes,wsgi}.py
+        tests/unit/{api,client,clients,cmd,conductor,conf,policies}
         tests/unit/{description,manifest/validators,recipes,stores}
         tests/unit/test_{context,layers,lower_bounds}.py)
 fi

@@ -27,7 +27,7 @@ from imagebuild import exception
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
 from imagebuild.disks import in_place
-from tests.unit.disks import tools
+from tests.functional.disks import tools
 
 VICTIM = """
 import pathlib, subprocess, sys

@@ -20,7 +20,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.common import processes
 from imagebuild.disks import host_command
-from tests.unit.disks import tools
+from tests.functional.disks import tools
 
 
 def test_output_and_empty_input() -> None:

@@ -20,7 +20,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.disks import lock
 from imagebuild.disks import qemu_locks
-from tests.unit.disks import tools
+from tests.functional.disks import tools
 
 HOLD = """
 import pathlib, sys

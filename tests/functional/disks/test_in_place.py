@@ -29,7 +29,7 @@ from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
 from imagebuild.disks import in_place
 from imagebuild.disks import overlay
-from tests.unit.disks import tools
+from tests.functional.disks import tools
 
 OLD = '0x11 0 1M'
 NEW = '0x41 0 64k'

@@ -26,7 +26,7 @@ from imagebuild.common import transfer_progress
 from imagebuild.disks import convert
 from imagebuild.disks import file_copy
 from imagebuild.disks import image_file
-from tests.unit.disks import tools
+from tests.functional.disks import tools
 
 
 def test_checksums_in_one_pass(tmp_path: pathlib.Path) -> None:

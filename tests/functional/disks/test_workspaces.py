@@ -20,7 +20,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.common import processes
 from imagebuild.disks import workspaces
-from tests.unit.disks import tools
+from tests.functional.disks import tools
 
 OWNER = """
 import os, pathlib, subprocess, sys

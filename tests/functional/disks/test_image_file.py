@@ -18,7 +18,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.disks import image_file
-from tests.unit.disks import tools
+from tests.functional.disks import tools
 
 SECTOR = bytes(512)
 BACKING_FORMAT = 0xE2792ACA
