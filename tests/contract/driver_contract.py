@@ -151,7 +151,6 @@ class DriverContract:
         assert monitor.started == [name for name, _ in monitor.finished]
         assert not any(error for _, error in monitor.finished)
 
-    @pytest.mark.both_isolations
     def test_failure_leaves_nothing(self, opening, workspace, tmp_path):
         class Failed(Exception):
             pass

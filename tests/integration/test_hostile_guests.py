@@ -36,7 +36,7 @@ start = test_job.start
 
 MIB = 1024 * 1024
 #: Seconds for a build: more than an appliance takes to start.
-LIMIT = {'sandbox': 20, 'appliance': 60}
+LIMIT = {'sandbox': 15, 'appliance': 45}
 # A line without an end, then lines without an end.
 FLOOD = """#!/bin/sh
 timeout 5 tr '\\0' x </dev/zero
