@@ -77,17 +77,17 @@ def read(path: pathlib.Path, *, image: str) -> disk_layout.DiskLayout:
 @contextlib.contextmanager
 def _opened(path: pathlib.Path) -> Iterator[int]:
     """The disk's file, which is as good as whoever serves it."""
-    try:
-        disk = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _unreadable(error.strerror or str(error)) from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            disk = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, disk)
+            size = os.fstat(disk).st_size
+        except OSError as error:
+            raise _unreadable(error.strerror or str(error)) from error
         # What is under a raw file that has gone is an empty one.
-        if not os.fstat(disk).st_size:
+        if not size:
             raise _unreadable('it is empty')
         yield disk
-    finally:
-        os.close(disk)
 
 
 def _unreadable(reason: str) -> exception.DiskServerFailed:

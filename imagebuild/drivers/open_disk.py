@@ -247,7 +247,10 @@ def _in_appliance(opening: Opening, notices: Notices) -> Iterator[OpenedDisk]:
         drive = dataclasses.replace(
             drive, server=disk_server.socket, export=disk_server.EXPORT_NAME
         )
-        with _appliance(opening, drive, notices) as remote:
+        with (
+            served_disk.blamed(disk_server),
+            _appliance(opening, drive, notices) as remote,
+        ):
             held = served_disk.ServedDisk(remote, disk_server)
             yield OpenedDisk('appliance', held, notices, disk_server.close)
 

@@ -18,7 +18,6 @@ import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
 
-from imagebuild import exception
 from imagebuild import sandbox
 from imagebuild.appliance import ApplianceSettings
 from imagebuild.disks import grow
@@ -76,25 +75,27 @@ def opened(
                 on_path=workspace.record_path,
             )
         )
-        raw = _seen(disk_server, supervisor)
-        larger = _grown(raw, workspace, name) if grown else []
-        remote = stack.enter_context(
-            remotes.SandboxRemote(
-                supervisor,
-                mounts.plan(
-                    partitions.read(raw, image=name),
-                    disk_server.path,
+        # From the first look at the disk: what dies while it is mounted leaves
+        # one that has no operating system.
+        with served_disk.blamed(disk_server):
+            raw = _seen(disk_server, supervisor)
+            larger = _grown(raw, workspace, name) if grown else []
+            remote = stack.enter_context(
+                remotes.SandboxRemote(
+                    supervisor,
+                    mounts.plan(
+                        partitions.read(raw, image=name),
+                        disk_server.path,
+                        image=name,
+                    ),
                     image=name,
-                ),
-                image=name,
-                wanted=settings.root_filesystem,
-                command_timeout=settings.command_timeout,
-                run_timeout=settings.run_timeout,
-                on_notice=on_notice,
-                on_unmounted=disk_server.close,
+                    wanted=settings.root_filesystem,
+                    command_timeout=settings.command_timeout,
+                    run_timeout=settings.run_timeout,
+                    on_notice=on_notice,
+                    on_unmounted=disk_server.close,
+                )
             )
-        )
-        with _blame(disk_server):
             for device in larger:
                 remote.with_handle(grow.filesystem, device)
             remote.prepare()
@@ -127,25 +128,3 @@ def _grown(
     disk = raw_disk.RawDisk(raw, workspace.path, image=name)
     larger = grow.partition(disk)
     return [device for device in larger if not disk.resize2fs(device)]
-
-
-@contextlib.contextmanager
-def _blame(disk_server: server.DiskServer) -> Iterator[None]:
-    """Say what was wrong with the disk when it is why something failed.
-
-    A write for which this host has no room fails in the guest like any other.
-    """
-    try:
-        yield
-    except exception.EnvironmentFault:
-        raise
-    except exception.ImageBuildError as error:
-        try:
-            disk_server.check()
-        except exception.DiskFull as full:
-            full.report = error.report
-            raise full from error
-        except exception.DiskServerFailed:
-            # It was closed, and what failed came afterwards.
-            pass
-        raise

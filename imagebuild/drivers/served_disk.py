@@ -13,12 +13,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 
+from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import server
 from imagebuild.remotes import disk_remote
+
+#: Seconds in which the end of a daemon is noticed, on a busy machine.
+_NOTICED = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,3 +54,27 @@ class ServedDisk:
         """
         with self.remote.resting():
             self._server.snapshot(path)
+
+
+@contextlib.contextmanager
+def blamed(disk_server: server.DiskServer) -> Iterator[None]:
+    """Say what was wrong with the disk when it is why something failed.
+
+    A write for which this host has no room fails in the guest like any other,
+    and so does all that is read when a daemon was killed: as if the user's
+    script had failed, or there were no operating system.
+
+    :raises DiskFull: there is no room on this host.
+    :raises DiskServerFailed: a daemon is gone.
+    """
+    try:
+        yield
+    except exception.EnvironmentFault:
+        raise
+    except (exception.ImageBuildError, OSError) as error:
+        try:
+            disk_server.check(patience=_NOTICED)
+        except exception.EnvironmentFault as found:
+            found.report = getattr(error, 'report', None)
+            raise found from error
+        raise

@@ -161,11 +161,10 @@ STEP = exception.StepFailed('no space left')
     [
         (STEP, None, exception.StepFailed),
         (STEP, exception.DiskFull(path='/w'), exception.DiskFull),
-        # Closed in good order before.
         (
             STEP,
             exception.DiskServerFailed(reason='it is gone'),
-            exception.StepFailed,
+            exception.DiskServerFailed,
         ),
         (
             exception.EnvironmentFault('x'),
@@ -174,7 +173,7 @@ STEP = exception.StepFailed('no space left')
         ),
     ],
 )
-def test_a_full_host_is_not_the_users_fault(
+def test_the_hosts_fault_is_not_the_users(
     opened, disk_server, failed, found, raised
 ):
     disk_server.check.side_effect = found
@@ -183,3 +182,12 @@ def test_a_full_host_is_not_the_users_fault(
         raise failed
     assert type(caught.value) is raised
     assert caught.value.report is mock.sentinel.report
+
+
+def test_a_daemon_that_dies_while_the_disk_is_mounted(
+    opened, remote, disk_server
+):
+    remote.factory.side_effect = exception.NoOperatingSystem(path='x')
+    disk_server.check.side_effect = exception.DiskServerFailed(reason='gone')
+    with pytest.raises(exception.DiskServerFailed), opened():
+        pytest.fail('it is open')
