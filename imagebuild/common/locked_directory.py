@@ -19,12 +19,14 @@ it left.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
 import pathlib
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Self
@@ -32,6 +34,7 @@ from typing import Self
 LOG = logging.getLogger(__name__)
 
 LOCK = 'lock'
+_ATTEMPTS = 10
 
 Clear = Callable[[pathlib.Path], object]
 
@@ -45,6 +48,27 @@ class LockedDirectory:
     def __init__(self, path: pathlib.Path, lock: int) -> None:
         self.path = path
         self._lock = lock
+
+    @classmethod
+    def make(cls, parent: pathlib.Path, prefix: str = '') -> Self:
+        """Make a directory with a name that is free, mode 0700.
+
+        Whoever sweeps the parent may do so at any time.
+
+        :raises OSError: it cannot be made.
+        """
+        for _ in range(_ATTEMPTS):
+            path = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            try:
+                made = cls.take(path)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    remove_tree(path)
+                raise
+            # None: a sweep came between the two.
+            if made is not None:
+                return made
+        raise FileExistsError(f'new directories in {parent} keep vanishing')
 
     @classmethod
     def take(cls, path: pathlib.Path) -> Self | None:
@@ -82,6 +106,10 @@ class LockedDirectory:
         new.write_text(text)
         os.replace(new, self.path / name)
 
+    def give(self) -> int:
+        """The descriptor of the lock, which the caller closes from now on."""
+        return self._lock
+
     def remove(self, clear: Clear | None = None) -> None:
         """Remove the directory with all it holds, and let its lock go.
 
@@ -114,7 +142,10 @@ def remove_tree(path: pathlib.Path) -> None:
 
 
 def sweep(
-    paths: Iterable[pathlib.Path], clear: Clear, *, left_by: str
+    paths: Iterable[pathlib.Path],
+    clear: Clear | None = None,
+    *,
+    left_by: str,
 ) -> list[pathlib.Path]:
     """Remove directories whose owner is gone.
 

@@ -17,7 +17,8 @@
 ``layers/ID/``
     see :mod:`imagebuild.layers.entries`.
 ``incoming/``
-    layers that are being put in; renamed when they are whole.
+    what is being written, each in a locked directory; renamed when it is
+    whole, and removed by whoever opens the store when its writer is gone.
 ``facts/``
     what runs have learned of bases.
 
@@ -30,7 +31,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import heapq
 import hmac
@@ -40,7 +40,6 @@ import os
 import pathlib
 import secrets
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -96,6 +95,9 @@ class Store:
             _check_ours(directory)
             for name in (_LAYERS, _INCOMING, _FACTS):
                 (directory / name).mkdir(mode=0o700, exist_ok=True)
+            locked_directory.sweep(
+                _listed(directory / _INCOMING), left_by='a killed build'
+            )
             self._secret = self._read_secret()
 
     def _read_secret(self) -> bytes:
@@ -105,19 +107,29 @@ class Store:
             if len(found) == _SECRET_BYTES:
                 return found
         # Several may come here at once: the first one to be there counts.
-        descriptor, name = tempfile.mkstemp(dir=self.directory)
-        try:
-            with os.fdopen(descriptor, 'wb') as file:
+        with self._incoming() as directory:
+            new = directory / _SECRET
+            new.touch(0o600)
+            with new.open('wb') as file:
                 file.write(secrets.token_bytes(_SECRET_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
             if path.exists() and path.stat().st_size != _SECRET_BYTES:
                 path.unlink(missing_ok=True)
             with contextlib.suppress(FileExistsError):
-                os.link(name, path)
-        finally:
-            os.unlink(name)
+                os.link(new, path)
         return path.read_bytes()
+
+    @contextlib.contextmanager
+    def _incoming(self) -> Iterator[pathlib.Path]:
+        """A directory to write something in, removed afterwards."""
+        made = locked_directory.LockedDirectory.make(
+            self.directory / _INCOMING
+        )
+        try:
+            yield made.path
+        finally:
+            made.remove()
 
     def digest(self, content: str) -> str:
         """A digest that nobody without the store's secret can make.
@@ -148,16 +160,10 @@ class Store:
 
         :raises OSError: it cannot be written.
         """
-        directory = self.directory / _FACTS
-        descriptor, name = tempfile.mkstemp(dir=directory)
-        try:
-            with os.fdopen(descriptor, 'w') as file:
-                json.dump(facts, file)
-            os.replace(name, directory / f'{base}.json')
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+        with self._incoming() as directory:
+            new = directory / 'facts'
+            new.write_text(json.dumps(facts))
+            os.replace(new, self.directory / _FACTS / f'{base}.json')
 
     # -- layers --------------------------------------------------------------
 
@@ -190,17 +196,12 @@ class Store:
             run uses the one that had its name.
         :raises OSError: it cannot be kept; likewise.
         """
-        incoming = pathlib.Path(
-            tempfile.mkdtemp(dir=self.directory / _INCOMING)
+        made = locked_directory.LockedDirectory.make(
+            self.directory / _INCOMING
         )
-        lock = os.open(
-            incoming / locked_directory.LOCK,
-            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
-            0o600,
-        )
+        incoming, lock = made.path, made.give()
         target = self.directory / _LAYERS / name
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             whole = _fill(incoming, disk, layer)
             if not self._remove(target):
                 raise FileExistsError
@@ -263,7 +264,6 @@ class Store:
         What lay unused for longest goes first, and no layer before those
         that were made over it; what is in use stays.
         """
-        self._sweep_incoming()
         self._sweep_facts()
         kept = self._entries()
         known = {item.layer.uuid for item in kept.values()}
@@ -311,13 +311,6 @@ class Store:
                 continue
             found[layer.uuid] = _Entry(directory, layer, used, size)
         return found
-
-    def _sweep_incoming(self) -> None:
-        for directory in _listed(self.directory / _INCOMING):
-            # Between mkdtemp() and its lock it looks like one that was left.
-            with contextlib.suppress(OSError):
-                if time.time() - os.stat(directory).st_mtime > 60:
-                    self._remove(directory)
 
     def _sweep_facts(self) -> None:
         if not self._limits.max_age:

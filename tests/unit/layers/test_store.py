@@ -253,16 +253,40 @@ def test_a_layer_that_is_being_made_or_removed_is_not_there(make, put):
     assert store.take('n1') is None
 
 
-def test_what_a_killed_process_left_is_swept(make):
+def test_what_killed_processes_left_is_swept_by_the_next(make):
     store = make()
-    left = store.directory / 'incoming' / 'left'
-    left.mkdir()
-    (left / 'lock').touch()
-    store.bound()
-    assert left.exists()  # it might be about to be locked
-    os.utime(left, (0, 0))
-    store.bound()
-    assert not left.exists()
+    incoming = store.directory / 'incoming'
+    for name in ('begun', 'locked once'):
+        (incoming / name).mkdir()
+    (incoming / 'locked once' / 'lock').touch()
+    (incoming / 'locked once' / 'disk.qcow2').touch()
+    writing = entries.locked_directory.LockedDirectory.make(incoming)
+    make()
+    assert list(incoming.iterdir()) == [writing.path]
+    writing.remove()
+
+
+@pytest.mark.parametrize('what', ['secret', 'facts', 'layer'])
+def test_killed_while_it_writes(make, disk, what):
+    """Nothing of it is left when the store is opened again."""
+    store, file = make(), disk()
+    child = os.fork()
+    if not child:
+        for name in ('replace', 'link', 'rename'):
+            setattr(stores.os, name, lambda *_: os._exit(9))
+        if what == 'secret':
+            (store.directory / 'secret').unlink()
+            make()
+        elif what == 'facts':
+            store.learn('b', {})
+        else:
+            store.put('n1', file, layer())
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert list((store.directory / 'incoming').iterdir()) != []
+    make()
+    found = {path.name for path in store.directory.glob('**/*')}
+    assert found == {'secret', 'layers', 'incoming', 'facts'}
 
 
 # -- limits -----------------------------------------------------------------
