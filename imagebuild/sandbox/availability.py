@@ -13,16 +13,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import time
+from collections.abc import Iterator
 
 from imagebuild import exception
 from imagebuild.common import disk_layout
+from imagebuild.common import locked_directory
 from imagebuild.common import user_network
 from imagebuild.sandbox import control
 from imagebuild.sandbox import mounts
@@ -44,6 +46,8 @@ _SIZE = 1024
 #: Seconds until it has to be there, on a busy machine.
 _SHOWN = 20.0
 _NOT_FOUND = 127
+#: root's alone; empty after a boot.
+_TRIALS = pathlib.Path('/run/imagebuild/trials')
 
 
 def missing() -> list[str]:
@@ -71,8 +75,8 @@ def _missing() -> tuple[str, ...]:
     if reasons:
         return tuple(reasons)
     try:
-        with tempfile.TemporaryDirectory(prefix='imagebuild-') as name:
-            _try(pathlib.Path(name))
+        with _place() as directory:
+            _try(directory)
     except exception.SandboxFailed as error:
         return (error.kwargs['reason'],)
     except (exception.NotForSandbox, OSError, RuntimeError) as error:
@@ -80,6 +84,18 @@ def _missing() -> tuple[str, ...]:
     except subprocess.SubprocessError as error:
         return (f'no file system can be made ({error})',)
     return ()
+
+
+@contextlib.contextmanager
+def _place() -> Iterator[pathlib.Path]:
+    """A directory for the trial; those of killed processes are removed."""
+    _TRIALS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    locked_directory.sweep(_TRIALS.iterdir(), left_by='a killed process')
+    made = locked_directory.LockedDirectory.make(_TRIALS)
+    try:
+        yield made.path
+    finally:
+        made.remove()
 
 
 def _try(directory: pathlib.Path) -> None:
