@@ -52,6 +52,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Literal
 
+from imagebuild import sandbox
 from imagebuild.disks import workspaces
 from imagebuild.drivers.option_schema import InvalidDriverOptions
 from imagebuild.drivers.option_schema import Options
@@ -370,10 +371,14 @@ def sweep(directory: pathlib.Path) -> None:
 
     Called by the conductor for the workspace of a job that was killed,
     before it removes the directory: processes that the job had started
-    outside its own process group (qemu-img, the appliance) are ended.
+    outside its own process group (qemu-img, the appliance) are ended, and
+    control groups that no sandbox has any more are removed.
     A build that still runs is not touched.
 
     :param directory: the ``workspace`` of :meth:`Driver.open`, or the
         directory of ``output``.
     """
     workspaces.sweep_directory(directory)
+    # Only root has sandboxes.
+    with contextlib.suppress(OSError):
+        sandbox.sweep()

@@ -21,6 +21,7 @@ devices. Nothing has to be cleaned up afterwards.
 from imagebuild.sandbox.availability import missing
 from imagebuild.sandbox.control import Running
 from imagebuild.sandbox.control import Supervisor
+from imagebuild.sandbox.leftovers import sweep
 from imagebuild.sandbox.settings import Command
 from imagebuild.sandbox.settings import Ending
 from imagebuild.sandbox.settings import SandboxSettings
@@ -32,4 +33,5 @@ __all__ = [
     'SandboxSettings',
     'Supervisor',
     'missing',
+    'sweep',
 ]

@@ -34,6 +34,7 @@ from typing import NoReturn
 
 from imagebuild.sandbox import cgroups
 from imagebuild.sandbox import identities
+from imagebuild.sandbox import leftovers
 from imagebuild.sandbox import protocol
 from imagebuild.sandbox import service
 from imagebuild.sandbox import syscalls
@@ -55,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     # A terminal's Ctrl-C is the job's, which then says what to do.
     os.setsid()
     try:
-        _sweep()
+        leftovers.sweep()
         ids = identities.take()
         syscalls.unshare(syscalls.CLONE_NEWPID)
         pid = os.fork()
@@ -72,16 +73,6 @@ def main(argv: Sequence[str]) -> int:
     _watch(pid, life)
     cgroups.remove(ids.name)
     return 0
-
-
-def _sweep() -> None:
-    """Remove what others left whose watch was killed, too."""
-    for name in cgroups.names():
-        first = identities.named(name)
-        ids = identities.claim(first) if first is not None else None
-        if ids is not None:
-            cgroups.remove(name)
-            os.close(ids.lock)
 
 
 def _watch(pid: int, life: int) -> None:
