@@ -28,6 +28,7 @@ from imagebuild.disks import server
 from imagebuild.disks import workspaces
 from imagebuild.drivers import served_disk
 from imagebuild.remotes import sandbox as remotes
+from imagebuild.remotes import time_limit
 from imagebuild.remotes.guestfs import GuestSettings
 from imagebuild.sandbox import mounts
 
@@ -57,6 +58,7 @@ def opened(
     :raises DiskFull: there is no room on this host.
     :raises EnvironmentFault: the sandbox does not start.
     """
+    limit = time_limit.RunLimit(settings.run_timeout)
     # Ended in this order: the supervisor may still write to what is served.
     with contextlib.ExitStack() as serving, contextlib.ExitStack() as stack:
         supervisor = stack.enter_context(
@@ -91,7 +93,7 @@ def opened(
                     image=name,
                     wanted=settings.root_filesystem,
                     command_timeout=settings.command_timeout,
-                    run_timeout=settings.run_timeout,
+                    run_limit=limit,
                     on_notice=on_notice,
                     on_unmounted=disk_server.close,
                 )

@@ -34,6 +34,7 @@ from imagebuild.remotes import guest_shell
 from imagebuild.remotes import invocation as invocations
 from imagebuild.remotes import piped
 from imagebuild.remotes import resolver_exchange
+from imagebuild.remotes import time_limit
 from imagebuild.sandbox import mounts
 
 LOG = logging.getLogger(__name__)
@@ -50,8 +51,8 @@ class SandboxRemote(disk_remote.DiskRemote):
     :param wanted: device of the operating system that is meant, None to find
         the only one.
     :param command_timeout: seconds for one command that names no limit.
-    :param run_timeout: seconds from now until everything must be done, None
-        for no limit.
+    :param run_limit: when everything must be done; it began with the start
+        of the supervisor. None for no limit.
     :param on_notice: called with messages that the user should see.
     :param on_unmounted: called when everything is unmounted in good order: to
         end what serves the disk. It raises when that fails.
@@ -59,6 +60,7 @@ class SandboxRemote(disk_remote.DiskRemote):
         several; see :func:`guest_mounts.mount_all`.
     :raises NotForSandbox: this host's kernel cannot mount what an appliance's
         may.
+    :raises RunTimeout: its time is up.
     :raises EnvironmentFault: the supervisor is gone.
     """
 
@@ -73,17 +75,18 @@ class SandboxRemote(disk_remote.DiskRemote):
         image: str,
         wanted: str | None = None,
         command_timeout: float = 1800.0,
-        run_timeout: float | None = None,
+        run_limit: time_limit.RunLimit | None = None,
         on_notice: Callable[[str], None] | None = None,
         on_unmounted: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(
-            image, command_timeout=command_timeout, run_timeout=run_timeout
-        )
+        super().__init__(image, command_timeout=command_timeout)
+        self._run_limit = run_limit or self._run_limit
         self.supervisor = supervisor
         self._files = cast(guest_handle.MountHandle, _Handle(supervisor))
         self._on_unmounted = on_unmounted
         try:
+            # What came before may have taken all of it.
+            self._run_limit.within(command_timeout)
             supervisor.mount(plan)
             self._mount(wanted, on_notice or LOG.warning)
         except exception.StepError as error:

@@ -24,6 +24,7 @@ from imagebuild.disks import server
 from imagebuild.disks import workspaces
 from imagebuild.drivers import sandboxed_disk
 from imagebuild.remotes import sandbox as remotes
+from imagebuild.remotes import time_limit
 from imagebuild.remotes.guestfs import GuestSettings
 from imagebuild.sandbox import mounts
 
@@ -121,7 +122,8 @@ def test_what_is_given_to_whom(opened, disk_server, remote, workspace):
     )
     given = remote.factory.mock_calls[0].kwargs
     assert (given['wanted'], given['command_timeout']) == ('/dev/sda2', 5)
-    assert (given['run_timeout'], given['image']) == (50, 'the image')
+    assert given['image'] == 'the image'
+    assert 49 < given['run_limit'].within(100) <= 50
     assert given['on_unmounted'] == disk_server.close
     remote.prepare.assert_called_once_with()
 
@@ -191,3 +193,19 @@ def test_a_daemon_that_dies_while_the_disk_is_mounted(
     disk_server.check.side_effect = exception.DiskServerFailed(reason='gone')
     with pytest.raises(exception.DiskServerFailed), opened():
         pytest.fail('it is open')
+
+
+def test_its_start_is_within_the_limit_of_the_run(
+    opened, supervisor, remote, monkeypatch
+):
+    now = [0.0]
+    monkeypatch.setattr(
+        time_limit.RunLimit.__init__, '__defaults__', (lambda: now[0],)
+    )
+    supervisor.start.side_effect = lambda *_, **__: (
+        now.__setitem__(0, 30.0) or supervisor
+    )
+    with opened():
+        pass
+    [call] = remote.factory.mock_calls
+    assert call.kwargs['run_limit'].within(100) == 20
