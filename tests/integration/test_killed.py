@@ -1,0 +1,69 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What builds is killed, and nothing of it stays: the short form.
+
+Each phase and each victim once; tests/integration/kills is the program that
+does it as often as is wanted. Root; 30 s in all.
+"""
+
+import pathlib
+
+import pytest
+
+from tests.integration.kills import build_rounds
+from tests.integration.kills import listener
+from tests.integration.kills import pack_rounds
+
+pytestmark = pytest.mark.timeout(280)
+
+#: Phase, victim, seconds within the phase.
+PACKS = [
+    ('trial', 'job', 0.0),
+    ('opening', 'its keeper', 0.2),
+    ('mounting', 'storage daemon', 0.0),
+    ('mounted', 'slirp4netns', 0.0),
+    ('step', 'nbdfuse', 0.0),
+    ('step', 'command', 0.0),
+    ('layer', "nbdfuse's keeper", 0.0),
+    ('storing', 'job', 0.0),
+    ('closing', 'job, watch, supervisor', 0.0),
+    ('unmounted', 'storage daemon', 0.0),
+    ('copied', 'qemu-img', 0.001),
+    ('on the disk', 'job', 0.0),
+]
+BUILDS = [
+    ('step', 'storage daemon', 0.0),
+    ('closing', 'job', 0.0),
+    ('placing', 'conductor', 0.0),
+]
+
+
+def test_pack(tmp_path: pathlib.Path) -> None:
+    rounds = pack_rounds.PackRounds(tmp_path / 'work')
+    for number, cell in enumerate(PACKS):
+        aim = listener.Aim(*cell)
+        done = rounds.run(aim, number, again=False)
+        # qemu-img has so little to do that it may have done it.
+        assert done.hit or aim.victim == 'qemu-img', (aim, done)
+        assert not done.faults, (aim, done)
+    assert not rounds.finish(len(PACKS) - 1)
+
+
+def test_build(tmp_path: pathlib.Path) -> None:
+    rounds = build_rounds.BuildRounds(tmp_path / 'work')
+    try:
+        for number, cell in enumerate(BUILDS):
+            done = rounds.run(listener.Aim(*cell), number)
+            assert done.hit and not done.faults, (cell, done)
+            assert (done.ended, done.attempts) == ('active', 2), (cell, done)
+    finally:
+        rounds.close()
