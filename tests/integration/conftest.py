@@ -40,8 +40,16 @@ TEST_OS = 'debian-12'
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Choose what the guests of a test are opened in."""
-    if 'isolation' in metafunc.fixturenames:
+    """Choose what the guests of a test are opened in.
+
+    A test that has its own parameter of this name chooses for itself.
+    """
+    own = [
+        name
+        for mark in metafunc.definition.iter_markers('parametrize')
+        for name in str(mark.args[0]).replace(',', ' ').split()
+    ]
+    if 'isolation' in metafunc.fixturenames and 'isolation' not in own:
         both = (
             metafunc.definition.get_closest_marker('both_isolations')
             or os.environ.get(ISOLATIONS_VARIABLE) == 'both'

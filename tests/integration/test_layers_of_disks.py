@@ -119,7 +119,7 @@ def pack(minimal_image, tmp_path):
     return pack
 
 
-@pytest.mark.parametrize('isolation', ['sandbox', 'appliance'])
+@pytest.mark.both_isolations
 def test_an_edit_of_the_last_step(pack, isolation, tmp_path):
     cache = ('--cache', str(tmp_path / 'layers'))
     first = pack('one', isolation, *cache)
