@@ -27,6 +27,7 @@ call                  by                             in
 ``validate``          conductor, ``check_request``   conductor's process
 ``identity``          conductor, ``check_request``   conductor's process
 ``wants_base``        conductor, ``check_request``   conductor's process
+``prepared``          build job                      child process
 ``open``, ``finish``  build job                      child process
 :func:`sweep`         conductor, after a killed job  conductor's process
 ===================== ============================== =====================
@@ -324,6 +325,26 @@ class Driver(abc.ABC):
         """
         return canonical_identity(self.name, options)
 
+    def prepared(
+        self,
+        base_image: BaseImage,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: Settings,
+        monitor: DiskMonitor | None = None,
+    ) -> AbstractContextManager[BaseImage]:
+        """Have ready what the layers of a build lie over.
+
+        Called by the build job before it looks for layers; :meth:`open`
+        follows within the block, once or twice. Parameters and errors are
+        those of :meth:`open`.
+
+        :returns: what :meth:`ways` and :meth:`open` are given; images of
+            one ``identity`` are the same to the last byte.
+        """
+        return contextlib.nullcontext(base_image)
+
     @abc.abstractmethod
     def open(
         self,
@@ -345,7 +366,8 @@ class Driver(abc.ABC):
         and removes what was made in the workspace, except the ``output``
         of :meth:`OpenDisk.finish`.
 
-        :param base_image: what was resolved when the build was accepted.
+        :param base_image: what :meth:`prepared` gave, or what was resolved
+            when the build was accepted.
         :param options: as for :meth:`validate`, which the job calls first.
         :param workspace: an existing directory of this build only, on a file
             system with room for what the build adds to the disk.

@@ -108,19 +108,30 @@ def run(
     monitor.enter(phases.BASE_IMAGE)
     monitor.turn_to('opening the disk')
     with (
+        driver.prepared(
+            spec.base,
+            spec.driver_options,
+            spec.workspace,
+            settings=settings,
+            monitor=job_monitor.DriverMonitor(monitor),
+        ) as base,
         build_layers.session(
             driver,
-            spec.base,
+            base,
             spec.driver_options,
             settings,
             config=spec.config,
             request=spec.request,
             project_id=spec.project_id,
         ) as session,
-        _opened(spec, driver, settings, session, described, monitor) as (
-            disk,
-            cache,
-        ),
+        _opened(
+            dataclasses.replace(spec, base=base),
+            driver,
+            settings,
+            session,
+            described,
+            monitor,
+        ) as (disk, cache),
     ):
         report = _apply(described, disk, monitor, cache)
         monitor.enter(phases.CONVERT)

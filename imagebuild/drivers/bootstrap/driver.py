@@ -46,6 +46,7 @@ from imagebuild.drivers.bootstrap import releases
 from imagebuild.drivers.bootstrap import trees
 from imagebuild.drivers.bootstrap import written_root
 from imagebuild.drivers.bootstrap.options import BootstrapOptions
+from imagebuild.layers import content
 
 #: Program -> the Debian package it is in.
 _PROGRAMS = {
@@ -123,6 +124,49 @@ class BootstrapDriver(base.Driver):
             facts['file_system'] = parsed.file_system
         return base.canonical_identity(self.name, facts)
 
+    def ways(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        settings: base.Settings,
+    ) -> Sequence[str]:
+        """See :meth:`base.Driver.ways`; none over what is made but once."""
+        parsed = BootstrapOptions.parse(options)
+        if not parsed.refresh:
+            return ()
+        return overlay_disk.ways(settings, parsed.isolation, trusted=True)
+
+    @contextlib.contextmanager
+    def prepared(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: base.Settings,
+        monitor: base.DiskMonitor | None = None,
+    ) -> Iterator[base.BaseImage]:
+        """See :meth:`base.Driver.prepared`.
+
+        No two that are made are the same to the last byte, so what is in
+        the file is a part of its identity.
+        """
+        if not BootstrapOptions.parse(options).refresh:
+            yield base_image
+            return
+        with self._cached_base(
+            options,
+            workspace,
+            settings=settings,
+            monitor=monitor or base.DiskMonitor(),
+        ) as path:
+            made = content.identity(image_file.inspect(path))
+            yield dataclasses.replace(
+                base_image,
+                location=str(path),
+                identity=f'{self.identity(options)} {made}',
+            )
+
     @contextlib.contextmanager
     def open(
         self,
@@ -140,11 +184,14 @@ class BootstrapDriver(base.Driver):
         """
         parsed = BootstrapOptions.parse(options)
         monitor = monitor or base.DiskMonitor()
-        # Before it is made, which takes minutes.
-        settings.check_size(parsed.size * space.GIB)
         with (
-            self._cached_base(
-                options, workspace, settings=settings, monitor=monitor
+            (
+                # Kept by who has it prepared.
+                contextlib.nullcontext(pathlib.Path(base_image.location))
+                if base_image.location
+                else self._cached_base(
+                    options, workspace, settings=settings, monitor=monitor
+                )
             ) as path,
             overlay_disk.opened(
                 image_file.inspect(path),
@@ -183,6 +230,8 @@ class BootstrapDriver(base.Driver):
             return self.create_disk(options, path, monitor=monitor)
 
         parsed = BootstrapOptions.parse(options)
+        # Before it is made, which takes minutes.
+        settings.check_size(parsed.size * space.GIB)
         if not parsed.refresh:
             path = workspace / 'base.qcow2'
             try:

@@ -85,6 +85,56 @@ def test_made_as_often_as_wanted(build, made):
     assert len(made) == 3
 
 
+@pytest.fixture
+def prepared(tmp_path, build, monkeypatch):
+    """Prepare a base image and open it; gives it, and how it is opened."""
+    monkeypatch.setattr(overlay_disk.shutil, 'which', lambda name: name)
+    settings = base.Settings(
+        base_images.Cache(tmp_path / 'cache'), lambda: None
+    )
+
+    def run(begin=0, **options):
+        now = [begin * HOUR]
+        options = {'os': 'debian-12', **options}
+        driver = bootstrap.BootstrapDriver(clock=lambda: now[0])
+        with driver.prepared(
+            base.BaseImage(identity='x'),
+            options,
+            tmp_path / 'workspace',
+            settings=settings,
+        ) as found:
+            # A day begins, and another would be made.
+            now[0] += 24 * HOUR
+            ways = driver.ways(found, options, settings)
+            with driver.open(
+                found, options, tmp_path / 'workspace', settings=settings
+            ):
+                pass
+        return found, ways
+
+    return run
+
+
+def test_what_layers_lie_over(prepared, made, monkeypatch):
+    first, ways = prepared()
+    assert ways == ('appliance',)
+    assert len(made) == 1
+    assert prepared(1)[0] == first
+    identities = iter('ab')
+    monkeypatch.setattr(
+        bootstrap.driver.content, 'identity', lambda info: next(identities)
+    )
+    # The next day's is another, whatever was asked for.
+    assert prepared()[0].identity != prepared(24)[0].identity
+    assert len(made) == 2
+
+
+def test_no_layers_over_what_is_made_each_time(prepared, made):
+    found, ways = prepared(refresh=0)
+    assert (ways, found.identity, found.location) == ((), 'x', '')
+    assert len(made) == 1
+
+
 def test_made_each_time(build, made, tmp_path):
     for _ in range(2):
         build(0, refresh=0)
