@@ -74,13 +74,14 @@ class Opening:
 
     @contextlib.contextmanager
     def open(self, workspace, monitor=None):
-        with self.driver.open(
-            self.base_image,
-            self.options,
-            workspace,
-            settings=self.settings,
-            monitor=monitor,
-        ) as disk:
+        # As the build job does.
+        common = {'settings': self.settings, 'monitor': monitor}
+        with (
+            self.driver.prepared(
+                self.base_image, self.options, workspace, **common
+            ) as found,
+            self.driver.open(found, self.options, workspace, **common) as disk,
+        ):
             yield disk
 
 

@@ -11,6 +11,7 @@
 # under the License.
 """The driver contract over real disks, and what only real disks show."""
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -20,6 +21,8 @@ import time
 import pytest
 
 from imagebuild import exception
+from imagebuild import layers
+from imagebuild.common import checkpoints
 from imagebuild.disks import base_images
 from imagebuild.disks import host_command
 from imagebuild.drivers import base
@@ -30,6 +33,16 @@ from imagebuild.remotes.guestfs import GuestfsRemote
 from tests.contract import driver_contract
 
 GIB = 1024**3
+REACHED = checkpoints.Reached(
+    key='key',
+    seconds=10.0,
+    boundary=True,
+    needed=False,
+    changed=True,
+    lasting=True,
+    operators=False,
+    state={'at': 'the end'},
+)
 
 
 def settings_for(
@@ -164,6 +177,38 @@ class TestBootstrap(driver_contract.DriverContract):
     def opening(self, driver, kept):
         options = {'os': 'debian-12', 'minimal': True}
         return driver_contract.Opening(driver, base.BaseImage(), options, kept)
+
+    def test_a_build_goes_on_from_layers(self, opening, workspace, tmp_path):
+        store = layers.Store(tmp_path / 'layers')
+        for run in ('makes', 'uses'):
+            with self._session(opening, workspace, store) as session:
+                state = session.find('key', operators=False)
+                settings = dataclasses.replace(
+                    opening.settings, layers=session
+                )
+                with dataclasses.replace(opening, settings=settings).open(
+                    workspace
+                ) as disk:
+                    if run == 'makes':
+                        assert state is None
+                        disk.remote.write_file('/srv/kept', b'x')
+                        session.reached(REACHED)
+                    else:
+                        assert state == {'at': 'the end'}
+                        assert disk.remote.read_file('/srv/kept') == b'x'
+
+    @contextlib.contextmanager
+    def _session(self, opening, workspace, store):
+        driver, options = opening.driver, opening.options
+        with driver.prepared(
+            base.BaseImage(), options, workspace, settings=opening.settings
+        ) as found:
+            ways = driver.ways(found, options, opening.settings)
+            assert ways == ('sandbox',)
+            with layers.Session(
+                store, layers.Base(found.identity), scope='p', ways=ways
+            ) as session:
+                yield session
 
 
 def _open_and_hang(image, workspace, directory, isolation, ready):
