@@ -40,6 +40,7 @@ from imagebuild.sandbox import growing
 from imagebuild.sandbox import loop_devices
 from imagebuild.sandbox import mount_calls
 from imagebuild.sandbox import tree
+from imagebuild.sandbox import vfat_copy
 
 #: blkid's kind -> the kernel's. ext4 knows its ancestors, and is what all
 #: distributions have.
@@ -66,6 +67,8 @@ _VOLUMES = {
     'bcache': 'a cached device (bcache)',
 }
 _TABLES = ('', 'gpt', 'dos')
+#: What a file system is mounted from.
+_Device = loop_devices.LoopDevice | vfat_copy.VfatCopy
 
 #: What a file system might say for itself in its superblock: errors=panic
 #: would be the end of this host. xfs and btrfs know other disks by their
@@ -175,7 +178,7 @@ class _Mounted:
 
     device: str
     target: str
-    loop: loop_devices.LoopDevice
+    loop: _Device
     root: int
 
 
@@ -202,7 +205,7 @@ class Mounts:
         self._guest_root = guest_root
         self._known = {each.device: each for each in made.filesystems}
         self._mounted: list[_Mounted] = []
-        self._loops: dict[str, loop_devices.LoopDevice] = {}
+        self._loops: dict[str, _Device] = {}
         self._frozen: list[_Mounted] = []
         self._refused: dict[str, str] = {}
         self._lost = ''
@@ -288,6 +291,9 @@ class Mounts:
                 self._refused[found.device] = what
             raise RuntimeError(f'{device}: {what}')
         if not mount_calls.knows(kind):
+            if kind == _ESP and vfat_copy.possible(found.size):
+                self._mount_copy(found, target)
+                return
             self._refused[found.device] = f'the kernel knows no {kind}'
             raise RuntimeError(f'{device}: the kernel knows no {kind}')
         options = {**_OPTIONS[kind], **options}
@@ -312,13 +318,32 @@ class Mounts:
                 raise
             self._attach(mount, directory, device, target, loop)
 
+    def _mount_copy(self, found: disk_layout.FileSystem, target: str) -> None:
+        """Mount a copy of a vfat, see :mod:`vfat_copy`."""
+        device = found.device
+        copy = vfat_copy.VfatCopy(self._plan.disk, found.offset)
+        options = {'mode': '755', 'size': str(found.size)}
+        with _told(device), self._opened(target) as directory:
+            mount = mount_calls.make_mount(
+                'tmpfs', 'none', options, _ATTRIBUTES
+            )
+            try:
+                copy.fill(mount)
+            except OSError as error:
+                self._refused[device] = error.strerror or str(error)
+                os.close(mount)
+                copy.close()
+                raise
+            self._loops[device] = copy
+            self._attach(mount, directory, device, target, copy)
+
     def _attach(
         self,
         mount: int,
         directory: int,
         device: str,
         target: str,
-        loop: loop_devices.LoopDevice,
+        loop: _Device,
     ) -> None:
         try:
             mount_calls.attach(mount, directory)
@@ -352,7 +377,7 @@ class Mounts:
         finally:
             os.close(directory)
 
-    def _loop(self, found: disk_layout.FileSystem) -> loop_devices.LoopDevice:
+    def _loop(self, found: disk_layout.FileSystem) -> _Device:
         if found.device not in self._loops:
             self._loops[found.device] = loop_devices.LoopDevice(
                 self._plan.disk,

@@ -97,6 +97,11 @@ class _Served:
         for name, value in values.items():
             setattr(mounts, name, value)
 
+    def _do_without(self, kind: str) -> None:
+        """Have a kernel without a file system."""
+        knows = mount_calls.knows
+        mount_calls.knows = lambda each: each != kind and knows(each)
+
     def _do_as_mapped_root(self, command: str) -> str:
         """Run a command as root of a user namespace, who is 500000 here.
 
