@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a pack over layers leaves is what a pack from nothing leaves.
+"""One manifest makes one image, however it is packed.
 
-In the sandbox each pack takes some seconds, in the appliance twenty, so
-everything is looked at in one go.
+From layers or from nothing, in the sandbox or in the appliance: the trees of
+the images are compared, all of them. In the sandbox a pack takes some seconds,
+in the appliance twenty, so everything is looked at in one go.
 """
 
 import json
@@ -20,77 +21,114 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
+
+from tests.integration import trees
 
 pytestmark = pytest.mark.timeout(900)
 
 PROGRAM = pathlib.Path(sys.executable).parent / 'imagebuild-pack'
 
-#: Everything that a step may leave on a file system.
+#: A package, made and installed, whose scripts do what packages' scripts do.
+PACKAGE = r"""
+mkdir -p /root/p/DEBIAN /root/p/usr/bin /root/p/usr/lib/p; cd /root
+cp /bin/true p/usr/bin/p-setuid; chgrp games p/usr/bin/p-setuid
+chmod 6755 p/usr/bin/p-setuid; ln p/usr/bin/p-setuid p/usr/lib/p/hard
+cp /bin/cat p/usr/bin/p-pager
+find p -exec touch -hd 2020-02-02T02:02:02 {} +
+printf '%s\n' 'Package: p' 'Version: 1' 'Architecture: all' \
+    'Maintainer: P <p@example.org>' 'Description: p' >p/DEBIAN/control
+cat >p/DEBIAN/postinst <<'END'
+#!/bin/sh
+set -e
+useradd --system --user-group --home-dir /var/lib/p --create-home p
+chown -R p:p /var/lib/p; chmod 2750 /var/lib/p
+update-alternatives --install /usr/bin/pager pager /usr/bin/p-pager 99
+dpkg-divert --add --rename --divert /usr/bin/tac.p /usr/bin/tac
+dpkg-trigger --no-await ldconfig
+perl -e 'my ($f, $n) = ("/usr/bin/p-pager", "security.capability");
+    my $v = pack("V5", 0x02000001, 0x2000, 0, 0, 0);
+    syscall(188, $f, $n, $v, length $v, 0) == 0 or die "$!"'
+invoke-rc.d p start || :
+END
+chmod 755 p/DEBIAN/postinst
+dpkg-deb -b p p.deb; dpkg -i p.deb; rm -r p p.deb
+"""
+#: Everything else that a step may leave on a file system.
 LEAVES = r"""
 mkdir -p /srv/layers; cd /srv/layers
 head -c 3M /dev/zero | tr '\0' x >big
 touch setuid; chown 1:8 setuid; chmod 4755 setuid
-ln -s /no/where link; ln big hard
-perl -e 'my ($set, $f, $n, $v) = (188, "setuid", "user.note", "kept");
-    syscall($set, $f, $n, $v, length $v, 0) == 0 or die "$!"'
+mkdir sticky setgid; chmod 1777 sticky; chgrp 8 setgid; chmod 2775 setgid
+mkdir setgid/below; touch setgid/file
+touch high; chown 2000000:2000001 high; touch -d 2001-02-03T04:05:06 old
+ln -s /no/where link; ln -s ../relative other; chown -h 33:33 other
+ln big hard; mkfifo -m 620 fifo; truncate -s 1G sparse; echo end >>sparse
+perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => "socket",
+    Listen => 1) or die'
+perl -e 'sub put { my ($f, $n, $v) = @_;
+    syscall(188, $f, $n, $v, length $v, 0) == 0 or die "$n: $!" }
+    put("setuid", "user.note", "kept");
+    my $acl = pack("V", 2) . join "", map { pack "vvV", @$_ } [1, 6, ~0],
+    [2, 7, 100000], [4, 4, ~0], [8, 6, 8], [16, 7, ~0], [32, 4, ~0];
+    put("big", "system.posix_acl_access", $acl);
+    put("setgid", "system.posix_acl_default", $acl)'
+touch setgid/inherits "$(printf 'odd\nname')"
 rm -rf /usr/share/doc/adduser
-echo 'left in tmp' >/tmp/layers
+echo 'left in tmp' >/tmp/layers; mkdir -m 700 /run/layers; umask >umask
 """
-#: Names, modes, owners and contents of the whole tree, and an attribute.
-LOOKS = r"""
-{ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run \
-    -o -path /var/log -o -path /tmp/.imagebuild-\* -o -path /etc/resolv.conf \
-    -o -path /.imagebuild\* \) -prune -o \( ! -type d -printf \
-    '%p %m %U %G %s %l %n\n' -o -printf '%p %m %U %G\n' \) | LC_ALL=C sort
-find /etc /srv /usr/bin -xdev -type f ! -path /etc/resolv.conf \
-    -exec sha256sum {} + | LC_ALL=C sort -k 2; } | sha256sum
-perl -e 'my ($get, $f, $n, $v) = (191, "/srv/layers/setuid", "user.note",
-    "\0" x 9); my $l = syscall($get, $f, $n, $v, 9); print "$v $l\n"'
-cat /tmp/layers
+SYSTEM = r"""
+ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime
+echo layers >/etc/hostname; hostname >/etc/seen-hostname
+ischroot; echo $? >/etc/seen-chroot
+rm /etc/resolv.conf; ln -s ../run/resolvconf/resolv.conf /etc/resolv.conf
 """
+KEY = (
+    'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQ'
+    'YHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f'
+)
+
+
+def script(name: str, text: str, **more: object) -> dict[str, object]:
+    return {'script': {name: {'inline': text, **more}}}
 
 
 def manifest(last: str) -> str:
-    def script(name: str, text: str, **more: str) -> dict[str, object]:
-        return {'script': {name: {'inline': text, **more}}}
-
+    motd = {'content': 'hello\n', 'mode': '0640', 'owner': 'games'}
+    steps = [
+        script('package', PACKAGE),
+        script('leaves', LEAVES),
+        {'file': {'/etc/motd': motd}},
+        {'user': {'worker': {'groups': ['adm'], 'password_hash': '$6$a$b'}}},
+        {'ssh_key': {'worker': [f'{KEY} w']}},
+        script('tells', 'echo found', output='word'),
+        script('system', SYSTEM),
+        script('removes', 'rm /srv/layers/hard /etc/issue; cat /tmp/layers'),
+        script('moves', 'mv /srv/layers/setgid /srv/moved'),
+        script('last', f'echo {last} "$word" >/srv/last', env_vars=['word']),
+    ]
     # As JSON, which is YAML: the steps are long.
-    return json.dumps(
-        {
-            'validators': [
-                {'script': {'leaves': {'inline': LEAVES}}},
-                script('tells', 'echo found', output='word'),
-                {
-                    'script': {
-                        'looks': {
-                            'inline': f'echo {last} "$word" >/srv/last\n'
-                            + LOOKS,
-                            'env_vars': ['word'],
-                        }
-                    }
-                },
-            ]
-        }
-    )
+    return json.dumps({'validators': steps})
 
 
-@pytest.fixture
-def pack(minimal_image, tmp_path):
+@pytest.fixture(scope='module')
+def pack(minimal_image, tmp_path_factory):
     """Pack a copy of the minimal image.
 
-    :returns: the steps of the report.
+    :returns: the results of the steps, and the image's tree.
     """
-    config = tmp_path / 'imagebuild.conf'
+    directory = tmp_path_factory.mktemp('packs')
+    config = directory / 'imagebuild.conf'
     config.write_text('[layers]\nmin_seconds = 0\n')
     copies = iter(range(10))
 
     def pack(last, isolation, *options):
         number = next(copies)
-        image = tmp_path / f'copy{number}.qcow2'
+        image = directory / f'copy{number}.qcow2'
         shutil.copyfile(minimal_image, image)
-        described = tmp_path / f'manifest{number}.yaml'
+        described = directory / f'manifest{number}.yaml'
         described.write_text(manifest(last))
         done = subprocess.run(
             [
@@ -113,29 +151,66 @@ def pack(minimal_image, tmp_path):
         )
         assert 'backing-filename' not in json.loads(look.stdout)
         subprocess.run(['qemu-img', 'check', '-q', str(image)], check=True)
+        tree = trees.of(image)
         image.unlink()
-        return found['steps']
+        return [step['result'] for step in found['steps']], tree
 
     return pack
 
 
+@pytest.fixture(scope='module')
+def started():
+    return time.time()
+
+
+@pytest.fixture(scope='module')
+def reference(started, pack):
+    """What the sandbox makes without layers."""
+    results, tree = pack('two', 'sandbox')
+    assert 'cached' not in results and len(results) == 10
+    return tree
+
+
+def test_what_is_compared(reference):
+    """Nothing would be found to differ where nothing is."""
+    made = reference['/srv/moved/inherits']
+    assert set(made['attributes']) == {'system.posix_acl_access'}
+    assert reference['/srv/layers/high']['owner'] == '2000000:2000001'
+    assert 'user.note' in reference['/srv/layers/setuid']['attributes']
+    assert reference['/usr/bin/p-setuid']['mode'] == '0o106755'
+    assert reference['/usr/bin/p-setuid']['links'] == 2
+    held = reference['/usr/bin/p-pager']['attributes']
+    assert held == {
+        'security.capability': '0100000200200000000000000000000000000000'
+    }
+    assert '/usr/bin/tac.p' in reference
+    assert reference['/etc/resolv.conf']['target'].startswith('../run/')
+    changed = {**reference, '/x': reference['/']}
+    del changed['/etc/motd']
+    assert trees.differences(reference, changed, since=0) == [
+        '/etc/motd: only in the first',
+        '/x: only in the second',
+    ]
+
+
 @pytest.mark.both_isolations
-def test_an_edit_of_the_last_step(pack, isolation, tmp_path):
+def test_an_edit_of_the_last_step(
+    pack, isolation, tmp_path, reference, started
+):
     cache = ('--cache', str(tmp_path / 'layers'))
-    first = pack('one', isolation, *cache)
-    assert [step['result'] for step in first] == ['ran', 'ran', 'ran']
+    results, _ = pack('one', isolation, *cache)
+    assert 'cached' not in results
     # The files of the pack that made them are gone, and its base too.
-    edited = pack('two', isolation, *cache)
-    assert [step['result'] for step in edited] == ['cached', 'cached', 'ran']
-    found = edited[2]['output']
-    assert 'kept' in found and 'left in tmp' in found
+    results, tree = pack('two', isolation, *cache)
+    assert results == [*['cached'] * 9, 'ran']
+    # The appliance's is so compared with the sandbox's, too.
+    assert trees.differences(reference, tree, since=started) == []
     if isolation == 'appliance':
         # Each of its packs takes twenty seconds.
         return
-    assert pack('two', isolation)[2]['output'] == found
     # A layer that is cut short is built again.
     for layer in (tmp_path / 'layers' / 'layers').iterdir():
         with (layer / 'disk.qcow2').open('r+b') as file:
             file.truncate(1000)
-    again = pack('two', isolation, *cache)
-    assert [step['result'] for step in again] == ['ran', 'ran', 'ran']
+    results, _ = pack('two', isolation, *cache)
+    assert 'cached' not in results
