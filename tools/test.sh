@@ -82,18 +82,17 @@ if [[ ${#paths[@]} != 0 ]]; then
     exit "$rc"
 fi
 
-# There are two runs side by side, about as long as each other: a guest or a
-# service is waited for by one while the other uses the processors. The second
-# one's output is shown when it is complete. Both use the same base images.
-SECOND=(tests/cloud tests/integration/test_redhat.py)
+# There are three runs side by side: a guest or a service is waited for by one
+# while another uses the processors. The outputs of the second and the third
+# are shown when they are complete. All use the same base images.
+SERVERS=tests/integration/test_databases.py
+FIRST=(tests/unit tests/functional "$SERVERS")
+SECOND=(tests/integration "--ignore=$SERVERS")
+THIRD=(tests/cloud)
 IMAGES=
-FIRST_PID=
-SECOND_PID=
-LOWER_PID=
+PIDS=()
 clean_up() {
-    # shellcheck disable=SC2086
-    [[ -z $FIRST_PID$SECOND_PID$LOWER_PID ]] \
-        || kill $FIRST_PID $SECOND_PID $LOWER_PID 2>/dev/null || true
+    [[ ${#PIDS[@]} == 0 ]] || kill "${PIDS[@]}" 2>/dev/null || true
     wait
     [[ -z $IMAGES ]] || rm -rf "$IMAGES"
 }
@@ -102,37 +101,53 @@ if [[ -z ${IMAGEBUILD_TEST_CACHE:-} ]]; then
     IMAGES=$(mktemp -d "${TMPDIR:-/var/tmp}/imagebuild-test-images.XXXXXX")
     export IMAGEBUILD_TEST_CACHE=$IMAGES
 fi
-SHORT=(--tb=short --durations=20)
-second=0
+
+# Starts pytest in the background: the name of its report, and its arguments.
+start() {
+    local name=$1
+    shift
+    pytest --junitxml="$RESULTS/$name.xml" --tb=short --durations=20 "$@" \
+        </dev/null >"$RESULTS/$name.log" 2>&1 &
+    PIDS+=($!)
+}
+
 first=0
+second=0
+third=0
 heat=0
 lower=0
-pytest --junitxml="$RESULTS/second.xml" "${SHORT[@]}" "$@" "${SECOND[@]}" \
-    </dev/null >"$RESULTS/second.log" 2>&1 &
-SECOND_PID=$!
+start third "$@" "${THIRD[@]}"
+THIRD_PID=$!
 lower_bounds &
 LOWER_PID=$!
+PIDS+=("$LOWER_PID")
+start second "$@" "${SECOND[@]}"
+SECOND_PID=$!
 lint || lint=1
 heat_tests || heat=1
-pytest --junitxml="$RESULTS/junit.xml" "${SHORT[@]}" "$@" \
-    tests/unit tests/functional tests/integration \
-    --ignore="${SECOND[1]}" </dev/null >"$RESULTS/first.log" 2>&1 &
+start junit "$@" "${FIRST[@]}"
 FIRST_PID=$!
-tail --pid="$FIRST_PID" --lines=+1 --follow "$RESULTS/first.log" &
+tail --pid="$FIRST_PID" --lines=+1 --follow "$RESULTS/junit.log" &
 wait "$FIRST_PID" || first=$?
 wait "$SECOND_PID" || second=$?
+wait "$THIRD_PID" || third=$?
 wait "$LOWER_PID" || lower=$?
+PIDS=()
 wait
 
 printf '\ntest: the second run, %s\n\n' "${SECOND[*]}"
 cat "$RESULTS/second.log"
+printf '\ntest: the third run, %s\n\n' "${THIRD[*]}"
+cat "$RESULTS/third.log"
 printf '\ntest: the end of the first run again\n\n'
-tail --lines=40 "$RESULTS/first.log"
+tail --lines=40 "$RESULTS/junit.log"
 say_lint
 [[ $lower == 0 ]] || tail --lines=60 "$RESULTS/lower.log"
 [[ $lower == 0 ]] || printf '\ntest: THE LOWER BOUNDS FAILED, see above\n\n'
 [[ $heat == 0 ]] || printf '\ntest: THE TESTS OF HEAT FAILED, see above\n\n'
 [[ $second == 0 ]] || printf '\ntest: THE SECOND RUN FAILED, see above\n\n'
+[[ $third == 0 ]] || printf '\ntest: THE THIRD RUN FAILED, see above\n\n'
+tail --lines=1 "$RESULTS/third.log"
 tail --lines=1 "$RESULTS/second.log"
-tail --lines=1 "$RESULTS/first.log"
-exit $((first || second || lint || heat || lower))
+tail --lines=1 "$RESULTS/junit.log"
+exit $((first || second || third || lint || heat || lower))
