@@ -67,9 +67,7 @@ class TestGuestfsRemote(disk_contract.DiskContract):
             remote.read_file('/srv/device')
 
 
-class TestHandle(handle_contract.HandleContract):
-    keeps_inside = False
-
+class TestHandle(handle_contract.FlagsContract):
     @pytest.fixture
     def handle(self, opened: guestfs.GuestfsRemote) -> Any:
         return opened.appliance.handle

@@ -61,7 +61,9 @@ def test_it_looks_like_a_chroot(opened: remotes.SandboxRemote) -> None:
     ]
 
 
-class TestHandle(handle_contract.HandleContract):
+class TestHandle(
+    handle_contract.FlagsContract, handle_contract.InsideContract
+):
     @pytest.fixture
     def handle(self, opened: remotes.SandboxRemote) -> Any:
         self.remote = opened

@@ -20,9 +20,8 @@ from tests.contract import handle_contract
 from tests.unit.remotes import local_handle
 
 
-class TestLocalHandle(handle_contract.HandleContract):
+class TestLocalHandle(handle_contract.InsideContract):
     can_own = os.geteuid() == 0
-    has_flags = False
 
     @pytest.fixture
     def handle(self, tmp_path: pathlib.Path) -> local_handle.LocalHandle:

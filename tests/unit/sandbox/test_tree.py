@@ -33,9 +33,8 @@ def handle(root):
     os.close(descriptor)
 
 
-class TestTree(handle_contract.HandleContract):
+class TestTree(handle_contract.InsideContract):
     can_own = os.geteuid() == 0
-    has_flags = False
 
     @pytest.fixture
     def handle(self, handle):
