@@ -24,14 +24,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagebuild import appliance
 from imagebuild.disks import bootable
 from imagebuild.disks import root_file_systems
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import written_root
+from imagebuild.remotes import disk_remote
+from tests.integration import sandboxes
 
 GIB = 1024**3
+#: Bytes before the first partition.
+START = 1024**2
 OVMF = pathlib.Path('/usr/share/ovmf/OVMF.fd')
 
 #: Seconds; 60 on an idle machine, emulated.
@@ -60,51 +63,68 @@ runcmd:
 @pytest.fixture(scope='module')
 def minimal_tree(
     minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[appliance.Appliance]:
+) -> Iterator[disk_remote.DiskRemote]:
     """The minimal image, mounted by its own fstab."""
-    with appliance.launch(
-        [appliance.Drive(minimal_image, 'qcow2', readonly=True)],
-        workspace=tmp_path_factory.mktemp('appliance'),
-    ) as running:
-        yield _mounted(running)
+    directory = tmp_path_factory.mktemp('minimal')
+    with sandboxes.opened(minimal_image, directory) as opened:
+        yield opened
 
 
-def _mounted(running: appliance.Appliance) -> appliance.Appliance:
-    handle = running.handle
-    (root,) = running.call(handle.inspect_os)
-    points = running.call(handle.inspect_get_mountpoints, root)
-    for point in sorted(points):
-        running.call(handle.mount_ro, points[point], point)
-    return running
+@pytest.fixture(scope='module')
+def minimal_raw(
+    minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    """The blocks of the minimal image."""
+    raw = tmp_path_factory.mktemp('raw') / 'minimal.raw'
+    convert = ['qemu-img', 'convert', '-O', 'raw', minimal_image, raw]
+    subprocess.run(convert, check=True)
+    return raw
 
 
-def read(running: appliance.Appliance, path: str) -> str:
-    return str(running.call(running.handle.cat, path))
+def first_partition(raw: pathlib.Path) -> dict[str, str]:
+    """What blkid says of it."""
+    shown = subprocess.run(
+        ['blkid', '-p', '-o', 'export', '--offset', str(START), raw],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return dict(line.split('=', 1) for line in shown.splitlines())
 
 
-def glob(running: appliance.Appliance, pattern: str) -> list[str]:
-    return running.call(running.handle.glob_expand, pattern)
+def read(tree: disk_remote.DiskRemote, path: str) -> str:
+    return tree.read_file(path).decode()
+
+
+def glob(tree: disk_remote.DiskRemote, pattern: str) -> list[str]:
+    handle = tree._handle  # noqa: SLF001
+    return [*handle.glob_expand(pattern, directoryslash=False)]
 
 
 # -- minimal ----------------------------------------------------------------
 
 
-def test_minimal_is_the_release(minimal_tree: appliance.Appliance) -> None:
+def test_minimal_is_the_release(minimal_tree: disk_remote.DiskRemote) -> None:
     release = read(minimal_tree, '/etc/os-release')
     assert 'VERSION_CODENAME=bookworm\n' in release
 
 
-def test_minimal_has_one_partition(minimal_tree: appliance.Appliance) -> None:
-    handle = minimal_tree.handle
-    assert minimal_tree.call(handle.list_partitions) == ['/dev/sda1']
-    assert minimal_tree.call(handle.part_get_parttype, '/dev/sda') == 'gpt'
-    assert minimal_tree.call(handle.vfs_type, '/dev/sda1') == 'ext4'
-    size = minimal_tree.call(handle.blockdev_getsize64, '/dev/sda')
-    assert size == 3 * GIB
+def test_minimal_has_one_partition(minimal_raw: pathlib.Path) -> None:
+    shown = subprocess.run(
+        ['sfdisk', '--json', minimal_raw], check=True, capture_output=True
+    ).stdout
+    table = json.loads(shown)['partitiontable']
+    assert table['label'] == 'gpt'
+    [partition] = table['partitions']
+    assert partition['start'] * table['sectorsize'] == START
+    assert first_partition(minimal_raw)['TYPE'] == 'ext4'
+    assert minimal_raw.stat().st_size == 3 * GIB
 
 
-def test_minimal_mounts_its_root(minimal_tree: appliance.Appliance) -> None:
-    uuid = minimal_tree.call(minimal_tree.handle.vfs_uuid, '/dev/sda1')
+def test_minimal_mounts_its_root(
+    minimal_tree: disk_remote.DiskRemote, minimal_raw: pathlib.Path
+) -> None:
+    uuid = first_partition(minimal_raw)['UUID']
     assert read(minimal_tree, '/etc/fstab').split()[:3] == [
         f'UUID={uuid}',
         '/',
@@ -113,7 +133,7 @@ def test_minimal_mounts_its_root(minimal_tree: appliance.Appliance) -> None:
 
 
 def test_minimal_keeps_nothing_of_the_host(
-    minimal_tree: appliance.Appliance,
+    minimal_tree: disk_remote.DiskRemote,
 ) -> None:
     assert read(minimal_tree, '/etc/hostname') == 'debian\n'
     assert read(minimal_tree, '/etc/resolv.conf') == ''
@@ -121,7 +141,7 @@ def test_minimal_keeps_nothing_of_the_host(
     assert glob(minimal_tree, '/etc/apt/apt.conf.d/*mmdebstrap*') == []
 
 
-def test_minimal_has_no_caches(minimal_tree: appliance.Appliance) -> None:
+def test_minimal_has_no_caches(minimal_tree: disk_remote.DiskRemote) -> None:
     for pattern in (
         '/var/cache/apt/archives/*.deb',
         '/var/cache/apt/*.bin',
@@ -133,7 +153,7 @@ def test_minimal_has_no_caches(minimal_tree: appliance.Appliance) -> None:
 
 
 def test_minimal_has_the_sources_it_was_made_from(
-    minimal_tree: appliance.Appliance,
+    minimal_tree: disk_remote.DiskRemote,
 ) -> None:
     assert glob(minimal_tree, '/etc/apt/sources.list*/*') == [
         '/etc/apt/sources.list.d/debian.sources'
@@ -144,7 +164,7 @@ def test_minimal_has_the_sources_it_was_made_from(
 
 
 def test_minimal_has_no_kernel_and_no_password(
-    minimal_tree: appliance.Appliance,
+    minimal_tree: disk_remote.DiskRemote,
 ) -> None:
     assert glob(minimal_tree, '/boot/vmlinuz*') == []
     root = read(minimal_tree, '/etc/shadow').splitlines()[0]
@@ -157,11 +177,8 @@ def test_minimal_has_no_kernel_and_no_password(
 def test_bootable_is_clean(
     bootable_image: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    with appliance.launch(
-        [appliance.Drive(bootable_image, 'qcow2', readonly=True)],
-        workspace=tmp_path,
-    ) as running:
-        _mounted(running)
+    with sandboxes.opened(bootable_image, tmp_path) as tree:
+        handle = tree._handle  # noqa: SLF001
         for path in (
             '/boot/efi/EFI/BOOT/BOOTX64.EFI',
             '/boot/efi/EFI/BOOT/grubx64.efi',
@@ -170,13 +187,11 @@ def test_bootable_is_clean(
             '/vmlinuz',
             '/initrd.img',
         ):
-            assert running.call(
-                running.handle.is_file, path, followsymlinks=True
-            ), path
-        assert glob(running, '/etc/ssh/ssh_host_*') == []
-        assert read(running, '/etc/machine-id') == ''
-        assert read(running, '/etc/default/locale') == 'LANG=C.UTF-8\n'
-        assert 'root:*:' in read(running, '/etc/shadow')
+            assert handle.is_file(path, followsymlinks=True), path
+        assert glob(tree, '/etc/ssh/ssh_host_*') == []
+        assert read(tree, '/etc/machine-id') == ''
+        assert read(tree, '/etc/default/locale') == 'LANG=C.UTF-8\n'
+        assert 'root:*:' in read(tree, '/etc/shadow')
 
 
 @pytest.fixture(scope='module')
@@ -189,7 +204,7 @@ def plain_tree(
 cd {directory}
 mkdir tree mounted
 qemu-img convert -O raw {minimal_image} raw
-loop=$(losetup --find --show --read-only --offset={1024**2} raw)
+loop=$(losetup --find --show --read-only --offset={START} raw)
 mount -o ro $loop mounted
 losetup --detach $loop
 cp -a mounted/. tree
