@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -24,11 +25,14 @@ from oslo_upgradecheck import upgradecheck
 import imagebuild.conf
 from imagebuild import catalogue
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild import sealing
 from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.common import release
+from imagebuild.common import space
 from imagebuild.conf import database
+from imagebuild.conf import layers as layers_section
 from imagebuild.db import migration
 from imagebuild.drivers import overlay_disk
 from imagebuild.drivers import registry
@@ -144,6 +148,27 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
             _CODE.WARNING if bad else _CODE.SUCCESS, details
         )
 
+    def check_layers(self) -> upgradecheck.Result:
+        """Layers can be kept where the configuration says."""
+        section = layers_section.values(self.conf)
+        directory = pathlib.Path(section['directory'])
+        settings = layers.Settings.from_config({'layers': section})
+        if settings is None or not directory.exists():
+            return upgradecheck.Result(_CODE.SUCCESS)
+        try:
+            store = settings.store()
+        except exception.ImageBuildError as error:
+            return upgradecheck.Result(
+                _CODE.WARNING,
+                f'{error} Builds of this user run every step until [layers] '
+                'directory can be used, or is removed.',
+            )
+        return upgradecheck.Result(
+            _CODE.SUCCESS,
+            f'They take {space.human(store.size())} in {directory}, which '
+            'can be removed whenever no build runs.',
+        )
+
     def check_policy(self) -> upgradecheck.Result:
         """The policy file is YAML."""
         return common_checks.check_policy_json(self, self.conf)
@@ -156,6 +181,7 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
         ('Encryption keys', check_encryption_keys),
         ('Drivers', check_drivers),
         ('Isolation', check_isolation),
+        ('Layers', check_layers),
         ('Policy file', check_policy),
     )
 

@@ -91,7 +91,8 @@ class Store:
         self.directory = directory = pathlib.Path(os.path.abspath(directory))
         self._limits = limits or Limits()
         with os_errors.on_write(directory):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir(mode=0o700, parents=True)
             _check_ours(directory)
             for name in (_LAYERS, _INCOMING, _FACTS):
                 (directory / name).mkdir(mode=0o700, exist_ok=True)
@@ -344,7 +345,9 @@ def _listed(directory: pathlib.Path) -> Iterator[pathlib.Path]:
 def _check_ours(directory: pathlib.Path) -> None:
     status = os.stat(directory)
     if not stat.S_ISDIR(status.st_mode):
-        raise exception.InvalidInput(f'{directory} is not a directory.')
+        raise exception.InvalidInput(
+            f'Layers cannot be kept in {directory}: it is not a directory.'
+        )
     others = stat.S_IMODE(status.st_mode) & (stat.S_IWGRP | stat.S_IWOTH)
     if status.st_uid != os.geteuid() or others:
         raise exception.InvalidInput(

@@ -132,6 +132,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'conf',
         'db',
         'drivers',
+        'layers',
         'sealing',
     },
 }

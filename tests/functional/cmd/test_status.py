@@ -13,6 +13,7 @@ import pytest
 from cryptography import fernet
 
 from imagebuild import exception
+from imagebuild import layers
 from imagebuild import sandbox
 from imagebuild.cmd import status
 from imagebuild.db import migration
@@ -56,7 +57,7 @@ def key():
 def test_all_is_well(check, tables, key):
     code, output = check(keys=key)
     assert code == 0, output
-    assert output.count('Success') == 6
+    assert output.count('Success') == 7
 
 
 def test_old_tables(check, key):
@@ -152,3 +153,19 @@ def test_a_host_without_libguestfs(
     assert found == code, output
     assert ('guestfs: missing: qemu' in output) == bool(code)
     assert 'Base images that requests name, and disks with LVM' in output
+
+
+def test_layers_take_room(check, tables, key, tmp_path):
+    layers.Store(tmp_path / 'layers')
+    code, output = check(keys=key)
+    assert code == 0
+    assert 'They take 0 bytes in /' in output
+
+
+def test_layers_cannot_be_kept(check, tables, key, tmp_path):
+    (tmp_path / 'layers').mkdir()
+    (tmp_path / 'layers').chmod(0o777)
+    code, output = check(keys=key)
+    assert code == 1
+    assert 'it must belong to you, and nobody else may write to it' in output
+    assert 'Builds of this user run every step' in output

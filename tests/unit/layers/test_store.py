@@ -131,7 +131,7 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path):
 
 def test_a_file_in_its_place_is_refused(tmp_path):
     (tmp_path / 'store').write_text('')
-    with pytest.raises(exception.ImageBuildError):
+    with pytest.raises(exception.InvalidInput, match='is not a directory'):
         stores.Store(tmp_path / 'store')
 
 
