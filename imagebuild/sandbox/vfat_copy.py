@@ -34,7 +34,7 @@ _PROGRAMS = ('mdir', 'mcopy', 'mdeltree')
 #: What the kernel's vfat shows of everything, as it is mounted elsewhere.
 _MODE = 0o755
 #: Bytes of the partition that are kept in memory.
-LARGEST = 512 * 1024**2
+LARGEST = 1024**3
 
 #: The first Linux whose file systems in memory can have shifted ids.
 _IDMAPPED = (6, 3)
@@ -127,18 +127,19 @@ class VfatCopy:
 
         :raises OSError: something that a vfat cannot hold.
         """
-        found = []
+        found: dict[str, _Entry] = {}
         for path, status in self._walk():
             kind = stat.S_IFMT(status.st_mode)
-            if kind == stat.S_IFDIR:
-                found.append((path, kind, 0, 0))
-            elif kind == stat.S_IFREG:
-                found.append((path, kind, status.st_size, status.st_mtime_ns))
-            else:
-                # As the kernel's would have told who tried.
+            plain = kind == stat.S_IFREG
+            # "x" and "X" are one name there.
+            if path.lower() in found or not (plain or kind == stat.S_IFDIR):
                 name = path.removeprefix(f'{self._here}/')
                 raise OSError(errno.EPERM, f'{name} can be in no vfat')
-        return sorted(found)
+            size, time = status.st_size, status.st_mtime_ns
+            found[path.lower()] = (
+                (path, kind, size, time) if plain else (path, kind, 0, 0)
+            )
+        return sorted(found.values())
 
     @property
     def _here(self) -> str:

@@ -288,7 +288,12 @@ def test_what_no_vfat_can_hold(tmp_path: pathlib.Path) -> None:
         system(native.child, 'UEFI', '')
         native.child.mkdir_mode('/efi', 0o755)
         native.child.mount('/dev/sda2', '/efi')
-        native.child.ln_s('x', '/efi/link')
+        native.child.write('/efi/x', b'')
+        native.child.write('/efi/X', b'')
+        with pytest.raises(RuntimeError, match='(?i)x can be in no vfat'):
+            native.child.sync()
+        native.child.rm('/efi/x')
+        native.child.ln_s('X', '/efi/link')
         with pytest.raises(RuntimeError, match='link can be in no vfat'):
             native.child.umount_all()
 
