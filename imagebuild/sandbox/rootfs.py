@@ -145,8 +145,8 @@ def _hide_first_process() -> None:
     started and that is no error (systemctl, reboot, ischroot); as in the
     appliance. Its real root they may not look at, and would be in doubt.
     """
-    # Not how it was called, which names files of this host.
-    shown = {'cmdline': b'init\0'}
+    # Not how it was called and where it is, which names files of this host.
+    shown = {'cmdline': b'init\0', 'cgroup': b'0::/\n'}
     for name in _FIRST_PROCESS:
         with open(f'/proc/1/{name}', 'rb') as file:
             shown[name] = file.read()

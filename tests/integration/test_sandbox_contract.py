@@ -56,7 +56,7 @@ def test_it_looks_like_a_chroot(opened: remotes.SandboxRemote) -> None:
     )
     assert result.stdout.replace('\0', ' ').split() == [
         *('0', 'init', 'Pid:', '1'),
-        *('cmdline', 'comm', 'root', 'stat', 'statm', 'status'),
+        *('cgroup', 'cmdline', 'comm', 'root', 'stat', 'statm', 'status'),
         'localhost',
     ]
 
