@@ -20,6 +20,7 @@ import pytest
 from imagebuild import appliance
 from imagebuild import exception
 from imagebuild.disks import image_file
+from imagebuild.disks import server
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
@@ -214,3 +215,25 @@ def test_layers_are_opened_where_they_were_written(choice, way, expected):
     found = choice.of_layers(Session(way))
     assert (found.first, found.may_fall_back) == expected
     assert choice.of_layers(None) == choice
+
+
+def test_a_dead_disk_server_is_no_fault_of_a_step(
+    opening, remotes, monitor, monkeypatch
+):
+    """Under an appliance, too: what it reads and writes fails."""
+    served = mock.create_autospec(server.DiskServer, instance=True)
+    served.socket, served.EXPORT_NAME = '/w/nbd', 'disk'
+    served.__enter__.return_value = served
+    served.__exit__.return_value = None
+    served.check.side_effect = exception.DiskServerFailed(reason='it is gone')
+    monkeypatch.setattr(
+        open_disk.server, 'DiskServer', lambda *_, **__: served
+    )
+    opening = dataclasses.replace(opening, served=True)
+    remotes.close.return_value = None
+    failed = exception.StepFailed('Input/output error')
+    failed.report = mock.sentinel.report
+    with pytest.raises(exception.DiskServerFailed) as caught:
+        with open_it(opening, monitor):
+            raise failed
+    assert caught.value.report is mock.sentinel.report

@@ -35,11 +35,6 @@ VICTIMS = {
     'qemu-img': ('qemu-img',),
     'qemu': ('qemu',),
 }
-#: Whose end is this host's fault, not the user's.
-HOSTS = (
-    'watch', 'supervisor', 'storage daemon', 'its keeper', 'nbdfuse',
-    "nbdfuse's keeper", 'slirp4netns', 'qemu-img',
-)  # fmt: skip
 _PROGRAMS = {
     'qemu-storage-daemon': 'storage daemon',
     'nbdfuse': 'nbdfuse',
