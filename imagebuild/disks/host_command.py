@@ -157,5 +157,14 @@ def _failure(
     return exception.HostCommandFailed(
         program=program,
         exit_code=exit_code,
-        reason=reason or 'it gave no reason',
+        reason=reason or _without_reason(exit_code),
     )
+
+
+def _without_reason(exit_code: int) -> str:
+    if exit_code >= 0:
+        return 'it gave no reason'
+    with contextlib.suppress(ValueError):
+        name = signal.Signals(-exit_code).name
+        return f'it was ended by signal {-exit_code} ({name})'
+    return f'it was ended by signal {-exit_code}'

@@ -57,6 +57,7 @@ class Connection:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._broken = False
+        self._reason = 'it has ended'
         try:
             self._start()
         except OSError as error:
@@ -124,17 +125,19 @@ class Connection:
     @contextlib.contextmanager
     def _talking(self) -> Iterator[None]:
         if self._broken:
-            raise exception.SandboxFailed(reason='it has ended')
+            raise exception.SandboxFailed(reason=self._reason)
         try:
             yield
         except protocol.Closed as error:
             self._broken = True
             late = isinstance(error.__cause__, TimeoutError)
-            raise exception.SandboxFailed(
-                reason=f'its supervisor did not answer within {_REQUEST:g} s'
+            # Whoever asks first may keep it for itself.
+            self._reason = (
+                f'its supervisor did not answer within {_REQUEST:g} s'
                 if late
                 else 'its supervisor was ended from outside'
-            ) from error
+            )
+            raise exception.SandboxFailed(reason=self._reason) from error
         except BaseException:
             # The next answer would be that to this request.
             self._broken = True

@@ -35,6 +35,11 @@ def test_output_and_empty_input() -> None:
         (['/'], exception.HostCommandFailed, 'cannot be started'),
         (['false'], exception.HostCommandFailed, 'exit code 1'),
         (
+            ['sh', '-c', 'kill -9 $$'],
+            exception.HostCommandFailed,
+            r'it was ended by signal 9 \(SIGKILL\)',
+        ),
+        (
             ['sh', '-c', 'echo "sh: why" >&2; exit 3'],
             exception.HostCommandFailed,
             r'^sh failed \(exit code 3\): why$',
