@@ -71,7 +71,7 @@ def blamed(disk_server: server.DiskServer) -> Iterator[None]:
         yield
     except exception.EnvironmentFault:
         raise
-    except (exception.ImageBuildError, OSError) as error:
+    except (exception.ImageBuildError, OSError, RuntimeError) as error:
         try:
             disk_server.check(patience=_NOTICED)
         except exception.EnvironmentFault as found:

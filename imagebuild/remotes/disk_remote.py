@@ -55,8 +55,8 @@ class DiskRemote(posix.PosixRemote):
 
         :raises InvalidImage: the image's shell cannot be run.
         """
-        self._call(guest_shell.check, self._handle, self._name)
-        self._flags = self._call(guest_flags.clear, self._handle)
+        self._guest_call(guest_shell.check, self._handle, self._name)
+        self._flags = self._guest_call(guest_flags.clear, self._handle)
 
     def relabel_selinux(self) -> str:
         """Give every file its SELinux label, where the guest uses SELinux.

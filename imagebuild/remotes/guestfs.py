@@ -120,7 +120,7 @@ class GuestfsRemote(disk_remote.DiskRemote):
             self._channel.connected()
             # libguestfs' own condition for its swap of /etc/resolv.conf.
             self._swaps = bool(self._call(self._handle.get_network))
-            self.root = self._call(
+            self.root = self._guest_call(
                 guest_mounts.mount_all,
                 self._handle,
                 image=self._name,

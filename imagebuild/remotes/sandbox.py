@@ -100,7 +100,7 @@ class SandboxRemote(disk_remote.DiskRemote):
         self, wanted: str | None, on_notice: Callable[[str], None]
     ) -> None:
         try:
-            self.root = self._call(
+            self.root = self._guest_call(
                 guest_mounts.mount_all,
                 self._handle,
                 image=self._name,
@@ -128,7 +128,7 @@ class SandboxRemote(disk_remote.DiskRemote):
         :raises NotForSandbox: its programs have no sockets here.
         """
         super()._prepare()
-        machine = self._call(guest_shell.machine, self._handle)
+        machine = self._guest_call(guest_shell.machine, self._handle)
         if machine == 'i386' and platform.machine() != 'i686':
             raise exception.NotForSandbox(
                 path=self._name,
@@ -174,7 +174,7 @@ class SandboxRemote(disk_remote.DiskRemote):
     def _name_server(self) -> Iterator[None]:
         """The command has a name server when it has a network."""
         content = self.supervisor.resolver
-        if not content or not self._call(self._handle.is_dir, '/etc'):
+        if not content or not self._guest_call(self._handle.is_dir, '/etc'):
             yield
             return
         try:

@@ -186,10 +186,18 @@ def test_the_hosts_fault_is_not_the_users(
     assert caught.value.report is mock.sentinel.report
 
 
+@pytest.mark.parametrize(
+    'seen',
+    [
+        exception.NoOperatingSystem(path='x'),
+        RuntimeError('/etc/fstab: Input/output error'),
+        OSError(107, 'Transport endpoint is not connected'),
+    ],
+)
 def test_a_daemon_that_dies_while_the_disk_is_mounted(
-    opened, remote, disk_server
+    opened, remote, disk_server, seen
 ):
-    remote.factory.side_effect = exception.NoOperatingSystem(path='x')
+    remote.factory.side_effect = seen
     disk_server.check.side_effect = exception.DiskServerFailed(reason='gone')
     with pytest.raises(exception.DiskServerFailed), opened():
         pytest.fail('it is open')

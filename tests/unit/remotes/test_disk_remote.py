@@ -223,3 +223,15 @@ class TestLabels:
         (root / 'etc/selinux/config').write_text(config)
         assert remote.relabel_selinux() == ''
         assert remote.done == []
+
+
+def test_a_disk_that_cannot_be_looked_at(
+    root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: Any) -> None:
+        raise RuntimeError('Input/output error')
+
+    remote = Remote(Handle(root))
+    monkeypatch.setattr(disk_remote.guest_shell, 'check', refuse)
+    with pytest.raises(exception.StepError, match='the image refuses'):
+        remote.prepare()
