@@ -42,6 +42,8 @@ PHASES: dict[str, tuple[tuple[str, ...], float]] = {
     **dict.fromkeys(
         ('mounting', 'mounted', 'layer', 'storing', 'closing'), (_ALL, 0.1)
     ),
+    # Its disk becomes larger.
+    'growing': (('job', 'supervisor', 'storage daemon', 'nbdfuse'), 0.2),
     'step': ((*_ALL, 'command'), 0.3),
     'unmounted': (
         ('job', 'conductor', 'storage daemon', 'its keeper', 'nbdfuse',
@@ -118,7 +120,7 @@ class BuildRounds:
         made = result.Round('conductor', aim.phase, aim.victim)
         pid = self._conductor.pid
         with listener.Listener(self._socket, aim, pid) as heard:
-            build_id = self._queue(number, 0.4 if aim.phase == 'step' else 0)
+            build_id = self._queue(aim.phase, number)
             self._wait(build_id, heard)
         made.hit = bool(heard.known)
         made.reason = self._build(build_id).status_reason
@@ -133,8 +135,9 @@ class BuildRounds:
         self._forget(build_id)
         return made
 
-    def _queue(self, number: int, seconds: float) -> str:
-        text = guest.manifest(number, seconds)
+    def _queue(self, phase: str, number: int) -> str:
+        text = guest.manifest(number, 0.4 if phase == 'step' else 0.0)
+        size = {'size': 1} if phase == 'growing' else {}
         return conductors.add_build(
             self._database,
             driver='guestfs',
@@ -144,6 +147,7 @@ class BuildRounds:
                 'name': 'an image',
                 'os': 'debian-12',
                 'driver': 'guestfs',
+                'driver_options': size,
                 'disk_format': 'raw',
                 'container_format': 'bare',
                 'manifest': yaml.safe_load(text),
@@ -155,6 +159,7 @@ class BuildRounds:
                 'disk_format': 'raw',
                 'location': str(self._base),
                 'identity': 'sha256:of-the-base',
+                'driver_options': size,
             },
         )
 

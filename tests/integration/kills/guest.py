@@ -19,7 +19,11 @@ import tempfile
 
 _START = 1024 * 1024
 _SIZE = 64 * 1024 * 1024
-_PROGRAMS = ('sh', 'cat', 'sleep', 'sync', 'rm', 'ls', 'mkdir', 'true', 'env')
+_PROGRAMS = tuple(
+    'sh cat sleep sync rm ls mkdir true env ln mkfifo chmod chown mv cp kill '
+    'mktemp head tail id setsid timeout dd stat readlink mount umount sed tr '
+    'wc grep find touch cut date sort uname rmdir tee cmp'.split()
+)
 _FILES = {
     'etc/os-release': 'ID=debian\nVERSION_ID="12"\nNAME=Debian\n',
     'etc/debian_version': '12.0\n',

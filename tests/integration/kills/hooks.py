@@ -84,6 +84,7 @@ def install() -> None:
     from imagebuild.disks import convert
     from imagebuild.drivers import base_files
     from imagebuild.drivers import open_disk
+    from imagebuild.drivers import sandboxed_disk
     from imagebuild.drivers import served_disk
     from imagebuild.layers import store
     from imagebuild.remotes import disk_remote
@@ -96,6 +97,7 @@ def install() -> None:
     before(availability, '_try', 'trial')
     before(base_files, '_inspected', 'base image')
     before(open_disk, '_opened', 'opening')
+    before(sandboxed_disk, '_grown', 'growing')
     before(remotes.SandboxRemote, '_mount', 'mounting')
     before(disk_remote.DiskRemote, 'prepare', 'mounted')
     in_the_step(sandbox.Supervisor, after=True)

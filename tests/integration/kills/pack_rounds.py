@@ -193,7 +193,7 @@ class PackRounds:
         return [
             *traces.left(self._directory, known),
             *traces.files(self._image.parent, ['disk.img']),
-            *traces.files(self._directory / 'tmp', ()),
+            *traces.files(self._directory / 'tmp', ['.guestfs-0']),
             *traces.half_layers(self._store),
             *traces.sync_hangs(),
         ]
