@@ -110,7 +110,7 @@ class RawDisk:
     def _resize2fs(self, found: disk_layout.FileSystem) -> None:
         name = f'{self._path}?offset={found.offset}'
         try:
-            # resize2fs insists on it.
+            # Without it resize2fs refuses.
             self._run(['e2fsck', '-f', '-p', name], (0, _CORRECTED))
             self._run(['resize2fs', name, f'{found.size // _SECTOR}s'])
         except (
