@@ -88,13 +88,13 @@ class RawFile:
                     f'its raw file is not there after {_START:.0f} seconds'
                 )
 
-    def check(self, patience: float = 0) -> None:
+    def check(self, seconds: float = 0) -> None:
         """Cheap.
 
-        :param patience: see :meth:`server.DiskServer.check`.
+        :param seconds: see :meth:`server.DiskServer.check`.
         :raises DiskServerFailed: it is gone.
         """
-        if self._process.wait(patience):
+        if self._process.wait(seconds):
             raise self._fault('its raw file is gone')
 
     def close(self) -> None:

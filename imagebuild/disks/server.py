@@ -271,13 +271,13 @@ class DiskServer:
                     self._daemon.execute('blockdev-del', node_name=name)
             raise
 
-    def check(self, patience: float = 0) -> None:
+    def check(self, seconds: float = 0) -> None:
         """Look whether it can go on; cheap, for every tick.
 
         Also for whoever wonders whether it is why something else failed.
         Nothing is wrong with one that was closed in good order.
 
-        :param patience: seconds to wait for the end of a daemon that may have
+        :param seconds: to wait for the end of a daemon that may have
             just come: a disk that it served fails before its end is noticed.
         :raises DiskFull: the file system of the overlay is full.
         :raises DiskServerFailed: the daemon is gone; with what it said last.
@@ -286,7 +286,7 @@ class DiskServer:
             return
         self._daemon.check()
         if self._raw:
-            self._raw.check(patience)
+            self._raw.check(seconds)
             self._daemon.check()
         overlay = self._chain[-1].path
         with contextlib.suppress(OSError):

@@ -73,7 +73,7 @@ def blamed(disk_server: server.DiskServer) -> Iterator[None]:
         raise
     except (exception.ImageBuildError, OSError, RuntimeError) as error:
         try:
-            disk_server.check(patience=_NOTICED)
+            disk_server.check(seconds=_NOTICED)
         except exception.EnvironmentFault as found:
             found.report = getattr(error, 'report', None)
             raise found from error

@@ -43,7 +43,7 @@ _Entry = tuple[str, int, int, int]
 
 
 def possible(size: int) -> bool:
-    """Whether a partition can be had like this.
+    """Whether a partition can be read and written like this.
 
     :param size: bytes of it.
     """

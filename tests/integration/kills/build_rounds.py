@@ -235,7 +235,7 @@ class BuildRounds:
         ]
 
     def _forget(self, build_id: str) -> None:
-        """Remove the image of a build; the next one counts anew."""
+        """Remove the image of a build; the next one counts from one again."""
         store = conductors.store(self._directory)
         for each in conductors.images_in(self._directory):
             with contextlib.suppress(Exception):

@@ -27,7 +27,7 @@ PROC = pathlib.Path('/proc')
 LOCKS = pathlib.Path('/run/imagebuild/sandbox-ids')
 TRIALS = pathlib.Path('/run/imagebuild/trials')
 CGROUPS = pathlib.Path('/sys/fs/cgroup')
-_PATIENCE = 10.0
+_TIME_LIMIT = 10.0
 _SYNC = 60
 
 
@@ -80,7 +80,7 @@ def left(
     *,
     allowed: Iterable[int] = (),
 ) -> list[str]:
-    """What is left after the next start and some patience; [] for nothing.
+    """What is left after the next start and some time; [] for nothing.
 
     :param place: a directory that all its files are in.
     :param known: processes that it had.
@@ -101,7 +101,7 @@ def running(place: pathlib.Path, known: Mapping[int, int]) -> list[str]:
 
 
 def _patiently(look: Callable[[], list[str]]) -> list[str]:
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _TIME_LIMIT
     while (found := look()) and time.monotonic() < end:
         time.sleep(0.05)
     return found

@@ -84,15 +84,15 @@ def _kind(line: Sequence[str], parent: str) -> str:
 
 
 def kill(
-    victim: str, job: int, conductor: int = 0, *, patience: float = 3.0
+    victim: str, job: int, conductor: int = 0, *, seconds: float = 3.0
 ) -> dict[int, int]:
     """Kill what is meant as soon as it is there.
 
-    :param patience: seconds that it may take to be there.
+    :param seconds: that it may take to be there.
     :returns: what ran before, with times of start; {} when there was no
         victim.
     """
-    end = time.monotonic() + patience
+    end = time.monotonic() + seconds
     while True:
         found = find(job, conductor)
         wanted = [found[name] for name in VICTIMS[victim] if name in found]

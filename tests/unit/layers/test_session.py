@@ -400,7 +400,7 @@ def test_what_has_no_room_is_not_kept(host):
 
 
 def test_all_of_one_build_must_have_room(host):
-    """Else one that writes to its disk anew in each step fills the host."""
+    """Else one that writes to its disk in each step fills the host."""
     steps = [script(f's{n}', f'append /log {n}') for n in range(9)]
     host.limits = layers.Limits(max_bytes=4 * 4096)
     disk = host.build(load(*steps))
