@@ -162,7 +162,7 @@ def _with_disk(
                 _open(spec, disk, choice, session, monitor)
             )
             stack.enter_context(opened.attached_to(session))
-        except (exception.Interrupted, exception.RunTimeout):
+        except layers.NEVER_BY_LAYERS:
             raise
         except exception.ImageBuildError as error:
             if kept:

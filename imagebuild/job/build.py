@@ -164,7 +164,7 @@ def _opened(
     with contextlib.ExitStack() as stack:
         try:
             disk = stack.enter_context(opened())
-        except (exception.Interrupted, exception.RunTimeout):
+        except layers.NEVER_BY_LAYERS:
             raise
         except exception.ImageBuildError as error:
             if session is None or not session.tried:

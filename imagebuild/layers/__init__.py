@@ -20,6 +20,7 @@ over, and keeps further ones while the run goes on. ``Store`` is the directory
 that all runs of a host share.
 """
 
+from imagebuild.layers.session import NEVER_BY_LAYERS
 from imagebuild.layers.session import Base
 from imagebuild.layers.session import Policy
 from imagebuild.layers.session import Session
@@ -27,4 +28,12 @@ from imagebuild.layers.settings import Settings
 from imagebuild.layers.store import Limits
 from imagebuild.layers.store import Store
 
-__all__ = ['Base', 'Limits', 'Policy', 'Session', 'Settings', 'Store']
+__all__ = [
+    'NEVER_BY_LAYERS',
+    'Base',
+    'Limits',
+    'Policy',
+    'Session',
+    'Settings',
+    'Store',
+]

@@ -41,6 +41,13 @@ LOG = logging.getLogger(__name__)
 #: asked for what is not in those above it, and qemu-img is given the name of
 #: each in one argument, which has a limit.
 _MOST_FILES = 64
+#: Why a disk may fail to open and layers have no part in it: they stay.
+NEVER_BY_LAYERS = (
+    exception.Interrupted,
+    exception.RunTimeout,
+    exception.LackOfRoom,
+    exception.SandboxFailed,
+)
 #: Among the facts of a disk: how it was opened, if not as was preferred.
 _OPENED = 'opened'
 

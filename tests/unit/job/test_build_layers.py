@@ -210,6 +210,26 @@ def test_a_failure_that_is_not_the_layers_is_not_retried(run, driver):
     assert calls == [1]
 
 
+@pytest.mark.parametrize(
+    'reason',
+    [
+        exception.DiskFull(path='/var'),
+        exception.SandboxFailed(reason='its supervisor was ended'),
+        exception.Interrupted(signal='SIGTERM'),
+    ],
+)
+def test_layers_stay_when_something_else_does_not_open(run, driver, reason):
+    def refuse(*args, **kwargs):
+        raise reason
+
+    run('one')
+    opened, driver.open = driver.open, refuse
+    with pytest.raises(type(reason)):
+        run('one')
+    driver.open = opened
+    assert run('one').results == ['cached']
+
+
 def test_of_a_request_only_its_age_decides(tmp_path):
     known = layers.Settings.from_config(
         {
