@@ -41,6 +41,8 @@ _PROGRAMS = (
     'blkid',
     'sfdisk',
 )
+#: What many containers lack, even where they run as root.
+_DEVICES = ('/dev/fuse', '/dev/loop-control')
 #: KiB of a disk for the trial.
 _SIZE = 1024
 #: Seconds until it has to be there, on a busy machine.
@@ -72,6 +74,7 @@ def _missing() -> tuple[str, ...]:
         for program in _PROGRAMS
         if shutil.which(program) is None
     ]
+    reasons += _missing_devices()
     if reasons:
         return tuple(reasons)
     try:
@@ -79,7 +82,9 @@ def _missing() -> tuple[str, ...]:
             _try(directory)
     except exception.SandboxFailed as error:
         return (error.kwargs['reason'],)
-    except (exception.NotForSandbox, OSError, RuntimeError) as error:
+    except OSError as error:
+        return (f'{error.filename or "a trial"}: {error.strerror}',)
+    except (exception.NotForSandbox, RuntimeError) as error:
         return (str(error),)
     except subprocess.SubprocessError as error:
         return (f'no file system can be made ({error})',)
@@ -98,6 +103,16 @@ def _place() -> Iterator[pathlib.Path]:
         made.remove()
 
 
+def _missing_devices() -> list[str]:
+    found = []
+    for path in _DEVICES:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        except OSError as error:
+            found.append(f'{path} cannot be used ({error.strerror})')
+    return found
+
+
 def _try(directory: pathlib.Path) -> None:
     """Do all that a sandbox does, with an empty disk and no program."""
     disk = directory / 'disk'
@@ -113,18 +128,21 @@ def _try(directory: pathlib.Path) -> None:
     )
     settings = sandbox_settings.SandboxSettings(memory=256)
     with control.Supervisor.start(settings, workspace=directory) as tried:
-        _serve(tried, disk, shown)
+        pid = _serve(tried, disk, shown)
         found = disk_layout.FileSystem('/dev/sda', 0, _SIZE * 1024, 'ext4')
         tried.mount(mounts.Plan(shown, (found,)))
-        _mount(tried)
+        _mount(tried, shown, pid)
         _execute(tried)
         tried.unmount()
 
 
 def _serve(
     tried: control.Supervisor, disk: pathlib.Path, shown: pathlib.Path
-) -> None:
-    """Show the disk as a file, as a build's disk server does."""
+) -> int:
+    """Show the disk as a file, as a build's disk server does.
+
+    :returns: id of the process that shows it.
+    """
     socket = disk.parent / 'nbd'
     tried.spawn(
         [
@@ -140,7 +158,9 @@ def _serve(
     end = time.monotonic() + _SHOWN
     while not socket.exists() and time.monotonic() < end:
         time.sleep(0.005)
-    tried.spawn(['nbdfuse', str(shown), f'nbd+unix:///disk?socket={socket}'])
+    return tried.spawn(
+        ['nbdfuse', str(shown), f'nbd+unix:///disk?socket={socket}']
+    )
 
 
 def _value(path: pathlib.Path) -> str:
@@ -148,15 +168,21 @@ def _value(path: pathlib.Path) -> str:
     return str(path).replace(',', ',,')
 
 
-def _mount(tried: control.Supervisor) -> None:
-    """Mount the disk as soon as it is shown."""
+def _mount(tried: control.Supervisor, shown: pathlib.Path, pid: int) -> None:
+    """Mount the disk as soon as it is shown.
+
+    :param pid: of who shows it; without it there is nothing to wait for.
+    """
+    seen = pathlib.Path(f'/proc/{tried.pid}/root{shown}')
     end = time.monotonic() + _SHOWN
     while True:
+        # It was made empty; the disk is not.
+        is_last = seen.stat().st_size > 0 or not os.path.exists(f'/proc/{pid}')
         try:
             tried.call('mount', '/dev/sda', '/')
             return
         except RuntimeError as error:
-            if time.monotonic() > end:
+            if is_last or time.monotonic() > end:
                 raise exception.SandboxFailed(
                     reason='a disk shown by qemu-storage-daemon and nbdfuse '
                     f'cannot be mounted ({error})'

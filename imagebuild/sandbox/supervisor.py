@@ -67,12 +67,26 @@ def main(argv: Sequence[str]) -> int:
     except protocol.Closed:
         return 1
     except (OSError, identities.NoneLeft) as error:
-        protocol.send(connection, {'failed': str(error)})
+        # Whoever has read it may be gone at once.
+        with contextlib.suppress(protocol.Closed):
+            protocol.send(connection, {'failed': _reason(error)})
         return 1
     connection.close()
     _watch(pid, life)
     cgroups.remove(ids.name)
     return 0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        what = error.filename or 'a system call'
+        return (
+            'root has not the rights of root here, as in a container '
+            f'({what}: {error.strerror})'
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return f'{error.filename or "a system call"}: {error.strerror}'
+    return str(error)
 
 
 def _watch(pid: int, life: int) -> None:

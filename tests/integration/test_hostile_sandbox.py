@@ -501,3 +501,19 @@ def test_nothing_is_left_when_one_is_killed(
     ids = identities.claim(first)
     assert ids is not None
     os.close(ids.lock)
+
+
+def test_a_host_where_root_has_no_rights() -> None:
+    """As in most containers; it is one sentence."""
+    script = 'from imagebuild import sandbox; print(sandbox.missing())'
+    done = subprocess.run(
+        ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin']
+        + [sys.executable, '-c', script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=pathlib.Path(__file__).parents[2],
+    )
+    assert 'root has not the rights of root here' in done.stdout
+    assert 'unshare: Operation not permitted' in done.stdout
+    assert done.stderr == ''
