@@ -74,7 +74,8 @@ def _missing() -> tuple[str, ...]:
         for program in _PROGRAMS
         if shutil.which(program) is None
     ]
-    reasons += _missing_devices()
+    if os.geteuid() == 0:
+        reasons += _missing_devices()
     if reasons:
         return tuple(reasons)
     try:

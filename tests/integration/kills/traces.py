@@ -23,6 +23,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 
+from tests.integration import loops
+
 PROC = pathlib.Path('/proc')
 LOCKS = pathlib.Path('/run/imagebuild/sandbox-ids')
 TRIALS = pathlib.Path('/run/imagebuild/trials')
@@ -110,7 +112,7 @@ def _patiently(look: Callable[[], list[str]]) -> list[str]:
 def _running(
     place: pathlib.Path, known: Mapping[int, int], allowed: Iterable[int]
 ) -> list[str]:
-    return [*_processes(place, known, set(allowed)), *_loops(place)]
+    return [*_processes(place, known, set(allowed)), *loops.below(place)]
 
 
 def _processes(
@@ -142,16 +144,6 @@ def _mounts(pid: int) -> str:
     with contextlib.suppress(OSError):
         return (PROC / str(pid) / 'mountinfo').read_text('utf-8', 'replace')
     return ''
-
-
-def _loops(place: pathlib.Path) -> list[str]:
-    found = []
-    for path in pathlib.Path('/sys/block').glob('loop*/loop/backing_file'):
-        with contextlib.suppress(OSError):
-            backing = path.read_text().strip()
-            if str(place) in backing:
-                found.append(f'{path.parent.parent.name} of {backing}')
-    return found
 
 
 def _control_groups() -> list[str]:

@@ -42,6 +42,12 @@ def test_devices(missing, monkeypatch):
     ]
 
 
+def test_who_is_not_root_is_told_so_alone(missing, monkeypatch):
+    monkeypatch.setattr(availability, '_DEVICES', ('/dev/no/fuse',))
+    monkeypatch.setattr(availability.os, 'geteuid', lambda: 1000)
+    assert missing() == ['only root may mount disks']
+
+
 @pytest.mark.parametrize(
     'error, reason',
     [
