@@ -1,0 +1,50 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import concurrent.futures
+import os
+from unittest import mock
+
+import pytest
+
+from imagebuild import appliance as appliances
+from imagebuild import exception
+
+#: No kernel gives such an id.
+NOBODY = 2**22 + 1
+
+
+@pytest.fixture
+def appliance(tmp_path):
+    def appliance(pid):
+        handle = mock.Mock()
+        handle.get_pid.return_value = pid
+        made = appliances.Appliance(handle, 'tcg', tmp_path, None, worker)
+        made.started()
+        return made
+
+    with concurrent.futures.ThreadPoolExecutor(1) as worker:
+        yield appliance
+
+
+def refuse():
+    raise exception.InvalidImage(path='x', reason='it has no /bin/sh')
+
+
+def test_what_a_dead_appliance_lacks_is_not_the_images_fault(appliance):
+    with pytest.raises(exception.ApplianceFailed):
+        appliance(NOBODY).call(refuse)
+
+
+def test_what_the_image_lacks(appliance, monkeypatch):
+    monkeypatch.setattr(appliances.Appliance, 'kill', mock.Mock())
+    with pytest.raises(exception.InvalidImage):
+        appliance(os.getpid()).call(refuse)
