@@ -38,7 +38,6 @@ PACKS = [
     ('closing', 'job, watch, supervisor', 0.0),
     ('unmounted', 'storage daemon', 0.0),
     ('copied', 'qemu-img', 0.001),
-    ('on the disk', 'job', 0.0),
 ]
 BUILDS = [
     ('step', 'storage daemon', 0.0),
