@@ -152,8 +152,8 @@ NAMES = {
     ('platforms', 'missing'),
     [
         (('rpm', 'redhat', 'fedora'), set()),
-        (('rpm', 'redhat', 'centos'), {'mmdebstrap'}),
-        (('rpm', 'redhat', 'rocky'), {'mmdebstrap'}),
+        (('rpm', 'redhat', 'centos'), {'btrfs-progs', 'mmdebstrap'}),
+        (('rpm', 'redhat', 'rocky'), {'btrfs-progs', 'mmdebstrap'}),
     ],
 )
 def test_the_red_hat_family_has_every_package(
@@ -233,7 +233,8 @@ def test_the_database_speaks_all_of_utf8(
 
 
 def test_the_configuration_is_accepted(stack: phases.Devstack) -> None:
-    assert stack.check_upgrade().count('Success') == 6
+    shown = stack.check_upgrade()
+    assert shown.count('Result: Success') == shown.count('Check: ') > 0
 
 
 def test_the_key_is_made_once(stack: phases.Devstack) -> None:
