@@ -19,6 +19,8 @@ does.
 
 import contextlib
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -485,3 +487,37 @@ def test_remote_over_separate_file_systems(
         remote.write_file('/var/lib/x', b'content')
         assert remote.read_file('/var/lib/x') == b'content'
         remote.shutdown()
+
+
+def test_logical_volumes_are_left_to_the_appliance(
+    ended: Lab, tmp_path: pathlib.Path
+) -> None:
+    manifest = tmp_path / 'manifest.yaml'
+    manifest.write_text('validators: [{script: {x: {inline: "true"}}}]\n')
+    why = 'cannot be opened in the sandbox: /dev/sda holds logical volumes'
+
+    def pack(isolation: str) -> list[str]:
+        done = subprocess.run(
+            [
+                *(sys.executable, '-m', 'imagebuild.cmd.pack', '--image'),
+                *(str(ended.disks['lvm']), '--manifest', str(manifest)),
+                *('--isolation', isolation),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        return done.stderr.strip().splitlines()
+
+    refused = pack('sandbox')
+    assert why in refused[-1]
+    assert 'Traceback' not in ''.join(refused)
+    assert not any('is used.' in line for line in refused), refused
+    fallen_back = pack('auto')
+    assert any(
+        why in line and line.endswith('The appliance is used.')
+        for line in fallen_back
+    )
+    # There it was found, and has nothing to run commands with.
+    assert '/bin/sh cannot be found' in fallen_back[-1]
