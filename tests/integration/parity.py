@@ -71,7 +71,7 @@ validators:
         systemctl start cron; systemctl restart ssh; systemctl daemon-reload
         service cron restart; invoke-rc.d cron reload; ischroot
         runuser -u worker -- id; ping -c 1 -W 1 127.0.0.1
-        useradd -m -u 1500 other; chage -d 0 other; groupadd -g 999999 big
+        useradd -m -u 1500 other; passwd --expire other; groupadd -g 999999 big
         sysctl -w net.ipv4.ip_forward=1 || :
 """
 #: What else may differ here, see doc/source/user/isolation.rst.
