@@ -39,6 +39,7 @@ from imagebuild.sandbox import protocol
 from imagebuild.sandbox import service
 from imagebuild.sandbox import syscalls
 
+_UMASK = 0o022
 #: Seconds for unmounting when there is no time for good order.
 _UNMOUNT = 10.0
 
@@ -55,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
         os.set_inheritable(descriptor, False)
     # A terminal's Ctrl-C is the job's, which then says what to do.
     os.setsid()
+    # Some of what it makes is for everybody in the guest.
+    os.umask(_UMASK)
     try:
         leftovers.sweep()
         ids = identities.take()

@@ -54,7 +54,14 @@ def remote(
     minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[remotes.SandboxRemote]:
     directory = tmp_path_factory.mktemp('hostile')
-    with sandboxes.opened(minimal_image, directory) as opened:
+    with contextlib.ExitStack() as stack:
+        before = os.umask(0o077)
+        try:
+            opened = stack.enter_context(
+                sandboxes.opened(minimal_image, directory)
+            )
+        finally:
+            os.umask(before)
         yield opened
         # Nothing that was tried here keeps the disk busy.
         opened.shutdown()
@@ -352,6 +359,18 @@ def test_a_capability_of_a_file_is_a_plain_one(
     ]
     held = os.getxattr(f'{place}{found}/srv/capable', 'security.capability')
     assert held.hex() == value
+
+
+def test_who_starts_it_may_have_any_umask(
+    remote: remotes.SandboxRemote,
+) -> None:
+    """The fixture's is that of hosts where root shares nothing."""
+    script = (
+        'cat /proc/1/status /etc/resolv.conf && '
+        'setpriv --reuid=1 --clear-groups cat /etc/resolv.conf && '
+        'setpriv --reuid=1 --clear-groups ls /dev/disk/by-uuid'
+    )
+    assert 'denied' not in tried(remote, script)
 
 
 def test_no_path_of_the_host_is_shown(
