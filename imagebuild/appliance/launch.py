@@ -208,7 +208,7 @@ class Appliance:
             if self._is_gone(str(error)):
                 self.kill()
                 raise exception.ApplianceFailed(
-                    reason=first_line(error)
+                    reason=first_line(error.__cause__ or error)
                 ) from error
             raise
 
@@ -420,7 +420,7 @@ def _launch_reason(error: Exception, console: str) -> str:
     return first_line(error)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's text, without the final full stop."""
     lines = str(error).strip().splitlines() or ['no reason given']
     return lines[0].rstrip('.')

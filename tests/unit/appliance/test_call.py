@@ -36,11 +36,14 @@ def appliance(tmp_path):
 
 
 def refuse():
-    raise exception.InvalidImage(path='x', reason='it has no /bin/sh')
+    try:
+        raise RuntimeError('qemu killed by signal 9')
+    except RuntimeError as error:
+        raise exception.InvalidImage(path='x', reason='no sh') from error
 
 
 def test_what_a_dead_appliance_lacks_is_not_the_images_fault(appliance):
-    with pytest.raises(exception.ApplianceFailed):
+    with pytest.raises(exception.ApplianceFailed, match='failed: qemu killed'):
         appliance(NOBODY).call(refuse)
 
 
