@@ -107,6 +107,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help='a file that the image, being an overlay, may refer to',
     )
     _add_run_options(parser)
+    _add_guest_options(parser)
+    _add_output_options(parser)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -125,17 +127,21 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help='make the file as small as it can be',
     )
     add(
-        '--isolation',
-        choices=isolations.SETTINGS,
-        help='in what the image is opened (default: auto: the sandbox where '
-        'this host and the image allow it, else the appliance)',
-    )
-    add(
         '--cache',
         metavar='DIR',
         type=path,
         help='keep what each step leaves in this directory, and begin where '
         'an earlier pack of the same image and steps has been',
+    )
+
+
+def _add_guest_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        '--isolation',
+        choices=isolations.SETTINGS,
+        help='in what the image is opened (default: auto: the sandbox where '
+        'this host and the image allow it, else the appliance)',
     )
     add('--no-network', action='store_true', help='no network in the guest')
     add(
@@ -162,6 +168,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         help='limit for each command',
     )
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         '--json',
         action='store_true',
