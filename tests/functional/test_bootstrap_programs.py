@@ -15,7 +15,6 @@ As root, as all of it: users, device nodes and mounts are made.
 """
 
 import ast
-import contextlib
 import hashlib
 import os
 import pathlib
@@ -38,6 +37,7 @@ from imagebuild.drivers import bootstrap
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import written_root
+from tests.integration import loops
 
 GIB = 1024**3
 #: A mode, an owner, extended attributes, what it is and where else it is.
@@ -209,8 +209,8 @@ def test_what_is_thrown_away_never_reaches_the_disk(
     assert not found & {'tree', 'disk.raw'}
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -451,21 +451,15 @@ def test_no_mount_survives_a_kill(
         f'as t; t.make_btrfs(pathlib.Path({str(tmp_path)!r}), 140 * 1024**2)'
     )
     with subprocess.Popen([sys.executable, '-c', code]) as process:
-        wait_for((tmp_path / 'ready').exists)
-        assert loop_devices_of(tmp_path)
-        process.kill()
+        try:
+            # Making it waits for the host's disk, which may be busy.
+            wait_for((tmp_path / 'ready').exists, 120)
+            assert loops.below(tmp_path)
+        finally:
+            process.kill()
     assert str(tmp_path) not in pathlib.Path('/proc/self/mounts').read_text()
     wait_for(lambda: not processes_with(b'sleep\x00987656'))
-    wait_for(lambda: not loop_devices_of(tmp_path))
-
-
-def loop_devices_of(directory: pathlib.Path) -> list[str]:
-    found = []
-    for each in pathlib.Path('/sys/block').glob('loop*/loop/backing_file'):
-        with contextlib.suppress(OSError):
-            if each.read_text().startswith(str(directory)):
-                found.append(str(each))
-    return found
+    wait_for(lambda: not loops.below(tmp_path))
 
 
 if __name__ == '__main__':
