@@ -354,7 +354,7 @@ def test_the_disk_has_what_the_tree_has(
     # The log of XFS alone has 64 MiB.
     assert disk.stat().st_blocks * 512 < 80 * 1024**2
     shown = subprocess.run(
-        ['unshare', '--mount', sys.executable, __file__, str(disk)],
+        ["unshare", "--mount", sys.executable, "-m", __name__, str(disk)],
         check=True,
         capture_output=True,
     ).stdout
