@@ -80,8 +80,8 @@ def test_the_whole_way(cloud: clouds.Cloud, tmp_path: pathlib.Path) -> None:
     ]
     assert spent['appliance'] > 0 and spent['steps'] > 1
     assert build['progress']['percent'] == 100
-    for phase in ('appliance', 'steps'):
-        assert f'({phase})' in first.stderr
+    # The disk is opened in less time than passes between two questions.
+    assert '(steps)' in first.stderr
 
     ours = people.client(cloud)
     log = ours.builds.log(build['id']).text
