@@ -61,7 +61,7 @@ runcmd:
 """
 
 
-#: Makes anew what the next boot depends on.
+#: Makes again what the next boot depends on.
 PACKED = r"""
 validators:
 - user: {worker: {groups: [sudo]}}
