@@ -47,8 +47,13 @@ class StubDisk(base.OpenDisk):
         return base.Disk(output, disk_format, self.virtual_size)
 
 
-class StubDriver:
+class StubDriver(base.Driver):
     name = 'stub'
+    wants_base = False
+    options = base.Options
+
+    def missing(self, *args, **kw):
+        return ()
 
     def validate(self, options):
         if 'wrong' in options:
