@@ -75,7 +75,7 @@ def conductor(tmp_path):
     )
     # Nothing of it is reached, so it need not be installed.
     driver = guestfs.GuestfsDriver()
-    driver.missing = list
+    driver.missing = lambda _isolation: []
     made = conductors.make_conductor(
         conf,
         job_command=jobs.command(),

@@ -13,7 +13,6 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import socket
 import threading
@@ -35,8 +34,8 @@ class FakeMonitor:
         self.greeting = [GREETING]
         self.asked = []
         self._listener = socket.socket(socket.AF_UNIX)
-        os.chdir(path.parent)
-        self._listener.bind(path.name)
+        with contextlib.chdir(path.parent):
+            self._listener.bind(path.name)
         self._listener.listen()
         threading.Thread(target=self._serve, daemon=True).start()
 

@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import contextlib
 import os
 import socket
 
@@ -108,8 +109,8 @@ def no_file(request, root):
             os.mkfifo(path)
         case 'socket':
             made = socket.socket(socket.AF_UNIX)
-            os.chdir(root)
-            made.bind('it')
+            with contextlib.chdir(root):
+                made.bind('it')
             made.close()
         case 'directory':
             path.mkdir()
