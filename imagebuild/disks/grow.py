@@ -25,6 +25,8 @@ LOG = logging.getLogger(__name__)
 
 _DISK = '/dev/sda'
 _SECTOR = 512
+#: Sectors.
+_MIB = 2048
 #: Sectors that a GPT takes at the end of a disk.
 _GPT_END = 34
 #: The last sector that a DOS table can tell of, 2 TiB.
@@ -60,7 +62,14 @@ def partition(handle: Any) -> list[str]:
     end = int(handle.blockdev_getsize64(_DISK)) // _SECTOR - _GPT_END
     if kind == 'msdos':
         end = min(end, _DOS_END)
-    handle.part_resize(_DISK, number, end)
+    try:
+        handle.part_resize(_DISK, number, end)
+    except RuntimeError:
+        if kind != 'gpt':
+            raise
+        # sfdisk's tables end where a MiB does, and sgdisk keeps that when it
+        # moves their copy: parted refuses any later sector.
+        handle.part_resize(_DISK, number, (end + 1) // _MIB * _MIB - 1)
     return [f'{_DISK}{number}']
 
 

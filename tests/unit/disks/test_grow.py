@@ -87,3 +87,18 @@ def test_its_file_system(filesystem, mounted, call):
     handle = Handle('gpt', {}, 0, mounted=mounted, filesystem=filesystem)
     grow.filesystem(handle, '/dev/sda1')
     assert handle.calls == ([call] if call else [])
+
+
+def test_a_table_that_ends_with_a_mib():
+    class Strict(Handle):
+        def part_resize(self, *args):
+            self.calls.append(('part_resize', *args))
+            if (args[-1] + 1) % 2048:
+                raise RuntimeError('Unable to satisfy all constraints')
+
+    handle = Strict('gpt', {1: 99}, GIB)
+    assert grow.partition(handle) == ['/dev/sda1']
+    assert handle.calls[1:] == [
+        resized(1, 2097152 - 34),
+        resized(1, 2097152 - 2048 - 1),
+    ]
