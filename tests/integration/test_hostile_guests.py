@@ -134,8 +134,8 @@ def test_a_guest_that_fills_its_disk(
     assert (found.status, found.fault) == ('error', 'user')
     assert 'and may take 100.0 MiB.' in found.status_reason
     assert found.attempt == 1
-    # Looked at every two seconds.
-    assert 100 * MIB < peak < 1000 * MIB
+    # Looked at every two seconds, in which a fast host writes a GiB.
+    assert 100 * MIB < peak < 2400 * MIB
     assert conductors.workspaces_in(tmp_path) == []
     fine = database.get_build(other)
     assert (fine.attempt, fine.requeues) == (1, 0)
