@@ -458,8 +458,8 @@ def test_no_mount_survives_a_kill(
         finally:
             process.kill()
     assert str(tmp_path) not in pathlib.Path('/proc/self/mounts').read_text()
-    wait_for(lambda: not processes_with(b'sleep\x00987656'))
-    wait_for(lambda: not loops.below(tmp_path))
+    wait_for(lambda: not processes_with(b'sleep\x00987656'), 60)
+    wait_for(lambda: not loops.below(tmp_path), 60)
 
 
 if __name__ == '__main__':
