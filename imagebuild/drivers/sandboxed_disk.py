@@ -30,7 +30,7 @@ from imagebuild.drivers import served_disk
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.remotes import time_limit
 from imagebuild.remotes.guestfs import GuestSettings
-from imagebuild.sandbox import mounts
+from imagebuild.sandbox import mount_plan
 
 
 @contextlib.contextmanager
@@ -85,7 +85,7 @@ def opened(
             remote = stack.enter_context(
                 remotes.SandboxRemote(
                     supervisor,
-                    mounts.plan(
+                    mount_plan.plan(
                         partitions.read(raw, image=name),
                         disk_server.path,
                         image=name,

@@ -35,7 +35,7 @@ from imagebuild.remotes import invocation as invocations
 from imagebuild.remotes import piped
 from imagebuild.remotes import resolver_exchange
 from imagebuild.remotes import time_limit
-from imagebuild.sandbox import mounts
+from imagebuild.sandbox import mount_plan
 
 LOG = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class SandboxRemote(disk_remote.DiskRemote):
     def __init__(
         self,
         supervisor: sandbox.Supervisor,
-        plan: mounts.Plan,
+        plan: mount_plan.Plan,
         *,
         image: str,
         wanted: str | None = None,

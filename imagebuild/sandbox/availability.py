@@ -27,7 +27,7 @@ from imagebuild.common import disk_layout
 from imagebuild.common import locked_directory
 from imagebuild.common import user_network
 from imagebuild.sandbox import control
-from imagebuild.sandbox import mounts
+from imagebuild.sandbox import mount_plan
 from imagebuild.sandbox import seccomp
 from imagebuild.sandbox import settings as sandbox_settings
 from imagebuild.sandbox import syscalls
@@ -131,7 +131,7 @@ def _try(directory: pathlib.Path) -> None:
     with control.Supervisor.start(settings, workspace=directory) as tried:
         pid = _serve(tried, disk, shown)
         found = disk_layout.FileSystem('/dev/sda', 0, _SIZE * 1024, 'ext4')
-        tried.mount(mounts.Plan(shown, (found,)))
+        tried.mount(mount_plan.Plan(shown, (found,)))
         _mount(tried, shown, pid)
         _execute(tried)
         tried.unmount()

@@ -25,7 +25,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild.sandbox import connection
-from imagebuild.sandbox import mounts
+from imagebuild.sandbox import mount_plan
 from imagebuild.sandbox import network
 from imagebuild.sandbox import settings as sandbox_settings
 
@@ -103,7 +103,7 @@ class Supervisor:
             for descriptor in came:
                 os.close(descriptor)
 
-    def mount(self, plan: mounts.Plan) -> None:
+    def mount(self, plan: mount_plan.Plan) -> None:
         """Make ready to mount what a plan allows.
 
         From now on :meth:`call` knows the operations of

@@ -11,11 +11,11 @@
 # under the License.
 """Mount a guest's file systems on this host, as an appliance mounts them.
 
-The job makes a :class:`Plan` of what is on the disk and hands it to the
-supervisor, whose :class:`Mounts` offers the mount calls of a libguestfs
-handle, under the same names. So the one function that finds an operating
-system and mounts all of it (``remotes.guest_mounts.mount_all``) works over
-both, and both isolations give the same tree and the same errors.
+:class:`Mounts` offers the mount calls of a libguestfs handle, under the same
+names. So the one function that finds an operating system and mounts all of it
+(``remotes.guest_mounts.mount_all``) works over both, and both isolations give
+the same tree and the same errors. What may be mounted is a plan of the job's
+(:mod:`mount_plan`).
 """
 
 from __future__ import annotations
@@ -30,43 +30,16 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
-from typing import NoReturn
-from typing import Self
 
-from imagebuild import exception
 from imagebuild.common import disk_layout
 from imagebuild.sandbox import btrfs_subvolumes
 from imagebuild.sandbox import growing
 from imagebuild.sandbox import loop_devices
 from imagebuild.sandbox import mount_calls
+from imagebuild.sandbox import mount_plan
 from imagebuild.sandbox import tree
 from imagebuild.sandbox import vfat_copy
 
-#: blkid's kind -> the kernel's. ext4 knows its ancestors, and is what all
-#: distributions have.
-_KINDS = {
-    'ext2': 'ext4',
-    'ext3': 'ext4',
-    'ext4': 'ext4',
-    'xfs': 'xfs',
-    'btrfs': 'btrfs',
-    'vfat': 'vfat',
-}
-_ESP = 'vfat'
-#: What is never mounted for a Linux system that is packed.
-_NO_MATTER = frozenset(
-    {'', 'swap', 'swsuspend', 'iso9660', 'squashfs', 'ntfs', 'udf', 'exfat'}
-)
-#: What holds file systems without being one.
-_VOLUMES = {
-    'LVM2_member': 'logical volumes (LVM)',
-    'LVM1_member': 'logical volumes (LVM)',
-    'crypto_LUKS': 'an encrypted file system (LUKS)',
-    'linux_raid_member': 'a software RAID',
-    'zfs_member': 'ZFS volumes',
-    'bcache': 'a cached device (bcache)',
-}
-_TABLES = ('', 'gpt', 'dos')
 #: What a file system is mounted from.
 _Device = loop_devices.LoopDevice | vfat_copy.VfatCopy
 
@@ -96,74 +69,6 @@ _FREE = 20.0
 #: Seconds that the last files of processes that ended may take to go.
 _CLOSED = 2.0
 _PAUSE = 0.02
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What of a disk may be mounted.
-
-    :ivar disk: the raw file, as the supervisor sees it.
-    :ivar filesystems: what is on it.
-    :ivar readonly: nothing is written to it, not even a journal replayed.
-    :ivar image: what messages call it.
-    """
-
-    disk: pathlib.Path
-    filesystems: tuple[disk_layout.FileSystem, ...]
-    readonly: bool = False
-    image: str = 'the image'
-
-    def to_json(self) -> dict[str, Any]:
-        """As it is sent to the supervisor."""
-        return {**dataclasses.asdict(self), 'disk': str(self.disk)}
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` returned."""
-        found = tuple(
-            disk_layout.FileSystem(**each) for each in raw['filesystems']
-        )
-        disk = pathlib.Path(raw['disk'])
-        return cls(disk, found, raw['readonly'], raw['image'])
-
-
-def plan(
-    layout: disk_layout.DiskLayout,
-    disk: pathlib.Path,
-    *,
-    image: str,
-    readonly: bool = False,
-) -> Plan:
-    """Decide whether this host may mount what is on a disk.
-
-    :param layout: what was found on it (``disks.partitions.read``).
-    :param disk: its raw file, as the supervisor sees it.
-    :param image: what messages call it.
-    :raises NotForSandbox: it has volumes or file systems that are left to
-        the appliance (LVM, LUKS, RAID, f2fs, ...).
-    """
-    if layout.table not in _TABLES:
-        _refuse(image, f'its partition table is of the kind {layout.table}')
-    for each in layout.filesystems:
-        if each.kind in _VOLUMES or each.kind.endswith('_member'):
-            held = _VOLUMES.get(each.kind, f'volumes ({each.kind})')
-            _refuse(image, f'{each.device} holds {held}')
-        if each.kind not in _KINDS and each.kind not in _NO_MATTER:
-            _refuse(image, f'{each.device} holds {each.kind}')
-        kind = _KINDS.get(each.kind, _ESP)
-        # A partition for the firmware that is not mounted is no matter; one
-        # that cannot be mounted is found when it is tried.
-        if kind != _ESP and not mount_calls.knows(kind):
-            _refuse(
-                image,
-                f"{each.device} holds {each.kind}, which this host's kernel "
-                'does not know',
-            )
-    return Plan(disk, layout.filesystems, readonly, image)
-
-
-def _refuse(image: str, reason: str) -> NoReturn:
-    raise exception.NotForSandbox(path=image, reason=reason)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +103,7 @@ class Mounts:
     """
 
     def __init__(
-        self, made: Plan, root: pathlib.Path, *, guest_root: int = 0
+        self, made: mount_plan.Plan, root: pathlib.Path, *, guest_root: int = 0
     ) -> None:
         self._plan = made
         self._root = root
@@ -283,7 +188,7 @@ class Mounts:
         self, device: str, target: str, options: Mapping[str, str | None]
     ) -> None:
         found, subvolume = self._find(device)
-        kind = _KINDS.get(found.kind)
+        kind = mount_plan.KINDS.get(found.kind)
         if kind is None:
             what = f'it holds {found.kind or "nothing known"}'
             if found.kind and 'ro' not in options:
@@ -291,7 +196,7 @@ class Mounts:
                 self._refused[found.device] = what
             raise RuntimeError(f'{device}: {what}')
         if not mount_calls.knows(kind):
-            if kind == _ESP and vfat_copy.possible(found.size):
+            if kind == mount_plan.ESP and vfat_copy.possible(found.size):
                 self._mount_copy(found, target)
                 return
             self._refused[found.device] = f'the kernel knows no {kind}'
@@ -565,7 +470,7 @@ class Mounts:
         except OSError as error:
             os.close(clone)
             kinds = {self._find(each.device)[0].kind for each in self._mounted}
-            _refuse(
+            mount_plan.refuse(
                 self._plan.image,
                 'this kernel cannot map the owners of its files '
                 f'({", ".join(sorted(kinds))}: {error.strerror})',

@@ -28,6 +28,7 @@ from imagebuild.sandbox import block_devices
 from imagebuild.sandbox import cgroups
 from imagebuild.sandbox import commands
 from imagebuild.sandbox import identities
+from imagebuild.sandbox import mount_plan
 from imagebuild.sandbox import mounts
 from imagebuild.sandbox import namespaces
 from imagebuild.sandbox import network
@@ -168,7 +169,7 @@ class Service:
     def do_mount(
         self, request: Mapping[str, Any], _came: list[int], _send: list[int]
     ) -> None:
-        plan = mounts.Plan.from_json(request['plan'])
+        plan = mount_plan.Plan.from_json(request['plan'])
         self._mounts = mounts.Mounts(
             plan, self._place / 'root', guest_root=self._ids.first
         )

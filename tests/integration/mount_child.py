@@ -24,6 +24,7 @@ import time
 from typing import Any
 
 from imagebuild.sandbox import mount_calls
+from imagebuild.sandbox import mount_plan
 from imagebuild.sandbox import mounts
 
 
@@ -41,7 +42,7 @@ class MountChild:
     def spawn(self, argv: Any) -> int:
         return self._ask('spawn', list(argv))
 
-    def begin(self, plan: mounts.Plan, root: Any) -> None:
+    def begin(self, plan: mount_plan.Plan, root: Any) -> None:
         self._ask('begin', plan.to_json(), str(root))
 
     def __getattr__(self, name: str) -> Any:
@@ -89,7 +90,7 @@ class _Served:
 
     def _do_begin(self, raw: Any, root: str) -> None:
         os.makedirs(root, exist_ok=True)
-        plan = mounts.Plan.from_json(raw)
+        plan = mount_plan.Plan.from_json(raw)
         self.mounts = mounts.Mounts(plan, mounts.pathlib.Path(root))
 
     def _do_set(self, **values: float) -> None:

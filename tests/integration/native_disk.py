@@ -21,7 +21,7 @@ from imagebuild.disks import partitions
 from imagebuild.disks import raw_disk
 from imagebuild.disks import server
 from imagebuild.remotes import guest_mounts
-from imagebuild.sandbox import mounts
+from imagebuild.sandbox import mount_plan
 from tests.integration import mount_child
 
 
@@ -64,7 +64,7 @@ class Native:
             ]
             layout = partitions.read(seen, image='x.img')
             self.child.begin(
-                mounts.plan(
+                mount_plan.plan(
                     layout, self.served.path, image='x.img', readonly=readonly
                 ),
                 directory / 'root',

@@ -21,7 +21,7 @@ from imagebuild.disks import overlay
 from imagebuild.disks import partitions
 from imagebuild.disks import server
 from imagebuild.remotes import sandbox as remotes
-from imagebuild.sandbox import mounts
+from imagebuild.sandbox import mount_plan
 
 SETTINGS = sandbox.SandboxSettings(memory=512, processes=300)
 
@@ -47,7 +47,7 @@ def opened(
         ) as disk:
             seen = pathlib.Path(f'/proc/{supervisor.pid}/root{disk.path}')
             layout = partitions.read(seen, image=str(image))
-            plan = mounts.plan(layout, disk.path, image=str(image))
+            plan = mount_plan.plan(layout, disk.path, image=str(image))
             yield remotes.SandboxRemote(
                 supervisor,
                 plan,

@@ -26,7 +26,7 @@ from imagebuild.drivers import sandboxed_disk
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.remotes import time_limit
 from imagebuild.remotes.guestfs import GuestSettings
-from imagebuild.sandbox import mounts
+from imagebuild.sandbox import mount_plan
 
 BASE = image_file.ImageInfo(pathlib.Path('/base'), 'raw', 1024, 0)
 TOP = image_file.ImageInfo(
@@ -86,7 +86,7 @@ def opened(monkeypatch, supervisor, disk_server, remote, workspace):
     read = mock.Mock(return_value='layout')
     plan = mock.Mock(return_value='plan')
     monkeypatch.setattr(partitions, 'read', read)
-    monkeypatch.setattr(mounts, 'plan', plan)
+    monkeypatch.setattr(mount_plan, 'plan', plan)
 
     @contextlib.contextmanager
     def opened(appliance=None):

@@ -20,6 +20,7 @@ from imagebuild import exception
 from imagebuild.common import disk_layout
 from imagebuild.sandbox import loop_devices
 from imagebuild.sandbox import mount_calls
+from imagebuild.sandbox import mount_plan
 from imagebuild.sandbox import mounts
 
 DISK = pathlib.Path('/ws/disk.raw')
@@ -43,9 +44,9 @@ def layout(*kinds, table='gpt'):
 
 
 def test_a_plan_survives_its_way_to_the_supervisor():
-    plan = mounts.plan(layout('vfat', '', 'ext4'), DISK, image='x.qcow2')
+    plan = mount_plan.plan(layout('vfat', '', 'ext4'), DISK, image='x.qcow2')
     sent = json.loads(json.dumps(plan.to_json()))
-    assert mounts.Plan.from_json(sent) == plan
+    assert mount_plan.Plan.from_json(sent) == plan
     assert (plan.image, plan.disk, plan.readonly) == ('x.qcow2', DISK, False)
 
 
@@ -54,7 +55,7 @@ def test_a_plan_survives_its_way_to_the_supervisor():
 )
 def test_what_the_sandbox_takes(monkeypatch, kind):
     monkeypatch.setattr(mount_calls, 'knows', lambda kind: True)
-    assert mounts.plan(layout('ext4', kind), DISK, image='x').filesystems
+    assert mount_plan.plan(layout('ext4', kind), DISK, image='x').filesystems
 
 
 @pytest.mark.parametrize(
@@ -72,21 +73,21 @@ def test_what_the_sandbox_takes(monkeypatch, kind):
 )  # fmt: skip
 def test_what_is_left_to_the_appliance(kind, reason):
     with pytest.raises(exception.NotForSandbox) as caught:
-        mounts.plan(layout('ext4', kind), DISK, image='x.img')
+        mount_plan.plan(layout('ext4', kind), DISK, image='x.img')
     assert str(caught.value).endswith(reason)
 
 
 def test_a_table_that_nobody_has():
     with pytest.raises(exception.NotForSandbox, match='of the kind mac'):
-        mounts.plan(layout(table='mac'), DISK, image='x')
+        mount_plan.plan(layout(table='mac'), DISK, image='x')
 
 
 def test_what_this_kernel_does_not_know(monkeypatch):
     monkeypatch.setattr(mount_calls, 'knows', lambda kind: kind == 'ext4')
     with pytest.raises(exception.NotForSandbox, match="sda2 holds xfs, which"):
-        mounts.plan(layout('ext4', 'xfs'), DISK, image='x')
+        mount_plan.plan(layout('ext4', 'xfs'), DISK, image='x')
     # The firmware's partition is not needed to install packages.
-    assert mounts.plan(layout('ext4', 'vfat'), DISK, image='x')
+    assert mount_plan.plan(layout('ext4', 'vfat'), DISK, image='x')
 
 
 class Kernel:
@@ -135,7 +136,7 @@ def begun(kernel, tmp_path):
     (tmp_path / 'root').mkdir()
 
     def begin(**kw):
-        plan = mounts.plan(found, DISK, image='x', **kw)
+        plan = mount_plan.plan(found, DISK, image='x', **kw)
         return mounts.Mounts(plan, tmp_path / 'root', guest_root=7)
 
     return begin
