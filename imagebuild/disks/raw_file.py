@@ -11,11 +11,12 @@
 # under the License.
 """A disk that is exported by NBD, shown as a raw file (nbdfuse).
 
-qemu-storage-daemon could show one itself, and does not do it right in the
-releases of many years (up to 10.1): a request that comes while it writes lies
-in the same buffer as what it is about to write. Two writes at a time, of
-which a loop device with direct I/O makes many, damage a file system within a
-second.
+qemu-storage-daemon could show one itself. That of qemu 7.2 (Debian 12) loses
+writes: a request that comes while it writes is read into the buffer that it is
+writing from, so two at a time, of which a loop device with direct I/O makes
+many, damage a file system within a second. The mend was proposed to qemu in
+2025, as "fuse: Copy write buffer content before polling"; no later release was
+tried here.
 """
 
 from __future__ import annotations
