@@ -102,18 +102,6 @@ class Monitor:
         finally:
             self._lock.release()
 
-    def wait_for_end(self, timeout: float) -> bool:
-        """Wait until the other end has closed the connection.
-
-        :param timeout: seconds.
-        :returns: whether it has.
-        """
-        deadline = _Deadline(timeout)
-        with self._lock, contextlib.suppress(QmpError):
-            while True:
-                self._receive(deadline)
-        return self._gone == _ENDED
-
     def close(self) -> None:
         """Hang up."""
         self._gone = self._gone or 'the connection was closed'
