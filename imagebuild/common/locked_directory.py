@@ -78,24 +78,8 @@ class LockedDirectory:
         :returns: None when another process holds it, or it has gone.
         :raises OSError: its file system has no room or no locks.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            lock = os.open(path / LOCK, flags, 0o600)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A sweep may have removed the directory between the two calls:
-            # then this is the lock of a file that nobody else can open.
-            if os.path.samestat(os.fstat(lock), os.lstat(path / LOCK)):
-                return cls(path, lock)
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        except BaseException:
-            os.close(lock)
-            raise
-        os.close(lock)
-        return None
+        lock = lock_of(path, fcntl.LOCK_EX, create=True)
+        return None if lock is None else cls(path, lock)
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the directory whole or not at all.
@@ -128,6 +112,54 @@ class LockedDirectory:
             os.rmdir(self.path)
         finally:
             os.close(self._lock)
+
+
+def lock_of(
+    path: pathlib.Path, how: int, *, create: bool = False
+) -> int | None:
+    """Lock a directory; never wait.
+
+    :param path: the directory.
+    :param how: ``fcntl.LOCK_EX`` or ``fcntl.LOCK_SH``.
+    :param create: make its lock if it is not there.
+    :returns: a descriptor that holds the lock; None when another process
+        holds it, or the directory or its lock is not there.
+    :raises OSError: its file system has no room or no locks.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        lock = os.open(
+            path / LOCK, flags | (os.O_CREAT if create else 0), 0o600
+        )
+    except FileNotFoundError:
+        return None
+    try:
+        if relock(path, lock, how):
+            return lock
+    except BaseException:
+        os.close(lock)
+        raise
+    os.close(lock)
+    return None
+
+
+def relock(path: pathlib.Path, lock: int, how: int) -> bool:
+    """Lock by a descriptor, which may hold a lock of the other kind.
+
+    :param path: the directory.
+    :param lock: of its file; stays open, whatever comes.
+    :param how: see :func:`lock_of`.
+    :returns: False when another process holds it, or it has gone.
+    :raises OSError: its file system has no locks.
+    """
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+        # A sweep may have removed the directory between the two calls, or
+        # the kernel let others in between the two kinds of lock: then this
+        # is the lock of a file that nobody else can open.
+        return os.path.samestat(os.fstat(lock), os.lstat(path / LOCK))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def remove_tree(path: pathlib.Path) -> None:

@@ -167,7 +167,7 @@ class Held:
         :returns: None when there is none, or it is being made or removed.
         :raises Damaged: it is not a whole layer.
         """
-        lock = _locked(directory, fcntl.LOCK_SH)
+        lock = locked_directory.lock_of(directory, fcntl.LOCK_SH)
         if lock is None:
             return None
         try:
@@ -187,27 +187,6 @@ class Held:
         self._lock = -1
 
 
-def _locked(directory: pathlib.Path, how: int) -> int | None:
-    path = directory / locked_directory.LOCK
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        lock = os.open(path, flags)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, how | fcntl.LOCK_NB)
-        # It may have been removed between the two calls.
-        if os.path.samestat(os.fstat(lock), os.lstat(path)):
-            return lock
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except BaseException:
-        os.close(lock)
-        raise
-    os.close(lock)
-    return None
-
-
 def share(directory: pathlib.Path, lock: int) -> bool:
     """Turn the lock of whoever made a layer into that of a user.
 
@@ -215,9 +194,7 @@ def share(directory: pathlib.Path, lock: int) -> bool:
     :returns: False when it is gone: the kernel lets others in between.
     """
     with contextlib.suppress(OSError):
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        path = directory / locked_directory.LOCK
-        if os.path.samestat(os.fstat(lock), os.lstat(path)):
+        if locked_directory.relock(directory, lock, fcntl.LOCK_SH):
             return True
     os.close(lock)
     return False
