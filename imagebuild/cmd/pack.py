@@ -38,7 +38,7 @@ from imagebuild.cmd import program
 from imagebuild.common import control_characters
 from imagebuild.drivers import isolations
 from imagebuild.drivers import settings
-from imagebuild.remotes import guestfs
+from imagebuild.remotes import guest_settings
 
 #: What libguestfs takes: MiB, and a number.
 _MOST_MEMORY = 1024**2
@@ -334,7 +334,7 @@ def _spec(
         ),
         min_disk=chosen.min_disk,
         backing_files=options.backing_file,
-        settings=guestfs.GuestSettings(
+        settings=guest_settings.GuestSettings(
             appliance=_settings(options, conf),
             root_filesystem=options.root_filesystem,
             command_timeout=(

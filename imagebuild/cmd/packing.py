@@ -27,8 +27,9 @@ from imagebuild.disks import image_file
 from imagebuild.disks import in_place
 from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
+from imagebuild.drivers import opening as openings
 from imagebuild.manifest import cleanup
-from imagebuild.remotes import guestfs
+from imagebuild.remotes import guest_settings
 
 _GIB = 1024**3
 _START: dict[isolations.Isolation, str] = {
@@ -60,7 +61,7 @@ class PackSpec:
     mode: str
     min_disk: int
     backing_files: Sequence[pathlib.Path]
-    settings: guestfs.GuestSettings
+    settings: guest_settings.GuestSettings
     isolation: isolations.Setting
     space_reserve: int
     keep_cache: bool
@@ -191,7 +192,7 @@ def _open(
             'The appliance is used, as this host has no sandbox: '
             f'{choice.reason}.'
         )
-    opening = open_disk.Opening(
+    opening = openings.Opening(
         disk.disk,
         str(spec.image),
         disk.workspace,

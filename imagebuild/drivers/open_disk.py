@@ -31,47 +31,13 @@ from imagebuild import layers
 from imagebuild.appliance import leftovers
 from imagebuild.disks import grow
 from imagebuild.disks import image_file
-from imagebuild.disks import server
 from imagebuild.disks import workspaces
 from imagebuild.drivers import isolations
+from imagebuild.drivers import opening as openings
 from imagebuild.drivers import sandboxed_disk
 from imagebuild.drivers import served_disk
 from imagebuild.remotes import disk_remote
 from imagebuild.remotes import guestfs
-
-
-class Notices(Protocol):
-    """Who is told; monitors of programs and of drivers are."""
-
-    def notice(self, message: str) -> None:
-        """Called with a message for the user."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Opening:
-    """What is opened, and how.
-
-    :ivar disk: the overlay, with what is under it; it is written to.
-    :ivar name: how messages call it.
-    :ivar workspace: around the overlay; what is started is recorded there.
-    :ivar settings: which system is meant, limits, the appliance's settings.
-    :ivar root_option: how the user says which system is meant, for messages;
-        '' for imagebuild-pack's.
-    :ivar choice: in what it is opened.
-    :ivar grown: the disk is larger than what is under it: its last partition
-        and the file system in it are made larger.
-    :ivar served: layers will be taken of it, in the appliance, too.
-    """
-
-    disk: image_file.ImageInfo
-    name: str
-    workspace: workspaces.Workspace
-    settings: guestfs.GuestSettings
-    root_option: str = ''
-    choice: isolations.Choice = isolations.Choice()
-    grown: bool = False
-    served: bool = False
-
 
 #: Makes what is entered for the time that opening takes.
 Start = Callable[
@@ -81,7 +47,7 @@ Start = Callable[
 
 @contextlib.contextmanager
 def opened(
-    opening: Opening, *, start: Start, notices: Notices
+    opening: openings.Opening, *, start: Start, notices: openings.Notices
 ) -> Iterator[OpenedDisk]:
     """Open a disk.
 
@@ -100,7 +66,7 @@ def opened(
 
 
 @contextlib.contextmanager
-def _told_how_to_choose(opening: Opening) -> Iterator[None]:
+def _told_how_to_choose(opening: openings.Opening) -> Iterator[None]:
     try:
         yield
     except exception.AmbiguousRoot as error:
@@ -114,10 +80,10 @@ def _told_how_to_choose(opening: Opening) -> Iterator[None]:
 
 
 def _opened(
-    opening: Opening,
+    opening: openings.Opening,
     stack: contextlib.ExitStack,
     start: Start,
-    notices: Notices,
+    notices: openings.Notices,
 ) -> OpenedDisk:
     """Open it; what is open ends with the stack."""
     if opening.choice.first == 'sandbox':
@@ -125,7 +91,9 @@ def _opened(
         # to look like the repair of a failure.
         with start('sandbox'):
             try:
-                found = stack.enter_context(_in_sandbox(opening, notices))
+                found = stack.enter_context(
+                    sandboxed_disk.opened(opening, notices)
+                )
                 return OpenedDisk('sandbox', found, notices)
             except exception.NotForSandbox as error:
                 if not opening.choice.may_fall_back:
@@ -167,7 +135,7 @@ class OpenedDisk:
 
     way: isolations.Isolation
     held: Held
-    notices: Notices
+    notices: openings.Notices
     on_closed: Callable[[], None] = lambda: None
 
     @property
@@ -216,34 +184,17 @@ class OpenedDisk:
         self.on_closed()
 
 
-def _in_sandbox(
-    opening: Opening, notices: Notices
-) -> contextlib.AbstractContextManager[served_disk.ServedDisk]:
-    return sandboxed_disk.opened(
-        opening.disk,
-        opening.name,
-        opening.workspace,
-        opening.settings,
-        grown=opening.grown,
-        on_notice=notices.notice,
-    )
-
-
 @contextlib.contextmanager
-def _in_appliance(opening: Opening, notices: Notices) -> Iterator[OpenedDisk]:
+def _in_appliance(
+    opening: openings.Opening, notices: openings.Notices
+) -> Iterator[OpenedDisk]:
     disk = opening.disk
     drive = appliance.Drive(disk.path, disk.format)
     if not opening.served:
         with _appliance(opening, drive, notices) as remote:
             yield OpenedDisk('appliance', _File(remote, disk), notices)
         return
-    with server.DiskServer(
-        tuple(reversed(disk.chain)),
-        opening.workspace.path,
-        export='nbd',
-        on_start=opening.workspace.record_process,
-        on_path=opening.workspace.record_path,
-    ) as disk_server:
+    with served_disk.server_of(opening, export='nbd') as disk_server:
         drive = dataclasses.replace(
             drive, server=disk_server.socket, export=disk_server.EXPORT_NAME
         )
@@ -256,7 +207,9 @@ def _in_appliance(opening: Opening, notices: Notices) -> Iterator[OpenedDisk]:
 
 
 def _appliance(
-    opening: Opening, drive: appliance.Drive, notices: Notices
+    opening: openings.Opening,
+    drive: appliance.Drive,
+    notices: openings.Notices,
 ) -> guestfs.GuestfsRemote:
     larger: list[str] = []
 

@@ -37,6 +37,7 @@ from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
+from imagebuild.drivers import opening as openings
 from imagebuild.drivers import option_schema
 
 LOG = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ def opened(
         overlay.create(
             under, path, size=size, unopened=under is not image, qemu=qemu
         )
-        opening = open_disk.Opening(
+        opening = openings.Opening(
             image_file.ImageInfo(path, 'qcow2', size, 0, backing=under),
             name,
             workspace,

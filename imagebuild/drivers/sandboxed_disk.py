@@ -15,86 +15,69 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Callable
 from collections.abc import Iterator
 
 from imagebuild import sandbox
 from imagebuild.appliance import ApplianceSettings
 from imagebuild.disks import grow
-from imagebuild.disks import image_file
 from imagebuild.disks import partitions
 from imagebuild.disks import raw_disk
 from imagebuild.disks import server
-from imagebuild.disks import workspaces
+from imagebuild.drivers import opening as openings
 from imagebuild.drivers import served_disk
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.remotes import time_limit
-from imagebuild.remotes.guestfs import GuestSettings
 from imagebuild.sandbox import mount_plan
 
 
 @contextlib.contextmanager
 def opened(
-    disk: image_file.ImageInfo,
-    name: str,
-    workspace: workspaces.Workspace,
-    settings: GuestSettings,
-    *,
-    grown: bool = False,
-    on_notice: Callable[[str], None],
+    opening: openings.Opening, notices: openings.Notices
 ) -> Iterator[served_disk.ServedDisk]:
     """Open a disk.
 
-    :param disk: the overlay, with what is under it; it is written to.
-    :param name: how messages call it.
-    :param workspace: around the overlay; what is started is recorded there.
-    :param settings: the limits of the appliance's machine are those of
+    :param opening: the limits of the appliance's machine are those of
         commands.
-    :param grown: see :class:`open_disk.Opening`.
-    :param on_notice: called with messages that the user should see.
+    :param notices: is told what the user should know.
     :raises NotForSandbox: it has to be opened in the appliance.
     :raises InvalidInput: there is no operating system to be found, or
         several and none was chosen.
     :raises DiskFull: there is no room on this host.
     :raises EnvironmentFault: the sandbox does not start.
     """
-    limit = time_limit.RunLimit(settings.run_timeout)
+    limit = time_limit.RunLimit(opening.settings.run_timeout)
+    workspace = opening.workspace
     # Ended in this order: the supervisor may still write to what is served.
     with contextlib.ExitStack() as serving, contextlib.ExitStack() as stack:
         supervisor = stack.enter_context(
             sandbox.Supervisor.start(
-                _limits(settings.appliance), workspace=workspace.path
+                _limits(opening.settings.appliance), workspace=workspace.path
             )
         )
         workspace.record_process(supervisor.pid)
         disk_server = serving.enter_context(
-            server.DiskServer(
-                tuple(reversed(disk.chain)),
-                workspace.path,
-                export='fuse',
-                spawn=supervisor.spawn,
-                on_start=workspace.record_process,
-                on_path=workspace.record_path,
+            served_disk.server_of(
+                opening, export='fuse', spawn=supervisor.spawn
             )
         )
         # From the first look at the disk: what dies while it is mounted leaves
         # one that has no operating system.
         with served_disk.blamed(disk_server):
             raw = _seen(disk_server, supervisor)
-            larger = _grown(raw, workspace, name) if grown else []
+            larger = _grown(raw, opening) if opening.grown else []
+            plan = mount_plan.plan(
+                partitions.read(raw, image=opening.name),
+                disk_server.path,
+                image=opening.name,
+            )
             remote = stack.enter_context(
                 remotes.SandboxRemote(
                     supervisor,
-                    mount_plan.plan(
-                        partitions.read(raw, image=name),
-                        disk_server.path,
-                        image=name,
-                    ),
-                    image=name,
-                    wanted=settings.root_filesystem,
-                    command_timeout=settings.command_timeout,
+                    plan,
+                    image=opening.name,
+                    settings=opening.settings,
                     run_limit=limit,
-                    on_notice=on_notice,
+                    on_notice=notices.notice,
                     on_unmounted=disk_server.close,
                 )
             )
@@ -120,13 +103,11 @@ def _seen(
     return pathlib.Path(f'/proc/{supervisor.pid}/root{disk_server.path}')
 
 
-def _grown(
-    raw: pathlib.Path, workspace: workspaces.Workspace, name: str
-) -> list[str]:
+def _grown(raw: pathlib.Path, opening: openings.Opening) -> list[str]:
     """Make what is on the disk larger, before anything is mounted.
 
     :returns: devices whose file system grows when it is mounted.
     """
-    disk = raw_disk.RawDisk(raw, workspace.path, image=name)
+    disk = raw_disk.RawDisk(raw, opening.workspace.path, image=opening.name)
     larger = grow.partition(disk)
     return [device for device in larger if not disk.resize2fs(device)]

@@ -20,7 +20,9 @@ from collections.abc import Iterator
 
 from imagebuild import exception
 from imagebuild.disks import image_file
+from imagebuild.disks import kept_process
 from imagebuild.disks import server
+from imagebuild.drivers import opening as openings
 from imagebuild.remotes import disk_remote
 
 #: Seconds in which the end of a daemon is noticed, on a busy machine.
@@ -54,6 +56,28 @@ class ServedDisk:
         """
         with self.remote.resting():
             self._server.snapshot(path)
+
+
+def server_of(
+    opening: openings.Opening,
+    *,
+    export: server.Export,
+    spawn: kept_process.Spawn | None = None,
+) -> server.DiskServer:
+    """Start the server of a disk; what runs is recorded in its workspace.
+
+    :param export: see :class:`server.DiskServer`.
+    :param spawn: likewise.
+    :raises EnvironmentFault: likewise.
+    """
+    return server.DiskServer(
+        tuple(reversed(opening.disk.chain)),
+        opening.workspace.path,
+        export=export,
+        spawn=spawn,
+        on_start=opening.workspace.record_process,
+        on_path=opening.workspace.record_path,
+    )
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from imagebuild import exception
 from imagebuild import layers
 from imagebuild.common import space
 from imagebuild.disks import base_images
-from imagebuild.remotes import guestfs
+from imagebuild.remotes import guest_settings
 
 if TYPE_CHECKING:
     # imagebuild-bootstrap, which talks to nobody, starts without it.
@@ -97,13 +97,13 @@ class Settings:
                 f'{space.human(limit)}.'
             )
 
-    def guest(self, root_filesystem: str = '') -> guestfs.GuestSettings:
+    def guest(self, root_filesystem: str = '') -> guest_settings.GuestSettings:
         """How a guest is opened.
 
         :param root_filesystem: device of the operating system that is meant,
             '' to find the only one.
         """
-        return guestfs.GuestSettings(
+        return guest_settings.GuestSettings(
             appliance=self.appliance,
             root_filesystem=root_filesystem or None,
             command_timeout=self.command_timeout,

@@ -32,6 +32,7 @@ from imagebuild.remotes import guest_files
 from imagebuild.remotes import guest_leftovers
 from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guest_resolver
+from imagebuild.remotes import guest_settings
 from imagebuild.remotes import guest_wrapper
 from imagebuild.remotes import invocation as invocations
 from imagebuild.remotes import output
@@ -47,26 +48,6 @@ T = TypeVar('T')
 _GRACE = 30.0
 #: Seconds that undoing what a command left may take.
 _UNDOING = 120.0
-
-
-@dataclasses.dataclass(frozen=True)
-class GuestSettings:
-    """How a guest is opened and how long things may take.
-
-    :ivar appliance: settings of its appliance.
-    :ivar root_filesystem: device of the operating system that is meant,
-        None to find the only one.
-    :ivar command_timeout: seconds for one command that names no limit.
-    :ivar run_timeout: seconds from the start until everything must be done,
-        None for no limit.
-    """
-
-    appliance: appliances.ApplianceSettings = dataclasses.field(
-        default_factory=appliances.ApplianceSettings
-    )
-    root_filesystem: str | None = None
-    command_timeout: float = 1800.0
-    run_timeout: float | None = None
 
 
 class GuestfsRemote(disk_remote.DiskRemote):
@@ -91,12 +72,12 @@ class GuestfsRemote(disk_remote.DiskRemote):
         drives: Sequence[appliances.Drive],
         *,
         image: str = '',
-        settings: GuestSettings | None = None,
+        settings: guest_settings.GuestSettings | None = None,
         workspace: pathlib.Path | None = None,
         on_notice: Callable[[str], None] | None = None,
         on_started: Callable[[appliances.Appliance], None] | None = None,
     ) -> None:
-        settings = settings or GuestSettings()
+        settings = settings or guest_settings.GuestSettings()
         super().__init__(
             image or str(drives[0].path),
             command_timeout=settings.command_timeout,

@@ -30,6 +30,7 @@ from imagebuild.remotes import disk_remote
 from imagebuild.remotes import guest_faults
 from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_mounts
+from imagebuild.remotes import guest_settings
 from imagebuild.remotes import guest_shell
 from imagebuild.remotes import invocation as invocations
 from imagebuild.remotes import piped
@@ -48,9 +49,8 @@ class SandboxRemote(disk_remote.DiskRemote):
     :param supervisor: whose daemon serves the disk; it is closed with this.
     :param plan: what may be mounted.
     :param image: the image's path, for messages.
-    :param wanted: device of the operating system that is meant, None to find
-        the only one.
-    :param command_timeout: seconds for one command that names no limit.
+    :param settings: which system is meant, and the limit of a command; not
+        what the appliance is.
     :param run_limit: when everything must be done; it began with the start
         of the supervisor. None for no limit.
     :param on_notice: called with messages that the user should see.
@@ -73,22 +73,22 @@ class SandboxRemote(disk_remote.DiskRemote):
         plan: mount_plan.Plan,
         *,
         image: str,
-        wanted: str | None = None,
-        command_timeout: float = 1800.0,
+        settings: guest_settings.GuestSettings | None = None,
         run_limit: time_limit.RunLimit | None = None,
         on_notice: Callable[[str], None] | None = None,
         on_unmounted: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(image, command_timeout=command_timeout)
+        settings = settings or guest_settings.GuestSettings()
+        super().__init__(image, command_timeout=settings.command_timeout)
         self._run_limit = run_limit or self._run_limit
         self.supervisor = supervisor
         self._files = cast(guest_handle.MountHandle, _Handle(supervisor))
         self._on_unmounted = on_unmounted
         try:
             # What came before may have taken all of it.
-            self._run_limit.within(command_timeout)
+            self._run_limit.within(settings.command_timeout)
             supervisor.mount(plan)
-            self._mount(wanted, on_notice or LOG.warning)
+            self._mount(settings.root_filesystem, on_notice or LOG.warning)
         except exception.StepError as error:
             self.close()
             raise exception.InvalidImage(path=image, reason=error) from error

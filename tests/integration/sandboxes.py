@@ -20,6 +20,7 @@ from imagebuild.disks import image_file
 from imagebuild.disks import overlay
 from imagebuild.disks import partitions
 from imagebuild.disks import server
+from imagebuild.remotes import guest_settings
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.sandbox import mount_plan
 
@@ -52,6 +53,6 @@ def opened(
                 supervisor,
                 plan,
                 image=str(image),
-                command_timeout=60.0,
+                settings=guest_settings.GuestSettings(command_timeout=60.0),
                 on_unmounted=disk.close,
             )

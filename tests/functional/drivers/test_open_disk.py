@@ -25,6 +25,9 @@ from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
+from imagebuild.drivers import opening as openings
+from imagebuild.drivers import sandboxed_disk
+from imagebuild.remotes import guest_settings
 from imagebuild.remotes import guestfs
 
 
@@ -65,11 +68,11 @@ def remotes(monkeypatch, running):
 @pytest.fixture
 def opening(workspace):
     path = workspace.path / 'overlay.qcow2'
-    return open_disk.Opening(
+    return openings.Opening(
         image_file.ImageInfo(path, 'qcow2', 1024**3, 0),
         'the image',
         workspace,
-        guestfs.GuestSettings(),
+        guest_settings.GuestSettings(),
     )
 
 
@@ -152,7 +155,7 @@ def not_for_sandbox(monkeypatch):
     refuse = mock.Mock(
         side_effect=exception.NotForSandbox(path='x', reason='it has LVM')
     )
-    monkeypatch.setattr(open_disk, '_in_sandbox', refuse)
+    monkeypatch.setattr(sandboxed_disk, 'opened', refuse)
     return refuse
 
 
@@ -226,9 +229,7 @@ def test_a_dead_disk_server_is_no_fault_of_a_step(
     served.__enter__.return_value = served
     served.__exit__.return_value = None
     served.check.side_effect = exception.DiskServerFailed(reason='it is gone')
-    monkeypatch.setattr(
-        open_disk.server, 'DiskServer', lambda *_, **__: served
-    )
+    monkeypatch.setattr(server, 'DiskServer', lambda *_, **__: served)
     opening = dataclasses.replace(opening, served=True)
     remotes.close.return_value = None
     failed = exception.StepFailed('Input/output error')

@@ -22,10 +22,11 @@ from imagebuild.disks import image_file
 from imagebuild.disks import partitions
 from imagebuild.disks import server
 from imagebuild.disks import workspaces
+from imagebuild.drivers import opening as openings
 from imagebuild.drivers import sandboxed_disk
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.remotes import time_limit
-from imagebuild.remotes.guestfs import GuestSettings
+from imagebuild.remotes.guest_settings import GuestSettings
 from imagebuild.sandbox import mount_plan
 
 BASE = image_file.ImageInfo(pathlib.Path('/base'), 'raw', 1024, 0)
@@ -96,9 +97,9 @@ def opened(monkeypatch, supervisor, disk_server, remote, workspace):
             command_timeout=5,
             run_timeout=50,
         )
-        with sandboxed_disk.opened(
-            TOP, 'the image', workspace, settings, on_notice=print
-        ) as found:
+        opening = openings.Opening(TOP, 'the image', workspace, settings)
+        notices = mock.create_autospec(openings.Notices, instance=True)
+        with sandboxed_disk.opened(opening, notices) as found:
             read.assert_called_once_with(
                 pathlib.Path('/proc/77/root/w/disk.raw'), image='the image'
             )
@@ -121,7 +122,9 @@ def test_what_is_given_to_whom(opened, disk_server, remote, workspace):
         'layout', disk_server.path, image='the image'
     )
     given = remote.factory.mock_calls[0].kwargs
-    assert (given['wanted'], given['command_timeout']) == ('/dev/sda2', 5)
+    settings = given['settings']
+    assert settings.root_filesystem == '/dev/sda2'
+    assert settings.command_timeout == 5
     assert given['image'] == 'the image'
     assert 49 < given['run_limit'].within(100) <= 50
     assert given['on_unmounted'] == disk_server.close
