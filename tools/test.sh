@@ -106,6 +106,8 @@ fi
 start() {
     local name=$1
     shift
+    # It is there before anybody follows it.
+    : >"$RESULTS/$name.log"
     pytest --junitxml="$RESULTS/$name.xml" --tb=short --durations=20 "$@" \
         </dev/null >"$RESULTS/$name.log" 2>&1 &
     PIDS+=($!)
