@@ -9,12 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import os
 import pathlib
 import signal
 
 import pytest
 
 INTEGRATION = pathlib.Path(__file__).parent / 'integration'
+UNIT = pathlib.Path(__file__).parent / 'unit'
 
 #: Seconds. Under emulation an appliance starts in 10 s and installs a
 #: package in 30 s.
@@ -27,7 +29,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in tests/integration, and give it the time it needs."""
+    """Mark what is in tests/integration, and give it the time it needs.
+
+    This is where root is asked for, once: no test asks again, or is left out.
+    """
+    others = [item for item in items if not item.path.is_relative_to(UNIT)]
+    if others and os.geteuid() != 0:
+        raise pytest.UsageError(
+            f'{others[0].nodeid}: only tests/unit can be run by others than '
+            'root'
+        )
     for item in items:
         if item.path.is_relative_to(INTEGRATION):
             item.add_marker('integration')

@@ -43,10 +43,6 @@ GIB = 1024**3
 #: A mode, an owner, extended attributes, what it is and where else it is.
 Facts = dict[str, object]
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason='base images are made by root only'
-)
-
 # -- confinement ------------------------------------------------------------
 
 

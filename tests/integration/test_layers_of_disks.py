@@ -25,6 +25,7 @@ import time
 
 import pytest
 
+from tests.contract import disk_contract
 from tests.integration import trees
 
 pytestmark = pytest.mark.timeout(900)
@@ -33,7 +34,7 @@ PROGRAM = pathlib.Path(sys.executable).parent / 'imagebuild-pack'
 
 #: A package, made and installed, whose scripts do what packages' scripts do.
 PACKAGE = r"""
-mkdir -p /root/p/DEBIAN /root/p/usr/bin /root/p/usr/lib/p; cd /root
+mkdir -p /srv/p/DEBIAN /srv/p/usr/bin /srv/p/usr/lib/p; cd /srv
 cp /bin/true p/usr/bin/p-setuid; chgrp games p/usr/bin/p-setuid
 chmod 6755 p/usr/bin/p-setuid; ln p/usr/bin/p-setuid p/usr/lib/p/hard
 cp /bin/cat p/usr/bin/p-pager
@@ -50,7 +51,7 @@ dpkg-divert --add --rename --divert /usr/bin/tac.p /usr/bin/tac
 dpkg-trigger --no-await ldconfig
 perl -e 'my ($f, $n) = ("/usr/bin/p-pager", "security.capability");
     my $v = pack("V5", 0x02000001, 0x2000, 0, 0, 0);
-    syscall(188, $f, $n, $v, length $v, 0) == 0 or die "$!"'
+    syscall(SETXATTR, $f, $n, $v, length $v, 0) == 0 or die "$!"'
 invoke-rc.d p start || :
 END
 chmod 755 p/DEBIAN/postinst
@@ -69,7 +70,7 @@ ln big hard; mkfifo -m 620 fifo; truncate -s 1G sparse; echo end >>sparse
 perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => "socket",
     Listen => 1) or die'
 perl -e 'sub put { my ($f, $n, $v) = @_;
-    syscall(188, $f, $n, $v, length $v, 0) == 0 or die "$n: $!" }
+    syscall(SETXATTR, $f, $n, $v, length $v, 0) == 0 or die "$n: $!" }
     put("setuid", "user.note", "kept");
     my $acl = pack("V", 2) . join "", map { pack "vvV", @$_ } [1, 6, ~0],
     [2, 7, 100000], [4, 4, ~0], [8, 6, 8], [16, 7, ~0], [32, 4, ~0];
@@ -92,6 +93,7 @@ KEY = (
 
 
 def script(name: str, text: str, **more: object) -> dict[str, object]:
+    text = text.replace('SETXATTR', str(disk_contract.SETXATTR))
     return {'script': {name: {'inline': text, **more}}}
 
 
