@@ -130,7 +130,7 @@ validators:
         set -e
         . /tmp/library.sh
         ls -d /tmp/.imagebuild-*
-        { cat /etc/machine-id 2>/dev/null || echo none; } > /root/before
+        { cat /etc/machine-id 2>/dev/null || echo none; } > /srv/before
         head -c 4M /dev/urandom > /var/cache/apt/archives/demo_1_all.deb
         echo 0123456789abcdef0123456789abcdef > /etc/machine-id
 """
@@ -142,11 +142,11 @@ validators:
         set -ex
         [ ! -e /tmp/library.sh ]
         [ "$(ls -d /tmp/.imagebuild-* | wc -l)" = 1 ]
-        [ "$(cat /root/library)" = 'from the library' ]
+        [ "$(cat /srv/library)" = 'from the library' ]
         [ ! -e /var/cache/apt/archives/demo_1_all.deb ]
         now=$(cat /etc/machine-id 2>/dev/null || echo none)
-        case "$(cat /root/before)" in
-        none | '' | uninitialized) [ "$now" = "$(cat /root/before)" ] ;;
+        case "$(cat /srv/before)" in
+        none | '' | uninitialized) [ "$now" = "$(cat /srv/before)" ] ;;
         esac
         echo kept > /var/cache/apt/archives/demo_1_all.deb
 """
@@ -550,7 +550,7 @@ def _assert_refused(desk: Desk, command: list[Any], told: list[str]) -> None:
 def test_success_leaves_no_trace(desk: Desk, tmp_path: pathlib.Path) -> None:
     """Of our own in the image, nor beside it."""
     library = tmp_path / 'library.sh'
-    library.write_text('echo from the library > /root/library\n')
+    library.write_text('echo from the library > /srv/library\n')
     first = desk.run(FIRST, '--resource-root', str(tmp_path))
     assert first.returncode == 0, first.stderr
     with pytest.raises(AssertionError):

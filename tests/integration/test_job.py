@@ -314,7 +314,7 @@ def test_edit_of_the_last_step(
         request = document(
             manifest={'validators': [{'script': name} for name in steps]},
             resources={
-                name: f'#!/bin/sh\necho {text} | tee -a /root/said\n'
+                name: f'#!/bin/sh\necho {text} | tee -a /srv/said\n'
                 for name, text in steps.items()
             },
         )
@@ -340,5 +340,5 @@ def test_edit_of_the_last_step(
     described = run('qemu-img', 'info', image)
     assert 'backing file' not in described
     inside = Inside(image, tmp_path)
-    assert inside.cat('/root/said') == 'one\ntwo\nfour\n'
+    assert inside.cat('/srv/said') == 'one\ntwo\nfour\n'
     inside.check()
