@@ -174,24 +174,8 @@ class Appliance:
         if self._killed:
             raise exception.ApplianceFailed(reason='it has been stopped')
         future = self._worker.submit(function, *args, **kwargs)
-        end = None if timeout is None else time.monotonic() + timeout
         try:
-            while True:
-                done, _ = concurrent.futures.wait([future], _TICK)
-                if on_tick:
-                    on_tick()
-                if done:
-                    break
-                if end is not None and time.monotonic() > end:
-                    self.kill()
-                    raise (
-                        on_timeout()
-                        if on_timeout
-                        else exception.ApplianceFailed(
-                            reason=f'no answer within {timeout:.0f} seconds'
-                        )
-                    )
-                self._check_space()
+            self._watch(future, timeout, on_timeout, on_tick)
         except BaseException:
             # Also KeyboardInterrupt: never leave the call running.
             self.kill()
@@ -211,6 +195,32 @@ class Appliance:
                     reason=first_line(error.__cause__ or error)
                 ) from error
             raise
+
+    def _watch(
+        self,
+        future: concurrent.futures.Future[T],
+        timeout: float | None,
+        on_timeout: Callable[[], Exception] | None,
+        on_tick: Callable[[], None] | None,
+    ) -> None:
+        """Wait for the end of a call; see :meth:`call`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            done, _ = concurrent.futures.wait([future], _TICK)
+            if on_tick:
+                on_tick()
+            if done:
+                return
+            if end is not None and time.monotonic() > end:
+                self.kill()
+                raise (
+                    on_timeout()
+                    if on_timeout
+                    else exception.ApplianceFailed(
+                        reason=f'no answer within {timeout:.0f} seconds'
+                    )
+                )
+            self._check_space()
 
     def _check_space(self) -> None:
         if self._watched is None:

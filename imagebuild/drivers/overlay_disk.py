@@ -175,23 +175,8 @@ def opened(
         directory / 'disk', directory=directory
     ) as workspace:
         space.check(directory, _GROWTH + settings.space_reserve)
-        under = settings.layers.over(image) if settings.layers else image
-        size = max(under.virtual_size, options.size * space.GIB)
-        settings.check_size(size)
-        path = workspace.path / 'overlay.qcow2'
-        qemu = qemu_img.QemuImg(workspace.record_process)
-        overlay.create(
-            under, path, size=size, unopened=under is not image, qemu=qemu
-        )
-        opening = openings.Opening(
-            image_file.ImageInfo(path, 'qcow2', size, 0, backing=under),
-            name,
-            workspace,
-            settings.guest(options.root_filesystem),
-            root_option='the driver option root_filesystem',
-            choice=choice,
-            grown=size > under.virtual_size,
-            served=settings.layers is not None,
+        opening = dataclasses.replace(
+            _over(image, name, options, settings, workspace), choice=choice
         )
 
         def start(
@@ -204,6 +189,39 @@ def opened(
             disk.attached_to(settings.layers),
         ):
             yield OverlayDisk(disk, options, settings, monitor)
+
+
+def _over(
+    image: image_file.ImageInfo,
+    name: str,
+    options: Options,
+    settings: base.Settings,
+    workspace: workspaces.Workspace,
+) -> openings.Opening:
+    """Put an overlay over an image, or over the layers of it.
+
+    :raises InvalidInput: the disk would be larger than it may be.
+    """
+    under = settings.layers.over(image) if settings.layers else image
+    size = max(under.virtual_size, options.size * space.GIB)
+    settings.check_size(size)
+    path = workspace.path / 'overlay.qcow2'
+    overlay.create(
+        under,
+        path,
+        size=size,
+        unopened=under is not image,
+        qemu=qemu_img.QemuImg(workspace.record_process),
+    )
+    return openings.Opening(
+        image_file.ImageInfo(path, 'qcow2', size, 0, backing=under),
+        name,
+        workspace,
+        settings.guest(options.root_filesystem),
+        root_option='the driver option root_filesystem',
+        grown=size > under.virtual_size,
+        served=settings.layers is not None,
+    )
 
 
 def ways(

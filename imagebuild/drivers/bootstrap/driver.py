@@ -359,20 +359,7 @@ class _Build:
             trees.make(
                 directory / 'tree',
                 directory,
-                trees.TreePlan(
-                    release=release,
-                    sources=archive.sources,
-                    packages=(
-                        releases.MINIMAL_PACKAGES
-                        if minimal
-                        else release.machine_packages
-                        + plan.kind.machine_packages
-                    ),
-                    fstab=plan.fstab(),
-                    services=() if minimal else releases.MACHINE_SERVICES,
-                    proxies=proxies,
-                    kernel=not minimal,
-                ),
+                self._tree_plan(plan, archive, proxies),
             )
         with self.monitor.step('clean up'):
             finish.finish(
@@ -396,6 +383,26 @@ class _Build:
             # written there, and the image does not wait for it.
             trees.discard(directory / 'tree')
             return self._written(disk_format)
+
+    def _tree_plan(
+        self,
+        plan: bootable.DiskPlan,
+        archive: archives.Archive,
+        proxies: Mapping[str, str],
+    ) -> trees.TreePlan:
+        release, minimal = self.options.release, self.options.minimal
+        packages: tuple[str, ...] = releases.MINIMAL_PACKAGES
+        if not minimal:
+            packages = release.machine_packages + plan.kind.machine_packages
+        return trees.TreePlan(
+            release=release,
+            sources=archive.sources,
+            packages=packages,
+            fstab=plan.fstab(),
+            services=() if minimal else releases.MACHINE_SERVICES,
+            proxies=proxies,
+            kernel=not minimal,
+        )
 
     def _written(self, disk_format: base.DiskFormat) -> pathlib.Path:
         made = self.workspace.path / 'disk.raw'
