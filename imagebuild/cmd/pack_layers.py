@@ -78,7 +78,7 @@ class PackLayers:
                 layers.Base(identity, self._spec.facts),
                 # Whoever may write to the directory is one user.
                 scope='user',
-                ways=choice.ways,
+                isolations=choice.possible,
                 policy=self._spec.settings.policy,
             )
         self.steps = self._what.cached(self.session)

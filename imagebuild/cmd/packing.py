@@ -197,7 +197,7 @@ def _open(
         str(spec.image),
         disk.workspace,
         spec.settings,
-        choice=choice.of_layers(session),
+        choice=choice.for_layers(session),
         served=session is not None,
     )
 

@@ -255,15 +255,15 @@ class Driver(abc.ABC):
     options: ClassVar[type[Options]]
     by_default: ClassVar[bool] = True
 
-    def ways(
+    def possible_isolations(
         self,
         base_image: BaseImage,
         options: Mapping[str, Any],
         settings: Settings,
     ) -> Sequence[str]:
-        """Say how :meth:`open` may open the disk of a build.
+        """Say in what isolations :meth:`open` may open a build's disk.
 
-        What was written in one way is not opened in another. A driver that
+        What was written in one is not opened in another. A driver that
         answers opens the disk over ``settings.layers``, if there are any,
         and attaches it to them.
 
@@ -340,8 +340,8 @@ class Driver(abc.ABC):
         follows within the block, once or twice. Parameters and errors are
         those of :meth:`open`.
 
-        :returns: what :meth:`ways` and :meth:`open` are given; images of
-            one ``identity`` are the same to the last byte.
+        :returns: what :meth:`possible_isolations` and :meth:`open` are
+            given; images of one ``identity`` are the same to the last byte.
         """
         return contextlib.nullcontext(base_image)
 

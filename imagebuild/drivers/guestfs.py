@@ -50,14 +50,14 @@ class GuestfsDriver(base.Driver):
         """See :meth:`base.Driver.disk_size`."""
         return overlay_disk.Options.parse(options).size * space.GIB
 
-    def ways(
+    def possible_isolations(
         self,
         base_image: base.BaseImage,
         options: Mapping[str, Any],
         settings: base.Settings,
     ) -> Sequence[str]:
-        """See :meth:`base.Driver.ways`."""
-        return overlay_disk.ways(
+        """See :meth:`base.Driver.possible_isolations`."""
+        return overlay_disk.possible_isolations(
             settings,
             overlay_disk.Options.parse(options).isolation,
             trusted=isolations.is_trusted(base_image),

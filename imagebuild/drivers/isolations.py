@@ -71,20 +71,21 @@ class Choice:
     reason: str = ''
 
     @property
-    def ways(self) -> tuple[Isolation, ...]:
+    def possible(self) -> tuple[Isolation, ...]:
         """In what it may come to be opened, the first choice first."""
         if self.may_fall_back and self.first != 'appliance':
             return (self.first, 'appliance')
         return (self.first,)
 
-    def of_layers(self, session: layers.Session | None) -> Choice:
+    def for_layers(self, session: layers.Session | None) -> Choice:
         """The same, where the disk is opened over layers.
 
         What was written in an appliance is opened in nothing else.
         """
-        for way in self.ways:
-            if session is not None and session.layers and way == session.way:
-                return Choice(way)
+        if session is not None and session.layers:
+            for each in self.possible:
+                if each == session.isolation:
+                    return Choice(each)
         return self
 
 

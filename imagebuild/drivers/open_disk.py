@@ -60,13 +60,13 @@ def opened(
     :raises EnvironmentFault: see :class:`guestfs.GuestfsRemote`.
     """
     with contextlib.ExitStack() as stack:
-        with _told_how_to_choose(opening):
+        with _naming_the_option(opening):
             disk = _opened(opening, stack, start, notices)
         yield disk
 
 
 @contextlib.contextmanager
-def _told_how_to_choose(opening: openings.Opening) -> Iterator[None]:
+def _naming_the_option(opening: openings.Opening) -> Iterator[None]:
     try:
         yield
     except exception.AmbiguousRoot as error:
@@ -103,7 +103,7 @@ def _opened(
         return stack.enter_context(_in_appliance(opening, notices))
 
 
-class Held(Protocol):
+class Holder(Protocol):
     """Who holds an open disk."""
 
     @property
@@ -127,26 +127,26 @@ class _File:
 class OpenedDisk:
     """A disk that is open.
 
-    :ivar way: in what it is open.
-    :ivar held: who holds it; layers can be taken of a
+    :ivar isolation: in what it is open.
+    :ivar holder: who holds it; layers can be taken of a
         :class:`served_disk.ServedDisk`.
     :ivar on_closed: ends who holds it, when its Remote does not.
     """
 
-    way: isolations.Isolation
-    held: Held
+    isolation: isolations.Isolation
+    holder: Holder
     notices: openings.Notices
     on_closed: Callable[[], None] = lambda: None
 
     @property
     def remote(self) -> disk_remote.DiskRemote:
         """Reaches inside; closed at the end of the block."""
-        return self.held.remote
+        return self.holder.remote
 
     @property
     def top(self) -> image_file.ImageInfo:
         """What is written to now, with what is under it."""
-        return self.held.top
+        return self.holder.top
 
     def attached_to(
         self, session: layers.Session | None
@@ -156,14 +156,14 @@ class OpenedDisk:
         :param session: None for none.
         """
         if session is None or not isinstance(
-            self.held, served_disk.ServedDisk
+            self.holder, served_disk.ServedDisk
         ):
             return contextlib.nullcontext()
         return session.attached(
             self.top.path,
             self.top.virtual_size,
-            self.held.snapshot,
-            way=self.way,
+            self.holder.snapshot,
+            isolation=self.isolation,
         )
 
     def close(self, *, trim: bool) -> None:
@@ -199,7 +199,7 @@ def _in_appliance(
             drive, server=disk_server.socket, export=disk_server.EXPORT_NAME
         )
         with (
-            served_disk.blamed(disk_server),
+            served_disk.check_on_error(disk_server),
             _appliance(opening, drive, notices) as remote,
         ):
             held = served_disk.ServedDisk(remote, disk_server)

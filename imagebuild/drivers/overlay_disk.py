@@ -165,7 +165,7 @@ def opened(
     """
     choice = isolations.choose(
         settings.isolation, options.isolation, trusted=trusted
-    ).of_layers(settings.layers)
+    ).for_layers(settings.layers)
     if choice.reason:
         # Of this host, and nothing that who builds could do about.
         LOG.info('This host has no sandbox: %s', choice.reason)
@@ -224,14 +224,16 @@ def _over(
     )
 
 
-def ways(
+def possible_isolations(
     settings: base.Settings, asked: isolations.Setting, *, trusted: bool
 ) -> Sequence[str]:
-    """See :meth:`base.Driver.ways`."""
+    """See :meth:`base.Driver.possible_isolations`."""
     if shutil.which(storage_daemon.PROGRAM) is None:
         # Builds go on without layers.
         return ()
-    return isolations.choose(settings.isolation, asked, trusted=trusted).ways
+    return isolations.choose(
+        settings.isolation, asked, trusted=trusted
+    ).possible
 
 
 class OverlayDisk(base.OpenDisk):

@@ -62,7 +62,7 @@ def opened(
         )
         # From the first look at the disk: what dies while it is mounted leaves
         # one that has no operating system.
-        with served_disk.blamed(disk_server):
+        with served_disk.check_on_error(disk_server):
             raw = _seen(disk_server, supervisor)
             larger = _grown(raw, opening) if opening.grown else []
             plan = mount_plan.plan(

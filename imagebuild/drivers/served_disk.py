@@ -51,10 +51,10 @@ class ServedDisk:
         :attr:`top`.
 
         :param path: the overlay to be made.
-        :raises EnvironmentFault: the file systems cannot be brought to rest,
+        :raises EnvironmentFault: the file systems cannot be quiesced,
             there is no room, or the server failed.
         """
-        with self.remote.resting():
+        with self.remote.quiesced():
             self._server.snapshot(path)
 
 
@@ -81,7 +81,7 @@ def server_of(
 
 
 @contextlib.contextmanager
-def blamed(disk_server: server.DiskServer) -> Iterator[None]:
+def check_on_error(disk_server: server.DiskServer) -> Iterator[None]:
     """Say what was wrong with the disk when it is why something failed.
 
     A write for which this host has no room fails in the guest like any other,

@@ -63,8 +63,8 @@ class Settings:
     :ivar space_reserve: bytes that are left free on the file system of the
         workspace.
     :ivar max_virtual_size: bytes that a disk may have, 0 for no limit.
-    :ivar layers: of this build, for drivers that have :meth:`Driver.ways`;
-        None for none.
+    :ivar layers: of this build, for drivers that answer to
+        :meth:`Driver.possible_isolations`; None for none.
     """
 
     cache: base_images.Cache

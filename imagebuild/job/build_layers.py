@@ -45,8 +45,10 @@ def session(
         of the build.
     """
     known = layers.Settings.from_config(config)
-    ways = driver.ways(base, options, settings) if known else ()
-    if known is None or not ways or not base.identity or not project_id:
+    isolations = (
+        driver.possible_isolations(base, options, settings) if known else ()
+    )
+    if known is None or not isolations or not base.identity or not project_id:
         yield None
         return
     try:
@@ -65,7 +67,7 @@ def session(
             from_operator=bool(base.os),
         ),
         scope=project_id,
-        ways=ways,
+        isolations=isolations,
         policy=known.policy_for(
             use=request.get('reuse') != 'never',
             max_age=request.get('max_age'),

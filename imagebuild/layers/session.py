@@ -88,11 +88,11 @@ class Session:
     Nothing that goes wrong with layers is an error of the run.
 
     :param scope: whose layers it may use and makes, besides everybody's.
-    :param ways: how the disk may be opened, the preferred way first. What
-        was written in one is not opened in another: a hostile script of an
-        appliance may have written file systems that no kernel but its own is
-        to read. When layers are found, the disk must be opened in
-        :attr:`way`.
+    :param isolations: how the disk may be opened, the preferred one first.
+        What was written in one is not opened in another: a hostile script of
+        an appliance may have written file systems that no kernel but its own
+        is to read. When layers are found, the disk must be opened in
+        :attr:`isolation`.
     :ivar tried: a disk was opened over layers.
     """
 
@@ -102,7 +102,7 @@ class Session:
         base: Base,
         *,
         scope: str,
-        ways: Sequence[str] = ('',),
+        isolations: Sequence[str] = ('',),
         policy: Policy | None = None,
     ) -> None:
         self._store = store
@@ -110,10 +110,10 @@ class Session:
         self._scope = scope
         self._policy = policy or Policy()
         self.from_operator = base.from_operator
-        self._preferred = self._way = ways[0]
+        self._preferred = self._isolation = isolations[0]
         opened = (self.facts() or {}).get(_OPENED, '')
-        if opened in ways:
-            self._way = opened
+        if opened in isolations:
+            self._isolation = opened
         self._chain: list[entries.Held] = []
         self._made: list[entries.Held] = []
         self._snapshot: Callable[[pathlib.Path], object] | None = None
@@ -136,23 +136,23 @@ class Session:
     @property
     def identity(self) -> str:
         """See :class:`checkpoints.Checkpoint`."""
-        return self._identity(self._way)
+        return self._identity(self._isolation)
 
-    def _identity(self, way: str) -> str:
-        known = [self._base.identity, self._base.facts, way]
+    def _identity(self, isolation: str) -> str:
+        known = [self._base.identity, self._base.facts, isolation]
         return json.dumps(known, sort_keys=True)
 
-    def _key(self, way: str) -> str:
-        return self._store.digest(self._identity(way))
+    def _key(self, isolation: str) -> str:
+        return self._store.digest(self._identity(isolation))
 
     def facts(self) -> Mapping[str, Any] | None:
         """See :class:`checkpoints.Checkpoint`."""
-        return self._store.facts(self._key(self._way))
+        return self._store.facts(self._key(self._isolation))
 
     def learn(self, facts: Mapping[str, Any]) -> None:
         """See :class:`checkpoints.Checkpoint`."""
         try:
-            self._store.learn(self._key(self._way), facts)
+            self._store.learn(self._key(self._isolation), facts)
         except OSError as error:
             self._stop(error)
 
@@ -181,7 +181,7 @@ class Session:
         under = self._chain[-1].layer.uuid if self._chain else ''
         return (
             layer.parent == under
-            and layer.base == self._key(self._way)
+            and layer.base == self._key(self._isolation)
             and not self._is_stale(layer)
         )
 
@@ -268,7 +268,7 @@ class Session:
         layer = entries.Layer(
             uuid=str(uuid.uuid4()),
             parent=under.uuid if under else '',
-            base=self._key(self._way),
+            base=self._key(self._isolation),
             virtual_size=self._size,
             sha256='',
             stamp=(0, 0, 0),
@@ -307,9 +307,9 @@ class Session:
         return len(self._made)
 
     @property
-    def way(self) -> str:
+    def isolation(self) -> str:
         """How the disk is to be opened, when there are layers."""
-        return self._way
+        return self._isolation
 
     def over(self, base: image_file.ImageInfo) -> image_file.ImageInfo:
         """The image that the overlay is to be made over.
@@ -341,7 +341,7 @@ class Session:
         size: int,
         snapshot: Callable[[pathlib.Path], object],
         *,
-        way: str = '',
+        isolation: str = '',
     ) -> Iterator[None]:
         """Keep layers: the disk is open, and nothing has run yet.
 
@@ -352,15 +352,15 @@ class Session:
         :param snapshot: brings everything to that file, and has further
             writes go to a new overlay at the path that it is given, beside
             the first.
-        :param way: how the disk was opened.
+        :param isolation: how the disk was opened.
         """
-        if way != self._way:
+        if isolation != self._isolation:
             if self._chain:
                 raise RuntimeError(
-                    f'layers of {self._way} were opened in {way}'
+                    f'layers of {self._isolation} were opened in {isolation}'
                 )
-            self._way = way
-            self._remember_way()
+            self._isolation = isolation
+            self._remember_isolation()
         self._top, self._size, self._snapshot = overlay, size, snapshot
         self._parent = self._chain[-1].layer if self._chain else None
         try:
@@ -372,9 +372,13 @@ class Session:
             self._stopped = True
             concurrent.futures.wait(self._pending)
 
-    def _remember_way(self) -> None:
+    def _remember_isolation(self) -> None:
         """For the next session, which has to know it before it looks."""
-        known = {} if self._way == self._preferred else {_OPENED: self._way}
+        known = (
+            {}
+            if self._isolation == self._preferred
+            else {_OPENED: self._isolation}
+        )
         try:
             self._store.learn(self._key(self._preferred), known)
         except OSError as error:

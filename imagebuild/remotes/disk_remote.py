@@ -98,7 +98,7 @@ class DiskRemote(posix.PosixRemote):
         self._call(trim)
 
     @contextlib.contextmanager
-    def resting(self) -> Iterator[None]:
+    def quiesced(self) -> Iterator[None]:
         """All is on the disk for the time of the block, and nothing writes.
 
         A copy that is made of the disk meanwhile is what it would be if it
@@ -110,27 +110,27 @@ class DiskRemote(posix.PosixRemote):
         try:
             self._call(guest_flags.put_back, self._handle, self._flags)
             try:
-                self._rest()
+                self._quiesce()
                 try:
                     yield
                 finally:
-                    self._wake()
+                    self._unquiesce()
             finally:
                 self._flags = self._call(guest_flags.clear, self._handle)
         except RuntimeError as error:
             raise exception.EnvironmentFault(
-                f'The disk could not be brought to rest: {error}.'
+                f'The disk could not be quiesced: {error}.'
             ) from error
 
     @abc.abstractmethod
-    def _rest(self) -> None:
+    def _quiesce(self) -> None:
         """Bring all to the disk, and let nothing be written if possible.
 
         :raises RuntimeError: it could not be done.
         """
 
-    def _wake(self) -> None:
-        """End what :meth:`_rest` began."""
+    def _unquiesce(self) -> None:
+        """End what :meth:`_quiesce` began."""
 
     def shutdown(self) -> None:
         """Unmount and let go: everything is on the disk.

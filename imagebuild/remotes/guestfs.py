@@ -254,7 +254,7 @@ class GuestfsRemote(disk_remote.DiskRemote):
 
     # -- the end ------------------------------------------------------------
 
-    def _rest(self) -> None:
+    def _quiesce(self) -> None:
         self._call(self._handle.sync)
 
     def _let_go(self) -> None:

@@ -195,10 +195,10 @@ class SandboxRemote(disk_remote.DiskRemote):
     def _give_up(self) -> None:
         self.supervisor.close()
 
-    def _rest(self) -> None:
+    def _quiesce(self) -> None:
         self._call(self.supervisor.freeze)
 
-    def _wake(self) -> None:
+    def _unquiesce(self) -> None:
         self._call(self.supervisor.thaw)
 
     def _let_go(self) -> None:

@@ -147,20 +147,20 @@ class Supervisor:
         :raises RuntimeError: the guest has no place for /dev, /proc or /sys.
         :raises SandboxFailed: it cannot be started.
         """
-        told, result = os.pipe()
+        result, theirs = os.pipe()
         try:
             self._connection.ask(
                 'exec',
-                [stdin, stdout, stderr, result],
+                [stdin, stdout, stderr, theirs],
                 argv=list(command.argv),
                 env=dict(command.env),
             )
         except BaseException:
-            os.close(told)
+            os.close(result)
             raise
         finally:
-            os.close(result)
-        return Running(self._connection, told)
+            os.close(theirs)
+        return Running(self._connection, result)
 
     def freeze(self) -> None:
         """See :meth:`mounts.Mounts.freeze`."""
@@ -192,12 +192,12 @@ class Running:
     """A command that runs.
 
     :param connected: with the supervisor that runs it.
-    :param told: descriptor on which its end is told.
+    :param result: descriptor on which the supervisor says how it ended.
     """
 
-    def __init__(self, connected: connection.Connection, told: int) -> None:
+    def __init__(self, connected: connection.Connection, result: int) -> None:
         self._connection = connected
-        self._told: int | None = told
+        self._result: int | None = result
         self._ending: sandbox_settings.Ending | None = None
 
     def wait(self, timeout: float | None) -> sandbox_settings.Ending | None:
@@ -208,15 +208,15 @@ class Running:
         :raises SandboxFailed: the supervisor is gone, or the command could
             not be started.
         """
-        if self._told is None:
+        if self._result is None:
             return self._ending
         poll = select.poll()
-        poll.register(self._told, select.POLLIN)
+        poll.register(self._result, select.POLLIN)
         if not poll.poll(None if timeout is None else timeout * 1000):
             return None
-        content = os.read(self._told, 65536)
-        os.close(self._told)
-        self._told = None
+        content = os.read(self._result, 65536)
+        os.close(self._result)
+        self._result = None
         if not content:
             raise exception.SandboxFailed(
                 reason='its supervisor was ended from outside'
@@ -234,7 +234,7 @@ class Running:
 
         :raises SandboxFailed: the supervisor is gone.
         """
-        if self._told is not None:
+        if self._result is not None:
             self._connection.ask('kill')
 
 

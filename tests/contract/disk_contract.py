@@ -253,7 +253,7 @@ class DiskContract(remote_contract.RemoteContract):
 
     def test_a_disk_at_rest_goes_on_afterwards(self, remote):
         remote.run(['/bin/sh', '-c', 'echo one >/srv/rest'])
-        with remote.resting():
+        with remote.quiesced():
             pass
         remote.run(['/bin/sh', '-c', 'echo two >>/srv/rest'])
         assert remote.read_file('/srv/rest') == b'one\ntwo\n'

@@ -211,10 +211,15 @@ class TestBootstrap(driver_contract.DriverContract):
         with driver.prepared(
             base.BaseImage(), options, workspace, settings=opening.settings
         ) as found:
-            ways = driver.ways(found, options, opening.settings)
-            assert ways == ('sandbox',)
+            isolations = driver.possible_isolations(
+                found, options, opening.settings
+            )
+            assert isolations == ('sandbox',)
             with layers.Session(
-                store, layers.Base(found.identity), scope='p', ways=ways
+                store,
+                layers.Base(found.identity),
+                scope='p',
+                isolations=isolations,
             ) as session:
                 yield session
 

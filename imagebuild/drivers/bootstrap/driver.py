@@ -124,17 +124,22 @@ class BootstrapDriver(base.Driver):
             facts['file_system'] = parsed.file_system
         return base.canonical_identity(self.name, facts)
 
-    def ways(
+    def possible_isolations(
         self,
         base_image: base.BaseImage,
         options: Mapping[str, Any],
         settings: base.Settings,
     ) -> Sequence[str]:
-        """See :meth:`base.Driver.ways`; none over what is made but once."""
+        """See :meth:`base.Driver.possible_isolations`.
+
+        Empty for what is made for one build only: no layers lie over it.
+        """
         parsed = BootstrapOptions.parse(options)
         if not parsed.refresh:
             return ()
-        return overlay_disk.ways(settings, parsed.isolation, trusted=True)
+        return overlay_disk.possible_isolations(
+            settings, parsed.isolation, trusted=True
+        )
 
     @contextlib.contextmanager
     def prepared(

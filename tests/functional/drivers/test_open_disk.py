@@ -195,12 +195,12 @@ def test_nothing_else_was_wanted(opening, remotes, monitor, not_for_sandbox):
 class Session:
     layers = 1
 
-    def __init__(self, way: str) -> None:
-        self.way = way
+    def __init__(self, isolation: str) -> None:
+        self.isolation = isolation
 
 
 @pytest.mark.parametrize(
-    ('choice', 'way', 'expected'),
+    ('choice', 'isolation', 'expected'),
     [
         (isolations.Choice('sandbox', True), 'sandbox', ('sandbox', False)),
         # The host's kernel does not read what an appliance's scripts wrote.
@@ -214,10 +214,12 @@ class Session:
         (isolations.Choice('sandbox'), 'appliance', ('sandbox', False)),
     ],
 )
-def test_layers_are_opened_where_they_were_written(choice, way, expected):
-    found = choice.of_layers(Session(way))
+def test_layers_are_opened_where_they_were_written(
+    choice, isolation, expected
+):
+    found = choice.for_layers(Session(isolation))
     assert (found.first, found.may_fall_back) == expected
-    assert choice.of_layers(None) == choice
+    assert choice.for_layers(None) == choice
 
 
 def test_a_dead_disk_server_is_no_fault_of_a_step(

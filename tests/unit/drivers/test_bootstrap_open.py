@@ -105,19 +105,19 @@ def prepared(tmp_path, build, monkeypatch):
         ) as found:
             # A day begins, and another would be made.
             now[0] += 24 * HOUR
-            ways = driver.ways(found, options, settings)
+            isolations = driver.possible_isolations(found, options, settings)
             with driver.open(
                 found, options, tmp_path / 'workspace', settings=settings
             ):
                 pass
-        return found, ways
+        return found, isolations
 
     return run
 
 
 def test_what_layers_lie_over(prepared, made, monkeypatch):
-    first, ways = prepared()
-    assert ways == ('appliance',)
+    first, isolations = prepared()
+    assert isolations == ('appliance',)
     assert len(made) == 1
     assert prepared(1)[0] == first
     identities = iter('ab')
@@ -130,8 +130,8 @@ def test_what_layers_lie_over(prepared, made, monkeypatch):
 
 
 def test_no_layers_over_what_is_made_each_time(prepared, made):
-    found, ways = prepared(refresh=0)
-    assert (ways, found.identity, found.location) == ((), 'x', '')
+    found, isolations = prepared(refresh=0)
+    assert (isolations, found.identity, found.location) == ((), 'x', '')
     assert len(made) == 1
 
 

@@ -50,7 +50,7 @@ class Driver(drivers.Driver):
     broken = False
     disks = ()
 
-    def ways(self, base_image, options, settings):
+    def possible_isolations(self, base_image, options, settings):
         return ('appliance',)
 
     def missing(self, isolation='appliance'):
@@ -71,7 +71,9 @@ class Driver(drivers.Driver):
             return
         if self.broken and session.layers:
             raise exception.ApplianceFailed(reason='no file system')
-        with session.attached(disk.top, 1024, disk.snapshot, way='appliance'):
+        with session.attached(
+            disk.top, 1024, disk.snapshot, isolation='appliance'
+        ):
             yield Open(disk)
 
 

@@ -68,8 +68,8 @@ class Host:
         from_operator=False,
         operators=False,
         scope='project',
-        ways=('appliance',),
-        way=None,
+        isolations=('appliance',),
+        isolation=None,
         during=None,
         **policy,
     ):
@@ -86,14 +86,17 @@ class Host:
             self.store(),
             sessions.Base(base, {'size': 1}, from_operator),
             scope=scope,
-            ways=ways,
+            isolations=isolations,
             policy=dataclasses.replace(self.policy, **policy),
         ) as session:
             cache = bound.cached(session, operators=operators)
             disk = fake_disk.FakeDisk(session.over(image), workspace)
             disk.session = session
             with session.attached(
-                disk.top, 1024, disk.snapshot, way=way or ways[0]
+                disk.top,
+                1024,
+                disk.snapshot,
+                isolation=isolation or isolations[0],
             ):
                 if during:
                     during(session)
@@ -303,35 +306,51 @@ def test_a_clock_that_was_put_back_makes_nothing_younger(host, monkeypatch):
 
 def test_layers_of_an_appliance_are_not_for_the_sandbox(host):
     host.build(load(ONE))
-    disk = host.build(load(ONE), ways=('sandbox', 'appliance'), way='sandbox')
+    disk = host.build(
+        load(ONE), isolations=('sandbox', 'appliance'), isolation='sandbox'
+    )
     assert disk.system.scripts == ['one']
-    disk = host.build(load(ONE), ways=('sandbox', 'appliance'), way='sandbox')
+    disk = host.build(
+        load(ONE), isolations=('sandbox', 'appliance'), isolation='sandbox'
+    )
     assert disk.system.scripts == []
-    assert disk.session.way == 'sandbox'
+    assert disk.session.isolation == 'sandbox'
 
 
 def test_a_disk_that_is_only_for_the_appliance_has_layers_too(host):
-    ways = ('sandbox', 'appliance')
-    host.build(load(ONE, TWO), ways=ways, way='appliance')
-    disk = host.build(load(ONE, THREE), ways=ways, way='appliance')
+    isolations = ('sandbox', 'appliance')
+    host.build(load(ONE, TWO), isolations=isolations, isolation='appliance')
+    disk = host.build(
+        load(ONE, THREE), isolations=isolations, isolation='appliance'
+    )
     assert disk.system.scripts == ['three']
-    assert disk.session.way == 'appliance'
+    assert disk.session.isolation == 'appliance'
 
 
 def test_a_disk_that_is_for_the_sandbox_again_is_opened_there(host):
-    ways = ('sandbox', 'appliance')
-    host.build(load(ONE), ways=ways, way='appliance')
+    isolations = ('sandbox', 'appliance')
+    host.build(load(ONE), isolations=isolations, isolation='appliance')
     for store in (host.store(),):
         for path in (store.directory / 'facts').iterdir():
             path.unlink()
-    assert host.build(load(ONE), ways=ways, way='sandbox').session.layers == 0
-    assert host.build(load(ONE), ways=ways, way='sandbox').session.layers == 1
+    assert (
+        host.build(
+            load(ONE), isolations=isolations, isolation='sandbox'
+        ).session.layers
+        == 0
+    )
+    assert (
+        host.build(
+            load(ONE), isolations=isolations, isolation='sandbox'
+        ).session.layers
+        == 1
+    )
 
 
 def test_layers_of_another_way_are_never_opened(host):
-    host.build(load(ONE), ways=('appliance',))
+    host.build(load(ONE), isolations=('appliance',))
     with pytest.raises(RuntimeError, match='layers of appliance'):
-        host.build(load(ONE), ways=('appliance',), way='sandbox')
+        host.build(load(ONE), isolations=('appliance',), isolation='sandbox')
 
 
 def test_another_size_of_the_disk_is_another_disk(host):
@@ -444,7 +463,7 @@ def test_layers_that_do_not_open_are_discarded(host):
         host.store(),
         sessions.Base('base', {'size': 1}),
         scope='project',
-        ways=('appliance',),
+        isolations=('appliance',),
     ) as session:
         load(ONE, TWO).bind().cached(session)
         assert session.layers == 2
@@ -459,7 +478,7 @@ def test_a_disk_that_was_not_opened_over_them_is_built_whole(host):
         host.store(),
         sessions.Base('base', {'size': 1}),
         scope='project',
-        ways=('appliance',),
+        isolations=('appliance',),
     ) as session:
         bound = load(ONE, TWO).bind()
         cache = bound.cached(session)

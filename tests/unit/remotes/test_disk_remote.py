@@ -87,12 +87,12 @@ class Remote(disk_remote.DiskRemote):
         printed = self.printed if '-n' in invocation.argv else ''
         return invocations.Ending(self.code, False, printed, '')
 
-    def _rest(self) -> None:
+    def _quiesce(self) -> None:
         if self.restless:
             raise RuntimeError('no room')
         self.done.append('rest')
 
-    def _wake(self) -> None:
+    def _unquiesce(self) -> None:
         self.done.append('wake')
 
     def _let_go(self) -> None:
@@ -142,7 +142,7 @@ def test_a_copy_of_a_disk_at_rest_is_as_the_guest_wants_it(
 ) -> None:
     remote.handle._flags = {'e', 'i'}
     remote.run(['true'])
-    with remote.resting():
+    with remote.quiesced():
         assert remote.handle._flags == {'e', 'i'}
         remote.done.append('copy')
     assert remote.handle._flags == {'e'}
@@ -151,12 +151,12 @@ def test_a_copy_of_a_disk_at_rest_is_as_the_guest_wants_it(
     assert remote.handle._flags == {'e', 'i'}
 
 
-def test_a_disk_that_does_not_come_to_rest(remote: Remote) -> None:
+def test_a_disk_that_cannot_be_quiesced(remote: Remote) -> None:
     remote.handle._flags = {'i'}
     remote.run(['true'])
     remote.restless = True
     with pytest.raises(exception.EnvironmentFault, match='no room'):
-        with remote.resting():
+        with remote.quiesced():
             raise AssertionError
     assert remote.handle._flags == set()
     remote.shutdown()
