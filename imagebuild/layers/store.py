@@ -48,6 +48,7 @@ from typing import Any
 from imagebuild import exception
 from imagebuild.common import locked_directory
 from imagebuild.common import os_errors
+from imagebuild.disks import convert
 from imagebuild.disks import file_copy
 from imagebuild.layers import entries
 
@@ -218,7 +219,7 @@ class Store:
             ):
                 return None
             raise
-        _sync(target.parent)
+        convert.flush(target.parent)
         if not entries.share(target, lock):
             return None
         return entries.Held(target, whole, lock)
@@ -372,7 +373,7 @@ def _fill(
         described.write(whole.dump())
         described.flush()
         os.fsync(described.fileno())
-    _sync(directory)
+    convert.flush(directory)
     return whole
 
 
@@ -386,11 +387,3 @@ def _link_or_copy(source: pathlib.Path, target: pathlib.Path) -> None:
         return
     with source.open('rb') as old, target.open('xb') as new:
         file_copy.copy_content(old.fileno(), new.fileno())
-
-
-def _sync(directory: pathlib.Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
