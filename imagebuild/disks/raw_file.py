@@ -90,7 +90,7 @@ class RawFile:
                 )
 
     def check(self, seconds: float = 0) -> None:
-        """Cheap.
+        """Look whether the program that makes the file runs.
 
         :param seconds: see :meth:`server.DiskServer.check`.
         :raises DiskServerFailed: it is gone.

@@ -104,7 +104,7 @@ class StorageDaemon:
             raise
 
     def check(self) -> None:
-        """Cheap.
+        """Look whether it runs; asks it nothing.
 
         :raises DiskServerFailed: it is gone.
         """

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is asked of whoever opens a disk."""
+"""What a disk is opened with; see :mod:`imagebuild.drivers.open_disk`."""
 
 from __future__ import annotations
 

@@ -30,9 +30,10 @@ SetOne = Callable[[str, str], bool]
 #: The appliance's file systems inside the guest's tree: not the guest's.
 _NO_LABELS = ('-e', '/proc', '-e', '/sys', '-e', '/dev')
 
-#: What setfiles tells of one file; a path may hold anything.
+#: What setfiles says of one file; a path may hold anything.
 _RECORD = re.compile(r'(?s)(?P<path>/.*) from (\S+) to (?P<label>\S+)\n?')
-_TELL = ('setfiles', '-F', '-m', '-n', '-v')
+#: Changes nothing, and says what it would.
+_DRY_RUN = ('setfiles', '-F', '-m', '-n', '-v')
 _RESOLVER = '/etc/resolv.conf'
 _NAME = 'security.selinux'
 _MOST_TIMES = 20
@@ -76,8 +77,8 @@ def set_labels(remote: base.Remote, contexts: str, set_one: SetOne) -> bool:
         LOG.info(_CANNOT, done.output[:_SHOWN])
         return False
     # Meanwhile the guest's own had another name, and got that one's label.
-    told = remote.run([*_TELL, contexts, _RESOLVER], check=False)
-    for path, label in _told(told.stdout):
+    result = remote.run([*_DRY_RUN, contexts, _RESOLVER], check=False)
+    for path, label in _would_relabel(result.stdout):
         if path == _RESOLVER:
             set_one(path, label)
     return True
@@ -95,16 +96,16 @@ def set_labels_from_outside(
     :returns: False when it cannot be run.
     :raises StepError: the guest's file system refuses.
     """
-    tell = [*_TELL, *_NO_LABELS, contexts, '/']
+    command = [*_DRY_RUN, *_NO_LABELS, contexts, '/']
     done: set[tuple[str, str]] = set()
     # Again until nothing is new: not all of a long text is kept, and what is
     # there for the time of a command is told of each time.
     for _ in range(_MOST_TIMES):
-        told = remote.run(tell, check=False)
-        if told.exit_code:
-            LOG.info(_CANNOT, told.output[:_SHOWN])
+        result = remote.run(command, check=False)
+        if result.exit_code:
+            LOG.info(_CANNOT, result.output[:_SHOWN])
             return False
-        wanted = set(_told(told.stdout)) - done
+        wanted = set(_would_relabel(result.stdout)) - done
         newly = {each for each in wanted if set_one(*each)}
         if not newly:
             return True
@@ -112,7 +113,7 @@ def set_labels_from_outside(
     return False
 
 
-def _told(text: str) -> list[tuple[str, str]]:
+def _would_relabel(text: str) -> list[tuple[str, str]]:
     """Paths and labels; the last is missing when the text was cut there."""
     records = ('\n' + text).split('\nWould relabel ')[1:]
     found = (_RECORD.fullmatch(record) for record in records)
