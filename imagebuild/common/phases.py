@@ -27,7 +27,7 @@ from typing import Self
 
 #: Getting the base image: download, cache, or making it of packages.
 BASE_IMAGE = 'base_image'
-#: Starting the virtual machine that holds the disk.
+#: Opening the disk: the appliance starts, or the sandbox mounts it.
 APPLIANCE = 'appliance'
 #: The steps of the description, tidying up after them included.
 STEPS = 'steps'

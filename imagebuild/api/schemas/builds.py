@@ -51,12 +51,12 @@ _PROGRESS: base.Schema = base.closed(
         'step': base.text('What is being done, as a short text.', ''),
         'phase': base.field(
             {'enum': [*phases.ORDER, None]},
-            'Where it is: "base_image" is fetched or made, the "appliance" '
-            'started, the "steps" run, the disk closed and written '
-            '("convert"), and the image sent ("upload"), its checksum '
-            'computed meanwhile; "checksum" is a phase of conductors of '
-            'earlier releases. Null before the first and once it is active; '
-            'of one that failed the phase in which it did.',
+            'Where it is: "base_image" is fetched or made, the disk opened '
+            '("appliance", in the sandbox, too), the "steps" run, the disk '
+            'closed and written ("convert"), and the image sent ("upload"), '
+            'its checksum computed meanwhile; "checksum" is a phase of '
+            'conductors of earlier releases. Null before the first and once '
+            'it is active; of one that failed the phase in which it did.',
             None,
         ),
         'phases': base.array(

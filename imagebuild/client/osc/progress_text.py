@@ -18,10 +18,18 @@ import math
 from imagebuild.client import records
 from imagebuild.common import statuses
 
+#: Phases whose name says less than it might. The API's is as old as the
+#: service, and disks are opened in the sandbox, too.
+_NAMES = {'appliance': 'opening the disk'}
+
 
 def phase(progress: records.Progress) -> str:
     """The phase, such as ``base image``; '' when it is not known."""
-    return progress.phase.replace('_', ' ')
+    return _shown(progress.phase)
+
+
+def _shown(name: str) -> str:
+    return _NAMES.get(name, name.replace('_', ' '))
 
 
 def status(build: records.Build) -> str:
@@ -126,6 +134,6 @@ def summary(progress: records.Progress) -> str:
 def durations(progress: records.Progress) -> str:
     """How long each phase took so far."""
     return ', '.join(
-        f'{str(each["name"]).replace("_", " ")} {clock(each["seconds"])}'
+        f'{_shown(str(each["name"]))} {clock(each["seconds"])}'
         for each in progress.phases
     )

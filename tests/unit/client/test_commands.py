@@ -359,6 +359,8 @@ PHASED = {
     'percent': 41,
     'phases': [
         {'name': 'base_image', 'seconds': 62.3},
+        # In the sandbox, too.
+        {'name': 'appliance', 'seconds': 3.4},
         {'name': 'steps', 'seconds': 5.0},
     ],
     'elapsed': 75,
@@ -404,7 +406,7 @@ def test_show_has_the_phases(run, requests_mock, body):
     found = shown(run(builds.ShowBuild, 'web'))['progress']
     assert found.human_readable() == (
         '41 % steps [1/4] package nginx, about 2 min left\n'
-        'base image 1:02, steps 0:05'
+        'base image 1:02, opening the disk 0:03, steps 0:05'
     )
     assert found.machine_readable() == {
         **PHASED,
