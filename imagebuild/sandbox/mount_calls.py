@@ -24,6 +24,8 @@ import pathlib
 import struct
 from collections.abc import Mapping
 
+from imagebuild.sandbox import syscalls
+
 # The numbers are the same on all architectures since 2019.
 _OPEN_TREE = 428
 _MOVE_MOUNT = 429
@@ -44,7 +46,6 @@ _TO_EMPTY = 0x40
 _SET_FLAG, _SET_STRING, _CREATE, _RECONFIGURE = 0, 1, 6, 7
 _FSPICK_EMPTY_PATH = 8
 _MS_PRIVATE = 1 << 18
-MNT_DETACH = 2
 
 #: Mount attributes.
 ATTR_NOSUID = 0x02
@@ -58,8 +59,6 @@ _RESOLVE_IN_ROOT = 0x10
 _TIMES = 20
 
 _FITRIM = 0xC0185879
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _OpenHow(ctypes.Structure):
@@ -77,14 +76,6 @@ class _MountAttr(ctypes.Structure):
         ('propagation', ctypes.c_uint64),
         ('userns_fd', ctypes.c_uint64),
     ]
-
-
-def _call(number: int, *arguments: object) -> int:
-    done = int(_libc.syscall(ctypes.c_long(number), *arguments))
-    if done < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return done
 
 
 def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
@@ -107,7 +98,7 @@ def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
     )
     for attempt in range(_TIMES):
         try:
-            return _call(
+            return syscalls.call(
                 _OPENAT2,
                 ctypes.c_int(root),
                 os.fsencode(path),
@@ -126,7 +117,9 @@ def knows(kind: str) -> bool:
     True, too, for who may not mount anything.
     """
     try:
-        os.close(_call(_FSOPEN, kind.encode(), ctypes.c_uint(_CLOEXEC)))
+        os.close(
+            syscalls.call(_FSOPEN, kind.encode(), ctypes.c_uint(_CLOEXEC))
+        )
     except OSError as error:
         return error.errno != errno.ENODEV
     return True
@@ -146,12 +139,12 @@ def make_mount(
     :returns: descriptor of the mount's root.
     :raises OSError: it cannot be mounted; with what the kernel says of it.
     """
-    context = _call(_FSOPEN, kind.encode(), ctypes.c_uint(_CLOEXEC))
+    context = syscalls.call(_FSOPEN, kind.encode(), ctypes.c_uint(_CLOEXEC))
     try:
         for name, value in {'source': source, **options}.items():
             _configure(context, name, value)
         _configure(context, None, None)
-        return _call(
+        return syscalls.call(
             _FSMOUNT,
             ctypes.c_int(context),
             ctypes.c_uint(_CLOEXEC),
@@ -169,7 +162,7 @@ def _configure(context: int, name: str | None, value: str | None) -> None:
         command = _CREATE
     else:
         command = _SET_FLAG if value is None else _SET_STRING
-    _call(
+    syscalls.call(
         _FSCONFIG,
         ctypes.c_int(context),
         ctypes.c_uint(command),
@@ -197,10 +190,11 @@ def attach(mount: int, target: int) -> None:
     :param mount: descriptor of its root.
     :param target: descriptor of the directory.
     """
-    _call(
+    syscalls.call(
         _MOVE_MOUNT,
         ctypes.c_int(mount), b'', ctypes.c_int(target), b'',
         ctypes.c_uint(_FROM_EMPTY | _TO_EMPTY),
+        what='move_mount',
     )  # fmt: skip
 
 
@@ -214,7 +208,7 @@ def open_apart(path: pathlib.Path, flags: int) -> int:
     :returns: a descriptor, closed at exec.
     :raises OSError: it cannot be opened.
     """
-    apart = _call(
+    apart = syscalls.call(
         _OPEN_TREE,
         ctypes.c_int(_AT_FDCWD),
         os.fsencode(path),
@@ -233,7 +227,9 @@ def clone_tree(root: int) -> int:
     :returns: descriptor of the copy's root.
     """
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE
-    return _call(_OPEN_TREE, ctypes.c_int(root), b'', ctypes.c_uint(flags))
+    return syscalls.call(
+        _OPEN_TREE, ctypes.c_int(root), b'', ctypes.c_uint(flags)
+    )
 
 
 def shift_ids(tree: int, user_namespace: int) -> None:
@@ -244,7 +240,7 @@ def shift_ids(tree: int, user_namespace: int) -> None:
     :raises OSError: EINVAL when one of its file systems does not know how.
     """
     wanted = _MountAttr(_ATTR_IDMAP, 0, _MS_PRIVATE, user_namespace)
-    _call(
+    syscalls.call(
         _MOUNT_SETATTR,
         ctypes.c_int(tree),
         b'',
@@ -256,9 +252,7 @@ def shift_ids(tree: int, user_namespace: int) -> None:
 
 def detach(path: str) -> None:
     """Take away what is mounted on a path, with all below (lazily)."""
-    if _libc.umount2(os.fsencode(path), MNT_DETACH):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    syscalls.umount(path, syscalls.MNT_DETACH)
 
 
 def sync(root: int) -> None:
@@ -268,9 +262,7 @@ def sync(root: int) -> None:
         the loss of what was written meanwhile is reported, too.
     :raises OSError: writes were lost.
     """
-    if _libc.syncfs(ctypes.c_int(root)):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    syscalls.syncfs(root)
 
 
 def set_readonly(root: int, readonly: bool) -> None:
@@ -282,10 +274,12 @@ def set_readonly(root: int, readonly: bool) -> None:
     :raises OSError: EBUSY when a file is open for writing.
     """
     flags = _CLOEXEC | _FSPICK_EMPTY_PATH
-    context = _call(_FSPICK, ctypes.c_int(root), b'', ctypes.c_uint(flags))
+    context = syscalls.call(
+        _FSPICK, ctypes.c_int(root), b'', ctypes.c_uint(flags)
+    )
     try:
         _configure(context, 'ro' if readonly else 'rw', None)
-        _call(
+        syscalls.call(
             _FSCONFIG, ctypes.c_int(context), ctypes.c_uint(_RECONFIGURE),
             None, None, ctypes.c_int(0),
         )  # fmt: skip

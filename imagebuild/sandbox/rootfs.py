@@ -24,6 +24,7 @@ import os
 import stat
 from collections.abc import Sequence
 
+from imagebuild.sandbox import mount_calls
 from imagebuild.sandbox import syscalls
 
 _PLAIN = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
@@ -106,7 +107,9 @@ def enter(tree: int, place: str) -> None:
     :param place: an empty directory to be used for this.
     :raises OSError: this cannot be done.
     """
-    syscalls.move_mount(tree, place)
+    target = os.open(place, os.O_PATH | os.O_DIRECTORY)
+    mount_calls.attach(tree, target)
+    os.close(target)
     os.close(tree)
     os.chdir(place)
     syscalls.pivot_root('.', '.')

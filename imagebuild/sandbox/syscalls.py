@@ -17,6 +17,7 @@ have the same number everywhere.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -49,9 +50,6 @@ PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_IO_FLUSHER = 57
 
-_AT_FDCWD = -100
-_MOVE_MOUNT_F_EMPTY_PATH = 0x00000004
-_MOVE_MOUNT = 429
 _CLOSE_RANGE = 436
 _CLOSE_RANGE_CLOEXEC = 4
 _PIVOT_ROOT = {'x86_64': 155, 'aarch64': 41}
@@ -65,15 +63,27 @@ _libc = ctypes.CDLL(None, use_errno=True)
 MACHINE = platform.machine()
 
 
-def _checked(result: int, what: str) -> int:
+def _checked(result: int, what: str | None) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
     return result
 
 
-def _number(numbers: dict[str, int]) -> ctypes.c_long:
-    return ctypes.c_long(numbers[MACHINE])
+def call(number: int, *arguments: object, what: str | None = None) -> int:
+    """syscall(2), for what the C library of many a distribution lacks.
+
+    :param arguments: as ctypes takes them: texts are bytes.
+    :param what: ``filename`` of the error.
+    :raises OSError: the kernel refuses.
+    """
+    result = _libc.syscall(ctypes.c_long(number), *arguments)
+    return _checked(int(result), what)
+
+
+def syncfs(descriptor: int) -> None:
+    """syncfs(2)."""
+    _checked(_libc.syncfs(ctypes.c_int(descriptor)), None)
 
 
 def unshare(flags: int) -> None:
@@ -110,28 +120,14 @@ def umount(target: str, flags: int = 0) -> None:
     _checked(result, f'umount {target}')
 
 
-def move_mount(descriptor: int, target: str) -> None:
-    """Attach a detached tree of mounts.
-
-    :param descriptor: of the tree, as open_tree(2) makes it.
-    """
-    result = _libc.syscall(
-        ctypes.c_long(_MOVE_MOUNT),
-        ctypes.c_int(descriptor),
-        b'',
-        ctypes.c_int(_AT_FDCWD),
-        os.fsencode(target),
-        ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH),
-    )
-    _checked(result, 'move_mount')
-
-
 def pivot_root(new: str, old: str) -> None:
     """Make a mount the root, and put what was it somewhere below."""
-    result = _libc.syscall(
-        _number(_PIVOT_ROOT), os.fsencode(new), os.fsencode(old)
+    call(
+        _PIVOT_ROOT[MACHINE],
+        os.fsencode(new),
+        os.fsencode(old),
+        what='pivot_root',
     )
-    _checked(result, 'pivot_root')
 
 
 def prctl(option: int, *values: int) -> int:
@@ -147,9 +143,11 @@ def set_name(name: bytes) -> None:
 
 def new_session_keyring() -> None:
     """Leave the keys of whoever started this; no error where none are."""
-    _libc.syscall(
-        _number(_KEYCTL), ctypes.c_int(_JOIN_SESSION_KEYRING), None, 0, 0, 0
-    )
+    with contextlib.suppress(OSError):
+        call(
+            _KEYCTL[MACHINE],
+            ctypes.c_int(_JOIN_SESSION_KEYRING), None, 0, 0, 0,
+        )  # fmt: skip
 
 
 def limit_capabilities(kept: Iterable[int]) -> None:
@@ -184,13 +182,13 @@ def close_on_exec_from(first: int) -> None:
 
 
 def _close_range(first: int, flags: int) -> None:
-    result = _libc.syscall(
-        ctypes.c_long(_CLOSE_RANGE),
+    call(
+        _CLOSE_RANGE,
         ctypes.c_uint(first),
         ctypes.c_uint(0xFFFFFFFF),
         ctypes.c_uint(flags),
+        what='close_range',
     )
-    _checked(result, 'close_range')
 
 
 def set_seccomp_filter(program: bytes) -> None:
