@@ -93,6 +93,7 @@ class DiskPlan:
     :ivar esp_id: of the EFI system partition, 8 hexadecimal digits.
     :ivar file_system: of the root. A btrfs has it in its top volume, where
         everything finds it without being told.
+    :ivar title: name in the boot menu.
     """
 
     size: int
@@ -104,6 +105,7 @@ class DiskPlan:
         default_factory=lambda: secrets.token_hex(4).upper()
     )
     file_system: root_file_systems.FileSystem = 'ext4'
+    title: str = 'Linux'
 
     @property
     def root_start(self) -> int:
@@ -139,7 +141,6 @@ def make(
     *,
     workspace: pathlib.Path,
     write_mounted: root_file_systems.WriteMounted | None = None,
-    title: str = 'Linux',
     step: Step = contextlib.nullcontext,
 ) -> None:
     """Make a raw disk of a tree.
@@ -151,7 +152,6 @@ def make(
     :param run: runs a program of the host.
     :param workspace: directory for what is thrown away afterwards.
     :param write_mounted: writes a root that is not ext4.
-    :param title: name in the boot menu.
     :param step: entered for each part of the work, with its name.
     :raises HostCommandFailed: a program failed.
     :raises DiskFull: there is no room on the host.
@@ -163,7 +163,11 @@ def make(
         if plan.bootable:
             with step('install the boot loader'):
                 grub.install(
-                    tree, plan.root_uuid, run, title, plan.kind.grub_module
+                    tree,
+                    plan.root_uuid,
+                    run,
+                    plan.title,
+                    plan.kind.grub_module,
                 )
                 _write_esp(tree, disk, plan, run, workspace)
                 grub.write_bios_boot(

@@ -351,6 +351,7 @@ class _Build:
             self.options.size * space.GIB,
             not minimal,
             file_system=self.options.file_system,
+            title=release.name,
         )
         with self.monitor.step('look at the mirrors'):
             proxies = archives.read_proxies()
@@ -380,7 +381,6 @@ class _Build:
             self._command,
             workspace=directory,
             write_mounted=written_root.write,
-            title=release.name,
             step=self.monitor.step,
         )
         with self.monitor.step(f'write the {disk_format} file'):
