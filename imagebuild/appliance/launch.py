@@ -38,6 +38,7 @@ from imagebuild import exception
 from imagebuild.appliance import accelerator
 from imagebuild.appliance import appliance_settings
 from imagebuild.appliance import network
+from imagebuild.common import space
 
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')
@@ -46,9 +47,6 @@ T = TypeVar('T')
 _BEFORE_QEMU = 6
 
 _TICK = 0.25
-#: Below this many bytes the disk under the overlay counts as full: qemu
-#: pauses a guest for ever when a write finds no room.
-_LEAST_SPACE = 4 * 1024 * 1024
 
 # What makes emulation bearable, measured with qemu 7.2:
 # norandmaps: qemu finds translated code again by its virtual address, so
@@ -225,8 +223,8 @@ class Appliance:
     def _check_space(self) -> None:
         if self._watched is None:
             return
-        status = os.statvfs(self._watched)
-        if status.f_bavail * status.f_frsize < _LEAST_SPACE:
+        # qemu pauses a guest for ever when a write finds no room.
+        if space.free(self._watched) < space.FULL:
             self.kill()
             raise exception.DiskFull(path=self._watched)
 

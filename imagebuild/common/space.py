@@ -20,6 +20,20 @@ from imagebuild import exception
 from imagebuild.common import os_errors
 
 GIB = 1024 * 1024 * 1024
+#: Bytes; with less a file system counts as full, while a disk lies on it that
+#: a guest writes to.
+FULL = 4 * 1024 * 1024
+
+
+def free(place: pathlib.Path | int) -> int:
+    """Bytes that this user may still write to a file system.
+
+    :param place: any file or directory of it, or a descriptor of one.
+    :raises OSError: it is not there.
+    """
+    status = os.statvfs(place)
+    # Not f_bfree: the blocks reserved for root are not for everybody.
+    return status.f_bavail * status.f_frsize
 
 
 def check(directory: pathlib.Path, needed: int) -> None:
@@ -30,12 +44,10 @@ def check(directory: pathlib.Path, needed: int) -> None:
     :raises NoSpace: less than that is free for this user.
     """
     with os_errors.on_write(directory):
-        status = os.statvfs(directory)
-    # Not f_bfree: the blocks reserved for root are not for everybody.
-    free = status.f_bavail * status.f_frsize
-    if free < needed:
+        found = free(directory)
+    if found < needed:
         raise exception.NoSpace(
-            path=directory, needed=human(needed), free=human(free)
+            path=directory, needed=human(needed), free=human(found)
         )
 
 

@@ -171,10 +171,9 @@ def allocated(directory: pathlib.Path) -> int:
 
 def _free(directory: pathlib.Path) -> int | None:
     try:
-        status = os.statvfs(directory)
+        return space.free(directory)
     except OSError:
         return None
-    return status.f_bavail * status.f_frsize
 
 
 def _reserve(conf: cfg.ConfigOpts) -> int:

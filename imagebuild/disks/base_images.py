@@ -170,8 +170,7 @@ class Cache:
     def _fits(self, used: int, needed: int) -> bool:
         if self.max_bytes and used + needed > self.max_bytes:
             return False
-        status = os.statvfs(self.directory)
-        free = status.f_bavail * status.f_frsize
+        free = space.free(self.directory)
         return not needed or free >= needed + self.reserve
 
     @contextlib.contextmanager

@@ -36,7 +36,8 @@ LOG = logging.getLogger(__name__)
 
 _TICK = 0.25
 _LONGEST_REASON = 2000
-_FULL = ('No space left on device', 'Disk quota exceeded')
+#: What programs say, in English, when they find no room.
+FULL = ('No space left on device', 'Disk quota exceeded')
 _PACKAGES = {
     'qemu-img': 'install qemu-utils (Debian) or qemu-img (Red Hat)',
     'fallocate': 'install util-linux',
@@ -151,7 +152,7 @@ def _failure(
     stderr: str,
     writes_to: pathlib.Path | None,
 ) -> exception.EnvironmentFault:
-    if any(text in stderr for text in _FULL):
+    if any(text in stderr for text in FULL):
         return exception.DiskFull(path=writes_to or 'a temporary file')
     reason = stderr.strip()[-_LONGEST_REASON:].removeprefix(f'{program}: ')
     return exception.HostCommandFailed(

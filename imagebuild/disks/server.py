@@ -41,8 +41,10 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild.common import os_errors
+from imagebuild.common import space
 from imagebuild.disks import image_file
 from imagebuild.disks import kept_process
+from imagebuild.disks import overlay
 from imagebuild.disks import qemu_img
 from imagebuild.disks import qemu_locks
 from imagebuild.disks import qmp
@@ -51,8 +53,6 @@ from imagebuild.disks import storage_daemon
 
 Export = Literal['fuse', 'nbd']
 
-#: Below this many bytes the disk under the overlay counts as full.
-_LEAST_SPACE = 4 * 1024 * 1024
 #: Bytes of a socket's path that the kernel takes.
 _LONGEST_SOCKET = 107
 
@@ -224,7 +224,8 @@ class DiskServer:
             number = len(self._chain)
             size = under.virtual_size
             made = image_file.ImageInfo(path, 'qcow2', size, 0, backing=under)
-            self._create(made, under, qemu or qemu_img.QemuImg())
+            # Not opened: it is being written to.
+            overlay.create(under, path, unopened=True, qemu=qemu)
             try:
                 self._put_on_top(made, number)
                 self._daemon.check_writes()
@@ -235,20 +236,6 @@ class DiskServer:
                 ) from error
             self._chain.append(made)
         return under
-
-    @staticmethod
-    def _create(
-        made: image_file.ImageInfo,
-        under: image_file.ImageInfo,
-        qemu: qemu_img.QemuImg,
-    ) -> None:
-        # -u: the image under it is not opened, since it is being written to.
-        qemu.run(
-            ['create', '-q', '-f', 'qcow2', '-u', '-F', under.format]
-            + ['-b', str(under.path), str(made.path), str(made.virtual_size)],
-            image=made.path,
-            writes_to=made.path,
-        )
 
     def _put_on_top(self, made: image_file.ImageInfo, number: int) -> None:
         """Let writes go to an overlay.
@@ -288,11 +275,10 @@ class DiskServer:
         if self._raw:
             self._raw.check(seconds)
             self._daemon.check()
-        overlay = self._chain[-1].path
+        top = self._chain[-1].path
         with contextlib.suppress(OSError):
-            status = os.statvfs(overlay)
-            if status.f_bavail * status.f_frsize < _LEAST_SPACE:
-                raise exception.DiskFull(path=overlay.parent)
+            if space.free(top) < space.FULL:
+                raise exception.DiskFull(path=top.parent)
 
     def close(self) -> None:
         """End it in good order: everything is in the files.

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.disks import host_command
 from imagebuild.disks import kept_process
 from imagebuild.disks import qmp
 
@@ -31,9 +32,8 @@ _END = 600.0
 _TICK = 0.005
 _ENDED = 'it has ended'
 
-_FULL = ('No space left on device', 'Disk quota exceeded')
 _LOCKED = ('Failed to get "', 'Failed to get shared "', 'Failed to lock byte')
-_LOST_WRITES = ('Failed to flush', 'Input/output error', *_FULL)
+_LOST_WRITES = ('Failed to flush', 'Input/output error', *host_command.FULL)
 
 
 class StorageDaemon:
@@ -153,7 +153,7 @@ class StorageDaemon:
             # Whoever keeps it is about to tell how.
             self._process.wait(1)
         said = self._process.said
-        if any(text in said for text in _FULL):
+        if any(text in said for text in host_command.FULL):
             return exception.DiskFull(path=self._image)
         if any(text in said for text in _LOCKED):
             return exception.ImageBusy(path=self._image, by='')

@@ -48,6 +48,7 @@ from typing import Any
 from imagebuild import exception
 from imagebuild.common import locked_directory
 from imagebuild.common import os_errors
+from imagebuild.common import space
 from imagebuild.disks import convert
 from imagebuild.disks import file_copy
 from imagebuild.layers import entries
@@ -251,8 +252,7 @@ class Store:
         :param size: bytes on the host's disk of all that a run keeps.
         :raises OSError: the directory is gone.
         """
-        status = os.statvfs(self.directory)
-        free = status.f_bavail * status.f_frsize
+        free = space.free(self.directory)
         most = self._limits.max_bytes
         return free >= self._limits.reserve and (not most or size <= most)
 
