@@ -28,17 +28,16 @@ WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/imagebuild-lower.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
 
 # Not what needs more than our requirements: Heat, benchmarks, the cloud.
-TESTS=(tests/functional/{cmd,conf,db}
+TESTS=(tests/functional/{api,cmd,conf,db,manifest}
     tests/functional/test_{database_crowds,extensions,job_processes}.py
     tests/functional/test_{job_program,launch,wsgi}.py
     tests/unit --ignore=tests/unit/test_benchmarks.py
     --ignore=tests/unit/tools_cloud --ignore=tests/unit/heat_plugin
-    --ignore=tests/unit/imagebuild_tempest_plugin
-    --ignore=tests/unit/test_docs_examples.py)
+    --ignore=tests/unit/imagebuild_tempest_plugin)
 if [[ ${1:-} == --quick ]]; then
     shift
     # Where libraries are used.
-    TESTS=(tests/functional/{cmd,conf,db}
+    TESTS=(tests/functional/{api,cmd,conf,db,manifest}
         tests/functional/test_{job_processes,wsgi}.py
         tests/unit/{api,client,clients,cmd,conductor,conf,policies}
         tests/unit/{description,manifest/validators,recipes,stores}

@@ -9,8 +9,6 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-import subprocess
-import sys
 
 import pytest
 from cryptography import fernet
@@ -57,14 +55,3 @@ def test_a_digest_needs_the_key():
     assert digest != sealing.digest([one], 'texts')
     with pytest.raises(sealing.SealingFailed, match='digested.*no key'):
         sealing.digest([], 'text')
-
-
-def test_a_key_is_printed():
-    done = subprocess.run(
-        [sys.executable, '-m', 'imagebuild.sealing'],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    key = done.stdout.strip()
-    assert sealing.unseal([key], sealing.seal([key], {'a': 1})) == {'a': 1}

@@ -15,43 +15,8 @@ import threading
 from concurrent import futures
 
 import pytest
-import werkzeug.test
 
-from imagebuild import exception
 from imagebuild.api import stale_cache
-from tests.functional import api_service
-
-
-@pytest.fixture
-def service(tmp_path):
-    with api_service.running(tmp_path) as found:
-        yield found
-
-
-def test_a_silent_bus_keeps_one_thread(service):
-    """The others answer at once, with what was found before."""
-    client = werkzeug.test.Client(service.wsgi)
-    first = client.get('/healthcheck')
-    silent, heard = threading.Event(), threading.Event()
-
-    def read_log(*_args, **_kwargs):
-        heard.set()
-        silent.wait(60)
-        raise exception.NoConductor(reason='silence')
-
-    service.conductors.read_log = read_log
-    with futures.ThreadPoolExecutor(5) as pool:
-        try:
-            slow = pool.submit(client.get, '/healthcheck')
-            assert heard.wait(30)
-            quick = [pool.submit(client.get, '/healthcheck') for _ in range(4)]
-            done, _ = futures.wait(quick, timeout=30)
-            assert len(done) == 4
-            assert not slow.done()
-            assert {each.result().text for each in quick} == {first.text}
-        finally:
-            silent.set()
-        assert slow.result().status_code == 503
 
 
 def test_what_is_too_old_is_waited_for():

@@ -18,7 +18,6 @@ import logging
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import types
 from importlib import metadata
@@ -176,49 +175,3 @@ def test_json_when_a_requirement_is_not_installed(monkeypatch, capsys):
         '"openstack-imagebuild".'
     )
     assert err.startswith('imagebuild-pack needs rich')
-
-
-def shell(line, **kwargs):
-    return subprocess.run(
-        ['/bin/sh', '-c', line],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={
-            **os.environ,
-            'PATH': f'{pathlib.Path(sys.executable).parent}:/usr/bin:/bin',
-            # What is left in a buffer is part of what is tried.
-            'PYTHONUNBUFFERED': '',
-        },
-        **kwargs,
-    )
-
-
-def test_standard_output_that_is_full():
-    done = shell('imagebuild-pack --json > /dev/full')
-    assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        '--image is required; see "imagebuild-pack --help".',
-        'Standard output cannot be written to: No space left on device.',
-    ]
-    done = shell('imagebuild-pack --help > /dev/full')
-    assert done.returncode == 3
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_standard_error_that_is_full_or_closed():
-    for line in (
-        'imagebuild-pack --json 2> /dev/full',
-        'imagebuild-pack --json 2>&-',
-    ):
-        done = shell(line)
-        assert done.returncode == 2
-        assert json.loads(done.stdout)['result'] == 'failed'
-
-
-def test_who_reads_standard_output_is_gone():
-    done = shell('(imagebuild-pack --json; echo $? >&2) | true')
-    assert done.stderr.splitlines() == [
-        '--image is required; see "imagebuild-pack --help".',
-        '2',
-    ]

@@ -12,14 +12,12 @@
 """Properties that a request may not give an image, wherever it is asked."""
 
 import pytest
-import werkzeug.test
 
 from imagebuild import exception
 from imagebuild.common import image_properties
 from imagebuild.stores import base
 from imagebuild.stores import registry
 from tests import fake_glance
-from tests.functional import api_service
 
 DENIED = [
     'cinder_encryption_key_id',
@@ -38,46 +36,6 @@ DENIED = [
     'is_public',
     'location',
 ]
-USUAL = [
-    'os_distro',
-    'os_version',
-    'hw_disk_bus',
-    'hw_vif_multiqueue_enabled',
-    'img_config_drive',
-    'cinder_img_volume_type',
-    'kernel_id',
-    'trait:HW_CPU_X86_VMX',
-    'owner_specified.openstack.sha256',
-]
-
-
-@pytest.fixture
-def service(tmp_path):
-    with api_service.running(tmp_path) as found:
-        yield found
-
-
-def _post(service, *names):
-    return werkzeug.test.Client(service.wsgi).post(
-        '/v1/builds/plan',
-        json={
-            'name': 'x',
-            'os': 'debian-12',
-            'properties': dict.fromkeys(names, 'x'),
-        },
-    )
-
-
-def test_the_api_refuses_them(service):
-    answer = _post(service, *DENIED)
-    assert answer.status_code == 400, answer.text
-    paths = [problem['path'] for problem in answer.json['error']['errors']]
-    assert sorted(paths) == sorted(f'properties.{name}' for name in DENIED)
-
-
-def test_the_api_takes_what_users_may_write(service):
-    answer = _post(service, *USUAL)
-    assert answer.status_code == 200, answer.text
 
 
 def _upload(tmp_path, store, name):
@@ -98,17 +56,6 @@ def test_the_stores_refuse_it(tmp_path, name):
             with pytest.raises(exception.InvalidRequest):
                 _upload(tmp_path, store, name)
         assert glance.images == {}
-
-
-def test_an_operators_lists_hold_in_the_api(service):
-    service.conf.set_override('denied_properties', ['hw_*'], 'glance')
-    service.conf.set_override(
-        'allowed_properties', ['img_signature*', '*'], 'glance'
-    )
-    assert _post(service, 'HW_disk_bus').status_code == 400
-    assert _post(service, 'img_signature').status_code == 200
-    assert _post(service, 'imagebuild_build_id').status_code == 400
-    assert _post(service, 'owner').status_code == 400
 
 
 def test_an_operators_lists_hold_in_the_stores(tmp_path):

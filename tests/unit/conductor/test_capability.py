@@ -41,6 +41,12 @@ def conf():
     return made
 
 
+@pytest.fixture(autouse=True)
+def a_host_with_a_sandbox(monkeypatch):
+    """Whether this host is one is found out by starting programs."""
+    monkeypatch.setattr(sandbox, 'missing', list)
+
+
 def errors(caplog):
     return [
         record.getMessage()
@@ -95,7 +101,6 @@ def test_in_what_disks_can_be_opened(conf, monkeypatch):
 )
 def test_a_host_without_libguestfs(conf, monkeypatch, isolation, offered):
     monkeypatch.setattr(overlay_disk, '_without_appliance', lambda: ['qemu'])
-    monkeypatch.setattr(sandbox, 'missing', list)
     conf.set_override('isolation', isolation, 'guestfs')
     installed = {'guestfs': guestfs.GuestfsDriver()}
     found = capability.CapabilityProvider(conf, lambda: installed).capability

@@ -266,29 +266,6 @@ def test_what_killed_processes_left_is_swept_by_the_next(make):
     writing.remove()
 
 
-@pytest.mark.parametrize('what', ['secret', 'facts', 'layer'])
-def test_killed_while_it_writes(make, disk, what):
-    """Nothing of it is left when the store is opened again."""
-    store, file = make(), disk()
-    child = os.fork()
-    if not child:
-        for name in ('replace', 'link', 'rename'):
-            setattr(stores.os, name, lambda *_: os._exit(9))
-        if what == 'secret':
-            (store.directory / 'secret').unlink()
-            make()
-        elif what == 'facts':
-            store.learn('b', {})
-        else:
-            store.put('n1', file, layer())
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert list((store.directory / 'incoming').iterdir()) != []
-    make()
-    found = {path.name for path in store.directory.glob('**/*')}
-    assert found == {'secret', 'layers', 'incoming', 'facts'}
-
-
 # -- limits -----------------------------------------------------------------
 
 

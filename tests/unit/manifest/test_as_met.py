@@ -12,7 +12,6 @@
 """What a newcomer, a template author and Sahara's users ran into."""
 
 import argparse
-import subprocess
 import types
 
 import pytest
@@ -24,7 +23,6 @@ from imagebuild.manifest import arguments
 from imagebuild.manifest import hiding
 from imagebuild.recipes import plugin as plugins
 from imagebuild.remotes import fake
-from imagebuild.remotes import invocation
 from tests.unit.manifest import engine
 
 pytestmark = pytest.mark.usefixtures('core_language')
@@ -90,35 +88,6 @@ def test_windows_line_ends_are_seen_before_a_run():
             f'validators: [script: {form}]\n', resources=script
         )
         assert 'the script "crlf.sh" has Windows line ends' in told
-
-
-def by_shebang(tmp_path, content):
-    path = tmp_path / 'it'
-    path.write_text(content)
-    path.chmod(0o700)
-    return guest_shell(['-c', invocation.BY_SHEBANG, 'it', str(path)])
-
-
-def guest_shell(arguments):
-
-    return subprocess.run(
-        ['/bin/sh', *arguments], capture_output=True, text=True, check=False
-    )
-
-
-@pytest.mark.parametrize('line', ['#!/no/python3', '#! /no/python3 -u *'])
-def test_a_missing_interpreter_is_named(tmp_path, line):
-    done = by_shebang(tmp_path, f'{line}\nexit 0\n')
-    assert done.returncode == 127
-    assert 'its first line names /no/python3, which is not in' in done.stderr
-
-
-@pytest.mark.parametrize(
-    'line', ['#!/bin/sh', '#! /bin/sh -u', '#!/usr/bin/env sh', 'true']
-)
-def test_an_interpreter_that_is_there(tmp_path, line):
-    done = by_shebang(tmp_path, f'{line}\necho "$0"\n')
-    assert (done.returncode, done.stdout) == (0, f'{tmp_path}/it\n')
 
 
 CHOICES = """

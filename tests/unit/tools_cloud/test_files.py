@@ -11,16 +11,12 @@
 # under the License.
 """Configuration files, credentials and the command line."""
 
-import json
 import pathlib
-import subprocess
 
 import pytest
 
 from tools.cloud import __main__ as program
-from tools.cloud import cloud_site
 from tools.cloud import clouds
-from tools.cloud import credentials
 from tools.cloud import ini
 
 
@@ -41,25 +37,6 @@ def test_a_file_is_private_and_only_written_when_changed(
     assert path.stat().st_ino == before
     ini.write(path, 'two')
     assert path.read_text() == 'two'
-
-
-def test_openrc_and_clouds_yaml_agree(tmp_path: pathlib.Path) -> None:
-    place = cloud_site.Site(tmp_path, virt='fake')
-    credentials.write(place)
-    written = json.loads((tmp_path / 'clouds.yaml').read_text())['clouds']
-    for name, values in written.items():
-        script = f'export OS_TRUST_ID=x; . {tmp_path}/openrc-{name}; env'
-        shell = subprocess.run(
-            ['bash', '-uc', script],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        lines = shell.stdout.splitlines()
-        variables = dict(line.split('=', 1) for line in lines if '=' in line)
-        for key, value in values['auth'].items():
-            assert variables[f'OS_{key.upper()}'] == value
-        assert 'OS_TRUST_ID' not in variables
 
 
 @pytest.mark.parametrize(

@@ -10,47 +10,16 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import hashlib
-import os
-import pathlib
-import pwd
-import subprocess
 
 import pytest
 
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild.manifest.validators import accounts
-from imagebuild.manifest.validators import pip_state
-from imagebuild.manifest.validators import service
-from imagebuild.manifest.validators import shell
-from imagebuild.manifest.validators import ssh_key
-from imagebuild.manifest.validators import subscription
 from imagebuild.manifest.validators import target_files
 from imagebuild.remotes import fake
 from tests.unit.manifest.validators import guest
 
 HELLO = 'file: {/etc/hello: {content: hello}}'
-
-
-@pytest.mark.parametrize(
-    'script',
-    [
-        value
-        for module in (
-            accounts,
-            pip_state,
-            service,
-            ssh_key,
-            subscription,
-            target_files,
-        )
-        for value in vars(module).values()
-        if isinstance(value, shell.Script)
-    ],
-    ids=lambda script: script.name,
-)
-def test_shell_syntax(script: shell.Script) -> None:
-    subprocess.run(['sh', '-n', '-c', script.text], check=True)
 
 
 @pytest.mark.parametrize(
@@ -194,32 +163,6 @@ def test_value_that_is_missing_at_run() -> None:
     remote = guest.debian()
     remote.on_script('one', fake.Answer(exit_code=1))
     assert 'no value is set for: late' in guest.failure(loaded, remote)
-
-
-def test_the_look_for_real(tmp_path: pathlib.Path) -> None:
-    user = pwd.getpwuid(os.getuid()).pw_name
-    path = tmp_path / "it's $(odd); name"
-    path.write_text('hello')
-    path.chmod(0o640)
-    (tmp_path / 'link').symlink_to(path)
-    (tmp_path / 'broken').symlink_to(tmp_path / 'nowhere')
-    remote = guest.debian()
-    guest.local(remote, target_files.LOOK)
-    good = {'content': 'hello', 'mode': '640', 'owner': user}
-    good['group'] = str(os.getgid())
-    loaded = guest.load(
-        f'file: {{{guest.quoted(str(path))}: {good}, '
-        f'{tmp_path}/link: {good}, {tmp_path}/no: {{absent: true}}}}'
-    )
-    loaded.run(remote, reconcile=False)
-    loaded = guest.load(
-        f'file: {{{tmp_path}/broken: {{absent: true}}, '
-        f'{tmp_path}: {{content: a}}, {tmp_path}/nix: {{content: a}}}}'
-    )
-    assert guest.failure(loaded, remote, reconcile=False) == (
-        f'{tmp_path}/broken is there; {tmp_path} is not a regular file; '
-        f'{tmp_path}/nix is missing'
-    )
 
 
 def test_key_follows_content_not_names() -> None:

@@ -155,15 +155,3 @@ def test_pip_is_brought_when_it_is_missing(
     [install] = [item for item in remote.commands if item.env]
     assert install.argv[4:] == ('/opt/v', 'six')
     assert 'PIP_BREAK_SYSTEM_PACKAGES' not in install.env
-
-
-def test_the_look_for_real() -> None:
-    remote = guest.debian()
-    guest.local(remote, pip_state.LOOK)
-    loaded = guest.load('pip: ["no-such-thing-at-all>=1"]')
-    assert (
-        guest.failure(loaded, remote, reconcile=False)
-        == 'no-such-thing-at-all is not installed'
-    )
-    loaded = guest.load('pip: {requirements: [a], virtualenv: /no/where}')
-    assert guest.failure(loaded, remote, reconcile=False).startswith('a is')

@@ -16,7 +16,6 @@ from imagebuild.remotes import fake
 from tests.unit.manifest.validators import guest
 
 SSH = 'service: {ssh: enabled, x.timer: disabled}'
-STUB = 'systemctl() { [ "$2" != is-enabled ] || echo "st-$3"; }\n'
 
 
 @pytest.mark.parametrize(
@@ -93,13 +92,3 @@ def test_missing_units_and_missing_systemd() -> None:
     loaded = guest.load(SSH)
     assert guest.failure(loaded, remote) == 'there is no such unit: x.timer'
     assert guest.failure(loaded, remote) == 'systemd is not installed'
-
-
-def test_scripts_for_real_with_a_stub() -> None:
-    remote = guest.debian()
-    guest.local(remote, service.LOOK, prelude=STUB)
-    reason = guest.failure(guest.load(SSH), remote, reconcile=False)
-    assert 'ssh.service is st-ssh.service, not enabled' in reason
-    guest.local(remote, service.LOOK, prelude='command() { return 1; }\n')
-    reason = guest.failure(guest.load(SSH), remote, reconcile=False)
-    assert reason == 'systemd is not installed'

@@ -9,7 +9,6 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-import pathlib
 
 import pytest
 
@@ -22,15 +21,6 @@ AMY = """user:amy
 passwd:amy:x:1000:1000:Amy A.:/home/amy:/bin/sh
 shadow:amy:!:19000:0:99999:7:::
 groups:amy adm
-"""
-#: Programs of the guest, that write down how they were called.
-STUBS = """
-for tool in useradd usermod groupadd; do
-    eval "$tool() { echo $tool \\"\\$*\\"; }"
-done
-chpasswd() { echo chpasswd "$*"; cat; }
-getent() { [ "$2" = adm ]; }
-mkdir() { :; }
 """
 
 
@@ -129,37 +119,3 @@ def test_hidden_hash_that_is_none() -> None:
     loaded = guest.load('user: {amy: {password_hash: "{{ secret }}"}}')
     reason = guest.failure(loaded, remote, reconcile=False)
     assert reason == 'what is given for amy is not a password hash'
-
-
-def test_scripts_for_real(tmp_path: pathlib.Path) -> None:
-    remote = guest.debian()
-    guest.local(remote, accounts.LOOK)
-    loaded = guest.load('user: {root: {uid: 0}, nobody-like-this: {}}')
-    assert (
-        guest.failure(loaded, remote, reconcile=False)
-        == 'there is no user nobody-like-this'
-    )
-    tmp_path /= 'directory.d'
-    tmp_path.mkdir()
-    script = accounts.CHANGE.text.replace('/etc/sudoers.d', str(tmp_path))
-    seen = fake.FakeRemote()
-    guest.local(
-        seen,
-        type(accounts.CHANGE)('x', script),
-        prelude=STUBS,
-        env={'SHADOW': HASH},
-    )
-    result = seen.run(
-        ['/bin/sh', '-c', script, 'imagebuild', 'a.b', 'useradd', 'yes']
-        + ['a.b ALL=(ALL) ALL', 'adm new', '-c', "it's $HOME"]
-    )
-    assert result.stdout.splitlines() == [
-        'groupadd new',
-        "useradd -c it's $HOME a.b",
-        'chpasswd -e',
-        f'a.b:{HASH}',
-    ]
-    [rule] = tmp_path.iterdir()
-    assert rule.name == '90-imagebuild-a-dot-b'
-    assert rule.read_text() == 'a.b ALL=(ALL) ALL\n'
-    assert rule.stat().st_mode & 0o777 == 0o440
