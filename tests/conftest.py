@@ -31,7 +31,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is in tests/integration, and give it the time it needs.
 
-    This is where root is asked for, once: no test asks again, or is left out.
+    This is where root is asked for, once: no test looks for it itself, and
+    none is left out.
     """
     others = [item for item in items if not item.path.is_relative_to(UNIT)]
     if others and os.geteuid() != 0:

@@ -14,7 +14,7 @@
 qemu-storage-daemon could show one itself. That of qemu 7.2 (Debian 12) loses
 writes: a request that comes while it writes is read into the buffer that it is
 writing from, so two at a time, of which a loop device with direct I/O makes
-many, damage a file system within a second. The mend was proposed to qemu in
+many, damage a file system within a second. The repair was proposed to qemu in
 2025, as "fuse: Copy write buffer content before polling"; no later release was
 tried here.
 """
