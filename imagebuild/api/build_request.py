@@ -37,6 +37,7 @@ from imagebuild.api import validation
 from imagebuild.api.api_call import Call
 from imagebuild.api.api_call import Service
 from imagebuild.common import json_schema
+from imagebuild.common.placement import Needs
 from imagebuild.conf import quota
 from imagebuild.exception import Problem
 
@@ -111,17 +112,13 @@ def prepare(call: Call) -> BuildRequest:
     )
     described = _describe(call, request, problems)
     problems += _too_large(call, described)
-    requirements = placement.requirements(call, request, problems)
-    conductors = placement.able_conductors(
-        call, requirements, request, problems
-    )
+    needs = placement.needs_of(call, request, problems)
+    conductors = placement.able_conductors(call, needs, request, problems)
     secrets = _secrets(call.service, described, request, problems)
     validation.refuse(problems)
-    if described is None or requirements is None:
+    if described is None or needs is None:
         raise AssertionError('a request without problems has both')
-    return _resolve(
-        call, request, requirements, described, secrets, conductors
-    )
+    return _resolve(call, request, needs, described, secrets, conductors)
 
 
 def _valid_fields(
@@ -141,13 +138,13 @@ def _valid_fields(
 def _resolve(
     call: Call,
     request: dict[str, Any],
-    requirements: placement.Requirements,
+    needs: Needs,
     described: description.Description,
     secrets: Mapping[str, Any],
     conductors: Sequence[str],
 ) -> BuildRequest:
     """Resolve the base image and compute the content key."""
-    request['driver'] = requirements.driver
+    request['driver'] = needs.driver
     if described.recipe is not None:
         # Fixed now: a newer version may be installed before it is built.
         request['recipe_version'] = described.recipe[1]
@@ -156,7 +153,7 @@ def _resolve(
     base['steps_key'] = described.steps_digest()
     deciding = {
         **request,
-        'architecture': requirements.architecture,
+        'architecture': needs.architecture,
         'driver_options': base.get(
             'driver_options', request.get('driver_options', {})
         ),
@@ -173,7 +170,7 @@ def _resolve(
         request=masked,
         secrets=secrets,
         described=described,
-        architecture=requirements.architecture,
+        architecture=needs.architecture,
         base=base,
         content_key=content_key,
         conductors=conductors,

@@ -13,33 +13,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.api.api_call import Call
+from imagebuild.common import placement
+from imagebuild.common.placement import Needs
 from imagebuild.exception import Problem
 
-
-@dataclasses.dataclass(frozen=True)
-class Requirements:
-    """What a conductor must be able to build.
-
-    :ivar os: name in the catalogue, None when a base image is named alone.
-    """
-
-    os: str | None
-    driver: str
-    architecture: str
+#: Of so many conductors a refusal says what each lacks.
+_FEW = 5
+#: What can be asked for in ``driver_options``, the strictest first; ``auto``
+#: is no need.
+_ISOLATIONS = ('appliance', 'sandbox')
 
 
-def requirements(
+def needs_of(
     call: Call, request: Mapping[str, Any], problems: list[Problem]
-) -> Requirements | None:
+) -> Needs | None:
     """Look up what a request needs of a conductor in the catalogue.
 
     :param request: with its defaults.
@@ -66,27 +61,36 @@ def requirements(
             )
             return None
         entry = known
-    return Requirements(
-        os=name,
+    return Needs(
+        os=name or '',
         driver=request.get('driver', entry.driver),
         architecture=entry.architecture,
+        isolation=_isolation(
+            entry.driver_options, request.get('driver_options', {})
+        ),
     )
+
+
+def _isolation(*options: Mapping[str, Any]) -> str:
+    """The strictest that is asked for; what is none is refused elsewhere."""
+    asked = [each.get('isolation') for each in options]
+    return next((each for each in _ISOLATIONS if each in asked), '')
 
 
 def able_conductors(
     call: Call,
-    needed: Requirements | None,
+    needs: Needs | None,
     request: Mapping[str, Any],
     problems: list[Problem],
 ) -> list[str]:
     """Find the conductors that could build it.
 
-    :param needed: None when it is not known.
+    :param needs: None when they are not known.
     :param problems: that none of those that are up can is added here.
     :returns: their names.
     :raises NoConductor: none is up at all, which is not the user's error.
     """
-    if needed is None:
+    if needs is None:
         return []
     alive = call.service.conductors()
     # That none is up is not the user's error; their errors come first.
@@ -94,40 +98,68 @@ def able_conductors(
         if not problems:
             raise exception.NoConductor(reason='none is up')
         return []
-    able = [each.name for each in alive if _is_able(each, needed)]
+    lacking = {
+        each.name: placement.lacking(needs, each.capability) for each in alive
+    }
+    able = [name for name, lacks in lacking.items() if not lacks]
     if not able:
-        problems.append(_inability(alive, needed, request))
+        problems.append(_inability(alive, needs, lacking, request))
     return able
 
 
 def _inability(
-    alive: Iterable[db.Conductor],
-    needed: Requirements,
+    alive: Sequence[db.Conductor],
+    needs: Needs,
+    lacking: Mapping[str, Mapping[str, str]],
     request: Mapping[str, Any],
 ) -> Problem:
-    drivers = {driver for conductor in alive for driver in conductor.drivers}
-    path = 'base_image' if needed.os is None else 'os'
-    if needed.driver not in drivers:
+    """Say why none of the conductors can, at what of the request.
+
+    :param lacking: of each conductor, as ``placement.lacking`` says it.
+    """
+    # What all of them lack is what the request asks for in vain.
+    common = [
+        name
+        for name in next(iter(lacking.values()))
+        if all(name in each for each in lacking.values())
+    ]
+    path = _path(common[0] if common else '', request)
+    if 'driver' in common:
+        drivers = {driver for each in alive for driver in each.drivers}
         return Problem(
-            'driver' if 'driver' in request else path,
-            f'no conductor that is up has the driver "{needed.driver}"; '
+            path,
+            f'no conductor that is up has the driver "{needs.driver}"; '
             f'there are: {", ".join(sorted(drivers)) or "none"}',
         )
-    what = f'"{needed.os}"' if needed.os else 'it'
     return Problem(
-        path,
-        f'no conductor that is up can build {what} with the driver '
-        f'"{needed.driver}" for {needed.architecture}',
+        path, f'no conductor that is up can build it: {_reasons(lacking)}'
     )
 
 
-def _is_able(conductor: db.Conductor, needed: Requirements) -> bool:
-    return (
-        needed.driver in conductor.drivers
-        and needed.architecture == conductor.architecture
-        and (
-            needed.os is None
-            or not conductor.operating_systems
-            or needed.os in conductor.operating_systems
+def _path(need: str, request: Mapping[str, Any]) -> str:
+    """Where in a request a need comes from."""
+    if need == 'driver' and 'driver' in request:
+        return 'driver'
+    if need == 'isolation' and 'isolation' in request.get(
+        'driver_options', {}
+    ):
+        return 'driver_options.isolation'
+    return 'os' if request.get('os') else 'base_image'
+
+
+def _reasons(lacking: Mapping[str, Mapping[str, str]]) -> str:
+    """What conductors lack, by name if they are few."""
+    if len(lacking) <= _FEW:
+        return '; '.join(
+            f'{name} {" and ".join(lacks.values())}'
+            for name, lacks in lacking.items()
         )
+    numbers: dict[str, int] = {}
+    for lacks in lacking.values():
+        for problem in lacks.values():
+            numbers[problem] = numbers.get(problem, 0) + 1
+    most = sorted(numbers.items(), key=lambda item: -item[1])
+    return '; '.join(
+        f'{number} of {len(lacking)}: {problem}'
+        for problem, number in most[:_FEW]
     )

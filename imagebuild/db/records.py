@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from imagebuild.common import placement
 from imagebuild.common import statuses
 
 #: What builds can be sorted by, in the API and in the database.
@@ -189,6 +190,11 @@ class Conductor:
     version: str
     started_at: datetime.datetime
     heartbeat_at: datetime.datetime
+
+    @property
+    def capability(self) -> placement.Capability:
+        """What it offers, as :mod:`imagebuild.common.placement` reads it."""
+        return placement.Capability.from_dict(dataclasses.asdict(self))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,327 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Who can do a job: what the job needs, and what a conductor offers.
+
+One predicate, :func:`missing`, for all who ask: the API when it accepts,
+refuses or plans a build or chooses whom to call, the conductors when they
+claim, and the list of conductors. Nothing else decides it.
+
+Both sides are stored as JSON and read by other releases. What is not known of
+a conductor of an older release is taken to be there where that release could
+do it, and what a newer release needs is never taken to be there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+from typing import Self
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a conductor must offer to do a job; '' for no matter.
+
+    :ivar driver: name of the driver that makes or opens the disk.
+    :ivar os: name in the operator's catalogue; '' for a base image that the
+        request names, which is for every conductor.
+    :ivar architecture: of the machines that the image is for.
+    :ivar isolation: in what the disk must be opened.
+    :ivar destination: name of a cloud to upload to; '' is this one.
+    :ivar holder: name of the only conductor that can, since it has the file.
+    :ivar base_path: where a base image that is a file of the conductor lies.
+    :ivar base: identity of the base image. Where there is a ``base_path``,
+        the file there must have it; otherwise it is only preferred that the
+        conductor has it already (:func:`preference`).
+    :ivar unknown: what a newer release wrote that this one does not know.
+    """
+
+    driver: str = ''
+    os: str = ''
+    architecture: str = ''
+    isolation: str = ''
+    destination: str = ''
+    holder: str = ''
+    base_path: str = ''
+    base: str = ''
+    unknown: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` of any release wrote.
+
+        What is not understood is kept, and no conductor of this release is
+        able to do it.
+        """
+        known: dict[str, str] = {}
+        unknown: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in _NEEDS and isinstance(value, str):
+                known[name] = value
+            elif value not in (None, ''):
+                unknown[name] = value
+        return cls(**known, unknown=unknown)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that is stored, without what does not matter.
+
+        So equal needs are equal texts in every release, and a need that is
+        new in one does not change those of before.
+        """
+        known = {name: getattr(self, name) for name in _NEEDS}
+        return {
+            **{name: value for name, value in known.items() if value},
+            **self.unknown,
+        }
+
+    def canonical(self) -> str:
+        """One text for equal needs, such as for a digest of them."""
+        return json.dumps(
+            self.to_dict(), sort_keys=True, separators=(',', ':')
+        )
+
+
+_NEEDS = tuple(
+    field.name
+    for field in dataclasses.fields(Needs)
+    if field.name != 'unknown'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Capability:
+    """What a conductor offers.
+
+    :ivar name: its name.
+    :ivar drivers: names of drivers that lack nothing on its host.
+    :ivar operating_systems: names in the catalogue; empty for all.
+    :ivar architectures: of the images that it can build.
+    :ivar isolations: in what its host can open disks, each with what is
+        missing for it; empty when that is not known.
+    :ivar destinations: names of the clouds that it can upload to, besides
+        this one.
+    :ivar accelerator: what its guests run on, ``kvm`` or ``tcg``; '' when
+        that is not known.
+    :ivar free_disk: bytes for work, None when that is not known.
+    :ivar free_memory: bytes, None when that is not known.
+    :ivar base_files: paths of base images that it has looked at, each with
+        the identity of the file; '' where there is none that can be used.
+    :ivar cached_bases: identities of the base images that it has.
+    :ivar cached_layers: identities of base images, each with the number of
+        layers over it that it has.
+    :ivar slots: builds at once.
+    """
+
+    name: str = ''
+    drivers: tuple[str, ...] = ()
+    operating_systems: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    isolations: Mapping[str, tuple[str, ...]] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
+    destinations: tuple[str, ...] = ()
+    accelerator: str = ''
+    free_disk: int | None = None
+    free_memory: int | None = None
+    base_files: Mapping[str, str] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
+    cached_bases: tuple[str, ...] = ()
+    cached_layers: Mapping[str, int] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
+    slots: int = 0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` of any release wrote.
+
+        What an older release did not write is not known; what a newer one
+        adds is of no use to this one.
+        """
+        architecture = values.get('architecture')
+        return cls(
+            name=_text(values.get('name')),
+            drivers=_names(values.get('drivers')),
+            operating_systems=_names(values.get('operating_systems')),
+            architectures=_names(values.get('architectures') or architecture),
+            isolations={
+                name: _names(lacking)
+                for name, lacking in _mapping(values.get('isolations'))
+            },
+            destinations=_names(values.get('destinations')),
+            accelerator=_text(values.get('accelerator')),
+            free_disk=_number(values.get('free_disk')),
+            free_memory=_number(values.get('free_memory')),
+            base_files={
+                path: _text(identity)
+                for path, identity in _mapping(values.get('base_files'))
+            },
+            cached_bases=_names(values.get('cached_bases')),
+            cached_layers={
+                base: _number(number) or 0
+                for base, number in _mapping(values.get('cached_layers'))
+            },
+            slots=_number(values.get('slots')) or 0,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that is stored: plain JSON."""
+        found = dataclasses.asdict(self)
+        return {
+            name: _plain(value)
+            for name, value in found.items()
+            if value is not None
+        }
+
+
+def missing(needs: Needs, capability: Capability) -> list[str]:
+    """Say what a conductor lacks for a job.
+
+    :returns: what goes on after its name, such as ``has no driver "x"``;
+        empty when it can do it.
+    """
+    return list(lacking(needs, capability).values())
+
+
+def lacking(needs: Needs, capability: Capability) -> dict[str, str]:
+    """Say what a conductor lacks for a job, by the need.
+
+    :returns: names of fields of the needs, each with what :func:`missing`
+        says of it.
+    """
+    found = {
+        name: check(getattr(needs, name), needs, capability)
+        for name, check in _CHECKS.items()
+        if getattr(needs, name)
+    }
+    for name in sorted(needs.unknown):
+        found[name] = f'does not know the need "{name}" of a newer release'
+    return {name: problem for name, problem in found.items() if problem}
+
+
+def preference(needs: Needs, capability: Capability) -> int:
+    """How much a conductor that is able saves by what it has already.
+
+    :returns: 0 for nothing, 1 for the base image, 2 for layers over it,
+        which is to have the base image, too.
+    """
+    if not needs.base:
+        return 0
+    if capability.cached_layers.get(needs.base, 0) > 0:
+        return 2
+    if needs.base in capability.cached_bases:
+        return 1
+    return 0
+
+
+# -- one function for each need: '' where the conductor can ------------------
+
+
+def _driver(value: str, _needs: Needs, capability: Capability) -> str:
+    if value in capability.drivers:
+        return ''
+    return f'has no driver "{value}"'
+
+
+def _os(value: str, _needs: Needs, capability: Capability) -> str:
+    allowed = capability.operating_systems
+    if not allowed or value in allowed:
+        return ''
+    return f'does not build "{value}"'
+
+
+def _architecture(value: str, _needs: Needs, capability: Capability) -> str:
+    if value in capability.architectures:
+        return ''
+    known = ', '.join(capability.architectures) or 'nothing'
+    return f'builds for {known}, not for {value}'
+
+
+def _isolation(value: str, _needs: Needs, capability: Capability) -> str:
+    # Rows of a release that did not know it say nothing of it.
+    if not capability.isolations:
+        return ''
+    if value not in capability.isolations:
+        return f'cannot open disks in the {value}'
+    lacks = '; '.join(capability.isolations[value])
+    return f'cannot open disks in the {value} ({lacks})' if lacks else ''
+
+
+def _destination(value: str, _needs: Needs, capability: Capability) -> str:
+    if value in capability.destinations:
+        return ''
+    return f'does not upload to "{value}"'
+
+
+def _holder(value: str, _needs: Needs, capability: Capability) -> str:
+    if value == capability.name:
+        return ''
+    return f'does not have the file, which is on {value}'
+
+
+def _base_path(value: str, needs: Needs, capability: Capability) -> str:
+    # Whoever has not looked yet looks when it takes the job.
+    found = capability.base_files.get(value)
+    if found is None or found == needs.base or not needs.base:
+        return ''
+    if not found:
+        return 'does not have the file of the base image'
+    return 'has another file in the place of the base image'
+
+
+#: In the order in which it is said what is missing.
+_CHECKS = {
+    'driver': _driver,
+    'os': _os,
+    'architecture': _architecture,
+    'isolation': _isolation,
+    'destination': _destination,
+    'holder': _holder,
+    'base_path': _base_path,
+}
+
+
+# -- reading what other releases wrote ---------------------------------------
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ''
+
+
+def _number(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,) if value else ()
+    if not isinstance(value, Iterable):
+        return ()
+    return tuple(each for each in value if isinstance(each, str))
+
+
+def _mapping(value: object) -> Iterable[tuple[str, Any]]:
+    return value.items() if isinstance(value, Mapping) else ()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return value

@@ -1,0 +1,133 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is said when no conductor can build what a request asks for."""
+
+import types
+
+import pytest
+
+from imagebuild import catalogue
+from imagebuild.api import placement
+from imagebuild.common.placement import Capability
+from imagebuild.common.placement import Needs
+
+GUESTFS = Capability(
+    name='c1',
+    drivers=('guestfs',),
+    operating_systems=('debian-12',),
+    architectures=('x86_64',),
+    isolations={'appliance': (), 'sandbox': ('root rights',)},
+)
+FAKE = Capability(name='c2', drivers=('fake',), architectures=('x86_64',))
+
+
+def a_call(*capabilities, entry=None):
+    entries = {entry.name: entry} if entry else {}
+    return types.SimpleNamespace(
+        service=types.SimpleNamespace(
+            conductors=lambda: [
+                types.SimpleNamespace(
+                    name=each.name, drivers=each.drivers, capability=each
+                )
+                for each in capabilities
+            ],
+            catalogue=types.SimpleNamespace(
+                read=lambda: catalogue.Catalogue(entries)
+            ),
+        )
+    )
+
+
+def refusal(needs, request, *capabilities):
+    problems = []
+    able = placement.able_conductors(
+        a_call(*capabilities), Needs(**needs), request, problems
+    )
+    assert able == []
+    [problem] = problems
+    return problem.path, problem.message
+
+
+@pytest.mark.parametrize('given', [True, False])
+def test_a_driver_that_nobody_has(given):
+    request = {'os': 'x'} | ({'driver': 'magic'} if given else {})
+    assert refusal({'driver': 'magic', 'os': 'x'}, request, GUESTFS, FAKE) == (
+        'driver' if given else 'os',
+        'no conductor that is up has the driver "magic"; there are: fake, '
+        'guestfs',
+    )
+
+
+def test_each_lacks_something_else():
+    needs = {'driver': 'guestfs', 'os': 'x', 'architecture': 'x86_64'}
+    assert refusal(needs, {'os': 'x'}, GUESTFS, FAKE) == (
+        'os',
+        'no conductor that is up can build it: c1 does not build "x"; c2 has '
+        'no driver "guestfs"',
+    )
+
+
+def test_one_lacks_several_things():
+    needs = {'architecture': 's390x', 'isolation': 'sandbox'}
+    assert refusal(needs, {'base_image': 'x'}, GUESTFS) == (
+        'base_image',
+        'no conductor that is up can build it: c1 builds for x86_64, not for '
+        's390x and cannot open disks in the sandbox (root rights)',
+    )
+
+
+def test_the_isolation_of_the_request():
+    request = {'os': 'x', 'driver_options': {'isolation': 'sandbox'}}
+    path, _ = refusal({'isolation': 'sandbox'}, request, GUESTFS)
+    assert path == 'driver_options.isolation'
+
+
+def test_many_conductors_are_counted():
+    many = [
+        Capability(name=f'd{number}', drivers=('fake',)) for number in range(7)
+    ]
+    needs = {'driver': 'guestfs', 'os': 'x'}
+    _, message = refusal(needs, {'os': 'x'}, GUESTFS, *many)
+    assert message == (
+        'no conductor that is up can build it: 7 of 8: has no driver '
+        '"guestfs"; 1 of 8: does not build "x"'
+    )
+
+
+def test_who_is_able_is_named():
+    problems = []
+    needs = Needs(driver='fake')
+    call = a_call(GUESTFS, FAKE)
+    assert placement.able_conductors(call, needs, {}, problems) == ['c2']
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ('entry', 'given', 'needed'),
+    [
+        ({}, {}, ''),
+        ({'isolation': 'auto'}, {}, ''),
+        ({'isolation': 'sandbox'}, {}, 'sandbox'),
+        ({'isolation': 'sandbox'}, {'isolation': 'auto'}, 'sandbox'),
+        ({'isolation': 'sandbox'}, {'isolation': 'appliance'}, 'appliance'),
+        ({'isolation': 'appliance'}, {'isolation': 'sandbox'}, 'appliance'),
+        ({}, {'isolation': 'sandbox'}, 'sandbox'),
+        ({}, {'isolation': ['sandbox']}, ''),
+        ({}, {'isolation': 'jail'}, ''),
+    ],
+)
+def test_the_isolation_that_is_needed(entry, given, needed):
+    call = a_call(entry=catalogue.OperatingSystem('x', driver_options=entry))
+    request = {'os': 'x', 'driver_options': given}
+    assert placement.needs_of(call, request, []) == Needs(
+        os='x', driver='guestfs', architecture='x86_64', isolation=needed
+    )
