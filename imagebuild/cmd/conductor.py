@@ -32,6 +32,7 @@ from imagebuild.cmd import service_log
 from imagebuild.common import release
 from imagebuild.conductor import process
 from imagebuild.conductor import service
+from imagebuild.conf import errors
 
 LOG = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def _work(
     try:
         process.Process(conf, make(conf)).run()
     except cfg.Error as error:
-        raise configuration.unusable(error) from error
+        raise errors.unusable(error) from error
     except exception.ImageBuildError:
         raise
     except Exception:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import sys
 from collections.abc import Collection
 from collections.abc import Sequence
@@ -25,13 +24,9 @@ from oslo_config import cfg
 
 from imagebuild import exception
 from imagebuild.common import release
+from imagebuild.conf import destination
+from imagebuild.conf import errors
 from imagebuild.conf import opts
-
-_VALUE = re.compile(
-    r"Value for option \S+ from LocationInfo\(.*detail='(?P<file>.*)'\) "
-    r'is not valid: (?P<reason>.*)',
-    re.DOTALL,
-)
 
 
 def read(
@@ -64,7 +59,7 @@ def read(
                 **sources,
             )
     except cfg.Error as error:
-        raise unusable(error) from error
+        raise errors.unusable(error) from error
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -101,19 +96,8 @@ def check(conf: cfg.ConfigOpts, groups: Collection[str] | None = None) -> None:
                 else:
                     getattr(conf[section], option.dest)
             except (cfg.Error, ValueError) as error:
-                raise unusable(error, f'[{section}] {option.dest}') from error
-
-
-def unusable(error: Exception, option: str = '') -> exception.InvalidInput:
-    """Make an error of oslo.config readable.
-
-    :param option: that it is about, if known.
-    """
-    text = str(error).rstrip('.')
-    found = _VALUE.fullmatch(text)
-    if found and option:
-        text = f'{found["reason"]} ({found["file"]})'
-    about = f'{option}: ' if option else ''
-    return exception.InvalidInput(
-        f'The configuration cannot be used: {about}{text}.'
-    )
+                raise errors.unusable(
+                    error, f'[{section}] {option.dest}'
+                ) from error
+    if groups is None:
+        destination.read(conf)

@@ -31,6 +31,7 @@ from imagebuild.conf import api
 from imagebuild.conf import conductor
 from imagebuild.conf import database
 from imagebuild.conf import default
+from imagebuild.conf import destination
 from imagebuild.conf import disks
 from imagebuild.conf import file_store
 from imagebuild.conf import glance
@@ -43,6 +44,7 @@ _SECTIONS: tuple[Any, ...] = (
     api,
     conductor,
     database,
+    destination,
     disks,
     file_store,
     glance,

@@ -23,7 +23,7 @@ from oslo_config import cfg
 
 from imagebuild import conf
 
-_THIS_MODULE = 'opts'
+_NO_SECTIONS = ('errors', 'opts')
 
 
 def list_opts() -> Iterable[tuple[cfg.OptGroup | str, list[cfg.Opt]]]:
@@ -46,5 +46,5 @@ def _module_names() -> list[str]:
     return sorted(
         module.name
         for module in pkgutil.iter_modules(conf.__path__)
-        if module.name != _THIS_MODULE
+        if module.name not in _NO_SECTIONS
     )

@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'context': {'policies'},
     'catalogue': {'manifest'},
     'description': {'manifest', 'recipes'},
+    'destinations': set(),
     'sealing': set(),
     # Where a disk comes from and where it goes
     'disks': {'appliance'},
@@ -60,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     'stores': {'clients', 'disks'},
     # The service
-    'conf': {'appliance'},
+    'conf': {'appliance', 'destinations'},
     'db': set(),
     'policies': set(),
     'job': {
@@ -68,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'catalogue',
         'clients',
         'description',
+        'destinations',
         'drivers',
         'layers',
         'manifest',
@@ -82,6 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'context',
         'db',
         'description',
+        'destinations',
         'drivers',
         'job',
         'layers',
