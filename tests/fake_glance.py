@@ -48,6 +48,7 @@ SCHEMAS = {
                 'type': 'string',
             },
             'protected': {'type': 'boolean'},
+            'os_hidden': {'type': 'boolean'},
             'disk_format': {'enum': FORMATS, 'type': ['null', 'string']},
             'container_format': {
                 'enum': ['bare', 'ovf', 'ova', None],
@@ -71,6 +72,7 @@ SCHEMAS = {
     },
 }
 RESERVED = ('id', 'status', 'size', 'os_hash_algo', 'os_hash_value')
+_PAGING = ('limit', 'sort', 'sort_key', 'sort_dir', 'marker', 'os_hidden')
 IMAGE = re.compile(r'/v2/images/([^/]+)(/file|/members)?(?:/([^/]+))?')
 
 
@@ -105,6 +107,7 @@ class FakeGlance:
     :ivar corrupt: bytes that arrive are stored with a wrong one.
     :ivar limit: bytes of an image that it takes.
     :ivar slow: looks at an image before it is active.
+    :ivar page: images of one page at most.
     :ivar chunked: the last upload did not say how long it is.
     """
 
@@ -118,6 +121,7 @@ class FakeGlance:
         self.corrupt = False
         self.limit = 0
         self.slow = 0
+        self.page = 1000
         self.chunked = None
         self.lock = threading.RLock()
         self._faults = []
@@ -146,7 +150,12 @@ class FakeGlance:
         """Sections of a configuration that lead here."""
         return {
             'keystone': {'auth_type': 'none', 'endpoint': self.url},
-            'glance': {'endpoint_override': self.url, 'retry_timeout': 5},
+            'glance': {
+                'endpoint_override': self.url,
+                'retry_timeout': 5,
+                # There is no user whose id it could be.
+                'service_id': 'this-service',
+            },
         }
 
     def fail(self, method, path, status, message='', *, times=1, after=0):
@@ -168,7 +177,7 @@ class FakeGlance:
 
     def add(self, content=b'', **values):
         """Have an image; active when there is content."""
-        image_id = str(uuid.uuid4())
+        image_id = values.get('id') or str(uuid.uuid4())
         record = {
             'id': image_id,
             'name': None,
@@ -176,6 +185,7 @@ class FakeGlance:
             'owner': 'somebody',
             'visibility': 'private',
             'protected': False,
+            'os_hidden': False,
             'disk_format': 'qcow2',
             'container_format': 'bare',
             'min_disk': 0,
@@ -294,9 +304,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     # -- records ------------------------------------------------------------
 
     def _list(self, query):
-        found = list(self.glance.images.values())
+        asked = dict(query)
+        hidden = asked.pop('os_hidden', 'false') == 'true'
+        found = [
+            one
+            for one in self.glance.images.values()
+            if one['os_hidden'] is hidden
+        ]
         for name, value in query:
-            if name in ('limit', 'sort', 'sort_key', 'sort_dir', 'marker'):
+            if name in _PAGING:
                 continue
             if name == 'visibility' and value == 'all':
                 continue
@@ -306,8 +322,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 found = [one for one in found if one.get(name) == value]
         if ('visibility', 'all') not in query:
             found = [one for one in found if one['visibility'] != 'community']
-        found.sort(key=lambda one: one['created_at'], reverse=True)
-        self._json(200, {'images': found, 'schema': '/v2/schemas/images'})
+        found.sort(
+            key=lambda one: (one['created_at'], one['id']),
+            reverse='created_at:asc' not in asked.get('sort', ''),
+        )
+        answer = {'schema': '/v2/schemas/images'}
+        if 'marker' in asked:
+            ids = [one['id'] for one in found]
+            if asked['marker'] not in ids:
+                raise _Refused(400, 'Invalid marker. Image could not be found')
+            found = found[ids.index(asked['marker']) + 1 :]
+        limit = min(self.glance.page, int(asked.get('limit', 1000)))
+        if len(found) > limit:
+            found = found[:limit]
+            following = {**asked, 'marker': found[-1]['id']}
+            if hidden:
+                following['os_hidden'] = 'true'
+            answer['next'] = '/v2/images?' + urllib.parse.urlencode(following)
+        self._json(200, {**answer, 'images': found})
 
     def _create(self):
         values = json.loads(self._body())

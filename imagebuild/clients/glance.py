@@ -35,6 +35,7 @@ from keystoneauth1 import adapter
 from imagebuild import exception
 from imagebuild.clients import download
 from imagebuild.clients import errors
+from imagebuild.clients import image_pages
 from imagebuild.clients import images
 from imagebuild.clients import keystone
 from imagebuild.clients import visibility
@@ -140,6 +141,22 @@ class Glance:
                 filters=wanted, sort='created_at:desc'
             )
             return [images.GlanceImage.from_answer(answer) for answer in found]
+
+    def each(self, **filters: str) -> Iterator[images.GlanceImage]:
+        """Images of every project and visibility, also hidden ones.
+
+        Read page by page; one may be deleted before the next is taken.
+
+        :param filters: a property, ``owner``, ``status``, ...
+        """
+        for hidden in ('false', 'true'):
+            wanted = {'visibility': 'all', 'os_hidden': hidden, **filters}
+            yield from image_pages.each(self._adapter, SERVICE, wanted)
+
+    def user_id(self) -> str:
+        """The id of the service user, '' without Keystone."""
+        with errors.translated(SERVICE):
+            return self._session.get_user_id() or ''
 
     def visible_image(
         self, project_id: str, id_or_name: str = '', *, tag: str = ''

@@ -35,6 +35,7 @@ class GlanceImage:
     :ivar owner: id of the project.
     :ivar visibility: ``private``, ``shared``, ``community``, ``public``.
     :ivar protected: it cannot be deleted.
+    :ivar os_hidden: lists leave it out.
     :ivar size: bytes, 0 while there are none.
     :ivar virtual_size: bytes that a guest sees, 0 when Glance does not know.
     :ivar disk_format: ``qcow2``, ...; '' when not known.
@@ -51,6 +52,7 @@ class GlanceImage:
     owner: str = ''
     visibility: str = ''
     protected: bool = False
+    os_hidden: bool = False
     size: int = 0
     virtual_size: int = 0
     disk_format: str = ''

@@ -89,6 +89,21 @@ Nearly always that is at once. Raise it where Glance copies or converts an
 image before it is active.
 """,
     ),
+    cfg.StrOpt(
+        'service_id',
+        default='',
+        sample_default='<id of the service user>',
+        help="""
+What this service marks its images with, to find those that it has lost.
+
+Images are deleted as leaks only when they have this mark and no row of the
+database knows them. The default is the id of the service user. Two imagebuild
+services in one cloud (production and staging, say) that log in as the same
+user must set it to different values, or each takes the images of the other
+for its own leaks. Whoever changes it later has the images from before left
+alone.
+""",
+    ),
     cfg.ListOpt(
         'denied_properties',
         default=[],

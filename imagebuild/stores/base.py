@@ -27,6 +27,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +44,9 @@ OnNotice = Callable[[str], None]
 BUILD_ID = 'imagebuild_build_id'
 UPLOAD_ID = 'imagebuild_upload_id'
 CONTENT_KEY = 'imagebuild_content_key'
+
+#: How many images :meth:`Store.list_stamped` yields at most.
+MOST_STAMPED = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +116,37 @@ class Stamp:
             UPLOAD_ID: self.upload_id,
             CONTENT_KEY: self.content_key,
         }
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, Any]) -> Stamp | None:
+        """Read it from the properties of an image; None when it has none."""
+        if not properties.get(UPLOAD_ID):
+            return None
+        return cls(
+            build_id=str(properties.get(BUILD_ID) or ''),
+            upload_id=str(properties[UPLOAD_ID]),
+            content_key=str(properties.get(CONTENT_KEY) or ''),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class StampedImage:
+    """An image with a stamp of this service, complete or not.
+
+    :ivar image_id: the store's name for it.
+    :ivar stamp: what it is marked with.
+    :ivar status: as Glance calls it: ``active``, ``queued``, ``saving``, ...
+    :ivar created_at: ISO 8601, UTC.
+    :ivar protected: it is not deleted before this is taken back.
+    :ivar hidden: lists of images leave it out.
+    """
+
+    image_id: str
+    stamp: Stamp
+    status: str
+    created_at: str
+    protected: bool = False
+    hidden: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,12 +222,16 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def delete(self, image_id: str) -> None:
+    def delete(self, image_id: str, *, hide_undeletable: bool = False) -> None:
         """Remove an image that is not protected; no error if there is none.
 
         Only images that have a stamp are removed: an id that came out of a
-        damaged row never costs somebody else's image.
+        damaged row never costs somebody else's image. What is protected or in
+        use is reported, and left as it is: call again later.
 
+        :param hide_undeletable: what is protected or in use is taken off the
+            lists of images (``os_hidden``) before Conflict is raised. Whoever
+            knows its id still uses it.
         :raises Conflict: it is in use, or protected.
         :raises Forbidden: there is an image of that id without a stamp.
         :raises ServiceUnavailable: as for :meth:`upload`.
@@ -235,6 +274,23 @@ class Store(abc.ABC):
         """
         return False
 
+    def list_stamped(
+        self, *, limit: int = MOST_STAMPED
+    ) -> Iterator[StampedImage]:
+        """Every image of this service, complete or not, hidden or not.
+
+        For whoever looks for leaks: a stamp that no row has. Images of
+        another imagebuild service that uses the same store are left out, and
+        so are copies that other services made and that inherited a stamp
+        (snapshots of servers). They are read page by page; an image that is
+        yielded may be deleted before the next one is asked for.
+
+        :param limit: yields no more than this.
+        :returns: nothing in a store that cannot list what it has.
+        :raises ServiceUnavailable: as for :meth:`upload`, at any time.
+        """
+        return iter(())
+
     @abc.abstractmethod
     def find(self, stamp: Stamp) -> StoredImage | None:
         """Find an image by its ``upload_id``.
@@ -255,11 +311,15 @@ class Store(abc.ABC):
         """
 
 
-def protected(image_id: str) -> exception.Conflict:
-    """What a store raises that is to delete a protected image."""
+def protected(image_id: str, *, hidden: bool = False) -> exception.Conflict:
+    """What a store raises that is to delete a protected image.
+
+    :param hidden: lists of images leave it out.
+    """
+    until = ', and hidden until then' if hidden else ''
     return exception.Conflict(
         what='Image',
         id=image_id,
         status='protected',
-        reason='it is deleted when that is taken back',
+        reason=f'it is deleted when that is taken back{until}',
     )

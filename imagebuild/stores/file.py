@@ -20,6 +20,7 @@ in it, by a rename: what is there is whole.
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -162,7 +163,7 @@ class FileStore(base.Store):
             os.rename(made, target)
             convert.flush(self.directory)
 
-    def delete(self, image_id: str) -> None:
+    def delete(self, image_id: str, *, hide_undeletable: bool = False) -> None:
         """See :meth:`base.Store.delete`."""
         target, found = self._find(image_id)
         if found is None:
@@ -170,7 +171,10 @@ class FileStore(base.Store):
         if not found.get(base.UPLOAD_ID):
             raise exception.Forbidden(rule='only images of builds are deleted')
         if found.get('protected'):
-            raise base.protected(image_id)
+            if hide_undeletable and not found.get('os_hidden'):
+                found['os_hidden'] = True
+                _write_json(target / METADATA, found)
+            raise base.protected(image_id, hidden=bool(found.get('os_hidden')))
         self._remove(target)
 
     def _remove(self, target: pathlib.Path) -> None:
@@ -209,6 +213,37 @@ class FileStore(base.Store):
         """See :meth:`base.Store.is_protected`."""
         _, found = self._find(image_id)
         return bool(found and found.get('protected'))
+
+    def list_stamped(
+        self, *, limit: int = base.MOST_STAMPED
+    ) -> Iterator[base.StampedImage]:
+        """See :meth:`base.Store.list_stamped`.
+
+        A directory belongs to one service: all of it is taken to be its own.
+        """
+        return itertools.islice(self._each_stamped(), limit)
+
+    def _each_stamped(self) -> Iterator[base.StampedImage]:
+        try:
+            names = sorted(os.listdir(self.directory))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise exception.ServiceUnavailable(
+                service=self.name, reason=os_errors.reason_of(error)
+            ) from error
+        for name in names:
+            found = self._find(name)[1]
+            stamp = base.Stamp.from_properties(found or {})
+            if found and stamp and found.get('id') == name:
+                yield base.StampedImage(
+                    image_id=name,
+                    stamp=stamp,
+                    status='active',
+                    created_at=str(found.get('created_at', '')),
+                    protected=bool(found.get('protected')),
+                    hidden=bool(found.get('os_hidden')),
+                )
 
     def find(self, stamp: base.Stamp) -> base.StoredImage | None:
         """See :meth:`base.Store.find`."""

@@ -26,6 +26,12 @@ anything else       somebody died while sending, or still sends and has
 more than one       all but one are deleted, a good one kept
 =================== =======================================================
 
+Other services copy properties: a snapshot of a server has those of the image
+that the server was made of, the stamp with them. So an image also has its own
+id as a property (``imagebuild_image_id``), which is chosen here; where that is
+another image's, the image is its user's and never touched.
+``imagebuild_service`` tells the images of two services in one cloud apart.
+
 What a project could not do itself is refused by Glance before the data are
 sent (visibility, members); ``protected`` is set last, since what is wrong
 must be deleted.
@@ -34,9 +40,11 @@ must be deleted.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import pathlib
 import time
+import uuid
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
@@ -56,6 +64,7 @@ from imagebuild.common import transfer_progress
 from imagebuild.stores import base
 from imagebuild.stores import metadata
 from imagebuild.stores import sending
+from imagebuild.stores import stamps
 
 LOG = logging.getLogger(__name__)
 
@@ -80,6 +89,8 @@ class GlanceStore(base.Store):
     :param activation_timeout: seconds from the last byte until an image
         must be active.
     :param rules: which properties an image may have.
+    :param service_id: tells its images from those of another imagebuild
+        service; '' for the id of the service user.
     :param sleep: waits for some seconds.
     """
 
@@ -92,12 +103,14 @@ class GlanceStore(base.Store):
         retry_timeout: float = _RETRY_TIMEOUT,
         activation_timeout: float = _ACTIVATION_TIMEOUT,
         rules: image_properties.Rules | None = None,
+        service_id: str = '',
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._glance = client
         self._retry_timeout = retry_timeout
         self._activation_timeout = activation_timeout
         self._rules = rules or image_properties.Rules()
+        self._service_id = service_id
         self._sleep = sleep
 
     @classmethod
@@ -110,6 +123,7 @@ class GlanceStore(base.Store):
         return cls(
             glance.Glance.from_config(config),
             rules=image_properties.Rules.from_section(section),
+            service_id=section.get('service_id') or '',
             retry_timeout=float(section.get('retry_timeout', _RETRY_TIMEOUT)),
             activation_timeout=float(
                 section.get('activation_timeout', _ACTIVATION_TIMEOUT)
@@ -144,20 +158,39 @@ class GlanceStore(base.Store):
             sleep=self._sleep,
         )
 
-    def delete(self, image_id: str) -> None:
+    def delete(self, image_id: str, *, hide_undeletable: bool = False) -> None:
         """See :meth:`base.Store.delete`."""
         try:
             found = self._glance.get(image_id)
         except exception.NotFound:
             return
         with self._unless_gone(image_id):
-            if not found.properties.get(base.UPLOAD_ID):
+            if stamps.of(found) is None:
                 raise exception.Forbidden(
                     rule='only images of builds are deleted'
                 )
-            if found.protected:
-                raise base.protected(image_id)
-            self._glance.delete(image_id)
+            try:
+                self._delete(found)
+            except exception.Conflict:
+                if hide_undeletable:
+                    self._hide(found)
+                raise
+
+    def _delete(self, found: images.GlanceImage) -> None:
+        if found.protected:
+            raise base.protected(found.id, hidden=found.os_hidden)
+        try:
+            self._glance.delete(found.id)
+        except errors.Refused:
+            # Protected since it was looked at.
+            if self._glance.get(found.id).protected:
+                raise base.protected(found.id) from None
+            raise
+
+    def _hide(self, found: images.GlanceImage) -> None:
+        if not found.os_hidden:
+            self._glance.update(found.id, os_hidden=True)
+            LOG.info('Hid image %s, which cannot be deleted now', found.id)
 
     def update(
         self,
@@ -197,6 +230,16 @@ class GlanceStore(base.Store):
             return self._glance.get(image_id).protected
         except exception.NotFound:
             return False
+
+    def list_stamped(
+        self, *, limit: int = base.MOST_STAMPED
+    ) -> Iterator[base.StampedImage]:
+        """See :meth:`base.Store.list_stamped`."""
+        service = self._service()
+        if not service:
+            return iter(())
+        found = self._glance.each(**{stamps.SERVICE: service})
+        return itertools.islice(stamps.stamped(found, service), limit)
 
     def find(self, stamp: base.Stamp) -> base.StoredImage | None:
         """See :meth:`base.Store.find`."""
@@ -264,17 +307,31 @@ class GlanceStore(base.Store):
                 self._remove(found)
         if kept is None:
             # Protected later, when it is complete and right.
-            return self._glance.create(**{**described, 'protected': False})
+            return self._made(described)
         LOG.info('Resuming with image %s (%s)', kept.id, kept.status)
         return kept
+
+    def _made(self, described: Mapping[str, Any]) -> images.GlanceImage:
+        image_id = str(uuid.uuid4())
+        values = {
+            **described,
+            **stamps.properties(image_id, self._service()),
+            'id': image_id,
+            'protected': False,
+        }
+        return self._glance.create(**values)
+
+    def _service(self) -> str:
+        self._service_id = self._service_id or self._glance.user_id()
+        return self._service_id
 
     def _stamped(self, stamp: base.Stamp) -> list[images.GlanceImage]:
         """The images of an upload, active ones first."""
         found = [
             image
-            for image in self._glance.list(**{base.UPLOAD_ID: stamp.upload_id})
+            for image in self._glance.each(**{base.UPLOAD_ID: stamp.upload_id})
             # Not every Glance filters by every property.
-            if image.properties.get(base.UPLOAD_ID) == stamp.upload_id
+            if stamps.is_of(image, stamp)
         ]
         order = {status: rank for rank, status in enumerate(_BEST_FIRST)}
         return sorted(

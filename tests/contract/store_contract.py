@@ -232,6 +232,39 @@ class StoreContract(abc.ABC):
         assert not store.exists(stored.image_id)
         assert not store.is_protected(stored.image_id)
 
+    def test_what_is_protected_is_hidden_if_asked(
+        self, store, file, image, stamp
+    ):
+        shielded = dataclasses.replace(image, protected=True)
+        stored = store.upload(file, shielded, stamp)
+        for _ in range(2):
+            with pytest.raises(exception.Conflict, match='is protected: '):
+                store.delete(stored.image_id, hide_undeletable=True)
+            assert self.look(store, stored.image_id)['os_hidden'] is True
+        # It is found as before, and is no second image for an upload.
+        assert store.exists(stored.image_id)
+        assert store.find(stamp) == stored
+        assert [one.hidden for one in self.mine(store, stamp)] == [True]
+        assert store.upload(file, shielded, stamp) == stored
+        assert store.discard(stamp) == 1
+        assert not store.exists(stored.image_id)
+
+    # -- leaks --------------------------------------------------------------
+
+    def mine(self, store, stamp):
+        return [one for one in store.list_stamped() if one.stamp == stamp]
+
+    def test_stamped_images_are_listed(self, store, file, image, stamp):
+        assert self.mine(store, stamp) == []
+        stored = store.upload(file, image, stamp)
+        [found] = self.mine(store, stamp)
+        assert found.image_id == stored.image_id
+        assert (found.status, found.protected) == ('active', False)
+        assert found.created_at.endswith('Z')
+        assert len(list(store.list_stamped(limit=1))) == 1
+        assert store.discard(stamp) == 1
+        assert self.mine(store, stamp) == []
+
     # -- update -------------------------------------------------------------
 
     def test_update(self, store, file, stamp):

@@ -48,6 +48,7 @@ def store(server):
         glance_client.Glance.from_config(server.config),
         retry_timeout=30,
         activation_timeout=5,
+        service_id='this-service',
         sleep=slept.append,
     )
     store.slept = slept
@@ -136,6 +137,114 @@ def test_what_has_no_stamp_is_never_deleted(server, store):
     with pytest.raises(exception.Forbidden):
         store.delete(plain['id'])
     assert plain['id'] in server.images
+
+
+def snapshot_of(server, record, **values):
+    """What Nova and Cinder make of a server or volume with an image."""
+    copied = {
+        name: value
+        for name, value in record.items()
+        if name.startswith('imagebuild_')
+    }
+    return server.add(b'of a user', **{**copied, **values})
+
+
+@pytest.mark.parametrize('status', ['active', 'queued'])
+def test_a_snapshot_of_a_server_is_never_touched(server, store, file, status):
+    """It inherits every property, the stamp with them."""
+    stored = store.upload(file, IMAGE, STAMP)
+    mine = snapshot_of(server, server.images[stored.image_id], status=status)
+    assert mine['imagebuild_upload_id'] == STAMP.upload_id
+    assert store.upload(file, IMAGE, STAMP) == stored
+    with pytest.raises(exception.Forbidden):
+        store.delete(mine['id'])
+    listed = [one.image_id for one in store.list_stamped()]
+    assert listed == [stored.image_id]
+    assert store.discard(STAMP) == 1
+    assert store.find(STAMP) is None
+    assert set(server.images) == {mine['id']}
+
+
+def test_a_snapshot_of_an_image_from_before_is_never_touched(server, store):
+    """Images of earlier releases do not say their own id."""
+    left = leave(server, 'active', CONTENT)
+    mine = snapshot_of(server, left, base_image_ref=left['id'])
+    assert store.discard(STAMP) == 1
+    assert set(server.images) == {mine['id']}
+
+
+def test_a_hidden_image_is_the_same_image(server, store, file):
+    stored = store.upload(file, IMAGE, STAMP)
+    only(server)['os_hidden'] = True
+    assert store.find(STAMP) == stored
+    assert store.upload(file, IMAGE, STAMP) == stored
+    assert only(server)['id'] == stored.image_id
+
+
+def test_what_is_in_use_is_reported_and_hidden_if_asked(server, store, file):
+    stored = store.upload(file, IMAGE, STAMP)
+    server.fail('DELETE', stored.image_id, 409, 'It is in use.', times=2)
+    with pytest.raises(exception.Conflict, match='in use'):
+        store.delete(stored.image_id)
+    assert only(server)['os_hidden'] is False
+    with pytest.raises(exception.Conflict, match='in use'):
+        store.delete(stored.image_id, hide_undeletable=True)
+    assert only(server)['os_hidden'] is True
+    store.delete(stored.image_id)
+    assert not server.images
+
+
+def test_protected_after_it_was_looked_at(server, store, file, monkeypatch):
+    stored = store.upload(file, IMAGE, STAMP)
+    delete = store._glance.delete
+
+    def too_late(image_id):
+        only(server)['protected'] = True
+        delete(image_id)
+
+    monkeypatch.setattr(store._glance, 'delete', too_late)
+    with pytest.raises(exception.Conflict, match='is protected: '):
+        store.delete(stored.image_id, hide_undeletable=True)
+    assert only(server)['os_hidden'] is True
+
+
+def test_each_page_outlives_what_is_deleted_from_it(server, store, file):
+    server.page = 3
+    stamps = [base.Stamp('b', f'upload-{number}') for number in range(10)]
+    for stamp in stamps:
+        store.upload(file, IMAGE, stamp)
+    leave(server, 'saving', imagebuild_service='this-service')
+    for each in list(server.images.values())[:2]:
+        each['os_hidden'] = True
+    found = []
+    for image in store.list_stamped():
+        found.append(image.stamp.upload_id)
+        store.delete(image.image_id)
+    assert sorted(found) == sorted(
+        [STAMP.upload_id, *(stamp.upload_id for stamp in stamps)]
+    )
+    assert not server.images
+
+
+def test_those_of_another_service_are_not_listed(server, store, file):
+    other = glance_store.GlanceStore(
+        glance_client.Glance.from_config(server.config), service_id='staging'
+    )
+    other.upload(file, IMAGE, base.Stamp('b', 'theirs'))
+    # From before services said who they are.
+    leave(server, 'active', CONTENT)
+    stored = store.upload(file, IMAGE, base.Stamp('b', 'ours'))
+    assert [one.image_id for one in store.list_stamped()] == [stored.image_id]
+
+
+def test_without_a_name_nothing_is_listed(server, file):
+    """Nobody's images are taken for leaks."""
+    store = glance_store.GlanceStore(
+        glance_client.Glance.from_config(server.config)
+    )
+    store.upload(file, IMAGE, STAMP)
+    assert list(store.list_stamped()) == []
+    assert store.find(STAMP)
 
 
 @pytest.mark.parametrize('status', [403, 404, 409, 500])
