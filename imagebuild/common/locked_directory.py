@@ -20,6 +20,7 @@ it left.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -29,6 +30,7 @@ import stat
 import tempfile
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Self
 
 LOG = logging.getLogger(__name__)
@@ -114,6 +116,78 @@ class LockedDirectory:
             os.close(self._lock)
 
 
+class SharedDirectory:
+    """A directory that is in use: nobody takes it until :meth:`release`.
+
+    :ivar path: the directory.
+    """
+
+    def __init__(self, path: pathlib.Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def use(cls, path: pathlib.Path, *, create: bool = False) -> Self | None:
+        """Use a directory, as others may at the same time; never wait.
+
+        :param create: make its lock if it is not there.
+        :returns: None when there is none, or it is being made or removed.
+        :raises OSError: its file system has no room or no locks.
+        """
+        lock = lock_of(path, fcntl.LOCK_SH, create=create)
+        return None if lock is None else cls(path, lock)
+
+    @classmethod
+    def of_maker(cls, path: pathlib.Path, lock: int) -> Self | None:
+        """Turn the lock of whoever made a directory into that of a user.
+
+        :param path: where it lies now.
+        :param lock: descriptor; closed unless it worked.
+        :returns: None when it is gone: the kernel lets others in between.
+        """
+        with contextlib.suppress(OSError):
+            if relock(path, lock, fcntl.LOCK_SH):
+                return cls(path, lock)
+        os.close(lock)
+        return None
+
+    def touch(self) -> None:
+        """Note that it was used now; the time is that of its lock.
+
+        Nothing is noted on a file system that can only be read.
+        """
+        try:
+            os.utime(self._lock)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+
+    def release(self) -> None:
+        """Use it no longer."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
+
+
+@contextlib.contextmanager
+def temporary(parent: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A locked directory to write something in, removed afterwards.
+
+    :raises OSError: it cannot be made or removed.
+    """
+    made = LockedDirectory.make(parent)
+    try:
+        yield made.path
+    finally:
+        made.remove()
+
+
+def listed(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """What is in a directory, by name; nothing when it is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        yield from sorted(directory.iterdir())
+
+
 def lock_of(
     path: pathlib.Path, how: int, *, create: bool = False
 ) -> int | None:
@@ -126,11 +200,8 @@ def lock_of(
         holds it, or the directory or its lock is not there.
     :raises OSError: its file system has no room or no locks.
     """
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        lock = os.open(
-            path / LOCK, flags | (os.O_CREAT if create else 0), 0o600
-        )
+        lock = _open_lock(path / LOCK, create=create)
     except FileNotFoundError:
         return None
     try:
@@ -141,6 +212,19 @@ def lock_of(
         raise
     os.close(lock)
     return None
+
+
+def _open_lock(path: pathlib.Path, *, create: bool) -> int:
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(
+            path, flags | os.O_RDWR | (os.O_CREAT if create else 0), 0o600
+        )
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    # Enough for flock(2), but on NFS.
+    return os.open(path, flags | os.O_RDONLY)
 
 
 def relock(path: pathlib.Path, lock: int, how: int) -> bool:

@@ -18,6 +18,8 @@ import os
 import pathlib
 import stat
 
+from imagebuild import exception
+
 LOG = logging.getLogger(__name__)
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -37,6 +39,26 @@ def is_own(path: pathlib.Path) -> bool:
     if stranger:
         LOG.info('Others have a say in %s: %s', path, stranger)
     return not stranger
+
+
+def check_private(directory: pathlib.Path, what: str) -> None:
+    """Refuse a directory in which others could put or change something.
+
+    :param directory: it is there.
+    :param what: is to be kept in it, as the message begins: ``Layers``.
+    :raises InvalidInput: it is not a directory, or not this account's alone.
+    :raises OSError: it cannot be looked at.
+    """
+    status = os.stat(directory)
+    if not stat.S_ISDIR(status.st_mode):
+        raise exception.InvalidInput(
+            f'{what} cannot be kept in {directory}: it is not a directory.'
+        )
+    if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
+        raise exception.InvalidInput(
+            f'{what} cannot be kept in {directory}: it must belong to you, '
+            'and nobody else may write to it.'
+        )
 
 
 def _stranger(path: pathlib.Path) -> str:

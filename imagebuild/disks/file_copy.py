@@ -49,6 +49,15 @@ def can_share(source: int, directory: pathlib.Path) -> bool:
         return False
 
 
+def copy_file(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copy a file's content into a new one.
+
+    :raises OSError: the system refuses; a part may have been copied.
+    """
+    with source.open('rb') as old, target.open('xb') as new:
+        copy_content(old.fileno(), new.fileno())
+
+
 def copy_content(source: int, target: int) -> None:
     """Copy a file's content.
 

@@ -22,18 +22,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
-import hashlib
-import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 from typing import Self
 
 from imagebuild.common import checksums
+from imagebuild.common import described_files
 from imagebuild.common import locked_directory
 
 DISK = 'disk.qcow2'
@@ -42,8 +38,8 @@ DESCRIPTION = 'layer.json'
 _FORM = 1
 
 
-class Damaged(Exception):
-    """It is not a whole layer."""
+#: It is not a whole layer.
+Damaged = described_files.Damaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +75,7 @@ class Layer:
 
     def dump(self) -> str:
         """The text of its description."""
-        values = dataclasses.asdict(self) | {'form': _FORM}
-        return json.dumps({**values, 'digest': _digest(values)})
+        return described_files.dump(dataclasses.asdict(self), _FORM)
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
@@ -88,28 +83,11 @@ class Layer:
 
         :raises Damaged: it is something else.
         """
+        values = described_files.parse(text, _FORM)
         try:
-            values = json.loads(text)
-            known = values.pop('digest')
-            if known != _digest(values) or values.pop('form') != _FORM:
-                raise Damaged
             return cls(**{**values, 'stamp': tuple(values['stamp'])})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError) as error:
             raise Damaged from error
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    text = json.dumps(values, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def stamp_of(path: pathlib.Path) -> tuple[int, int, int]:
-    """What changes whenever a file is written to.
-
-    :raises OSError: there is no such file.
-    """
-    status = os.stat(path, follow_symlinks=False)
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read(directory: pathlib.Path) -> Layer:
@@ -132,7 +110,7 @@ def check_file(directory: pathlib.Path, layer: Layer) -> None:
     """
     path = directory / DISK
     try:
-        if stamp_of(path) == layer.stamp:
+        if described_files.stamp_of(path) == layer.stamp:
             return
         if checksums.compute(path, ['sha256'])['sha256'] == layer.sha256:
             return
@@ -144,16 +122,19 @@ def check_file(directory: pathlib.Path, layer: Layer) -> None:
 class Held:
     """A layer that is in use: nobody removes it until :meth:`release`.
 
-    :ivar directory: of the layer.
     :ivar layer: what is known of it.
     """
 
     def __init__(
-        self, directory: pathlib.Path, layer: Layer, lock: int
+        self, used: locked_directory.SharedDirectory, layer: Layer
     ) -> None:
-        self.directory = directory
         self.layer = layer
-        self._lock = lock
+        self._used = used
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """The directory of the layer."""
+        return self._used.path
 
     @property
     def path(self) -> pathlib.Path:
@@ -167,34 +148,18 @@ class Held:
         :returns: None when there is none, or it is being made or removed.
         :raises Damaged: it is not a whole layer.
         """
-        lock = locked_directory.lock_of(directory, fcntl.LOCK_SH)
-        if lock is None:
+        used = locked_directory.SharedDirectory.use(directory)
+        if used is None:
             return None
         try:
             layer = read(directory)
             check_file(directory, layer)
-            # When it was used last.
-            os.utime(lock)
+            used.touch()
         except BaseException:
-            os.close(lock)
+            used.release()
             raise
-        return cls(directory, layer, lock)
+        return cls(used, layer)
 
     def release(self) -> None:
         """Use it no longer."""
-        if self._lock >= 0:
-            os.close(self._lock)
-        self._lock = -1
-
-
-def share(directory: pathlib.Path, lock: int) -> bool:
-    """Turn the lock of whoever made a layer into that of a user.
-
-    :param lock: descriptor; closed unless it worked.
-    :returns: False when it is gone: the kernel lets others in between.
-    """
-    with contextlib.suppress(OSError):
-        if locked_directory.relock(directory, lock, fcntl.LOCK_SH):
-            return True
-    os.close(lock)
-    return False
+        self._used.release()

@@ -39,15 +39,14 @@ import logging
 import os
 import pathlib
 import secrets
-import stat
 import time
-from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-from imagebuild import exception
+from imagebuild.common import described_files
 from imagebuild.common import locked_directory
 from imagebuild.common import os_errors
+from imagebuild.common import own_files
 from imagebuild.common import space
 from imagebuild.disks import convert
 from imagebuild.disks import file_copy
@@ -95,11 +94,12 @@ class Store:
         with os_errors.on_write(directory):
             with contextlib.suppress(FileExistsError):
                 directory.mkdir(mode=0o700, parents=True)
-            _check_ours(directory)
+            own_files.check_private(directory, 'Layers')
             for name in (_LAYERS, _INCOMING, _FACTS):
                 (directory / name).mkdir(mode=0o700, exist_ok=True)
             locked_directory.sweep(
-                _listed(directory / _INCOMING), left_by='a killed build'
+                locked_directory.listed(directory / _INCOMING),
+                left_by='a killed build',
             )
             self._secret = self._read_secret()
 
@@ -112,27 +112,16 @@ class Store:
         # Several may come here at once: the first one to be there counts.
         with self._incoming() as directory:
             new = directory / _SECRET
-            new.touch(0o600)
-            with new.open('wb') as file:
-                file.write(secrets.token_bytes(_SECRET_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
+            described_files.write(new, secrets.token_bytes(_SECRET_BYTES))
             if path.exists() and path.stat().st_size != _SECRET_BYTES:
                 path.unlink(missing_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.link(new, path)
         return path.read_bytes()
 
-    @contextlib.contextmanager
-    def _incoming(self) -> Iterator[pathlib.Path]:
+    def _incoming(self) -> contextlib.AbstractContextManager[pathlib.Path]:
         """A directory to write something in, removed afterwards."""
-        made = locked_directory.LockedDirectory.make(
-            self.directory / _INCOMING
-        )
-        try:
-            yield made.path
-        finally:
-            made.remove()
+        return locked_directory.temporary(self.directory / _INCOMING)
 
     def digest(self, content: str) -> str:
         """A digest that nobody without the store's secret can make.
@@ -221,9 +210,8 @@ class Store:
                 return None
             raise
         convert.flush(target.parent)
-        if not entries.share(target, lock):
-            return None
-        return entries.Held(target, whole, lock)
+        used = locked_directory.SharedDirectory.of_maker(target, lock)
+        return None if used is None else entries.Held(used, whole)
 
     def remove(self, name: str) -> None:
         """Remove a layer, unless it is in use."""
@@ -303,7 +291,7 @@ class Store:
     def _entries(self) -> dict[str, _Entry]:
         """Every layer that is whole, by its uuid; others are removed."""
         found = {}
-        for directory in _listed(self.directory / _LAYERS):
+        for directory in locked_directory.listed(self.directory / _LAYERS):
             try:
                 layer = entries.read(directory)
                 used = os.stat(directory / locked_directory.LOCK).st_mtime
@@ -318,7 +306,7 @@ class Store:
         if not self._limits.max_age:
             return
         oldest = time.time() - self._limits.max_age
-        for path in _listed(self.directory / _FACTS):
+        for path in locked_directory.listed(self.directory / _FACTS):
             with contextlib.suppress(OSError):
                 if os.stat(path).st_mtime < oldest:
                     os.unlink(path)
@@ -338,25 +326,6 @@ class _Entry:
     size: int
 
 
-def _listed(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    with contextlib.suppress(FileNotFoundError):
-        yield from sorted(directory.iterdir())
-
-
-def _check_ours(directory: pathlib.Path) -> None:
-    status = os.stat(directory)
-    if not stat.S_ISDIR(status.st_mode):
-        raise exception.InvalidInput(
-            f'Layers cannot be kept in {directory}: it is not a directory.'
-        )
-    others = stat.S_IMODE(status.st_mode) & (stat.S_IWGRP | stat.S_IWOTH)
-    if status.st_uid != os.geteuid() or others:
-        raise exception.InvalidInput(
-            f'Layers cannot be kept in {directory}: it must belong to you, '
-            'and nobody else may write to it.'
-        )
-
-
 def _fill(
     directory: pathlib.Path, disk: pathlib.Path, layer: entries.Layer
 ) -> entries.Layer:
@@ -367,12 +336,11 @@ def _fill(
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, 'sha256').hexdigest()
     whole = dataclasses.replace(
-        layer, sha256=digest, stamp=entries.stamp_of(path)
+        layer, sha256=digest, stamp=described_files.stamp_of(path)
     )
-    with (directory / entries.DESCRIPTION).open('w') as described:
-        described.write(whole.dump())
-        described.flush()
-        os.fsync(described.fileno())
+    described_files.write(
+        directory / entries.DESCRIPTION, whole.dump().encode()
+    )
     convert.flush(directory)
     return whole
 
@@ -385,5 +353,4 @@ def _link_or_copy(source: pathlib.Path, target: pathlib.Path) -> None:
             raise
     else:
         return
-    with source.open('rb') as old, target.open('xb') as new:
-        file_copy.copy_content(old.fileno(), new.fileno())
+    file_copy.copy_file(source, target)
