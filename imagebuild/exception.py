@@ -410,6 +410,14 @@ class ChecksumMismatch(EnvironmentFault):
     )
 
 
+class ArtifactUnusable(EnvironmentFault):
+    """A finished image cannot be had from the repository (any more)."""
+
+    msg_fmt = (
+        'The image file %(id)s in the repository is unusable: %(reason)s.'
+    )
+
+
 class ApplianceFailed(EnvironmentFault):
     msg_fmt = 'The libguestfs appliance failed: %(reason)s.'
 

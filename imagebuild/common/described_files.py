@@ -21,6 +21,7 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,20 @@ def write(path: pathlib.Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace(path: pathlib.Path, content: bytes) -> None:
+    """Write a file as :func:`write`, in place of one that was there.
+
+    :raises OSError: it cannot be written; the old one is still there.
+    """
+    new = path.with_name(f'.{path.name}.{secrets.token_hex(8)}')
+    try:
+        write(new, content)
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def dump(values: Mapping[str, Any], form: int) -> str:

@@ -54,3 +54,24 @@ def on_write(path: pathlib.Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def read_error(
+    path: pathlib.Path, error: OSError
+) -> exception.EnvironmentFault:
+    """What to raise when reading a file or directory failed."""
+    return exception.EnvironmentFault(
+        f'{path} cannot be read: {reason_of(error)}.'
+    )
+
+
+@contextlib.contextmanager
+def on_read(path: pathlib.Path) -> Iterator[None]:
+    """Turn every OSError of the block into :func:`read_error`.
+
+    :raises EnvironmentFault: of every error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise read_error(path, error) from error

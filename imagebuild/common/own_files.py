@@ -54,7 +54,13 @@ def check_private(directory: pathlib.Path, what: str) -> None:
         raise exception.InvalidInput(
             f'{what} cannot be kept in {directory}: it is not a directory.'
         )
-    if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
+    ours = (0, os.geteuid())
+    if (
+        status.st_uid != os.geteuid()
+        or status.st_mode & _OTHERS
+        # Where it is a link, whoever made that chose the directory.
+        or os.lstat(directory).st_uid not in ours
+    ):
         raise exception.InvalidInput(
             f'{what} cannot be kept in {directory}: it must belong to you, '
             'and nobody else may write to it.'

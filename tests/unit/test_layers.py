@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'disks': {'appliance'},
     'clients': set(),
     'layers': {'disks'},
+    'repository': {'disks'},
     'drivers': {
         'appliance',
         'clients',

@@ -10,7 +10,9 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import errno
 import logging
+import os
 
 import pytest
 
@@ -87,3 +89,47 @@ def test_a_sweep_goes_on(tmp_path, caplog):
     assert 'bad cannot be removed: no' in caplog.text
     assert 'left, left by a test' in caplog.text
     owner.remove()
+
+
+def test_users_keep_owners_away(path):
+    assert locked_directory.SharedDirectory.use(path) is None
+    take(path).give()  # makes the lock, and is never let go: held
+    assert locked_directory.SharedDirectory.use(path) is None
+
+
+def test_several_use_it(path):
+    use = locked_directory.SharedDirectory.use
+    users = [use(path, create=True), use(path)]
+    for user in users:
+        assert take(path) is None
+        user.release()
+        user.release()
+    assert take(path) is not None
+    assert use(path.with_name('nothing'), create=True) is None
+
+
+def test_its_maker_becomes_a_user(path):
+    lock = take(path).give()
+    user = locked_directory.SharedDirectory.of_maker(path, lock)
+    assert locked_directory.SharedDirectory.use(path) is not None
+    user.release()
+
+
+def test_a_file_system_that_can_only_be_read(path, monkeypatch):
+    """It can be used; when it was used last is not noted."""
+    locked_directory.SharedDirectory.use(path, create=True).release()
+    real = os.open
+
+    def read_only(name, flags, *mode):
+        if flags & (os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, 'Read-only file system')
+        return real(name, flags, *mode)
+
+    def refuse(_what):
+        raise OSError(errno.EROFS, 'Read-only file system')
+
+    monkeypatch.setattr(locked_directory.os, 'open', read_only)
+    monkeypatch.setattr(locked_directory.os, 'utime', refuse)
+    user = locked_directory.SharedDirectory.use(path, create=True)
+    user.touch()
+    user.release()
