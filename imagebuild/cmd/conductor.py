@@ -26,6 +26,7 @@ from oslo_reports import guru_meditation_report
 
 import imagebuild.conf
 from imagebuild import exception
+from imagebuild import extension_options
 from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.cmd import service_log
@@ -86,13 +87,13 @@ def _work(
 
 
 def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
-    imagebuild.conf.register(conf)
+    imagebuild.conf.register(conf, extension_options.pairs())
     log.register_options(conf)
     log.set_defaults(
         default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']
     )
     oslo_reports.opts.set_defaults(conf)
-    configuration.read(conf, argv, PROGRAM)
+    configuration.read(conf, argv, PROGRAM, pairs=extension_options.pairs())
     service_log.set_up(conf)
     report = guru_meditation_report.TextGuruMeditation
     # Its own section shows the global object, which we do not use. Secret

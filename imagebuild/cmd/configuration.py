@@ -24,8 +24,10 @@ from oslo_config import cfg
 
 from imagebuild import exception
 from imagebuild.common import release
+from imagebuild.common.config_options import Pairs
 from imagebuild.conf import destination
 from imagebuild.conf import errors
+from imagebuild.conf import extensions
 from imagebuild.conf import opts
 
 
@@ -35,6 +37,7 @@ def read(
     name: str,
     *,
     groups: Collection[str] | None = None,
+    pairs: Pairs = (),
     **sources: Any,
 ) -> None:
     """Read a command line and configuration files.
@@ -44,6 +47,8 @@ def read(
     :param name: of the program.
     :param groups: whose values are checked now; None for all of ours. The
         others are read, and refused, when they are used.
+    :param pairs: options of extensions, as for
+        :func:`imagebuild.conf.register`.
     :param sources: ``default_config_files``, ``default_config_dirs``.
     :raises InvalidInput: of any mistake. oslo.config would print its usage
         and end the process.
@@ -68,7 +73,7 @@ def read(
         ) from None
     if printed.getvalue():
         sys.stderr.write(printed.getvalue())
-    check(conf, groups)
+    check(conf, groups, pairs)
 
 
 def _refusal(printed: str, name: str) -> str:
@@ -80,7 +85,11 @@ def _refusal(printed: str, name: str) -> str:
     return f'The configuration cannot be used: {last}.'
 
 
-def check(conf: cfg.ConfigOpts, groups: Collection[str] | None = None) -> None:
+def check(
+    conf: cfg.ConfigOpts,
+    groups: Collection[str] | None = None,
+    pairs: Pairs = (),
+) -> None:
     """Read the values of our options, which oslo.config checks only then.
 
     :raises InvalidInput: one is not valid.
@@ -101,3 +110,4 @@ def check(conf: cfg.ConfigOpts, groups: Collection[str] | None = None) -> None:
                 ) from error
     if groups is None:
         destination.read(conf)
+    extensions.values(conf, pairs)

@@ -36,6 +36,7 @@ from oslo_log import log
 import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import extension_options
 from imagebuild import sealing
 from imagebuild.api import app
 from imagebuild.api import local_token
@@ -102,7 +103,7 @@ def configure(
             path=state, reason=error.strerror or error
         ) from None
     conf = cfg.ConfigOpts()
-    imagebuild.conf.register(conf)
+    imagebuild.conf.register(conf, extension_options.pairs())
     log.register_options(conf)
     log.set_defaults(
         default_log_levels=[
@@ -115,6 +116,7 @@ def configure(
         conf,
         [],
         'imagebuild-standalone',
+        pairs=extension_options.pairs(),
         default_config_files=list(config_files),
         default_config_dirs=[],
     )

@@ -25,6 +25,7 @@ from oslo_upgradecheck import upgradecheck
 import imagebuild.conf
 from imagebuild import catalogue
 from imagebuild import exception
+from imagebuild import extension_options
 from imagebuild import layers
 from imagebuild import sealing
 from imagebuild.cmd import configuration
@@ -100,6 +101,7 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
                 registry.drivers(),
                 self.conf.conductor.drivers,
                 self.conf.guestfs.isolation,
+                registry.installed().broken,
             )
         except exception.ImageBuildError as error:
             return upgradecheck.Result(_CODE.WARNING, str(error))
@@ -204,7 +206,7 @@ def _work(argv: Sequence[str]) -> int:
     # Once for mistakes; upgradecheck.main() reads it again.
     conf, checks = _checks()
     upgradecheck.register_cli_options(conf, checks)
-    configuration.read(conf, argv, PROGRAM)
+    configuration.read(conf, argv, PROGRAM, pairs=extension_options.pairs())
     if conf.command.check != 'check':
         raise exception.InvalidInput(
             f'"upgrade {conf.command.check}" is not known; see '
@@ -218,5 +220,5 @@ def _work(argv: Sequence[str]) -> int:
 
 def _checks() -> tuple[cfg.ConfigOpts, UpgradeChecks]:
     conf = cfg.ConfigOpts()
-    imagebuild.conf.register(conf)
+    imagebuild.conf.register(conf, extension_options.pairs())
     return conf, UpgradeChecks(conf)

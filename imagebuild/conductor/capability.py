@@ -140,7 +140,9 @@ def _working(
     isolation: isolations.Setting,
 ) -> list[str]:
     """The drivers that can work here; logs why another one cannot."""
-    found, reasons = registry.offered(installed, wanted, isolation)
+    found, reasons = registry.offered(
+        installed, wanted, isolation, registry.installed().broken
+    )
     # The usual ones may be missing, unless there is no other.
     level = logging.ERROR if wanted else logging.INFO
     for name, reason in reasons.items():

@@ -25,6 +25,7 @@ from typing import Protocol
 from oslo_config import cfg
 
 from imagebuild import db
+from imagebuild import extension_options
 from imagebuild.common import host_paths
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import retry_policy
@@ -88,5 +89,5 @@ def job_config(conf: cfg.ConfigOpts) -> dict[str, Any]:
             'state_path': conf.state_path,
             'debug': conf.get('debug', False),
         },
-        **for_jobs(conf),
+        **for_jobs(conf, extension_options.pairs()),
     }

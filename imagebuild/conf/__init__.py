@@ -27,18 +27,23 @@ from typing import Any
 
 from oslo_config import cfg
 
+from imagebuild.common.config_options import Pairs
 from imagebuild.conf import api
 from imagebuild.conf import conductor
 from imagebuild.conf import database
 from imagebuild.conf import default
 from imagebuild.conf import destination
 from imagebuild.conf import disks
+from imagebuild.conf import extensions
 from imagebuild.conf import file_store
 from imagebuild.conf import glance
 from imagebuild.conf import guestfs
 from imagebuild.conf import keystone
 from imagebuild.conf import layers
 from imagebuild.conf import quota
+
+#: A section of what jobs are given that names their secrets.
+SECRETS = 'secret_options'
 
 _SECTIONS: tuple[Any, ...] = (
     api,
@@ -55,10 +60,12 @@ _SECTIONS: tuple[Any, ...] = (
 )
 
 
-def register(conf: cfg.ConfigOpts) -> None:
+def register(conf: cfg.ConfigOpts, pairs: Pairs = ()) -> None:
     """Register every option with a configuration object.
 
     :param conf: the program's own; may have been registered before.
+    :param pairs: of drivers and stores of other packages, see
+        :mod:`imagebuild.extension_options`.
     """
     conf.register_opts(default.OPTS)
     for module in _SECTIONS:
@@ -67,16 +74,25 @@ def register(conf: cfg.ConfigOpts) -> None:
         group = module.GROUP
         conf.register_group(cfg.OptGroup(group.name, group.title, group.help))
         conf.register_opts(module.OPTS, group=group.name)
+    extensions.register(conf, pairs)
 
 
-def for_jobs(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
+def for_jobs(
+    conf: cfg.ConfigOpts, pairs: Pairs = ()
+) -> dict[str, dict[str, Any]]:
     """Return the sections that drivers and stores read, as plain values.
 
     :param conf: registered, its files read.
+    :param pairs: as for :func:`register`.
     :returns: section to option to value; can be written as JSON. The
-        service user's password is among them.
+        service user's password is among them; what :data:`SECRETS` has is
+        the names of such options, by their sections.
+    :raises InvalidInput: an option of an extension has no value that can be
+        written so.
     """
     return {
+        SECRETS: _secrets(conf, pairs),
+        **extensions.values(conf, pairs),
         'disks': disks.values(conf),
         'file_store': file_store.values(conf),
         'glance': glance.values(conf),
@@ -84,6 +100,20 @@ def for_jobs(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
         'keystone': keystone.values(conf),
         'layers': layers.values(conf),
     }
+
+
+def _secrets(conf: cfg.ConfigOpts, pairs: Pairs) -> dict[str, list[str]]:
+    sections = [
+        *((module.GROUP, module.OPTS) for module in _SECTIONS),
+        (keystone.GROUP, keystone.of_plugin(conf.keystone.auth_type)),
+        *pairs,
+    ]
+    found: dict[str, list[str]] = {}
+    for group, options in sections:
+        names = [option.dest for option in options if option.secret]
+        if names:
+            found.setdefault(extensions.section_name(group), []).extend(names)
+    return found
 
 
 def own_paths(conf: cfg.ConfigOpts) -> dict[str, str]:

@@ -159,13 +159,22 @@ def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
     :returns: plain values that can be written as JSON; a secret is among
         them.
     """
-    # Here, not above: the programs for one machine do without keystoneauth.
-    from keystoneauth1 import loading
-
     section = conf[GROUP.name]
-    for option in loading.get_auth_plugin_conf_options(section.auth_type):
+    for option in of_plugin(section.auth_type):
         if option.dest not in section:
             conf.register_opt(option, group=GROUP.name)
     return {
         name: section[name] for name in section if section[name] is not None
     }
+
+
+def of_plugin(name: str) -> list[cfg.Opt]:
+    """The options of a plugin of keystoneauth.
+
+    :param name: of the plugin, as in ``auth_type``.
+    """
+    # Here, not above: the programs for one machine do without keystoneauth.
+    from keystoneauth1 import loading
+
+    found: list[cfg.Opt] = loading.get_auth_plugin_conf_options(name)
+    return found

@@ -23,7 +23,7 @@ from oslo_config import cfg
 
 from imagebuild import conf
 
-_NO_SECTIONS = ('errors', 'opts')
+_NO_SECTIONS = ('errors', 'extensions', 'opts')
 
 
 def list_opts() -> Iterable[tuple[cfg.OptGroup | str, list[cfg.Opt]]]:

@@ -23,6 +23,7 @@ Who calls what, and where:
 ===================== ============================== =====================
 call                  by                             in
 ===================== ============================== =====================
+``list_opts``         programs, when they start      every program's
 ``missing``           conductor, when it starts      conductor's process
 ``validate``          conductor, ``check_request``   conductor's process
 ``identity``          conductor, ``check_request``   conductor's process
@@ -54,6 +55,7 @@ from typing import ClassVar
 from typing import Literal
 
 from imagebuild import sandbox
+from imagebuild.common import config_options
 from imagebuild.disks import workspaces
 from imagebuild.drivers.option_schema import InvalidDriverOptions
 from imagebuild.drivers.option_schema import Options
@@ -254,6 +256,14 @@ class Driver(abc.ABC):
     wants_base: ClassVar[bool]
     options: ClassVar[type[Options]]
     by_default: ClassVar[bool] = True
+
+    @classmethod
+    def list_opts(cls) -> config_options.Pairs:
+        """The driver's own options in the service's configuration file.
+
+        Its sections are given to :meth:`open` in ``settings.sections``.
+        """
+        return ()
 
     def possible_isolations(
         self,

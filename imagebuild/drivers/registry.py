@@ -17,8 +17,6 @@ import functools
 from collections.abc import Mapping
 from collections.abc import Sequence
 
-import stevedore
-
 from imagebuild import exception
 from imagebuild.common import extensions
 from imagebuild.drivers import base
@@ -28,55 +26,55 @@ NAMESPACE = 'imagebuild.drivers'
 
 
 @functools.cache
-def drivers() -> dict[str, base.Driver]:
-    """One object of every driver that is installed, by its name.
+def installed() -> extensions.Installed[base.Driver]:
+    """One object of every driver that is installed."""
+    return extensions.installed(NAMESPACE, lambda plugin: plugin())
 
-    :raises MissingDependency: an extension does not load.
-    """
-    manager: stevedore.ExtensionManager[base.Driver] = (
-        stevedore.ExtensionManager(
-            NAMESPACE,
-            invoke_on_load=False,
-            on_load_failure_callback=extensions.refuse,
-        )
-    )
-    found = {extension.name: extension.plugin() for extension in manager}
-    return dict(sorted(found.items()))
+
+def drivers() -> dict[str, base.Driver]:
+    """The drivers that load, by their names."""
+    return installed().usable
 
 
 def offered(
-    installed: Mapping[str, base.Driver],
+    found: Mapping[str, base.Driver],
     wanted: Sequence[str],
     isolation: isolations.Setting,
+    broken: Mapping[str, str] | None = None,
 ) -> tuple[list[str], dict[str, str]]:
     """Tell the drivers that can work on this host from those that cannot.
 
-    :param installed: of :func:`drivers`.
+    :param found: of :func:`drivers`.
     :param wanted: names; empty for those that are meant for everybody.
     :param isolation: in what the operator has disks opened.
+    :param broken: reasons of :func:`installed`.
     :returns: names, and of each other one the reason.
     """
-    usual = [name for name in sorted(installed) if installed[name].by_default]
-    found = []
+    broken = broken or {}
+    usual = [name for name in sorted(found) if found[name].by_default]
+    working = []
     reasons = {}
-    for name in wanted or usual:
-        if name not in installed:
-            reasons[name] = 'not installed'
-        elif missing := installed[name].missing(isolation):
+    for name in wanted or [*usual, *sorted(broken)]:
+        if name not in found:
+            reasons[name] = broken.get(name, 'not installed')
+        elif missing := found[name].missing(isolation):
             reasons[name] = f'missing: {", ".join(missing)}'
         else:
-            found.append(name)
-    return found, reasons
+            working.append(name)
+    return working, reasons
 
 
 def get(name: str) -> base.Driver:
     """A driver by its name.
 
     :raises InvalidInput: there is none of that name.
+    :raises MissingDependency: it does not load.
     """
     try:
         return drivers()[name]
     except KeyError:
+        if broken := installed().broken_one(name):
+            raise broken from None
         raise exception.InvalidInput(
             f'There is no driver "{name}"; found: {", ".join(drivers())}.'
         ) from None

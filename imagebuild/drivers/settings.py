@@ -63,6 +63,9 @@ class Settings:
     :ivar space_reserve: bytes that are left free on the file system of the
         workspace.
     :ivar max_virtual_size: bytes that a disk may have, 0 for no limit.
+    :ivar sections: of the configuration, those that drivers have declared
+        (:meth:`Driver.list_opts`) among them: option to value, by their
+        names.
     :ivar layers: of this build, for drivers that answer to
         :meth:`Driver.possible_isolations`; None for none.
     """
@@ -78,6 +81,9 @@ class Settings:
     retry_timeout: float = 300.0
     space_reserve: int = 0
     max_virtual_size: int = 0
+    sections: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
     layers: layers.Session | None = None
 
     def guest_facts(self) -> dict[str, Any]:
@@ -147,6 +153,7 @@ class Settings:
             max_virtual_size=int(disks.get('max_virtual_size') or 0)
             * 1024
             * _MIB,
+            sections=config,
         )
 
 

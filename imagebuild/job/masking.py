@@ -113,13 +113,31 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def of_config(config: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The secrets of the service, which must not be shown either."""
+    """The secrets of the service, which must not be shown either.
+
+    :param config: sections by name. What ``secret_options`` names is secret,
+        and what is called like one.
+    """
+    declared = config.get('secret_options', {})
     return [
-        value
-        for section in config.values()
-        for name, value in section.items()
-        if name.endswith(_SECRET_OPTIONS) and isinstance(value, str) and value
+        text
+        for section, values in config.items()
+        if section != 'secret_options'
+        for name, value in values.items()
+        if name.endswith(_SECRET_OPTIONS) or name in declared.get(section, ())
+        for text in _texts(value)
     ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """What stands in an option's value, whatever its type."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+    elif value and not isinstance(value, bool):
+        yield str(value)
 
 
 class Formatter(logging.Formatter):

@@ -36,6 +36,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild.common import checksums
+from imagebuild.common import config_options
 from imagebuild.common import transfer_progress
 
 #: Called with a message for the user.
@@ -172,6 +173,14 @@ class Store(abc.ABC):
     """
 
     name: ClassVar[str]
+
+    @classmethod
+    def list_opts(cls) -> config_options.Pairs:
+        """The store's own options in the service's configuration file.
+
+        Its sections are given to :meth:`from_config`.
+        """
+        return ()
 
     @classmethod
     @abc.abstractmethod

@@ -17,8 +17,6 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import stevedore
-
 from imagebuild import exception
 from imagebuild.common import extensions
 from imagebuild.stores import base
@@ -27,20 +25,14 @@ NAMESPACE = 'imagebuild.stores'
 
 
 @functools.cache
-def stores() -> dict[str, type[base.Store]]:
-    """Every store that is installed, by its name.
+def installed() -> extensions.Installed[type[base.Store]]:
+    """The class of every store that is installed."""
+    return extensions.installed(NAMESPACE, lambda plugin: plugin)
 
-    :raises MissingDependency: an extension does not load.
-    """
-    manager: stevedore.ExtensionManager[base.Store] = (
-        stevedore.ExtensionManager(
-            NAMESPACE,
-            invoke_on_load=False,
-            on_load_failure_callback=extensions.refuse,
-        )
-    )
-    found = {extension.name: extension.plugin for extension in manager}
-    return dict(sorted(found.items()))
+
+def stores() -> dict[str, type[base.Store]]:
+    """The stores that load, by their names."""
+    return installed().usable
 
 
 def load(name: str, config: Mapping[str, Mapping[str, Any]]) -> base.Store:
@@ -49,10 +41,13 @@ def load(name: str, config: Mapping[str, Mapping[str, Any]]) -> base.Store:
     :param name: of its entry point.
     :param config: see :meth:`base.Store.from_config`.
     :raises InvalidInput: there is none of that name, or an option is wrong.
+    :raises MissingDependency: it does not load.
     """
     try:
         kind = stores()[name]
     except KeyError:
+        if broken := installed().broken_one(name):
+            raise broken from None
         raise exception.InvalidInput(
             f'There is no store "{name}"; found: {", ".join(stores())}.'
         ) from None

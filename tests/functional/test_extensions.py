@@ -32,8 +32,14 @@ SETUP = """
     setup(
         name='imagebuild-acme',
         version='1.0',
-        py_modules=['acme_imagebuild'],
+        py_modules=['acme_imagebuild', 'acme_cloud'],
         entry_points={
+            'imagebuild.drivers': [
+                'acme = acme_cloud:AcmeDriver',
+                'acme_broken = acme_nowhere:Driver',
+                'acme_greedy = acme_cloud:GreedyDriver',
+            ],
+            'imagebuild.stores': ['acme = acme_cloud:AcmeStore'],
             'imagebuild.validators': ['acme_motd = acme_imagebuild:Motd'],
             'imagebuild.distros': ['acme = acme_imagebuild:Acme'],
             'imagebuild.recipes': ['acme_box = acme_imagebuild:Box'],
@@ -122,6 +128,112 @@ MODULE = """
                               image_arguments['colour'].encode())
             return manifest.load(self.TEXT).run(remote, reconcile=reconcile)
 """
+CLOUD = """
+    import json
+
+    from oslo_config import cfg
+
+    from imagebuild import exception
+    from imagebuild.drivers import fake
+    from imagebuild.stores import file
+
+    GROUP = cfg.OptGroup('acme', title='The cloud of Acme')
+    OPTS = [
+        cfg.StrOpt('url', default='https://acme.example', help='Where.'),
+        cfg.IntOpt('streams', default=1, mutable=True, help='How many.'),
+        cfg.BoolOpt('fast', default=False, help='Whether.'),
+        cfg.ListOpt('zones', default=[], help='Which.'),
+        cfg.DictOpt('labels', default={}, help='With what.'),
+        cfg.StrOpt('api_key', secret=True, help='By what right.'),
+        cfg.ListOpt('pins', secret=True, help='By what others.'),
+    ]
+
+
+    class AcmeDriver(fake.FakeDriver):
+        name = 'acme'
+
+        @classmethod
+        def list_opts(cls):
+            return [(GROUP, OPTS)]
+
+        def open(self, base_image, options, workspace, *, settings,
+                 monitor=None):
+            section = settings.sections['acme']
+            monitor.notice('acme: ' + json.dumps(section, sort_keys=True))
+            return super().open(base_image, options, workspace,
+                                settings=settings, monitor=monitor)
+
+
+    class GreedyDriver(AcmeDriver):
+        name = 'acme_greedy'
+
+        @classmethod
+        def list_opts(cls):
+            return [(cfg.OptGroup('keystone'), OPTS)]
+
+
+    class AcmeStore(file.FileStore):
+        name = 'acme'
+
+        @classmethod
+        def list_opts(cls):
+            return [(GROUP, OPTS), ('acme_store', [cfg.StrOpt('folder')])]
+
+        @classmethod
+        def from_config(cls, config):
+            if config['acme']['zones'] != ['a', 'b']:
+                raise exception.InvalidInput('There is no zone.')
+            return super().from_config({'file_store': config['acme_store']})
+"""
+CLOUD_CONF = """
+[DEFAULT]
+state_path = {directory}
+operating_systems_file = {directory}/operating-systems.yaml
+transport_url = fake://
+log_file = {directory}/conductor.log
+[conductor]
+name = c1
+drivers = acme, acme_broken, acme_greedy
+store = acme
+sweep_interval = 1
+[acme]
+streams = 3
+fast = true
+zones = a, b
+labels = tier:gold
+api_key = key-of-acme
+pins = 4711-pin, 4712-pin
+[acme_store]
+folder = {directory}/images-of-acme
+"""
+CONDUCTOR = """
+    import json
+    import pathlib
+    import sys
+
+    from oslo_config import cfg
+
+    from imagebuild.cmd import conductor as program
+    from imagebuild.conductor import process
+    from tests.functional import conductors
+
+    directory = pathlib.Path(sys.argv[1])
+    database = conductors.make_database(directory)
+    conf = cfg.ConfigOpts()
+    program._configure(conf, ['--config-file', str(directory / 'acme.conf')])
+    conductor = process.from_conf(conf)
+    conductor.start()
+    build_id = conductors.add_build(database, driver='acme')
+    build = conductors.wait_for(database, build_id, 'active', 'error')
+    log, _ = database.read_log(build_id)
+    conductor.stop()
+    print(json.dumps({
+        'drivers': conductor.capability_provider.capability.drivers,
+        'status': [build.status, build.status_reason],
+        'log': log,
+        'images': len(list(directory.glob('images-of-acme/*/image'))),
+    }))
+"""
 PROGRAM = """
     import json
 
@@ -171,33 +283,51 @@ def write(directory, **files):
         path.write_text(textwrap.dedent(text).lstrip())
 
 
-def test_another_package_brings_a_validator_a_family_and_a_recipe(tmp_path):
-    write(tmp_path / 'package', setup=SETUP, acme_imagebuild=MODULE)
-    write(tmp_path, program=PROGRAM)
-    target = tmp_path / 'site'
+@pytest.fixture(scope='module')
+def environment(tmp_path_factory):
+    """The environment of a program that has the package installed."""
+    directory = tmp_path_factory.mktemp('acme')
+    write(
+        directory / 'package',
+        setup=SETUP,
+        acme_imagebuild=MODULE,
+        acme_cloud=CLOUD,
+    )
+    target = directory / 'site'
     subprocess.run(
         [
             sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps',
             '--no-index', '--no-build-isolation', '--no-cache-dir',
             '--disable-pip-version-check', '--target', target,
-            tmp_path / 'package',
+            directory / 'package',
         ],
         check=True,
-        cwd=tmp_path,
+        cwd=directory,
     )  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, tmp_path / 'program.py'],
+    return {
+        **os.environ,
+        'PYTHONPATH': f'{target}{os.pathsep}{ROOT}',
+        # stevedore remembers entry points by sys.path.
+        'XDG_CACHE_HOME': str(directory / 'cache'),
+    }
+
+
+def run(environment, directory, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            'PYTHONPATH': f'{target}{os.pathsep}{ROOT}',
-            # stevedore remembers entry points by sys.path.
-            'XDG_CACHE_HOME': str(tmp_path / 'cache'),
-        },
+        cwd=directory,
+        env=environment,
         check=False,
     )
+
+
+def test_another_package_brings_a_validator_a_family_and_a_recipe(
+    environment, tmp_path
+):
+    write(tmp_path, program=PROGRAM)
+    done = run(environment, tmp_path, 'program.py')
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [
         False,
@@ -209,6 +339,68 @@ def test_another_package_brings_a_validator_a_family_and_a_recipe(tmp_path):
         'Boxed',
         'blue',
     ]
+
+
+@pytest.fixture
+def acme_conf(tmp_path):
+    path = tmp_path / 'acme.conf'
+    path.write_text(CLOUD_CONF.format(directory=tmp_path))
+    return path
+
+
+def test_another_package_brings_a_driver_and_a_store(
+    environment, tmp_path, acme_conf
+):
+    write(tmp_path, program=CONDUCTOR)
+    done = run(environment, tmp_path, 'program.py', tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found['status'] == ['active', '']
+    assert found['images'] == 1
+    # One that does not load, and one that wants our sections, stop nobody.
+    assert found['drivers'] == ['acme']
+    told = (tmp_path / 'conductor.log').read_text()
+    assert 'The driver "acme_broken" is not offered, it does not' in told
+    assert "section [keystone] is imagebuild's own" in told
+    # Of every type, as the driver in the job has got it.
+    section = found['log'].partition('acme: ')[2].splitlines()[0]
+    assert json.loads(section) == {
+        'api_key': '***',
+        'fast': True,
+        'labels': {'tier': 'gold'},
+        'pins': ['***', '***'],
+        'streams': 3,
+        'url': 'https://acme.example',
+        'zones': ['a', 'b'],
+    }
+    for secret in ('key-of-acme', '4711-pin', '4712-pin'):
+        assert secret not in told + done.stderr + found['log']
+
+
+def test_its_options_are_in_the_sample(environment, tmp_path):
+    done = run(
+        environment, tmp_path, '-W', 'ignore', '-c',
+        'from oslo_config import generator; generator.main()',
+        '--namespace', 'imagebuild.extensions',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '[acme]' in done.stdout
+    assert '#zones =' in done.stdout
+    assert done.stdout.count('#api_key =') == 1
+
+
+def test_its_options_are_checked(environment, tmp_path, acme_conf):
+    text = acme_conf.read_text().replace('streams = 3', 'streams = many')
+    acme_conf.write_text(text)
+    done = run(
+        environment, tmp_path, '-W', 'ignore', '-m',
+        'imagebuild.cmd.conductor', '--config-file', acme_conf,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        'The configuration cannot be used: [acme] streams: invalid literal '
+        f"for int() with base 10: 'many' ({acme_conf})."
+    )
 
 
 # -- extensions that are no good --------------------------------------------

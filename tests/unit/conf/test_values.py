@@ -15,10 +15,13 @@ import json
 
 import pytest
 from oslo_config import cfg
+from oslo_config import types
 
 from imagebuild import conf as imagebuild_conf
+from imagebuild import exception
 from imagebuild.clients import keystone
 from imagebuild.drivers import settings
+from imagebuild.job import masking
 from imagebuild.stores import registry
 
 TEXT = """
@@ -91,3 +94,70 @@ def test_options_of_other_plugins(read):
     assert values['keystone']['application_credential_id'] == '123'
     session = keystone.session(values['keystone'])
     assert type(session.auth).__name__ == 'ApplicationCredential'
+
+
+def test_names_of_secrets(read):
+    values = imagebuild_conf.for_jobs(
+        read('[keystone]\nauth_type = v3totp\npasscode = 123456\n')
+    )
+    secrets = values[imagebuild_conf.SECRETS]
+    assert 'passcode' in secrets['keystone']
+    assert 'password' in secrets['keystone']
+    assert '123456' in masking.of_config(values)
+
+
+PAIRS = [
+    (
+        cfg.OptGroup('acme'),
+        [
+            cfg.StrOpt('url', default='x'),
+            cfg.ListOpt('zones', item_type=types.Integer()),
+            cfg.MultiOpt('labels', item_type=types.Dict()),
+            cfg.FloatOpt('share', secret=True, default=0.5),
+            cfg.Opt('window', type=types.Range(), secret=True),
+        ],
+    ),
+    ('acme', [cfg.BoolOpt('fast', default=True)]),
+]
+
+
+def test_sections_of_extensions(read):
+    conf = read(
+        '[acme]\nzones = 1, 2\nlabels = a:b\nlabels = c:d, e:f\n'
+        '[destination:x]\nstore = file\n'
+    )
+    values = imagebuild_conf.for_jobs(conf, PAIRS)
+    assert values['acme'] == {
+        'url': 'x',
+        'zones': [1, 2],
+        'labels': [{'a': 'b'}, {'c': 'd', 'e': 'f'}],
+        'share': 0.5,
+        'window': None,
+        'fast': True,
+    }
+    assert values[imagebuild_conf.SECRETS]['acme'] == ['share', 'window']
+    assert json.loads(json.dumps(values)) == values
+    assert 'acme' not in imagebuild_conf.for_jobs(conf)
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (
+            'window = 7-9',
+            r'\[acme\] window: its type \(range\) cannot be given to a job',
+        ),
+        ('fast = perhaps', r'\[acme\] fast: '),
+    ],
+)
+def test_values_that_no_job_can_be_given(read, text, message):
+    with pytest.raises(exception.InvalidInput, match=message) as caught:
+        imagebuild_conf.for_jobs(read(f'[acme]\n{text}\n'), PAIRS)
+    assert '7' not in str(caught.value)
+
+
+def test_options_of_extensions_are_registered_like_ours(read):
+    conf = read('[acme]\nurl = y\n')
+    imagebuild_conf.register(conf, PAIRS)
+    imagebuild_conf.register(conf, PAIRS)
+    assert conf.acme.url == 'y'

@@ -87,6 +87,21 @@ def test_secrets_of_the_service():
     assert masking.of_config(config) == ['a', 'c']
 
 
+def test_secrets_that_are_declared():
+    config = {
+        'secret_options': {'acme': ['api_key', 'pins', 'codes', 'none']},
+        'acme': {
+            'api_key': 'a',
+            'pins': ['b', 2],
+            'codes': {'x': 'c', 'y': {'z': ['d']}},
+            'none': None,
+            'url': 'e',
+        },
+        'other': {'api_key': 'f', 'auth_token': 'g'},
+    }
+    assert masking.of_config(config) == ['a', 'b', '2', 'c', 'd', 'g']
+
+
 def test_tracebacks_are_masked_in_the_log(monkeypatch):
     monkeypatch.setattr(masking.Formatter, 'masker', masking.Masker(['hush']))
     try:
