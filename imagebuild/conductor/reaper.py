@@ -86,6 +86,7 @@ class Reaper:
             self.bound_layers,
             self.requeue_orphans,
             self.requeue_idle_builds,
+            self.adopt_builds,
             self.discard_uploads,
             self.delete_images,
             self.purge,
@@ -152,6 +153,11 @@ class Reaper:
         """As :meth:`requeue_idle_builds`, at the start: none runs yet."""
         for build in self._database.builds_of(self._context.name):
             self._requeue(build, f'Conductor {self._context.name} restarted')
+
+    def adopt_builds(self) -> None:
+        """Give jobs to builds of the release before."""
+        if self._database.adopt_builds():
+            self._on_release()
 
     def discard_uploads(self) -> None:
         """Remove half images of builds that have ended without them."""

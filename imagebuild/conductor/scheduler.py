@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable
@@ -20,11 +21,14 @@ from typing import Protocol
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.common import placement
 from imagebuild.conductor import capability
 from imagebuild.conductor import claims
 from imagebuild.conductor import disk_space
+from imagebuild.conductor import lane_order
 from imagebuild.conductor import periodic_task
 from imagebuild.conductor.conductor_context import ConductorContext
+from imagebuild.db import transaction
 
 LOG = logging.getLogger(__name__)
 
@@ -124,13 +128,10 @@ class Scheduler:
 
     def claim_all(self) -> None:
         """Claim builds until the slots or the builds run out."""
-        lost = 0
-        while not self._task.stopped and lost < _LOST:
-            claimed = self._claim_some()
-            if claimed is None:
-                return
-            # Others had them all; there may be more behind those.
-            lost = 0 if claimed else lost + 1
+        if self._get_capability().slots > len(self._running_builds):
+            self._context.database.release_waiting()
+        while not self._task.stopped and self._claim_one():
+            pass
 
     def _room(self) -> bool:
         lacks = not disk_space.is_enough_for_another(
@@ -145,37 +146,40 @@ class Scheduler:
             self._lacks_room = lacks
         return not lacks
 
-    def _claim_some(self) -> int | None:
-        """Claim what one look shows.
+    def _claim_one(self) -> bool:
+        """Claim the build that comes first; whether there was one.
 
-        :returns: how many; None when there was nothing to be claimed.
+        The lanes are read again for each, as others claim meanwhile. That is
+        one short query: most looks find nothing to claim, or one slot.
         """
         capable = self._get_capability()
         free = capable.slots - len(self._running_builds)
         if free <= 0 or not capable.drivers or not self._room():
-            return None
+            return False
+        database = self._context.database
         limit = int(self._context.conf.quota.running)
-        declined = self._context.declined.ids()
-        found = self._context.database.claimable(
-            drivers=capable.drivers,
-            operating_systems=capable.operating_systems,
-            architecture=capable.architecture,
-            running_limit=limit,
-            # Those that were declined stay at the head of the queue, and would
-            # hide the others.
-            limit=_LOOK + len(declined),
+        offered = placement.Capability.from_dict(
+            {'name': self._context.name, **dataclasses.asdict(capable)}
         )
-        ids = [build_id for build_id in found if build_id not in declined]
-        if not ids:
-            return None
-        claimed = 0
-        for build_id in ids:
-            if self._task.stopped or claimed == free or not self._room():
-                break
-            build = self._context.database.claim(
-                build_id, self._context.name, running_limit=limit
+        lanes = [
+            lane
+            for lane in database.lanes(['build'], running_limit=limit)
+            if not placement.missing(
+                placement.Needs.from_dict(lane.needs), offered
             )
-            if build is not None:
-                claimed += 1
-                self._begin(build)
-        return claimed
+        ]
+        for lane in lane_order.in_order(
+            lanes,
+            now=transaction.utcnow(),
+            aging=float(self._context.conf.conductor.priority_aging),
+        ):
+            job = database.claim(
+                self._context.name,
+                lane=lane.id,
+                running_limit=limit,
+                exclude=self._context.declined.ids(),
+            )
+            if job is not None:
+                self._begin(database.get_build(job.build_id))
+                return True
+        return False

@@ -160,6 +160,19 @@ build's place for that long.
 """,
     ),
     cfg.IntOpt(
+        'priority_aging',
+        default=600,
+        min=0,
+        mutable=True,
+        help="""
+Seconds of waiting that are worth one point of priority.
+
+So a build of low priority is not kept from starting for ever by others of
+high priority. 0 lets high priorities always go first. It must be the same on
+all conductors.
+""",
+    ),
+    cfg.IntOpt(
         'graceful_shutdown_timeout',
         default=60,
         min=0,

@@ -28,6 +28,7 @@ from imagebuild.db.queries import conductors
 from imagebuild.db.queries import creation
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
+from imagebuild.db.queries import jobs
 from imagebuild.db.queries import lifecycle
 from imagebuild.db.queries import quotas
 from imagebuild.db.queries import retention
@@ -114,7 +115,12 @@ class Database(transaction.Transactions):
     requeue_build = lifecycle.requeue_build
     purge = retention.purge
 
-    claimable = claims.claimable
+    lanes = jobs.lanes
+    release_waiting = jobs.release_waiting
+    adopt_builds = jobs.adopt_builds
+    jobs_of = jobs.jobs_of
+    orphaned_jobs = jobs.orphaned_jobs
+
     claim = claims.claim
     builds_of = claims.builds_of
     orphans = claims.orphans

@@ -201,6 +201,51 @@ class Upload(Base):
     updated_at: Mapped[datetime.datetime] = mapped_column(Time)
 
 
+class Lane(Base):
+    """A queue: jobs of one project and kind that need the same."""
+
+    __tablename__ = 'lanes'
+    __table_args__ = (_MYSQL,)
+
+    # A digest of the other columns; see queries.jobs.
+    id: Mapped[str] = mapped_column(Label, primary_key=True)
+    kind: Mapped[str] = mapped_column(types.Name(16))
+    project_id: Mapped[str] = mapped_column(Project)
+    priority: Mapped[int] = mapped_column()
+    needs: Mapped[dict[str, Any]] = mapped_column(types.Json)
+
+
+class Job(Base):
+    __tablename__ = 'jobs'
+    __table_args__ = (
+        # The head of a lane, and who runs what, without a look at the rows.
+        sa.Index(None, 'lane_id', 'state', 'created_at', 'id'),
+        sa.Index(None, 'state', 'kind', 'project_id'),
+        sa.Index(None, 'state', 'not_before'),
+        sa.Index(None, 'conductor', 'state'),
+        sa.Index(None, 'build_id', 'kind'),
+        _MYSQL,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
+    kind: Mapped[str] = mapped_column(types.Name(16))
+    lane_id: Mapped[str] = mapped_column(Label, sa.ForeignKey('lanes.id'))
+    project_id: Mapped[str] = mapped_column(Project)
+    state: Mapped[str] = mapped_column(types.Name(16), default='queued')
+    not_before: Mapped[datetime.datetime | None] = mapped_column(Time)
+    conductor: Mapped[str | None] = mapped_column(Name)
+    attempt: Mapped[int] = mapped_column(default=0)
+    requeues: Mapped[int] = mapped_column(default=0)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    spec: Mapped[dict[str, Any]] = mapped_column(types.Json)
+    result: Mapped[dict[str, Any] | None] = mapped_column(types.Json)
+    created_at: Mapped[datetime.datetime] = mapped_column(Time)
+    claimed_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    finished_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    updated_at: Mapped[datetime.datetime] = mapped_column(Time)
+
+
 class Conductor(Base):
     __tablename__ = 'conductors'
     __table_args__ = (_MYSQL,)

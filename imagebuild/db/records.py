@@ -169,6 +169,62 @@ class Upload:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lane:
+    """Jobs that wait, and need the same of a conductor.
+
+    :ivar kind: ``build`` or ``upload``.
+    :ivar needs: see :class:`imagebuild.common.placement.Needs`.
+    :ivar since: when the oldest of them was made.
+    :ivar running: how many jobs of this kind the project has running.
+    :ivar limit: how many it may have; -1 for no limit.
+    """
+
+    id: str
+    kind: str
+    project_id: str
+    priority: int
+    needs: Mapping[str, Any]
+    since: datetime.datetime
+    running: int
+    limit: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Work for a conductor; see :mod:`imagebuild.db.queries.jobs`.
+
+    :ivar id: that of its build or upload.
+    :ivar state: ``waiting``, ``queued``, ``running``, ``done``, ``error`` or
+        ``cancelled``.
+    :ivar conductor: the one that has, or last had it.
+    :ivar attempt: how often it was claimed.
+    :ivar requeues: how many of these are not held against it.
+    :ivar spec: what is to be done, besides what is in other tables.
+    :ivar result: what came of it.
+    """
+
+    id: str
+    build_id: str
+    kind: str
+    project_id: str
+    state: str
+    conductor: str | None
+    attempt: int
+    requeues: int
+    cancel_requested: bool
+    spec: dict[str, Any]
+    result: dict[str, Any] | None
+    created_at: datetime.datetime
+    claimed_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+
+    @property
+    def failures(self) -> int:
+        """How many attempts count, the running one included."""
+        return self.attempt - self.requeues
+
+
+@dataclasses.dataclass(frozen=True)
 class Conductor:
     """A conductor and what it can build.
 

@@ -157,8 +157,9 @@ class Service:
 
     def finish(self, build_id, image_id='glance-1', **ending):
         """Build it, as a conductor would."""
-        build = self.database.claim(build_id, 'builder-1')
-        assert build is not None, 'it cannot be claimed'
+        job = self.database.claim('builder-1', job=build_id)
+        assert job is not None, 'it cannot be claimed'
+        build = self.database.get_build(build_id)
         image = {
             'image_id': image_id,
             'disk_format': 'qcow2',

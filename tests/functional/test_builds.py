@@ -227,7 +227,7 @@ def test_only_conductors_that_can_are_named(service, client):
 
 def test_quota_of_what_a_change_adds(service, client):
     build = ask(client, WEB).json
-    service.database.claim(build['id'], 'builder-1')
+    service.database.claim('builder-1', job=build['id'])
     service.database.finish_build(
         build['id'],
         db.Outcome('active', image={'image_id': 'i1', 'size': 1}),
@@ -357,7 +357,7 @@ def test_a_failed_build_says_whose_fault(service, client):
 
 def test_a_running_build_is_cancelled_by_its_conductor(service, client):
     build_id = ask(client, WEB).json['id']
-    service.database.claim(build_id, 'builder-1')
+    service.database.claim('builder-1', job=build_id)
     answer = client.post(f'/v1/builds/{build_id}/cancel')
     assert answer.status_code == 202
     assert answer.json['status'] == 'building'

@@ -184,7 +184,7 @@ def test_log_and_steps(builder, service):
 
 def fail(service, build_id):
     """Play a conductor whose build fails."""
-    build = service.database.claim(build_id, 'builder-1')
+    build = service.database.claim('builder-1', job=build_id)
     service.database.append_log(build_id, 'last words\n')
     service.database.add_step(
         build_id,

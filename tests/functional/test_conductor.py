@@ -488,7 +488,7 @@ def test_who_lost_a_build_drops_it(tmp_path, database):
         assert database.requeue_build(
             build_id, conductor='c1', attempt=1, reason='it seemed dead'
         )
-        assert database.claim(build_id, 'another') is not None
+        assert database.claim('another', job=build_id) is not None
         wait_until(lambda: not len(conductor.running_builds))
         assert _in_workspace(build_id) == []
         assert workspaces_in(tmp_path) == []
@@ -498,7 +498,7 @@ def test_who_lost_a_build_drops_it(tmp_path, database):
 
 def test_what_an_earlier_life_had_is_handed_back(tmp_path, database):
     build_id = add_build(database)
-    assert database.claim(build_id, 'c1') is not None
+    assert database.claim('c1', job=build_id) is not None
     with running(tmp_path):
         build = wait_for(database, build_id, 'active')
     assert build.attempt == 2
@@ -516,9 +516,9 @@ def test_builds_of_a_dead_conductor_are_taken_over(tmp_path, database):
         }
     )
     build_id, last_try = add_build(database), add_build(database)
-    assert database.claim(build_id, 'dead') is not None
+    assert database.claim('dead', job=build_id) is not None
     for attempt in (1, 2, 3):
-        assert database.claim(last_try, 'dead') is not None
+        assert database.claim('dead', job=last_try) is not None
         if attempt < 3:
             database.requeue_build(
                 last_try, conductor='dead', attempt=attempt, reason='x'

@@ -29,6 +29,7 @@ from imagebuild import exception
 from imagebuild.db import migration
 from imagebuild.db import models
 from imagebuild.db import transaction
+from tests.contract.database import claim
 from tests.contract.database import claimable
 from tests.contract.database import clock  # noqa: F401
 from tests.contract.database import crowded  # noqa: F401
@@ -104,7 +105,7 @@ class TestServers:
         assert crowded.get_build(build.id) == build
         if how == 'kill':
             comes_back.join()
-        assert crowded.claim(build.id, 'c1')
+        assert crowded.claim('c1', job=build.id)
 
     def test_no_server(self, server, url, database):
         database.ping()
@@ -135,7 +136,7 @@ class TestServers:
         def work(n):
             while not over.is_set():
                 build = crowded.create_build(values(project_id=f'p{n}'))
-                build = crowded.claim(build.id, f'c{n}')
+                build = claim(crowded, build.id, f'c{n}')
                 assert build is not None
                 text = f'{n}\n' * 10
                 assert crowded.append_log(build.id, text) == len(text)

@@ -9,12 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The queue: which builds a conductor could take, and claiming one."""
+"""Claiming: how a job, and the build that it is for, get a conductor."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -22,161 +21,126 @@ from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
-from imagebuild.db.models import Quota
+from imagebuild.db.models import Job
+from imagebuild.db.models import Lane
 from imagebuild.db.queries import history
+from imagebuild.db.queries import jobs
 from imagebuild.db.queries import quotas
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
 
-_FREE = sa.and_(
-    rows.LIVE,
-    Build.status == 'queued',
-    Build.leader_id.is_(None),
-    Build.cancel_requested.is_(False),
-)
 _RUNNING = sa.and_(rows.LIVE, Build.status.in_(statuses.RUNNING))
-
-
-@reader
-def claimable(
-    session: Session,
-    *,
-    drivers: Collection[str],
-    operating_systems: Collection[str] = (),
-    architecture: str,
-    running_limit: int = -1,
-    limit: int = 20,
-) -> list[str]:
-    """Find queued builds that a conductor could take, best first.
-
-    Order: priority (high first); projects with few running builds
-    first, where builds earlier in the answer count as running; age.
-    Left out are followers, builds to be cancelled, and projects at
-    their quota ``running``.
-
-    :param operating_systems: names, empty for all. Builds on a base
-        image of the request (os '') are for every conductor.
-    :param architecture: builds with '' are for every one.
-    :param running_limit: for projects without a quota of their own in
-        the database; -1 for none.
-    :param limit: at most so many.
-    :returns: ids for :func:`claim`, which others may claim meanwhile.
-    """
-    wanted = [
-        _FREE,
-        Build.driver.in_(drivers),
-        Build.architecture.in_((architecture, '')),
-    ]
-    if operating_systems:
-        wanted.append(Build.os.in_((*operating_systems, '')))
-    queue = _queue(wanted, running_limit)
-    query = (
-        sa.select(queue.c.id)
-        .where(sa.or_(queue.c.most < 0, queue.c.turn <= queue.c.most))
-        .order_by(
-            queue.c.priority.desc(),
-            queue.c.turn,
-            queue.c.created_at,
-            queue.c.id,
-        )
-        .limit(limit)
-    )
-    return list(session.scalars(query))
-
-
-def _queue(
-    wanted: Sequence[sa.ColumnElement[bool]], running_limit: int
-) -> sa.Subquery:
-    """The builds that wait, each with its turn in its project.
-
-    In SQL: conductors ask whenever they have a free slot, and would read the
-    whole queue each time.
-    """
-    running = (
-        sa.select(Build.project_id, sa.func.count().label('number'))
-        .where(_RUNNING)
-        .group_by(Build.project_id)
-        .subquery()
-    )
-    place = sa.func.row_number().over(
-        partition_by=Build.project_id,
-        order_by=(Build.priority.desc(), Build.created_at, Build.id),
-    )
-    # How many the project would have running, this one included.
-    turn = (place + sa.func.coalesce(running.c.number, 0)).label('turn')
-    most = sa.func.coalesce(Quota.hard_limit, running_limit)
-    return (
-        sa.select(
-            Build.id,
-            Build.priority,
-            Build.created_at,
-            turn,
-            most.label('most'),
-        )
-        .outerjoin(running, running.c.project_id == Build.project_id)
-        .outerjoin(
-            Quota,
-            sa.and_(
-                Quota.project_id == Build.project_id,
-                Quota.resource == 'running',
-            ),
-        )
-        .where(*wanted)
-        .subquery()
-    )
 
 
 @writer
 def claim(
-    session: Session, id: str, conductor: str, *, running_limit: int = -1
-) -> records.Build | None:
-    """Claim a queued build; of several conductors exactly one gets it.
+    session: Session,
+    conductor: str,
+    *,
+    lane: str | None = None,
+    job: str | None = None,
+    running_limit: int = -1,
+    exclude: Collection[str] = (),
+) -> records.Job | None:
+    """Claim a queued job; of several conductors exactly one gets it.
 
-    Sets status ``building``, conductor, claimed_at, started_at (the
-    first time) and attempt + 1; a later call of the same conductor is
-    fenced by that attempt.
+    Whoever else takes jobs of the lane at the same moment takes others: they
+    do not wait for each other. A build becomes ``building``, and has the
+    conductor, claimed_at, started_at (the first time) and attempt + 1; a later
+    call of the same conductor is fenced by that attempt.
 
-    :param running_limit: as in :func:`claimable`; checked again.
-    :returns: the build, None if it is not available (any more).
+    :param lane: the oldest job of this lane (of :func:`jobs.lanes`).
+    :param job: or the job of this id.
+    :param running_limit: as in :func:`jobs.lanes`; checked again.
+    :param exclude: ids of jobs of the lane that are passed over.
+    :returns: the job; None if there is none (any more).
     """
-    build = rows.build(session, id)
-    if build is None:
+    if session.is_retry and (mine := _claimed_before(session, conductor)):
+        return rows.record(records.Job, mine)
+    # The project first: locks are taken in one order, whoever takes them.
+    if not _has_room(session, _queue_of(session, lane, job), running_limit):
         return None
-    if build.conductor == conductor and session.did(build.claimed_at):
-        return rows.build_record(session, build)
-    if build.status != 'queued' or not _has_room(
-        session, build.project_id, running_limit
-    ):
+    found = jobs.head(session, lane=lane, id=job, exclude=exclude)
+    if found is None:
         return None
-    # The condition decides, not what was read above: others claim as well.
-    taken = session.change(
+    if not jobs.take(session, found, conductor):
+        return None
+    if found.kind == 'build' and not _start_build(session, found):
+        return None
+    return rows.record(records.Job, found)
+
+
+def _claimed_before(session: Session, conductor: str) -> Job | None:
+    """What an earlier run of this call has claimed, if it did."""
+    return session.scalar(
+        sa.select(Job).where(
+            Job.conductor == conductor,
+            Job.state == 'running',
+            Job.claimed_at == session.now,
+        )
+    )
+
+
+def _start_build(session: Session, job: Job) -> bool:
+    """Have a build be what its job is.
+
+    :returns: False if it does not wait any more: a conductor of the release
+        before, which knows no jobs, was first. See ``jobs.adopt_builds``.
+    """
+    # The condition decides, not what was read before.
+    changed = session.change(
         sa.update(Build)
-        .where(Build.id == id, _FREE)
+        .where(
+            Build.id == job.build_id,
+            rows.LIVE,
+            Build.status == 'queued',
+            Build.leader_id.is_(None),
+            Build.cancel_requested.is_(False),
+        )
         .values(
             status='building',
             status_reason='',
-            conductor=conductor,
+            conductor=job.conductor,
             attempt=Build.attempt + 1,
             claimed_at=session.now,
             started_at=sa.func.coalesce(Build.started_at, session.now),
             updated_at=session.now,
         )
     )
-    if not taken:
-        return None
-    claimed = rows.live_build(session, id)
+    if not changed:
+        jobs.end(session, job.id, 'cancelled')
+        return False
+    build = rows.live_build(session, job.build_id)
+    job.attempt = build.attempt
     history.note(
         session,
-        claimed,
+        build,
         'conductor',
-        f'attempt {claimed.attempt} by conductor {conductor}',
+        f'attempt {build.attempt} by conductor {job.conductor}',
     )
-    return rows.build_record(session, claimed)
+    return True
 
 
-def _has_room(session: Session, project_id: str, running_limit: int) -> bool:
+def _queue_of(
+    session: Session, lane: str | None, job: str | None
+) -> tuple[str, str]:
+    """The project and the kind of what is to be claimed."""
+    row: Job | Lane | None = (
+        session.get(Job, job)
+        if job is not None
+        else session.get(Lane, lane or '')
+    )
+    return (row.project_id, row.kind) if row else ('', '')
+
+
+def _has_room(
+    session: Session, queue: tuple[str, str], running_limit: int
+) -> bool:
+    project_id, kind = queue
+    if kind != 'build':
+        return True
     limit = quotas.get_quotas(session, project_id).get(
         'running', running_limit
     )
@@ -185,7 +149,9 @@ def _has_room(session: Session, project_id: str, running_limit: int) -> bool:
     # Two conductors that count at once would both find the last place.
     rows.lock_project(session, project_id)
     running = sa.select(sa.func.count()).where(
-        _RUNNING, Build.project_id == project_id
+        Job.project_id == project_id,
+        Job.kind == 'build',
+        Job.state == 'running',
     )
     return (session.scalar(running) or 0) < limit
 

@@ -23,6 +23,7 @@ from imagebuild.db.models import Image
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
+from imagebuild.db.queries import jobs
 from imagebuild.db.queries import quotas
 from imagebuild.db.queries import retention
 from imagebuild.db.queries import rows
@@ -81,6 +82,8 @@ def create_build(
             # here, runs again, and follows.
             single_flight.lead(session, build)
             session.flush()
+    if build.status == 'queued' and build.leader_id is None:
+        jobs.enqueue_build(session, build)
     history.note_status(session, build, _how(build))
     return rows.build_record(session, build)
 

@@ -23,10 +23,14 @@ from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
+from imagebuild.db.queries import jobs
 from imagebuild.db.queries import rows
 from imagebuild.db.queries import single_flight
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import writer
+
+#: What a job is when its build has ended so.
+_STATES = {'active': 'done', 'error': 'error', 'cancelled': 'cancelled'}
 
 
 @writer
@@ -106,6 +110,7 @@ def _share(
 
 
 def _end(session: Session, build: Build, outcome: records.Outcome) -> None:
+    jobs.end(session, build.id, _STATES[outcome.status])
     build.status = outcome.status
     build.status_reason = outcome.reason
     build.fault = outcome.fault if outcome.status == 'error' else None
@@ -181,6 +186,7 @@ def delete_build(session: Session, id: str) -> records.Image | None:
 
 
 def _delete(session: Session, build: Build) -> records.Image | None:
+    jobs.end(session, build.id, 'cancelled')
     if build.status == 'queued':
         build.status = 'cancelled'
         build.finished_at = session.now
@@ -233,6 +239,7 @@ def requeue_build(
     else:
         if not counts:
             build.requeues += 1
+        jobs.put_back(session, build.id, counts=counts)
         _requeue(session, build, reason)
     return True
 

@@ -24,6 +24,7 @@ from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Image
 from imagebuild.db.queries import images
+from imagebuild.db.queries import jobs
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import writer
@@ -38,6 +39,7 @@ _OF_A_BUILD = (
     models.Event,
     models.Step,
     models.LogChunk,
+    models.Job,
     models.Upload,
 )
 
@@ -151,3 +153,4 @@ def _purge_the_rest(session: Session, older_than: datetime.datetime) -> None:
     session.execute(
         sa.delete(Conductor).where(Conductor.heartbeat_at < older_than)
     )
+    jobs.remove_unused_lanes(session)

@@ -26,6 +26,7 @@ from imagebuild.common import statuses
 from imagebuild.db import models
 from imagebuild.db.models import Build
 from imagebuild.db.queries import history
+from imagebuild.db.queries import jobs
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 
@@ -95,6 +96,7 @@ def hand_over(session: Session, build: Build) -> None:
         lead(session, new)
     else:
         flight.build_id = new.id
+    jobs.enqueue_build(session, new)
     history.note_status(
         session, new, f'queued: takes the place of build {build.id}'
     )

@@ -27,6 +27,8 @@ import itertools
 import pytest
 
 from imagebuild import db
+from imagebuild.common import placement
+from imagebuild.conductor import lane_order
 from imagebuild.db import transaction
 
 START = datetime.datetime(2026, 1, 1)
@@ -97,15 +99,78 @@ IMAGE = {
 }
 
 
-def claimable(database, **others):
-    wanted = {'drivers': ['fake'], 'architecture': 'x86_64', **others}
-    return database.claimable(**wanted)
+def claim(database, build_id, conductor, **others):
+    """Claim the job of a build.
+
+    :returns: the build; None if that is not to be had.
+    """
+    job = database.claim(conductor, job=build_id, **others)
+    return None if job is None else database.get_build(build_id)
+
+
+def claim_next(
+    database,
+    conductor,
+    *,
+    drivers=('fake',),
+    operating_systems=(),
+    architecture='x86_64',
+    running_limit=-1,
+    aging=0,
+):
+    """Claim as a conductor does.
+
+    :returns: the build; None if there is none to be had.
+    """
+    capable = placement.Capability(
+        name=conductor,
+        drivers=tuple(drivers),
+        operating_systems=tuple(operating_systems),
+        architectures=(architecture,),
+    )
+    lanes = [
+        lane
+        for lane in database.lanes(['build'], running_limit=running_limit)
+        if not placement.missing(
+            placement.Needs.from_dict(lane.needs), capable
+        )
+    ]
+    now = datetime.datetime.max if aging else START
+    for lane in lane_order.in_order(lanes, now=now, aging=aging):
+        job = database.claim(
+            conductor, lane=lane.id, running_limit=running_limit
+        )
+        if job is not None:
+            return database.get_build(job.build_id)
+    return None
+
+
+def claimable(database, limit=None, **others):
+    """The ids of what a conductor would claim, in that order.
+
+    It claims them, and puts them back.
+    """
+    claimed = []
+    while limit is None or len(claimed) < limit:
+        build = claim_next(database, 'look', **others)
+        if build is None:
+            break
+        claimed.append(build)
+    for build in claimed:
+        database.requeue_build(
+            build.id,
+            conductor='look',
+            attempt=build.attempt,
+            reason='',
+            counts=False,
+        )
+    return [build.id for build in claimed]
 
 
 def start(database, conductor='c1', **others):
     """Create a build and claim it."""
     build = database.create_build(values(**others))
-    return database.claim(build.id, conductor)
+    return claim(database, build.id, conductor)
 
 
 def finish(database, build, status='active', **others):

@@ -14,13 +14,15 @@
 import collections
 import concurrent.futures
 import multiprocessing
-import random
 
 from imagebuild import db
 from imagebuild import exception
 from tests.contract.database import RETRIES
+from tests.contract.database import claim
+from tests.contract.database import claim_next
 from tests.contract.database import claimable
 from tests.contract.database import finish
+from tests.contract.database import start
 from tests.contract.database import values
 
 BUILDS = 200
@@ -35,19 +37,13 @@ def in_threads(number, work):
 def claim_all(database, name):
     """Be a conductor: claim and finish until there is nothing left."""
     claimed = []
-    chance = random.Random(name)
-    while ids := claimable(database, running_limit=20, limit=8):
-        chance.shuffle(ids)
-        for id in ids:
-            build = database.claim(id, name, running_limit=20)
-            if build is None:
-                continue
-            claimed.append(id)
-            database.append_log(id, f'claimed by {name}\n')
-            database.update_build(
-                id, {'status': 'uploading'}, conductor=name, attempt=1
-            )
-            assert finish(database, build).status == 'active'
+    while build := claim_next(database, name, running_limit=20):
+        claimed.append(build.id)
+        database.append_log(build.id, f'claimed by {name}\n')
+        database.update_build(
+            build.id, {'status': 'uploading'}, conductor=name, attempt=1
+        )
+        assert finish(database, build).status == 'active'
     return claimed
 
 
@@ -104,8 +100,16 @@ class CrowdContract:
     def test_one_claimer_of_many_wins(self, crowded):
         for _ in range(10):
             id = crowded.create_build(values()).id
-            got = in_threads(8, lambda n, id=id: crowded.claim(id, f'c{n}'))
+            got = in_threads(8, lambda n, id=id: claim(crowded, id, f'c{n}'))
             assert sum(build is not None for build in got) == 1
+
+    def test_claimers_of_one_lane_do_not_meet(self, crowded):
+        """Each finds another job at its first call."""
+        for _ in range(8):
+            crowded.create_build(values())
+        [lane] = crowded.lanes(['build'])
+        got = in_threads(8, lambda n: crowded.claim(f'c{n}', lane=lane.id))
+        assert len({job.id for job in got}) == 8
 
     def test_one_leader_of_many(self, crowded):
         made = in_threads(
@@ -116,7 +120,7 @@ class CrowdContract:
         [leader] = leaders
         followers = {b.id for b in made} - {leader.id}
         assert {b.leader_id for b in made} == {None, leader.id}
-        finish(crowded, crowded.claim(leader.id, 'c1'))
+        finish(crowded, claim(crowded, leader.id, 'c1'))
         for id in followers:
             assert crowded.get_build(id).reused_from == leader.id
 
@@ -129,18 +133,15 @@ class CrowdContract:
                     crowded.create_build(values(content_key='k')).id
                     for _ in range(15)
                 ]
-            for id in 40 * claimable(crowded):
-                build = crowded.claim(id, f'c{n}')
+            for _ in range(40):
+                build = claim_next(crowded, f'c{n}')
                 if build is not None:
                     finish(crowded, build, 'error', fault='service')
             return []
 
         in_threads(12, conductor)
-        rounds = 0
-        while ids := claimable(crowded):
-            rounds += 1
-            [id] = ids
-            build = crowded.claim(id, 'c1')
+        while build := claim_next(crowded, 'c1'):
+            assert claimable(crowded) == []
             finish(crowded, build, 'error', fault='service')
         statuses = collections.Counter(b.status for b in crowded.list_builds())
         assert set(statuses) == {'error'}
@@ -161,16 +162,14 @@ class CrowdContract:
         kept = in_threads(20, lambda n: create_in('p2', {'builds': 5}))
         assert sum(build is not None for build in kept) == 5
         claimed = in_threads(
-            7, lambda n: crowded.claim(made[n].id, 'c1', running_limit=3)
+            7, lambda n: claim(crowded, made[n].id, 'c1', running_limit=3)
         )
         assert sum(build is not None for build in claimed) == 3
 
     def test_reuse_and_the_last_user_at_once(self, crowded):
         """An image is given to a new build or deleted, never both."""
         for _ in range(10):
-            maker = crowded.claim(
-                crowded.create_build(values(content_key='k')).id, 'c1'
-            )
+            maker = start(crowded, content_key='k')
             maker = finish(crowded, maker)
             image, user = in_threads(
                 2,
@@ -210,7 +209,7 @@ class CrowdContract:
         assert [c.name for c in crowded.list_conductors()] == ['c0', 'c1']
 
     def test_reapers_requeue_once(self, crowded):
-        build = crowded.claim(crowded.create_build(values()).id, 'c1')
+        build = claim(crowded, crowded.create_build(values()).id, 'c1')
         done = in_threads(
             8,
             lambda n: crowded.requeue_build(

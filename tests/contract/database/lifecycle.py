@@ -15,6 +15,7 @@ import pytest
 
 from imagebuild import exception
 from tests.contract.database import IMAGE
+from tests.contract.database import claim
 from tests.contract.database import claimable
 from tests.contract.database import finish
 from tests.contract.database import start
@@ -29,7 +30,7 @@ def flight(database, number=2, *, running=True):
         for _ in range(number)
     ]
     if running:
-        leader = database.claim(leader.id, 'c1')
+        leader = claim(database, leader.id, 'c1')
     return leader, *followers
 
 
@@ -121,7 +122,7 @@ class LifecycleContract:
         assert claimable(database) == [first.id]
         late = database.create_build(values(content_key='k'))
         assert late.leader_id == first.id
-        finish(database, database.claim(first.id, 'c2'))
+        finish(database, claim(database, first.id, 'c2'))
         for other in reread(database, [*others, late]):
             assert other.reused_from == first.id
 

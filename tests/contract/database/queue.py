@@ -12,24 +12,31 @@
 """Builds as a queue."""
 
 import pytest
+import sqlalchemy as sa
 
+from imagebuild.db import models
+from tests.contract.database import claim
 from tests.contract.database import claimable
 from tests.contract.database import finish
 from tests.contract.database import start
 from tests.contract.database import values
 
 
+def execute(database, statement):
+    database._write(lambda session: session.execute(statement))
+
+
 class QueueContract:
     def test_claim(self, database, clock):
         queued = database.create_build(values())
-        build = database.claim(queued.id, 'c1')
+        build = claim(database, queued.id, 'c1')
         assert build.status == 'building'
         assert (build.conductor, build.attempt) == ('c1', 1)
         assert build.claimed_at == build.started_at == clock.time
         assert database.get_build(build.id) == build
-        assert database.claim(queued.id, 'c2') is None
-        assert database.claim(queued.id, 'c1') is None
-        assert database.claim('no-such', 'c1') is None
+        assert claim(database, queued.id, 'c2') is None
+        assert claim(database, queued.id, 'c1') is None
+        assert claim(database, 'no-such', 'c1') is None
         [event] = database.list_events(build.id)[1:]
         assert (event.kind, event.message) == (
             'conductor',
@@ -69,7 +76,7 @@ class QueueContract:
         database.request_cancel(database.create_build(values()).id)
         database.delete_build(database.create_build(values()).id)
         assert claimable(database) == [leader.id]
-        assert database.claim(follower.id, 'c1') is None
+        assert claim(database, follower.id, 'c1') is None
 
     def test_priorities_go_before_age(self, database):
         for name, priority in [
@@ -88,7 +95,7 @@ class QueueContract:
         for number in range(2):
             database.create_build(values(id=f'b{number}', project_id='b'))
         assert claimable(database) == ['a0', 'b0', 'a1', 'b1', 'a2']
-        database.claim('a0', 'c1')
+        claim(database, 'a0', 'c1')
         assert claimable(database) == ['b0', 'a1', 'b1', 'a2']
         start(database, project_id='a')
         assert claimable(database) == ['b0', 'b1', 'a1', 'a2']
@@ -99,17 +106,95 @@ class QueueContract:
         database.create_build(values(id='b0', project_id='b'))
         assert claimable(database, running_limit=0) == []
         assert claimable(database, running_limit=1) == ['a0', 'b0']
-        first = database.claim('a0', 'c1', running_limit=1)
-        assert database.claim('a1', 'c1', running_limit=1) is None
+        first = claim(database, 'a0', 'c1', running_limit=1)
+        assert claim(database, 'a1', 'c1', running_limit=1) is None
         assert claimable(database, running_limit=1) == ['b0']
         database.set_quota('a', 'running', 2)
         assert claimable(database, running_limit=1) == ['b0', 'a1']
-        assert database.claim('a1', 'c1', running_limit=1)
-        assert database.claim('a2', 'c1', running_limit=1) is None
+        assert claim(database, 'a1', 'c1', running_limit=1)
+        assert claim(database, 'a2', 'c1', running_limit=1) is None
         finish(database, first)
-        assert database.claim('a2', 'c1', running_limit=1)
+        assert claim(database, 'a2', 'c1', running_limit=1)
         database.set_quota('b', 'running', -1)
-        assert database.claim('b0', 'c1', running_limit=0)
+        assert claim(database, 'b0', 'c1', running_limit=0)
+
+    def test_a_row_for_each_lane(self, database, clock):
+        begun = clock.time
+        for priority in (0, 0, 0, 1):
+            database.create_build(values(priority=priority))
+        database.create_build(values(os='rocky-9'))
+        start(database)
+        lanes = database.lanes(['build'])
+        assert {(lane.priority, lane.needs['os']) for lane in lanes} == {
+            (0, 'debian-12'),
+            (1, 'debian-12'),
+            (0, 'rocky-9'),
+        }
+        assert {(lane.running, lane.limit) for lane in lanes} == {(1, -1)}
+        assert min(lane.since for lane in lanes) > begun
+        assert database.lanes(['upload']) == []
+        claimed = claimable(database)
+        assert len(claimed) == 5
+        for id in claimed:
+            finish(database, claim(database, id, 'c1'))
+        assert database.lanes(['build']) == []
+
+    def test_the_head_of_a_lane(self, database):
+        ids = [database.create_build(values()).id for _ in range(3)]
+        [lane] = database.lanes(['build'])
+        first = database.claim('c1', lane=lane.id, exclude=ids[:1])
+        assert (first.id, first.build_id, first.kind) == (
+            ids[1],
+            ids[1],
+            'build',
+        )
+        assert (first.state, first.attempt) == ('running', 1)
+        assert database.claim('c2', lane=lane.id).id == ids[0]
+        assert database.claim('c2', lane=lane.id).id == ids[2]
+        assert database.claim('c2', lane=lane.id) is None
+        assert database.claim('c2', lane='no-such') is None
+
+    def test_low_priorities_gain_with_time(self, database, clock):
+        database.create_build(values(id='low'))
+        clock.forward(3600)
+        database.create_build(values(id='high', priority=5))
+        assert claimable(database, aging=10_000_000_000_000) == ['high', 'low']
+        assert claimable(database, aging=600) == ['low', 'high']
+
+    def test_jobs_of_a_conductor(self, database, clock):
+        build = start(database)
+        [job] = database.jobs_of('c1', 'build')
+        assert job.id == build.id and job.state == 'running'
+        assert database.jobs_of('c1', 'upload') == []
+        assert database.jobs_of('c2', 'build') == []
+        assert database.orphaned_jobs('build', 30) == [job]
+        finish(database, build)
+        assert database.jobs_of('c1', 'build') == []
+        assert database.orphaned_jobs('build', 30) == []
+
+    def test_builds_of_the_release_before(self, database):
+        """It made, claimed and ended builds without a job."""
+        build = database.create_build(values())
+        follower = database.create_build(values(content_key=build.content_key))
+        ended = database.create_build(values())
+        running = database.create_build(values())
+        execute(
+            database, sa.delete(models.Job).where(models.Job.id == build.id)
+        )
+        for id, status in ((ended.id, 'error'), (running.id, 'building')):
+            execute(
+                database,
+                sa.update(models.Build)
+                .where(models.Build.id == id)
+                .values(status=status),
+            )
+        assert database.adopt_builds() == 2
+        assert database.adopt_builds() == 0
+        assert claimable(database) == [build.id]
+        assert database.get_build(running.id).attempt == 0
+        finish(database, claim(database, build.id, 'c1'))
+        assert database.get_build(follower.id).status == 'active'
+        assert database.adopt_builds() == 0
 
     def test_requeue(self, database):
         build = start(database)
@@ -136,7 +221,7 @@ class QueueContract:
         assert (again.conductor, again.claimed_at) == (None, None)
         assert (again.progress_done, again.progress_step) == (0, '')
         assert again.phases is None
-        second = database.claim(build.id, 'c2')
+        second = claim(database, build.id, 'c2')
         assert second.attempt == 2
         assert second.started_at == build.started_at
         assert second.claimed_at > build.claimed_at
@@ -152,12 +237,12 @@ class QueueContract:
         ours = {'conductor': 'c1', 'reason': 'x'}
         assert (build.attempt, build.requeues, build.failures) == (1, 0, 1)
         database.requeue_build(build.id, attempt=1, counts=False, **ours)
-        build = database.claim(build.id, 'c1')
+        build = claim(database, build.id, 'c1')
         assert (build.attempt, build.requeues, build.failures) == (2, 1, 1)
         # The number of the attempt is the fence, whatever counts.
         assert not database.requeue_build(build.id, attempt=1, **ours)
         database.requeue_build(build.id, attempt=2, **ours)
-        build = database.claim(build.id, 'c1')
+        build = claim(database, build.id, 'c1')
         assert (build.attempt, build.requeues, build.failures) == (3, 1, 2)
 
     def test_followers_stay_when_their_leader_is_requeued(self, database):

@@ -18,6 +18,7 @@ from imagebuild import exception
 from imagebuild.db import models
 from imagebuild.db import records
 from tests.contract.database import IMAGE
+from tests.contract.database import claim
 from tests.contract.database import finish
 from tests.contract.database import start
 from tests.contract.database import values
@@ -178,7 +179,7 @@ class RequestContract:
         }
         assert len(database.list_builds()) == 2
         database.create_build(values(project_id='p2'), quotas={'queued': 2})
-        database.claim(first.id, 'c1')
+        claim(database, first.id, 'c1')
         database.create_build(values(), quotas={'queued': 2})
 
     def test_reuse_needs_no_quota(self, database):

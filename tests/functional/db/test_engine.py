@@ -124,7 +124,7 @@ def test_a_forked_process_has_its_own_connections(database):
     child = os.fork()
     if child == 0:
         try:
-            done = database.claim(build.id, 'child') is not None
+            done = database.claim('child', job=build.id) is not None
         finally:
             os._exit(0 if done else 1)
     assert os.waitpid(child, 0)[1] == 0

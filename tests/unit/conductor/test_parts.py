@@ -30,6 +30,7 @@ from imagebuild.conductor import event_recorder
 from imagebuild.conductor import heartbeat
 from imagebuild.conductor import retry_policy
 from imagebuild.conductor import scheduler
+from tests.unit.conductor import test_lane_order
 
 AWAY = exception.DatabaseUnavailable(reason='it restarts')
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
@@ -389,7 +390,9 @@ def make_context(database):
     return mock.Mock(
         database=database,
         conf=types.SimpleNamespace(
-            conductor=types.SimpleNamespace(sweep_interval=60),
+            conductor=types.SimpleNamespace(
+                sweep_interval=60, priority_aging=0
+            ),
             disks=types.SimpleNamespace(space_reserve=0),
             quota=types.SimpleNamespace(running=-1),
         ),
@@ -407,41 +410,19 @@ def make_scheduler(database, begun, running_builds=None, slots=2):
     )
 
 
-def test_no_more_is_claimed_than_there_are_places(database):
-    begun = []
-    running_builds = scheduler.RunningBuilds()
-    running_builds.add('other', mock.Mock())
-    database.claimable.return_value = ['a', 'b', 'c']
-    database.claim.side_effect = lambda id, *_, **__: make_build(id=id)
-    made = make_scheduler(database, begun, running_builds)
-    made._begin = lambda build: (
-        begun.append(build.id),
-        running_builds.add(build.id, mock.Mock()),
-    )
-    made.claim_all()
-    assert begun == ['a']
-
-
-def test_what_others_claimed_is_passed_over(database):
-    begun = []
-    database.claimable.side_effect = [['a', 'b'], []]
-    database.claim.side_effect = [None, make_build(id='b')]
-    make_scheduler(database, begun).claim_all()
-    assert [build.id for build in begun] == ['b']
-
-
 def test_nothing_is_claimed_without_a_driver_or_a_place(database):
     make_scheduler(database, [], slots=0).claim_all()
-    database.claimable.assert_not_called()
+    database.lanes.assert_not_called()
 
 
 def test_a_failure_of_the_database_does_not_end_the_scheduler(database):
     begun = []
-    database.claimable.side_effect = [AWAY, ['a'], []]
-    database.claim.return_value = make_build(id='a')
+    lane = test_lane_order.make(needs={})
+    database.lanes.side_effect = [AWAY, [lane], []]
+    database.get_build.return_value = make_build(id='a')
     made = make_scheduler(database, begun)
     made.start()
-    wait_until(lambda: database.claimable.call_count >= 1)
+    wait_until(lambda: database.lanes.call_count >= 1)
     made.wake()
     wait_until(lambda: begun)
     made.stop()

@@ -48,6 +48,7 @@ class Setting:
         self.database.dead_conductors.return_value = []
         self.database.orphans.return_value = []
         self.database.builds_of.return_value = []
+        self.database.adopt_builds.return_value = 0
         self.database.list_uploads.return_value = []
         self.database.abandoned_uploads.return_value = []
         self.database.images_without_users.return_value = []

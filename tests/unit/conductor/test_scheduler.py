@@ -18,6 +18,7 @@ import pytest
 from imagebuild.conductor import capability
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import scheduler
+from tests.unit.conductor import test_lane_order
 from tests.unit.conductor import test_parts
 
 
@@ -32,14 +33,26 @@ class Queue:
         self.won = won
         self.looks = 0
 
-    def claimable(self, *, limit, **_offer):
-        self.looks += 1
-        return self.waiting[:limit]
+    def release_waiting(self):
+        return 0
 
-    def claim(self, build_id, _name, **_limit):
-        if build_id in self.waiting:
+    def lanes(self, kinds, **_limit):
+        assert kinds == ['build']
+        self.looks += 1
+        return [test_lane_order.make(id='a lane')] if self.waiting else []
+
+    def claim(self, _name, *, lane, exclude, **_limit):
+        assert lane == 'a lane'
+        for build_id in self.waiting:
+            if build_id in exclude:
+                continue
             self.waiting.remove(build_id)
-        return mock.Mock(id=build_id) if self.won(build_id) else None
+            if self.won(build_id):
+                return mock.Mock(build_id=build_id)
+        return None
+
+    def get_build(self, build_id):
+        return mock.Mock(id=build_id)
 
 
 @pytest.fixture
@@ -80,7 +93,7 @@ def test_nothing_is_claimed_without_room(claim, caplog):
     assert claim(queue, has_space=lambda: False) == []
     assert queue.looks == 0
     assert caplog.text.count('The disk has no room for another build') == 1
-    left = iter([True, True, False])
+    left = iter([True, False])
     assert claim(queue, has_space=lambda: next(left, False)) == ['a']
     assert queue.waiting == ['b', 'c', 'd', 'e']
 
@@ -91,23 +104,33 @@ def test_no_more_than_there_are_places(claim):
     assert queue.waiting == ['c', 'd', 'e']
 
 
-def test_others_had_all_that_was_seen(claim):
-    names = [f'b{number:02}' for number in range(25)]
-    queue = Queue(names, lambda name: name >= 'b20')
-    assert claim(queue) == ['b20', 'b21']
-
-
-def test_it_does_not_look_for_ever(claim):
-    queue = Queue('a', lambda _: False)
-    queue.claim = lambda *_args, **_more: None
+def test_others_were_quicker(claim):
+    queue = Queue('abc', lambda name: name == 'c')
+    assert claim(queue) == ['c']
+    # Nothing is left in the lane, and it does not look for ever.
+    queue = Queue('abc', lambda _: False)
     assert claim(queue) == []
-    assert queue.looks == 5
+    assert queue.looks == 1
 
 
 def test_nothing_waits(claim):
     queue = Queue('', lambda _: True)
     assert claim(queue) == []
     assert queue.looks == 1
+
+
+def test_what_it_cannot_build_is_left(claim, monkeypatch):
+    queue = Queue('a', lambda _: True)
+    lanes = [
+        test_lane_order.make(id='a lane', needs=needs)
+        for needs in (
+            {'driver': 'other'},
+            {'driver': 'fake', 'architecture': 'aarch64'},
+            {'what is new': 'x'},
+        )
+    ]
+    monkeypatch.setattr(queue, 'lanes', lambda *_, **_more: lanes)
+    assert claim(queue) == []
 
 
 def test_declined_builds_are_left_to_others(claim):
