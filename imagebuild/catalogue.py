@@ -20,8 +20,10 @@
       driver: bootstrap
       driver_options: {os: debian-12, minimal: true}
 
-The API, the conductors and the jobs read the same file. It is read whole or
-not at all: a caller that reloads it keeps what it has when this raises.
+Only the API reads the file. The entry that a request names goes to the
+conductor that checks the request, and what came of it is stored with the
+build. The file is read whole or not at all: a caller that reloads it keeps
+what it has when this raises.
 """
 
 from __future__ import annotations
@@ -129,6 +131,21 @@ class OperatingSystem:
     driver_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     image: Mapping[str, str] = dataclasses.field(default_factory=dict)
     min_disk: int = 0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OperatingSystem:
+        """Read what :meth:`to_dict` of any release made.
+
+        What a newer one adds is left out.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(
+            **{name: value for name, value in values.items() if name in names}
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that is sent: plain JSON."""
+        return dataclasses.asdict(self)
 
 
 class Catalogue:

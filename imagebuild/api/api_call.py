@@ -122,15 +122,21 @@ class Service:
         """Which properties a request may give an image."""
         return image_properties.Rules.from_section(self.conf.glance)
 
-    def conductors(self) -> list[db.Conductor]:
-        """Return the conductors that accept builds now."""
-        return [
-            conductor
-            for conductor in self.database.list_conductors(
-                alive_within=self.conf.conductor.dead_after
-            )
-            if conductor.status == 'up'
-        ]
+    def conductors(self, *, accepting: bool = True) -> list[db.Conductor]:
+        """Return the conductors that are up.
+
+        :param accepting: only those that accept builds now; else also those
+            that drain, after the others.
+        """
+        alive = self.database.list_conductors(
+            alive_within=self.conf.conductor.dead_after
+        )
+        up = [each for each in alive if each.status == 'up']
+        return (
+            up
+            if accepting
+            else up + [each for each in alive if each not in up]
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from imagebuild import catalogue
 from imagebuild import context
 from imagebuild import db
 from imagebuild import description
@@ -37,7 +38,6 @@ from imagebuild.api import validation
 from imagebuild.api.api_call import Call
 from imagebuild.api.api_call import Service
 from imagebuild.common import json_schema
-from imagebuild.common.placement import Needs
 from imagebuild.conf import quota
 from imagebuild.exception import Problem
 
@@ -112,13 +112,14 @@ def prepare(call: Call) -> BuildRequest:
     )
     described = _describe(call, request, problems)
     problems += _too_large(call, described)
-    needs = placement.needs_of(call, request, problems)
+    entry = placement.entry_of(call, request, problems)
+    needs = placement.needs_of(request, entry) if entry else None
     conductors = placement.able_conductors(call, needs, request, problems)
     secrets = _secrets(call.service, described, request, problems)
     validation.refuse(problems)
-    if described is None or needs is None:
+    if described is None or entry is None:
         raise AssertionError('a request without problems has both')
-    return _resolve(call, request, needs, described, secrets, conductors)
+    return _resolve(call, request, entry, described, secrets, conductors)
 
 
 def _valid_fields(
@@ -138,22 +139,22 @@ def _valid_fields(
 def _resolve(
     call: Call,
     request: dict[str, Any],
-    needs: Needs,
+    entry: catalogue.OperatingSystem,
     described: description.Description,
     secrets: Mapping[str, Any],
     conductors: Sequence[str],
 ) -> BuildRequest:
     """Resolve the base image and compute the content key."""
-    request['driver'] = needs.driver
+    request['driver'] = request.get('driver', entry.driver)
     if described.recipe is not None:
         # Fixed now: a newer version may be installed before it is built.
         request['recipe_version'] = described.recipe[1]
     masked = _masked(request, secrets)
-    base = _check(call, masked)
+    base = _check(call, masked, entry, conductors)
     base['steps_key'] = described.steps_digest()
     deciding = {
         **request,
-        'architecture': needs.architecture,
+        'architecture': entry.architecture,
         'driver_options': base.get(
             'driver_options', request.get('driver_options', {})
         ),
@@ -170,7 +171,7 @@ def _resolve(
         request=masked,
         secrets=secrets,
         described=described,
-        architecture=needs.architecture,
+        architecture=entry.architecture,
         base=base,
         content_key=content_key,
         conductors=conductors,
@@ -257,12 +258,19 @@ def _masked(
     }
 
 
-def _check(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+def _check(
+    call: Call,
+    request: Mapping[str, Any],
+    entry: catalogue.OperatingSystem,
+    conductors: Sequence[str],
+) -> dict[str, Any]:
     """Have a conductor check the request and resolve the base image.
 
     :raises InvalidRequest: with the problems that it found.
     """
-    answer = call.conductor_api.check_request(request)
+    answer = call.conductor_api.check_request(
+        request, entry.to_dict(), among=conductors
+    )
     validation.refuse(
         Problem(problem['path'], problem['message'])
         for problem in answer.get('problems', ())
@@ -287,7 +295,9 @@ def reusable_image(call: Call, prepared: BuildRequest) -> db.Image | None:
             prepared.content_key,
             prepared.request.get('max_age'),
         )
-        if image is None or call.conductor_api.verify_image(image.id):
+        if image is None or call.conductor_api.verify_image(
+            image.id, among=placement.reachable(call, [image.destination])
+        ):
             return image
         # Deleted in Glance; the next older one may still exist.
         call.database.image_deleted(image.id)

@@ -13,14 +13,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.api.api_call import Call
+from imagebuild.catalogue import OperatingSystem
 from imagebuild.common import placement
 from imagebuild.common.placement import Needs
 from imagebuild.exception import Problem
@@ -32,14 +33,15 @@ _FEW = 5
 _ISOLATIONS = ('appliance', 'sandbox')
 
 
-def needs_of(
+def entry_of(
     call: Call, request: Mapping[str, Any], problems: list[Problem]
-) -> Needs | None:
-    """Look up what a request needs of a conductor in the catalogue.
+) -> OperatingSystem | None:
+    """Look up what a request names in the catalogue.
 
     :param request: with its defaults.
     :param problems: what is wrong is added here.
-    :returns: None when it is not known, or the request has none.
+    :returns: the entry, an empty one for a base image that is named alone;
+        None when it is not known, or the request has none.
     :raises ServiceUnavailable: the catalogue cannot be read.
     """
     name = request.get('os')
@@ -47,28 +49,49 @@ def needs_of(
         if 'base_image' not in request:
             return None
         # A base image of the request has the defaults of an empty entry.
-        entry = catalogue.OperatingSystem('')
-    else:
-        found = call.service.catalogue.read()
-        known = found.get(name)
-        if known is None:
-            problems.append(
-                Problem(
-                    'os',
-                    f'there is no operating system "{name}"; known are: '
-                    f'{", ".join(found.names()) or "none"}',
-                )
+        return OperatingSystem('')
+    found = call.service.catalogue.read()
+    entry = found.get(name)
+    if entry is None:
+        problems.append(
+            Problem(
+                'os',
+                f'there is no operating system "{name}"; known are: '
+                f'{", ".join(found.names()) or "none"}',
             )
-            return None
-        entry = known
+        )
+    return entry
+
+
+def needs_of(request: Mapping[str, Any], entry: OperatingSystem) -> Needs:
+    """What a request needs of a conductor.
+
+    :param request: with its defaults.
+    :param entry: of :func:`entry_of`.
+    """
     return Needs(
-        os=name or '',
+        os=entry.name,
         driver=request.get('driver', entry.driver),
         architecture=entry.architecture,
         isolation=_isolation(
             entry.driver_options, request.get('driver_options', {})
         ),
     )
+
+
+def reachable(call: Call, destinations: Iterable[str] = ('',)) -> list[str]:
+    """Names of conductors that can be asked about an image.
+
+    :param destinations: where it is; '' is this cloud.
+    """
+    return [
+        each.name
+        for each in call.service.conductors(accepting=False)
+        if not any(
+            placement.missing(Needs(destination=name), each.capability)
+            for name in destinations
+        )
+    ]
 
 
 def _isolation(*options: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.api import placement
 from imagebuild.api.api_call import Call
 
 
@@ -30,7 +31,12 @@ def check(call: Call, build: db.Build) -> None:
     if not images:
         return
     try:
-        protected = call.conductor_api.protected_images(build.id)
+        protected = call.conductor_api.protected_images(
+            build.id,
+            among=placement.reachable(
+                call, {image.destination for image in images}
+            ),
+        )
     except exception.EnvironmentFault:
         # Without a conductor, the request of the build decides: most likely
         # its image is protected if it wanted that, and a build without it

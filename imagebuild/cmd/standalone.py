@@ -34,6 +34,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 import imagebuild.conf
+from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import extension_options
@@ -64,7 +65,7 @@ _RELEASES = {
 }
 _CATALOGUE_HEAD = """\
 # The operating systems that builds can ask for (--os). Written once by
-# imagebuild-standalone and yours from then on; it is read at the start.
+# imagebuild-standalone and yours from then on; a change holds at once.
 """
 
 
@@ -96,7 +97,7 @@ def configure(
     state = state.absolute()
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        catalogue = _catalogue(state)
+        entries = _catalogue(state)
         key = _key(state)
     except OSError as error:
         raise exception.UnwritablePath(
@@ -111,7 +112,7 @@ def configure(
             *('stevedore=WARN', 'alembic=WARN', 'oslo=WARN', 'waitress=WARN'),
         ]
     )
-    _embed(conf, state, catalogue, key)
+    _embed(conf, state, entries, key)
     configuration.read(
         conf,
         [],
@@ -132,12 +133,12 @@ def configure(
 def _embed(
     conf: cfg.ConfigOpts,
     state: pathlib.Path,
-    catalogue: pathlib.Path,
+    entries: pathlib.Path,
     key: str,
 ) -> None:
     """Other defaults than a service with parts of its own has."""
     conf.set_default('state_path', str(state))
-    conf.set_default('operating_systems_file', str(catalogue))
+    conf.set_default('operating_systems_file', str(entries))
     conf.set_default('encryption_keys', [key])
     conf.set_default('auth_strategy', 'noauth', 'api')
     conf.set_default('store', 'file', 'conductor')
@@ -321,6 +322,7 @@ def _work(options: argparse.Namespace) -> int:
     if options.debug:
         conf.set_override('debug', True)
     service_log.set_up(conf)
+    _check_catalogue(conf.operating_systems_file)
     standalone = Standalone(conf)
     standalone.start()
     if conf.api.auth_strategy == 'noauth':
@@ -331,6 +333,15 @@ def _work(options: argparse.Namespace) -> int:
     except exception.Interrupted:
         standalone.stop(options.drain)
     return 0
+
+
+def _check_catalogue(path: str) -> None:
+    """Report at the start what every request would fail with.
+
+    :raises InvalidManifest: the catalogue has problems.
+    """
+    if os.path.exists(path):
+        catalogue.load(path)
 
 
 def _wait_for_signal() -> NoReturn:

@@ -69,6 +69,12 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
     def check_operating_systems(self) -> upgradecheck.Result:
         """The catalogue of operating systems can be read."""
         path = self.conf.operating_systems_file
+        if not pathlib.Path(path).exists():
+            return upgradecheck.Result(
+                _CODE.WARNING,
+                f'There is no file {path}: API servers need it, hosts of '
+                'conductors alone do not.',
+            )
         try:
             found = catalogue.load(path)
         except exception.ImageBuildError as error:

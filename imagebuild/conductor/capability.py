@@ -9,13 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What this conductor can build: drivers that work here, and the catalogue."""
+"""What this conductor can do: drivers that work here, and what it has."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import threading
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -24,9 +23,6 @@ from typing import Any
 
 from oslo_config import cfg
 
-from imagebuild import catalogue
-from imagebuild import exception
-from imagebuild.catalogue import Catalogue
 from imagebuild.conductor import conductor_context
 from imagebuild.drivers import isolations
 from imagebuild.drivers import overlay_disk
@@ -60,7 +56,7 @@ class Capability:
 
 
 class CapabilityProvider:
-    """The capability and the catalogue, read again on SIGHUP.
+    """The capability, looked up again on SIGHUP.
 
     :param conf: options, read at :meth:`reload`.
     :param installed: gives the drivers by name; tests bring their own.
@@ -74,13 +70,7 @@ class CapabilityProvider:
         self._conf = conf
         self._installed = installed
         self._lock = threading.Lock()
-        self._catalogue = Catalogue({})
         self._capability = self._look()
-
-    @property
-    def catalogue(self) -> Catalogue:
-        with self._lock:
-            return self._catalogue
 
     @property
     def capability(self) -> Capability:
@@ -91,31 +81,11 @@ class CapabilityProvider:
         """A driver that is installed; None when there is none."""
         return self._installed().get(name)
 
-    def load(self) -> None:
-        """Read the catalogue for the first time.
-
-        :raises InvalidManifest: it has problems.
-        """
-        found = self._read_catalogue()
-        with self._lock:
-            self._catalogue = found
-
     def reload(self) -> None:
-        """Read all again; a catalogue with problems is not taken."""
+        """Look again."""
         capability = self._look()
         with self._lock:
             self._capability = capability
-        try:
-            self.load()
-        except exception.InvalidManifest as error:
-            LOG.error('Catalogue not reloaded: %s', error)
-
-    def _read_catalogue(self) -> Catalogue:
-        path = self._conf.operating_systems_file
-        if not os.path.exists(path):
-            LOG.warning('Catalogue %s does not exist', path)
-            return Catalogue({})
-        return catalogue.load(path)
 
     def _look(self) -> Capability:
         section = self._conf.conductor

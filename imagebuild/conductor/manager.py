@@ -117,10 +117,13 @@ class Manager:
 
     @_answered
     def check_request(
-        self, context: Context, request: Mapping[str, Any]
+        self,
+        context: Context,
+        request: Mapping[str, Any],
+        entry: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         project_id = str(context.get('project_id') or '')
-        found = self._validator.check_request(project_id, request)
+        found = self._validator.check_request(project_id, request, entry)
         return {**found, 'problems': self._shown(found['problems'])}
 
     @_answered

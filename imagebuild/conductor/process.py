@@ -21,7 +21,7 @@ are not requeued, nor are their jobs ended.
 =========  ==============================================================
 SIGTERM    claim nothing more, wait graceful_shutdown_timeout for running
 SIGINT     builds, requeue the rest, end; the second one: requeue now
-SIGHUP     read mutable options, drivers and the catalogue again
+SIGHUP     read mutable options and drivers again
 SIGUSR2    print a guru meditation report (set up by the program)
 =========  ==============================================================
 """

@@ -30,6 +30,7 @@ from typing import cast
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.catalogue import Catalogue
 from imagebuild.catalogue import OperatingSystem
 from imagebuild.clients import images
 from imagebuild.clients import visibility
@@ -52,22 +53,28 @@ OpenGlance = Callable[[], Glance]
 
 
 class _Refused(Exception):  # noqa: N818
-    """The request cannot be served; with what is wrong."""
+    """The request cannot be served; with what is wrong.
 
-    def __init__(self, *problems: Problem) -> None:
+    :param elsewhere: whether it may be well on another conductor's host.
+    """
+
+    def __init__(self, *problems: Problem, elsewhere: bool = False) -> None:
         super().__init__(problems)
         self.problems = problems
+        self.elsewhere = elsewhere
 
 
 class RequestValidator:
     """Validates requests.
 
-    :param capability_provider: its drivers and catalogue.
+    :param capability_provider: its drivers.
     :param open_store: gives the store of a destination.
     :param open_glance: gives Glance, where there is one.
     :param max_virtual_size: gives the bytes that a disk may have; 0 for no
         limit.
     :param isolation: gives what disks of those who are trusted are opened in.
+    :param read_catalogue: reads the catalogue of this host, for API servers
+        of the release before, which do not send the entry.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class RequestValidator:
         open_glance: OpenGlance,
         max_virtual_size: Callable[[], int] = int,
         isolation: Callable[[], isolations.Setting] = lambda: 'appliance',
+        read_catalogue: Callable[[], Catalogue] = lambda: Catalogue({}),
     ) -> None:
         self._database = database
         self._capability_provider = capability_provider
@@ -86,29 +94,43 @@ class RequestValidator:
         self._open_glance = open_glance
         self._max_virtual_size = max_virtual_size
         self._isolation = isolation
+        self._read_catalogue = read_catalogue
 
     def check_request(
-        self, project_id: str, request: Mapping[str, Any]
+        self,
+        project_id: str,
+        request: Mapping[str, Any],
+        entry: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """See whether a request can be served, and what it starts from.
 
         :param project_id: whose images ``base_image`` may name.
         :param request: the body, after defaulting.
-        :returns: ``problems``, each ``{path, message}``; and ``base``: see
+        :param entry: of the catalogue, as ``OperatingSystem.to_dict()``.
+        :returns: ``problems``, each ``{path, message}``; ``elsewhere``,
+            whether another conductor may find none; and ``base``: see
             :class:`imagebuild.drivers.base.BaseImage`, and in it
             ``driver_options`` with those of the catalogue; None when there
             are problems.
+        :raises EnvironmentFault: a file or service that is needed is not
+            available here.
         :raises ServiceUnavailable: Glance is needed and is away.
         """
         try:
-            base = self._resolve(project_id, request)
+            base = self._resolve(
+                project_id, request, self._entry(request, entry)
+            )
         except _Refused as refused:
             problems = [
                 {'path': problem.path, 'message': problem.message}
                 for problem in refused.problems
             ]
-            return {'problems': problems, 'base': None}
-        return {'problems': [], 'base': base}
+            return {
+                'problems': problems,
+                'base': None,
+                'elsewhere': refused.elsewhere,
+            }
+        return {'problems': [], 'base': base, 'elsewhere': False}
 
     def verify_image(self, image_row_id: str) -> bool:
         """Whether an image can still be used; its row is changed if not.
@@ -134,13 +156,16 @@ class RequestValidator:
     # -- resolving ----------------------------------------------------------
 
     def _resolve(
-        self, project_id: str, request: Mapping[str, Any]
+        self,
+        project_id: str,
+        request: Mapping[str, Any],
+        entry: OperatingSystem,
     ) -> dict[str, Any]:
-        entry = self._entry(request)
         name = request.get('driver') or entry.driver
         driver = self._capability_provider.driver(name)
         if driver is None:
-            raise _refused('driver', f'there is no driver "{name}"')
+            problem = Problem('driver', f'there is no driver "{name}"')
+            raise _Refused(problem, elsewhere=True)
         given = request.get('driver_options') or {}
         options = {**entry.driver_options, **given}
         self._narrow_isolation(options, entry, given)
@@ -166,7 +191,8 @@ class RequestValidator:
         # Whose fault a broken image is depends on who has named it.
         named = '' if request.get('base_image') else entry.name
         found = BaseImage.from_dict({**base, 'driver': name, 'os': named})
-        with _refused_at(_ISOLATION):
+        # Who can write to a file is a matter of its host.
+        with _refused_at(_ISOLATION, elsewhere=found.kind == 'path'):
             isolations.refuse_sandbox(found, _asked(given))
         return {**found.to_dict(), 'driver_options': options}
 
@@ -186,9 +212,12 @@ class RequestValidator:
             return
         of_entry = _asked(entry.driver_options)
         asked = _asked(given)
-        with _refused_at('os'):
-            setting = isolations.narrowed(self._isolation(), of_entry)
+        # First what the operator has said everywhere, then what of this host.
         with _refused_at(_ISOLATION):
+            isolations.narrowed(of_entry, asked)
+        with _refused_at('os', elsewhere=True):
+            setting = isolations.narrowed(self._isolation(), of_entry)
+        with _refused_at(_ISOLATION, elsewhere=True):
             isolations.narrowed(setting, asked)
         options['isolation'] = isolations.narrowed(of_entry, asked)
 
@@ -212,20 +241,22 @@ class RequestValidator:
         if problems:
             raise _Refused(*problems)
 
-    def _entry(self, request: Mapping[str, Any]) -> OperatingSystem:
+    def _entry(
+        self, request: Mapping[str, Any], entry: Mapping[str, Any] | None
+    ) -> OperatingSystem:
+        if entry is not None:
+            return OperatingSystem.from_dict(entry)
         name = request.get('os') or ''
         if not name:
             return OperatingSystem('')
-        entry = self._capability_provider.catalogue.get(name)
-        if entry is None:
-            known = (
-                ', '.join(self._capability_provider.catalogue.names())
-                or 'none'
-            )
+        catalogue = self._read_catalogue()
+        found = catalogue.get(name)
+        if found is None:
+            known = ', '.join(catalogue.names()) or 'none'
             raise _refused(
                 'os', f'there is no operating system "{name}"; found: {known}'
             )
-        return entry
+        return found
 
     def _trusted(
         self, kind: visibility.Kind, value: str
@@ -321,11 +352,13 @@ def _asked(options: Mapping[str, Any]) -> isolations.Setting:
 
 
 @contextlib.contextmanager
-def _refused_at(path: str) -> Iterator[None]:
+def _refused_at(path: str, *, elsewhere: bool = False) -> Iterator[None]:
     try:
         yield
     except isolations.SandboxNotGranted as error:
-        raise _refused(path, str(error)) from error
+        raise _Refused(
+            Problem(path, str(error)), elsewhere=elsewhere
+        ) from error
 
 
 def _below(path: str, problem: Problem) -> Problem:

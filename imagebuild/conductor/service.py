@@ -40,6 +40,7 @@ from typing import Unpack
 
 from oslo_config import cfg
 
+from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import job
@@ -156,11 +157,9 @@ class Conductor:
     def start(self) -> None:
         """Start; returns when builds may be claimed.
 
-        :raises InvalidManifest: the catalogue has problems.
         :raises EnvironmentFault: another conductor here has the name.
         :raises DatabaseUnavailable: :meth:`stop` was called meanwhile.
         """
-        self.capability_provider.load()
         self._name_lock = attempt_workspace.take_name(
             self.context.work_dir, self.context.name
         )
@@ -228,7 +227,7 @@ class Conductor:
         LOG.info('Conductor %s is down', self.context.name)
 
     def reload(self) -> None:
-        """Take over changed options, drivers and the catalogue (SIGHUP)."""
+        """Take over changed options and drivers (SIGHUP)."""
         self._conf.mutate_config_files()
         self._clients.forget()
         self.capability_provider.reload()
@@ -263,6 +262,9 @@ class Conductor:
                     self._conf.disks.max_virtual_size * space.GIB
                 ),
                 isolation=lambda: self._conf.guestfs.isolation,
+                read_catalogue=lambda: catalogue.load(
+                    self._conf.operating_systems_file
+                ),
             ),
             wake_scheduler=self.scheduler.wake,
             wake_reaper=self.reaper.wake,

@@ -107,10 +107,11 @@ to the rest. A larger page costs memory and database time in proportion.
         help="""
 Seconds that a conductor may take to check a request before it is queued.
 
-It looks for the base image meanwhile. If none answers in time the request is
-answered with 503 and the header Retry-After. Raise it where the Image service
-is slow; a request waits no longer than this, and takes a thread of the API
-as long as it waits.
+It looks for the base image meanwhile. After a quarter of the time another
+conductor that can build it is asked as well, if there is one. If none answers
+in time the request is answered with 503 and the header Retry-After. Raise it
+where the Image service is slow; a request waits no longer than this, and takes
+a thread of the API as long as it waits.
 """,
     ),
     cfg.IntOpt(

@@ -50,9 +50,9 @@ for them; put it on a local file system.
         help="""
 The catalogue of operating systems that can be asked for.
 
-Conductors read it when they start and on SIGHUP, API servers whenever it
-changes; keep it the same everywhere. Without the file only requests that name
-a ``base_image`` can be served.
+Only API servers read it, whenever it changes; keep it the same on all of them.
+Conductors need no such file: they are sent the entry that a request names.
+Without the file only requests that name a ``base_image`` can be served.
 """,
     ),
     cfg.ListOpt(

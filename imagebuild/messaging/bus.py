@@ -31,7 +31,11 @@ LOG = logging.getLogger(__name__)
 
 TOPIC = 'imagebuild.conductor'
 #: What conductors serve, and callers ask for.
-TARGET = oslo_messaging.Target(topic=TOPIC, version='1.0')
+#: What conductors of this release serve. 1.1: ``check_request`` with the
+#: entry of the catalogue.
+TARGET = oslo_messaging.Target(topic=TOPIC, version='1.1')
+#: What those of the release before serve as well.
+OLDEST = oslo_messaging.Target(topic=TOPIC, version='1.0')
 
 #: Messages that wait for a broker that is away; further ones are dropped.
 _MAX_WAITING = 1000

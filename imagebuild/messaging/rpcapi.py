@@ -19,10 +19,11 @@ cast never fails and never waits for a broker that is away.
 from __future__ import annotations
 
 import copy
-import queue
+import random
 import threading
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import Self
 
@@ -30,14 +31,15 @@ import oslo_messaging
 
 from imagebuild import exception
 from imagebuild.messaging import bus
+from imagebuild.messaging import first_answer
 
 #: Seconds that a call may take, unless the caller says otherwise.
 CALL_TIMEOUT = 20.0
 
 #: Calls that wait for a broker that is away; further ones fail at once.
 _MAX_CALLS = 64
-#: Seconds after its time limit that a call is abandoned.
-_SLACK = 2.0
+#: In the place of a conductor's name, for whichever the bus chooses.
+_ANY = ''
 
 
 class ConductorAPI:
@@ -51,11 +53,12 @@ class ConductorAPI:
         self, transport: Any, *, timeout: float = CALL_TIMEOUT
     ) -> None:
         self._client = oslo_messaging.get_rpc_client(
-            transport, bus.TARGET, timeout=timeout, retry=1
+            transport, bus.OLDEST, timeout=timeout, retry=1
         )
         self._timeout = timeout
         self._sender = bus.Sender()
         self._calling = threading.Semaphore(_MAX_CALLS)
+        self._silence = first_answer.Silence()
         self._context: dict[str, Any] = {}
 
     def with_context(self, context: Mapping[str, Any]) -> Self:
@@ -90,31 +93,52 @@ class ConductorAPI:
         self._cast('delete', build_id=build_id)
 
     # -- calls --------------------------------------------------------------
+    #
+    # ``among`` are the names of conductors that can: one of them is called,
+    # and others when it is silent or cannot do it now.
 
-    def check_request(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def check_request(
+        self,
+        request: Mapping[str, Any],
+        entry: Mapping[str, Any],
+        *,
+        among: Sequence[str],
+    ) -> dict[str, Any]:
         """Have a conductor look at what the API cannot.
 
         :param request: the body, after defaulting.
+        :param entry: of the catalogue, as ``OperatingSystem.to_dict()``.
         :returns: ``problems``: a list of ``{path, message}``; ``base``: the
             base image it resolves to, None when there are problems.
         :raises NoConductor: none answered in time.
         :raises ServiceUnavailable: one answered that it cannot do it now.
         """
-        answer: dict[str, Any] = self._call(
-            'check_request', request=dict(request)
+        answer: dict[str, Any] = self._call_among(
+            among,
+            'check_request',
+            # What is wrong only with the host that was asked.
+            is_final=lambda found: not found.get('elsewhere'),
+            new={'entry': dict(entry)},
+            request=dict(request),
         )
         return answer
 
-    def verify_image(self, image_row_id: str) -> bool:
+    def verify_image(self, image_row_id: str, *, among: Sequence[str]) -> bool:
         """Whether an image is still there; if not, its row is changed.
 
         :raises NoConductor: none answered in time.
         :raises ServiceUnavailable: the Image service cannot be asked.
         """
-        return bool(self._call('verify_image', image_row_id=image_row_id))
+        return bool(
+            self._call_among(among, 'verify_image', image_row_id=image_row_id)
+        )
 
     def update_image(
-        self, build_id: str, changes: Mapping[str, Any]
+        self,
+        build_id: str,
+        changes: Mapping[str, Any],
+        *,
+        among: Sequence[str],
     ) -> list[dict[str, str]]:
         """Change the metadata of a build's image.
 
@@ -126,12 +150,14 @@ class ConductorAPI:
             same, and can be asked for again.
         :raises ServiceUnavailable: the store cannot be asked.
         """
-        problems: list[dict[str, str]] = self._call(
-            'update_image', build_id=build_id, changes=dict(changes)
+        problems: list[dict[str, str]] = self._call_among(
+            among, 'update_image', build_id=build_id, changes=dict(changes)
         )
         return problems
 
-    def protected_images(self, build_id: str) -> list[str]:
+    def protected_images(
+        self, build_id: str, *, among: Sequence[str]
+    ) -> list[str]:
         """Ask which images would go with a build, but are protected.
 
         :returns: their ids in the store.
@@ -140,7 +166,9 @@ class ConductorAPI:
         :raises ServiceUnavailable: the store cannot be asked, or the
             conductor that was asked is older than this call.
         """
-        ids: list[str] = self._call('protected_images', build_id=build_id)
+        ids: list[str] = self._call_among(
+            among, 'protected_images', build_id=build_id
+        )
         return ids
 
     def read_log(
@@ -148,11 +176,13 @@ class ConductorAPI:
     ) -> tuple[str, int]:
         """Read a part of a build's log; see ``Database.read_log``.
 
+        Any conductor can: the log is in the database.
+
         :raises NotFound: there is no such build.
         :raises NoConductor: none answered in time.
         """
-        text, following = self._call(
-            'read_log', build_id=build_id, offset=offset, limit=limit
+        text, following = self._call_among(
+            [_ANY], 'read_log', build_id=build_id, offset=offset, limit=limit
         )
         return text, following
 
@@ -165,11 +195,80 @@ class ConductorAPI:
             lambda: fanout.cast(self._context, method, **what),
         )
 
-    def _call(self, method: str, **what: Any) -> Any:
-        try:
-            answer = self._in_time(
-                lambda: self._client.call(self._context, method, **what)
+    def _call_among(
+        self,
+        among: Sequence[str],
+        method: str,
+        *,
+        is_final: Callable[[Any], bool] = lambda _result: True,
+        new: Mapping[str, Any] | None = None,
+        **what: Any,
+    ) -> Any:
+        """Call one of the conductors.
+
+        :param among: names; of several, any may be the first.
+        :param is_final: False for a result after which others are called.
+        :param new: arguments that conductors of the release before do not
+            know; they are called without.
+        """
+        if not among:
+            raise exception.NoConductor(reason='none is up that can do it')
+        names = random.sample(among, len(among))
+
+        def ask(name: str, seconds: float) -> dict[str, Any]:
+            answer = self._call(name, seconds, method, new or {}, what)
+            if _kind(answer) == 'unavailable':
+                # Perhaps for this conductor alone.
+                raise _error(answer)
+            return answer
+
+        answer = first_answer.first_answer(
+            names,
+            ask,
+            timeout=self._timeout,
+            silence=self._silence,
+            is_final=lambda found: (
+                'error' in found or is_final(found['result'])
+            ),
+        )
+        if answer is None:
+            raise exception.NoConductor(reason='none answered in time')
+        if 'error' in answer:
+            raise _error(answer)
+        return answer['result']
+
+    def _call(
+        self,
+        name: str,
+        seconds: float,
+        method: str,
+        new: Mapping[str, Any],
+        what: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Call one conductor and wait for what it says.
+
+        The first call of a process waits for ever for the broker, whatever
+        its time limit, since it has to make the queue of the answers. So
+        nobody waits for the end of this, and no more of them may begin than
+        a broker that is away can hold.
+        """
+        if not self._calling.acquire(blocking=False):
+            raise exception.ServiceUnavailable(
+                service='messaging', reason='too many calls wait for it'
             )
+        try:
+            client = self._client.prepare(
+                timeout=seconds, **({'server': name} if name else {})
+            )
+            if not new:
+                return dict(client.call(self._context, method, **what))
+            try:
+                newer = client.prepare(version=bus.TARGET.version)
+                return dict(newer.call(self._context, method, **what, **new))
+            except oslo_messaging.MessagingException as error:
+                if not _is_older(error):
+                    raise
+                return dict(client.call(self._context, method, **what))
         except oslo_messaging.MessagingTimeout as error:
             raise exception.NoConductor(
                 reason='none answered in time'
@@ -178,42 +277,23 @@ class ConductorAPI:
             raise exception.ServiceUnavailable(
                 service='messaging', reason=str(error)
             ) from error
-        if 'error' in answer:
-            raise _ERRORS[answer['error']['kind']](answer['error']['message'])
-        return answer['result']
+        finally:
+            self._calling.release()
 
-    def _in_time(self, call: Callable[[], Any]) -> Any:
-        """Make a call, and give it up when its time is over.
 
-        The first call of a process waits for ever for the broker, whatever
-        its time limit, since it has to make the queue of the answers.
-        """
-        if not self._calling.acquire(blocking=False):
-            raise exception.ServiceUnavailable(
-                service='messaging', reason='too many calls wait for it'
-            )
-        outcome: queue.SimpleQueue[tuple[Any, BaseException | None]] = (
-            queue.SimpleQueue()
-        )
+def _kind(answer: Mapping[str, Any]) -> str:
+    """Of the error that was answered, '' for none."""
+    return str(answer['error']['kind']) if 'error' in answer else ''
 
-        def run() -> None:
-            try:
-                outcome.put((call(), None))
-            except BaseException as error:
-                outcome.put((None, error))
-            finally:
-                self._calling.release()
 
-        threading.Thread(target=run, name='rpc-call', daemon=True).start()
-        try:
-            answer, error = outcome.get(timeout=self._timeout + _SLACK)
-        except queue.Empty:
-            raise exception.NoConductor(
-                reason='the messaging service does not answer'
-            ) from None
-        if error is not None:
-            raise error
-        return answer
+def _error(answer: Mapping[str, Any]) -> exception.ImageBuildError:
+    return _ERRORS[_kind(answer)](answer['error']['message'])
+
+
+def _is_older(error: oslo_messaging.MessagingException) -> bool:
+    """Whether the one that was called does not know the version."""
+    name = getattr(error, 'exc_type', None) or type(error).__name__
+    return bool(name == 'UnsupportedVersion')
 
 
 #: Errors travel by name and message: what oslo.messaging makes of an

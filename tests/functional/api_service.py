@@ -59,6 +59,8 @@ class Conductors:
 
     :ivar casts: pairs of message and id, as they were sent.
     :ivar asked: the requests that were to be checked.
+    :ivar entries: of the catalogue, which came with them.
+    :ivar among: names of the conductors that could be asked, each time.
     :ivar answer: of check_request; an exception is raised.
     :ivar gone: ids of image rows that Glance no longer has.
     :ivar updates: what images were to be, one after the other.
@@ -69,6 +71,8 @@ class Conductors:
         self._database = database
         self.casts = []
         self.asked = []
+        self.entries = []
+        self.among = []
         self.answer = {'problems': [], 'base': BASE}
         self.gone = set()
         self.protected = set()
@@ -89,8 +93,10 @@ class Conductors:
     def delete(self, build_id):
         self.casts.append(('delete', build_id))
 
-    def check_request(self, request):
+    def check_request(self, request, entry, *, among):
         self.asked.append((self._context, request))
+        self.entries.append(entry)
+        self.among.append(among)
         if isinstance(self.answer, Exception):
             raise self.answer
         if request.get('base_image') == 'invisible':
@@ -98,13 +104,13 @@ class Conductors:
             return {'problems': [problem], 'base': None}
         return self.answer
 
-    def verify_image(self, image_row_id):
+    def verify_image(self, image_row_id, *, among):
         if image_row_id in self.gone:
             self._database.image_deleted(image_row_id)
             return False
         return True
 
-    def update_image(self, build_id, changes):
+    def update_image(self, build_id, changes, *, among):
         store = mock.create_autospec(stores_base.Store, instance=True)
         try:
             return image_update.update_image(
@@ -113,7 +119,7 @@ class Conductors:
         finally:
             self.updates += [call.args[1] for call in store.update.mock_calls]
 
-    def protected_images(self, build_id):
+    def protected_images(self, build_id, *, among):
         if isinstance(self.protected, Exception):
             raise self.protected
         store = mock.create_autospec(stores_base.Store, instance=True)

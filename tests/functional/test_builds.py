@@ -311,6 +311,15 @@ def test_broken_catalogue(service, client, tmp_path):
     assert str(tmp_path) not in answer.text
 
 
+def test_the_entry_goes_to_a_conductor_that_can(service, client):
+    service.up('builder-2', drivers=['guestfs'])
+    ask(client, {**WEB, 'os': 'debian-12-minimal'}, '/v1/builds/plan')
+    [entry] = service.conductors.entries
+    assert entry['name'] == 'debian-12-minimal'
+    assert entry['driver_options'] == {'output_lines': 3}
+    assert service.conductors.among == [['builder-1']]
+
+
 def test_catalogue_is_read_again(service, client, tmp_path):
     path = tmp_path / 'operating-systems.yaml'
     path.write_text('plan-9: {driver: fake}\n')

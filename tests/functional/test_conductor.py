@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from imagebuild import catalogue
 from imagebuild import exception
 from imagebuild import job as jobs
 from imagebuild import sealing
@@ -629,21 +630,26 @@ def test_calls_are_answered(tmp_path, database):
         api = api_of(conductor).with_context(
             {'project_id': conductors.PROJECT}
         )
+        entry = catalogue.OperatingSystem('fake-os', driver='fake').to_dict()
         answer = api.check_request(
-            {'os': 'fake-os', 'driver_options': {'lines': 1}}
+            {'os': 'fake-os', 'driver_options': {'lines': 1}},
+            entry,
+            among=['c1'],
         )
         assert answer['problems'] == []
         assert answer['base']['driver'] == 'fake'
         assert answer['base']['identity'] == 'fake:{"lines": 1}'
-        answer = api.check_request({'os': 'plan-9'})
-        assert [each['path'] for each in answer['problems']] == ['os']
+        answer = api.check_request(
+            {'os': 'fake-os', 'driver': 'magic'}, entry, among=['c1']
+        )
+        assert [each['path'] for each in answer['problems']] == ['driver']
         build_id = add_build(database)
         build = wait_for(database, build_id, 'active')
         text, offset = api.read_log(build_id, 0, 10)
         assert len(text) == 10 and offset == 10
-        assert api.verify_image(build.image_row_id)
+        assert api.verify_image(build.image_row_id, among=['c1'])
         conductors.store(tmp_path).delete(build.image_id)
-        assert not api.verify_image(build.image_row_id)
+        assert not api.verify_image(build.image_row_id, among=['c1'])
         assert database.get_image(build.image_row_id).status == 'deleted'
 
 

@@ -12,7 +12,6 @@
 """imagebuild-conductor as a real process: killed, stopped, told things."""
 
 import contextlib
-import os
 import pathlib
 import signal
 import subprocess
@@ -202,28 +201,6 @@ def test_metrics_are_shown(tmp_path, database, unused_port):
             text = answer.read().decode()
     assert 'imagebuild_step_seconds_count{validator="script"} 1.0' in text
     assert 'imagebuild_upload_bytes_total 4096.0' in text
-
-
-def test_a_broken_catalogue_is_said_at_the_start(tmp_path, database):
-    (tmp_path / 'operating-systems.yaml').write_text('a: {image: {}}\n')
-    conf = conductors.write_conf(tmp_path, 'p1')
-    done = subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'imagebuild.cmd.conductor',
-            '--config-file',
-            str(conf),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, 'PYTHONWARNINGS': 'ignore'},
-    )
-    assert done.returncode == 2
-    assert 'catalogue' in done.stderr and 'a.image' in done.stderr
-    assert 'Traceback' not in done.stderr
 
 
 @pytest.fixture

@@ -124,6 +124,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'cmd.conductor': {'conductor', 'conf', 'cmd', 'extension_options'},
     'cmd.standalone': {
         'api',
+        'catalogue',
         'cmd',
         'conductor',
         'conf',

@@ -24,6 +24,7 @@ from imagebuild import exception
 from imagebuild import policies
 from imagebuild.api import build_request
 from imagebuild.api import paging
+from imagebuild.api import placement
 from imagebuild.api import protection
 from imagebuild.api import responses
 from imagebuild.api import schemas
@@ -182,13 +183,23 @@ def update(call: Call, build_id: str) -> flask.Response:
     call.database.check_growth(
         build, {**build.request, **changes}, quota.limits(call.service.conf)
     )
-    problems = call.conductor_api.update_image(build.id, changes)
+    problems = _update_image(call, build, changes)
     validation.refuse(
         exception.Problem(problem['path'], problem['message'])
         for problem in problems
     )
     build = call.database.get_build(build.id)
     return responses.ok(views.build(build, call.root))
+
+
+def _update_image(
+    call: Call, build: db.Build, changes: Mapping[str, Any]
+) -> list[dict[str, str]]:
+    """Have a conductor change the image in the stores."""
+    destinations = {image.destination for image in build.images}
+    return call.conductor_api.update_image(
+        build.id, changes, among=placement.reachable(call, destinations)
+    )
 
 
 def _image_change(call: Call, build: db.Build) -> dict[str, Any]:
@@ -220,7 +231,7 @@ def _update_reused_image(call: Call, build: db.Build) -> None:
     ):
         return
     try:
-        problems = call.conductor_api.update_image(build.id, {})
+        problems = _update_image(call, build, {})
     except (exception.EnvironmentFault, exception.NotFound) as error:
         problems = [{'path': '', 'message': str(error)}]
     for problem in problems:

@@ -30,7 +30,8 @@ def check(tmp_path, capsys):
         drivers='fake',
         isolation='auto',
     ):
-        (tmp_path / 'os.yaml').write_text(catalogue)
+        if catalogue is not None:
+            (tmp_path / 'os.yaml').write_text(catalogue)
         conf = tmp_path / 'imagebuild.conf'
         conf.write_text(
             f'[DEFAULT]\nstate_path = {tmp_path}\nencryption_keys = {keys}\n'
@@ -82,6 +83,13 @@ def test_broken_catalogue(check, tables, key):
     code, output = check(keys=key, catalogue='debian-12: [x]\n')
     assert code == 2
     assert 'catalogue' in output
+
+
+def test_a_host_without_a_catalogue(check, tables, key):
+    """Such as one of a conductor, which needs none."""
+    code, output = check(keys=key, catalogue=None)
+    assert code == 1
+    assert 'API servers need it' in output
 
 
 def test_empty_catalogue(check, tables, key):

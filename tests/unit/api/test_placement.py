@@ -126,8 +126,9 @@ def test_who_is_able_is_named():
     ],
 )
 def test_the_isolation_that_is_needed(entry, given, needed):
-    call = a_call(entry=catalogue.OperatingSystem('x', driver_options=entry))
+    found = catalogue.OperatingSystem('x', driver_options=entry)
     request = {'os': 'x', 'driver_options': given}
-    assert placement.needs_of(call, request, []) == Needs(
+    assert placement.entry_of(a_call(entry=found), request, []) is found
+    assert placement.needs_of(request, found) == Needs(
         os='x', driver='guestfs', architecture='x86_64', isolation=needed
     )

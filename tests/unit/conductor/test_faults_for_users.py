@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+from imagebuild import catalogue
 from imagebuild import exception
 from imagebuild.conductor import client_cache
 from imagebuild.conductor import conductor_context
@@ -79,9 +80,9 @@ def test_a_request_for_one_is_refused(request_, path):
     driver.name = 'wants'
     provider = mock.Mock()
     provider.driver.return_value = driver
-    entry = mock.Mock(image={'name': 'debian'}, driver='wants')
-    entry.name, entry.driver_options = 'by-name', {}
-    provider.catalogue.get.return_value = entry
+    entry = catalogue.OperatingSystem(
+        request_.get('os', ''), driver='wants', image={'name': 'debian'}
+    )
     with mock.patch.object(
         conductor_context, 'job_config', autospec=True, return_value={}
     ):
@@ -90,7 +91,7 @@ def test_a_request_for_one_is_refused(request_, path):
             provider,
             open_store=mock.Mock(),
             open_glance=client_cache.ClientCache(mock.Mock()).glance,
-        ).check_request('p1', request_)
+        ).check_request('p1', request_, entry.to_dict())
     (problem,) = answer['problems']
     assert problem['path'] == path
     assert 'no Image service' in problem['message']

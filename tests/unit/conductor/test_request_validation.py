@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import dataclasses
+import json
 from unittest import mock
 
 import pytest
@@ -61,7 +62,6 @@ def driver(name, wants_base):
 @pytest.fixture
 def provider():
     made = mock.create_autospec(capability.CapabilityProvider, instance=True)
-    made.catalogue = catalogue.Catalogue(ENTRIES)
     known = {'wants': driver('wants', True), 'makes': driver('makes', False)}
     made.driver.side_effect = known.get
     return made
@@ -101,14 +101,25 @@ def configured():
 
 @pytest.fixture
 def validator(database, provider, store, client, configured):
-    return request_validation.RequestValidator(
+    return Validator(
         database,
         provider,
         open_store=lambda _: store,
         open_glance=lambda: client,
         max_virtual_size=lambda: 10 * GIB,
         isolation=lambda: configured[0],
+        read_catalogue=lambda: catalogue.Catalogue(ENTRIES),
     )
+
+
+class Validator(request_validation.RequestValidator):
+    """One that is given the entry, as the API does it."""
+
+    def check_request(self, project_id, request, entry=None):
+        found = ENTRIES.get(request.get('os', ''))
+        found = found or catalogue.OperatingSystem('')
+        entry = json.loads(json.dumps(found.to_dict()))
+        return super().check_request(project_id, request, entry)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +209,6 @@ def test_resolves(validator, client, request_, asked, base):
 @pytest.mark.parametrize(
     'request_, path',
     [
-        ({'os': 'plan-9'}, 'os'),
         ({'os': 'none'}, 'os'),
         ({'driver': 'wants'}, ''),
         ({'os': 'by-url', 'driver': 'magic'}, 'driver'),
@@ -348,3 +358,38 @@ def test_an_own_base_image_with_an_entry_of_the_sandbox(validator, configured):
     # The job sees that the request has named it, and nothing was asked for.
     assert answer['problems'] == []
     assert answer['base']['os'] == ''
+
+
+@pytest.mark.parametrize(
+    'request_, elsewhere',
+    [
+        # Which drivers are installed, and the setting of this host.
+        ({'os': 'by-url', 'driver': 'magic'}, True),
+        ({'os': 'sandbox'}, True),
+        ({'os': 'by-name', 'driver_options': {'isolation': 'sandbox'}}, True),
+        # The same everywhere.
+        ({'os': 'none'}, False),
+        ({'os': 'scratch', 'driver_options': {'size': 11}}, False),
+        (
+            {'os': 'appliance', 'driver_options': {'isolation': 'sandbox'}},
+            False,
+        ),
+    ],
+)
+def test_whether_another_conductor_may_do_it(validator, request_, elsewhere):
+    answer = validator.check_request('p1', request_)
+    assert len(answer['problems']) == 1
+    assert answer['elsewhere'] is elsewhere
+
+
+@pytest.mark.parametrize(
+    'request_, path',
+    [({'os': 'scratch'}, None), ({'os': 'plan-9'}, 'os')],
+)
+def test_an_api_server_of_the_release_before(validator, request_, path):
+    """It sends no entry: the catalogue of this host is looked at."""
+    answer = request_validation.RequestValidator.check_request(
+        validator, 'p1', request_
+    )
+    paths = [problem['path'] for problem in answer['problems']]
+    assert paths == ([path] if path else [])

@@ -13,6 +13,7 @@ import threading
 import time
 from unittest import mock
 
+import oslo_messaging
 import pytest
 from oslo_config import cfg
 
@@ -49,7 +50,7 @@ def test_a_broker_that_is_away_holds_nobody(conf):
     caster.cancel('b1')
     api = rpcapi.ConductorAPI(broken, timeout=0.3)
     with pytest.raises(exception.EnvironmentFault):
-        api.check_request({})
+        api.check_request({}, {}, among=['c1', 'c2'])
     assert time.monotonic() - begun < 20
 
 
@@ -66,6 +67,159 @@ def test_a_sendersurvives_what_fails():
     sender.send('one', mock.Mock(side_effect=OSError('away')))
     sender.send('two', done.set)
     assert done.wait(5)
+
+
+# -- conductors of other releases --------------------------------------------
+
+
+class Endpoint:
+    """What a conductor serves."""
+
+    target = bus.TARGET
+
+    def __init__(self, name='c'):
+        self.name = name
+        self.called = []
+
+    def check_request(self, context, request, entry=None):
+        self.called.append((request, entry))
+        return {'result': {'problems': [], 'base': {'of': self.name}}}
+
+    def verify_image(self, context, image_row_id):
+        self.called.append(image_row_id)
+        return {'result': True}
+
+
+class Older(Endpoint):
+    target = bus.OLDEST
+
+    def check_request(self, context, request):
+        return super().check_request(context, request)
+
+
+@pytest.fixture
+def serve(transport):
+    servers = []
+
+    def serve(endpoint):
+        server = bus.get_rpc_server(transport, endpoint.name, endpoint)
+        server.start()
+        servers.append(server)
+        return endpoint
+
+    yield serve
+    for server in servers:
+        server.stop()
+        server.wait()
+
+
+def test_the_entry_goes_with_the_request(transport, serve):
+    endpoint = serve(Endpoint())
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api.check_request({'a': 1}, {'name': 'x'}, among=['c'])
+    assert endpoint.called == [({'a': 1}, {'name': 'x'})]
+
+
+def test_a_conductor_of_the_release_before(transport, serve):
+    endpoint = serve(Older())
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    answer = api.check_request({'a': 1}, {'name': 'x'}, among=['c'])
+    assert answer['base'] == {'of': 'c'}
+    assert endpoint.called == [({'a': 1}, None)]
+    assert api.verify_image('r1', among=['c'])
+
+
+def test_an_api_server_of_the_release_before(transport, serve):
+    """It names no conductor and sends no entry."""
+    endpoint = serve(Endpoint())
+    client = oslo_messaging.get_rpc_client(transport, bus.OLDEST, timeout=5)
+    client.call({}, 'check_request', request={'a': 1})
+    assert endpoint.called == [({'a': 1}, None)]
+
+
+def test_who_was_named_is_called(transport, serve):
+    one, two = serve(Endpoint('c1')), serve(Endpoint('c2'))
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    for _ in range(10):
+        answer = api.check_request({}, {}, among=['c2'])
+        assert answer['base'] == {'of': 'c2'}
+    assert one.called == [] and len(two.called) == 10
+
+
+def test_calls_are_spread(transport, serve):
+    called = [serve(Endpoint('c1')).called, serve(Endpoint('c2')).called]
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    for _ in range(40):
+        api.verify_image('r1', among=['c1', 'c2'])
+    assert all(called)
+
+
+def test_nobody_to_be_called(transport):
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    with pytest.raises(exception.NoConductor):
+        api.verify_image('r1', among=[])
+
+
+class Failing(Endpoint):
+    def __init__(self, name, kind):
+        super().__init__(name)
+        self._error = {'error': {'kind': kind, 'message': 'its file is gone'}}
+
+    def verify_image(self, context, image_row_id):
+        self.called.append(image_row_id)
+        return self._error
+
+
+def test_another_one_may_be_able(transport, serve):
+    serve(Failing('c1', 'unavailable'))
+    serve(Endpoint('c2'))
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    for _ in range(10):
+        assert api.verify_image('r1', among=['c1', 'c2'])
+    with pytest.raises(exception.ServiceUnavailable, match='its file'):
+        api.verify_image('r1', among=['c1'])
+
+
+def test_what_is_not_there_is_asked_for_once(transport, serve):
+    both = [serve(Failing(name, 'not_found')) for name in ('c1', 'c2')]
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    with pytest.raises(exception.NotFound):
+        api.verify_image('r1', among=['c1', 'c2'])
+    assert sum(len(each.called) for each in both) == 1
+
+
+class Refusing(Endpoint):
+    def __init__(self, name, *, elsewhere):
+        super().__init__(name)
+        self._elsewhere = elsewhere
+
+    def check_request(self, context, request, entry=None):
+        self.called.append(request)
+        return {
+            'result': {
+                'problems': [{'path': 'driver', 'message': self.name}],
+                'base': None,
+                'elsewhere': self._elsewhere,
+            }
+        }
+
+
+def test_what_is_wrong_on_one_host_only(transport, serve):
+    serve(Refusing('c1', elsewhere=True))
+    serve(Endpoint('c2'))
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    for _ in range(10):
+        found = api.check_request({}, {}, among=['c1', 'c2'])
+        assert found['problems'] == []
+    found = api.check_request({}, {}, among=['c1'])
+    assert found['problems'][0]['message'] == 'c1'
+
+
+def test_what_is_wrong_everywhere_is_not_asked_twice(transport, serve):
+    both = [serve(Refusing(name, elsewhere=False)) for name in ('c1', 'c2')]
+    api = rpcapi.ConductorAPI(transport, timeout=5)
+    assert api.check_request({}, {}, among=['c1', 'c2'])['problems']
+    assert sum(len(each.called) for each in both) == 1
 
 
 # -- notifications ----------------------------------------------------------

@@ -1,0 +1,162 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A pool of unlike conductors behind the real API and an in-memory bus."""
+
+import contextlib
+
+import pytest
+from werkzeug import test as werkzeug_test
+
+from imagebuild import db
+from imagebuild.api import app
+from imagebuild.conductor import capability
+from imagebuild.db import migration
+from imagebuild.messaging import bus
+from imagebuild.messaging import rpcapi
+from tests.functional import api_service
+from tests.functional import conductors
+from tests.functional import notices
+
+OPERATING_SYSTEMS = """
+one: {driver: one, driver_options: {lines: 2}}
+two: {driver: two, architecture: x86_64}
+either: {driver: both}
+mine: {driver: both}
+"""
+REQUESTS = 200
+
+
+class Driver(conductors.FakeDriver):
+    def __init__(self, name):
+        self.name = name
+
+
+class Pool:
+    """An API, and conductors that have what the test says."""
+
+    def __init__(self, directory, stack):
+        self._directory = directory
+        # Shared, as a cloud is.
+        self._store = conductors.store(directory)
+        self._stack = stack
+        url = f'sqlite:///{directory}/imagebuild.sqlite'
+        migration.upgrade(url)
+        self.database = db.Database(url)
+        self.conf = api_service.make_conf(directory)
+        (directory / 'operating-systems.yaml').write_text(OPERATING_SYSTEMS)
+        application = app.create_app(
+            self.conf,
+            database=self.database,
+            conductor_api=rpcapi.ConductorAPI(
+                bus.get_transport(self.conf, 'fake://'), timeout=10
+            ),
+            notifier=notices.Notices(),
+        )
+        self._client = werkzeug_test.Client(
+            api_service.with_token(self.conf, application)
+        )
+
+    def add(self, name, *drivers, **options):
+        """Start a conductor that has these drivers and no catalogue."""
+        directory = self._directory / name
+        directory.mkdir()
+        conf = conductors.read_conf(
+            conductors.write_conf(directory, name, **options)
+        )
+        conf.set_override(
+            'folder', str(self._directory / 'images'), 'file_store'
+        )
+        assert not (directory / 'operating-systems.yaml').exists()
+        conductor = conductors.make_conductor(
+            conf,
+            database=self.database,
+            open_store=lambda _destination: self._store,
+            capability_provider=capability.CapabilityProvider(
+                conf, lambda: {each: Driver(each) for each in drivers}
+            ),
+        )
+        conductor.start()
+        self._stack.callback(conductor.stop)
+        conductors.wait_until(lambda: conductor._server, what='the bus')
+        return conductor
+
+    def ask(self, path='/v1/builds/plan', **body):
+        return self._client.post(path, json={'name': 'x', **body})
+
+    def change(self, build_id, **body):
+        return self._client.patch(f'/v1/builds/{build_id}', json=body)
+
+
+@pytest.fixture
+def pool(tmp_path):
+    with contextlib.ExitStack() as stack:
+        made = Pool(tmp_path, stack)
+        # Last, as the conductors use it until they end.
+        stack.callback(made.conf.clear)
+        yield made
+
+
+def test_no_false_refusal(pool):
+    pool.add('c1', 'one', 'both')
+    pool.add('c2', 'two', 'both', operating_systems='two,either')
+    refused = []
+    for number in range(REQUESTS):
+        name = ('one', 'two', 'either', 'mine')[number % 4]
+        answer = pool.ask(os=name)
+        if answer.status_code != 200:
+            refused.append(answer.json['error']['message'])
+    assert refused == []
+
+
+def test_builds_land_where_they_can(pool):
+    pool.add('c1', 'one', 'both')
+    pool.add('c2', 'two', 'both', operating_systems='two,either')
+    expected = {'one': 'c1', 'two': 'c2', 'mine': 'c1'}
+    for name, conductor in expected.items():
+        answer = pool.ask('/v1/builds', os=name, reuse='never')
+        assert answer.status_code == 202, answer.json
+        build = conductors.wait_for(pool.database, answer.json['id'], 'active')
+        assert build.conductor == conductor
+
+
+def test_the_options_of_the_catalogue_reach_the_build(pool):
+    pool.add('c1', 'one')
+    answer = pool.ask('/v1/builds', os='one', driver_options={'size': 3})
+    build = pool.database.get_build(answer.json['id'])
+    assert build.base['driver_options'] == {'lines': 2, 'size': 3}
+
+
+def test_one_that_hangs_is_passed_over(pool):
+    """Its heartbeat is fresh, and nobody takes its calls."""
+    pool.add('c1', 'one')
+    hanging = pool.add('c2', 'one')
+    hanging._server.stop()
+    hanging._server.wait()
+    hanging._server = None
+    for _ in range(8):
+        assert pool.ask(os='one').status_code == 200
+
+
+@pytest.mark.parametrize('left', ['c1', 'c2'])
+def test_an_image_is_looked_for_by_whoever_is_up(pool, left):
+    """Whether it could have built it or not."""
+    running = {'c1': pool.add('c1', 'one'), 'c2': pool.add('c2', 'two')}
+    build = pool.ask('/v1/builds', os='one').json['id']
+    image = conductors.wait_for(pool.database, build, 'active').image_id
+    if left == 'c1':
+        running['c2'].drain()
+        assert pool.ask(os='one').json['reuse']['image_id'] == image
+    else:
+        running['c1'].stop()
+    answer = pool.change(build, name='another')
+    assert answer.status_code == 200, answer.json
+    assert answer.json['name'] == 'another'
