@@ -64,6 +64,7 @@ class BuildRequest:
         arguments are masked.
     :ivar secrets: the values of hidden arguments.
     :ivar described: the inside of the image.
+    :ivar entry: of the catalogue, an empty one for a base image alone.
     :ivar architecture: of the machines it is for.
     :ivar base: what the base image was resolved to, as JSON.
     :ivar content_key: digest of everything that decides the image.
@@ -73,6 +74,7 @@ class BuildRequest:
     request: Mapping[str, Any]
     secrets: Mapping[str, Any]
     described: description.Description
+    entry: catalogue.OperatingSystem
     architecture: str
     base: Mapping[str, Any]
     content_key: str
@@ -150,17 +152,11 @@ def _resolve(
         # Fixed now: a newer version may be installed before it is built.
         request['recipe_version'] = described.recipe[1]
     masked = _masked(request, secrets)
-    base = _check(call, masked, entry, conductors)
-    base['steps_key'] = described.steps_digest()
-    deciding = {
-        **request,
-        'architecture': entry.architecture,
-        'driver_options': base.get(
-            'driver_options', request.get('driver_options', {})
-        ),
-    }
+    found = _check(call, masked, entry, conductors)
     try:
-        content_key = described.image_content_key(base, deciding)
+        base, content_key = description.resolve(
+            described, request, found, entry.architecture
+        )
     except exception.StepError as error:
         raise _recipe_problem(error) from error
     if secrets:
@@ -171,6 +167,7 @@ def _resolve(
         request=masked,
         secrets=secrets,
         described=described,
+        entry=entry,
         architecture=entry.architecture,
         base=base,
         content_key=content_key,

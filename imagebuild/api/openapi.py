@@ -30,6 +30,9 @@ _PARAMETER = re.compile(r'<(\w+)>')
 _PATH_PARAMETERS = {
     'build_id': base.Parameter('build_id', 'Id of a build.', base.UUID),
     'name': base.Parameter('name', 'Name of a recipe.', base.NAME),
+    'pipeline_id': base.Parameter(
+        'pipeline_id', 'Id of a pipeline.', base.UUID
+    ),
     'version': base.Parameter('version', 'Version of a recipe.', base.NAME),
 }
 _VERSION_HEADER = base.Parameter(

@@ -23,6 +23,7 @@ from imagebuild.api import schemas
 from imagebuild.api.handlers import builds
 from imagebuild.api.handlers import conductors
 from imagebuild.api.handlers import operating_systems
+from imagebuild.api.handlers import pipelines
 from imagebuild.api.handlers import recipes
 from imagebuild.api.handlers import service
 from imagebuild.api.handlers import uploads
@@ -37,6 +38,8 @@ _NEXT_OFFSET = base.Parameter(
 )
 
 _BUILD = '/v1/builds/<build_id>'
+_PIPELINE = '/v1/pipelines/<pipeline_id>'
+_PIPELINE_LOCATION = base.Parameter('Location', 'Where the pipeline is found.')
 
 ROUTES: tuple[route.Route, ...] = (
     route.Route(
@@ -97,6 +100,41 @@ ROUTES: tuple[route.Route, ...] = (
         'GET', f'{_BUILD}/steps', builds.steps,
         'Lists the finished steps of a build.',
         answer=schemas.builds.STEPS, errors=[404],
+    ),
+    route.Route(
+        'POST', '/v1/pipelines', pipelines.create,
+        'Makes a pipeline: an image that is built again and again.',
+        status=201, body=schemas.pipelines.CREATE,
+        answer=base.ref('Pipeline'), errors=[409, 503],
+        headers=[_PIPELINE_LOCATION],
+    ),
+    route.Route(
+        'GET', '/v1/pipelines', pipelines.index,
+        'Lists pipelines, the oldest first.',
+        query=schemas.pipelines.LIST_QUERY, answer=schemas.pipelines.LIST,
+    ),
+    route.Route(
+        'GET', _PIPELINE, pipelines.show,
+        'Shows a pipeline.',
+        answer=base.ref('Pipeline'), errors=[404],
+    ),
+    route.Route(
+        'PATCH', _PIPELINE, pipelines.update,
+        'Changes, pauses or resumes a pipeline.',
+        body=schemas.pipelines.UPDATE, answer=base.ref('Pipeline'),
+        errors=[404, 503],
+    ),
+    route.Route(
+        'POST', f'{_PIPELINE}/run', pipelines.run,
+        'Has a pipeline run now.',
+        status=202, answer=base.ref('Pipeline'), errors=[404, 409],
+        headers=[_PIPELINE_LOCATION],
+    ),
+    route.Route(
+        'DELETE', _PIPELINE, pipelines.delete,
+        'Deletes a pipeline; its images stay unless they are named.',
+        query=schemas.pipelines.DELETE_QUERY, status=204,
+        errors=[404, 409],
     ),
     route.Route(
         'GET', '/v1/recipes', recipes.index,

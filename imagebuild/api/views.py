@@ -93,6 +93,49 @@ def build_summary(record: db.Build, root: str) -> dict[str, Any]:
     return found
 
 
+#: Seconds after which a run that is due is called late.
+_LATE = 120
+
+
+def pipeline(
+    record: db.Pipeline, root: str, now: datetime.datetime
+) -> dict[str, Any]:
+    """Return a pipeline as the API shows it."""
+    return _shown(
+        schemas.pipelines.PIPELINE,
+        record,
+        status_reason=record.status_reason or _lateness(record, now),
+        image=record.request,
+        cron=record.cron or None,
+        paused=record.status == 'paused',
+        links=links(root, f'/v1/pipelines/{record.id}'),
+    )
+
+
+def _lateness(record: db.Pipeline, now: datetime.datetime) -> str | None:
+    late = now - datetime.timedelta(seconds=_LATE)
+    if record.is_due(late) and not record.run_requested:
+        return (
+            f'The run of {time(record.next_run_at)} has not begun: no '
+            'conductor that can build it is up, or something that it needs '
+            'is away.'
+        )
+    return None
+
+
+def pipeline_summary(
+    record: db.Pipeline, root: str, now: datetime.datetime
+) -> dict[str, Any]:
+    """Return a pipeline for a list, without the large fields of its image."""
+    found = pipeline(record, root, now)
+    found['image'] = {
+        name: value
+        for name, value in record.request.items()
+        if name not in LARGE_FIELDS
+    }
+    return found
+
+
 def step(record: db.Step) -> dict[str, Any]:
     """Return a finished step."""
     return _shown(schemas.builds.STEP, record)

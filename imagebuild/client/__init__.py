@@ -37,6 +37,7 @@ from imagebuild.client.records import BuildImage
 from imagebuild.client.records import Conductor
 from imagebuild.client.records import LogChunk
 from imagebuild.client.records import OperatingSystem
+from imagebuild.client.records import Pipeline
 from imagebuild.client.records import Plan
 from imagebuild.client.records import Progress
 from imagebuild.client.records import Recipe
@@ -50,6 +51,7 @@ __all__ = [
     'Conductor',
     'LogChunk',
     'OperatingSystem',
+    'Pipeline',
     'Plan',
     'Progress',
     'Recipe',

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import uuid
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -109,7 +108,7 @@ class BuildManager(managers.Manager):
         :raises NotFound: there is none.
         :raises Ambiguous: several have this name.
         """
-        if _is_id(name_or_id):
+        if managers.is_id(name_or_id):
             try:
                 return self.get(name_or_id)
             except exceptions.NotFound:
@@ -287,13 +286,6 @@ def _retrying(seconds: float, interval: float) -> tenacity.Retrying:
 
 def _path(build_id: str, part: str = '') -> str:
     return f'/builds/{managers.quoted(build_id)}' + (part and f'/{part}')
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 def _whole_characters(content: bytes) -> bytes:

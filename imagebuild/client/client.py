@@ -23,6 +23,7 @@ import keystoneauth1.session
 from imagebuild.client import builds
 from imagebuild.client import http
 from imagebuild.client import listings
+from imagebuild.client import pipelines
 
 SERVICE_TYPE = 'image-build'
 #: What this client is written for.
@@ -96,6 +97,7 @@ class Client:
             retry_delay=retry_delay,
         )
         self.builds = builds.BuildManager(transport)
+        self.pipelines = pipelines.PipelineManager(transport)
         self.recipes = listings.RecipeManager(transport)
         self.operating_systems = listings.OperatingSystemManager(transport)
         self.conductors = listings.ConductorManager(transport)

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import urllib.parse
+import uuid
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -108,3 +109,11 @@ def next_page(body: Any, key: str) -> Mapping[str, Sequence[str]] | None:
 def quoted(part: str) -> str:
     """One segment of a path."""
     return urllib.parse.quote(part, safe='')
+
+
+def is_id(text: str) -> bool:
+    """Whether a text looks like an id of the service."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

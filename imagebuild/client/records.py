@@ -112,6 +112,7 @@ class Build(Record):
     :ivar fault: after an error, whose it was: user or service.
     :ivar image_id: the Glance image, '' until there is one.
     :ivar reused_from: the build whose image this is, '' if its own.
+    :ivar pipeline_id: the pipeline that started it, '' for none.
     :ivar checksum: os_hash_algo and os_hash_value of the image.
     :ivar size: bytes of the image, None until known.
     :ivar attempt: how often a conductor began it.
@@ -133,6 +134,7 @@ class Build(Record):
     architecture: str = ''
     content_key: str = ''
     reused_from: str = ''
+    pipeline_id: str = ''
     image_id: str = ''
     images: Sequence[BuildImage] = ()
     checksum: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -162,6 +164,53 @@ class Build(Record):
     def finished(self) -> bool:
         """Whether nothing more happens to it by itself."""
         return self.status in statuses.ENDED
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pipeline(Record):
+    """An image that is built again and again.
+
+    :ivar status: active, paused, or error: stopped after too many failures.
+    :ivar status_reason: why, as a message for users.
+    :ivar image: the description of what is built.
+    :ivar cron: when it runs, '' without.
+    :ivar max_age: seconds after which it runs again, None without.
+    :ivar keep: images that are kept, the current one among them.
+    :ivar failures: in a row, until now; ``max_failures`` stop it.
+    :ivar run_requested: a run was asked for and has not begun.
+    :ivar running_build_id: the build that is under way, '' for none.
+    :ivar last_build_id: the build of the last run, '' for none.
+    :ivar current_image_id: the newest image that succeeded; '' before.
+    """
+
+    id: str
+    name: str = ''
+    status: str = ''
+    status_reason: str = ''
+    project_id: str = ''
+    user_id: str = ''
+    image: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    cron: str = ''
+    max_age: int | None = None
+    keep: int = 0
+    max_failures: int = 0
+    current_tag: str = ''
+    paused: bool = False
+    failures: int = 0
+    run_requested: bool = False
+    running_build_id: str = ''
+    last_build_id: str = ''
+    current_build_id: str = ''
+    current_image_id: str = ''
+    last_run_at: str = ''
+    next_run_at: str = ''
+    created_at: str = ''
+    updated_at: str = ''
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way, or asked for."""
+        return self.run_requested or bool(self.running_build_id)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

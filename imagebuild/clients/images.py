@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from imagebuild.common import checksums
@@ -43,6 +44,7 @@ class GlanceImage:
     :ivar os_hash_value: hexadecimal.
     :ivar created_at: ISO 8601, so that later is greater.
     :ivar min_disk: GiB.
+    :ivar tags: in no order.
     :ivar properties: all that is not one of Glance's own.
     """
 
@@ -60,6 +62,7 @@ class GlanceImage:
     os_hash_value: str = ''
     created_at: str = ''
     min_disk: int = 0
+    tags: Sequence[str] = ()
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod

@@ -33,3 +33,6 @@ IN_PROGRESS = ('building', 'uploading')
 UPLOAD = ('queued', 'uploading', 'active', 'error')
 #: The upload waits or is under way.
 UPLOAD_PENDING = ('queued', 'uploading')
+
+#: Every status of a pipeline; ``error``: stopped after too many failures.
+PIPELINE = ('active', 'paused', 'error')

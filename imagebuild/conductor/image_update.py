@@ -78,6 +78,49 @@ def update_image(
     return []
 
 
+def change_tags(
+    database: db.Database,
+    open_store: OpenStore,
+    build_id: str,
+    *,
+    add: Sequence[str] = (),
+    remove: Sequence[str] = (),
+) -> list[dict[str, str]]:
+    """Change some tags of a build's image, and nothing else of it.
+
+    What others have changed in the store since, its protection above all,
+    stays. A tag that another build of the image wants is not removed.
+
+    :returns: as :func:`update_image` does.
+    :raises NotFound: there is no such build, or its image is gone.
+    :raises ServiceUnavailable: the store cannot be asked.
+    """
+    build = database.get_build(build_id)
+    tags = [each for each in build.request.get('tags') or ()
+            if each not in remove and each not in add]  # fmt: skip
+    request = {**build.request, 'tags': [*tags, *add]}
+    wanted = _all(
+        [
+            request if user.id == build.id else user.request
+            for user in database.users_of_image(build_id)
+        ],
+        'tags',
+    )
+    try:
+        for image in build.images:
+            open_store(image.destination).change_tags(
+                image.image_id,
+                add=add,
+                remove=[each for each in remove if each not in wanted],
+            )
+    except exception.NotFound:
+        raise
+    except exception.InvalidInput as error:
+        return [_problem('', str(error))]
+    database.update_build(build_id, {'request': request})
+    return []
+
+
 def settle(
     database: db.Database, open_store: OpenStore, build_id: str
 ) -> None:

@@ -75,6 +75,7 @@ class Manager:
 
     :param wake_scheduler: has it look for builds.
     :param wake_reaper: has it sweep.
+    :param wake_pipelines: has it look for runs of pipelines.
     """
 
     target = bus.TARGET
@@ -87,6 +88,7 @@ class Manager:
         *,
         wake_scheduler: Callable[[], None],
         wake_reaper: Callable[[], None],
+        wake_pipelines: Callable[[], None],
     ) -> None:
         self._database = context.database
         self._running_builds = running_builds
@@ -95,6 +97,7 @@ class Manager:
         self._hide = context.paths.hide
         self._wake_scheduler = wake_scheduler
         self._wake_reaper = wake_reaper
+        self._wake_pipelines = wake_pipelines
 
     # -- casts --------------------------------------------------------------
 
@@ -108,6 +111,9 @@ class Manager:
         running = self._running_builds.get(build_id)
         if running is not None:
             running.stop(claims.Cancelled('cancelled on request'))
+
+    def pipeline(self, _context: Context, pipeline_id: str) -> None:
+        self._wake_pipelines()
 
     def delete(self, _context: Context, build_id: str) -> None:
         self.cancel(_context, build_id)

@@ -16,6 +16,7 @@ thread         what it does
 =============  ==========================================================
 heartbeat      one row in the database every ``heartbeat_interval``
 scheduler      claims builds when woken, and every ``sweep_interval``
+pipelines      begins runs of pipelines, and moves their tags
 reaper         what dead conductors and failures left behind
 build-<id>     one for each build: its jobs, its rows, its end
 job-<pid>-...  three for each job: one for each of its pipes
@@ -56,6 +57,7 @@ from imagebuild.conductor import conductor_context
 from imagebuild.conductor import heartbeat
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
+from imagebuild.conductor import pipelines
 from imagebuild.conductor import reaper
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import retry_policy
@@ -64,6 +66,7 @@ from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.conf import own_paths
 from imagebuild.messaging import bus
+from imagebuild.messaging import rpcapi
 
 LOG = logging.getLogger(__name__)
 
@@ -133,6 +136,29 @@ class Conductor:
             database_stable_for=lambda: self.heartbeat.database_stable_for,
             on_release=self.scheduler.wake,
         )
+        self.validator = self._make_validator()
+        self.pipelines = pipelines.PipelineRunner(
+            self.context,
+            validator=self.validator,
+            capability_provider=self.capability_provider,
+            announce=rpcapi.ConductorAPI(transport).build,
+            wake_reaper=self.reaper.wake,
+        )
+
+    def _make_validator(self) -> request_validation.RequestValidator:
+        return request_validation.RequestValidator(
+            self.context.database,
+            self.capability_provider,
+            open_store=self.context.open_store,
+            open_glance=self._clients.glance,
+            max_virtual_size=lambda: (
+                self._conf.disks.max_virtual_size * space.GIB
+            ),
+            isolation=lambda: self._conf.guestfs.isolation,
+            read_catalogue=lambda: catalogue.load(
+                self._conf.operating_systems_file
+            ),
+        )
 
     def _make_heartbeat(self) -> heartbeat.Heartbeat:
         return heartbeat.Heartbeat(
@@ -173,6 +199,7 @@ class Conductor:
         self.heartbeat.start()
         self.reaper.start()
         self.scheduler.start()
+        self.pipelines.start()
         threading.Thread(target=self._serve, name='bus', daemon=True).start()
         LOG.info('Conductor %s is up', self.context.name)
 
@@ -187,6 +214,7 @@ class Conductor:
     def drain(self) -> None:
         """Claim nothing more, and say so; running builds go on."""
         self.heartbeat.drain()
+        self.pipelines.stop()
         self.scheduler.stop()
 
     def wait(self, seconds: float) -> bool:
@@ -202,6 +230,7 @@ class Conductor:
 
     def stop(self) -> None:
         """Requeue what still runs, and shut down."""
+        self.pipelines.stop()
         self.scheduler.stop()
         for running in self.running_builds.all():
             running.stop(
@@ -247,27 +276,18 @@ class Conductor:
         self.running_builds.remove(build_id)
         metrics.RUNNING.dec()
         self.scheduler.wake()
+        # It may be that of a pipeline.
+        self.pipelines.wake()
 
     def _serve(self) -> None:
         """Serve the bus; the broker may come up later than we do."""
         endpoint = manager.Manager(
             self.context,
             self.running_builds,
-            request_validation.RequestValidator(
-                self.context.database,
-                self.capability_provider,
-                open_store=self.context.open_store,
-                open_glance=self._clients.glance,
-                max_virtual_size=lambda: (
-                    self._conf.disks.max_virtual_size * space.GIB
-                ),
-                isolation=lambda: self._conf.guestfs.isolation,
-                read_catalogue=lambda: catalogue.load(
-                    self._conf.operating_systems_file
-                ),
-            ),
+            self.validator,
             wake_scheduler=self.scheduler.wake,
             wake_reaper=self.reaper.wake,
+            wake_pipelines=self.pipelines.wake,
         )
         server = bus.get_rpc_server(
             self._transport, self.context.name, endpoint

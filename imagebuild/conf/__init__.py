@@ -40,6 +40,7 @@ from imagebuild.conf import glance
 from imagebuild.conf import guestfs
 from imagebuild.conf import keystone
 from imagebuild.conf import layers
+from imagebuild.conf import pipelines
 from imagebuild.conf import quota
 
 #: A section of what jobs are given that names their secrets.
@@ -56,6 +57,7 @@ _SECTIONS: tuple[Any, ...] = (
     guestfs,
     keystone,
     layers,
+    pipelines,
     quota,
 )
 

@@ -88,6 +88,17 @@ deleted. Requests from before an upgrade to this release count no bytes. -1 is
 no limit.
 """,
     ),
+    cfg.IntOpt(
+        'pipelines',
+        default=100,
+        min=-1,
+        help="""
+Pipelines of one project.
+
+A request beyond that is refused with 403. The requests of all of them may
+hold request_bytes, too, besides those of the builds. -1 is no limit.
+""",
+    ),
 ]
 
 

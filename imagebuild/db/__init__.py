@@ -29,6 +29,7 @@ from imagebuild.db.records import Conductor
 from imagebuild.db.records import Event
 from imagebuild.db.records import Image
 from imagebuild.db.records import Outcome
+from imagebuild.db.records import Pipeline
 from imagebuild.db.records import Step
 from imagebuild.db.records import Upload
 
@@ -39,6 +40,7 @@ __all__ = [
     'Event',
     'Image',
     'Outcome',
+    'Pipeline',
     'Step',
     'Upload',
 ]

@@ -30,6 +30,8 @@ from imagebuild.db.queries import history
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import lifecycle
+from imagebuild.db.queries import pipeline_runs
+from imagebuild.db.queries import pipelines
 from imagebuild.db.queries import quotas
 from imagebuild.db.queries import retention
 from imagebuild.db.queries import uploads
@@ -153,6 +155,21 @@ class Database(transaction.Transactions):
     unregister = conductors.unregister
     list_conductors = conductors.list_conductors
     dead_conductors = conductors.dead_conductors
+
+    create_pipeline = pipelines.create_pipeline
+    get_pipeline = pipelines.get_pipeline
+    list_pipelines = pipelines.list_pipelines
+    update_pipeline = pipelines.update_pipeline
+    delete_pipeline = pipelines.delete_pipeline
+    builds_of_pipeline = pipelines.builds_of_pipeline
+
+    pipelines_to_attend = pipeline_runs.pipelines_to_attend
+    hold_pipeline = pipeline_runs.hold_pipeline
+    release_pipeline = pipeline_runs.release_pipeline
+    start_run = pipeline_runs.start_run
+    refuse_run = pipeline_runs.refuse_run
+    refresh_pipeline = pipeline_runs.refresh_pipeline
+    settle_pipeline = pipeline_runs.settle_pipeline
 
     get_quotas = quotas.get_quotas
     set_quota = quotas.set_quota

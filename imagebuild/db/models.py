@@ -48,6 +48,7 @@ class Base(orm.DeclarativeBase):
     metadata = sa.MetaData(
         naming_convention={
             'ix': 'ix_%(table_name)s_%(column_0_N_name)s',
+            'uq': 'uq_%(table_name)s_%(column_0_N_name)s',
             'fk': 'fk_%(table_name)s_%(column_0_name)s',
             'pk': 'pk_%(table_name)s',
         }
@@ -92,6 +93,7 @@ class Build(Base):
         sa.Index(None, 'deleted_at'),
         # All that is counted for quotas, without a look at the rows.
         sa.Index(None, 'project_id', 'deleted_at', 'request_size'),
+        sa.Index(None, 'pipeline_id', 'finished_at'),
         _MYSQL,
     )
 
@@ -139,12 +141,61 @@ class Build(Base):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     log_size: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     request_id: Mapped[str] = mapped_column(Label, default='')
+    # No foreign key: what a pipeline has built outlives it.
+    pipeline_id: Mapped[str | None] = mapped_column(Id)
     created_at: Mapped[datetime.datetime] = mapped_column(Time)
     claimed_at: Mapped[datetime.datetime | None] = mapped_column(Time)
     started_at: Mapped[datetime.datetime | None] = mapped_column(Time)
     finished_at: Mapped[datetime.datetime | None] = mapped_column(Time)
     updated_at: Mapped[datetime.datetime] = mapped_column(Time)
     deleted_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+
+
+class Pipeline(Base):
+    __tablename__ = 'pipelines'
+    __table_args__ = (
+        sa.UniqueConstraint('project_id', 'name'),
+        sa.Index(None, 'created_at'),
+        # What conductors look for.
+        sa.Index(None, 'next_run_at'),
+        sa.Index(None, 'running_build_id'),
+        _MYSQL,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(Project)
+    user_id: Mapped[str] = mapped_column(Label, default='')
+    name: Mapped[str] = mapped_column(Name)
+    status: Mapped[str] = mapped_column(types.Name(16), default='active')
+    status_reason: Mapped[str] = mapped_column(Text, default='')
+    os: Mapped[str] = mapped_column(Name, default='')
+    entry: Mapped[dict[str, Any]] = mapped_column(types.Json, default=dict)
+    driver: Mapped[str] = mapped_column(Label, default='')
+    request: Mapped[dict[str, Any]] = mapped_column(types.Json)
+    request_size: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    secrets: Mapped[str | None] = mapped_column(Text)
+    cron: Mapped[str] = mapped_column(Name, default='')
+    max_age: Mapped[int | None] = mapped_column(sa.BigInteger)
+    keep: Mapped[int] = mapped_column(default=2)
+    max_failures: Mapped[int] = mapped_column(default=3)
+    current_tag: Mapped[str] = mapped_column(Name, default='')
+    # Former ones, which its images have until a conductor takes them away.
+    dropped_tags: Mapped[list[str]] = mapped_column(types.Json, default=list)
+    failures: Mapped[int] = mapped_column(default=0)
+    run_requested: Mapped[bool] = mapped_column(default=False)
+    next_run_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    last_run_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    # No foreign keys: builds are deleted and purged without a look here.
+    running_build_id: Mapped[str | None] = mapped_column(Id)
+    last_build_id: Mapped[str | None] = mapped_column(Id)
+    current_build_id: Mapped[str | None] = mapped_column(Id)
+    # Counted up when something else is wanted of the store.
+    revision: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    settled_revision: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    conductor: Mapped[str | None] = mapped_column(Name)
+    held_until: Mapped[datetime.datetime | None] = mapped_column(Time)
+    created_at: Mapped[datetime.datetime] = mapped_column(Time)
+    updated_at: Mapped[datetime.datetime] = mapped_column(Time)
 
 
 class SingleFlight(Base):

@@ -172,6 +172,10 @@ class Transactions:
         self._reading = bind
         self._writing = bind.execution_options(**{engine.WRITES: True})
 
+    def now(self) -> datetime.datetime:
+        """The time by which calls go, in naive UTC."""
+        return self._clock()
+
     def _read(self, work: Work[T]) -> T:
         return self._run(work, self._reading, self._retries)
 

@@ -22,5 +22,6 @@ request: ``files[0].mode``, ``manifest.validators[1].script``.
 from imagebuild.description.description import CLEANUP
 from imagebuild.description.description import Description
 from imagebuild.description.loader import load
+from imagebuild.description.resolution import resolve
 
-__all__ = ['CLEANUP', 'Description', 'load']
+__all__ = ['CLEANUP', 'Description', 'load', 'resolve']

@@ -84,6 +84,10 @@ class ConductorAPI:
         """Say that an upload was queued."""
         self._cast('upload', upload_id=upload_id)
 
+    def pipeline(self, pipeline_id: str) -> None:
+        """Say that a run of a pipeline may be due."""
+        self._cast('pipeline', pipeline_id=pipeline_id)
+
     def cancel(self, build_id: str) -> None:
         """Say that a build is to be cancelled, as its row already does."""
         self._cast('cancel', build_id=build_id)

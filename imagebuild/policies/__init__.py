@@ -24,6 +24,7 @@ from imagebuild.policies import base
 from imagebuild.policies import builds
 from imagebuild.policies import conductors
 from imagebuild.policies import operating_systems
+from imagebuild.policies import pipelines
 from imagebuild.policies import recipes
 from imagebuild.policies import uploads
 
@@ -32,6 +33,7 @@ __all__ = [
     'builds',
     'conductors',
     'operating_systems',
+    'pipelines',
     'recipes',
     'uploads',
     'get_enforcer',
@@ -47,6 +49,7 @@ def list_rules() -> list[policy.RuleDefault]:
         *builds.RULES,
         *conductors.RULES,
         *operating_systems.RULES,
+        *pipelines.RULES,
         *recipes.RULES,
         *uploads.RULES,
     ]

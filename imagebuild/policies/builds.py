@@ -40,9 +40,10 @@ RULES = [
     base.rule(
         LIST_ALL,
         base.ADMIN,
-        "List the builds and uploads of other projects ('all_projects', "
-        "'project_id').",
+        "List the builds, pipelines and uploads of other projects "
+        "('all_projects', 'project_id').",
         _LIST,
+        'GET /v1/pipelines',
         'GET /v1/uploads',
     ),
     base.rule(

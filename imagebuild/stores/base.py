@@ -267,6 +267,23 @@ class Store(abc.ABC):
         :raises ServiceUnavailable: as for :meth:`upload`.
         """
 
+    def change_tags(
+        self,
+        image_id: str,
+        *,
+        add: Collection[str] = (),
+        remove: Collection[str] = (),
+    ) -> None:
+        """Change some tags of an image, and nothing else of it.
+
+        May be called again after a failure. A store without tags does
+        nothing.
+
+        :raises NotFound: there is no such image.
+        :raises InvalidInput: as for :meth:`upload`; too many tags, say.
+        :raises ServiceUnavailable: as for :meth:`upload`.
+        """
+
     @abc.abstractmethod
     def exists(self, image_id: str) -> bool:
         """Whether an image is there, complete and usable.
@@ -332,3 +349,10 @@ def protected(image_id: str, *, hidden: bool = False) -> exception.Conflict:
         status='protected',
         reason=f'it is deleted when that is taken back{until}',
     )
+
+
+def changed_tags(
+    tags: Collection[str], add: Collection[str], remove: Collection[str]
+) -> list[str]:
+    """Tags with some more and without some others, sorted."""
+    return sorted((set(tags) - set(remove)) | set(add))

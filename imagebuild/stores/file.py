@@ -205,6 +205,20 @@ class FileStore(base.Store):
         members = {'members': sorted(set(image.members))}
         _write_json(target / METADATA, {**kept, **changes, **members})
 
+    def change_tags(
+        self,
+        image_id: str,
+        *,
+        add: Collection[str] = (),
+        remove: Collection[str] = (),
+    ) -> None:
+        """See :meth:`base.Store.change_tags`."""
+        target, found = self._find(image_id)
+        if found is None:
+            raise exception.NotFound(what='image', id=image_id)
+        tags = base.changed_tags(found.get('tags') or (), add, remove)
+        _write_json(target / METADATA, {**found, 'tags': tags})
+
     def exists(self, image_id: str) -> bool:
         """See :meth:`base.Store.exists`."""
         return self._find(image_id)[1] is not None

@@ -87,6 +87,9 @@ class Conductors:
     def build(self, build_id):
         self.casts.append(('build', build_id))
 
+    def pipeline(self, pipeline_id):
+        self.casts.append(('pipeline', pipeline_id))
+
     def cancel(self, build_id):
         self.casts.append(('cancel', build_id))
 

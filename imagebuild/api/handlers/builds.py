@@ -39,7 +39,7 @@ LOG = logging.getLogger(__name__)
 PATH = '/v1/builds'
 
 _FINISHED = (*statuses.ENDED, 'deleting')
-_FILTERS = ('status', 'name', 'os', 'driver', 'content_key')
+_FILTERS = ('status', 'name', 'os', 'driver', 'content_key', 'pipeline_id')
 #: Bytes of a log in one answer, unless the request has a limit.
 _LOG_LIMIT = 256 * 1024
 #: Bytes that the builds of one page may hold in the database.

@@ -23,6 +23,7 @@ from imagebuild.api.schemas import components
 from imagebuild.api.schemas import conductors
 from imagebuild.api.schemas import description
 from imagebuild.api.schemas import operating_systems
+from imagebuild.api.schemas import pipelines
 from imagebuild.api.schemas import recipes
 from imagebuild.api.schemas import service
 from imagebuild.api.schemas import uploads
@@ -34,6 +35,7 @@ __all__ = [
     'conductors',
     'description',
     'operating_systems',
+    'pipelines',
     'recipes',
     'service',
     'uploads',

@@ -130,6 +130,9 @@ BUILD: base.Schema = base.closed(
         'reused_from': base.field(
             base.MAYBE_UUID, 'The build that made the image.', None
         ),
+        'pipeline_id': base.field(
+            base.MAYBE_UUID, 'The pipeline that started it.', None
+        ),
         'image_id': base.maybe_text(
             'Id of the image in this cloud, once it is known.', _IMAGE_ID
         ),
@@ -267,6 +270,7 @@ LIST_QUERY = (
         {'type': 'string', 'pattern': '^[0-9a-f]{64}$', 'maxLength': 64},
         repeatable=True,
     ),
+    base.Parameter('pipeline_id', 'Started by this pipeline.', base.UUID),
     base.Parameter(
         'sort',
         'Keys to sort by, each with an optional direction: '

@@ -17,6 +17,7 @@ from imagebuild.api.schemas import base
 from imagebuild.api.schemas import builds
 from imagebuild.api.schemas import conductors
 from imagebuild.api.schemas import operating_systems
+from imagebuild.api.schemas import pipelines
 from imagebuild.api.schemas import recipes
 from imagebuild.api.schemas import uploads
 
@@ -28,6 +29,7 @@ BY_NAME: dict[str, base.Schema] = {
     'Description': builds.CREATE,
     'Error': base.ERROR,
     'OperatingSystem': operating_systems.OPERATING_SYSTEM,
+    'Pipeline': pipelines.PIPELINE,
     'Plan': builds.PLAN,
     'Recipe': recipes.RECIPE,
     'RecipeSummary': recipes.RECIPE_SUMMARY,

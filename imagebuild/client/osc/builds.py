@@ -169,7 +169,7 @@ class DeleteBuild(terminal.SafeOutput, command.Command):
             deleted.append(build.id)
 
         try:
-            _each(parsed_args.builds, delete)
+            for_each(parsed_args.builds, delete)
         finally:
             if parsed_args.wait:
                 for build_id in deleted:
@@ -184,7 +184,7 @@ class CancelBuild(terminal.SafeOutput, command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         manager = plugin.client_of(self).builds
-        _each(
+        for_each(
             parsed_args.builds,
             lambda name: manager.cancel(manager.find(name).id),
         )
@@ -247,7 +247,7 @@ def _with_builds(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _each(names: list[str], act: Callable[[str], None]) -> None:
+def for_each(names: list[str], act: Callable[[str], None]) -> None:
     """Do the same with each name, also after one has failed.
 
     :raises CommandError: with the errors of all that failed.

@@ -223,6 +223,25 @@ LONG: Sequence[Field] = (
 ENDED = (*_same('ID', 'Name', 'Status', 'Image ID', 'Fault'), _REASON)
 PROJECT: Field = ('Project', lambda build: build.project_id)
 
+PIPELINES: Sequence[Field] = (
+    *_same('ID', 'Name', 'Status', 'Next Run At', 'Last Run At'),
+    ('Current Image', lambda found: found.current_image_id),
+)
+PIPELINES_LONG: Sequence[Field] = (
+    *PIPELINES,
+    *_same('Cron', 'Max Age', 'Keep', 'Failures'),
+    ('Running Build', lambda found: found.running_build_id),
+    _REASON,
+)
+PIPELINE: Sequence[Field] = (
+    *_same('id', 'name', 'status', 'status_reason', 'cron', 'max_age'),
+    *_same('next_run_at', 'last_run_at', 'run_requested'),
+    *_same('running_build_id', 'last_build_id', 'failures', 'max_failures'),
+    *_same('keep', 'current_tag', 'current_image_id', 'current_build_id'),
+    *_same('project_id', 'user_id', 'created_at', 'updated_at'),
+    ('image', lambda found: Nested(dict(found.image))),
+)
+
 PLAN: Sequence[Field] = (
     *_same('would_build'),
     ('reused_image_id', lambda plan: plan.reuse.get('image_id')),

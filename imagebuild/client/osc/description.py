@@ -28,8 +28,10 @@ from imagebuild.client.osc import yaml_file
 _SINGLE = (
     'os', 'base_image', 'recipe', 'recipe_version', 'driver', 'disk_format',
     'container_format', 'min_disk', 'min_ram', 'visibility', 'protected',
-    'reuse', 'max_age', 'timeout',
+    'timeout',
 )  # fmt: skip
+#: Those that only a build has.
+_OF_BUILDS = ('reuse', 'max_age')
 _LISTS = ('pip_packages', 'tags', 'members', 'destinations')
 _FILE_OPTIONS = ('mode', 'owner', 'group')
 
@@ -41,9 +43,7 @@ def load(args: argparse.Namespace) -> dict[str, Any]:
 
     :raises CommandError: a file cannot be used, or there is no name.
     """
-    result: dict[str, Any] = {}
-    if args.from_file:
-        result = yaml_file.load_mapping(args.from_file, 'description')
+    result = load_fields(args)
     if args.name is not None:
         result['name'] = args.name
     if 'name' not in result:
@@ -51,6 +51,21 @@ def load(args: argparse.Namespace) -> dict[str, Any]:
             'The image needs a name: give it on the command line or in the '
             'file of --from.'
         )
+    for field in _OF_BUILDS:
+        if getattr(args, field) is not None:
+            result[field] = getattr(args, field)
+    return result
+
+
+def load_fields(args: argparse.Namespace) -> dict[str, Any]:
+    """The same without a name, and what only a build has.
+
+    :returns: what was given, empty when nothing was.
+    :raises CommandError: a file cannot be used.
+    """
+    result: dict[str, Any] = {}
+    if args.from_file:
+        result = yaml_file.load_mapping(args.from_file, 'description')
     for field in _SINGLE:
         if getattr(args, field) is not None:
             result[field] = getattr(args, field)

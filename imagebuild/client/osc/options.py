@@ -62,6 +62,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         help='Name of the image (may be left out if --from has it)',
     )
+    _add_reuse(add_description(parser))
+
+
+def add_description(
+    parser: argparse.ArgumentParser,
+) -> argparse._ArgumentGroup:
+    """Add the options of a description without its name.
+
+    :returns: the group of the options about how it is built.
+    """
     parser.add_argument(
         '--from',
         dest='from_file',
@@ -73,7 +83,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     _add_content(parser)
     _add_recipe(parser)
     _add_image(parser)
-    _add_building(parser)
+    return _add_building(parser)
 
 
 def _add_content(parser: argparse.ArgumentParser) -> None:
@@ -245,7 +255,9 @@ def _add_metadata(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_building(parser: argparse.ArgumentParser) -> None:
+def _add_building(
+    parser: argparse.ArgumentParser,
+) -> argparse._ArgumentGroup:
     group = parser.add_argument_group('how it is built')
     group.add_argument(
         '--driver', metavar='<driver>', help='Default: that of the --os'
@@ -259,6 +271,16 @@ def _add_building(parser: argparse.ArgumentParser) -> None:
         'several)',
     )
     group.add_argument(
+        '--timeout',
+        metavar='<seconds>',
+        type=int,
+        help='Time limit of the build',
+    )
+    return group
+
+
+def _add_reuse(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         '--reuse',
         choices=('always', 'never'),
         help='Whether an image of the same content that the project has '
@@ -269,10 +291,4 @@ def _add_building(parser: argparse.ArgumentParser) -> None:
         metavar='<seconds>',
         type=int,
         help='An older image is not reused',
-    )
-    group.add_argument(
-        '--timeout',
-        metavar='<seconds>',
-        type=int,
-        help='Time limit of the build',
     )

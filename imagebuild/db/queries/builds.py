@@ -36,12 +36,13 @@ from imagebuild.db.transaction import writer
 FILTERS = (
     'id', 'name', 'status', 'fault', 'os', 'driver', 'architecture',
     'content_key', 'conductor', 'user_id', 'reuse', 'leader_id', 'reused_from',
+    'pipeline_id',
 )  # fmt: skip
 #: What update_build leaves to the calls that keep the rows consistent.
 _NOT_BY_UPDATE = {
     'id', 'project_id', 'content_key', 'conductor', 'attempt', 'leader_id',
     'reused_from', 'image_row_id', 'log_size', 'request_size', 'requeues',
-    'created_at', 'updated_at', 'deleted_at',
+    'created_at', 'updated_at', 'deleted_at', 'pipeline_id',
 }  # fmt: skip
 
 

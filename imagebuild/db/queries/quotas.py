@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from imagebuild import exception
 from imagebuild.db import records
 from imagebuild.db.models import Build
+from imagebuild.db.models import Pipeline
 from imagebuild.db.models import Quota
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import images
@@ -34,7 +35,10 @@ from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
 
-RESOURCES = ('queued', 'running', 'stored_bytes', 'builds', 'request_bytes')
+RESOURCES = (
+    'queued', 'running', 'stored_bytes', 'builds', 'request_bytes',
+    'pipelines',
+)  # fmt: skip
 
 
 @reader
@@ -53,7 +57,7 @@ def set_quota(
     """Give a project a limit of its own.
 
     :param resource: ``queued``, ``running``, ``stored_bytes``,
-        ``builds`` or ``request_bytes``.
+        ``builds``, ``request_bytes`` or ``pipelines``.
     :param hard_limit: -1 for unlimited, None to take it back.
     :raises InvalidInput: there is no such resource.
     """
@@ -120,6 +124,40 @@ def check_kept(
         if limit >= 0 and used + more > limit:
             raise exception.QuotaExceeded(
                 project=project_id, resource=resource, limit=limit, used=used
+            )
+
+
+def check_pipeline(
+    session: Session,
+    project_id: str,
+    more: int,
+    quotas: Mapping[str, int],
+    *,
+    new: bool = True,
+) -> None:
+    """See that a project may keep a pipeline.
+
+    :param more: bytes of its request, beyond those that are there already.
+    :param quotas: the limits of a project that has none of its own.
+    :param new: whether it is one more.
+    :raises QuotaExceeded: the project would keep too many pipelines, or
+        bytes of their requests.
+    """
+    limits = {**quotas, **get_quotas(session, project_id)}
+    kept = sa.select(
+        sa.func.count(), sa.func.sum(Pipeline.request_size)
+    ).where(Pipeline.project_id == project_id)
+    count, size = session.execute(kept).one()
+    used = {'pipelines': int(count), 'request_bytes': int(size or 0)}
+    wanted = {'pipelines': int(new), 'request_bytes': more}
+    for resource, number in wanted.items():
+        limit = limits.get(resource, -1)
+        if number > 0 and limit >= 0 and used[resource] + number > limit:
+            raise exception.QuotaExceeded(
+                project=project_id,
+                resource=resource,
+                limit=limit,
+                used=used[resource],
             )
 
 

@@ -21,6 +21,7 @@ from cliff import command
 from imagebuild.client.osc import builds
 from imagebuild.client.osc import catalogue
 from imagebuild.client.osc import create
+from imagebuild.client.osc import pipelines
 from imagebuild.client.osc import wait
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -37,6 +38,14 @@ COMMANDS = {
     'build log': builds.LogBuild,
     'build wait': wait.WaitBuild,
     'build steps': builds.ListStep,
+    'pipeline create': pipelines.CreatePipeline,
+    'pipeline list': pipelines.ListPipeline,
+    'pipeline show': pipelines.ShowPipeline,
+    'pipeline set': pipelines.SetPipeline,
+    'pipeline pause': pipelines.PausePipeline,
+    'pipeline unpause': pipelines.UnpausePipeline,
+    'pipeline run': pipelines.RunPipeline,
+    'pipeline delete': pipelines.DeletePipeline,
     'recipe list': catalogue.ListRecipe,
     'recipe show': catalogue.ShowRecipe,
     'os list': catalogue.ListOperatingSystem,

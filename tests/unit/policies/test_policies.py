@@ -50,7 +50,7 @@ def make(tmp_path):
 WRITES = {
     name
     for name in NAMES
-    if re.search(r':(create|update|cancel|delete)', name)
+    if re.search(r':(create|update|cancel|delete|run)', name)
 }
 ADMINS = {
     'image-build:builds:list:all_projects',
