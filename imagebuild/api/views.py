@@ -151,12 +151,25 @@ def upload(record: db.Upload) -> dict[str, Any]:
     )
 
 
+#: Not the files of its host that it has looked at.
+_OFFERED = (
+    *('architectures', 'destinations', 'accelerator', 'free_disk'),
+    *('free_memory', 'cached_bases', 'cached_layers'),
+)
+
+
 def conductor(record: db.Conductor, *, alive: bool) -> dict[str, Any]:
     """Return a conductor.
 
     :param alive: whether its heartbeat is recent.
     """
-    return _shown(schemas.conductors.CONDUCTOR, record, alive=alive)
+    offered = record.capability
+    return _shown(
+        schemas.conductors.CONDUCTOR,
+        record,
+        alive=alive,
+        **{name: _plain(getattr(offered, name)) for name in _OFFERED},
+    )
 
 
 def operating_system(entry: catalogue.OperatingSystem) -> dict[str, Any]:

@@ -69,6 +69,21 @@ def choose(wanted: appliance_settings.Accelerator) -> tuple[str, str]:
     )
 
 
+def known(wanted: appliance_settings.Accelerator) -> str:
+    """What :func:`choose` would say, as far as no guest has to be started.
+
+    :returns: ``kvm``, ``tcg``, or '' when nobody has tried it yet.
+    """
+    if (
+        wanted != 'auto'
+        or not os.access(_KVM, os.R_OK | os.W_OK)
+        or 'force_tcg' in os.environ.get('LIBGUESTFS_BACKEND_SETTINGS', '')
+    ):
+        return choose(wanted)[0]
+    works = _remembered(_boot_id())
+    return '' if works is None else ('kvm' if works else 'tcg')
+
+
 def cache_file() -> pathlib.Path:
     """Where the answer is remembered, one file for each user."""
     base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
@@ -84,14 +99,21 @@ def _boot_id() -> str:
 
 def _remembered_or_probed() -> bool:
     boot = _boot_id()
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(cache_file().read_text())
-        if boot and known['boot_id'] == boot:
-            return bool(known['works'])
-    works = probe()
-    if boot:
-        _remember(boot, works)
+    works = _remembered(boot)
+    if works is None:
+        works = probe()
+        if boot:
+            _remember(boot, works)
     return works
+
+
+def _remembered(boot: str) -> bool | None:
+    """What was found out since this boot, None for nothing."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(cache_file().read_text())
+        if boot and found['boot_id'] == boot:
+            return bool(found['works'])
+    return None
 
 
 def _remember(boot: str, works: bool) -> None:

@@ -306,6 +306,14 @@ class Conductor(Record):
     :ivar operating_systems: those it takes, none for all.
     :ivar isolations: in what it can open disks (``appliance``, ``sandbox``),
         each with what is missing for it; nothing where it can.
+    :ivar architectures: of the images that it can build.
+    :ivar destinations: clouds that it can upload to, besides this one.
+    :ivar accelerator: what its guests run on (``kvm``, ``tcg``); '' when that
+        is not known.
+    :ivar free_disk: bytes, None when that is not known.
+    :ivar free_memory: bytes, None when that is not known.
+    :ivar cached_bases: checksums of the base images that it has.
+    :ivar cached_layers: by base image, how many layers over it that it has.
     """
 
     name: str
@@ -317,6 +325,13 @@ class Conductor(Record):
     isolations: Mapping[str, Sequence[str]] = dataclasses.field(
         default_factory=dict
     )
+    architectures: Sequence[str] = ()
+    destinations: Sequence[str] = ()
+    accelerator: str = ''
+    free_disk: int | None = None
+    free_memory: int | None = None
+    cached_bases: Sequence[str] = ()
+    cached_layers: Mapping[str, int] = dataclasses.field(default_factory=dict)
     slots: int = 0
     running: int = 0
     version: str = ''

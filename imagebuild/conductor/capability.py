@@ -9,21 +9,30 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What this conductor can do: drivers that work here, and what it has."""
+"""What this conductor offers: what it can do, and what it has."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import pathlib
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
-from typing import Any
 
+import psutil
 from oslo_config import cfg
 
+from imagebuild import exception
+from imagebuild.common import space
+from imagebuild.common.placement import Capability
 from imagebuild.conductor import conductor_context
+from imagebuild.conf import destination
+from imagebuild.conf import disks
+from imagebuild.conf import layers
+from imagebuild.drivers import host_state
 from imagebuild.drivers import isolations
 from imagebuild.drivers import overlay_disk
 from imagebuild.drivers import registry
@@ -31,32 +40,17 @@ from imagebuild.drivers.base import Driver
 
 LOG = logging.getLogger(__name__)
 
-
-@dataclasses.dataclass(frozen=True)
-class Capability:
-    """What a conductor offers.
-
-    :ivar drivers: names of drivers that lack nothing on this host.
-    :ivar operating_systems: names; empty for all.
-    :ivar isolations: in what this host can open disks, each with what is
-        missing for it.
-    """
-
-    drivers: tuple[str, ...]
-    operating_systems: tuple[str, ...]
-    architecture: str
-    slots: int
-    isolations: Mapping[str, Sequence[str]] = dataclasses.field(
-        default_factory=dict
-    )
-
-    def registration(self, name: str, version: str) -> dict[str, Any]:
-        """What ``Database.register_conductor`` wants."""
-        return {'name': name, 'version': version, **dataclasses.asdict(self)}
+#: Seconds for which what changes by itself is not looked at again.
+_FRESH = 5.0
+#: The same, for what takes more than a moment to look at.
+_CACHES_FRESH = 60.0
 
 
 class CapabilityProvider:
     """The capability, looked up again on SIGHUP.
+
+    What changes by itself (room, caches) is looked at when it is asked for,
+    but not more often than every few seconds.
 
     :param conf: options, read at :meth:`reload`.
     :param installed: gives the drivers by name; tests bring their own.
@@ -70,11 +64,19 @@ class CapabilityProvider:
         self._conf = conf
         self._installed = installed
         self._lock = threading.Lock()
+        self._state_until = self._caches_until = 0.0
         self._capability = self._look()
 
     @property
     def capability(self) -> Capability:
         with self._lock:
+            now = time.monotonic()
+            if now >= self._caches_until:
+                self._caches_until = now + _CACHES_FRESH
+                self._capability = self._with_caches(self._capability)
+            if now >= self._state_until:
+                self._state_until = now + _FRESH
+                self._capability = self._with_state(self._capability)
             return self._capability
 
     def driver(self, name: str) -> Driver | None:
@@ -86,22 +88,77 @@ class CapabilityProvider:
         capability = self._look()
         with self._lock:
             self._capability = capability
+            self._state_until = self._caches_until = 0.0
 
     def _look(self) -> Capability:
         section = self._conf.conductor
+        setting = self._conf.guestfs.isolation
         return Capability(
+            name=section.name,
             drivers=tuple(
-                _working(
-                    self._installed(),
-                    section.drivers,
-                    self._conf.guestfs.isolation,
-                )
+                _working(self._installed(), section.drivers, setting)
             ),
             operating_systems=tuple(section.operating_systems),
-            architecture=conductor_context.architecture(),
+            architectures=(conductor_context.architecture(),),
+            isolations=_isolations(setting),
+            destinations=_destinations(self._conf),
             slots=section.max_builds,
-            isolations=overlay_disk.isolations_here(),
         )
+
+    def _with_state(self, capability: Capability) -> Capability:
+        return dataclasses.replace(
+            capability,
+            free_disk=_free_disk(self._conf),
+            free_memory=psutil.virtual_memory().available,
+        )
+
+    def _with_caches(self, capability: Capability) -> Capability:
+        config = {
+            'disks': disks.values(self._conf),
+            'guestfs': dict(self._conf.guestfs),
+            'layers': layers.values(self._conf),
+        }
+        return dataclasses.replace(
+            capability,
+            accelerator=host_state.known_accelerator(config),
+            cached_bases=host_state.cached_bases(config),
+            cached_layers=host_state.cached_layers(config),
+        )
+
+
+def _free_disk(conf: cfg.ConfigOpts) -> int | None:
+    """Bytes for work; None where the directory cannot be looked at."""
+    place = pathlib.Path(
+        conf.conductor.work_dir or os.path.join(conf.state_path, 'work')
+    )
+    try:
+        return space.free(place)
+    except OSError:
+        return None
+
+
+def _isolations(setting: isolations.Setting) -> dict[str, tuple[str, ...]]:
+    """In what disks can be opened here, each with what is missing for it."""
+    found = {
+        name: tuple(lacking)
+        for name, lacking in overlay_disk.isolations_here().items()
+    }
+    if setting == 'appliance':
+        found['sandbox'] = (
+            *found['sandbox'],
+            'disks are opened in the appliance only ([guestfs] isolation)',
+        )
+    return found
+
+
+def _destinations(conf: cfg.ConfigOpts) -> tuple[str, ...]:
+    """Names of the clouds to upload to, besides this one."""
+    try:
+        found = destination.read(conf)
+    except exception.InvalidInput as error:
+        LOG.error('No further destination is offered: %s', error)
+        return ()
+    return tuple(name for name, each in found.items() if name and each.enabled)
 
 
 def _working(

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import capability
+from imagebuild.common.placement import Capability
 from imagebuild.conductor import periodic_task
 
 LOG = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Heartbeat:
         name: str,
         version: str,
         *,
-        get_capability: Callable[[], capability.Capability],
+        get_capability: Callable[[], Capability],
         running: Callable[[], int],
         interval: float,
     ) -> None:
@@ -49,7 +49,7 @@ class Heartbeat:
         self._running = running
         self._interval = interval
         self._status = 'up'
-        self._registered: capability.Capability | None = None
+        self._registered = False
         self._stable_since: float | None = None
         self._task = periodic_task.PeriodicTask('heartbeat', self._work)
 
@@ -103,19 +103,22 @@ class Heartbeat:
         :raises DatabaseUnavailable: it was not written.
         """
         current = self._get_capability()
-        if current != self._registered or not self._refresh():
+        if not self._registered or not self._refresh(current):
             self._database.register_conductor(
-                current.registration(self._name, self._version)
+                {**current.to_dict(), 'version': self._version}
             )
-            self._registered = current
+            self._registered = True
             LOG.info('Registered as %s: %s', self._name, current)
             # Registering resets the row to "up" with no builds, which is wrong
             # of one that drains or was only declared dead.
-            self._refresh()
+            self._refresh(current)
         if self._stable_since is None:
             self._stable_since = time.monotonic()
 
-    def _refresh(self) -> bool:
+    def _refresh(self, current: Capability) -> bool:
         return self._database.heartbeat(
-            self._name, running=self._running(), status=self._status
+            self._name,
+            running=self._running(),
+            status=self._status,
+            capability=current,
         )

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from typing import Protocol
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.common import placement
-from imagebuild.conductor import capability
 from imagebuild.conductor import claims
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import lane_order
@@ -93,7 +91,7 @@ class Scheduler:
         self,
         context: ConductorContext,
         *,
-        get_capability: Callable[[], capability.Capability],
+        get_capability: Callable[[], placement.Capability],
         running_builds: RunningBuilds,
         begin: Begin,
     ) -> None:
@@ -158,14 +156,11 @@ class Scheduler:
             return False
         database = self._context.database
         limit = int(self._context.conf.quota.running)
-        offered = placement.Capability.from_dict(
-            {'name': self._context.name, **dataclasses.asdict(capable)}
-        )
         lanes = [
             lane
             for lane in database.lanes(['build'], running_limit=limit)
             if not placement.missing(
-                placement.Needs.from_dict(lane.needs), offered
+                placement.Needs.from_dict(lane.needs), capable
             )
         ]
         for lane in lane_order.in_order(

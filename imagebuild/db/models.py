@@ -308,6 +308,8 @@ class Conductor(Base):
     architecture: Mapped[str] = mapped_column(types.Name(32))
     # NULL in rows of a release that did not know it.
     isolations: Mapped[dict[str, list[str]] | None] = mapped_column(types.Json)
+    # All that it offers, what the columns above say included; NULL, too.
+    capability: Mapped[dict[str, Any] | None] = mapped_column(types.Json)
     slots: Mapped[int] = mapped_column()
     running: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(types.Name(16), default='up')

@@ -326,6 +326,7 @@ class Conductor:
     :ivar operating_systems: names; empty means all.
     :ivar isolations: ``appliance`` and ``sandbox``, each with what its host
         lacks for it; empty when that is not known.
+    :ivar capability: all that it offers, these included.
     :ivar slots: builds at once.
     :ivar status: ``up``, ``draining`` or ``down``.
     """
@@ -335,17 +336,13 @@ class Conductor:
     operating_systems: tuple[str, ...]
     architecture: str
     isolations: Mapping[str, Sequence[str]]
+    capability: placement.Capability
     slots: int
     running: int
     status: str
     version: str
     started_at: datetime.datetime
     heartbeat_at: datetime.datetime
-
-    @property
-    def capability(self) -> placement.Capability:
-        """What it offers, as :mod:`imagebuild.common.placement` reads it."""
-        return placement.Capability.from_dict(dataclasses.asdict(self))
 
 
 @dataclasses.dataclass(frozen=True)

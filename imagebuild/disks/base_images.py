@@ -161,6 +161,21 @@ class Cache:
         if needed:
             space.check(self.directory, needed + self.reserve)
 
+    def checksums(self, limit: int) -> list[str]:
+        """Of the images that are there, those used last first.
+
+        :param limit: at most so many.
+        :returns: each ``algorithm:hexdigest``; without those that were made
+            on this host.
+        """
+        found = []
+        for path in cache_files.images(self.directory):
+            algo, _, value = path.stem.partition('-')
+            if algo in checksums.ALGORITHMS:
+                with contextlib.suppress(OSError):
+                    found.append((path.stat().st_atime, f'{algo}:{value}'))
+        return [text for _, text in sorted(found, reverse=True)[:limit]]
+
     def usage(self) -> int:
         """Bytes that it takes on the disk."""
         return (

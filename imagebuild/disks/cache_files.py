@@ -211,3 +211,8 @@ def _lock(path: pathlib.Path, descriptor: int, kind: int) -> bool:
         return False
     except OSError as error:
         raise os_errors.write_error(path, error) from error
+
+
+def images(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The files of the images that are complete; any of them may go."""
+    return sorted(directory.glob(f'*{_IMAGE}'))

@@ -60,6 +60,8 @@ class Layer:
         or under it; None when there is nothing of that kind.
     :ivar scope: whose it is, '' for everybody's.
     :ivar state: the engine's.
+    :ivar base_image: identity of the base image under them all, '' in layers
+        of a release that did not note it.
     """
 
     uuid: str
@@ -72,6 +74,7 @@ class Layer:
     fetched: float | None
     scope: str
     state: Mapping[str, Any]
+    base_image: str = ''
 
     def dump(self) -> str:
         """The text of its description."""

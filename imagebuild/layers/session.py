@@ -276,6 +276,7 @@ class Session:
             fetched=fetched if lasting or fetched else time.time(),
             scope=scope,
             state=reached.state,
+            base_image=self._base.identity,
         )
         try:
             held = self._store.put(self._name(scope, reached.key), disk, layer)

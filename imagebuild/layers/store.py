@@ -28,6 +28,7 @@ damaged, or does not fit, is removed and made again by some later build.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import errno
@@ -243,6 +244,23 @@ class Store:
         free = space.free(self.directory)
         most = self._limits.max_bytes
         return free >= self._limits.reserve and (not most or size <= most)
+
+    def bases(self, limit: int) -> dict[str, int]:
+        """Over which base images there are layers, and how many.
+
+        :param limit: of at most so many layers, those written last.
+        :returns: number of layers by the identity of the base image.
+        """
+        found: collections.Counter[str] = collections.Counter()
+        directories = []
+        for directory in locked_directory.listed(self.directory / _LAYERS):
+            with contextlib.suppress(OSError):
+                directories.append((directory.stat().st_mtime, directory))
+        for _, directory in sorted(directories, reverse=True)[:limit]:
+            with contextlib.suppress(entries.Damaged):
+                if base := entries.read(directory).base_image:
+                    found[base] += 1
+        return dict(found)
 
     def size(self) -> int:
         """Bytes that the layers take on the host's disk."""

@@ -42,6 +42,39 @@ CONDUCTOR: base.Schema = base.closed(
             'what is missing for it: nothing where it can.',
             {'appliance': [], 'sandbox': ['slirp4netns is not installed']},
         ),
+        'architectures': base.array(
+            base.TEXT, 'All that it can build images for.'
+        ),
+        'destinations': base.array(
+            base.TEXT, 'Clouds that it can upload to, besides this one.'
+        ),
+        'accelerator': base.field(
+            {'enum': ['kvm', 'tcg', '']},
+            'What its guests run on; empty: not known yet.',
+            'kvm',
+        ),
+        'free_disk': base.field(
+            {'type': ['integer', 'null'], 'minimum': 0},
+            'Bytes that are free where it works; null: not known.',
+            53687091200,
+        ),
+        'free_memory': base.field(
+            {'type': ['integer', 'null'], 'minimum': 0},
+            'Bytes of memory that are available; null: not known.',
+            8589934592,
+        ),
+        'cached_bases': base.array(
+            base.TEXT, 'Checksums of the base images that it has.'
+        ),
+        'cached_layers': base.field(
+            {
+                'type': 'object',
+                'additionalProperties': {'type': 'integer', 'minimum': 0},
+            },
+            'Of base images, by what identifies them: how many layers over '
+            'each it has.',
+            {'sha256:' + '0' * 64: 3},
+        ),
         'slots': base.count('Builds at once.', 2),
         'running': base.count('Builds that it has now.', 1),
         'version': base.text('Its version.', '1.0.0'),

@@ -78,6 +78,16 @@ class ListOperatingSystem(terminal.SafeOutput, command.Lister):
 class ListBuilder(terminal.SafeOutput, command.Lister):
     """List the conductors, which build images (for administrators)"""
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--long', action='store_true', help='Show more of each conductor'
+        )
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
         found = plugin.client_of(self).conductors.list()
-        return columns.table(columns.CONDUCTORS, found)
+        shown = (
+            columns.CONDUCTORS_LONG if parsed_args.long else columns.CONDUCTORS
+        )
+        return columns.table(shown, found)

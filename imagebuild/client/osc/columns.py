@@ -163,9 +163,11 @@ def listed(values: Sequence[str]) -> format_columns.ListColumn:
 
 
 def _size(build: records.Build) -> Any:
-    return (
-        None if build.size is None else format_columns.SizeColumn(build.size)
-    )
+    return _bytes(build.size)
+
+
+def _bytes(number: int | None) -> Any:
+    return None if number is None else format_columns.SizeColumn(number)
 
 
 def _checksum(build: records.Build) -> str:
@@ -266,4 +268,14 @@ CONDUCTORS: Sequence[Field] = (
     *_same('Architecture'),
     ('Isolation', lambda found: listed(_isolations(found))),
     *_same('Heartbeat At'),
+)
+CONDUCTORS_LONG: Sequence[Field] = (
+    *CONDUCTORS,
+    ('Destinations', lambda found: listed(found.destinations)),
+    *_same('Accelerator'),
+    ('Free Disk', lambda found: _bytes(found.free_disk)),
+    ('Free Memory', lambda found: _bytes(found.free_memory)),
+    ('Cached Bases', lambda found: len(found.cached_bases)),
+    ('Cached Layers', lambda found: sum(found.cached_layers.values())),
+    *_same('Version'),
 )

@@ -18,12 +18,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from imagebuild.common import placement
 from imagebuild.db import records
 from imagebuild.db.models import Conductor
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
+
+#: Of a capability, what has a column of its own since before there was one
+#: for all of it.
+_OLDER_COLUMNS = ('drivers', 'operating_systems', 'isolations', 'slots')
 
 
 @writer
@@ -32,19 +37,14 @@ def register_conductor(
 ) -> records.Conductor:
     """Note that a conductor is there; replaces an earlier entry.
 
-    :param values: name, drivers, operating_systems (empty: all),
-        architecture, isolations (each with what is missing for it; may be
-        left out), slots (builds at once), version.
-    :raises ValueError: there is no such column.
+    :param values: its capability, as ``placement.Capability.to_dict()``, and
+        the ``version`` of its release.
     """
+    capability = placement.Capability.from_dict(values)
     values = {
-        **rows.own_columns(Conductor, values),
-        'drivers': list(values['drivers']),
-        'operating_systems': list(values.get('operating_systems', ())),
-        'isolations': {
-            name: list(lacking)
-            for name, lacking in values.get('isolations', {}).items()
-        },
+        'name': capability.name,
+        'version': values.get('version', ''),
+        **_columns(capability),
         'status': 'up',
         'running': 0,
         'started_at': session.now,
@@ -66,18 +66,26 @@ def register_conductor(
 
 @writer
 def heartbeat(
-    session: Session, name: str, *, running: int, status: str | None = None
+    session: Session,
+    name: str,
+    *,
+    running: int,
+    status: str | None = None,
+    capability: placement.Capability | None = None,
 ) -> bool:
     """Note that a conductor is alive.
 
     :param running: its running builds.
     :param status: ``up`` or ``draining``; None leaves it as it is.
+    :param capability: what it offers now; None leaves it as it is.
     :returns: False if it is not registered, or was declared dead:
         register again.
     """
     values: dict[str, Any] = {'running': running, 'heartbeat_at': session.now}
     if status is not None:
         values['status'] = status
+    if capability is not None:
+        values.update(_columns(capability))
     noted = session.change(
         sa.update(Conductor)
         # One that was declared dead has lost its builds: it starts afresh.
@@ -137,11 +145,40 @@ def dead_conductors(
     return [_record(row) for row in session.scalars(query)]
 
 
+def _columns(capability: placement.Capability) -> dict[str, Any]:
+    """What of a row says what the conductor offers.
+
+    The release before reads the columns of its own, and no other.
+    """
+    whole = capability.to_dict()
+    return {
+        'capability': whole,
+        **{name: whole[name] for name in _OLDER_COLUMNS},
+        'architecture': next(iter(capability.architectures), ''),
+    }
+
+
 def _record(row: Conductor) -> records.Conductor:
+    # Where the columns say something, they are right: a conductor that went
+    # back to the release before writes no other.
+    columns = {name: getattr(row, name) for name in _OLDER_COLUMNS}
+    whole = row.capability or {}
+    architectures = whole.get('architectures') or [row.architecture]
+    capability = placement.Capability.from_dict(
+        {
+            **whole,
+            **columns,
+            'name': row.name,
+            'architectures': architectures
+            if row.architecture in architectures
+            else [row.architecture],
+        }
+    )
     return rows.record(
         records.Conductor,
         row,
-        drivers=tuple(row.drivers),
-        operating_systems=tuple(row.operating_systems),
+        drivers=capability.drivers,
+        operating_systems=capability.operating_systems,
         isolations=row.isolations or {},
+        capability=capability,
     )

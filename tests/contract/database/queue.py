@@ -11,9 +11,12 @@
 # under the License.
 """Builds as a queue."""
 
+import dataclasses
+
 import pytest
 import sqlalchemy as sa
 
+from imagebuild.common import placement
 from imagebuild.db import models
 from tests.contract.database import claim
 from tests.contract.database import claimable
@@ -305,6 +308,67 @@ class ConductorContract:
         assert database.list_conductors() == [again]
         assert again.slots == 5
         assert again.started_at > conductor.started_at
+
+    def test_what_it_offers(self, database):
+        offered = placement.Capability(
+            name='c1',
+            drivers=('fake',),
+            architectures=('x86_64', 'i686'),
+            isolations={'appliance': ()},
+            destinations=('east',),
+            accelerator='kvm',
+            free_disk=2**40,
+            free_memory=2**33,
+            base_files={'/b': 'sha256:b'},
+            cached_bases=('sha256:b',),
+            cached_layers={'sha256:b': 3},
+            slots=2,
+        )
+        database.register_conductor({**offered.to_dict(), 'version': '1'})
+        [found] = database.list_conductors()
+        assert found.capability == offered
+        assert (found.version, found.architecture) == ('1', 'x86_64')
+        # Changes with the heartbeat, and nothing else does.
+        changed = dataclasses.replace(offered, free_disk=5, slots=7)
+        database.heartbeat('c1', running=1, capability=changed)
+        [now] = database.list_conductors()
+        assert now.capability == changed
+        assert (now.slots, now.started_at) == (7, found.started_at)
+        database.heartbeat('c1', running=1)
+        assert database.list_conductors()[0].capability == changed
+
+    def test_a_conductor_of_the_release_before(self, database):
+        """It writes the columns that it knows, and leaves the new one."""
+        database.register_conductor(
+            {'name': 'c1', 'drivers': ['fake'], 'architectures': ['x86_64']}
+        )
+        execute(
+            database,
+            sa.update(models.Conductor).values(
+                drivers=['bootstrap'],
+                operating_systems=['debian-12'],
+                architecture='aarch64',
+            ),
+        )
+        [found] = database.list_conductors()
+        assert found.capability.drivers == ('bootstrap',)
+        assert found.capability.operating_systems == ('debian-12',)
+        assert found.capability.architectures == ('aarch64',)
+        execute(
+            database,
+            sa.update(models.Conductor).values(capability=sa.null()),
+        )
+        assert database.list_conductors() == [
+            dataclasses.replace(
+                found,
+                capability=placement.Capability(
+                    name='c1',
+                    drivers=('bootstrap',),
+                    operating_systems=('debian-12',),
+                    architectures=('aarch64',),
+                ),
+            )
+        ]
 
     def test_heartbeat(self, database, clock):
         assert not database.heartbeat('c1', running=0)

@@ -840,6 +840,11 @@ def test_operating_systems_and_builders(run, requests_mock):
                         'appliance': [],
                         'sandbox': ['no root', 'no fuse'],
                     },
+                    'destinations': ['east', 'west'],
+                    'accelerator': 'tcg',
+                    'free_disk': 5 * 10**9,
+                    'cached_bases': ['sha256:a'],
+                    'cached_layers': {'sha256:a': 2, 'sha256:b': 3},
                 }
             ]
         },
@@ -849,6 +854,14 @@ def test_operating_systems_and_builders(run, requests_mock):
     _, [row] = run(catalogue.ListBuilder)
     assert human(row[5]) == 'a, b'
     assert human(row[8]) == 'appliance, no sandbox (no root; no fuse)'
+    names, [row] = run(catalogue.ListBuilder, '--long')
+    found = dict(zip(names, row, strict=True))
+    assert human(found['Destinations']) == 'east, west'
+    assert found['Accelerator'] == 'tcg'
+    assert 'G' in found['Free Disk'].human_readable()
+    # A service of the release before does not say.
+    assert found['Free Memory'].machine_readable() is None
+    assert (found['Cached Bases'], found['Cached Layers']) == (1, 5)
 
 
 # -- what the program asks the plugin for -----------------------------------

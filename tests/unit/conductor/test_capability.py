@@ -12,15 +12,19 @@
 """What a conductor says of the drivers that it can offer."""
 
 import logging
+import os
+import platform
 
 import pytest
 from oslo_config import cfg
 
 from imagebuild import conf as imagebuild_conf
+from imagebuild import layers
 from imagebuild import sandbox
 from imagebuild.conductor import capability
 from imagebuild.drivers import guestfs
 from imagebuild.drivers import overlay_disk
+from imagebuild.layers import entries
 
 
 class Driver:
@@ -34,10 +38,11 @@ class Driver:
 
 
 @pytest.fixture
-def conf():
+def conf(tmp_path):
     made = cfg.ConfigOpts()
     imagebuild_conf.register(made)
-    made([])
+    made([], default_config_files=[])
+    made.set_override('state_path', str(tmp_path))
     return made
 
 
@@ -90,9 +95,13 @@ def test_in_what_disks_can_be_opened(conf, monkeypatch):
     provider = capability.CapabilityProvider(conf, lambda: {'a': Driver()})
     found = provider.capability.isolations
     assert list(found) == ['appliance', 'sandbox']
-    assert found['sandbox'] == ['root rights']
-    registered = provider.capability.registration('c', '1')
-    assert registered['isolations'] == found
+    assert found['sandbox'] == (
+        'root rights',
+        'disks are opened in the appliance only ([guestfs] isolation)',
+    )
+    conf.set_override('isolation', 'auto', 'guestfs')
+    provider.reload()
+    assert provider.capability.isolations['sandbox'] == ('root rights',)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +115,7 @@ def test_a_host_without_libguestfs(conf, monkeypatch, isolation, offered):
     found = capability.CapabilityProvider(conf, lambda: installed).capability
     assert found.drivers == (('guestfs',) if offered else ())
     # Builds that need the appliance fail there, and this says why.
-    assert found.isolations['appliance'] == ['qemu']
+    assert found.isolations['appliance'] == ('qemu',)
 
 
 def test_a_host_without_anything(conf, monkeypatch):
@@ -116,3 +125,57 @@ def test_a_host_without_anything(conf, monkeypatch):
     driver = guestfs.GuestfsDriver()
     assert driver.missing('auto') == ['qemu']
     assert driver.missing('sandbox') == ['root rights']
+
+
+def test_what_the_host_has(conf, tmp_path, monkeypatch):
+    conf.set_override('accelerator', 'tcg', 'guestfs')
+    cache = tmp_path / 'base-images'
+    cache.mkdir()
+    conf.set_override('cache_dir', str(cache), 'disks')
+    digests = [digit * 64 for digit in 'ab']
+    for number, digest in enumerate(digests):
+        path = cache / f'sha256-{digest}.image'
+        path.touch()
+        os.utime(path, (number, number))
+    # Nobody asks for these by a checksum: made here, or not complete.
+    for name in ('made-' + 'c' * 64 + '.image', f'sha256-{"d" * 64}.part'):
+        (cache / name).touch()
+    (tmp_path / 'work').mkdir()
+    found = capability.CapabilityProvider(conf, dict).capability
+    assert found.name == conf.conductor.name
+    assert found.accelerator == 'tcg'
+    assert found.architectures == (platform.machine(),)
+    assert found.cached_bases == (f'sha256:{"b" * 64}', f'sha256:{"a" * 64}')
+    assert found.free_disk > 0 and found.free_memory > 0
+
+
+def test_a_directory_that_is_not_there(conf):
+    found = capability.CapabilityProvider(conf, dict).capability
+    assert found.cached_bases == () and found.cached_layers == {}
+
+
+def test_layers_are_counted_by_their_base_image(conf, tmp_path):
+    directory = tmp_path / 'layers'
+    conf.set_override('enabled', True, 'layers')
+    conf.set_override('directory', str(directory), 'layers')
+    layers.Store(directory)
+    for number, base in enumerate(['sha256:a', 'sha256:a', 'sha256:b', '']):
+        entry = directory / 'layers' / f'l{number}'
+        entry.mkdir()
+        layer = entries.Layer(
+            *('u', '', 'key', 1, 'x', (0, 0, 0), 1.0, None, '', {}), base
+        )
+        (entry / entries.DESCRIPTION).write_text(layer.dump())
+    (directory / 'layers' / 'broken').mkdir()
+    found = capability.CapabilityProvider(conf, dict).capability
+    assert found.cached_layers == {'sha256:a': 2, 'sha256:b': 1}
+
+
+def test_room_is_looked_at_again_and_not_too_often(conf, monkeypatch):
+    provider = capability.CapabilityProvider(conf, dict)
+    rooms = iter([1, 2, 3])
+    monkeypatch.setattr(capability, '_free_disk', lambda _conf: next(rooms))
+    assert provider.capability.free_disk == 1
+    assert provider.capability.free_disk == 1
+    provider.reload()
+    assert provider.capability.free_disk == 2

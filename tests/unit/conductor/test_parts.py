@@ -22,8 +22,8 @@ import pytest
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.common import phases
+from imagebuild.common import placement
 from imagebuild.conductor import cancellation
-from imagebuild.conductor import capability
 from imagebuild.conductor import claims
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import event_recorder
@@ -338,7 +338,9 @@ def test_a_deleted_build_has_no_journal(recorder, database):
 
 # -- heartbeat and scheduler ------------------------------------------------
 
-OFFER = capability.Capability(('fake',), (), 'x86_64', 2)
+OFFER = placement.Capability(
+    name='c1', drivers=('fake',), architectures=('x86_64',), slots=2
+)
 
 
 @pytest.fixture

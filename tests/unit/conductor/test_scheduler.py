@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 
-from imagebuild.conductor import capability
+from imagebuild.common import placement
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import scheduler
 from tests.unit.conductor import test_lane_order
@@ -73,10 +73,10 @@ def claim(monkeypatch):
             context.declined.add(build_id, 0)
         scheduler.Scheduler(
             context,
-            get_capability=lambda: capability.Capability(
+            get_capability=lambda: placement.Capability(
                 drivers=('fake',),
                 operating_systems=(),
-                architecture='x86_64',
+                architectures=('x86_64',),
                 slots=slots,
             ),
             running_builds=running_builds,
