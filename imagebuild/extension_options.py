@@ -66,6 +66,15 @@ def list_opts() -> Iterable[tuple[cfg.OptGroup | str, list[cfg.Opt]]]:
     return [(group, list(options)) for group, options in pairs()]
 
 
+def of_stores() -> dict[str, Pairs]:
+    """What each store that is installed reads, by the names of stores."""
+    pairs()
+    return {
+        name: destination.OF_STORES.get(name) or _declared(store)
+        for name, store in stores.stores().items()
+    }
+
+
 def _declared(extension: Any) -> list[tuple[cfg.OptGroup | str, list[Any]]]:
     """What an extension declares.
 

@@ -93,7 +93,13 @@ def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
         default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']
     )
     oslo_reports.opts.set_defaults(conf)
-    configuration.read(conf, argv, PROGRAM, pairs=extension_options.pairs())
+    configuration.read(
+        conf,
+        argv,
+        PROGRAM,
+        pairs=extension_options.pairs(),
+        stores=extension_options.of_stores(),
+    )
     service_log.set_up(conf)
     report = guru_meditation_report.TextGuruMeditation
     # Its own section shows the global object, which we do not use. Secret

@@ -17,6 +17,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Collection
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ def read(
     *,
     groups: Collection[str] | None = None,
     pairs: Pairs = (),
+    stores: Mapping[str, Pairs] | None = None,
     **sources: Any,
 ) -> None:
     """Read a command line and configuration files.
@@ -49,6 +51,8 @@ def read(
         others are read, and refused, when they are used.
     :param pairs: options of extensions, as for
         :func:`imagebuild.conf.register`.
+    :param stores: that are installed, with what they read; None for programs
+        that have none.
     :param sources: ``default_config_files``, ``default_config_dirs``.
     :raises InvalidInput: of any mistake. oslo.config would print its usage
         and end the process.
@@ -74,6 +78,8 @@ def read(
     if printed.getvalue():
         sys.stderr.write(printed.getvalue())
     check(conf, groups, pairs)
+    if stores is not None:
+        destination.check(conf, stores)
 
 
 def _refusal(printed: str, name: str) -> str:
@@ -105,9 +111,5 @@ def check(
                 else:
                     getattr(conf[section], option.dest)
             except (cfg.Error, ValueError) as error:
-                raise errors.unusable(
-                    error, f'[{section}] {option.dest}'
-                ) from error
-    if groups is None:
-        destination.read(conf)
+                raise errors.of_value(error, section, option) from None
     extensions.values(conf, pairs)

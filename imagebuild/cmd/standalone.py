@@ -118,6 +118,7 @@ def configure(
         [],
         'imagebuild-standalone',
         pairs=extension_options.pairs(),
+        stores=extension_options.of_stores(),
         default_config_files=list(config_files),
         default_config_dirs=[],
     )

@@ -32,6 +32,7 @@ from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.common import release
 from imagebuild.common import space
+from imagebuild.conductor import client_cache
 from imagebuild.conf import database
 from imagebuild.conf import layers as layers_section
 from imagebuild.db import migration
@@ -128,6 +129,18 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
             )
         return upgradecheck.Result(_CODE.SUCCESS)
 
+    def check_destinations(self) -> upgradecheck.Result:
+        """Every further destination of images can be used from here."""
+        problems = client_cache.ClientCache(self.conf).problems()
+        if problems:
+            return upgradecheck.Result(
+                _CODE.WARNING,
+                ' '.join(map(str, problems))
+                + ' A conductor of this host does not start. A host of the '
+                'API alone needs none.',
+            )
+        return upgradecheck.Result(_CODE.SUCCESS)
+
     def check_isolation(self) -> upgradecheck.Result:
         """Disks can be opened in what the configuration says."""
         wanted = self.conf.guestfs.isolation
@@ -188,6 +201,7 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
         ('Operating systems', check_operating_systems),
         ('Encryption keys', check_encryption_keys),
         ('Drivers', check_drivers),
+        ('Destinations', check_destinations),
         ('Isolation', check_isolation),
         ('Layers', check_layers),
         ('Policy file', check_policy),
@@ -212,7 +226,13 @@ def _work(argv: Sequence[str]) -> int:
     # Once for mistakes; upgradecheck.main() reads it again.
     conf, checks = _checks()
     upgradecheck.register_cli_options(conf, checks)
-    configuration.read(conf, argv, PROGRAM, pairs=extension_options.pairs())
+    configuration.read(
+        conf,
+        argv,
+        PROGRAM,
+        pairs=extension_options.pairs(),
+        stores=extension_options.of_stores(),
+    )
     if conf.command.check != 'check':
         raise exception.InvalidInput(
             f'"upgrade {conf.command.check}" is not known; see '

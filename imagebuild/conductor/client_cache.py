@@ -27,6 +27,8 @@ from oslo_config import cfg
 from imagebuild import exception
 from imagebuild.clients.glance import Glance
 from imagebuild.conductor import conductor_context
+from imagebuild.conf import destination as destination_section
+from imagebuild.destinations import HERE
 from imagebuild.stores import registry
 from imagebuild.stores.base import Store
 
@@ -47,19 +49,29 @@ class ClientCache:
     def store(self, destination: str) -> Store:
         """The store of a destination, '' for this cloud.
 
-        :raises InvalidInput: there is no such destination.
+        :raises InvalidInput: there is no such destination, or it cannot be
+            used as it is configured.
+        :raises MissingDependency: something for it is not installed here.
         """
-        if destination:
-            raise exception.InvalidInput(
-                f'There is no destination "{destination}".'
-            )
         return self._get(
-            'store',
-            lambda: registry.load(
-                self._conf.conductor.store,
-                conductor_context.job_config(self._conf),
-            ),
+            f'store:{destination}', lambda: self._open_store(destination)
         )
+
+    def _open_store(self, destination: str) -> Store:
+        config = conductor_context.job_config(self._conf, destination)
+        return registry.load(config['destination']['store'], config)
+
+    def problems(self) -> list[exception.ImageBuildError]:
+        """What is wrong with further destinations; nothing is contacted."""
+        found = []
+        for name in destination_section.names(self._conf):
+            if name == HERE:
+                continue
+            try:
+                self.store(name)
+            except exception.ImageBuildError as error:
+                found.append(_of_destination(name, error))
+        return found
 
     def glance(self) -> Glance:
         """Glance, as the service user sees it.
@@ -83,6 +95,21 @@ class ClientCache:
                 self._clients[name] = make()
             client: T = self._clients[name]
             return client
+
+
+def _of_destination(
+    name: str, error: exception.ImageBuildError
+) -> exception.ImageBuildError:
+    """The same error, with the section of the file that it is about."""
+    title = f'[{destination_section.section(name)}]'
+    if title in str(error):
+        return error
+    kind = (
+        exception.InvalidInput
+        if isinstance(error, exception.InvalidInput)
+        else exception.EnvironmentFault
+    )
+    return kind(f'{title}: {error}')
 
 
 def needs_glance(config: Mapping[str, Mapping[str, Any]]) -> None:

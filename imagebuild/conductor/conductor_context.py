@@ -27,6 +27,7 @@ from oslo_config import cfg
 from imagebuild import db
 from imagebuild import extension_options
 from imagebuild.common import host_paths
+from imagebuild.conductor import destination_config
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import retry_policy
 from imagebuild.conf import for_jobs
@@ -34,8 +35,17 @@ from imagebuild.stores.base import Store
 
 #: Gives the store of a destination, '' for this cloud.
 OpenStore = Callable[[str], Store]
-#: The sections of the configuration that jobs and stores are given.
-JobConfig = Callable[[], Mapping[str, Any]]
+
+
+class JobConfig(Protocol):
+    """The sections of the configuration that jobs and stores are given."""
+
+    def __call__(self, destination: str = '') -> Mapping[str, Any]:
+        """Those of a destination, '' for this cloud.
+
+        :raises InvalidInput: there is no such destination, or it cannot be
+            used.
+        """
 
 
 class Notifier(Protocol):
@@ -81,13 +91,18 @@ def architecture() -> str:
     return platform.machine()
 
 
-def job_config(conf: cfg.ConfigOpts) -> dict[str, Any]:
-    """The part of the configuration that jobs and stores work with."""
-    return {
+def job_config(conf: cfg.ConfigOpts, destination: str = '') -> dict[str, Any]:
+    """The part of the configuration that jobs and stores work with.
+
+    :param destination: whose; '' for this cloud.
+    :raises InvalidInput: there is no such destination, or it cannot be used.
+    """
+    sections = {
         'DEFAULT': {
             'recipe_path': list(conf.recipe_path),
             'state_path': conf.state_path,
-            'debug': conf.get('debug', False),
+            'debug': getattr(conf, 'debug', False),
         },
         **for_jobs(conf, extension_options.pairs()),
     }
+    return destination_config.laid_over(conf, sections, destination)

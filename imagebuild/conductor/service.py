@@ -29,6 +29,7 @@ needs it at that moment.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import pathlib
@@ -124,7 +125,7 @@ class Conductor:
             notifier=notifier,
             open_store=parts.get('open_store', self._clients.store),
             job_command=tuple(parts.get('job_command') or job.command()),
-            job_config=lambda: conductor_context.job_config(conf),
+            job_config=functools.partial(conductor_context.job_config, conf),
             work_dir=work_dir(conf),
             paths=host_paths.HostPaths(own_paths(conf)),
         )
@@ -183,9 +184,13 @@ class Conductor:
     def start(self) -> None:
         """Start; returns when builds may be claimed.
 
-        :raises EnvironmentFault: another conductor here has the name.
+        :raises InvalidInput: a destination cannot be used.
+        :raises EnvironmentFault: it cannot for what is missing here, or
+            another conductor here has the name.
         :raises DatabaseUnavailable: :meth:`stop` was called meanwhile.
         """
+        for problem in self._clients.problems():
+            raise problem
         self._name_lock = attempt_workspace.take_name(
             self.context.work_dir, self.context.name
         )
@@ -259,6 +264,8 @@ class Conductor:
         """Take over changed options and drivers (SIGHUP)."""
         self._conf.mutate_config_files()
         self._clients.forget()
+        for problem in self._clients.problems():
+            LOG.error('%s', problem)
         self.capability_provider.reload()
         self.heartbeat.send_now()
         self.scheduler.wake()

@@ -75,12 +75,13 @@ def request(
     """
     checksums = result.get('checksum') or {}
     algo = 'sha512' if 'sha512' in checksums else 'sha256'
+    config = context.job_config(row.destination)
     return {
         'action': 'upload',
         'upload_id': row.id,
         'build_id': build.id,
         'project_id': build.project_id,
-        'store': context.conf.conductor.store,
+        'store': config['destination']['store'],
         'destination': row.destination,
         'path': result['path'],
         'disk_format': disk_format(build),
@@ -100,7 +101,7 @@ def request(
             if algo in checksums
             else None
         ),
-        'config': context.job_config(),
+        'config': config,
     }
 
 

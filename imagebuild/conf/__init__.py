@@ -130,6 +130,7 @@ def own_paths(conf: cfg.ConfigOpts) -> dict[str, str]:
         str(pathlib.Path(__file__).parents[1]): 'imagebuild',
         conf.operating_systems_file: 'catalogue',
         **dict.fromkeys(conf.recipe_path, 'recipes'),
+        **destination.paths(conf),
         conf.state_path: 'state directory',
         jobs['file_store']['folder']: 'image store',
         jobs['disks']['cache_dir']: 'cache',

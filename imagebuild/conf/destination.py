@@ -17,13 +17,23 @@ when the files have been read (:func:`read`), and again after a reload.
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import glob
+import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from oslo_config import cfg
 from oslo_config import types
 
+from imagebuild import exception
+from imagebuild.common.config_options import Pairs
 from imagebuild.conf import errors
+from imagebuild.conf import extensions
+from imagebuild.conf import file_store
+from imagebuild.conf import glance
 from imagebuild.destinations import HERE
 from imagebuild.destinations import Destination
 
@@ -39,7 +49,9 @@ GROUP = cfg.OptGroup(
 Another cloud, region or store that images can be uploaded to.
 
 There may be any number of these sections. Requests say <name> in
-"destinations"; it has letters, digits, "-", "_" and ".". A section without
+"destinations"; it has letters, digits, "-", "_" and ".". Besides the options
+below a section may have those of its store, [file_store] folder or [glance]
+retry_timeout say; they hold for this destination alone. A section without
 any value is no destination.""",
 )
 
@@ -213,6 +225,47 @@ away.
 ]
 
 OPTS: list[cfg.Opt] = [*_WHERE, *_WHAT, *_TIMES]
+_NAMES = frozenset(option.dest for option in OPTS)
+
+#: What our stores read, by their names.
+OF_STORES: dict[str, Pairs] = {
+    'file': [(file_store.GROUP, file_store.OPTS)],
+    'glance': [(glance.GROUP, glance.OPTS)],
+}
+
+
+def get(conf: cfg.ConfigOpts, name: str) -> Destination:
+    """A destination; no other section than its own is looked at.
+
+    :param conf: its files have been read.
+    :param name: '' for this cloud.
+    :raises InvalidInput: there is none, or its section has a value that it
+        cannot have.
+    """
+    usual = {
+        'timeout': conf.conductor.upload_timeout,
+        'attempts': conf.conductor.upload_attempts,
+    }
+    if name == HERE:
+        return Destination(HERE, store=conf.conductor.store, **usual)
+    title = section(name)
+    values = _values(conf, title) if title in _titles(conf) else {}
+    if not values:
+        raise exception.InvalidInput(f'There is no destination "{name}".')
+    return Destination.from_document(
+        {
+            **usual,
+            **{key: each for key, each in values.items() if each is not None},
+            'name': name,
+        }
+    )
+
+
+def names(conf: cfg.ConfigOpts) -> list[str]:
+    """The names of all destinations, of those that cannot be used as well."""
+    titles = (title for title in _titles(conf) if _has_values(conf, title))
+    further = (title.removeprefix(PREFIX) for title in titles)
+    return [HERE, *filter(NAME.fullmatch, further)]
 
 
 def read(conf: cfg.ConfigOpts) -> dict[str, Destination]:
@@ -222,19 +275,25 @@ def read(conf: cfg.ConfigOpts) -> dict[str, Destination]:
     :returns: this cloud ('') among them, those that are not enabled as well.
     :raises InvalidInput: a section has a name or a value that it cannot have.
     """
-    conductor = conf.conductor
-    usual = {
-        'timeout': conductor.upload_timeout,
-        'attempts': conductor.upload_attempts,
-    }
-    here = Destination(HERE, store=conductor.store, **usual)
-    further = {
-        name: Destination.from_document(
-            {**usual, **_without_none(values), 'name': name}
-        )
-        for name, values in _sections(conf).items()
-    }
-    return {HERE: here, **further}
+    for title in _titles(conf):
+        name = title.removeprefix(PREFIX)
+        if not NAME.fullmatch(name) and _has_values(conf, title):
+            raise errors.unusable(
+                'the name of a destination has up to 63 letters, digits, "-", '
+                '"_" and ".", and begins with a letter or digit',
+                f'[{title}]',
+            )
+    found: dict[str, Destination] = {}
+    for name in names(conf):
+        for other in found:
+            # For oslo.config they are one section.
+            if other.lower() == name.lower():
+                raise errors.unusable(
+                    f'[{section(name)}] and [{section(other)}] differ in '
+                    'upper and lower case alone'
+                )
+        found[name] = get(conf, name)
+    return found
 
 
 def section(name: str) -> str:
@@ -242,44 +301,120 @@ def section(name: str) -> str:
     return f'{PREFIX}{name}'
 
 
-def _sections(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
-    """What has a value, by the names of destinations."""
+def of_store(
+    conf: cfg.ConfigOpts, name: str, pairs: Pairs
+) -> dict[str, dict[str, Any]]:
+    """The options of its store that a destination's section sets.
+
+    :param name: of the destination.
+    :param pairs: what the store reads.
+    :returns: section to option to value, to be laid over the store's own.
+    :raises InvalidInput: a value is not valid.
+    """
+    title = section(name)
     found: dict[str, dict[str, Any]] = {}
-    for title in conf.list_all_sections():
-        if not title.startswith(PREFIX):
-            continue
-        values = _values(conf, title)
-        if not values:
-            # As in the sample, or removed before a reload.
-            continue
-        name = title.removeprefix(PREFIX)
-        if not NAME.fullmatch(name):
-            raise errors.unusable(
-                'the name of a destination has up to 63 letters, digits, "-", '
-                '"_" and ".", and begins with a letter or digit',
-                f'[{title}]',
-            )
-        for other in found:
-            # For oslo.config they are one section.
-            if other.lower() == name.lower():
-                raise errors.unusable(
-                    f'[{title}] and [{section(other)}] differ in upper and '
-                    'lower case alone'
-                )
-        found[name] = values
+    for group, options in pairs:
+        for option in options:
+            if option.dest in _NAMES:
+                continue
+            value = _value(conf, title, _without_default(option))
+            if value is not None:
+                found.setdefault(extensions.section_name(group), {})[
+                    option.dest
+                ] = value
     return found
+
+
+def paths(conf: cfg.ConfigOpts) -> dict[str, str]:
+    """Paths of this host in the sections, and what users see instead."""
+    found = {}
+    for name in names(conf):
+        with contextlib.suppress(exception.InvalidInput):
+            each = get(conf, name)
+            if each.clouds_file:
+                found[each.clouds_file] = 'clouds.yaml'
+            for values in of_store(conf, name, OF_STORES['file']).values():
+                found[values['folder']] = 'image store'
+    return found
+
+
+def check(conf: cfg.ConfigOpts, stores: Mapping[str, Pairs]) -> None:
+    """Refuse a section that names a store or an option that there is not.
+
+    :param conf: its files have been read.
+    :param stores: that are installed, with what they read.
+    :raises InvalidInput: one does, or has a value that is not valid.
+    """
+    found = read(conf)
+    for name, each in found.items():
+        if each.store not in stores:
+            raise errors.unusable(
+                f'there is no store "{each.store}"; found: '
+                f'{", ".join(sorted(stores))}',
+                f'[{section(name) if name else "conductor"}] store',
+            )
+    by_title = {section(name).lower(): name for name in found if name}
+    for title, keys in _written(conf).items():
+        name = by_title.get(title.lower(), '')
+        pairs = stores[found[name].store] if name else ()
+        of_store(conf, name, pairs)
+        known = _NAMES.union(
+            option.dest for _group, options in pairs for option in options
+        )
+        for key in sorted(set(keys) - known):
+            of_its_store = (
+                f', nor of the store "{found[name].store}"' if name else ''
+            )
+            raise errors.unusable(
+                f'there is no such option of destinations{of_its_store}',
+                f'[{title}] {key}',
+            )
+
+
+def _written(conf: cfg.ConfigOpts) -> dict[str, list[str]]:
+    """Names of what stands in the files, by the titles of sections.
+
+    What is not known, too, which oslo.config passes over.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    for path in _files(conf):
+        cfg.ConfigParser(path, sections).parse()
+    return {
+        title: [key.replace('-', '_') for key in values]
+        for title, values in sections.items()
+        if title.startswith(PREFIX)
+    }
+
+
+def _files(conf: cfg.ConfigOpts) -> list[str]:
+    found = [str(path) for path in conf.config_file or ()]
+    for directory in conf.config_dir or ():
+        found.extend(sorted(glob.glob(os.path.join(directory, '*.conf'))))
+    return found
+
+
+def _titles(conf: cfg.ConfigOpts) -> list[str]:
+    return [
+        title for title in conf.list_all_sections() if title.startswith(PREFIX)
+    ]
+
+
+def _has_values(conf: cfg.ConfigOpts, title: str) -> bool:
+    """Whether a section is a destination.
+
+    The one of the sample is none, nor is one that a reload has removed.
+    """
+    try:
+        return bool(_values(conf, title))
+    except exception.InvalidInput:
+        return True
 
 
 def _values(conf: cfg.ConfigOpts, title: str) -> dict[str, Any]:
     """The values of a section, without those that are the default."""
-    conf.register_group(cfg.OptGroup(title))
-    conf.register_opts(OPTS, group=title)
     values = {}
     for option in OPTS:
-        try:
-            value = conf[title][option.dest]
-        except (cfg.Error, ValueError) as error:
-            raise errors.unusable(error, f'[{title}] {option.dest}') from error
+        value = _value(conf, title, option)
         if value != option.default:
             values[option.dest] = value
     if 'max_image_size' in values:
@@ -287,5 +422,19 @@ def _values(conf: cfg.ConfigOpts, title: str) -> dict[str, Any]:
     return values
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _value(conf: cfg.ConfigOpts, title: str, option: cfg.Opt) -> Any:
+    conf.register_group(cfg.OptGroup(title))
+    try:
+        conf.register_opt(option, group=title)
+        return conf[title][option.dest]
+    except (cfg.Error, ValueError) as error:
+        raise errors.of_value(error, title, option) from None
+
+
+def _without_default(option: cfg.Opt) -> cfg.Opt:
+    """The same option where nothing is said unless it is set."""
+    found = copy.copy(option)
+    found.default = None
+    found.required = False
+    found.mutable = True
+    return found

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import re
 
+from oslo_config import cfg
+
 from imagebuild import exception
 
 _VALUE = re.compile(
@@ -22,6 +24,18 @@ _VALUE = re.compile(
     r'is not valid: (?P<reason>.*)',
     re.DOTALL,
 )
+
+
+def of_value(
+    error: Exception, section: str, option: cfg.Opt
+) -> exception.InvalidInput:
+    """Make an error about a value readable.
+
+    :param error: of oslo.config, when the value was read.
+    """
+    # It quotes the value.
+    reason = 'the value is not valid' if option.secret else error
+    return unusable(reason, f'[{section}] {option.dest}')
 
 
 def unusable(error: object, option: str = '') -> exception.InvalidInput:

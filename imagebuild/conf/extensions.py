@@ -60,11 +60,10 @@ def section_name(group: cfg.OptGroup | str) -> str:
 
 
 def _value(conf: cfg.ConfigOpts, section: str, option: cfg.Opt) -> Any:
-    where = f'[{section}] {option.dest}'
     try:
         value = conf[section][option.dest]
     except (cfg.Error, ValueError) as error:
-        raise errors.unusable(error, where) from error
+        raise errors.of_value(error, section, option) from None
     try:
         same = json.loads(json.dumps(value)) == value
     except (TypeError, ValueError):
@@ -74,6 +73,6 @@ def _value(conf: cfg.ConfigOpts, section: str, option: cfg.Opt) -> Any:
         raise errors.unusable(
             f'its type ({type(value).__name__}) cannot be given to a job: use '
             'texts, numbers, booleans, lists and dictionaries of them',
-            where,
+            f'[{section}] {option.dest}',
         )
     return value

@@ -15,6 +15,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import pathlib
 import threading
@@ -22,9 +23,14 @@ import time
 import uuid
 
 import pytest
+import yaml
+from oslo_config import cfg
 
+from imagebuild import conf as imagebuild_conf
 from imagebuild import exception
 from imagebuild.clients import glance as glance_client
+from imagebuild.conductor import client_cache
+from imagebuild.conductor import conductor_context
 from imagebuild.disks import base_images
 from imagebuild.stores import base
 from imagebuild.stores import registry
@@ -91,6 +97,40 @@ class TestGlanceStore(store_contract.StoreContract):
             'image', 'list', '-f', 'value', '-c', 'ID', user='other'
         )
         assert stored.image_id not in listed.split()
+
+    def test_as_a_cloud_of_clouds_yaml(
+        self, glance_cloud, tmp_path, file, image, stamp
+    ):
+        """A destination logs in by that file alone."""
+        account = glance_cloud.site.credentials('imagebuild')
+        (tmp_path / 'clouds.yaml').write_text(
+            yaml.safe_dump(
+                {
+                    'clouds': {
+                        'itself': {
+                            'auth_type': account.pop('auth_type'),
+                            'auth': account,
+                        }
+                    }
+                }
+            )
+        )
+        (tmp_path / 'imagebuild.conf').write_text(
+            '[destination:here]\ncloud = itself\n'
+            f'clouds_file = {tmp_path}/clouds.yaml\nretry_timeout = 60\n'
+        )
+        conf = cfg.ConfigOpts()
+        imagebuild_conf.register(conf)
+        conf([], default_config_files=[str(tmp_path / 'imagebuild.conf')])
+        found = client_cache.ClientCache(conf).store('here')
+        # As a job gets it.
+        document = json.dumps(conductor_context.job_config(conf, 'here'))
+        sent = registry.load('glance', json.loads(document))
+        stored = sent.upload(file, image, stamp)
+        assert found.find(stamp) == stored
+        assert found.exists(stored.image_id)
+        found.delete(stored.image_id)
+        assert not sent.exists(stored.image_id)
 
     def test_what_glance_refuses(self, store, file, stamp):
         image = base.ImageProperties(

@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import escape
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_every_option_is_shown(html):
     for group, options in opts.list_opts():
         section = getattr(group, 'name', group)
         for option in options:
-            assert f'id="{section}.{option.dest}"' in page
+            assert f'id="{escape(str(section))}.{option.dest}"' in page
     # Of the libraries, with our defaults: theirs have more methods.
     shown = page.partition('id="cors.allow_methods"')[2].partition('</dl>')[0]
     assert re.findall(r"'([A-Z]+)'", shown) == list(cors_defaults.METHODS)

@@ -9,8 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A conductor with real jobs that fail before a guest is started."""
+"""A conductor with real jobs that start no guest."""
 
+import json
 import os
 import subprocess
 
@@ -18,6 +19,7 @@ import pytest
 
 from imagebuild import job as jobs
 from imagebuild.conductor import capability
+from imagebuild.conductor import process
 from imagebuild.drivers import guestfs
 from tests.functional import conductors
 
@@ -112,3 +114,42 @@ def test_reasons_name_no_path_of_the_host(tmp_path, conductor):
         assert str(tmp_path) not in build.status_reason + log + events
         assert 'Unexpected' not in build.status_reason
         assert '<' in build.status_reason
+
+
+def stored_in(directory):
+    [path] = directory.glob('*/metadata.json')
+    return json.loads(path.read_text())
+
+
+def test_an_image_goes_to_each_destination(tmp_path):
+    database = conductors.make_database(tmp_path)
+    path = conductors.write_conf(
+        tmp_path, 'c1', drivers='fake', store='file', max_attempts=1
+    )
+    path.write_text(
+        f'{path.read_text()}[destination:archive]\nstore = file\n'
+        f'folder = {tmp_path}/archive\n'
+    )
+    conductor = process.from_conf(conductors.read_conf(path))
+    conductor.start()
+    try:
+        build_id = conductors.add_build(
+            database,
+            request={
+                'name': 'x',
+                'driver': 'fake',
+                'destinations': ['', 'archive'],
+            },
+        )
+        conductors.wait_for(database, build_id, 'active')
+    finally:
+        conductor.stop()
+    here = stored_in(tmp_path / 'images')
+    there = stored_in(tmp_path / 'archive')
+    assert here['id'] != there['id']
+    assert here['os_hash_value'] == there['os_hash_value']
+    uploads = database.list_uploads(build_id=build_id)
+    assert {each.destination: each.image_id for each in uploads} == {
+        '': here['id'],
+        'archive': there['id'],
+    }

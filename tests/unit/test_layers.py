@@ -137,6 +137,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'cmd.status': {
         'catalogue',
         'cmd',
+        'conductor',
         'conf',
         'db',
         'drivers',

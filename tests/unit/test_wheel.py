@@ -51,7 +51,13 @@ def test_packing_alone_installs_light():
 
 def test_extras(setup):
     extras = setup['extras']
-    assert set(extras) == {'client', 'mysql', 'postgresql', 'service'}
+    assert set(extras) == {
+        'client',
+        'clouds',
+        'mysql',
+        'postgresql',
+        'service',
+    }
     assert set(lower_bounds.bounds(extras['mysql'])) == {'pymysql'}
     assert set(lower_bounds.bounds(extras['postgresql'])) == {'psycopg'}
 

@@ -29,6 +29,7 @@ def check(tmp_path, capsys):
         catalogue='debian-12: {driver: fake}\n',
         drivers='fake',
         isolation='auto',
+        destinations='',
     ):
         if catalogue is not None:
             (tmp_path / 'os.yaml').write_text(catalogue)
@@ -37,10 +38,11 @@ def check(tmp_path, capsys):
             f'[DEFAULT]\nstate_path = {tmp_path}\nencryption_keys = {keys}\n'
             f'operating_systems_file = {tmp_path}/os.yaml\n'
             f'[conductor]\ndrivers = {drivers}\n'
-            f'[guestfs]\nisolation = {isolation}\n'
+            f'[guestfs]\nisolation = {isolation}\n{destinations}'
         )
         code = status.main(['--config-file', str(conf), 'upgrade', 'check'])
-        return code, ' '.join(capsys.readouterr().out.replace('|', '').split())
+        printed = ''.join(capsys.readouterr())
+        return code, ' '.join(printed.replace('|', '').split())
 
     return check
 
@@ -58,13 +60,54 @@ def key():
 def test_all_is_well(check, tables, key):
     code, output = check(keys=key)
     assert code == 0, output
-    assert output.count('Success') == 7
+    assert output.count('Success') == 8
 
 
 def test_old_tables(check, key):
     code, output = check(keys=key)
     assert code == 2
     assert 'imagebuild-manage db sync' in output
+
+
+def test_a_destination_that_cannot_be_used(check, tables, key):
+    code, output = check(
+        keys=key,
+        destinations='[destination:here]\nstore = file\n'
+        '[destination:west]\ncloud = west\nclouds_file = /nowhere.yaml\n',
+    )
+    assert code == 1
+    assert '[destination:west] cloud: /nowhere.yaml cannot be read' in output
+    assert 'destination:here' not in output
+
+
+@pytest.mark.parametrize(
+    'section, message',
+    [
+        (
+            'store = file\nfoldr = x\n',
+            '[destination:a] foldr: there is no such option of destinations, '
+            'nor of the store "file".',
+        ),
+        (
+            'folder = x\n',
+            '[destination:a] folder: there is no such option of destinations.',
+        ),
+        (
+            'store = fil\n',
+            '[destination:a] store: there is no store "fil"; found: file, '
+            'glance.',
+        ),
+        (
+            'cloud = west\nretry_timeout = long\n',
+            '[destination:a] retry_timeout: invalid literal for int() with ',
+        ),
+    ],
+)
+def test_a_section_that_no_destination_can_have(check, section, message):
+    code, output = check(destinations=f'[destination:a]\n{section}')
+    assert code == 2
+    assert output.startswith('The configuration cannot be used: ')
+    assert message in output
 
 
 def test_no_keys_are_a_warning(check, tables):

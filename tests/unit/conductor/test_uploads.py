@@ -53,7 +53,7 @@ def context():
     made.database.create_upload.side_effect = lambda values: mock.Mock(
         id=values['id'], destination=values['destination']
     )
-    made.job_config.return_value = {}
+    made.job_config.return_value = {'destination': {'store': 'file'}}
     return made
 
 

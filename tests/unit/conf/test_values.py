@@ -148,12 +148,13 @@ def test_sections_of_extensions(read):
             r'\[acme\] window: its type \(range\) cannot be given to a job',
         ),
         ('fast = perhaps', r'\[acme\] fast: '),
+        ('share = 7-9', r'\[acme\] share: the value is not valid\.'),
     ],
 )
 def test_values_that_no_job_can_be_given(read, text, message):
     with pytest.raises(exception.InvalidInput, match=message) as caught:
         imagebuild_conf.for_jobs(read(f'[acme]\n{text}\n'), PAIRS)
-    assert '7' not in str(caught.value)
+    assert '7-9' not in str(caught.value)
 
 
 def test_options_of_extensions_are_registered_like_ours(read):
