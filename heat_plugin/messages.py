@@ -25,6 +25,7 @@ from collections.abc import Iterable
 
 from imagebuild import exception
 from imagebuild.client import Build
+from imagebuild.client import Pipeline
 from imagebuild.client import Plan
 from imagebuild.client import Step
 from imagebuild.client import exceptions
@@ -104,6 +105,26 @@ def failed_step(steps: Iterable[Step]) -> Step | None:
 def build_deleted(name: str) -> str:
     """Return that somebody deleted the build during the wait for it."""
     return f'The build of the image "{name}" was deleted by somebody else.'
+
+
+def pipeline_failed(found: Pipeline) -> str:
+    """Return why a pipeline has no new image."""
+    reason = with_full_stop(
+        shortened(found.status_reason, REASON_LINES, REASON_WIDTH)
+        or 'the reason is not known'
+    )
+    text = f'The pipeline "{found.name}" has built no image: {reason}'
+    if found.last_build_id:
+        text += f' (Build {found.last_build_id}.)'
+    return clean(text)
+
+
+def pipeline_cancelled(found: Pipeline) -> str:
+    """Return that somebody ended the build during the wait for it."""
+    return clean(
+        f'The build of the pipeline "{found.name}" was cancelled or deleted '
+        f'by somebody else. (Build {found.last_build_id}.)'
+    )
 
 
 def request_failed(error: Exception, name: str) -> str:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,16 +29,30 @@ def create(
     :param properties: Heat's, or those that are known.
     :param name: of the image, if the template gives none.
     """
-    given = {
-        key: properties[key]
-        for key in (*schema.CONTENT, *schema.ABOUT, *schema.BUILDING)
-    }
+    body = _described(
+        properties, (*schema.CONTENT, *schema.ABOUT, *schema.BUILDING)
+    )
+    body.setdefault(schema.NAME, name)
+    return body
+
+
+def of_pipeline(image: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the image of a pipeline as the service takes it.
+
+    :param image: property of the resource.
+    """
+    return _described(image, (*schema.CONTENT, *schema.ABOUT, schema.TIMEOUT))
+
+
+def _described(
+    properties: Mapping[str, Any] | KnownProperties, keys: Iterable[str]
+) -> dict[str, Any]:
+    given = {key: properties[key] for key in keys}
     body = {
         key: stripped(key, value)
         for key, value in given.items()
         if value is not None
     }
-    body.setdefault(schema.NAME, name)
     if schema.FILES in body:
         body[schema.FILES] = [
             {key: value for key, value in item.items() if value is not None}

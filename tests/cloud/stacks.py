@@ -55,6 +55,20 @@ def with_server(**properties: Any) -> dict[str, Any]:
     return made
 
 
+def with_pipeline(**properties: Any) -> dict[str, Any]:
+    """A stack with a pipeline, and a server that has its image."""
+    made = with_server()
+    made['resources']['image'] = {
+        'type': 'OS::ImageBuild::Pipeline',
+        'properties': properties,
+    }
+    made['outputs'] = {
+        'image_id': {'value': {'get_resource': 'image'}},
+        'server_id': {'value': {'get_resource': 'server'}},
+    }
+    return made
+
+
 class Stacks:
     """Makes stacks and removes them at the end."""
 

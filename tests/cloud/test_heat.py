@@ -100,6 +100,62 @@ def test_a_server_boots_from_the_image(
     assert cloud.openstack('server', 'list', '-f', 'value') == ''
 
 
+def test_a_server_follows_a_pipeline(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    tag = f'current-{uuid.uuid4()}'
+    name = uuid.uuid4().hex
+    template = stack_tools.with_pipeline(
+        name=name, image={'os': 'fake-1', 'tags': ['mine']}, current_tag=tag
+    )
+    stack = stacks.create(template)
+    first = stacks.outputs(stack)
+    assert _tagged(cloud, tag) == [first['image_id']]
+    image = stack_tools.image_of(cloud, first['image_id'])
+    assert sorted(image['tags']) == sorted(['mine', tag])
+    # What a user sets in Glance outlives the move of the tag.
+    people.glance(cloud).images.update(first['image_id'], protected=True)
+    pipelines = people.client(cloud).pipelines
+    pipelines.run(pipelines.find(name).id)
+    found = _ended(pipelines, name)
+    assert found.current_image_id != first['image_id']
+    # The tag follows within seconds, and somebody has it all the time.
+    end = time.monotonic() + 30
+    while (tagged := _tagged(cloud, tag)) != [found.current_image_id]:
+        assert found.current_image_id in tagged or (
+            first['image_id'] in tagged
+        )
+        assert time.monotonic() < end
+    image = stack_tools.image_of(cloud, first['image_id'])
+    assert (image['tags'], image['protected']) == (['mine'], True)
+    server = stack_tools.server_of(cloud, first['server_id'])
+    assert first['image_id'] in str(server['image'])
+    # Nothing of the template has changed; the image has.
+    stacks.update(stack, template)
+    last = stacks.outputs(stack)
+    assert last['image_id'] == found.current_image_id
+    server = stack_tools.server_of(cloud, last['server_id'])
+    assert last['image_id'] in str(server['image'])
+    people.glance(cloud).images.update(first['image_id'], protected=False)
+    stacks.delete(stack)
+    assert _gone(cloud, first['image_id'])
+    assert _gone(cloud, last['image_id'])
+    assert list(pipelines.list(name=name)) == []
+
+
+def _tagged(cloud: clouds.Cloud, tag: str) -> list[str]:
+    found = people.glance(cloud).images.list(filters={'tag': [tag]})
+    return [image['id'] for image in found]
+
+
+def _ended(pipelines: Any, name: str) -> Any:
+    end = time.monotonic() + 120
+    while (found := pipelines.find(name)).is_running:
+        assert time.monotonic() < end
+        time.sleep(1)
+    return found
+
+
 def _gone(cloud: clouds.Cloud, image_id: str, seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while stack_tools.image_of(cloud, image_id) is not None:

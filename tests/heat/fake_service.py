@@ -55,6 +55,7 @@ class Service:
         self._left = {}
         self._numbers = itertools.count(1)
         self.builds = Builds(self)
+        self.pipelines = Pipelines(self)
         self.recipes = _listing(
             self, 'recipes', [client.Recipe(name=name) for name in RECIPES]
         )
@@ -240,6 +241,99 @@ class Builds:
                 'reuse': {'image_id': None, 'build_id': None},
             }
         )
+
+
+class Pipelines:
+    """In place of ``client.pipelines``; a run ends after ``looks`` looks.
+
+    :ivar failing: why runs fail; '' when they succeed.
+    """
+
+    def __init__(self, service):
+        self.service = service
+        self.made = {}
+        self.failing = ''
+        self._left = 0
+
+    def create(self, name, image, **values):
+        service = self.service
+        if any(found.name == name for found in self.made.values()):
+            service.note('create', name, image, values)
+            raise exceptions.Conflict('There is one of that name.')
+        id = f'pipeline-{service.number()}'
+        self.made[id] = client.Pipeline.from_dict(
+            {'id': id, 'name': name, 'image': image, 'status': 'active'}
+            | values
+        )
+        if values.get('max_age'):
+            self._begin(id)
+        # What was lost is the answer.
+        service.note('create', name, image, values)
+        return self.made[id]
+
+    def get(self, id):
+        self.service.note('get', id)
+        found = self._known(id)
+        if not found.run_requested:
+            return found
+        if self._left > 0:
+            self._left -= 1
+            return found
+        return self.end_run(id)
+
+    def end_run(self, id):
+        """Let it have one more image, or failure."""
+        build = f'build-{self.service.number()}'
+        values = {'run_requested': False, 'last_build_id': build}
+        values['last_run_at'] = '2026-11-26T20:00:00.000Z'
+        if self.failing:
+            failures = self._known(id).failures + 1
+            values |= {'failures': failures, 'status_reason': self.failing}
+        else:
+            values |= {
+                'current_build_id': build,
+                'current_image_id': f'image-{build}',
+                'failures': 0,
+            }
+        return self._set(id, **values)
+
+    def find(self, name):
+        self.service.note('find', name)
+        for found in self.made.values():
+            if found.name == name:
+                return found
+        raise exceptions.NotFound('There is none.')
+
+    def update(self, id, **changes):
+        self.service.note('update', id, changes)
+        return self._set(id, **changes, failures=0)
+
+    def run(self, id):
+        self.service.note('run', id)
+        if self._known(id).run_requested:
+            # It goes on, whoever looks.
+            self.get(id)
+            raise exceptions.Conflict('It runs.')
+        return self._begin(id)
+
+    def delete(self, id, *, delete_images=False):
+        self.service.note('delete', id, delete_images)
+        self._known(id)
+        del self.made[id]
+
+    def _begin(self, id):
+        self._left = self.service.looks
+        return self._set(id, run_requested=True, failures=0)
+
+    def _set(self, id, **values):
+        raw = {**self._known(id).raw, **values}
+        self.made[id] = client.Pipeline.from_dict(raw)
+        return self.made[id]
+
+    def _known(self, id):
+        if id not in self.made:
+            raise exceptions.NotFound(f'There is no pipeline {id}.')
+        return self.made[id]
 
 
 class Glance:

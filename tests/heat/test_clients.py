@@ -69,16 +69,20 @@ class TestFound(base.HeatPluginTestCase):
         self.assertEqual(str((SOURCE / 'resources').resolve()), found)
 
     def test_engine_starts_without_the_client(self):
+        for module, kind in (('image', 'Image'), ('pipeline', 'Pipeline')):
+            self._check_without(module, kind)
+
+    def _check_without(self, module, kind):
         # The directory alone is there, nothing of it can be imported.
         program = (
             'import importlib.util as u, sys\n'
-            "sys.modules['heat_plugin.image'] = None\n"
+            f"sys.modules['heat_plugin.{module}'] = None\n"
             "s = u.spec_from_file_location('x', sys.argv[1])\n"
             'm = u.module_from_spec(s)\n'
             's.loader.exec_module(m)\n'
             'print(m.resource_mapping())\n'
         )
-        path = SOURCE / 'resources' / 'imagebuild_image.py'
+        path = SOURCE / 'resources' / f'imagebuild_{module}.py'
         found = subprocess.run(
             [sys.executable, '-c', program, str(path)],
             cwd=SOURCE.parent,
@@ -87,7 +91,7 @@ class TestFound(base.HeatPluginTestCase):
             check=True,
         )
         self.assertEqual('{}', found.stdout.strip())
-        self.assertIn('OS::ImageBuild::Image is left out', found.stderr)
+        self.assertIn(f'OS::ImageBuild::{kind} is left out', found.stderr)
 
     def test_imports_only_what_a_host_of_heat_has(self):
         allowed = set(sys.stdlib_module_names) | {

@@ -1,0 +1,382 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``OS::ImageBuild::Pipeline``: an image that is built again and again.
+
+``get_resource`` gives the id of the *current* image, as the service has it at
+that moment. So a server that refers to the pipeline gets another image with
+the next update of the stack after a run, and Heat does what its
+``image_update_policy`` says. Between two updates the stack does not change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from heat.common import exception
+from heat.engine import function
+from heat.engine import resource
+from oslo_log import log as logging
+
+from heat_plugin import exceptions
+from heat_plugin import messages
+from heat_plugin import pipeline_schema
+from heat_plugin import request_body
+from heat_plugin import schema
+from heat_plugin.clients import image_build
+from heat_plugin.poll_state import PollState
+from imagebuild import client
+from imagebuild.client import Client
+
+LOG = logging.getLogger(__name__)
+
+#: Polls after which a refusal to delete is believed to last.
+_DELETE_POLLS = 15
+_DELETE_DELAY = 5
+#: Seconds for which the id of the current image is not asked for again.
+_MEMORY = 5.0
+
+
+@dataclasses.dataclass
+class _State(PollState):
+    """What an action remembers from one poll to the next.
+
+    :ivar wants_run: a run is still to be asked for.
+    :ivar waits: the action ends when no run is under way.
+    """
+
+    wants_run: bool = False
+    waits: bool = False
+
+
+class Pipeline(resource.Resource):
+    """Builds an image again and again, by a schedule.
+
+    The newest image that succeeded is the current one. The resource is
+    created when there is one.
+    """
+
+    default_client_name = image_build.CLIENT_NAME
+    entity = 'pipelines'
+    properties_schema = pipeline_schema.PROPERTIES
+    # A copy, because Heat adds "show" to it.
+    attributes_schema = dict(pipeline_schema.ATTRIBUTES_SCHEMA)
+
+    _current: tuple[float, str] | None = None
+
+    # -- validation ---------------------------------------------------------
+
+    def validate(self) -> None:
+        super().validate()
+        if not self.stack.strict_validate:
+            return
+        given = self.properties.data
+        if given.get(pipeline_schema.CRON) is not None and (
+            given.get(pipeline_schema.MAX_AGE) is not None
+        ):
+            raise self._invalid(
+                'only one of "cron" and "max_age" can be given'
+            )
+        if not _depends_on_new(given.get(pipeline_schema.IMAGE)):
+            self._plan()
+
+    def _plan(self) -> None:
+        """Let the service check the image, if it can at once."""
+        image = self._image(self.properties)
+        if not (image.get(schema.OS) or image.get(schema.BASE_IMAGE)):
+            raise self._invalid('image: either "os" or "base_image" is needed')
+        try:
+            self.client_plugin().plan({schema.NAME: self.name, **image})
+        except client.exceptions.BadRequest as error:
+            raise self._invalid(
+                messages.clean(f'image: {messages.problems(error)}')
+            ) from None
+        except client.exceptions.ClientError as error:
+            raise self._invalid(
+                messages.request_failed(error, self.name)
+            ) from None
+
+    def _invalid(self, text: str) -> Exception:
+        error: Exception = exception.StackValidationFailed(
+            resource=self, message=messages.with_full_stop(text)
+        )
+        return error
+
+    # -- attributes ---------------------------------------------------------
+
+    def get_reference_id(self) -> str:
+        """Return the id of the current image, '' until there is one."""
+        if self.resource_id is None:
+            # Not the name of the resource: Nova's plugin would look for an
+            # image that has it.
+            return ''
+        now = time.monotonic()
+        if self._current is None or now - self._current[0] > _MEMORY:
+            self._current = (now, self._asked())
+        return self._current[1]
+
+    def _asked(self) -> str:
+        try:
+            return self._get().current_image_id
+        except client.exceptions.ClientError as error:
+            LOG.warning('%s: its image is not known now: %s', self, error)
+            return str(self.data().get(schema.IMAGE_ID) or '')
+
+    def _show_resource(self) -> dict[str, Any]:
+        return dict(self._get().raw)
+
+    def _resolve_attribute(self, name: str) -> Any:
+        if self.resource_id is None:
+            return None
+        # Heat handles NotFound itself: the attribute has no value.
+        with self._reported(unless=client.exceptions.NotFound):
+            return getattr(self._get(), name)
+
+    # -- create -------------------------------------------------------------
+
+    def handle_create(self) -> _State:
+        values = {
+            name: self.properties[name]
+            for name in pipeline_schema.VALUES
+            if self.properties[name] is not None
+        }
+        state = _State(
+            request={
+                pipeline_schema.NAME: self._name(),
+                pipeline_schema.IMAGE: self._image(self.properties),
+                **values,
+            },
+            # Of an age the first run is due at once.
+            wants_run=values.get(pipeline_schema.MAX_AGE) is None
+            or bool(values.get(pipeline_schema.PAUSED)),
+            waits=True,
+        )
+        self._post(state)
+        return state
+
+    def _post(self, state: _State) -> None:
+        request = state.request
+        if request is None:
+            return
+        with self._reported():
+            try:
+                made = state.call(
+                    lambda: self._service().pipelines.create(**request)
+                )
+            except client.exceptions.Conflict:
+                # Names are unique: an earlier request was accepted, and its
+                # response was lost.
+                if not state.response_lost:
+                    raise
+                made = self._service().pipelines.find(self._name())
+        if made is not None:
+            self.resource_id_set(made.id)
+            state.request = None
+
+    def check_create_complete(self, state: _State) -> bool:
+        self._post(state)
+        if state.request is None:
+            return self._check_run(state)
+        raise resource.PollDelay(state.delay())
+
+    def _check_run(self, state: _State) -> bool:
+        """Ask for a run where one is wanted, and wait for its end."""
+        if state.wants_run:
+            self._ask_for_run(state)
+        elif self._has_run(state):
+            return True
+        raise resource.PollDelay(state.delay())
+
+    def _ask_for_run(self, state: _State) -> None:
+        with self._reported(), contextlib.suppress(client.exceptions.Conflict):
+            # One that is under way may be that of an earlier description.
+            asked = state.call(
+                lambda: self._service().pipelines.run(self._id())
+            )
+            state.wants_run = asked is None
+
+    def _has_run(self, state: _State) -> bool:
+        """Whether there is a current image, and no run is under way.
+
+        :raises ImageBuildFailed: the last run failed.
+        """
+        with self._reported():
+            found = state.call(self._get)
+        if found is None or found.is_running:
+            return False
+        if found.failures or found.status == 'error':
+            raise exceptions.ImageBuildFailed(messages.pipeline_failed(found))
+        if found.current_build_id:
+            self._current = None
+            # For a time when the service cannot be asked.
+            self.data_set(schema.IMAGE_ID, found.current_image_id)
+            return True
+        if found.last_run_at:
+            raise exceptions.ImageBuildFailed(
+                messages.pipeline_cancelled(found)
+            )
+        return False
+
+    # -- update -------------------------------------------------------------
+
+    def handle_update(
+        self, json_snippet: Any, tmpl_diff: Any, prop_diff: Mapping[str, Any]
+    ) -> _State:
+        changes = {
+            name: prop_diff[name]
+            for name in pipeline_schema.VALUES
+            if name in prop_diff
+        }
+        if changes.get(pipeline_schema.CURRENT_TAG, '') is None:
+            changes[pipeline_schema.CURRENT_TAG] = (
+                f'{pipeline_schema.TAG_PREFIX}{self._name()}'
+            )
+        built = pipeline_schema.IMAGE in prop_diff
+        if built:
+            changes[pipeline_schema.IMAGE] = request_body.of_pipeline(
+                prop_diff[pipeline_schema.IMAGE]
+            )
+        # What failed before is wanted still.
+        again = self.status == self.FAILED or schema.IMAGE_ID not in (
+            self.data()
+        )
+        state = _State(
+            request=changes or None,
+            wants_run=built or again,
+            waits=built or again,
+        )
+        self._patch(state)
+        return state
+
+    def check_update_complete(self, state: _State) -> bool:
+        self._patch(state)
+        if state.request is not None:
+            raise resource.PollDelay(state.delay())
+        return not state.waits or self._check_run(state)
+
+    def _patch(self, state: _State) -> None:
+        changes = state.request
+        if changes is None:
+            return
+        with self._reported():
+            answer = state.call(
+                lambda: self._service().pipelines.update(self._id(), **changes)
+            )
+        if answer is not None:
+            state.request = None
+
+    def needs_replace_failed(self) -> bool:
+        """Return whether a failed resource needs another pipeline."""
+        if self.resource_id is None:
+            return True
+        try:
+            self._get()
+        except client.exceptions.NotFound:
+            return True
+        except client.exceptions.ClientError as error:
+            LOG.info('%s: not known whether it is there: %s', self, error)
+        return False
+
+    # -- delete, check ------------------------------------------------------
+
+    def handle_delete(self) -> PollState | None:
+        if self.resource_id is None:
+            return None
+        return PollState()
+
+    def check_delete_complete(self, state: PollState | None) -> bool:
+        if state is None:
+            return True
+        with self._reported():
+            try:
+                state.call(self._delete)
+                self._get()
+            except client.exceptions.NotFound:
+                return True
+            except client.exceptions.Conflict:
+                # An image is protected, or its server is being deleted now.
+                if state.polls >= _DELETE_POLLS:
+                    raise
+            except exceptions.UNAVAILABLE:
+                LOG.info('%s: not known whether it is gone', self)
+        raise resource.PollDelay(state.delay(last=_DELETE_DELAY))
+
+    def _delete(self) -> None:
+        self._service().pipelines.delete(
+            self._id(),
+            delete_images=bool(self.properties[pipeline_schema.DELETE_IMAGES]),
+        )
+
+    def handle_check(self) -> None:
+        with self._reported():
+            try:
+                found = self._get()
+            except client.exceptions.NotFound:
+                raise exceptions.ImageNotAsBuilt(
+                    f'The pipeline {self.resource_id} is gone.'
+                ) from None
+        if found.status == 'error':
+            raise exceptions.ImageNotAsBuilt(messages.pipeline_failed(found))
+
+    def parse_live_resource_data(
+        self, resource_properties: Any, resource_data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        # That it is there is enough: the service adds defaults and masks.
+        return {}
+
+    # -- helpers ------------------------------------------------------------
+
+    def _service(self) -> Client:
+        # Assigned only for its type: Heat's methods have none.
+        service: Client = self.client()
+        return service
+
+    def _get(self) -> client.Pipeline:
+        return self._service().pipelines.get(self._id())
+
+    def _id(self) -> str:
+        return str(self.resource_id)
+
+    def _name(self) -> str:
+        name = self.properties[pipeline_schema.NAME]
+        return str(name or self.physical_resource_name())
+
+    def _image(self, properties: Any) -> dict[str, Any]:
+        return request_body.of_pipeline(properties[pipeline_schema.IMAGE])
+
+    @contextlib.contextmanager
+    def _reported(
+        self, unless: type[Exception] | tuple[()] = ()
+    ) -> Iterator[None]:
+        """Report an error of the client to the user.
+
+        :param unless: this passes as it is.
+        """
+        try:
+            yield
+        except unless:
+            raise
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageBuildRefused(
+                messages.request_failed(error, self.name)
+            ) from None
+
+
+def _depends_on_new(snippet: Any) -> bool:
+    return any(
+        each.action == resource.Resource.INIT
+        for each in function.dependencies(snippet)
+    )

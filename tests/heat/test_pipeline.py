@@ -1,0 +1,265 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``OS::ImageBuild::Pipeline`` in Heat's engine, with a service in memory."""
+
+import pathlib
+
+from heat.common import exception
+from heat.engine import scheduler
+
+from heat_plugin import pipeline
+from heat_plugin import pipeline_schema
+from imagebuild.client import exceptions
+from tests.heat import base
+from tests.heat import fake_service
+
+AWAY = exceptions.ConnectionFailed('Connection refused.')
+PAGE = pathlib.Path(__file__).parents[2] / 'doc/source/heat/pipelines.rst'
+TEMPLATE = """
+heat_template_version: 2018-08-31
+resources:
+  web:
+    type: OS::ImageBuild::Pipeline
+    properties:
+      name: web
+      image: {os: debian-12, packages: [nginx]}
+      cron: '0 3 * * *'
+outputs:
+  image: {value: {get_resource: web}}
+  due: {value: {get_attr: [web, next_run_at]}}
+"""
+
+
+class PipelineTestCase(base.HeatPluginTestCase):
+    def setUp(self):
+        super().setUp()
+        self.pipelines = self.service.pipelines
+        # Nothing is remembered.
+        self.patchobject(pipeline, '_MEMORY', new=-1)
+
+    def stack(self, template=TEMPLATE, **options):
+        return super().stack(template, **options)
+
+
+class TestCreate(PipelineTestCase):
+    def test_it_is_there_with_its_first_image(self):
+        self.service.looks = 2
+        web = self.web()
+        self.assertEqual('image-build-2', web.FnGetRefId())
+        self.assertEqual(1, self.service.count('run'))
+
+    def test_what_is_sent(self):
+        self.web(changes={'keep': 4, 'paused': True})
+        [(_, name, image, values)] = self.service.named('create')
+        self.assertEqual('web', name)
+        self.assertEqual(
+            {
+                'os': 'debian-12',
+                'packages': ['nginx'],
+                'disk_format': 'qcow2',
+                'container_format': 'bare',
+                'visibility': 'shared',
+                'protected': False,
+                'tags': [],
+                'members': [],
+                'properties': {},
+            },
+            image,
+        )
+        self.assertEqual(
+            {
+                'cron': '0 3 * * *',
+                'keep': 4,
+                'max_failures': 3,
+                'paused': True,
+            },
+            values,
+        )
+
+    def test_an_age_needs_no_run_that_is_asked_for(self):
+        self.web(changes={'cron': None, 'max_age': 3600})
+        self.assertEqual(0, self.service.count('run'))
+
+    def test_the_first_failure_is_that_of_the_resource(self):
+        self.pipelines.failing = '1 failure, the last one: no such package'
+        reason = self.failed()
+        self.assertIn('no such package', reason)
+        self.assertIn('build-2', reason)
+
+    def test_a_build_that_was_cancelled(self):
+        self.mock(self.pipelines, 'end_run').side_effect = lambda id: (
+            self.pipelines._set(
+                id, run_requested=False, last_run_at='x', last_build_id='b'
+            )
+        )
+        self.assertIn('was cancelled or deleted', self.failed())
+
+    def test_a_lost_answer_makes_no_second_one(self):
+        self.service.away['create'] = [AWAY]
+        web = self.web()
+        self.assertEqual('pipeline-1', web.resource_id)
+        self.assertEqual(1, len(self.pipelines.made))
+
+    def test_a_name_that_is_taken(self):
+        self.pipelines.create('web', {})
+        self.assertIn('one of that name', self.failed())
+
+
+class TestValidate(PipelineTestCase):
+    def invalid(self, **changes):
+        # Heat stores it, and names are unique.
+        name = f's{len(self.stacks)}'
+        stack = self.stack(changes=changes, stack_name=name)
+        error = self.assertRaises(
+            exception.StackValidationFailed, stack.validate
+        )
+        return str(error)
+
+    def test_mistakes(self):
+        self.assertIn('only one of', self.invalid(max_age=60))
+        self.assertIn('"os" or "base_image"', self.invalid(image={}))
+        self.assertIn('debian-99', self.invalid(image={'os': 'debian-99'}))
+        self.assertIn('reuse', self.invalid(image={'reuse': 'never'}))
+
+    def test_the_service_checks_the_image(self):
+        self.service.away['plan'] = fake_service.bad_request(
+            ('packages[0]', 'it is no package')
+        )
+        self.assertIn('packages[0]: it is no package', self.invalid())
+
+    def test_before_it_is_there_it_has_no_reference(self):
+        self.assertEqual('', self.stack()['web'].FnGetRefId())
+
+
+class TestReference(PipelineTestCase):
+    def test_it_is_the_image_of_that_moment(self):
+        web = self.web()
+        first = web.FnGetRefId()
+        self.pipelines.end_run(web.resource_id)
+        self.assertNotEqual(first, web.FnGetRefId())
+        self.assertEqual('image-build-3', web.FnGetRefId())
+        self.assertEqual('image-build-3', web.FnGetAtt('current_image_id'))
+        self.assertEqual('active', web.FnGetAtt('show')['status'])
+
+    def test_while_the_service_is_away_it_is_the_last_one_known(self):
+        web = self.web()
+        self.service.away['get'] = AWAY
+        self.assertEqual('image-build-2', web.FnGetRefId())
+
+
+class TestUpdate(PipelineTestCase):
+    def test_values_are_changed_without_a_run(self):
+        web = self.web()
+        self.update(web, keep=5, cron=None, max_age=60)
+        self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
+        [(_, _, changes)] = self.service.named('update')
+        self.assertEqual({'keep': 5, 'cron': None, 'max_age': 60}, changes)
+        self.assertEqual(1, self.service.count('run'))
+
+    def test_another_image_is_built_and_waited_for(self):
+        web = self.web()
+        self.update(web, image={'os': 'debian-13'})
+        self.assertEqual('image-build-3', web.FnGetRefId())
+        [(_, _, changes)] = self.service.named('update')
+        self.assertEqual('debian-13', changes['image']['os'])
+
+    def test_a_run_under_way_is_of_the_old_image(self):
+        web = self.web()
+        self.service.looks = 3
+        self.pipelines.run(web.resource_id)
+        self.update(web, image={'os': 'debian-13'})
+        self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
+        # That one, the answer 409 while it went on, and one after it.
+        self.assertGreater(self.service.count('run'), 2)
+        self.assertEqual('image-build-4', web.FnGetRefId())
+
+    def test_without_a_tag_it_is_that_of_the_name(self):
+        web = self.web(changes={'current_tag': 'stable'})
+        self.update(web, current_tag=None)
+        [(_, _, changes)] = self.service.named('update')
+        self.assertEqual({'current_tag': 'imagebuild_pipeline:web'}, changes)
+
+    def test_a_failed_one_goes_on(self):
+        self.pipelines.failing = 'no'
+        stack = self.created()
+        web = stack['web']
+        self.assertEqual(('CREATE', 'FAILED'), web.state)
+        self.assertFalse(web.needs_replace_failed())
+        self.pipelines.failing = ''
+        self.update(web, keep=3)
+        self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
+        self.assertTrue(web.FnGetRefId())
+
+    def test_one_that_is_gone_is_replaced(self):
+        web = self.web()
+        self.pipelines.delete(web.resource_id)
+        self.assertTrue(web.needs_replace_failed())
+        self.assertRaises(
+            exception.EntityNotFound, web.get_live_state, web.properties
+        )
+
+
+class TestDelete(PipelineTestCase):
+    def test_images_go_with_it(self):
+        stack = self.created()
+        scheduler.TaskRunner(stack.delete)()
+        self.assertEqual(('DELETE', 'COMPLETE'), stack.state)
+        [(_, _, images)] = self.service.named('delete')
+        self.assertTrue(images)
+
+    def test_images_stay_when_it_says_so(self):
+        stack = self.created(changes={'delete_images': False})
+        scheduler.TaskRunner(stack.delete)()
+        [(_, _, images)] = self.service.named('delete')
+        self.assertFalse(images)
+
+    def test_a_protected_image_is_told(self):
+        stack = self.created()
+        self.service.away['delete'] = exceptions.Conflict(
+            'image x is protected'
+        )
+        self.patchobject(pipeline, '_DELETE_POLLS', new=1)
+        scheduler.TaskRunner(stack.delete)()
+        self.assertIn('is protected', stack['web'].status_reason)
+
+    def test_one_that_is_gone(self):
+        stack = self.created()
+        self.pipelines.made.clear()
+        scheduler.TaskRunner(stack.delete)()
+        self.assertEqual(('DELETE', 'COMPLETE'), stack.state)
+
+
+class TestCheck(PipelineTestCase):
+    def test_well(self):
+        web = self.web()
+        scheduler.TaskRunner(web.check)()
+        self.assertEqual(('CHECK', 'COMPLETE'), web.state)
+
+    def test_stopped_or_gone(self):
+        web = self.web()
+        self.pipelines._set(
+            web.resource_id, status='error', status_reason='Stopped'
+        )
+        self.assertRaises(
+            exception.ResourceFailure, scheduler.TaskRunner(web.check)
+        )
+        self.assertIn('Stopped', web.status_reason)
+
+
+class TestPage(PipelineTestCase):
+    def test_everything_is_on_the_page(self):
+        text = PAGE.read_text()
+        for name in (
+            *pipeline_schema.PROPERTY_NAMES,
+            *pipeline_schema.ATTRIBUTES,
+        ):
+            self.assertIn(f'``{name}``', text)
