@@ -102,6 +102,25 @@ _NEEDS = tuple(
 )
 
 
+def of_base(base: Mapping[str, Any]) -> dict[str, str]:
+    """What the base image of a build needs, by the names of needs.
+
+    :param base: as it was resolved, with ``driver_options``, as JSON.
+    """
+    found: dict[str, str] = {}
+    isolation = (base.get('driver_options') or {}).get('isolation')
+    if isolation in ('appliance', 'sandbox'):
+        found['isolation'] = isolation
+    identity = _text(base.get('identity'))
+    if base.get('kind') in ('glance', 'url'):
+        found['base'] = identity
+    elif base.get('kind') == 'path' and not identity.startswith('path:'):
+        # That is how releases before called a file: by its time.
+        found['base'] = identity
+        found['base_path'] = _text(base.get('location'))
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Capability:
     """What a conductor offers.

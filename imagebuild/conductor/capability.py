@@ -28,6 +28,7 @@ from oslo_config import cfg
 from imagebuild import exception
 from imagebuild.common import space
 from imagebuild.common.placement import Capability
+from imagebuild.conductor import base_files
 from imagebuild.conductor import conductor_context
 from imagebuild.conf import destination
 from imagebuild.conf import disks
@@ -54,6 +55,7 @@ class CapabilityProvider:
 
     :param conf: options, read at :meth:`reload`.
     :param installed: gives the drivers by name; tests bring their own.
+    :ivar base_files: base images that are files of this host.
     """
 
     def __init__(
@@ -65,6 +67,9 @@ class CapabilityProvider:
         self._installed = installed
         self._lock = threading.Lock()
         self._state_until = self._caches_until = 0.0
+        self.base_files = base_files.BaseFiles(
+            pathlib.Path(conf.state_path, 'base-digests')
+        )
         self._capability = self._look()
 
     @property
@@ -77,7 +82,9 @@ class CapabilityProvider:
             if now >= self._state_until:
                 self._state_until = now + _FRESH
                 self._capability = self._with_state(self._capability)
-            return self._capability
+            return dataclasses.replace(
+                self._capability, base_files=self.base_files.known()
+            )
 
     def driver(self, name: str) -> Driver | None:
         """A driver that is installed; None when there is none."""
@@ -113,6 +120,7 @@ class CapabilityProvider:
         )
 
     def _with_caches(self, capability: Capability) -> Capability:
+        self.base_files.look_again()
         config = {
             'disks': disks.values(self._conf),
             'guestfs': dict(self._conf.guestfs),

@@ -287,7 +287,7 @@ class RequestValidator:
                 'identity': checksum,
             }
         if 'path' in image:
-            return _file(image['path'], image.get('checksum', ''))
+            return self._file(image['path'], image.get('checksum', ''))
         for kind in _IN_GLANCE:
             if kind in image:
                 return self._in_glance(
@@ -297,6 +297,25 @@ class RequestValidator:
             'os' if entry.name else '',
             'a base image is needed, and none is named',
         )
+
+    def _file(self, path: str, checksum: str) -> dict[str, Any]:
+        """A base image that is a file of hosts of conductors."""
+        files = self._capability_provider.base_files
+        if checksum:
+            # Read when it is built, if it is here; another one may have it.
+            files.look(path, checksum)
+            identity = checksum
+        else:
+            identity = files.identity(path)
+        found: dict[str, Any] = {
+            'kind': 'path',
+            'location': path,
+            'checksum': identity,
+            'identity': identity,
+        }
+        with contextlib.suppress(OSError):
+            found['size'] = os.stat(path).st_size
+        return found
 
     def _in_glance(
         self, path: str, find: Callable[[], images.GlanceImage]
@@ -314,33 +333,6 @@ class RequestValidator:
             'disk_format': image.disk_format,
             'identity': image.checksum or f'glance:{image.id}',
         }
-
-
-def _file(path: str, checksum: str) -> dict[str, Any]:
-    """A base image that is a file; without a checksum its age counts."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        if not checksum:
-            raise exception.EnvironmentFault(
-                f'The base image {path} cannot be read on this conductor: '
-                f'{error.strerror}.'
-            ) from error
-        # Another conductor may have it.
-        return {
-            'kind': 'path',
-            'location': path,
-            'checksum': checksum,
-            'identity': checksum,
-        }
-    return {
-        'kind': 'path',
-        'location': path,
-        'checksum': checksum,
-        'size': status.st_size,
-        'identity': checksum
-        or f'path:{path}:{status.st_size}:{status.st_mtime_ns}',
-    }
 
 
 def _refused(path: str, message: str) -> _Refused:

@@ -85,6 +85,8 @@ class Scheduler:
     """A thread that claims; woken by a cast, or after a while without.
 
     :param begin: begins a claimed build; may raise.
+    :param has_base: whether this host has the file that a job starts from;
+        wakes this when it has found out.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class Scheduler:
         get_capability: Callable[[], placement.Capability],
         running_builds: RunningBuilds,
         begin: Begin,
+        has_base: Callable[[placement.Needs], bool] = lambda _needs: True,
     ) -> None:
         self._context = context
+        self._has_base = has_base
         self._lacks_room = False
         self._get_capability = get_capability
         self._running_builds = running_builds
@@ -144,6 +148,11 @@ class Scheduler:
             self._lacks_room = lacks
         return not lacks
 
+    def _is_able(
+        self, needs: placement.Needs, capable: placement.Capability
+    ) -> bool:
+        return not placement.missing(needs, capable) and self._has_base(needs)
+
     def _claim_one(self) -> bool:
         """Claim the build that comes first; whether there was one.
 
@@ -159,9 +168,7 @@ class Scheduler:
         lanes = [
             lane
             for lane in database.lanes(['build'], running_limit=limit)
-            if not placement.missing(
-                placement.Needs.from_dict(lane.needs), capable
-            )
+            if self._is_able(placement.Needs.from_dict(lane.needs), capable)
         ]
         for lane in lane_order.in_order(
             lanes,

@@ -131,6 +131,7 @@ class Conductor:
         )
         self.heartbeat = self._make_heartbeat()
         self.scheduler = self._make_scheduler()
+        self.capability_provider.base_files.on_read = self.scheduler.wake
         self.reaper = reaper.Reaper(
             self.context,
             running=self.running_builds.ids,
@@ -177,6 +178,7 @@ class Conductor:
             get_capability=lambda: self.capability_provider.capability,
             running_builds=self.running_builds,
             begin=self._begin,
+            has_base=self.capability_provider.base_files.has,
         )
 
     # -- lifecycle ---------------------------------------------------------

@@ -22,6 +22,8 @@ from imagebuild import exception
 from imagebuild.clients import download
 from imagebuild.clients import retries
 from imagebuild.common import checksums
+from imagebuild.common import file_digests
+from imagebuild.common import own_files
 from imagebuild.common import transfer_progress
 from imagebuild.disks import fetching
 from imagebuild.disks import image_file
@@ -51,7 +53,7 @@ def opened(
     with contextlib.ExitStack() as stack:
         with translate_errors(image):
             if image.kind == 'path':
-                path = stack.enter_context(_local(image, monitor))
+                path = stack.enter_context(_local(image, settings, monitor))
             else:
                 path = _fetched(stack, image, settings, monitor)
             info = _inspected(image, path)
@@ -140,13 +142,13 @@ def _source(image: base.BaseImage, settings: base.Settings) -> fetching.Fetch:
 
 @contextlib.contextmanager
 def _local(
-    image: base.BaseImage, monitor: base.DiskMonitor
+    image: base.BaseImage, settings: base.Settings, monitor: base.DiskMonitor
 ) -> Iterator[pathlib.Path]:
     path = pathlib.Path(image.location)
     # Nobody who asks for a lock changes it; who does not is found out.
     with lock.lock_image(path, shared=True):
         if image.checksum:
-            _verify(path, image, monitor)
+            _verify(path, image, settings, monitor)
         before = replace_check.state_of(path)
         yield path
         if replace_check.state_of(path) != before:
@@ -156,16 +158,17 @@ def _local(
 
 
 def _verify(
-    path: pathlib.Path, image: base.BaseImage, monitor: base.DiskMonitor
+    path: pathlib.Path,
+    image: base.BaseImage,
+    settings: base.Settings,
+    monitor: base.DiskMonitor,
 ) -> None:
     wanted = checksums.Checksum.parse(image.checksum)
     progress = transfer_progress.Throttled(
         lambda done, total: monitor.progress(done, total, _CHECK)
     )
     try:
-        found = checksums.compute(path, (wanted.algo,), on_progress=progress)[
-            wanted.algo
-        ]
+        found = _digest(path, wanted.algo, settings, progress)
     except OSError as error:
         raise exception.EnvironmentFault(
             f'{path} cannot be read: {error.strerror}.'
@@ -176,6 +179,21 @@ def _verify(
             found=checksums.Checksum(wanted.algo, found),
             expected=wanted,
         )
+
+
+def _digest(
+    path: pathlib.Path,
+    algo: str,
+    settings: base.Settings,
+    progress: transfer_progress.Throttled,
+) -> str:
+    """The digest of a file, which is read unless nobody has touched it."""
+    state = settings.sections.get('DEFAULT', {}).get('state_path')
+    # What others can write to, they may change without a trace.
+    if not state or not own_files.is_own(path):
+        return checksums.compute(path, (algo,), on_progress=progress)[algo]
+    digests = file_digests.FileDigests(pathlib.Path(state, 'base-digests'))
+    return digests.read(path, algo, on_progress=progress).value
 
 
 def _inspected(

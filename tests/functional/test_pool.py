@@ -12,6 +12,8 @@
 """A pool of unlike conductors behind the real API and an in-memory bus."""
 
 import contextlib
+import hashlib
+import time
 
 import pytest
 from werkzeug import test as werkzeug_test
@@ -31,6 +33,7 @@ one: {driver: one, driver_options: {lines: 2}}
 two: {driver: two, architecture: x86_64}
 either: {driver: both}
 mine: {driver: both}
+local: {driver: wants, image: {path: BASE}}
 """
 REQUESTS = 200
 
@@ -38,6 +41,7 @@ REQUESTS = 200
 class Driver(conductors.FakeDriver):
     def __init__(self, name):
         self.name = name
+        self.wants_base = name == 'wants'
 
 
 class Pool:
@@ -52,7 +56,9 @@ class Pool:
         migration.upgrade(url)
         self.database = db.Database(url)
         self.conf = api_service.make_conf(directory)
-        (directory / 'operating-systems.yaml').write_text(OPERATING_SYSTEMS)
+        (directory / 'operating-systems.yaml').write_text(
+            OPERATING_SYSTEMS.replace('BASE', str(directory / 'base'))
+        )
         application = app.create_app(
             self.conf,
             database=self.database,
@@ -160,3 +166,36 @@ def test_an_image_is_looked_for_by_whoever_is_up(pool, left):
     answer = pool.change(build, name='another')
     assert answer.status_code == 200, answer.json
     assert answer.json['name'] == 'another'
+
+
+def test_a_base_image_that_is_a_file(pool, tmp_path):
+    (tmp_path / 'base').write_bytes(b'base')
+    pool.add('c1', 'wants')
+    build = pool.ask('/v1/builds', os='local').json['id']
+    conductors.wait_for(pool.database, build, 'active')
+    digest = f'sha256:{hashlib.sha256(b"base").hexdigest()}'
+    assert pool.database.get_build(build).base['identity'] == digest
+    [found] = pool.database.list_conductors()
+    assert found.capability.base_files == {str(tmp_path / 'base'): digest}
+
+
+def test_another_file_of_that_path_is_not_taken(pool, tmp_path):
+    (tmp_path / 'base').write_bytes(b'base')
+    conductor = pool.add('c1', 'wants', max_builds=0)
+    build = pool.ask('/v1/builds', os='local').json['id']
+    (tmp_path / 'base').write_bytes(b'newer')
+    conductor.context.conf.set_override('max_builds', 1, 'conductor')
+    conductor.reload()
+    key, digest = str(tmp_path / 'base'), hashlib.sha256(b'newer').hexdigest()
+    conductors.wait_until(
+        lambda: (
+            conductor.capability_provider.capability.base_files.get(key)
+            == f'sha256:{digest}'
+        )
+    )
+    time.sleep(1.5)
+    assert pool.database.get_build(build).status == 'queued'
+    # As it was again.
+    (tmp_path / 'base').write_bytes(b'base')
+    conductor.reload()
+    conductors.wait_for(pool.database, build, 'active')

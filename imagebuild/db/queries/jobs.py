@@ -33,6 +33,7 @@ from typing import Any
 import oslo_db.exception
 import sqlalchemy as sa
 
+from imagebuild.common import placement
 from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db.models import Build
@@ -97,12 +98,15 @@ def enqueue(
 
 def enqueue_build(session: Session, build: Build) -> None:
     """Queue the work of a build that leads its content."""
-    needs = {
-        name: value
-        for name in ('driver', 'os', 'architecture')
-        if (value := getattr(build, name))
-    }
-    job = enqueue(session, build, 'build', needs, id=build.id)
+    needs = placement.Needs.from_dict(
+        {
+            'driver': build.driver,
+            'os': build.os,
+            'architecture': build.architecture,
+            **placement.of_base(build.base or {}),
+        }
+    )
+    job = enqueue(session, build, 'build', needs.to_dict(), id=build.id)
     # Who waited for another build meanwhile has waited all the same.
     job.created_at = build.created_at
 

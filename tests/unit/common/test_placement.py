@@ -235,3 +235,28 @@ def test_preference(base, value):
 
 def test_no_preference_for_who_says_nothing():
     assert placement.preference(ALL, Capability()) == 0
+
+
+@pytest.mark.parametrize(
+    'base, needs',
+    [
+        ({}, {}),
+        ({'kind': 'none', 'identity': 'bootstrap:{}'}, {}),
+        ({'kind': 'glance', 'identity': 'sha512:a'}, {'base': 'sha512:a'}),
+        ({'kind': 'url', 'identity': 'sha256:a'}, {'base': 'sha256:a'}),
+        (
+            {'kind': 'path', 'identity': 'sha256:a', 'location': '/a'},
+            {'base': 'sha256:a', 'base_path': '/a'},
+        ),
+        # As a release before called it.
+        ({'kind': 'path', 'identity': 'path:/a:1:2', 'location': '/a'}, {}),
+        (
+            {'driver_options': {'isolation': 'sandbox'}},
+            {'isolation': 'sandbox'},
+        ),
+        ({'driver_options': {'isolation': 'auto'}}, {}),
+        ({'driver_options': None}, {}),
+    ],
+)
+def test_what_a_base_image_needs(base, needs):
+    assert placement.of_base(base) == needs

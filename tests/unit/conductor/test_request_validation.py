@@ -10,7 +10,11 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import dataclasses
+import hashlib
 import json
+import os
+import threading
+import time
 from unittest import mock
 
 import pytest
@@ -20,6 +24,8 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.clients import glance
 from imagebuild.clients import images
+from imagebuild.common import checksums
+from imagebuild.conductor import base_files
 from imagebuild.conductor import capability
 from imagebuild.conductor import request_validation
 from imagebuild.drivers import base as drivers_base
@@ -60,8 +66,9 @@ def driver(name, wants_base):
 
 
 @pytest.fixture
-def provider():
+def provider(tmp_path):
     made = mock.create_autospec(capability.CapabilityProvider, instance=True)
+    made.base_files = base_files.BaseFiles(tmp_path / 'digests')
     known = {'wants': driver('wants', True), 'makes': driver('makes', False)}
     made.driver.side_effect = known.get
     return made
@@ -393,3 +400,55 @@ def test_an_api_server_of_the_release_before(validator, request_, path):
     )
     paths = [problem['path'] for problem in answer['problems']]
     assert paths == ([path] if path else [])
+
+
+def a_file(tmp_path, **image):
+    path = tmp_path / 'base.qcow2'
+    path.write_bytes(b'base')
+    return catalogue.OperatingSystem(
+        'file', driver='wants', image={'path': str(path), **image}
+    )
+
+
+def test_a_file_is_identified_by_its_digest(validator, tmp_path):
+    """Wherever it was copied to, and whenever."""
+    entry = a_file(tmp_path)
+    digest = 'sha256:' + hashlib.sha256(b'base').hexdigest()
+    for number in range(2):
+        os.utime(entry.image['path'], (number, number))
+        base = request_validation.RequestValidator.check_request(
+            validator, 'p1', {'os': 'file'}, entry.to_dict()
+        )['base']
+        assert base['identity'] == base['checksum'] == digest
+        assert (base['kind'], base['size']) == ('path', 4)
+
+
+def test_a_file_that_takes_long_to_read(validator, tmp_path, monkeypatch):
+    go = threading.Event()
+    compute = checksums.compute
+
+    def slow(*args, **more):
+        assert go.wait(10)
+        return compute(*args, **more)
+
+    monkeypatch.setattr(checksums, 'compute', slow)
+    monkeypatch.setattr(base_files, '_SECONDS', 0.1)
+    entry = a_file(tmp_path).to_dict()
+
+    def check():
+        return request_validation.RequestValidator.check_request(
+            validator, 'p1', {'os': 'file'}, entry
+        )
+
+    for _ in range(2):
+        with pytest.raises(exception.ServiceUnavailable, match='retry'):
+            check()
+    go.set()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            assert check()['base']['kind'] == 'path'
+            return
+        except exception.EnvironmentFault:
+            continue
+    raise AssertionError('it was never read')
