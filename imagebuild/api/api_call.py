@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import logging
 import os
@@ -137,6 +138,20 @@ class Service:
             if accepting
             else up + [each for each in alive if each not in up]
         )
+
+    def absent_conductors(self) -> list[db.Conductor]:
+        """Return those that are not up, and whom builds would wait for."""
+        limit = self.conf.conductor.wait_for_conductor
+        up = {each.name for each in self.conductors()}
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        return [
+            each
+            for each in self.database.list_conductors()
+            if each.name not in up
+            and (
+                not limit or (now - each.heartbeat_at).total_seconds() < limit
+            )
+        ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,7 @@ from imagebuild.api import validation
 from imagebuild.api.api_call import Call
 from imagebuild.api.api_call import Service
 from imagebuild.common import json_schema
+from imagebuild.common import placement as common_placement
 from imagebuild.conf import quota
 from imagebuild.exception import Problem
 
@@ -69,6 +70,7 @@ class BuildRequest:
     :ivar base: what the base image was resolved to, as JSON.
     :ivar content_key: digest of everything that decides the image.
     :ivar conductors: names of those that could build it now.
+    :ivar waits_for: where there is none, of those that could and are down.
     """
 
     request: Mapping[str, Any]
@@ -79,6 +81,7 @@ class BuildRequest:
     base: Mapping[str, Any]
     content_key: str
     conductors: Sequence[str]
+    waits_for: Sequence[str] = ()
 
 
 def authorize(who: context.RequestContext, body: Mapping[str, Any]) -> None:
@@ -116,12 +119,12 @@ def prepare(call: Call) -> BuildRequest:
     problems += _too_large(call, described)
     entry = placement.entry_of(call, request, problems)
     needs = placement.needs_of(request, entry) if entry else None
-    conductors = placement.able_conductors(call, needs, request, problems)
+    placed = placement.place(call, needs, request, problems)
     secrets = _secrets(call.service, described, request, problems)
     validation.refuse(problems)
     if described is None or entry is None:
         raise AssertionError('a request without problems has both')
-    return _resolve(call, request, entry, described, secrets, conductors)
+    return _resolve(call, request, entry, described, secrets, placed)
 
 
 def _valid_fields(
@@ -144,7 +147,7 @@ def _resolve(
     entry: catalogue.OperatingSystem,
     described: description.Description,
     secrets: Mapping[str, Any],
-    conductors: Sequence[str],
+    placed: placement.Placement,
 ) -> BuildRequest:
     """Resolve the base image and compute the content key."""
     request['driver'] = request.get('driver', entry.driver)
@@ -152,7 +155,7 @@ def _resolve(
         # Fixed now: a newer version may be installed before it is built.
         request['recipe_version'] = described.recipe[1]
     masked = _masked(request, secrets)
-    found = _check(call, masked, entry, conductors)
+    found = _check(call, masked, entry, placed)
     try:
         base, content_key = description.resolve(
             described, request, found, entry.architecture
@@ -171,7 +174,8 @@ def _resolve(
         architecture=entry.architecture,
         base=base,
         content_key=content_key,
-        conductors=conductors,
+        conductors=placed.able,
+        waits_for=placed.waits_for,
     )
 
 
@@ -259,15 +263,17 @@ def _check(
     call: Call,
     request: Mapping[str, Any],
     entry: catalogue.OperatingSystem,
-    conductors: Sequence[str],
+    placed: placement.Placement,
 ) -> dict[str, Any]:
     """Have a conductor check the request and resolve the base image.
 
     :raises InvalidRequest: with the problems that it found.
     """
     answer = call.conductor_api.check_request(
-        request, entry.to_dict(), among=conductors
+        request, entry.to_dict(), among=placed.asked
     )
+    if placed.waits_for and answer.get('elsewhere'):
+        raise placement.cannot_be_checked(placed)
     validation.refuse(
         Problem(problem['path'], problem['message'])
         for problem in answer.get('problems', ())
@@ -307,7 +313,7 @@ def create_build(call: Call, prepared: BuildRequest) -> db.Build:
     """
     conf = call.service.conf
     keys = conf.encryption_keys
-    return call.database.create_build(
+    build = call.database.create_build(
         {
             'project_id': _project(call),
             'user_id': call.context.user_id,
@@ -330,6 +336,12 @@ def create_build(call: Call, prepared: BuildRequest) -> db.Build:
         },
         quotas=quota.limits(conf),
     )
+    if not prepared.waits_for or build.status != 'queued':
+        return build
+    call.database.note_waiting(
+        build.id, common_placement.waits_for(prepared.waits_for)
+    )
+    return call.database.get_build(build.id)
 
 
 def _project(call: Call) -> str:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -100,34 +101,67 @@ def _isolation(*options: Mapping[str, Any]) -> str:
     return next((each for each in _ISOLATIONS if each in asked), '')
 
 
-def able_conductors(
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Who could build something, now or later.
+
+    :ivar able: names of conductors that are up and can.
+    :ivar waits_for: where there is none: those that could, and are down.
+    :ivar asked: those that can be asked to check the request.
+    """
+
+    able: Sequence[str] = ()
+    waits_for: Sequence[str] = ()
+    asked: Sequence[str] = ()
+
+
+def place(
     call: Call,
     needs: Needs | None,
     request: Mapping[str, Any],
     problems: list[Problem],
-) -> list[str]:
+) -> Placement:
     """Find the conductors that could build it.
 
     :param needs: None when they are not known.
-    :param problems: that none of those that are up can is added here.
-    :returns: their names.
+    :param problems: that nobody can is added here.
     :raises NoConductor: none is up at all, which is not the user's error.
     """
     if needs is None:
-        return []
+        return Placement()
     alive = call.service.conductors()
-    # That none is up is not the user's error; their errors come first.
-    if not alive:
-        if not problems:
-            raise exception.NoConductor(reason='none is up')
-        return []
     lacking = {
         each.name: placement.lacking(needs, each.capability) for each in alive
     }
     able = [name for name, lacks in lacking.items() if not lacks]
-    if not able:
-        problems.append(_inability(alive, needs, lacking, request))
-    return able
+    if able:
+        return Placement(able=able, asked=able)
+    absent = [
+        each.name
+        for each in call.service.absent_conductors()
+        if not placement.missing(needs, each.capability)
+    ]
+    if not alive:
+        # That none is up is not the user's error; their errors come first.
+        if not problems:
+            raise exception.NoConductor(
+                reason=_only(absent) if absent else 'none is up'
+            )
+        return Placement()
+    if absent:
+        # Whoever is up may know the driver and the base image all the same.
+        return Placement(waits_for=absent, asked=list(lacking))
+    problems.append(_inability(alive, needs, lacking, request))
+    return Placement()
+
+
+def cannot_be_checked(placed: Placement) -> exception.NoConductor:
+    """The error of a request that only somebody who is down could check."""
+    return exception.NoConductor(reason=_only(placed.waits_for))
+
+
+def _only(names: Sequence[str]) -> str:
+    return f'only {placement.shown(names)} could, and is down'
 
 
 def _inability(

@@ -258,6 +258,7 @@ class Plan(Record):
     :ivar reuse: that image (image_id) and that build (build_id).
     :ivar steps: what would be done, in order.
     :ivar conductors: names of those that could build it now.
+    :ivar waits_for: where there is none, of those that could and are down.
     """
 
     content_key: str = ''
@@ -269,6 +270,7 @@ class Plan(Record):
     reuse: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     steps: Sequence[Mapping[str, Any]] = ()
     conductors: Sequence[str] = ()
+    waits_for: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

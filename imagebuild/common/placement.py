@@ -26,8 +26,11 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import Self
+
+_MOST_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,6 +249,24 @@ def preference(needs: Needs, capability: Capability) -> int:
     if needs.base in capability.cached_bases:
         return 1
     return 0
+
+
+def waits_for(names: Sequence[str]) -> str:
+    """For whom a job waits, as users are told it.
+
+    :param names: of the conductors that could do it and are down; none if no
+        conductor that is registered could.
+    """
+    if not names:
+        return 'Waits for a conductor that can build it: none is registered.'
+    return f'Waits for a conductor: {shown(names)} could, and is down.'
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names for a message, not more than a few."""
+    first = ', '.join(names[:_MOST_SHOWN])
+    more = len(names) - _MOST_SHOWN
+    return f'{first} or {more} others' if more > 0 else first
 
 
 # -- one function for each need: '' where the conductor can ------------------

@@ -28,6 +28,7 @@ from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import claims
 from imagebuild.conductor import metrics
 from imagebuild.conductor import periodic_task
+from imagebuild.conductor import unserved
 from imagebuild.conductor import upload_rows
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.db import records
@@ -87,6 +88,7 @@ class Reaper:
             self.requeue_orphans,
             self.requeue_idle_builds,
             self.adopt_builds,
+            self.note_unserved,
             self.discard_uploads,
             self.delete_images,
             self.purge,
@@ -153,6 +155,11 @@ class Reaper:
         """As :meth:`requeue_idle_builds`, at the start: none runs yet."""
         for build in self._database.builds_of(self._context.name):
             self._requeue(build, f'Conductor {self._context.name} restarted')
+
+    def note_unserved(self) -> None:
+        """Have builds that nobody can build say so, and end in time."""
+        if self._database_stable_for() >= self._section.dead_after:
+            unserved.sweep(self._context)
 
     def adopt_builds(self) -> None:
         """Give jobs to builds of the release before."""

@@ -202,6 +202,19 @@ switches retries off.
 """,
     ),
     cfg.IntOpt(
+        'wait_for_conductor',
+        default=3600,
+        min=0,
+        help="""
+Seconds that a build waits for a conductor that could build it and is down.
+
+A request that only such a conductor can serve is accepted if that has been
+down for less than this, and the build says for whom it waits. When none has
+come up in time it ends with an error. 0 waits without a limit. API servers
+read it, too; keep it the same everywhere.
+""",
+    ),
+    cfg.IntOpt(
         'max_requeues',
         default=10,
         min=0,

@@ -35,6 +35,7 @@ from imagebuild.db.queries import pipelines
 from imagebuild.db.queries import quotas
 from imagebuild.db.queries import retention
 from imagebuild.db.queries import uploads
+from imagebuild.db.queries import waiting
 
 
 class Database(transaction.Transactions):
@@ -112,6 +113,10 @@ class Database(transaction.Transactions):
     statistics = builds.statistics
 
     finish_build = lifecycle.finish_build
+    end_queued = lifecycle.end_queued
+    queued_in_lane = waiting.queued_in_lane
+    noted_as_waiting = waiting.noted_as_waiting
+    note_waiting = waiting.note_waiting
     request_cancel = lifecycle.request_cancel
     delete_build = lifecycle.delete_build
     requeue_build = lifecycle.requeue_build

@@ -55,6 +55,7 @@ class Pool:
         url = f'sqlite:///{directory}/imagebuild.sqlite'
         migration.upgrade(url)
         self.database = db.Database(url)
+        self.notices = notices.Notices()
         self.conf = api_service.make_conf(directory)
         (directory / 'operating-systems.yaml').write_text(
             OPERATING_SYSTEMS.replace('BASE', str(directory / 'base'))
@@ -74,7 +75,7 @@ class Pool:
     def add(self, name, *drivers, **options):
         """Start a conductor that has these drivers and no catalogue."""
         directory = self._directory / name
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         conf = conductors.read_conf(
             conductors.write_conf(directory, name, **options)
         )
@@ -86,6 +87,7 @@ class Pool:
             conf,
             database=self.database,
             open_store=lambda _destination: self._store,
+            notifier=self.notices,
             capability_provider=capability.CapabilityProvider(
                 conf, lambda: {each: Driver(each) for each in drivers}
             ),
@@ -199,3 +201,63 @@ def test_another_file_of_that_path_is_not_taken(pool, tmp_path):
     (tmp_path / 'base').write_bytes(b'base')
     conductor.reload()
     conductors.wait_for(pool.database, build, 'active')
+
+
+# -- conductors that are down -------------------------------------------------
+
+
+@pytest.fixture
+def waiting(pool):
+    """c1 builds "one" and is down; c2 has its driver and does not offer it.
+
+    :returns: id of a build that only c1 can build.
+    """
+    pool.add('c1', 'one').stop()
+    pool.add('c2', 'one', 'two', drivers='two')
+    plan = pool.ask(os='one').json
+    assert (plan['conductors'], plan['waits_for']) == ([], ['c1'])
+    answer = pool.ask('/v1/builds', os='one')
+    assert answer.status_code == 202
+    assert answer.json['status'] == 'queued'
+    assert answer.json['status_reason'] == (
+        'Waits for a conductor: c1 could, and is down.'
+    )
+    return answer.json['id']
+
+
+def test_a_build_waits_for_a_conductor(pool, waiting):
+    time.sleep(2)
+    assert pool.database.get_build(waiting).status == 'queued'
+    pool.add('c1', 'one')
+    build = conductors.wait_for(pool.database, waiting, 'active')
+    assert build.conductor == 'c1'
+    assert build.status_reason == ''
+
+
+def test_it_does_not_wait_for_ever(pool, waiting):
+    pool.add('c3', 'two', wait_for_conductor=2)
+    build = conductors.wait_for(pool.database, waiting, 'error')
+    assert build.fault == 'service'
+    assert build.status_reason == (
+        'No conductor was there for 2 seconds: c1 could build this and is '
+        'down.'
+    )
+
+
+def test_only_who_is_down_knows_the_driver(pool):
+    pool.add('c1', 'one').stop()
+    pool.add('c2', 'two')
+    answer = pool.ask(os='one')
+    assert answer.status_code == 503
+    assert 'only c1 could, and is down' in answer.json['error']['message']
+    assert answer.headers['Retry-After']
+
+
+def test_one_that_is_down_for_long_is_not_waited_for(pool):
+    pool.add('c1', 'one').stop()
+    pool.add('c2', 'one', 'two', drivers='two')
+    pool.conf.set_override('wait_for_conductor', 1, 'conductor')
+    time.sleep(1.1)
+    answer = pool.ask(os='one')
+    assert answer.status_code == 400
+    assert 'has the driver "one"' in answer.json['error']['message']

@@ -88,6 +88,7 @@ def plan(call: Call) -> flask.Response:
             'would_build': image is None and leader is None,
             'steps': [step.to_dict() for step in prepared.described.steps],
             'conductors': list(prepared.conductors),
+            'waits_for': list(prepared.waits_for),
         }
     )
 

@@ -244,6 +244,12 @@ PLAN: base.Schema = base.closed(
             'Those that could build it now.',
             ['build-1'],
         ),
+        'waits_for': base.field(
+            {'type': 'array', 'items': base.TEXT},
+            'Where there is none: those that could, and are down. The build '
+            'would wait for them, and end with an error after a while.',
+            [],
+        ),
     }
 )
 

@@ -251,6 +251,7 @@ PLAN: Sequence[Field] = (
     *_same('content_key', 'driver'),
     ('steps', lambda plan: Steps(plan.steps)),
     ('conductors', lambda plan: listed(plan.conductors)),
+    ('waits_for', lambda plan: listed(plan.waits_for)),
 )
 
 RECIPES = tuple(_same('Name', 'Version', 'Description'))

@@ -153,6 +153,33 @@ def request_cancel(session: Session, id: str) -> records.Build:
 
 
 @writer
+def end_queued(session: Session, id: str, reason: str) -> records.Build | None:
+    """End a build that nobody can build with an error of the service.
+
+    The oldest follower is promoted, as in :func:`finish_build`.
+
+    :param reason: a sentence for users.
+    :returns: None when it is not queued any more, or follows another:
+        nothing was done.
+    """
+    build = _locked(session, id)
+    if (
+        build is None
+        or build.deleted_at is not None
+        or build.status != 'queued'
+        or build.leader_id is not None
+    ):
+        return None
+    _end(
+        session,
+        build,
+        records.Outcome('error', reason=reason, fault='service'),
+    )
+    single_flight.hand_over(session, build)
+    return rows.build_record(session, build)
+
+
+@writer
 def delete_build(session: Session, id: str) -> records.Image | None:
     """Delete a build.
 

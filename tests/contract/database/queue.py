@@ -370,6 +370,43 @@ class ConductorContract:
             )
         ]
 
+    def test_who_waits_for_a_conductor(self, database, clock):
+        first, second = (
+            database.create_build(values(content_key=key)) for key in 'ab'
+        )
+        [lane] = database.lanes(['build'])
+        found = database.queued_in_lane(lane.id)
+        assert [each.id for each in found] == [first.id, second.id]
+        assert {(each.reason, each.since) for each in found} == {('', None)}
+        assert database.noted_as_waiting() == []
+        reason = placement.waits_for(['c9'])
+        assert database.note_waiting(first.id, reason)
+        noted = clock.time
+        clock.forward(60)
+        other = placement.waits_for([])
+        assert database.note_waiting(first.id, other, keep_time=True)
+        [waiting] = database.noted_as_waiting()
+        assert (waiting.id, waiting.lane) == (first.id, lane.id)
+        assert (waiting.reason, waiting.since) == (other, noted)
+        assert database.note_waiting(first.id, '')
+        assert database.noted_as_waiting() == []
+
+    def test_one_that_nobody_can_build_ends(self, database):
+        leader = database.create_build(values(content_key='a'))
+        follower = database.create_build(values(content_key='a'))
+        assert follower.leader_id == leader.id
+        assert database.end_queued(follower.id, 'x') is None
+        ended = database.end_queued(leader.id, 'nobody was there')
+        assert (ended.status, ended.fault) == ('error', 'service')
+        assert ended.status_reason == 'nobody was there'
+        # The other one goes on by itself.
+        assert database.get_build(follower.id).leader_id is None
+        assert claimable(database) == [follower.id]
+        assert claim(database, follower.id, 'c1')
+        assert database.end_queued(follower.id, 'x') is None
+        assert not database.note_waiting(follower.id, 'x')
+        assert database.end_queued('no-such', 'x') is None
+
     def test_heartbeat(self, database, clock):
         assert not database.heartbeat('c1', running=0)
         database.register_conductor(self.WHAT)

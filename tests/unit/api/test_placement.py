@@ -16,6 +16,7 @@ import types
 import pytest
 
 from imagebuild import catalogue
+from imagebuild import exception
 from imagebuild.api import placement
 from imagebuild.common.placement import Capability
 from imagebuild.common.placement import Needs
@@ -30,7 +31,7 @@ GUESTFS = Capability(
 FAKE = Capability(name='c2', drivers=('fake',), architectures=('x86_64',))
 
 
-def a_call(*capabilities, entry=None):
+def a_call(*capabilities, entry=None, absent=()):
     entries = {entry.name: entry} if entry else {}
     return types.SimpleNamespace(
         service=types.SimpleNamespace(
@@ -39,6 +40,10 @@ def a_call(*capabilities, entry=None):
                     name=each.name, drivers=each.drivers, capability=each
                 )
                 for each in capabilities
+            ],
+            absent_conductors=lambda: [
+                types.SimpleNamespace(name=each.name, capability=each)
+                for each in absent
             ],
             catalogue=types.SimpleNamespace(
                 read=lambda: catalogue.Catalogue(entries)
@@ -49,10 +54,10 @@ def a_call(*capabilities, entry=None):
 
 def refusal(needs, request, *capabilities):
     problems = []
-    able = placement.able_conductors(
+    found = placement.place(
         a_call(*capabilities), Needs(**needs), request, problems
     )
-    assert able == []
+    assert found == placement.Placement()
     [problem] = problems
     return problem.path, problem.message
 
@@ -107,8 +112,38 @@ def test_who_is_able_is_named():
     problems = []
     needs = Needs(driver='fake')
     call = a_call(GUESTFS, FAKE)
-    assert placement.able_conductors(call, needs, {}, problems) == ['c2']
+    assert placement.place(call, needs, {}, problems) == placement.Placement(
+        able=['c2'], asked=['c2']
+    )
     assert problems == []
+
+
+def test_who_is_down_is_waited_for():
+    problems = []
+    call = a_call(GUESTFS, absent=[FAKE])
+    found = placement.place(call, Needs(driver='fake'), {}, problems)
+    assert problems == []
+    # Who is up is asked all the same: the driver may be installed there.
+    assert found == placement.Placement(waits_for=['c2'], asked=['c1'])
+    assert str(placement.cannot_be_checked(found)) == (
+        'No conductor can do this now: only c2 could, and is down.'
+    )
+
+
+def test_who_is_up_is_not_waited_for():
+    call = a_call(FAKE, absent=[GUESTFS])
+    found = placement.place(call, Needs(driver='fake'), {}, [])
+    assert found.waits_for == () and found.able == ['c2']
+
+
+@pytest.mark.parametrize(
+    'absent, reason',
+    [([], 'none is up'), ([GUESTFS], 'none is up'), ([FAKE], 'only c2 could')],
+)
+def test_nobody_is_up(absent, reason):
+    call = a_call(absent=absent)
+    with pytest.raises(exception.NoConductor, match=reason):
+        placement.place(call, Needs(driver='fake'), {}, [])
 
 
 @pytest.mark.parametrize(

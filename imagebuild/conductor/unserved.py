@@ -1,0 +1,94 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Builds in the queue that no conductor which is up can build.
+
+They wait, and say for whom, as long as ``[conductor] wait_for_conductor``;
+then they end. Every conductor looks at all of them: the one that could build
+them is down.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from imagebuild import db
+from imagebuild.common import placement
+from imagebuild.conductor.conductor_context import ConductorContext
+from imagebuild.db import transaction
+
+LOG = logging.getLogger(__name__)
+
+
+def sweep(context: ConductorContext) -> None:
+    """Note who waits, end what has waited too long, and unnote the rest.
+
+    Not to be called while heartbeats could not be written for a while: all
+    conductors look dead then.
+
+    :raises DatabaseUnavailable: it is done the next time.
+    """
+    database = context.database
+    known = database.list_conductors()
+    alive = {
+        each.name
+        for each in database.list_conductors(
+            alive_within=context.conf.conductor.dead_after
+        )
+        if each.status == 'up'
+    }
+    unserved = set()
+    for lane in database.lanes(['build']):
+        able = [
+            each.name
+            for each in known
+            if not placement.missing(
+                placement.Needs.from_dict(lane.needs), each.capability
+            )
+        ]
+        if not alive.intersection(able):
+            unserved.add(lane.id)
+            _wait(context, lane.id, able)
+    for build in database.noted_as_waiting():
+        if build.lane not in unserved:
+            database.note_waiting(build.id, '')
+
+
+def _wait(context: ConductorContext, lane: str, able: Sequence[str]) -> None:
+    limit = context.conf.conductor.wait_for_conductor
+    reason = placement.waits_for(able)
+    for build in context.database.queued_in_lane(lane):
+        if build.since is None:
+            context.database.note_waiting(build.id, reason)
+            continue
+        waited = (transaction.utcnow() - build.since).total_seconds()
+        if limit and waited >= limit:
+            _end(context, build.id, able)
+        elif build.reason != reason:
+            context.database.note_waiting(build.id, reason, keep_time=True)
+
+
+def _end(
+    context: ConductorContext, build_id: str, able: Sequence[str]
+) -> None:
+    limit = context.conf.conductor.wait_for_conductor
+    who = (
+        f'{placement.shown(able)} could build this and is down'
+        if able
+        else 'none that is registered can build this'
+    )
+    ended: db.Build | None = context.database.end_queued(
+        build_id, f'No conductor was there for {limit} seconds: {who}.'
+    )
+    if ended is not None:
+        LOG.warning('Ended build %s: %s', build_id, ended.status_reason)
+        context.notifier.ended(ended)
