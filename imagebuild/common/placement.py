@@ -251,14 +251,16 @@ def preference(needs: Needs, capability: Capability) -> int:
     return 0
 
 
-def waits_for(names: Sequence[str]) -> str:
+def waits_for(names: Sequence[str], lacks: Sequence[str] = ()) -> str:
     """For whom a job waits, as users are told it.
 
     :param names: of the conductors that could do it and are down; none if no
         conductor that is registered could.
+    :param lacks: what each of those that are up lacks, for that case.
     """
     if not names:
-        return 'Waits for a conductor that can build it: none is registered.'
+        why = '; '.join(lacks[:_MOST_SHOWN]) or 'none is registered'
+        return f'Waits for a conductor that can build it: {why}.'
     return f'Waits for a conductor: {shown(names)} could, and is down.'
 
 

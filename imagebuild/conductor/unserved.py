@@ -48,46 +48,48 @@ def sweep(context: ConductorContext) -> None:
     }
     unserved = set()
     for lane in database.lanes(['build']):
-        able = [
-            each.name
-            for each in known
-            if not placement.missing(
-                placement.Needs.from_dict(lane.needs), each.capability
-            )
+        needs = placement.Needs.from_dict(lane.needs)
+        lacking = [
+            (each, placement.missing(needs, each.capability)) for each in known
         ]
-        if not alive.intersection(able):
-            unserved.add(lane.id)
-            _wait(context, lane.id, able)
+        able = [each.name for each, missing in lacking if not missing]
+        if alive.intersection(able):
+            continue
+        unserved.add(lane.id)
+        lacks = [
+            f'{each.name} {" and ".join(missing)}'
+            for each, missing in lacking
+            if missing and each.name in alive
+        ]
+        _wait(context, lane.id, able, lacks)
     for build in database.noted_as_waiting():
         if build.lane not in unserved:
             database.note_waiting(build.id, '')
 
 
-def _wait(context: ConductorContext, lane: str, able: Sequence[str]) -> None:
+def _wait(
+    context: ConductorContext,
+    lane: str,
+    able: Sequence[str],
+    lacks: Sequence[str],
+) -> None:
     limit = context.conf.conductor.wait_for_conductor
-    reason = placement.waits_for(able)
+    reason = placement.waits_for(able, lacks)
     for build in context.database.queued_in_lane(lane):
         if build.since is None:
             context.database.note_waiting(build.id, reason)
             continue
         waited = (transaction.utcnow() - build.since).total_seconds()
         if limit and waited >= limit:
-            _end(context, build.id, able)
+            _end(context, build.id, reason)
         elif build.reason != reason:
             context.database.note_waiting(build.id, reason, keep_time=True)
 
 
-def _end(
-    context: ConductorContext, build_id: str, able: Sequence[str]
-) -> None:
+def _end(context: ConductorContext, build_id: str, reason: str) -> None:
     limit = context.conf.conductor.wait_for_conductor
-    who = (
-        f'{placement.shown(able)} could build this and is down'
-        if able
-        else 'none that is registered can build this'
-    )
     ended: db.Build | None = context.database.end_queued(
-        build_id, f'No conductor was there for {limit} seconds: {who}.'
+        build_id, f'Waited in vain for {limit} seconds. {reason}'
     )
     if ended is not None:
         LOG.warning('Ended build %s: %s', build_id, ended.status_reason)

@@ -129,6 +129,7 @@ MODULE = """
             return manifest.load(self.TEXT).run(remote, reconcile=reconcile)
 """
 CLOUD = """
+    import dataclasses
     import json
 
     from oslo_config import cfg
@@ -149,8 +150,19 @@ CLOUD = """
     ]
 
 
+    @dataclasses.dataclass(frozen=True)
+    class Options(fake.Options):
+        colour: str = dataclasses.field(
+            default='red', metadata={'enum': ['red', 'blue']}
+        )
+
+
     class AcmeDriver(fake.FakeDriver):
         name = 'acme'
+        options = Options
+
+        def disk_size(self, options):
+            return Options.parse(options).size * 1024 ** 2
 
         @classmethod
         def list_opts(cls):
@@ -160,7 +172,9 @@ CLOUD = """
                  monitor=None):
             section = settings.sections['acme']
             monitor.notice('acme: ' + json.dumps(section, sort_keys=True))
-            return super().open(base_image, options, workspace,
+            parsed = dict(options)
+            monitor.notice('colour: ' + parsed.pop('colour', 'none'))
+            return super().open(base_image, parsed, workspace,
                                 settings=settings, monitor=monitor)
 
 
@@ -213,8 +227,11 @@ CONDUCTOR = """
 
     from oslo_config import cfg
 
+    from imagebuild.catalogue import OperatingSystem
     from imagebuild.cmd import conductor as program
     from imagebuild.conductor import process
+    from imagebuild.messaging import bus
+    from imagebuild.messaging import rpcapi
     from tests.functional import conductors
 
     directory = pathlib.Path(sys.argv[1])
@@ -223,13 +240,31 @@ CONDUCTOR = """
     program._configure(conf, ['--config-file', str(directory / 'acme.conf')])
     conductor = process.from_conf(conf)
     conductor.start()
-    build_id = conductors.add_build(database, driver='acme')
+    api = rpcapi.ConductorAPI(bus.get_transport(conf), timeout=30)
+    entry = OperatingSystem(
+        'acmeos', driver='acme', driver_options={'colour': 'blue'}
+    ).to_dict()
+
+
+    def check(**options):
+        return api.check_request(
+            {'os': 'acmeos', 'driver_options': options}, entry, among=['c1']
+        )
+
+
+    refused = check(colour='grey', size=0)['problems']
+    accepted = check(size=2)
+    build_id = conductors.add_build(
+        database, driver='acme', os='acmeos', base=accepted['base']
+    )
     build = conductors.wait_for(database, build_id, 'active', 'error')
     log, _ = database.read_log(build_id)
     conductor.stop()
     print(json.dumps({
         'drivers': conductor.capability_provider.capability.drivers,
         'status': [build.status, build.status_reason],
+        'refused': [problem['path'] for problem in refused],
+        'accepted': accepted['base']['driver_options'],
         'log': log,
         'images': len(list(directory.glob('images-of-acme/*/image'))),
     }))
@@ -357,6 +392,13 @@ def test_another_package_brings_a_driver_and_a_store(
     found = json.loads(done.stdout.splitlines()[-1])
     assert found['status'] == ['active', '']
     assert found['images'] == 1
+    # Its own options, by its JSON schema: the catalogue's and the request's.
+    assert sorted(found['refused']) == [
+        'driver_options.colour',
+        'driver_options.size',
+    ]
+    assert found['accepted'] == {'colour': 'blue', 'size': 2}
+    assert 'colour: blue' in found['log']
     # One that does not load, and one that wants our sections, stop nobody.
     assert found['drivers'] == ['acme']
     told = (tmp_path / 'conductor.log').read_text()

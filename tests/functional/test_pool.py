@@ -195,7 +195,13 @@ def test_another_file_of_that_path_is_not_taken(pool, tmp_path):
             == f'sha256:{digest}'
         )
     )
-    time.sleep(1.5)
+    conductors.wait_until(
+        lambda: (
+            pool.database.get_build(build).status_reason
+            == 'Waits for a conductor that can build it: c1 has another file '
+            'in the place of the base image.'
+        )
+    )
     assert pool.database.get_build(build).status == 'queued'
     # As it was again.
     (tmp_path / 'base').write_bytes(b'base')
@@ -239,8 +245,8 @@ def test_it_does_not_wait_for_ever(pool, waiting):
     build = conductors.wait_for(pool.database, waiting, 'error')
     assert build.fault == 'service'
     assert build.status_reason == (
-        'No conductor was there for 2 seconds: c1 could build this and is '
-        'down.'
+        'Waited in vain for 2 seconds. Waits for a conductor: c1 could, and '
+        'is down.'
     )
 
 
