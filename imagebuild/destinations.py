@@ -21,6 +21,14 @@ from typing import Self
 #: The name of the destination that every service has.
 HERE = ''
 
+_PUBLIC = (
+    'description',
+    'disk_format',
+    'container_format',
+    'max_image_size',
+    'projects',
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Destination:
@@ -90,6 +98,11 @@ class Destination:
                 or 'bare'
             ),
         )
+
+    def public(self) -> dict[str, Any]:
+        """What the API may know of it, and what it needs to know."""
+        document = self.to_document()
+        return {name: document[name] for name in _PUBLIC}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:

@@ -12,8 +12,13 @@
 import json
 import pathlib
 
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
 from imagebuild.api import openapi
 from imagebuild.api import routes
+from imagebuild.drivers import registry
 
 project = 'imagebuild'
 copyright = 'imagebuild developers'
@@ -40,10 +45,58 @@ openstackdocs_use_storyboard = False
 def write_openapi(app):
     """Write what the API says about itself, for its reference."""
     path = pathlib.Path(app.srcdir) / 'api' / 'openapi.json'
-    text = json.dumps(openapi.document(routes.ROUTES, ''), indent=2)
+    text = json.dumps(
+        openapi.document(routes.ROUTES, '', driver_schemas()), indent=2
+    )
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
 
 
+class DriverOptions(SphinxDirective):
+    """The options of our drivers, as they declare them."""
+
+    def run(self):
+        lines = StringList()
+        for name, schema in driver_schemas().items():
+            lines.extend(StringList([f'``{name}``', ''], source=name))
+            for option, about in schema['properties'].items():
+                what = facts(about, option in schema.get('required', ()))
+                text = [
+                    f'    ``{option}``{what}',
+                    f'        {about["description"]}',
+                    '',
+                ]
+                lines.extend(StringList(text, source=name))
+        found = nodes.container()
+        self.state.nested_parse(lines, 0, found)
+        return found.children
+
+
+def driver_schemas():
+    """Of the drivers that this package brings."""
+    return {
+        name: driver.options.published()
+        for name, driver in registry.drivers().items()
+        if type(driver).__module__.startswith('imagebuild.')
+    }
+
+
+def facts(about, is_required):
+    """What may be given, in a parenthesis."""
+    found = []
+    if 'enum' in about:
+        found.append(', '.join(map(str, about['enum'])))
+    elif 'minimum' in about:
+        found.append(f'{about["minimum"]} to {about["maximum"]}')
+    elif 'type' in about:
+        found.append(about['type'])
+    if is_required:
+        found.append('required')
+    elif 'default' in about:
+        found.append(f'default: {json.dumps(about["default"])}')
+    return f' ({"; ".join(found)})' if found else ''
+
+
 def setup(app):
     app.connect('builder-inited', write_openapi)
+    app.add_directive('driver-options', DriverOptions)

@@ -32,6 +32,7 @@ from imagebuild import description
 from imagebuild import exception
 from imagebuild import policies
 from imagebuild import sealing
+from imagebuild.api import offers
 from imagebuild.api import placement
 from imagebuild.api import schemas
 from imagebuild.api import validation
@@ -117,9 +118,13 @@ def prepare(call: Call) -> BuildRequest:
     )
     described = _describe(call, request, problems)
     problems += _too_large(call, described)
+    unknown = offers.destination_problems(call, request)
+    problems += unknown
     entry = placement.entry_of(call, request, problems)
     needs = placement.needs_of(request, entry) if entry else None
-    placed = placement.place(call, needs, request, problems)
+    # Said once: nobody uploads to a destination that there is not.
+    asked = {**request, 'destinations': ()} if unknown else request
+    placed = placement.place(call, needs, asked, problems)
     secrets = _secrets(call.service, described, request, problems)
     validation.refuse(problems)
     if described is None or entry is None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import http
 import re
 from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from imagebuild.api import microversion
@@ -24,6 +25,8 @@ from imagebuild.api import samples
 from imagebuild.api.schemas import base
 from imagebuild.api.schemas import components
 
+#: What OpenAPI lets components be called.
+_COMPONENT = re.compile(r'[A-Za-z0-9._-]+')
 _PARAMETER = re.compile(r'<(\w+)>')
 
 #: What a path parameter is.
@@ -46,10 +49,15 @@ _TOKEN_ERRORS = (401, 403, 503)
 _BODY_ERRORS = (413, 415)
 
 
-def document(routes: Iterable[route.Route], root: str) -> dict[str, Any]:
+def document(
+    routes: Iterable[route.Route],
+    root: str,
+    drivers: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Return the document.
 
     :param root: URL of the service without a slash at the end.
+    :param drivers: JSON schemas of the options of drivers, by their names.
     """
     paths: dict[str, dict[str, Any]] = {}
     for entry in routes:
@@ -67,7 +75,10 @@ def document(routes: Iterable[route.Route], root: str) -> dict[str, Any]:
         'security': [{'token': []}],
         'paths': paths,
         'components': {
-            'schemas': dict(components.BY_NAME),
+            'schemas': {
+                **components.BY_NAME,
+                **_driver_options(drivers or {}),
+            },
             'securitySchemes': {
                 'token': {
                     'type': 'apiKey',
@@ -78,6 +89,20 @@ def document(routes: Iterable[route.Route], root: str) -> dict[str, Any]:
                 }
             },
         },
+    }
+
+
+def _driver_options(
+    drivers: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """What "driver_options" is for each driver, under a name of its own."""
+    return {
+        f'DriverOptions_{name}': {
+            'title': f'driver_options of "{name}"',
+            **schema,
+        }
+        for name, schema in drivers.items()
+        if _COMPONENT.fullmatch(name)
     }
 
 

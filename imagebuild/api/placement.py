@@ -24,6 +24,7 @@ from imagebuild import exception
 from imagebuild.api.api_call import Call
 from imagebuild.catalogue import OperatingSystem
 from imagebuild.common import placement
+from imagebuild.common.placement import Capability
 from imagebuild.common.placement import Needs
 from imagebuild.exception import Problem
 
@@ -131,7 +132,7 @@ def place(
         return Placement()
     alive = call.service.conductors()
     lacking = {
-        each.name: placement.lacking(needs, each.capability) for each in alive
+        each.name: _lacking(needs, request, each.capability) for each in alive
     }
     able = [name for name, lacks in lacking.items() if not lacks]
     if able:
@@ -139,7 +140,7 @@ def place(
     absent = [
         each.name
         for each in call.service.absent_conductors()
-        if not placement.missing(needs, each.capability)
+        if not _lacking(needs, request, each.capability)
     ]
     if not alive:
         # That none is up is not the user's error; their errors come first.
@@ -162,6 +163,16 @@ def cannot_be_checked(placed: Placement) -> exception.NoConductor:
 
 def _only(names: Sequence[str]) -> str:
     return f'only {placement.shown(names)} could, and is down'
+
+
+def _lacking(
+    needs: Needs, request: Mapping[str, Any], capability: Capability
+) -> dict[str, str]:
+    """What a conductor lacks; it uploads to each of the destinations."""
+    found = placement.lacking(needs, capability)
+    for name in filter(None, request.get('destinations') or ()):
+        found.update(placement.lacking(Needs(destination=name), capability))
+    return found
 
 
 def _inability(
@@ -195,6 +206,8 @@ def _inability(
 
 def _path(need: str, request: Mapping[str, Any]) -> str:
     """Where in a request a need comes from."""
+    if need == 'destination':
+        return 'destinations'
     if need == 'driver' and 'driver' in request:
         return 'driver'
     if need == 'isolation' and 'isolation' in request.get(

@@ -22,6 +22,8 @@ from imagebuild.api import route
 from imagebuild.api import schemas
 from imagebuild.api.handlers import builds
 from imagebuild.api.handlers import conductors
+from imagebuild.api.handlers import destinations
+from imagebuild.api.handlers import drivers
 from imagebuild.api.handlers import operating_systems
 from imagebuild.api.handlers import pipelines
 from imagebuild.api.handlers import recipes
@@ -150,6 +152,16 @@ ROUTES: tuple[route.Route, ...] = (
         'GET', '/v1/operating-systems', operating_systems.index,
         'Lists the operating systems that images can be made of.',
         answer=schemas.operating_systems.LIST, errors=[503],
+    ),
+    route.Route(
+        'GET', '/v1/drivers', drivers.index,
+        'Lists the drivers that make disks, with their options.',
+        answer=schemas.drivers.LIST,
+    ),
+    route.Route(
+        'GET', '/v1/destinations', destinations.index,
+        'Lists the clouds that images can be uploaded to.',
+        answer=schemas.destinations.LIST,
     ),
     route.Route(
         'GET', '/v1/conductors', conductors.index,

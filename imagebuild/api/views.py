@@ -24,6 +24,7 @@ from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.api import progress
 from imagebuild.api import schemas
+from imagebuild.destinations import Destination
 
 
 def time(value: datetime.datetime | None) -> str | None:
@@ -169,6 +170,17 @@ def conductor(record: db.Conductor, *, alive: bool) -> dict[str, Any]:
         record,
         alive=alive,
         **{name: _plain(getattr(offered, name)) for name in _OFFERED},
+    )
+
+
+def destination(found: Destination) -> dict[str, Any]:
+    """Return a destination, without how it is reached."""
+    disk_format, container_format = found.formats({})
+    return _shown(
+        schemas.destinations.DESTINATION,
+        found,
+        disk_format=disk_format,
+        container_format=container_format,
     )
 
 

@@ -35,6 +35,8 @@ from imagebuild.client.client import Client
 from imagebuild.client.records import Build
 from imagebuild.client.records import BuildImage
 from imagebuild.client.records import Conductor
+from imagebuild.client.records import Destination
+from imagebuild.client.records import Driver
 from imagebuild.client.records import LogChunk
 from imagebuild.client.records import OperatingSystem
 from imagebuild.client.records import Pipeline
@@ -49,6 +51,8 @@ __all__ = [
     'BuildImage',
     'Client',
     'Conductor',
+    'Destination',
+    'Driver',
     'LogChunk',
     'OperatingSystem',
     'Pipeline',

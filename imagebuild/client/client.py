@@ -99,6 +99,8 @@ class Client:
         self.builds = builds.BuildManager(transport)
         self.pipelines = pipelines.PipelineManager(transport)
         self.recipes = listings.RecipeManager(transport)
+        self.destinations = listings.DestinationManager(transport)
+        self.drivers = listings.DriverManager(transport)
         self.operating_systems = listings.OperatingSystemManager(transport)
         self.conductors = listings.ConductorManager(transport)
         self.uploads = listings.UploadManager(transport)

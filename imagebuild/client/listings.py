@@ -47,6 +47,24 @@ class OperatingSystemManager(managers.Manager):
         )
 
 
+class DestinationManager(managers.Manager):
+    """``client.destinations``: further clouds to upload to."""
+
+    def list(self) -> Iterator[records.Destination]:
+        """Go through those that the project may use."""
+        return self._pages(
+            records.Destination, '/destinations', 'destinations'
+        )
+
+
+class DriverManager(managers.Manager):
+    """``client.drivers``: what makes disks."""
+
+    def list(self) -> Iterator[records.Driver]:
+        """Go through those that ``driver`` may name now."""
+        return self._pages(records.Driver, '/drivers', 'drivers')
+
+
 class ConductorManager(managers.Manager):
     """``client.conductors``: who builds. For administrators."""
 

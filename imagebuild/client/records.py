@@ -299,6 +299,33 @@ class OperatingSystem(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Destination(Record):
+    """A cloud that images can be uploaded to, besides the service's own.
+
+    :ivar disk_format: of images whose request has none.
+    :ivar container_format: likewise.
+    :ivar max_image_size: bytes that an image's file may have; 0: no limit.
+    """
+
+    name: str
+    description: str = ''
+    disk_format: str = ''
+    container_format: str = ''
+    max_image_size: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Driver(Record):
+    """What makes disks.
+
+    :ivar options: JSON schema of ``driver_options``.
+    """
+
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Conductor(Record):
     """A process of the service that builds.
 

@@ -136,6 +136,9 @@ class Capability:
         missing for it; empty when that is not known.
     :ivar destinations: names of the clouds that it can upload to, besides
         this one.
+    :ivar destination_documents: of each of them what users are shown, and
+        ``projects``; see :meth:`imagebuild.destinations.Destination.public`.
+    :ivar driver_schemas: JSON schema of the options of each driver.
     :ivar accelerator: what its guests run on, ``kvm`` or ``tcg``; '' when
         that is not known.
     :ivar free_disk: bytes for work, None when that is not known.
@@ -156,6 +159,12 @@ class Capability:
         default_factory=dict, hash=False
     )
     destinations: tuple[str, ...] = ()
+    destination_documents: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict, hash=False, repr=False
+    )
+    driver_schemas: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict, hash=False, repr=False
+    )
     accelerator: str = ''
     free_disk: int | None = None
     free_memory: int | None = None
@@ -186,6 +195,10 @@ class Capability:
                 for name, lacking in _mapping(values.get('isolations'))
             },
             destinations=_names(values.get('destinations')),
+            destination_documents=_documents(
+                values.get('destination_documents')
+            ),
+            driver_schemas=_documents(values.get('driver_schemas')),
             accelerator=_text(values.get('accelerator')),
             free_disk=_number(values.get('free_disk')),
             free_memory=_number(values.get('free_memory')),
@@ -359,6 +372,14 @@ def _names(value: object) -> tuple[str, ...]:
 
 def _mapping(value: object) -> Iterable[tuple[str, Any]]:
     return value.items() if isinstance(value, Mapping) else ()
+
+
+def _documents(value: object) -> dict[str, Mapping[str, Any]]:
+    return {
+        name: document
+        for name, document in _mapping(value)
+        if isinstance(document, Mapping)
+    }
 
 
 def _plain(value: Any) -> Any:

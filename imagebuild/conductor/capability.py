@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
 import pathlib
@@ -21,6 +22,8 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import psutil
 from oslo_config import cfg
@@ -33,6 +36,7 @@ from imagebuild.conductor import conductor_context
 from imagebuild.conf import destination
 from imagebuild.conf import disks
 from imagebuild.conf import layers
+from imagebuild.destinations import Destination
 from imagebuild.drivers import host_state
 from imagebuild.drivers import isolations
 from imagebuild.drivers import overlay_disk
@@ -100,15 +104,20 @@ class CapabilityProvider:
     def _look(self) -> Capability:
         section = self._conf.conductor
         setting = self._conf.guestfs.isolation
+        installed = self._installed()
+        drivers = tuple(_working(installed, section.drivers, setting))
+        destinations = _destinations(self._conf)
         return Capability(
             name=section.name,
-            drivers=tuple(
-                _working(self._installed(), section.drivers, setting)
-            ),
+            drivers=drivers,
             operating_systems=tuple(section.operating_systems),
             architectures=(conductor_context.architecture(),),
             isolations=_isolations(setting),
-            destinations=_destinations(self._conf),
+            destinations=tuple(destinations),
+            destination_documents={
+                name: each.public() for name, each in destinations.items()
+            },
+            driver_schemas=_schemas(installed, drivers),
             slots=section.max_builds,
         )
 
@@ -159,14 +168,38 @@ def _isolations(setting: isolations.Setting) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _destinations(conf: cfg.ConfigOpts) -> tuple[str, ...]:
-    """Names of the clouds to upload to, besides this one."""
-    try:
-        found = destination.read(conf)
-    except exception.InvalidInput as error:
-        LOG.error('No further destination is offered: %s', error)
-        return ()
-    return tuple(name for name, each in found.items() if name and each.enabled)
+def _destinations(conf: cfg.ConfigOpts) -> dict[str, Destination]:
+    """The clouds to upload to, besides this one."""
+    found = {}
+    for name in filter(None, destination.names(conf)):
+        try:
+            each = destination.get(conf, name)
+            # Its cloud is found as well; nothing is contacted.
+            conductor_context.job_config(conf, name)
+        except exception.ImageBuildError as error:
+            LOG.warning('The destination "%s" is not offered: %s', name, error)
+        else:
+            if each.enabled:
+                found[name] = each
+    return found
+
+
+def _schemas(
+    installed: Mapping[str, Driver], names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The JSON schemas of drivers' options, as users are shown them."""
+    found = {}
+    for name in names:
+        try:
+            schema = installed[name].options.published()
+            # Of another package: what is none must not keep us from telling
+            # that we are there.
+            found[name] = json.loads(json.dumps(schema))
+        except Exception as error:
+            LOG.warning(
+                'The options of driver "%s" are not shown: %s', name, error
+            )
+    return found
 
 
 def _working(

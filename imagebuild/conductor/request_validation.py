@@ -235,11 +235,17 @@ class RequestValidator:
         for number, name in enumerate(request.get('destinations') or ()):
             try:
                 self._open_store(name)
-            except exception.InvalidInput as error:
-                path = f'destinations[{number}]'
-                problems.append(Problem(path, str(error)))
+            except exception.ImageBuildError as error:
+                # Of this host, and with its paths: not for users.
+                LOG.error('%s', error)
+                problems.append(
+                    Problem(
+                        f'destinations[{number}]',
+                        f'the destination "{name}" cannot be used now',
+                    )
+                )
         if problems:
-            raise _Refused(*problems)
+            raise _Refused(*problems, elsewhere=True)
 
     def _entry(
         self, request: Mapping[str, Any], entry: Mapping[str, Any] | None

@@ -61,17 +61,37 @@ class Options(base.Options):
 
     seconds: float = dataclasses.field(
         default=0.0,
-        metadata={'type': 'number', 'minimum': 0, 'maximum': 86400},
+        metadata=option_schema.described(
+            'Seconds that the build takes.',
+            {'type': 'number', 'minimum': 0, 'maximum': 86400},
+        ),
     )
     output_lines: int = dataclasses.field(
-        default=0, metadata=option_schema.integer(0, 1_000_000)
+        default=0,
+        metadata=option_schema.described(
+            'Lines that each script prints.',
+            option_schema.integer(0, 1_000_000),
+        ),
     )
     size: int = dataclasses.field(
-        default=1, metadata=option_schema.integer(1, 1024 * 1024, 'MiB')
+        default=1,
+        metadata=option_schema.described(
+            'MiB of the disk.', option_schema.integer(1, 1024 * 1024, 'MiB')
+        ),
     )
-    fail: str = dataclasses.field(default='', metadata=option_schema.TEXT)
+    fail: str = dataclasses.field(
+        default='',
+        metadata=option_schema.described(
+            'A message: the build fails with it at its end.',
+            option_schema.TEXT,
+        ),
+    )
     fault: str = dataclasses.field(
-        default='user', metadata={'enum': ['user', 'service', 'crash']}
+        default='user',
+        metadata=option_schema.described(
+            'Whose fault that is; crash: the process kills itself.',
+            {'enum': ['user', 'service', 'crash']},
+        ),
     )
 
 

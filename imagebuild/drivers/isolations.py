@@ -30,6 +30,7 @@ from imagebuild import layers
 from imagebuild import sandbox
 from imagebuild.common import own_files
 from imagebuild.drivers import base
+from imagebuild.drivers import option_schema
 
 Isolation = Literal['appliance', 'sandbox']
 #: What can be asked for; ``auto`` is the sandbox where that can be.
@@ -37,10 +38,13 @@ Setting = Literal['appliance', 'sandbox', 'auto']
 
 SETTINGS: tuple[Setting, ...] = ('appliance', 'sandbox', 'auto')
 #: The JSON schema of the driver option.
-SCHEMA = {
-    'enum': list(SETTINGS),
-    'x-message': f'is none of {", ".join(SETTINGS)}',
-}
+SCHEMA = option_schema.described(
+    "In what the disk is opened; only stricter than the operator's setting.",
+    {
+        'enum': list(SETTINGS),
+        'x-message': f'is none of {", ".join(SETTINGS)}',
+    },
+)
 
 
 class SandboxNotGranted(exception.InvalidInput):

@@ -37,8 +37,8 @@ class Options:
     """Options of a driver that are known to be good.
 
     A driver's own are a frozen dataclass that inherits from this one. The
-    ``metadata`` of each field are the JSON schema of its value; a field
-    without a default must be given.
+    ``metadata`` of each field are the JSON schema of its value, with a
+    ``description`` for users; a field without a default must be given.
 
     :cvar conditions: more keywords of the schema, for what concerns several
         options.
@@ -57,6 +57,31 @@ class Options:
                 for field in dataclasses.fields(cls)
             },
             **cls.conditions,
+        }
+
+    @classmethod
+    def published(cls) -> dict[str, Any]:
+        """The same schema for users: with defaults, without our messages."""
+        schema = cls.schema()
+        fields = dataclasses.fields(cls)
+        for field in fields:
+            # 0 and '' stand for what depends on other things.
+            if field.default is False or field.default not in (
+                dataclasses.MISSING,
+                None,
+                '',
+                0,
+            ):
+                schema['properties'][field.name]['default'] = field.default
+        required = [
+            field.name
+            for field in fields
+            if field.default is dataclasses.MISSING
+        ]
+        return {
+            '$schema': 'https://json-schema.org/draft/2020-12/schema',
+            **_without_messages(schema),
+            **({'required': required} if required else {}),
         }
 
     @classmethod
@@ -79,6 +104,11 @@ class Options:
         return cls(**{name: _plain(value) for name, value in given.items()})
 
 
+def described(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an option with what users are told of it."""
+    return {**schema, 'description': text}
+
+
 def integer(least: int, most: int, unit: str = '') -> dict[str, Any]:
     """The JSON schema of an integer within bounds.
 
@@ -96,6 +126,18 @@ def integer(least: int, most: int, unit: str = '') -> dict[str, Any]:
 #: The JSON schemas of a switch and of a text.
 BOOLEAN = {'type': 'boolean', 'x-message': 'is neither true nor false'}
 TEXT = {'type': 'string'}
+
+
+def _without_messages(schema: Any) -> Any:
+    if isinstance(schema, list | tuple):
+        return [_without_messages(each) for each in schema]
+    if isinstance(schema, Mapping):
+        return {
+            name: _without_messages(each)
+            for name, each in schema.items()
+            if name != 'x-message'
+        }
+    return schema
 
 
 def _plain(value: Any) -> Any:

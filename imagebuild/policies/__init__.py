@@ -23,6 +23,8 @@ from oslo_policy import policy
 from imagebuild.policies import base
 from imagebuild.policies import builds
 from imagebuild.policies import conductors
+from imagebuild.policies import destinations
+from imagebuild.policies import drivers
 from imagebuild.policies import operating_systems
 from imagebuild.policies import pipelines
 from imagebuild.policies import recipes
@@ -32,6 +34,8 @@ __all__ = [
     'base',
     'builds',
     'conductors',
+    'destinations',
+    'drivers',
     'operating_systems',
     'pipelines',
     'recipes',
@@ -48,6 +52,8 @@ def list_rules() -> list[policy.RuleDefault]:
         *base.RULES,
         *builds.RULES,
         *conductors.RULES,
+        *destinations.RULES,
+        *drivers.RULES,
         *operating_systems.RULES,
         *pipelines.RULES,
         *recipes.RULES,

@@ -24,6 +24,7 @@ A module that has a driver makes it pass them like this::
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 
@@ -104,6 +105,14 @@ class DriverContract:
         assert isinstance(driver.wants_base, bool)
         assert isinstance(driver.by_default, bool)
         assert all(isinstance(name, str) for name in driver.missing())
+
+    def test_options_are_described_for_users(self, driver):
+        schema = driver.options.published()
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert json.loads(json.dumps(schema)) == schema
+        assert 'x-message' not in json.dumps(schema)
+        for name, option in schema['properties'].items():
+            assert option['description'].endswith('.'), name
 
     def test_good_options(self, driver, opening):
         assert driver.validate(opening.options) is None

@@ -27,6 +27,7 @@ from imagebuild.api import app
 from imagebuild.api import local_token
 from imagebuild.conductor import image_update
 from imagebuild.db import migration
+from imagebuild.drivers import fake
 from imagebuild.stores import base as stores_base
 from tests.functional import notices
 
@@ -51,6 +52,11 @@ BASE = {
     'size': 1024,
     'disk_format': 'qcow2',
     'identity': 'sha512:' + 'ab' * 64,
+}
+
+DESTINATIONS = {
+    'west': {'description': 'Our cloud in the west', 'disk_format': 'raw'},
+    'east': {'projects': ['somebody-elses']},
 }
 
 
@@ -160,6 +166,9 @@ class Service:
                 'architecture': 'x86_64',
                 'slots': 2,
                 'version': '1.0',
+                'destinations': ['west', 'east'],
+                'destination_documents': DESTINATIONS,
+                'driver_schemas': {'fake': fake.Options.published()},
                 **values,
             }
         )

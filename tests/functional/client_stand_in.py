@@ -36,6 +36,24 @@ SYSTEMS = [
         'min_disk': 0,
     }
 ]
+DRIVERS = [
+    {
+        'name': 'guestfs',
+        'options': {
+            'type': 'object',
+            'properties': {'size': {'type': 'integer'}},
+        },
+    }
+]
+DESTINATIONS = [
+    {
+        'name': 'west',
+        'description': 'Our cloud in the west',
+        'disk_format': 'raw',
+        'container_format': 'bare',
+        'max_image_size': 0,
+    }
+]
 CONDUCTORS = [
     {
         'name': 'builder-1',
@@ -257,6 +275,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                         return 200, {**item, 'arguments': {'type': 'object'}}
             case ['GET', 'operating-systems']:
                 return 200, {'operating_systems': SYSTEMS}
+            case ['GET', 'drivers']:
+                return 200, {'drivers': DRIVERS}
+            case ['GET', 'destinations']:
+                return 200, {'destinations': DESTINATIONS}
             case ['GET', 'conductors']:
                 return 200, {'conductors': CONDUCTORS}
             case ['GET', 'uploads']:

@@ -101,6 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'context',
         'db',
         'description',
+        'destinations',
         'manifest',
         'messaging',
         'policies',

@@ -13,12 +13,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
 import flask
 import prometheus_client
 
+from imagebuild import exception
 from imagebuild.api import health
 from imagebuild.api import metrics
 from imagebuild.api import microversion
+from imagebuild.api import offers
 from imagebuild.api import openapi
 from imagebuild.api import responses
 from imagebuild.api import views
@@ -48,7 +54,15 @@ def _version(call: Call) -> dict[str, object]:
 
 def document(call: Call) -> flask.Response:
     """GET /openapi.json"""
-    return responses.ok(openapi.document(call.service.routes, call.root))
+    drivers: Mapping[str, Mapping[str, Any]] = {}
+    # Without the database it describes all else.
+    with contextlib.suppress(exception.DatabaseUnavailable):
+        drivers = offers.driver_schemas(
+            call.service.conductors(accepting=False)
+        )
+    return responses.ok(
+        openapi.document(call.service.routes, call.root, drivers)
+    )
 
 
 def healthcheck(call: Call) -> flask.Response:

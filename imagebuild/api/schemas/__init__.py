@@ -22,6 +22,8 @@ from imagebuild.api.schemas import builds
 from imagebuild.api.schemas import components
 from imagebuild.api.schemas import conductors
 from imagebuild.api.schemas import description
+from imagebuild.api.schemas import destinations
+from imagebuild.api.schemas import drivers
 from imagebuild.api.schemas import operating_systems
 from imagebuild.api.schemas import pipelines
 from imagebuild.api.schemas import recipes
@@ -34,6 +36,8 @@ __all__ = [
     'components',
     'conductors',
     'description',
+    'destinations',
+    'drivers',
     'operating_systems',
     'pipelines',
     'recipes',

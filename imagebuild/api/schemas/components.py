@@ -16,6 +16,8 @@ from __future__ import annotations
 from imagebuild.api.schemas import base
 from imagebuild.api.schemas import builds
 from imagebuild.api.schemas import conductors
+from imagebuild.api.schemas import destinations
+from imagebuild.api.schemas import drivers
 from imagebuild.api.schemas import operating_systems
 from imagebuild.api.schemas import pipelines
 from imagebuild.api.schemas import recipes
@@ -27,6 +29,8 @@ BY_NAME: dict[str, base.Schema] = {
     'Changes': builds.UPDATE,
     'Conductor': conductors.CONDUCTOR,
     'Description': builds.CREATE,
+    'Destination': destinations.DESTINATION,
+    'Driver': drivers.DRIVER,
     'Error': base.ERROR,
     'OperatingSystem': operating_systems.OPERATING_SYSTEM,
     'Pipeline': pipelines.PIPELINE,

@@ -137,7 +137,9 @@ _SOURCE: Mapping[str, base.Schema] = {
         'default.',
     },
     'driver_options': base.field(
-        _ANYTHING, "For the driver, over the operating system's own."
+        _ANYTHING,
+        "For the driver, over the operating system's own; GET /v1/drivers has "
+        'a JSON schema of them.',
     ),
 }
 _CONTENT: Mapping[str, base.Schema] = {
@@ -215,8 +217,9 @@ _IMAGE: Mapping[str, base.Schema] = {
 }
 _BUILD: Mapping[str, base.Schema] = {
     'destinations': base.array(
-        base.NAME,
-        'Names of the clouds to upload to; this one by default.',
+        base.LABEL,
+        'Names of the clouds to upload to, "" for this one; this one alone by '
+        'default.',
         uniqueItems=True,
         minItems=1,
         maxItems=_DESTINATIONS,

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""``openstack image recipe``, ``image os`` and ``image builder``."""
+"""What there is: ``openstack image recipe|os|destination|driver|builder``."""
 
 from __future__ import annotations
 
@@ -73,6 +73,22 @@ class ListOperatingSystem(terminal.SafeOutput, command.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
         found = plugin.client_of(self).operating_systems.list()
         return columns.table(columns.OPERATING_SYSTEMS, found)
+
+
+class ListDestination(terminal.SafeOutput, command.Lister):
+    """List the further clouds that images can be uploaded to"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
+        found = plugin.client_of(self).destinations.list()
+        return columns.table(columns.DESTINATIONS, found)
+
+
+class ListDriver(terminal.SafeOutput, command.Lister):
+    """List the drivers that make disks, and their options"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> columns.Table:
+        found = plugin.client_of(self).drivers.list()
+        return columns.table(columns.DRIVERS, found)
 
 
 class ListBuilder(terminal.SafeOutput, command.Lister):

@@ -83,7 +83,7 @@ class Phases(DoneOf):
 
 
 class Arguments(columns.FormattableColumn[Mapping[str, Any]]):
-    """The arguments of a recipe: a line for each, not its JSON schema."""
+    """What a JSON schema describes: a line for each, not the schema."""
 
     def human_readable(self) -> str:
         required = self._value.get('required') or ()
@@ -258,6 +258,14 @@ RECIPES = tuple(_same('Name', 'Version', 'Description'))
 RECIPE: Sequence[Field] = (
     *_same('name', 'version', 'description', 'min_disk'),
     ('arguments', lambda recipe: Arguments(recipe.arguments)),
+)
+DESTINATIONS: Sequence[Field] = (
+    *_same('Name', 'Description', 'Disk Format', 'Container Format'),
+    ('Max Image Size', lambda found: _bytes(found.max_image_size or None)),
+)
+DRIVERS: Sequence[Field] = (
+    *_same('Name'),
+    ('Options', lambda driver: Arguments(driver.options)),
 )
 OPERATING_SYSTEMS = tuple(
     _same('Name', 'Description', 'Architecture', 'Driver', 'Min Disk')

@@ -59,27 +59,48 @@ class BootstrapOptions(option_schema.Options):
     """
 
     os: str = dataclasses.field(
-        metadata={
-            'enum': list(releases.RELEASES),
-            'x-message': 'is not known; known are '
-            + ', '.join(releases.RELEASES),
-        }
+        metadata=option_schema.described(
+            'Release of a distribution that the disk is made of.',
+            {
+                'enum': list(releases.RELEASES),
+                'x-message': 'is not known; known are '
+                + ', '.join(releases.RELEASES),
+            },
+        )
     )
     minimal: bool = dataclasses.field(
-        default=False, metadata=option_schema.BOOLEAN
+        default=False,
+        metadata=option_schema.described(
+            'No kernel, no boot loader, no cloud-init: what the package '
+            'manager needs and nothing else.',
+            option_schema.BOOLEAN,
+        ),
     )
     # Its bounds are in the conditions: they depend on minimal.
-    size: int = 0
+    size: int = dataclasses.field(
+        default=0,
+        metadata={
+            'description': 'GiB of the disk; 4 by default, 3 with minimal.'
+        },
+    )
     file_system: root_file_systems.FileSystem = dataclasses.field(
         default='ext4',
-        metadata={
-            'enum': list(root_file_systems.KINDS),
-            'x-message': 'is none of ' + ', '.join(root_file_systems.KINDS),
-        },
+        metadata=option_schema.described(
+            'File system of the root.',
+            {
+                'enum': list(root_file_systems.KINDS),
+                'x-message': 'is none of '
+                + ', '.join(root_file_systems.KINDS),
+            },
+        ),
     )
     refresh: int = dataclasses.field(
         default=_DEFAULT_REFRESH,
-        metadata=option_schema.integer(0, _LONGEST_REFRESH, 'hours'),
+        metadata=option_schema.described(
+            'Hours for which a base image that was made on a host is used '
+            'again; 0 makes one for each build.',
+            option_schema.integer(0, _LONGEST_REFRESH, 'hours'),
+        ),
     )
     isolation: isolations.Setting = dataclasses.field(
         default='auto', metadata=isolations.SCHEMA

@@ -864,6 +864,55 @@ def test_operating_systems_and_builders(run, requests_mock):
     assert (found['Cached Bases'], found['Cached Layers']) == (1, 5)
 
 
+def test_drivers_and_destinations(run, requests_mock):
+    requests_mock.get(
+        f'{BASE}/drivers',
+        json={
+            'drivers': [
+                {
+                    'name': 'bootstrap',
+                    'options': {
+                        'type': 'object',
+                        'required': ['os'],
+                        'properties': {
+                            'os': {
+                                'enum': ['a', 'b'],
+                                'description': 'Which.',
+                            },
+                            'size': {'type': 'integer', 'default': 4},
+                        },
+                    },
+                }
+            ]
+        },
+    )
+    requests_mock.get(
+        f'{BASE}/destinations',
+        json={
+            'destinations': [
+                {
+                    'name': 'west',
+                    'description': 'Ours',
+                    'disk_format': 'raw',
+                    'container_format': 'bare',
+                    'max_image_size': 0,
+                },
+                {'name': 'east', 'max_image_size': 10**10},
+            ]
+        },
+    )
+    _, [row] = run(catalogue.ListDriver)
+    assert row[0] == 'bootstrap'
+    assert human(row[1]) == (
+        'os (one of a, b; required): Which.\nsize (integer; default: 4)'
+    )
+    assert row[1].machine_readable()['required'] == ['os']
+    _, [west, east] = run(catalogue.ListDestination)
+    assert west[:4] == ('west', 'Ours', 'raw', 'bare')
+    assert west[4].machine_readable() is None
+    assert east[4].machine_readable() == 10**10
+
+
 # -- what the program asks the plugin for -----------------------------------
 
 
@@ -877,7 +926,7 @@ def test_every_entry_point_is_a_command():
                 importlib.import_module(f'imagebuild.client.osc.{module}'),
                 command,
             )
-    assert len(found) == 22
+    assert len(found) == 24
     assert all(
         issubclass(each, terminal.SafeOutput) for each in found.values()
     )

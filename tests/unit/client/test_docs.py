@@ -49,6 +49,8 @@ COMMANDS = {
     'recipe list': catalogue.ListRecipe,
     'recipe show': catalogue.ShowRecipe,
     'os list': catalogue.ListOperatingSystem,
+    'driver list': catalogue.ListDriver,
+    'destination list': catalogue.ListDestination,
     'builder list': catalogue.ListBuilder,
 }
 

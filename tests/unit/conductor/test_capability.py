@@ -21,7 +21,9 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import layers
 from imagebuild import sandbox
+from imagebuild.common.placement import Capability
 from imagebuild.conductor import capability
+from imagebuild.drivers import fake
 from imagebuild.drivers import guestfs
 from imagebuild.drivers import overlay_disk
 from imagebuild.layers import entries
@@ -29,6 +31,7 @@ from imagebuild.layers import entries
 
 class Driver:
     by_default = True
+    options = fake.Options
 
     def __init__(self, *missing):
         self._missing = missing
@@ -88,6 +91,46 @@ def test_what_was_asked_for_is_missed(conf, caplog):
     provider = capability.CapabilityProvider(conf, lambda: installed)
     assert provider.capability.drivers == ('b',)
     assert errors(caplog) == ['The driver "c" is not offered, not installed']
+
+
+def test_options_of_its_drivers(conf, caplog):
+    class Strange(Driver):
+        options = object
+
+    installed = {'a': Driver(), 'b': Strange(), 'c': Driver('a program')}
+    found = capability.CapabilityProvider(conf, lambda: installed).capability
+    assert found.drivers == ('a', 'b')
+    assert found.driver_schemas == {'a': fake.Options.published()}
+    assert 'The options of driver "b" are not shown' in caplog.text
+
+
+def test_destinations_that_can_be_used(tmp_path, caplog):
+    conf = cfg.ConfigOpts()
+    imagebuild_conf.register(conf)
+    (tmp_path / 'conf').write_text(
+        f'[DEFAULT]\nstate_path = {tmp_path}\n'
+        '[destination:west]\nregion_name = West\nvalid_interfaces = public\n'
+        'description = Ours\nprojects = one\n'
+        '[destination:off]\nstore = file\nenabled = false\n'
+        '[destination:bad]\nstore = file\nattempts = many\n'
+        '[destination:gone]\ncloud = gone\nclouds_file = /nowhere\n'
+    )
+    conf([], default_config_files=[str(tmp_path / 'conf')])
+    found = capability.CapabilityProvider(conf, dict).capability
+    assert found.destinations == ('west',)
+    # Nothing of how it is reached.
+    assert found.destination_documents == {
+        'west': {
+            'description': 'Ours',
+            'disk_format': '',
+            'container_format': '',
+            'max_image_size': 0,
+            'projects': ['one'],
+        }
+    }
+    assert 'The destination "bad" is not offered' in caplog.text
+    assert 'The destination "gone" is not offered' in caplog.text
+    assert Capability.from_dict(found.to_dict()) == found
 
 
 def test_in_what_disks_can_be_opened(conf, monkeypatch):
