@@ -33,6 +33,8 @@ import time
 import urllib.parse
 import uuid
 
+from tests import fake_glance_imports
+
 FORMATS = ['ami', 'iso', 'qcow2', 'raw', 'vdi', 'vhd', 'vhdx', 'vmdk', None]
 TEXT = {'type': ['null', 'string']}
 SCHEMAS = {
@@ -73,7 +75,13 @@ SCHEMAS = {
 }
 RESERVED = ('id', 'status', 'size', 'os_hash_algo', 'os_hash_value')
 _PAGING = ('limit', 'sort', 'sort_key', 'sort_dir', 'marker', 'os_hidden')
-IMAGE = re.compile(r'/v2/images/([^/]+)(/file|/members)?(?:/([^/]+))?')
+IMAGE = re.compile(
+    r'/v2/images/([^/]+)(/file|/stage|/import|/tasks|/members)?(?:/([^/]+))?'
+)
+
+
+#: A status: there is no answer, and the connection stays.
+HANG = -1
 
 
 @dataclasses.dataclass
@@ -82,7 +90,7 @@ class Fault:
 
     :ivar method: of the request.
     :ivar path: regular expression, searched for in the path.
-    :ivar status: the answer, 0 to close the connection.
+    :ivar status: the answer, 0 to close the connection, HANG for none.
     :ivar times: how often.
     :ivar after: bytes that are taken or sent before it.
     """
@@ -107,6 +115,7 @@ class FakeGlance:
     :ivar corrupt: bytes that arrive are stored with a wrong one.
     :ivar limit: bytes of an image that it takes.
     :ivar slow: looks at an image before it is active.
+    :ivar imports: what it offers to import, and how that goes.
     :ivar page: images of one page at most.
     :ivar chunked: the last upload did not say how long it is.
     """
@@ -121,9 +130,11 @@ class FakeGlance:
         self.corrupt = False
         self.limit = 0
         self.slow = 0
+        self.imports = fake_glance_imports.Imports()
         self.page = 1000
         self.chunked = None
         self.lock = threading.RLock()
+        self.over = threading.Event()
         self._faults = []
         self._server = None
 
@@ -142,6 +153,7 @@ class FakeGlance:
         return self
 
     def __exit__(self, *exc_info):
+        self.over.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -234,6 +246,8 @@ class _Refused(Exception):  # noqa: N818
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    # Headers and body are two packets: 40 ms for each answer with it.
+    disable_nagle_algorithm = True
     glance: FakeGlance
 
     def log_message(self, *args):
@@ -254,7 +268,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def _refuse(self, refused):
-        if not refused.status:
+        if refused.status == HANG:
+            self.glance.over.wait(30)
+        if refused.status == HANG or not refused.status:
             self.close_connection = True
             self.connection.close()
             return
@@ -286,6 +302,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         schema = path.rpartition('/')[2]
         if path.startswith('/v2/schemas/'):
             self._json(200, SCHEMAS[schema])
+        elif path.startswith('/v2/info/'):
+            answer = self.glance.imports.info(schema)
+            if answer is None:
+                raise _Refused(404, 'not here')
+            self._json(200, answer)
+        elif path.startswith('/v2/tasks/'):
+            self._json(200, self._tasks(id=schema)[0])
         elif path == '/v2/images':
             self._create() if self.command == 'POST' else self._list(query)
         elif match := IMAGE.fullmatch(path):
@@ -350,7 +373,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 raise _Refused(403, f"Attribute '{name}' is reserved.")
         self._json(201, self.glance.add(**values))
 
+    def _tasks(self, **wanted):
+        if not self.glance.imports.tells:
+            raise _Refused(403, 'not for you')
+        found = self.glance.imports.tasks
+        return [task for task in found if wanted.items() <= task.items()]
+
+    def get_tasks(self, record):
+        self._json(200, {'tasks': self._tasks(image_id=record['id'])})
+
+    def post_import(self, record):
+        body = json.loads(self._body())
+        refused = self.glance.imports.start(self.glance, record, body)
+        if refused:
+            raise _Refused(*refused)
+        self._answer(202)
+
     def get(self, record):
+        self.glance.imports.look(self.glance, record)
         if record['status'] == 'saving' and self.glance.slow:
             self.glance.slow -= 1
             if not self.glance.slow:
@@ -425,16 +465,34 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     # -- bytes --------------------------------------------------------------
 
+    def put_stage(self, record):
+        content = self._taken(record, 'uploading')
+        self.glance.imports.staged[record['id']] = content
+        record['size'] = len(content)
+        self._answer(204)
+
     def put_file(self, record):
+        content = self._taken(record, 'saving')
+        self.glance.store(record['id'], content)
+        if self.glance.imports.stores:
+            record['stores'] = (
+                self.headers.get('x-image-meta-store')
+                or self.glance.imports.stores[0]
+            )
+        if self.glance.slow:
+            record['status'] = 'saving'
+        self._answer(204)
+
+    def _taken(self, record, status):
         if record['status'] != 'queued':
             raise _Refused(
                 409,
-                f'Image status transition from {record["status"]} to saving '
+                f'Image status transition from {record["status"]} to {status} '
                 'is not allowed',
             )
         length = self.headers.get('Content-Length')
         self.glance.chunked = length is None
-        record['status'] = 'saving'
+        record['status'] = status
         content = bytearray()
         for piece in self._pieces(length):
             content += piece
@@ -444,10 +502,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if self.glance.limit and len(content) > self.glance.limit:
                 record['status'] = 'queued'
                 raise _Refused(413, 'The image is larger than the limit.')
-        self.glance.store(record['id'], bytes(content))
-        if self.glance.slow:
-            record['status'] = 'saving'
-        self._answer(204)
+        return bytes(content)
 
     def _pieces(self, length):
         if length is not None:

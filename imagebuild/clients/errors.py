@@ -33,6 +33,7 @@ from imagebuild import exception
 #: user's credentials, 408 and 429 about the moment.
 _NOT_THE_REQUEST = (401, 408, 425, 429)
 _LONGEST = 500
+_STORAGE_FULL = 'storage media is full'
 
 
 class Refused(exception.InvalidInput):
@@ -40,6 +41,11 @@ class Refused(exception.InvalidInput):
 
     msg_fmt = 'The %(service)s service refuses this: %(reason)s.'
     code = 400
+
+    @property
+    def is_about_the_call(self) -> bool:
+        """Whether what was to be done is refused, not the image."""
+        return self.kwargs.get('status') in (403, 405)
 
 
 def of_answer(
@@ -62,8 +68,14 @@ def of_answer(
             status='in another state',
             reason=message,
         )
+    if code == 413 and _STORAGE_FULL in message.lower():
+        # Glance's answer for a full disk of its own and for a file that is
+        # too large is the same: only the second is the user's.
+        return exception.ServiceUnavailable(service=service, reason=message)
     if 400 <= code < 500 and code not in _NOT_THE_REQUEST:
-        return Refused(service=service, reason=f'{message} (HTTP {code})')
+        return Refused(
+            service=service, reason=f'{message} (HTTP {code})', status=code
+        )
     return exception.ServiceUnavailable(
         service=service, reason=f'it answers {code}: {message}'
     )

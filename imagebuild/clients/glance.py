@@ -35,6 +35,7 @@ from keystoneauth1 import adapter
 from imagebuild import exception
 from imagebuild.clients import download
 from imagebuild.clients import errors
+from imagebuild.clients import image_imports
 from imagebuild.clients import image_pages
 from imagebuild.clients import images
 from imagebuild.clients import keystone
@@ -72,6 +73,7 @@ class Glance:
         own.
     :param options: of the adapter: ``region_name``, ``interface``,
         ``endpoint_override``, ...
+    :ivar imports: has it fetch and copy images itself.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Glance:
         self._adapter = adapter.Adapter(
             session, **{'service_type': SERVICE, **options}
         )
+        self.imports = image_imports.Imports(self._adapter, SERVICE)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Mapping[str, Any]]) -> Self:
@@ -312,24 +315,46 @@ class Glance:
                 raise errors.of_answer(SERVICE, code, response.text, image_id)
             yield download.of_response(response, offset, service=SERVICE)
 
-    def send(self, image_id: str, source: Readable) -> None:
+    def send(
+        self, image_id: str, source: Readable, *, store: str = ''
+    ) -> None:
         """Send an image's bytes, once: never from the middle, never again.
 
         :param source: they are read once, from its start.
+        :param store: id of the store of Glance that they go to; '' for its
+            default.
         :raises NotFound: there is no such image.
         :raises Conflict: it has data, or somebody else sends them.
         :raises Refused: they are too many, or not what they should be.
         """
+        headers = {'x-image-meta-store': store} if store else {}
+        self._put(f'/v2/images/{image_id}/file', image_id, source, headers)
+
+    def stage(self, image_id: str, source: Readable) -> None:
+        """Send an image's bytes to where :attr:`imports` finds them.
+
+        See :meth:`send`.
+        """
+        self._put(f'/v2/images/{image_id}/stage', image_id, source, {})
+
+    def _put(
+        self,
+        path: str,
+        image_id: str,
+        source: Readable,
+        headers: Mapping[str, str],
+    ) -> None:
         with errors.translated(SERVICE, image_id):
             # A token that has ended must not be found out by a server that
             # is being sent gigabytes: keystoneauth renews it here.
             self._adapter.get_token()
             response = self._adapter.put(
-                f'/v2/images/{image_id}/file',
+                path,
                 data=source,
                 headers={
                     'Content-Type': 'application/octet-stream',
                     'x-openstack-image-size': str(len(source)),
+                    **headers,
                 },
                 raise_exc=False,
                 # Any of these would send what is left of the source as if
@@ -339,10 +364,15 @@ class Glance:
                 status_code_retries=0,
                 redirect=False,
             )
-        if response.status_code == 401:
+        code = response.status_code
+        if code == 401:
             # allow_reauth would have done so: the next attempt gets a new one.
             self._adapter.invalidate()
-        if response.status_code >= 300:
-            raise errors.of_answer(
-                SERVICE, response.status_code, response.text, image_id
+        if code == 410:
+            # Not only "no such image": "adding images is disabled", too.
+            raise exception.ServiceUnavailable(
+                service=SERVICE,
+                reason=f'it answers 410: {errors.message_of(response.text)}',
             )
+        if code >= 300:
+            raise errors.of_answer(SERVICE, code, response.text, image_id)

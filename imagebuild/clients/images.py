@@ -45,6 +45,8 @@ class GlanceImage:
     :ivar created_at: ISO 8601, so that later is greater.
     :ivar min_disk: GiB.
     :ivar tags: in no order.
+    :ivar stores: ids of the stores of Glance that it is in, with commas; ''
+        when Glance has only one.
     :ivar properties: all that is not one of Glance's own.
     """
 
@@ -63,6 +65,7 @@ class GlanceImage:
     created_at: str = ''
     min_disk: int = 0
     tags: Sequence[str] = ()
+    stores: str = ''
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -82,6 +85,26 @@ class GlanceImage:
         return cls(**known, properties=others)
 
     @property
+    def import_task(self) -> str:
+        """Id of the task that imports or copies it now; '' for none."""
+        return self.properties.get('os_glance_import_task', '')
+
+    @property
+    def importing_to(self) -> tuple[str, ...]:
+        """Ids of the stores that it is being imported or copied to."""
+        return _listed(self.properties.get('os_glance_importing_to_stores'))
+
+    @property
+    def failed_imports(self) -> tuple[str, ...]:
+        """Ids of the stores that the last import or copy failed for."""
+        return _listed(self.properties.get('os_glance_failed_import'))
+
+    @property
+    def in_stores(self) -> tuple[str, ...]:
+        """Ids of the stores that it is in, as far as Glance tells."""
+        return _listed(self.stores)
+
+    @property
     def checksum(self) -> str:
         """``algorithm:hexdigest``, '' when Glance knows none."""
         if not self.os_hash_algo or not self.os_hash_value:
@@ -99,6 +122,10 @@ class GlanceImage:
         if self.visibility in _OPEN_TO_ALL or self.owner == project_id:
             return True
         return self.visibility == 'shared' and project_id in accepted_by
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (text or '').split(',')))
 
 
 #: The names that are Glance's own; everything else is a property.

@@ -14,6 +14,7 @@
 from typing import Any
 
 from oslo_config import cfg
+from oslo_config import types
 
 GROUP = cfg.OptGroup(
     'glance',
@@ -87,6 +88,101 @@ Seconds from the end of an upload until Glance must say that it is active.
 
 Nearly always that is at once. Raise it where Glance copies or converts an
 image before it is active.
+""",
+    ),
+    cfg.ListOpt(
+        'import_methods',
+        default=[],
+        item_type=types.String(
+            choices=[
+                'glance-download',
+                'web-download',
+                'upload',
+                'glance-direct',
+            ]
+        ),
+        sample_default=['glance-direct'],
+        help="""
+Ways in which images get into Glance, the preferred one first.
+
+``glance-download`` has Glance fetch an image that another region has
+already, ``web-download`` has it fetch the file from ``web_download_url``,
+``upload`` sends the file to the store behind Glance, ``glance-direct`` sends
+it to Glance's staging area and imports it from there, so that Glance's
+plugins act on it. By default all of them, in this order: those that Glance
+does not offer or that do not suit an image are left out, and one that fails
+is followed by the next. Name ``glance-direct`` alone where Glance shall
+convert images.
+""",
+    ),
+    cfg.ListOpt(
+        'import_stores',
+        default=[],
+        sample_default=['fast', 'edge'],
+        help="""
+Ids of the stores of Glance that each image shall be in.
+
+It is sent to the first one; Glance copies it to the others (copy-image, which
+it must offer). By default each image is in Glance's default store.
+""",
+    ),
+    cfg.BoolOpt(
+        'all_stores_must_succeed',
+        default=True,
+        help="""
+Whether an image that could not be copied to all import_stores is an error.
+
+If not, an upload is done when the image is in the first one, and what could
+not be copied is noted in the log of the build.
+""",
+    ),
+    cfg.URIOpt(
+        'web_download_url',
+        schemes=['https', 'http'],
+        sample_default='https://images.example.com/finished',
+        help="""
+URL of the directory that Glance fetches finished images from.
+
+A web server that the operator runs, which serves the directory with the
+finished images of this host; each conductor has its own. Without it there is
+no web-download. It may hold no password and no query: Glance writes URLs into
+its log. Glance asks only hosts and ports of its [import_filtering_opts].
+""",
+    ),
+    cfg.BoolOpt(
+        'accept_converted',
+        default=False,
+        help="""
+Whether an image may become another format in Glance.
+
+Where Glance has its plugin image_conversion, an import changes the bytes:
+the checksum of the image is then the one that Glance computes, and cannot be
+compared with what was built. Such an image is refused by default, and the
+next method is tried; ``upload`` converts nothing.
+""",
+    ),
+    cfg.IntOpt(
+        'import_timeout',
+        default=2700,
+        min=1,
+        help="""
+Seconds that Glance may take for all imports and copies of one upload.
+
+What it has not finished by then has failed, with its last state as the
+reason. [conductor] upload_timeout bounds the whole attempt, the sending with
+it: keep this below, and raise both for large images.
+""",
+    ),
+    cfg.IntOpt(
+        'import_stall_timeout',
+        default=900,
+        min=1,
+        help="""
+Seconds for which an import may show no progress.
+
+Glance tells how much it has stored once a minute, and nothing while it
+downloads or converts: leave time for these. An import whose Glance was killed
+never ends by itself, and is given up after this time.
 """,
     ),
     cfg.StrOpt(

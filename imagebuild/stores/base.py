@@ -151,6 +151,25 @@ class StampedImage:
 
 
 @dataclasses.dataclass(frozen=True)
+class ImageCopy:
+    """An active image in Glance that has the content of an upload.
+
+    :ivar image_id: its id.
+    :ivar region: of its Glance in the catalog of the cloud that is uploaded
+        to; '' when it is in another cloud.
+    :ivar disk_format: what it is.
+    :ivar container_format: what it is in.
+    :ivar checksum: that its Glance has computed.
+    """
+
+    image_id: str
+    region: str = ''
+    disk_format: str = ''
+    container_format: str = 'bare'
+    checksum: checksums.Checksum | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class StoredImage:
     """An image that is complete in its store.
 
@@ -158,12 +177,15 @@ class StoredImage:
     :ivar size: bytes.
     :ivar os_hash_algo: of the checksum that the store knows.
     :ivar os_hash_value: hexadecimal.
+    :ivar disk_format: that it has: another one than was sent where the cloud
+        converts images; '' when not known.
     """
 
     image_id: str
     size: int
     os_hash_algo: str
     os_hash_value: str
+    disk_format: str = ''
 
 
 class Store(abc.ABC):
@@ -194,13 +216,15 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def upload(
         self,
-        path: pathlib.Path,
+        path: pathlib.Path | None,
         image: ImageProperties,
         stamp: Stamp,
         *,
         checksum: checksums.Checksum | None = None,
         on_progress: transfer_progress.OnProgress | None = None,
         on_notice: OnNotice | None = None,
+        copies: Sequence[ImageCopy] = (),
+        url: str = '',
     ) -> StoredImage:
         """Put an image into the store.
 
@@ -208,7 +232,8 @@ class Store(abc.ABC):
         finished, or removed and started again. When this raises, the next call
         may find a part of the image; :meth:`discard` removes it.
 
-        :param path: the image's file.
+        :param path: the image's file; None when it is on no disk of this
+            host any more and only ``copies`` or ``url`` has it.
         :param image: its fields and properties.
         :param stamp: what it is marked with.
         :param checksum: the file's; compared with what the store computed
@@ -218,6 +243,9 @@ class Store(abc.ABC):
             bytes in all.
         :param on_notice: called with messages for the user, such as
             that the store is away and is waited for.
+        :param copies: images that have the same content already; a store
+            may take it from there.
+        :param url: where the cloud may fetch the same file.
         :raises InvalidInput: the store refuses the image for what it is or
             its properties: quota, size, a property, a visibility,
             a member. Its own message is part of it. Trying again is
@@ -227,7 +255,8 @@ class Store(abc.ABC):
         :raises ServiceUnavailable: the store is away, or fails, and has
             been for as long as it is waited for; trying again later may
             help.
-        :raises EnvironmentFault: the file cannot be read.
+        :raises EnvironmentFault: the file cannot be read, or the store has no
+            way to get the image.
         """
 
     @abc.abstractmethod

@@ -29,6 +29,7 @@ import uuid
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 from typing import Self
@@ -97,15 +98,17 @@ class FileStore(base.Store):
 
     def upload(
         self,
-        path: pathlib.Path,
+        path: pathlib.Path | None,
         image: base.ImageProperties,
         stamp: base.Stamp,
         *,
         checksum: checksums.Checksum | None = None,
         on_progress: transfer_progress.OnProgress | None = None,
         on_notice: base.OnNotice | None = None,
+        copies: Sequence[base.ImageCopy] = (),
+        url: str = '',
     ) -> base.StoredImage:
-        """See :meth:`base.Store.upload`."""
+        """See :meth:`base.Store.upload`; it takes files of this host only."""
         described = {
             **metadata.described(image, stamp, self._rules),
             'members': sorted(set(image.members)),
@@ -120,6 +123,11 @@ class FileStore(base.Store):
         workspaces.sweep(target)
         stored = self._read(target)
         if stored is None:
+            if path is None:
+                raise exception.EnvironmentFault(
+                    'The store "file" has no way to get an image whose file '
+                    'is not on this host.'
+                )
             self._write(target, path, described, checksum, on_progress)
         else:
             kept = {**described, **_of_content(stored)}
@@ -331,6 +339,7 @@ def _stored(found: Mapping[str, Any]) -> base.StoredImage:
         size=found['size'],
         os_hash_algo=found['os_hash_algo'],
         os_hash_value=found['os_hash_value'],
+        disk_format=str(found.get('disk_format') or ''),
     )
 
 

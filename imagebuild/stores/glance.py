@@ -19,8 +19,9 @@ whatever an earlier attempt came to is seen by the next one:
 what is found       what is done
 =================== =======================================================
 nothing             the image is made
-``queued``          the data are sent into it
+``queued``          the data are brought into it
 ``active``          it is verified, and done
+an import runs      it is waited for
 anything else       somebody died while sending, or still sends and has
                     lost the upload: it is deleted and made again
 more than one       all but one are deleted, a good one kept
@@ -39,16 +40,14 @@ must be deleted.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
 import pathlib
 import time
-import uuid
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 from typing import Self
@@ -62,22 +61,17 @@ from imagebuild.common import checksums
 from imagebuild.common import image_properties
 from imagebuild.common import transfer_progress
 from imagebuild.stores import base
+from imagebuild.stores import glance_job
+from imagebuild.stores import glance_records
+from imagebuild.stores import glance_upload
+from imagebuild.stores import import_watch
 from imagebuild.stores import metadata
-from imagebuild.stores import sending
 from imagebuild.stores import stamps
 
 LOG = logging.getLogger(__name__)
 
-_HASH = 'sha512'
 #: Seconds; see GlanceStore.
 _RETRY_TIMEOUT = 300.0
-_ACTIVATION_TIMEOUT = 600.0
-#: Seconds between two looks at an image that is not active yet.
-_TICK = 1.0
-#: What Glance may still be doing after it has all data.
-_ON_ITS_WAY = ('queued', 'saving', 'importing', 'uploading')
-#: What an upload goes on with, the best first.
-_BEST_FIRST = ('active', 'queued')
 
 
 class GlanceStore(base.Store):
@@ -86,8 +80,8 @@ class GlanceStore(base.Store):
     :param client: the image service.
     :param retry_timeout: seconds for which it is waited for when it is
         away.
-    :param activation_timeout: seconds from the last byte until an image
-        must be active.
+    :param settings: which methods of upload may be used, and how.
+    :param limits: how long imports may take.
     :param rules: which properties an image may have.
     :param service_id: tells its images from those of another imagebuild
         service; '' for the id of the service user.
@@ -101,62 +95,90 @@ class GlanceStore(base.Store):
         client: glance.Glance,
         *,
         retry_timeout: float = _RETRY_TIMEOUT,
-        activation_timeout: float = _ACTIVATION_TIMEOUT,
+        settings: glance_job.Settings | None = None,
+        limits: import_watch.Limits | None = None,
         rules: image_properties.Rules | None = None,
         service_id: str = '',
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._glance = client
+        self._records = glance_records.Records(client, service_id)
         self._retry_timeout = retry_timeout
-        self._activation_timeout = activation_timeout
+        self._settings = settings or glance_job.Settings()
+        self._limits = limits or import_watch.Limits()
         self._rules = rules or image_properties.Rules()
-        self._service_id = service_id
         self._sleep = sleep
 
     @classmethod
     def from_config(cls, config: Mapping[str, Mapping[str, Any]]) -> Self:
         """See :meth:`base.Store.from_config`.
 
-        :param config: ``keystone`` and ``glance``.
+        :param config: ``keystone``, ``glance`` and, of a further
+            destination, ``destination``.
         """
-        section = config.get('glance', {})
+        section = dict(config.get('glance', {}))
+        # A destination has an option of that name of its own.
+        of_destination = config.get('destination', {}).get('import_methods')
+        section['import_methods'] = (
+            of_destination or section.get('import_methods') or ()
+        )
         return cls(
             glance.Glance.from_config(config),
+            retry_timeout=float(section.get('retry_timeout', _RETRY_TIMEOUT)),
+            settings=glance_job.Settings.from_section(section),
+            limits=import_watch.Limits.from_section(section),
             rules=image_properties.Rules.from_section(section),
             service_id=section.get('service_id') or '',
-            retry_timeout=float(section.get('retry_timeout', _RETRY_TIMEOUT)),
-            activation_timeout=float(
-                section.get('activation_timeout', _ACTIVATION_TIMEOUT)
-            ),
         )
-
-    # -- the contract -------------------------------------------------------
 
     def upload(
         self,
-        path: pathlib.Path,
+        path: pathlib.Path | None,
         image: base.ImageProperties,
         stamp: base.Stamp,
         *,
         checksum: checksums.Checksum | None = None,
         on_progress: transfer_progress.OnProgress | None = None,
         on_notice: base.OnNotice | None = None,
+        copies: Sequence[base.ImageCopy] = (),
+        url: str = '',
     ) -> base.StoredImage:
         """See :meth:`base.Store.upload`."""
-        described = metadata.described(image, stamp, self._rules)
-
-        def attempt() -> base.StoredImage:
-            with sending.HashedFile(
-                path, _HASH, checksum, on_progress
-            ) as source:
-                return self._attempt(source, image, described, stamp)
-
-        return retries.retry_while_unavailable(
-            attempt,
-            timeout=self._retry_timeout,
+        job = glance_job.Job(
+            image=image,
+            described=metadata.described(image, stamp, self._rules),
+            stamp=stamp,
+            path=path,
+            checksum=checksum,
+            copies=tuple(copies),
+            url=url,
+            on_progress=on_progress,
             on_notice=on_notice,
+        )
+        with job.content():
+            # A file that cannot be read is found before Glance is asked.
+            pass
+        upload = glance_upload.Upload(
+            self._glance,
+            self._records,
+            import_watch.Watch(self._glance, self._limits, sleep=self._sleep),
+            self._settings,
+            job,
             sleep=self._sleep,
         )
+        try:
+            record = retries.retry_while_unavailable(
+                upload.attempt,
+                timeout=self._retry_timeout,
+                on_notice=on_notice,
+                sleep=self._sleep,
+            )
+        except import_watch.ImportFailed as error:
+            # Every method had its turn, and its time.
+            raise exception.ServiceUnavailable(
+                service=self.name, reason=str(error).rstrip('.')
+            ) from error
+        return _stored(record)
 
     def delete(self, image_id: str, *, hide_undeletable: bool = False) -> None:
         """See :meth:`base.Store.delete`."""
@@ -164,7 +186,7 @@ class GlanceStore(base.Store):
             found = self._glance.get(image_id)
         except exception.NotFound:
             return
-        with self._unless_gone(image_id):
+        with self._records.unless_gone(image_id):
             if stamps.of(found) is None:
                 raise exception.Forbidden(
                     rule='only images of builds are deleted'
@@ -249,169 +271,21 @@ class GlanceStore(base.Store):
         self, *, limit: int = base.MOST_STAMPED
     ) -> Iterator[base.StampedImage]:
         """See :meth:`base.Store.list_stamped`."""
-        service = self._service()
-        if not service:
-            return iter(())
-        found = self._glance.each(**{stamps.SERVICE: service})
-        return itertools.islice(stamps.stamped(found, service), limit)
+        return self._records.all(limit)
 
     def find(self, stamp: base.Stamp) -> base.StoredImage | None:
         """See :meth:`base.Store.find`."""
-        for found in self._stamped(stamp):
+        for found in self._records.of_upload(stamp):
             if found.status == 'active':
                 return _stored(found)
         return None
 
     def discard(self, stamp: base.Stamp) -> int:
         """See :meth:`base.Store.discard`."""
-        found = self._stamped(stamp)
+        found = self._records.of_upload(stamp)
         for image in found:
-            self._remove(image)
+            self._records.remove(image)
         return len(found)
-
-    # -- one attempt --------------------------------------------------------
-
-    def _attempt(
-        self,
-        source: sending.HashedFile,
-        image: base.ImageProperties,
-        described: Mapping[str, Any],
-        stamp: base.Stamp,
-    ) -> base.StoredImage:
-        try:
-            record = self._found_or_made(described, stamp)
-            return self._completed(record, source, image)
-        except (exception.NotFound, exception.Conflict) as error:
-            # Somebody else has deleted it, or sends into it.
-            raise exception.ServiceUnavailable(
-                service=self.name, reason=str(error)
-            ) from error
-
-    def _completed(
-        self,
-        record: images.GlanceImage,
-        source: sending.HashedFile,
-        image: base.ImageProperties,
-    ) -> base.StoredImage:
-        try:
-            # Before the data: a member that Glance refuses costs no upload.
-            self._glance.share(record.id, image.members)
-            if record.status == 'queued':
-                self._glance.send(record.id, source)
-                record = self._activated(record.id)
-                source.verify()
-            self._verify(record, source)
-            # Last: what is protected could not be deleted when it is wrong.
-            if image.protected and not record.protected:
-                self._glance.update(record.id, protected=True)
-        except (errors.Refused, exception.ChecksumMismatch):
-            self._remove(record)
-            raise
-        return _stored(record)
-
-    def _found_or_made(
-        self, described: Mapping[str, Any], stamp: base.Stamp
-    ) -> images.GlanceImage:
-        kept: images.GlanceImage | None = None
-        for found in self._stamped(stamp):
-            if kept is None and found.status in _BEST_FIRST:
-                kept = found
-            else:
-                LOG.info('Deleting image %s: it is %s', found.id, found.status)
-                self._remove(found)
-        if kept is None:
-            # Protected later, when it is complete and right.
-            return self._made(described)
-        LOG.info('Resuming with image %s (%s)', kept.id, kept.status)
-        return kept
-
-    def _made(self, described: Mapping[str, Any]) -> images.GlanceImage:
-        image_id = str(uuid.uuid4())
-        values = {
-            **described,
-            **stamps.properties(image_id, self._service()),
-            'id': image_id,
-            'protected': False,
-        }
-        return self._glance.create(**values)
-
-    def _service(self) -> str:
-        self._service_id = self._service_id or self._glance.user_id()
-        return self._service_id
-
-    def _stamped(self, stamp: base.Stamp) -> list[images.GlanceImage]:
-        """The images of an upload, active ones first."""
-        found = [
-            image
-            for image in self._glance.each(**{base.UPLOAD_ID: stamp.upload_id})
-            # Not every Glance filters by every property.
-            if stamps.is_of(image, stamp)
-        ]
-        order = {status: rank for rank, status in enumerate(_BEST_FIRST)}
-        return sorted(
-            found,
-            key=lambda image: (
-                order.get(image.status, len(order)),
-                image.created_at,
-                image.id,
-            ),
-        )
-
-    def _activated(self, image_id: str) -> images.GlanceImage:
-        end = time.monotonic() + self._activation_timeout
-        while True:
-            record = self._glance.get(image_id)
-            if record.status == 'active':
-                return record
-            if record.status not in _ON_ITS_WAY or time.monotonic() > end:
-                raise exception.ServiceUnavailable(
-                    service=self.name,
-                    reason=f'image {image_id} has all data and is '
-                    f'{record.status} instead of active',
-                )
-            self._sleep(_TICK)
-
-    def _verify(
-        self, record: images.GlanceImage, source: sending.HashedFile
-    ) -> None:
-        if record.size != len(source):
-            raise exception.ChecksumMismatch(
-                f'Image {record.id} has {record.size} bytes in Glance, and '
-                f'{len(source)} were sent.'
-            )
-        if not record.os_hash_algo:
-            LOG.warning('Glance has no checksum of image %s', record.id)
-            return
-        sent = source.digest(record.os_hash_algo)
-        if sent != record.os_hash_value:
-            raise exception.ChecksumMismatch(
-                what=f'Image {record.id}',
-                found=record.checksum,
-                expected=checksums.Checksum(record.os_hash_algo, sent),
-            )
-
-    def _remove(self, image: images.GlanceImage) -> None:
-        """Clean up what nobody was given yet, protected or not."""
-        with self._unless_gone(image.id):
-            if image.protected:
-                self._glance.update(image.id, protected=False)
-            self._glance.delete(image.id)
-
-    @contextlib.contextmanager
-    def _unless_gone(self, image_id: str) -> Iterator[None]:
-        """Have no error about an image that is gone.
-
-        Every conductor cleans up, several at the same moment: what one sees
-        of an image that another deletes just now can be anything.
-        """
-        try:
-            yield
-        except exception.ImageBuildError:
-            try:
-                self._glance.get(image_id)
-            except exception.NotFound:
-                return
-            raise
 
 
 def _stored(record: images.GlanceImage) -> base.StoredImage:
@@ -420,4 +294,5 @@ def _stored(record: images.GlanceImage) -> base.StoredImage:
         size=record.size,
         os_hash_algo=record.os_hash_algo,
         os_hash_value=record.os_hash_value,
+        disk_format=record.disk_format,
     )

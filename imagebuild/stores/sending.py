@@ -9,13 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A file on its way into a store, its checksum computed while it is read."""
+"""What a store is sent, and what it is compared with when it has arrived."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 from typing import Self
 
@@ -117,3 +118,27 @@ class HashedFile:
                 found=checksums.Checksum(self._expected.algo, found),
                 expected=self._expected,
             )
+
+
+class KnownContent:
+    """Content that is elsewhere: only its checksums are known.
+
+    :param known: its checksums.
+    """
+
+    def __init__(self, known: Sequence[checksums.Checksum]) -> None:
+        self._known = {each.algo: each.value for each in known}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """There is nothing to close."""
+
+    def __len__(self) -> int:
+        """0: it is not known."""
+        return 0
+
+    def digest(self, algorithm: str) -> str:
+        """Its checksum, '' when that is not known."""
+        return self._known.get(algorithm, '')

@@ -208,6 +208,18 @@ class StoreContract(abc.ABC):
         with pytest.raises(exception.EnvironmentFault):
             store.upload(tmp_path / 'none', image, stamp)
 
+    def test_no_file_and_no_copy(self, store, image, stamp):
+        with pytest.raises(exception.EnvironmentFault, match='no way'):
+            store.upload(None, image, stamp)
+        assert store.discard(stamp) == 0
+
+    def test_copies_are_not_needed(self, store, file, image, stamp):
+        copy = base.ImageCopy(str(uuid.uuid4()), disk_format='qcow2')
+        stored = store.upload(file, image, stamp, copies=[copy])
+        assert stored.disk_format == 'qcow2'
+        assert self.content(store, stored.image_id) == file.read_bytes()
+        assert store.discard(stamp) == 1
+
     # -- the rest -----------------------------------------------------------
 
     def test_delete(self, store, file, image, stamp):

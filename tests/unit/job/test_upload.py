@@ -128,6 +128,7 @@ def test_a_good_upload(work, store):
             'size': 100,
             'os_hash_algo': 'sha512',
             'os_hash_value': 'abc',
+            'disk_format': '',
         },
     }
 

@@ -21,6 +21,8 @@ from imagebuild import exception
 from imagebuild.clients import glance as glance_client
 from imagebuild.stores import base
 from imagebuild.stores import glance as glance_store
+from imagebuild.stores import glance_job
+from imagebuild.stores import import_watch
 from tests import fake_glance
 
 STAMP = base.Stamp('build', 'upload', 'key')
@@ -47,7 +49,8 @@ def store(server):
     store = glance_store.GlanceStore(
         glance_client.Glance.from_config(server.config),
         retry_timeout=30,
-        activation_timeout=5,
+        settings=glance_job.Settings(activation_timeout=5),
+        limits=import_watch.Limits(total=5, stall=5, grace=0.1),
         service_id='this-service',
         sleep=slept.append,
     )

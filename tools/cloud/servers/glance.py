@@ -33,13 +33,13 @@ class Glance(service.WsgiService):
     def config(self) -> ini.Sections:
         stores = {
             name: {'filesystem_store_datadir': self._store(name)}
-            for name in ('file', 'os_glance_staging_store')
+            for name in ('file', 'second', 'os_glance_staging_store')
         }
         return {
             'DEFAULT': {
-                'enabled_backends': 'file:file',
+                'enabled_backends': 'file:file,second:file',
                 'enabled_import_methods': (
-                    '[glance-direct,web-download,copy-image]'
+                    '[glance-direct,web-download,glance-download,copy-image]'
                 ),
                 'worker_self_reference_url': self.url,
                 'default_log_levels': service.LOG_LEVELS,
@@ -52,7 +52,8 @@ class Glance(service.WsgiService):
             # Glance refuses loopback addresses that are not listed.
             'import_filtering_opts': {
                 'allowed_hosts': f'[{cloud_state.LOOPBACK},localhost]',
-                'allowed_ports': '[80,443,8000,8080,8999]',
+                # Any: a Glance that is fetched from has one of its own.
+                'allowed_ports': '[]',
             },
             'database': {'connection': self.site.database('glance')},
             'paste_deploy': {'flavor': 'keystone'},
