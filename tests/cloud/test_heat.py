@@ -23,7 +23,10 @@ import pytest
 from heatclient import client as heatclient
 from heatclient import exc
 
+from imagebuild import exception
 from imagebuild.client import exceptions as client_exceptions
+from imagebuild.stores import base
+from imagebuild.stores import registry
 from tests.cloud import people
 from tests.cloud import stacks as stack_tools
 from tools.cloud import clouds
@@ -95,9 +98,34 @@ def test_a_server_boots_from_the_image(
     assert resource.physical_resource_id == outputs['build_id']
     assert resource.attributes['status'] == 'active'
     assert outputs['hash'] == image['os_hash_value']
+    snapshot = _snapshot(cloud, server['id'])
     stacks.delete(name)
     assert _gone(cloud, outputs['image_id'])
     assert cloud.openstack('server', 'list', '-f', 'value') == ''
+    _check_is_its_users(cloud, image, snapshot)
+
+
+def _snapshot(cloud: clouds.Cloud, server_id: str) -> str:
+    command = ('server', 'image', 'create', server_id, '--name', 'mine')
+    return cloud.openstack(*command, '-f', 'value', '-c', 'id')
+
+
+def _check_is_its_users(
+    cloud: clouds.Cloud, image: dict[str, Any], snapshot: str
+) -> None:
+    """Nova gives it the stamp of the image; it is no image of the build."""
+    mine = stack_tools.image_of(cloud, snapshot)
+    stamp = base.Stamp.from_properties(image)
+    assert stamp == base.Stamp.from_properties(mine)
+    config = {'keystone': cloud.site.credentials('imagebuild'), 'glance': {}}
+    store = registry.load('glance', config)
+    assert store.find(stamp) is None
+    assert store.discard(stamp) == 0
+    assert stamp not in [one.stamp for one in store.list_stamped()]
+    with pytest.raises(exception.Forbidden):
+        store.delete(snapshot)
+    assert stack_tools.image_of(cloud, snapshot)
+    cloud.openstack('image', 'delete', snapshot)
 
 
 def test_a_server_follows_a_pipeline(
