@@ -23,6 +23,7 @@ the entry points ``imagebuild.stores`` passes it.
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from imagebuild import exception
 from imagebuild.common import checksums
 from imagebuild.common import config_options
 from imagebuild.common import transfer_progress
+from imagebuild.disks import fetching
 
 #: Called with a message for the user.
 OnNotice = Callable[[str], None]
@@ -353,6 +355,25 @@ class Store(abc.ABC):
         :returns: None when there is none that is complete.
         :raises ServiceUnavailable: as for :meth:`upload`.
         """
+
+    def data(
+        self, image_id: str, offset: int = 0
+    ) -> contextlib.AbstractContextManager[fetching.Stream]:
+        """Ask for the bytes of an image, to put them elsewhere.
+
+        For an upload that goes on when the host that had the file is gone.
+        Whoever takes them compares the checksum.
+
+        :param offset: bytes that are there already.
+        :returns: they begin at its ``offset``, 0 where the store cannot begin
+            elsewhere.
+        :raises NotFound: there is no such image, or it is not complete.
+        :raises EnvironmentFault: the store does not give images back.
+        :raises ServiceUnavailable: as for :meth:`upload`.
+        """
+        raise exception.EnvironmentFault(
+            f'The store "{self.name}" does not give images back.'
+        )
 
     @abc.abstractmethod
     def discard(self, stamp: Stamp) -> int:

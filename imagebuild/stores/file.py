@@ -19,6 +19,8 @@ in it, by a rename: what is there is whole.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
 import itertools
 import json
@@ -31,6 +33,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import BinaryIO
 from typing import ClassVar
 from typing import Self
 
@@ -41,6 +44,7 @@ from imagebuild.common import os_errors
 from imagebuild.common import space
 from imagebuild.common import transfer_progress
 from imagebuild.disks import convert
+from imagebuild.disks import fetching
 from imagebuild.disks import workspaces
 from imagebuild.stores import base
 from imagebuild.stores import metadata
@@ -273,6 +277,18 @@ class FileStore(base.Store):
             return _stored(self._require(target))
         return None
 
+    @contextlib.contextmanager
+    def data(
+        self, image_id: str, offset: int = 0
+    ) -> Iterator[fetching.Stream]:
+        """See :meth:`base.Store.data`."""
+        target, found = self._find(image_id)
+        if found is None:
+            raise exception.NotFound(what='image', id=image_id)
+        with _opened(target / IMAGE) as file:
+            file.seek(offset)
+            yield _Content(file, offset, int(found['size']))
+
     def discard(self, stamp: base.Stamp) -> int:
         """See :meth:`base.Store.discard`."""
         found = list(self._stamped(stamp))
@@ -317,6 +333,28 @@ class FileStore(base.Store):
                 service=self.name, reason=f'{target} has just vanished'
             )
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Content:
+    """An image's bytes; see :class:`fetching.Stream`."""
+
+    file: BinaryIO
+    offset: int
+    total: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        while portion := self.file.read(_PORTION):
+            yield portion
+
+
+def _opened(path: pathlib.Path) -> BinaryIO:
+    try:
+        return path.open('rb')
+    except OSError as error:
+        raise exception.ServiceUnavailable(
+            service=FileStore.name, reason=os_errors.reason_of(error)
+        ) from error
 
 
 _CONTENT = (

@@ -40,6 +40,7 @@ must be deleted.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pathlib
 import time
@@ -60,6 +61,7 @@ from imagebuild.clients import retries
 from imagebuild.common import checksums
 from imagebuild.common import image_properties
 from imagebuild.common import transfer_progress
+from imagebuild.disks import fetching
 from imagebuild.stores import base
 from imagebuild.stores import glance_job
 from imagebuild.stores import glance_records
@@ -279,6 +281,12 @@ class GlanceStore(base.Store):
             if found.status == 'active':
                 return _stored(found)
         return None
+
+    def data(
+        self, image_id: str, offset: int = 0
+    ) -> contextlib.AbstractContextManager[fetching.Stream]:
+        """See :meth:`base.Store.data`."""
+        return self._glance.data(image_id, offset)
 
     def discard(self, stamp: base.Stamp) -> int:
         """See :meth:`base.Store.discard`."""

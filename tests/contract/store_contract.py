@@ -261,6 +261,26 @@ class StoreContract(abc.ABC):
         assert store.discard(stamp) == 1
         assert not store.exists(stored.image_id)
 
+    # -- the bytes ----------------------------------------------------------
+
+    @pytest.mark.parametrize('offset', [0, 1000, 1024 * 1024])
+    def test_an_image_is_given_back(self, store, tmp_path, stamp, offset):
+        content = os.urandom(1024 * 1024)
+        path = tmp_path / 'disk.raw'
+        path.write_bytes(content)
+        image = base.ImageProperties('web', self.OWNER, disk_format='raw')
+        stored = store.upload(path, image, stamp)
+        with store.data(stored.image_id, offset) as stream:
+            assert stream.offset in (0, offset)
+            assert stream.total == len(content)
+            assert b''.join(stream) == content[stream.offset :]
+        assert store.discard(stamp) == 1
+
+    @pytest.mark.parametrize('image_id', [str(uuid.uuid4()), '../x'])
+    def test_bytes_of_what_is_not_there(self, store, image_id):
+        with pytest.raises(exception.NotFound), store.data(image_id):
+            raise AssertionError
+
     # -- leaks --------------------------------------------------------------
 
     def mine(self, store, stamp):
