@@ -115,6 +115,7 @@ class FakeGlance:
     :ivar corrupt: bytes that arrive are stored with a wrong one.
     :ivar limit: bytes of an image that it takes.
     :ivar slow: looks at an image before it is active.
+    :ivar storing: seconds from the last byte until it answers.
     :ivar imports: what it offers to import, and how that goes.
     :ivar page: images of one page at most.
     :ivar chunked: the last upload did not say how long it is.
@@ -130,6 +131,7 @@ class FakeGlance:
         self.corrupt = False
         self.limit = 0
         self.slow = 0
+        self.storing = 0.0
         self.imports = fake_glance_imports.Imports()
         self.page = 1000
         self.chunked = None
@@ -502,6 +504,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if self.glance.limit and len(content) > self.glance.limit:
                 record['status'] = 'queued'
                 raise _Refused(413, 'The image is larger than the limit.')
+        time.sleep(self.glance.storing)
         return bytes(content)
 
     def _pieces(self, length):

@@ -316,26 +316,41 @@ class Glance:
             yield download.of_response(response, offset, service=SERVICE)
 
     def send(
-        self, image_id: str, source: Readable, *, store: str = ''
+        self,
+        image_id: str,
+        source: Readable,
+        *,
+        store: str = '',
+        answer_timeout: float | None = None,
     ) -> None:
         """Send an image's bytes, once: never from the middle, never again.
 
         :param source: they are read once, from its start.
         :param store: id of the store of Glance that they go to; '' for its
             default.
+        :param answer_timeout: seconds from the last byte until Glance must
+            have stored them; None for those of any answer.
         :raises NotFound: there is no such image.
         :raises Conflict: it has data, or somebody else sends them.
         :raises Refused: they are too many, or not what they should be.
         """
         headers = {'x-image-meta-store': store} if store else {}
-        self._put(f'/v2/images/{image_id}/file', image_id, source, headers)
+        path = f'/v2/images/{image_id}/file'
+        self._put(path, image_id, source, headers, answer_timeout)
 
-    def stage(self, image_id: str, source: Readable) -> None:
+    def stage(
+        self,
+        image_id: str,
+        source: Readable,
+        *,
+        answer_timeout: float | None = None,
+    ) -> None:
         """Send an image's bytes to where :attr:`imports` finds them.
 
         See :meth:`send`.
         """
-        self._put(f'/v2/images/{image_id}/stage', image_id, source, {})
+        path = f'/v2/images/{image_id}/stage'
+        self._put(path, image_id, source, {}, answer_timeout)
 
     def _put(
         self,
@@ -343,7 +358,12 @@ class Glance:
         image_id: str,
         source: Readable,
         headers: Mapping[str, str],
+        answer_timeout: float | None,
     ) -> None:
+        usual = self._session.timeout
+        # The first is of the connection, and of every piece that is sent; the
+        # second begins after the last one.
+        timeout = (usual, answer_timeout) if answer_timeout else usual
         with errors.translated(SERVICE, image_id):
             # A token that has ended must not be found out by a server that
             # is being sent gigabytes: keystoneauth renews it here.
@@ -356,6 +376,7 @@ class Glance:
                     'x-openstack-image-size': str(len(source)),
                     **headers,
                 },
+                timeout=timeout,
                 raise_exc=False,
                 # Any of these would send what is left of the source as if
                 # it were the whole.

@@ -86,8 +86,8 @@ maintenance; a build that waits keeps its slot on the conductor.
         help="""
 Seconds from the end of an upload until Glance must say that it is active.
 
-Nearly always that is at once. Raise it where Glance copies or converts an
-image before it is active.
+Nearly always that is at once. Raise it where the store behind Glance takes
+long to have an image complete.
 """,
     ),
     cfg.ListOpt(

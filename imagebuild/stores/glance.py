@@ -212,9 +212,14 @@ class GlanceStore(base.Store):
             raise
 
     def _hide(self, found: images.GlanceImage) -> None:
-        if not found.os_hidden:
+        if found.os_hidden:
+            return
+        try:
             self._glance.update(found.id, os_hidden=True)
             LOG.info('Hid image %s, which cannot be deleted now', found.id)
+        except errors.Refused as error:
+            # Why it could not be deleted is what is to be reported.
+            LOG.warning('Image %s is not hidden: %s', found.id, error)
 
     def update(
         self,

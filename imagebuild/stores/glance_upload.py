@@ -231,10 +231,16 @@ class Upload:
         with self._job.content() as content:
             if not isinstance(content, sending.HashedFile):
                 raise AssertionError('a plan sends only files')
+            patience = self._settings.activation_timeout
             if attempt.method == importing.UPLOAD:
-                self._glance.send(record.id, content, store=plan.store)
+                self._glance.send(
+                    record.id,
+                    content,
+                    store=plan.store,
+                    answer_timeout=patience,
+                )
             else:
-                self._glance.stage(record.id, content)
+                self._glance.stage(record.id, content, answer_timeout=patience)
             content.verify()
 
     def _start(

@@ -197,6 +197,14 @@ def test_what_is_in_use_is_reported_and_hidden_if_asked(server, store, file):
     assert not server.images
 
 
+def test_what_cannot_be_hidden_either(server, store, file):
+    stored = store.upload(file, IMAGE, STAMP)
+    server.fail('DELETE', stored.image_id, 409, 'It is in use.')
+    server.fail('PATCH', stored.image_id, 403, 'You may not hide it.')
+    with pytest.raises(exception.Conflict, match='in use'):
+        store.delete(stored.image_id, hide_undeletable=True)
+
+
 def test_protected_after_it_was_looked_at(server, store, file, monkeypatch):
     stored = store.upload(file, IMAGE, STAMP)
     delete = store._glance.delete

@@ -353,6 +353,18 @@ def test_glance_is_away_for_a_moment(
     assert server.data[stored.image_id] == CONTENT
 
 
+@pytest.mark.parametrize('method', ['upload', 'glance-direct'])
+def test_a_store_behind_glance_that_is_slow(server, file, method):
+    """All has been sent, and is not stored at once; nothing is sent twice."""
+    server.storing = 1
+    config = {
+        'keystone': {**server.config['keystone'], 'timeout': 0.5},
+        'glance': {**server.config['glance'], 'import_methods': [method]},
+    }
+    registry.load('glance', config).upload(file, IMAGE, STAMP)
+    assert [kind for kind, _ in server.requests].count('PUT') == 1
+
+
 def test_the_connection_is_lost_while_staging(server, open_store, file):
     server.fail('PUT', '/stage', 0, after=100_000)
     stored = open_store('glance-direct').upload(file, IMAGE, STAMP)
@@ -376,7 +388,11 @@ def test_glance_does_not_answer(server, open_store, file, method, path, after):
     config = {**server.config}
     config['keystone'] = {**config['keystone'], 'timeout': 0.5}
     methods = ['upload'] if path == '/file' else ['glance-direct']
-    section = {'retry_timeout': 1, 'import_methods': methods}
+    section = {
+        'retry_timeout': 1,
+        'import_methods': methods,
+        'activation_timeout': 1,
+    }
     config['glance'] = {**config['glance'], **section}
     store = registry.load('glance', config)
     begun = time.monotonic()
