@@ -47,8 +47,8 @@ class Destination:
         which they are tried; empty for what the cloud says.
     :ivar disk_format: of an image whose request has none; '' for ``qcow2``.
     :ivar container_format: likewise; '' for ``bare``.
-    :ivar import_methods: of Glance's, those that may be used, the preferred
-        one first; empty for all that the cloud offers.
+    :ivar import_methods: ways in which images get into Glance, the preferred
+        one first; empty for those of ``[glance]``.
     :ivar max_image_size: bytes that an image's file may have; 0 for no limit.
     :ivar timeout: seconds for one attempt at an upload.
     :ivar attempts: how many there are.

@@ -174,13 +174,14 @@ By default ``bare``, which is right for everything that this service makes.
         'import_methods',
         default=[],
         item_type=types.String(regex=re.compile(r'^[a-z0-9_-]+$')),
-        sample_default=['glance-direct', 'web-download'],
+        sample_default=['glance-direct', 'upload'],
         mutable=True,
         help="""
-Methods of Glance's import that may be used, the preferred one first.
+Ways in which images get into Glance, the preferred one first.
 
-By default those that the cloud offers, as suits the image. Name some where
-one of them is offered and does not work.
+``glance-download``, ``web-download``, ``upload`` and ``glance-direct``, as in
+[glance] import_methods, whose value holds by default. Name some where one of
+them is offered and does not work, or where that cloud shall import images.
 """,
     ),
     cfg.IntOpt(

@@ -109,15 +109,19 @@ def test_a_cloud_of_clouds_yaml(conf):
         'application_credential_secret': 'hush-west',
         'timeout': 44,
     }
-    assert config['glance'] == {
+    expected = {
         'region_name': 'RegionWest',
         'valid_interfaces': ['public'],
         'retry_timeout': 99,
-        'service_id': '',
         'activation_timeout': 600,
         'denied_properties': ['hw_*'],
         'allowed_properties': [],
     }
+    assert {**config['glance'], **expected} == config['glance']
+    # Where this cloud's image service is, and whom it trusts.
+    assert not {'endpoint_override', 'trusted_projects'} & set(
+        config['glance']
+    )
     assert config['destination']['attempts'] == 9
     # Nothing of this cloud's account goes to a job for another cloud.
     assert 'hush-here' not in json.dumps(config)
