@@ -150,7 +150,7 @@ class Upload:
     def _plan(self) -> importing.Plan:
         imports = self._glance.imports
         allowed = self._settings.allowed
-        offer = importing.Offer.from_answers(
+        offer = importing.Offered.from_answers(
             imports.methods(), imports.stores() if allowed.stores else {}
         )
         return importing.make(
@@ -231,16 +231,16 @@ class Upload:
         with self._job.content() as content:
             if not isinstance(content, sending.HashedFile):
                 raise AssertionError('a plan sends only files')
-            patience = self._settings.activation_timeout
+            limit = self._settings.activation_timeout
             if attempt.method == importing.UPLOAD:
                 self._glance.send(
                     record.id,
                     content,
                     store=plan.store,
-                    answer_timeout=patience,
+                    answer_timeout=limit,
                 )
             else:
-                self._glance.stage(record.id, content, answer_timeout=patience)
+                self._glance.stage(record.id, content, answer_timeout=limit)
             content.verify()
 
     def _start(

@@ -58,7 +58,7 @@ IMPORTS = (GLANCE_DOWNLOAD, WEB_DOWNLOAD, GLANCE_DIRECT)
 
 
 @dataclasses.dataclass(frozen=True)
-class Offer:
+class Offered:
     """What a Glance can do.
 
     :ivar methods: of import.
@@ -181,14 +181,14 @@ class _Impossible(Exception):  # noqa: N818
 
 @dataclasses.dataclass(frozen=True)
 class _Case:
-    offer: Offer
+    offer: Offered
     allowed: Allowed
     source: Source
     image: base.ImageProperties
 
 
 def make(
-    offer: Offer,
+    offer: Offered,
     allowed: Allowed,
     source: Source,
     image: base.ImageProperties,

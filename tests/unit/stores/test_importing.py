@@ -33,7 +33,7 @@ BASE_URL = 'https://images.example.com/done/'
 
 def plan(offer=ALL, allowed=None, image=IMAGE, stores=(), **source):
     return importing.make(
-        importing.Offer(frozenset(offer), tuple(stores)),
+        importing.Offered(frozenset(offer), tuple(stores)),
         allowed or importing.Allowed(),
         importing.Source(**source),
         image,
@@ -197,8 +197,8 @@ class TestAnswersOfGlance:
     @pytest.mark.parametrize(
         'imports, stores, expected',
         [
-            ({}, {}, importing.Offer()),
-            ({'import-methods': {}}, {'stores': []}, importing.Offer()),
+            ({}, {}, importing.Offered()),
+            ({'import-methods': {}}, {'stores': []}, importing.Offered()),
             (
                 {
                     'import-methods': {
@@ -213,12 +213,14 @@ class TestAnswersOfGlance:
                         {'id': 'fast', 'default': 'true', 'weight': 1},
                     ]
                 },
-                importing.Offer(frozenset(['web-download']), ('fast', 'slow')),
+                importing.Offered(
+                    frozenset(['web-download']), ('fast', 'slow')
+                ),
             ),
         ],
     )
     def test_offer(self, imports, stores, expected):
-        assert importing.Offer.from_answers(imports, stores) == expected
+        assert importing.Offered.from_answers(imports, stores) == expected
 
 
 class TestOptions:

@@ -246,7 +246,7 @@ def test_a_store_that_fails(server, open_store, file, all_must):
         store.upload(file, IMAGE, STAMP, on_notice=notices.append)
         assert 'not in all of its stores' in notices[0]
         assert set(only(server)['stores'].split(',')) == {'a', 'c'}
-    # It can be tried again, and it can be removed.
+    # It can be retried, and it can be removed.
     server.imports.failing_stores = ()
     store.upload(file, IMAGE, STAMP)
     assert set(only(server)['stores'].split(',')) == {'a', 'b', 'c'}
@@ -423,7 +423,7 @@ def test_an_import_that_never_ends(server, open_store, file, limits, told):
 
 
 def test_the_limit_is_for_all_attempts(server, open_store, file):
-    """A Glance that comes and goes does not begin it anew."""
+    """A Glance that comes and goes does not start it from zero."""
     server.imports.hangs = True
     server.fail('GET', '/tasks', 503, times=3)
     store = open_store('glance-direct', limits=import_watch.Limits(1, 60, 0))
