@@ -24,6 +24,7 @@ share, ``transaction`` how they are run.
 """
 
 from imagebuild.db.api import Database
+from imagebuild.db.records import Artifact
 from imagebuild.db.records import Build
 from imagebuild.db.records import Conductor
 from imagebuild.db.records import Event
@@ -34,6 +35,7 @@ from imagebuild.db.records import Step
 from imagebuild.db.records import Upload
 
 __all__ = [
+    'Artifact',
     'Build',
     'Conductor',
     'Database',

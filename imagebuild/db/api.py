@@ -22,6 +22,7 @@ from imagebuild import exception
 from imagebuild.db import engine
 from imagebuild.db import migration
 from imagebuild.db import transaction
+from imagebuild.db.queries import artifacts
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import claims
 from imagebuild.db.queries import conductors
@@ -154,6 +155,13 @@ class Database(transaction.Transactions):
     abandoned_uploads = uploads.abandoned_uploads
     update_upload = uploads.update_upload
     claim_upload = uploads.claim_upload
+
+    add_artifact = artifacts.add_artifact
+    sync_artifacts = artifacts.sync_artifacts
+    retire_artifact = artifacts.retire_artifact
+    mark_artifact = artifacts.mark_artifact
+    get_artifact = artifacts.get_artifact
+    list_artifacts = artifacts.list_artifacts
 
     register_conductor = conductors.register_conductor
     heartbeat = conductors.heartbeat

@@ -297,6 +297,36 @@ class Job(Base):
     updated_at: Mapped[datetime.datetime] = mapped_column(Time)
 
 
+class Artifact(Base):
+    """A finished image in a conductor's repository."""
+
+    __tablename__ = 'artifacts'
+    __table_args__ = (
+        sa.Index(None, 'build_id'),
+        sa.Index(None, 'repository_id', 'status'),
+        sa.Index(None, 'status', 'checked_at'),
+        _MYSQL,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    repository_id: Mapped[str] = mapped_column(Id)
+    # Who told of it last; others may have the same repository.
+    conductor: Mapped[str] = mapped_column(Name)
+    # No foreign key: the file may outlive the row of its build.
+    build_id: Mapped[str] = mapped_column(Id)
+    project_id: Mapped[str] = mapped_column(Project)
+    source_id: Mapped[str | None] = mapped_column(Id)
+    disk_format: Mapped[str] = mapped_column(types.Name(32))
+    size: Mapped[int] = mapped_column(sa.BigInteger)
+    virtual_size: Mapped[int] = mapped_column(sa.BigInteger)
+    os_hash_algo: Mapped[str] = mapped_column(Label)
+    os_hash_value: Mapped[str] = mapped_column(types.Name(128))
+    status: Mapped[str] = mapped_column(types.Name(16))
+    status_reason: Mapped[str] = mapped_column(Text, default='')
+    created_at: Mapped[datetime.datetime] = mapped_column(Time)
+    checked_at: Mapped[datetime.datetime] = mapped_column(Time)
+
+
 class Conductor(Base):
     __tablename__ = 'conductors'
     __table_args__ = (_MYSQL,)

@@ -320,6 +320,35 @@ class PipelineWork:
 
 
 @dataclasses.dataclass(frozen=True)
+class Artifact:
+    """A finished image in a conductor's repository.
+
+    :ivar repository_id: whoever has the repository of that id has the file.
+    :ivar conductor: the one that told of it last.
+    :ivar source_id: the artifact that it was converted from, None for the
+        file that was built.
+    :ivar status: ``present``, ``lost``, ``corrupt`` or ``removed``.
+    :ivar checked_at: when a conductor last told of it.
+    """
+
+    id: str
+    repository_id: str
+    conductor: str
+    build_id: str
+    project_id: str
+    source_id: str | None
+    disk_format: str
+    size: int
+    virtual_size: int
+    os_hash_algo: str
+    os_hash_value: str
+    status: str
+    status_reason: str
+    created_at: datetime.datetime
+    checked_at: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True)
 class Conductor:
     """A conductor and what it can build.
 

@@ -23,6 +23,7 @@ from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Image
+from imagebuild.db.queries import artifacts
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import rows
@@ -51,7 +52,8 @@ def purge(
 
     Builds deleted, or ended ``error`` or ``cancelled``, before that time
     with their logs, steps, events and uploads; deleted images;
-    conductors without a heartbeat since. Many small transactions.
+    conductors without a heartbeat since; rows of files that have left a
+    repository. Many small transactions.
 
     :param older_than: naive UTC.
     :returns: how many builds were removed.
@@ -142,7 +144,7 @@ def _remove(session: Session, ids: list[str]) -> int:
 
 @writer
 def _purge_the_rest(session: Session, older_than: datetime.datetime) -> None:
-    """Remove deleted images and conductors of long ago."""
+    """Remove images, files and conductors of long ago."""
     session.execute(
         sa.delete(Image).where(
             Image.status == 'deleted',
@@ -150,6 +152,7 @@ def _purge_the_rest(session: Session, older_than: datetime.datetime) -> None:
             ~sa.exists().where(Build.image_row_id == Image.id),
         )
     )
+    artifacts.purge_gone(session, older_than)
     session.execute(
         sa.delete(Conductor).where(Conductor.heartbeat_at < older_than)
     )

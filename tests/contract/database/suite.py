@@ -15,6 +15,7 @@ They import the classes; pytest runs them there, with that module's fixtures.
 Crowds take their time and are asked for by name.
 """
 
+from tests.contract.database import artifacts
 from tests.contract.database import history
 from tests.contract.database import lifecycle
 from tests.contract.database import lost_commits
@@ -52,6 +53,10 @@ class TestHistory(history.HistoryContract):
 
 
 class TestUploads(history.UploadContract):
+    pass
+
+
+class TestArtifacts(artifacts.ArtifactContract):
     pass
 
 
