@@ -24,6 +24,7 @@ import imagebuild.conf
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.cmd import configuration
+from imagebuild.cmd import manage_images
 from imagebuild.cmd import program
 from imagebuild.conf import database
 from imagebuild.conf import quota
@@ -36,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = program.Parser(
         prog='imagebuild-manage',
-        description='Looks after the database of the image build service.',
+        description='Looks after what the image build service keeps.',
     )
     program.add_version(parser)
     # May stand before the command and after it.
@@ -52,6 +53,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_quota(area.add_subparsers(metavar='COMMAND', required=True), common)
     area = areas.add_parser('build', help='builds in the queue')
     _add_build(area.add_subparsers(metavar='COMMAND', required=True), common)
+    area = areas.add_parser(
+        'repository', help="finished images on this host's disk"
+    )
+    manage_images.add_commands(
+        area.add_subparsers(metavar='COMMAND', required=True), common
+    )
     return parser
 
 
@@ -248,7 +255,7 @@ def run(arguments: argparse.Namespace) -> None:
         conf,
         [],
         'imagebuild-manage',
-        groups=('DEFAULT', 'database', 'quota'),
+        groups=('DEFAULT', 'database', 'disks', 'quota', 'repository'),
         default_config_files=arguments.config_file,
     )
     arguments.work(conf, arguments)

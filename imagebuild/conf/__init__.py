@@ -42,6 +42,7 @@ from imagebuild.conf import keystone
 from imagebuild.conf import layers
 from imagebuild.conf import pipelines
 from imagebuild.conf import quota
+from imagebuild.conf import repository
 
 #: A section of what jobs are given that names their secrets.
 SECRETS = 'secret_options'
@@ -59,6 +60,7 @@ _SECTIONS: tuple[Any, ...] = (
     layers,
     pipelines,
     quota,
+    repository,
 )
 
 
@@ -101,6 +103,7 @@ def for_jobs(
         'guestfs': dict(conf.guestfs),
         'keystone': keystone.values(conf),
         'layers': layers.values(conf),
+        'repository': repository.values(conf),
     }
 
 
@@ -135,5 +138,6 @@ def own_paths(conf: cfg.ConfigOpts) -> dict[str, str]:
         jobs['file_store']['folder']: 'image store',
         jobs['disks']['cache_dir']: 'cache',
         jobs['layers']['directory']: 'layers',
+        jobs['repository']['directory']: 'repository',
         work_dir: 'work directory',
     }

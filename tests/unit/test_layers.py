@@ -134,7 +134,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         'messaging',
         'sealing',
     },
-    'cmd.manage': {'cmd', 'conf', 'db'},
+    'cmd.manage': {'cmd', 'cmd.manage_images', 'conf', 'db'},
+    'cmd.manage_images': {'cmd', 'conf', 'db', 'repository'},
     'cmd.status': {
         'catalogue',
         'cmd',
