@@ -140,7 +140,7 @@ class Service:
             )
 
     def _submit(self, project: str, seconds: float) -> str:
-        values = _values(project, {'seconds': seconds})
+        values = build_values(project, {'seconds': seconds})
         build = self.database.create_build(values, quotas={})
         self._api.build(build.id)
         return build.id
@@ -205,7 +205,11 @@ class Service:
         }
 
 
-def _values(project: str, options: dict[str, Any]) -> dict[str, Any]:
+def build_values(project: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Columns of a build, as the API makes them.
+
+    :param options: of the driver.
+    """
     request = {
         'name': 'benchmark',
         'os': 'fake-1',

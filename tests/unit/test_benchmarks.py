@@ -23,6 +23,8 @@ from benchmarks import generated
 from benchmarks.api import run as api
 from benchmarks.pack import edit
 from benchmarks.pack import run
+from benchmarks.queue import crowd
+from benchmarks.queue import dispatch
 from benchmarks.queue import fates
 from benchmarks.queue import run as queue
 from benchmarks.user_data import run as user_data
@@ -364,3 +366,34 @@ def test_user_data_summary() -> None:
         ['reused', 9, 95, 50, 0],
     ]
     assert user_data.saved(turns) == {'built': 105, 'reused': 255}
+
+
+def test_what_a_hundred_conductors_cost_is_told_for_a_build() -> None:
+    counts = crowd.Counts(
+        claiming=500, ending=900, taken=100, lost=150, idle=[0.001, 0.25]
+    )
+    paced = crowd.Counts(claiming=700)
+    row = dispatch.Row('sqlite', 100, 10.0, counts, [0.004], paced)
+    cells = row.cells()
+    assert cells == (
+        'sqlite', 100, '10.0', '250', '5.0', '9.0', '1.50', 0, '4', '4', '4',
+        '700',
+    )  # fmt: skip
+    slower = dispatch.Row(
+        'sqlite', 1000, 150.0, crowd.Counts(), [], crowd.Counts()
+    )
+    assert slower.cells()[-2:] == ('-', '0')
+    text = dispatch.report([row, slower])
+    assert (
+        'sqlite: a build takes 1.50 times as long with 1000 queued as with '
+        '100' in text
+    )
+
+
+def test_the_dispatch_is_measured_over_all_databases() -> None:
+    options = dispatch.make_parser().parse_args([])
+    assert options.database == ['sqlite', 'mariadb', 'postgresql']
+    assert options.builds == [1000, 10_000]
+    assert options.conductors == 100
+    with pytest.raises(SystemExit):
+        dispatch.make_parser().parse_args(['--builds', '0'])
