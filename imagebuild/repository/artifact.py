@@ -127,6 +127,7 @@ class Artifact:
             'os_hash_algo': self.checksum.algo,
             'os_hash_value': self.checksum.value,
             'status': self.status,
+            'status_reason': self.reason,
         }
 
     def dump(self) -> bytes:

@@ -92,6 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         'job',
         'layers',
         'messaging',
+        'repository',
         'sealing',
         'stores',
     },
