@@ -53,6 +53,7 @@ class _Collector(registry.Collector):
         yield from _queue(self.service, builds)
         yield from _conductors(self.service)
         yield _uploads(self.service)
+        yield _pipelines(self.service)
         yield from _statistics(self.service)
         # In imagebuild-standalone the conductor shares this process, and its
         # metrics are in the global registry, with those of Python itself.
@@ -164,4 +165,16 @@ def _uploads(service: Service) -> core.GaugeMetricFamily:
     counts = collections.Counter(upload.status for upload in found)
     for status in statuses.UPLOAD_PENDING:
         family.add_metric([status], counts[status])
+    return family
+
+
+def _pipelines(service: Service) -> core.GaugeMetricFamily:
+    family = core.GaugeMetricFamily(
+        'imagebuild_pipelines',
+        'Pipelines by status; those in "error" have stopped',
+        labels=['status'],
+    )
+    counts = service.database.count_pipelines()
+    for status in statuses.PIPELINE:
+        family.add_metric([status], counts.get(status, 0))
     return family

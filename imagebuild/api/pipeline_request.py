@@ -153,7 +153,16 @@ def _image(
             for problem in error.errors
         ]
         return None
-    return None if unknown else prepared
+    masked = [
+        Problem(
+            json_schema.join(f'{_IMAGE}.arguments', name),
+            f'"{value}" stands for a hidden value: give that again',
+        )
+        for name, value in prepared.secrets.items()
+        if value == build_request.MASK
+    ]
+    problems += masked
+    return None if unknown or masked else prepared
 
 
 def _below(path: str) -> str:

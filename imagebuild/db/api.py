@@ -172,6 +172,7 @@ class Database(transaction.Transactions):
     create_pipeline = pipelines.create_pipeline
     get_pipeline = pipelines.get_pipeline
     list_pipelines = pipelines.list_pipelines
+    count_pipelines = pipelines.count_pipelines
     update_pipeline = pipelines.update_pipeline
     delete_pipeline = pipelines.delete_pipeline
     builds_of_pipeline = pipelines.builds_of_pipeline

@@ -243,6 +243,17 @@ def test_a_change_replaces_the_image_and_its_author(service, client):
     assert service.database.get_pipeline(found['id']).secrets is None
 
 
+def test_what_is_masked_is_no_value(service, client):
+    """Whoever sends back what was shown must not make it the password."""
+    found = made(client, image=SECRET)
+    path = f'{PATH}/{found["id"]}'
+    answer = client.patch(path, json={'image': found['image']}, headers=ROSE)
+    assert 'give that again' in problems(answer)['image.arguments.password']
+    keys = service.conf.encryption_keys
+    kept = service.database.get_pipeline(found['id']).secrets
+    assert sealing.unseal(keys, kept) == {'password': 'correct horse'}
+
+
 def test_one_schedule_takes_the_place_of_the_other(client):
     path = f'{PATH}/{made(client)["id"]}'
 
@@ -376,6 +387,15 @@ def test_a_run_that_nobody_begins_is_told(service, client):
     with mock.patch.object(service.database, 'now', lambda: later):
         found = client.get(f'{PATH}/{found["id"]}', headers=ROSE).json
     assert 'no conductor that can build it is up' in found['status_reason']
+
+
+def test_metrics(service, client):
+    made(client)
+    id = made(client, name='second')['id']
+    service.database.update_pipeline(id, {}, paused=True)
+    text = client.get('/metrics').text
+    for status, number in (('active', 1), ('paused', 1), ('error', 0)):
+        assert f'imagebuild_pipelines{{status="{status}"}} {number}.0' in text
 
 
 def test_pages(client):

@@ -151,6 +151,15 @@ def list_pipelines(
     return pipeline_records(session, session.scalars(query.limit(limit)))
 
 
+@reader
+def count_pipelines(session: Session) -> dict[str, int]:
+    """Count pipelines by status."""
+    query = sa.select(Pipeline.status, sa.func.count()).group_by(
+        Pipeline.status
+    )
+    return {status: int(number) for status, number in session.execute(query)}
+
+
 @writer
 def update_pipeline(
     session: Session,
