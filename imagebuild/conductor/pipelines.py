@@ -123,7 +123,7 @@ class PipelineRunner:
 
         :raises DatabaseUnavailable: the rest is done the next time.
         """
-        found = self._database.pipelines_to_attend()
+        found = self._database.pipelines_to_attend(self._context.name)
         if found:
             self._read_catalogue()
         for work in found:

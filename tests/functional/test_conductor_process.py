@@ -16,6 +16,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -97,6 +98,57 @@ def test_killed_and_taken_over(tmp_path, database, when):
     assert workspaces_in(tmp_path) == []
     names = {each.name: each.status for each in database.list_conductors()}
     assert names['p1'] == 'down'
+
+
+def test_a_pipeline_outlives_many_kills(tmp_path, database):
+    """Killed again and again, anywhere: nothing doubled, lost or leaked."""
+    id = database.create_pipeline(
+        {
+            'project_id': conductors.PROJECT,
+            'name': 'web',
+            'os': 'fake-os',
+            'request': {'name': 'web', 'os': 'fake-os'},
+            'max_age': 1,
+            'max_failures': 0,
+            'current_tag': 'current',
+        }
+    ).id
+
+    def tagged():
+        return [
+            image['id']
+            for image in images_in(tmp_path)
+            if 'current' in image['tags']
+        ]
+
+    was_there = False
+    for number in range(3):
+        with program(tmp_path, max_attempts=100) as conductor:
+            time.sleep(0.7 + number * 0.6)
+            conductor.kill()
+            conductor.wait()
+        # Whoever looks for the tag finds it, once it was there.
+        assert tagged() or not was_there
+        was_there = bool(tagged())
+    with running(tmp_path, 'p1', max_attempts=100):
+        wait_until(lambda: len(database.builds_of_pipeline(id)) == 2)
+        database.update_pipeline(id, {}, paused=True)
+        wait_until(
+            lambda: (
+                (found := database.get_pipeline(id)).is_settled
+                and not found.running_build_id
+            )
+        )
+        active = database.builds_of_pipeline(id)
+        wait_until(lambda: len(images_in(tmp_path)) == len(active))
+    found = database.get_pipeline(id)
+    assert found.failures == 0
+    assert tagged() == [found.current_image_id]
+    assert len(active) == 2
+    assert {image['id'] for image in images_in(tmp_path)} == {
+        build.image_id for build in active
+    }
+    assert {build.status for build in database.list_builds()} == {'active'}
 
 
 def test_job_dies_with_its_conductor(tmp_path, database):

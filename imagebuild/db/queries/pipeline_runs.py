@@ -40,7 +40,7 @@ from imagebuild.db.transaction import writer
 
 @reader
 def pipelines_to_attend(
-    session: Session, limit: int = 1000
+    session: Session, conductor: str = '', limit: int = 1000
 ) -> list[records.PipelineWork]:
     """List pipelines with something to do that nobody works on.
 
@@ -48,11 +48,11 @@ def pipelines_to_attend(
     or the number of its images are not as they should be. Those that are due
     for the longest time come first.
 
+    :param conductor: who asks; what it holds itself is left of a process
+        that was killed.
     :param limit: at most so many.
     """
-    free = sa.or_(
-        Pipeline.held_until.is_(None), Pipeline.held_until < session.now
-    )
+    free = _free(session, conductor)
     due = sa.and_(
         Pipeline.running_build_id.is_(None),
         sa.or_(
@@ -95,6 +95,15 @@ def pipelines_to_attend(
     ]
 
 
+def _free(session: Session, conductor: str) -> sa.ColumnElement[bool]:
+    """The condition that a conductor may work on a pipeline now."""
+    return sa.or_(
+        Pipeline.held_until.is_(None),
+        Pipeline.held_until < session.now,
+        Pipeline.conductor == conductor,
+    )
+
+
 @writer
 def hold_pipeline(
     session: Session, id: str, conductor: str, seconds: float
@@ -107,13 +116,7 @@ def hold_pipeline(
     until = session.now + datetime.timedelta(seconds=seconds)
     session.change(
         sa.update(Pipeline)
-        .where(
-            Pipeline.id == id,
-            sa.or_(
-                Pipeline.held_until.is_(None),
-                Pipeline.held_until < session.now,
-            ),
-        )
+        .where(Pipeline.id == id, _free(session, conductor))
         .values(conductor=conductor, held_until=until)
     )
     row = session.get(Pipeline, id, populate_existing=True)
@@ -128,7 +131,7 @@ def release_pipeline(
 ) -> None:
     """Let others work on a pipeline again.
 
-    :param seconds: not before so long.
+    :param seconds: not before so long; not this conductor either.
     """
     until = session.now + datetime.timedelta(seconds=seconds)
     session.change(
@@ -138,7 +141,7 @@ def release_pipeline(
             Pipeline.conductor == conductor,
             Pipeline.held_until.is_not(None),
         )
-        .values(held_until=until if seconds else None)
+        .values(conductor=None, held_until=until if seconds else None)
     )
 
 

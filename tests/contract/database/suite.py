@@ -19,6 +19,7 @@ from tests.contract.database import artifacts
 from tests.contract.database import history
 from tests.contract.database import lifecycle
 from tests.contract.database import lost_commits
+from tests.contract.database import pipelines
 from tests.contract.database import queue
 from tests.contract.database import requests
 from tests.contract.database import tables
@@ -65,4 +66,12 @@ class TestPurge(history.PurgeContract):
 
 
 class TestLostCommits(lost_commits.LostCommitContract):
+    pass
+
+
+class TestPipelines(pipelines.PipelineContract):
+    pass
+
+
+class TestLostPipelineCommits(pipelines.LostPipelineCommitContract):
     pass
