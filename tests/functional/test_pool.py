@@ -177,8 +177,14 @@ def test_a_base_image_that_is_a_file(pool, tmp_path):
     conductors.wait_for(pool.database, build, 'active')
     digest = f'sha256:{hashlib.sha256(b"base").hexdigest()}'
     assert pool.database.get_build(build).base['identity'] == digest
-    [found] = pool.database.list_conductors()
-    assert found.capability.base_files == {str(tmp_path / 'base'): digest}
+
+    def seen():
+        [found] = pool.database.list_conductors()
+        return found.capability.base_files
+
+    # With its next heartbeat.
+    conductors.wait_until(seen)
+    assert seen() == {str(tmp_path / 'base'): digest}
 
 
 def test_another_file_of_that_path_is_not_taken(pool, tmp_path):
