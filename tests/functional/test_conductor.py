@@ -453,7 +453,7 @@ def test_a_stop_hands_back_what_runs(tmp_path, database):
 
 def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
     with running(tmp_path) as conductor:
-        build_id = add_build(database, tags=['slow:3'])
+        build_id = add_build(database, tags=['slow:8'])
         wait_for(database, build_id, 'uploading')
         conductor.stop()
         assert database.get_build(build_id).status == 'queued'
