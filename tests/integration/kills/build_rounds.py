@@ -22,6 +22,7 @@ import time
 import yaml
 
 from imagebuild import db
+from imagebuild.common import checksums
 from tests.functional import conductors
 from tests.integration.kills import guest
 from tests.integration.kills import listener
@@ -70,6 +71,8 @@ class BuildRounds:
         directory.mkdir()
         self._directory = directory
         self._base = guest.make(directory / 'base.img')
+        digest = checksums.compute(self._base, ['sha256'])['sha256']
+        self._identity = f'sha256:{digest}'
         self._socket = directory / 'hooks'
         self._database = conductors.make_database(directory)
         self._conf = conductors.write_conf(
@@ -158,7 +161,7 @@ class BuildRounds:
                 'os': 'debian-12',
                 'disk_format': 'raw',
                 'location': str(self._base),
-                'identity': 'sha256:of-the-base',
+                'identity': self._identity,
                 'driver_options': size,
             },
         )
