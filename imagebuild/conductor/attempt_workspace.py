@@ -25,6 +25,7 @@ import logging
 import os
 import pathlib
 import re
+import time
 from collections.abc import Iterator
 
 from imagebuild import exception
@@ -36,7 +37,8 @@ LOG = logging.getLogger(__name__)
 
 _JOB = 'job.json'
 _NAME = re.compile(r'[0-9a-f-]{36}-\d+')
-_MAX_ATTEMPTS = 10
+_MAX_ATTEMPTS = 20
+_PAUSE = 0.1
 
 
 class AttemptWorkspace:
@@ -64,7 +66,9 @@ class AttemptWorkspace:
             if path.exists():
                 left = locked_directory.LockedDirectory.take(path)
                 if left is None:
-                    break
+                    # Mostly a sweep, which is about to remove it.
+                    time.sleep(_PAUSE)
+                    continue
                 left.remove(_clear)
             path.mkdir(mode=0o700)
             # A sweep may come between the two; then it is made again.
