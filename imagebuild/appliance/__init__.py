@@ -18,7 +18,6 @@ for. :mod:`imagebuild.remotes.guestfs` and :mod:`imagebuild.disks` use it.
 """
 
 from imagebuild.appliance.appliance_settings import ApplianceSettings
-from imagebuild.appliance.appliance_settings import default_cpus
 from imagebuild.appliance.launch import Appliance
 from imagebuild.appliance.launch import Drive
 from imagebuild.appliance.launch import import_guestfs
@@ -28,7 +27,6 @@ __all__ = [
     'Appliance',
     'ApplianceSettings',
     'Drive',
-    'default_cpus',
     'import_guestfs',
     'launch',
 ]

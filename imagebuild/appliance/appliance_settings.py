@@ -34,22 +34,12 @@ def default_memory() -> int:
     return max(768, min(2048, host // 4))
 
 
-def default_cpus(accelerator: str) -> int:
-    """Number of virtual CPUs that suit this host and what they run on.
+def default_cpus() -> int:
+    """Number of virtual CPUs that suit this host: its own, at most 4.
 
-    With KVM, and in the sandbox, this host's own, at most 4: more brought
-    nothing to package installation, and several builds run side by side on
-    one host.
-
-    Emulated, one. The CPUs of an emulated guest take turns at locks and
-    interrupts that cost hundreds of times what they cost natively, while
-    installing packages keeps one of them busy: with two, the same took 43
-    seconds of processor time in place of 31.
-
-    :param accelerator: ``kvm``, ``tcg`` or ``sandbox``.
+    More than four brought nothing to package installation, and several
+    builds run side by side on one host.
     """
-    if accelerator == 'tcg':
-        return 1
     return max(1, min(4, len(os.sched_getaffinity(0))))
 
 
@@ -58,7 +48,7 @@ class ApplianceSettings:
     """Settings of one appliance.
 
     :ivar memory: MiB.
-    :ivar cpus: virtual CPUs; None for :func:`default_cpus`.
+    :ivar cpus: virtual CPUs.
     :ivar accelerator: ``auto`` probes KVM once per boot of the host and
         falls back to emulation (``tcg``) where guests do not run on it.
     :ivar network: whether commands in the guest reach the network.
@@ -69,7 +59,7 @@ class ApplianceSettings:
     """
 
     memory: int = dataclasses.field(default_factory=default_memory)
-    cpus: int | None = None
+    cpus: int = dataclasses.field(default_factory=default_cpus)
     accelerator: Accelerator = 'auto'
     network: bool = True
     allow_host_network: bool = False

@@ -392,9 +392,7 @@ class _Options:
         handle.set_backend_settings([f'force_{chosen}'])
         handle.set_tmpdir(str(tmpdir))
         handle.set_memsize(self.settings.memory)
-        handle.set_smp(
-            self.settings.cpus or appliance_settings.default_cpus(chosen)
-        )
+        handle.set_smp(self.settings.cpus)
         handle.set_network(self.settings.network)
         if network.is_restricted(self.settings):
             handle.set_hv(str(network.hypervisor(handle.get_hv())))

@@ -40,15 +40,13 @@ once for each build that runs at the same time.
     cfg.IntOpt(
         'cpus',
         min=1,
-        sample_default='<the CPUs of the host, at most 4; 1 if emulated>',
+        sample_default='<the CPUs of the host, at most 4>',
         help="""
 Virtual CPUs of one appliance.
 
 Unset, it has as many as this process may use on the host, at most 4; more
-bring nothing to installing packages. An emulated appliance has one: with
-more, installing packages takes a third more processor time. Raise it for
-recipes that compile, lower it when many builds share a host and slow each
-other down.
+bring nothing to installing packages. Raise it for recipes that compile,
+lower it when many builds share a host and slow each other down.
 """,
     ),
     cfg.StrOpt(

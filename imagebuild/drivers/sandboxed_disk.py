@@ -19,7 +19,6 @@ from collections.abc import Iterator
 
 from imagebuild import sandbox
 from imagebuild.appliance import ApplianceSettings
-from imagebuild.appliance import default_cpus
 from imagebuild.disks import grow
 from imagebuild.disks import partitions
 from imagebuild.disks import raw_disk
@@ -91,7 +90,7 @@ def opened(
 def _limits(settings: ApplianceSettings) -> sandbox.SandboxSettings:
     return sandbox.SandboxSettings(
         memory=settings.memory,
-        cpus=settings.cpus or default_cpus('sandbox'),
+        cpus=settings.cpus,
         network=settings.network,
         allow_host_network=settings.allow_host_network,
     )

@@ -9,11 +9,6 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-import os
-import sys
-import types
-from unittest import mock
-
 import pytest
 
 from imagebuild import appliance
@@ -41,36 +36,3 @@ def test_the_library_prints_nothing(
         appliance.launch([drive], SETTINGS, workspace=tmp_path)
     assert capfd.readouterr() == ('', '')
     assert list(tmp_path.iterdir()) == [disk]
-
-
-@pytest.fixture
-def handle(monkeypatch):
-    """A handle that starts nothing, on a host of eight CPUs."""
-    made = mock.Mock()
-    made.get_pid.return_value = None
-    library = types.SimpleNamespace(
-        GuestFS=lambda **options: made, EVENT_APPLIANCE=1
-    )
-    monkeypatch.setitem(sys.modules, 'guestfs', library)
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(8)))
-    return made
-
-
-@pytest.mark.parametrize(
-    'accelerator, given, cpus',
-    [
-        ('tcg', None, 1),
-        ('kvm', None, 4),
-        ('tcg', 3, 3),
-        ('kvm', 1, 1),
-    ],
-)
-def test_an_emulated_guest_has_one_cpu(
-    handle, tmp_path, accelerator, given, cpus
-):
-    """Unless more are wanted: those of an emulated one wait for each other."""
-    settings = appliance.ApplianceSettings(
-        accelerator=accelerator, cpus=given, network=False
-    )
-    with appliance.launch([], settings, workspace=tmp_path):
-        handle.set_smp.assert_called_once_with(cpus)

@@ -10,7 +10,6 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import contextlib
-import os
 import pathlib
 from unittest import mock
 
@@ -143,14 +142,6 @@ def test_limits_are_those_of_the_appliance(opened, supervisor):
             memory=900, cpus=3, network=False, allow_host_network=True
         ),
     )
-
-
-def test_the_sandbox_is_not_emulated(opened, supervisor, monkeypatch):
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(3)))
-    with opened(ApplianceSettings(accelerator='tcg')):
-        pass
-    [limits] = supervisor.start.mock_calls[0].args
-    assert limits.cpus == 3
 
 
 def test_the_server_ends_last(opened, order):
