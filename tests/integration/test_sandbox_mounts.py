@@ -254,7 +254,7 @@ def test_the_partition_of_the_firmware(
         if by_copy:
             made.child.without('vfat')
         assert made.mount() == ('/dev/sda1', [])
-        kind = made.child.sh('findmnt -no FSTYPE "$PWD/root/boot/efi"')
+        kind = made.child.sh('cd root/boot/efi && findmnt -no FSTYPE -T .')
         assert kind == f'{mounted}\n'
         return made
 

@@ -19,6 +19,8 @@ import ast
 import pathlib
 from collections.abc import Iterator
 
+import pytest
+
 TESTS = pathlib.Path(__file__).parents[1]
 #: Ways of pytest and unittest to leave a test out or to let it fail.
 WAYS = frozenset(
@@ -60,9 +62,20 @@ def test_no_test_is_left_out() -> None:
     assert found == EXCEPTIONS
 
 
-def test_what_is_found() -> None:
-    assert list(ways('pytest.skip("x")')) == ['skip']
-    assert list(ways('@pytest.mark.skipif(x)\ndef f(): ...')) == ['skipif']
-    assert list(ways('from pytest import importorskip')) == ['importorskip']
-    assert list(ways('pytest.param(1, marks=pytest.mark.xfail)')) == ['xfail']
-    assert list(ways('def skipped(skips): return "skip"')) == []
+@pytest.mark.parametrize('way', sorted(WAYS))
+@pytest.mark.parametrize(
+    'source',
+    [
+        'pytest.{}("x")',
+        '@pytest.mark.{}(x)\ndef f(): ...',
+        'from pytest import {}',
+        'pytest.param(1, marks=pytest.mark.{})',
+        '{}("x")',
+    ],
+)
+def test_what_is_found(source: str, way: str) -> None:
+    assert list(ways(source.format(way))) == [way]
+
+
+def test_what_only_sounds_like_it() -> None:
+    assert list(ways('def left_out(skips): return "skipped"')) == []

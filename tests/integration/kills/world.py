@@ -237,7 +237,7 @@ class World:
 
     def jobs(self, build_id: str = '') -> list[int]:
         """Processes of jobs, all or of one build."""
-        return kit.processes_with(f'{self.directory}/work/{build_id}')
+        return kit.processes_with(str(self.directory / 'work' / build_id))
 
     def artifacts(self) -> list[dict[str, Any]]:
         """Descriptions of every file in the repository."""
