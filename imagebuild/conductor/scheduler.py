@@ -170,10 +170,16 @@ class Scheduler:
             for lane in database.lanes(['build'], running_limit=limit)
             if self._is_able(placement.Needs.from_dict(lane.needs), capable)
         ]
+
+        def preference(lane: db.Lane) -> int:
+            needs = placement.Needs.from_dict(lane.needs)
+            return placement.preference(needs, capable)
+
         for lane in lane_order.in_order(
             lanes,
             now=transaction.utcnow(),
             aging=float(self._context.conf.conductor.priority_aging),
+            preference=preference,
         ):
             job = database.claim(
                 self._context.name,

@@ -29,6 +29,7 @@ from imagebuild.db.records import Build
 from imagebuild.db.records import Conductor
 from imagebuild.db.records import Event
 from imagebuild.db.records import Image
+from imagebuild.db.records import Lane
 from imagebuild.db.records import Outcome
 from imagebuild.db.records import Pipeline
 from imagebuild.db.records import Step
@@ -41,6 +42,7 @@ __all__ = [
     'Database',
     'Event',
     'Image',
+    'Lane',
     'Outcome',
     'Pipeline',
     'Step',

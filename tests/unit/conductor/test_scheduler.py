@@ -77,6 +77,7 @@ def claim(monkeypatch):
                 drivers=('fake',),
                 operating_systems=(),
                 architectures=('x86_64',),
+                cached_bases=('here',),
                 slots=slots,
             ),
             running_builds=running_builds,
@@ -131,6 +132,27 @@ def test_what_it_cannot_build_is_left(claim, monkeypatch):
     ]
     monkeypatch.setattr(queue, 'lanes', lambda *_, **_more: lanes)
     assert claim(queue) == []
+
+
+def test_what_it_has_the_base_of_comes_first(claim, monkeypatch):
+    queue = Queue('', lambda _: True)
+    lanes = [
+        test_lane_order.make(
+            id=base,
+            since=test_lane_order.ago(waited),
+            needs={'driver': 'fake', 'base': base},
+        )
+        for base, waited in (('there', 60), ('here', 1))
+    ]
+    monkeypatch.setattr(queue, 'lanes', lambda *_, **_more: list(lanes))
+
+    def take(_name, *, lane, **_more):
+        [found] = [each for each in lanes if each.id == lane]
+        lanes.remove(found)
+        return mock.Mock(build_id=lane)
+
+    monkeypatch.setattr(queue, 'claim', take)
+    assert claim(queue) == ['here', 'there']
 
 
 def test_declined_builds_are_left_to_others(claim):
