@@ -15,13 +15,11 @@ import concurrent.futures
 import datetime
 
 import pytest
-import sqlalchemy as sa
-from oslo_db import exception as oslo_exception
-from sqlalchemy import orm
 
 from imagebuild import exception
 from tests.contract.database import claim
 from tests.contract.database import finish
+from tests.contract.database import lost_commits
 from tests.contract.database import values
 
 
@@ -171,22 +169,8 @@ class PipelineContract:
         assert len(crowded.list_builds()) == 1
 
 
-class LostPipelineCommitContract:
+class LostPipelineCommitContract(lost_commits.Losing):
     """The connection breaks at a commit: nothing is done twice."""
-
-    @pytest.fixture
-    def losing(self):
-        left = []
-
-        def lose(session):
-            if left:
-                left.pop()
-                raise oslo_exception.DBConnectionError()
-
-        sa.event.listen(orm.Session, 'after_commit', lose)
-        yield lambda: left.append(True)
-        sa.event.remove(orm.Session, 'after_commit', lose)
-        assert not left, 'nothing was lost'
 
     def test_create(self, database, losing):
         losing()
