@@ -90,11 +90,6 @@ class GlanceImage:
         return self.properties.get('os_glance_import_task', '')
 
     @property
-    def importing_to(self) -> tuple[str, ...]:
-        """Ids of the stores that it is being imported or copied to."""
-        return _listed(self.properties.get('os_glance_importing_to_stores'))
-
-    @property
     def failed_imports(self) -> tuple[str, ...]:
         """Ids of the stores that the last import or copy failed for."""
         return _listed(self.properties.get('os_glance_failed_import'))

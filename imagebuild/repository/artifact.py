@@ -192,14 +192,6 @@ def look(directory: pathlib.Path) -> Artifact | None:
     return found
 
 
-def is_unchanged(directory: pathlib.Path, artifact: Artifact) -> bool:
-    """Whether nobody has touched the file since its checksum was right.
-
-    :raises OSError: there is no such file.
-    """
-    return described_files.stamp_of(directory / IMAGE) == artifact.stamp
-
-
 def _mark(directory: pathlib.Path) -> str:
     """What is wrong with a file, as it was noted; '' for nothing."""
     with contextlib.suppress(OSError):

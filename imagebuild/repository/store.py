@@ -180,22 +180,6 @@ class Repository:
             # Never nothing when it is not there: all would be taken for lost.
             return sorted(place.iterdir())
 
-    def of_build(
-        self, build_id: str, disk_format: str = ''
-    ) -> list[artifacts.Artifact]:
-        """The artifacts of a build that can be used, the newest first.
-
-        :param disk_format: only these; '' for all.
-        """
-        found = [
-            each
-            for each in self.list_artifacts()
-            if each.status == artifacts.PRESENT
-            and each.facts.build_id == build_id
-            and disk_format in ('', each.facts.disk_format)
-        ]
-        return found[::-1]
-
     @contextlib.contextmanager
     def hold(self, id: str) -> Iterator[Held]:
         """Use an artifact; nobody removes it meanwhile.

@@ -174,18 +174,6 @@ def test_only_files_are_taken(make, image, tmp_path, what):
         make().put(path, facts())
 
 
-def test_of_a_build(make, image):
-    repository = make()
-    first = repository.put(image(), facts())
-    repository.put(image(), facts('b2'))
-    second = repository.put(image(), facts())
-    raw = repository.put(image(), facts(disk_format='raw'))
-    assert repository.of_build('b1', 'qcow2') == [second, first]
-    assert repository.of_build('b1')[0] == raw
-    file_of(repository, second.id).unlink()
-    assert repository.of_build('b1', 'qcow2') == [first]
-
-
 def test_what_is_in_use_stays(make, image):
     repository = make()
     made = repository.put(image(), facts())
