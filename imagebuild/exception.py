@@ -467,7 +467,19 @@ class HostCommandFailed(EnvironmentFault):
     msg_fmt = '%(program)s failed (exit code %(exit_code)s): %(reason)s'
 
 
-class Interrupted(EnvironmentFault):
-    """The user or the system asked to stop (SIGINT, SIGTERM)."""
+class Interrupted(BaseException):  # noqa: N818
+    """Somebody asked to stop (SIGINT, SIGTERM), or the time is up.
 
-    msg_fmt = 'Interrupted by %(signal)s; nothing was changed.'
+    No Exception, as KeyboardInterrupt is none: it is raised wherever the main
+    thread is then. What goes on without a part that fails, a driver that does
+    not load, must not go on after it.
+
+    :param signal: what asked for it, for the message.
+    """
+
+    exit_code: ClassVar[int] = EnvironmentFault.exit_code
+
+    def __init__(self, *, signal: str) -> None:
+        #: As of :class:`ImageBuildError`.
+        self.report: Any = None
+        super().__init__(f'Interrupted by {signal}; nothing was changed.')

@@ -94,8 +94,11 @@ def _attempt(
             return 1
         return stop.code or 0
     except exception.ImageBuildError as error:
-        caught: Exception = error
+        caught: BaseException = error
         code, message, shown = error.exit_code, str(error), _describe(error)
+    except exception.Interrupted as error:
+        caught = error
+        code, message, shown = error.exit_code, str(error), str(error)
     except BrokenPipeError as error:
         caught = error
         code = exception.EnvironmentFault.exit_code

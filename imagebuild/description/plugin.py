@@ -137,7 +137,7 @@ def _run(
 ) -> None:
     try:
         part = run(*args, **kwargs)
-    except exception.ImageBuildError as error:
+    except (exception.ImageBuildError, exception.Interrupted) as error:
         if isinstance(error.report, manifest.Report):
             _add(whole, error.report, name)
         error.report = whole

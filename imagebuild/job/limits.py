@@ -30,6 +30,10 @@ GRACE = 20.0
 _HEAD_START = 5.0
 
 
+class _AlarmRang(exception.Interrupted):
+    """The time is up, whatever the main thread does."""
+
+
 class Deadline:
     """A time limit for everything, raised in the main thread.
 
@@ -76,15 +80,14 @@ class Deadline:
         signal.setitimer(signal.ITIMER_REAL, left + _HEAD_START, GRACE)
         try:
             yield
-        except exception.RunTimeout as error:
+        except (exception.RunTimeout, _AlarmRang) as error:
             raise self.error() from error
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
 
-    def _ring(self, _number: int, _frame: FrameType | None) -> None:
-        # Not one that a step, or "any", would take for its own failure.
-        raise exception.RunTimeout(seconds=self._seconds)
+    def _ring(self, number: int, _frame: FrameType | None) -> None:
+        raise _AlarmRang(signal=signal.Signals(number).name)
 
 
 def on_sigterm(give_up: Callable[[], None]) -> None:

@@ -96,8 +96,6 @@ def work(document: Any, events: channel.Events) -> int:
         )
         with deadline.running():
             result = run(spec, events, monitor, deadline)
-    except exception.Interrupted:
-        raise
     except Exception as error:
         return _fail(events, error, monitor)
     _end_signals()

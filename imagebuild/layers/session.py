@@ -43,7 +43,6 @@ LOG = logging.getLogger(__name__)
 _MOST_FILES = 64
 #: Why a disk may fail to open and layers have no part in it: they stay.
 NEVER_BY_LAYERS = (
-    exception.Interrupted,
     exception.RunTimeout,
     exception.LackOfRoom,
     exception.SandboxFailed,

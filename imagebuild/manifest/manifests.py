@@ -114,7 +114,7 @@ class BoundManifest(runnable.Runnable):
             runner.run(self.manifest.validators, context, cache)
             if context.failures:
                 raise exception.NotConforming(context.failures)
-        except exception.ImageBuildError as error:
+        except (exception.ImageBuildError, exception.Interrupted) as error:
             error.report = report
             raise
         finally:

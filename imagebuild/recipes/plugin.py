@@ -143,12 +143,14 @@ class BoundPlugin(manifest.Runnable):
         )
         monitor.run_started(1)
         monitor.step_started(step)
-        failure: exception.ImageBuildError | None = None
+        failure: exception.ImageBuildError | exception.Interrupted | None = (
+            None
+        )
         try:
             theirs = self._pack(remote, reconcile=reconcile)
             if isinstance(theirs, manifest.Report):
                 report = theirs
-        except exception.ImageBuildError as error:
+        except (exception.ImageBuildError, exception.Interrupted) as error:
             failure = error
             if isinstance(error.report, manifest.Report):
                 report = error.report
@@ -179,7 +181,7 @@ class BoundPlugin(manifest.Runnable):
     def _step_report(
         self,
         report: manifest.Report,
-        failure: exception.ImageBuildError | None,
+        failure: BaseException | None,
     ) -> manifest.StepReport:
         if failure is not None:
             result = manifest.Result.FAILED

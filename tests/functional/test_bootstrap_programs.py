@@ -15,6 +15,7 @@ As root, as all of it: users, device nodes and mounts are made.
 """
 
 import ast
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -170,8 +171,10 @@ def test_killed_in_each_step(step: str, machine: pathlib.Path) -> None:
             if line.strip() == step:
                 process.kill()
     assert process.returncode == -signal.SIGKILL
-    # Its stand-in, and the programs that make the disk, name a path in there.
+    # Its stand-in, and the programs that make the disk, name a path in there;
+    # what those start may only write to one.
     wait_for(lambda: not processes_with(str(machine / 'made').encode()))
+    wait_for(lambda: not open_below(machine / 'made'))
     assert str(machine) not in pathlib.Path('/proc/self/mounts').read_text()
     assert image.read_text() == 'precious'
     # The next one sweeps and completes.
@@ -222,6 +225,15 @@ def processes_with(word: bytes) -> list[str]:
         if word in command and entry.parent.name != str(os.getpid()):
             found.append(entry.parent.name)
     return found
+
+
+def open_below(directory: pathlib.Path) -> list[str]:
+    """What processes have open in a directory."""
+    found = []
+    for entry in pathlib.Path('/proc').glob('[0-9]*/fd/*'):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(entry))
+    return [each for each in found if each.startswith(f'{directory}/')]
 
 
 # -- a tree and its disk ----------------------------------------------------

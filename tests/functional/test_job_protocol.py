@@ -22,6 +22,7 @@ import time
 
 import pytest
 
+import imagebuild.job
 from tests.functional import conductors
 
 REAL_JOB = (sys.executable, '-W', 'ignore', '-m', 'imagebuild.job')
@@ -174,6 +175,16 @@ def test_sigterm(command, tmp_path):
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(10) != 0
+    process.stdin.close()
+
+
+@pytest.mark.parametrize('delay', [0.02 * number for number in range(15)])
+def test_sigterm_while_its_drivers_are_loaded(delay, tmp_path):
+    process = start(REAL_JOB, tmp_path, document(tmp_path, seconds=60))
+    process.stdout.readline()
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(10) == imagebuild.job.STOPPED
     process.stdin.close()
 
 

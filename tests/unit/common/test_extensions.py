@@ -65,6 +65,14 @@ def test_one_that_cannot_be_made_is_left_out(load):
     assert 'ZeroDivisionError' in found.broken['b']
 
 
+def test_a_signal_while_one_is_loaded_is_none_that_does_not_load(load):
+    def prepare(plugin):
+        raise exception.Interrupted(signal='SIGTERM')
+
+    with pytest.raises(exception.Interrupted):
+        load(Extension('a', 1), prepare=prepare)
+
+
 def test_one_that_is_refused_later(load):
     found = load(Extension('a', 1), Extension('b', 2))
     found.refuse('a', 'of its options')

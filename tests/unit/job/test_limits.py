@@ -51,12 +51,12 @@ def test_a_limit_is_reported_as_it_was_given():
     assert '86400000 seconds' in str(exception.RunTimeout(seconds=86400000))
 
 
-def test_no_step_takes_it_for_its_own_failure():
+def test_nobody_takes_it_for_a_failure_to_go_on_after():
     deadline = limits.Deadline(0.05, str)
     with pytest.raises(exception.BuildTimeout), deadline.running():
         try:
             time.sleep(5)
-        except exception.StepError:
+        except Exception:
             pytest.fail('it looks like the failure of a step')
 
 

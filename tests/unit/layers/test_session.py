@@ -135,7 +135,7 @@ def test_a_second_build_starts_where_the_first_was(host):
 
 def test_an_interrupted_build_does_not_wait_for_its_layers(host, monkeypatch):
     def during(session):
-        raise exception.Interrupted('stop')
+        raise exception.Interrupted(signal='SIGTERM')
 
     with pytest.raises(exception.Interrupted):
         host.build(load(ONE), during=during)
