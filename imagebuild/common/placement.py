@@ -44,6 +44,7 @@ class Needs:
     :ivar isolation: in what the disk must be opened.
     :ivar destination: name of a cloud to upload to; '' is this one.
     :ivar holder: name of the only conductor that can, since it has the file.
+    :ivar repository: id of the repository that has the file.
     :ivar base_path: where a base image that is a file of the conductor lies.
     :ivar base: identity of the base image. Where there is a ``base_path``,
         the file there must have it; otherwise it is only preferred that the
@@ -57,6 +58,7 @@ class Needs:
     isolation: str = ''
     destination: str = ''
     holder: str = ''
+    repository: str = ''
     base_path: str = ''
     base: str = ''
     unknown: Mapping[str, Any] = dataclasses.field(
@@ -136,6 +138,7 @@ class Capability:
         missing for it; empty when that is not known.
     :ivar destinations: names of the clouds that it can upload to, besides
         this one.
+    :ivar repositories: ids of the repositories of images that it has.
     :ivar destination_documents: of each of them what users are shown, and
         ``projects``; see :meth:`imagebuild.destinations.Destination.public`.
     :ivar driver_schemas: JSON schema of the options of each driver.
@@ -159,6 +162,7 @@ class Capability:
         default_factory=dict, hash=False
     )
     destinations: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
     destination_documents: Mapping[str, Mapping[str, Any]] = dataclasses.field(
         default_factory=dict, hash=False, repr=False
     )
@@ -195,6 +199,7 @@ class Capability:
                 for name, lacking in _mapping(values.get('isolations'))
             },
             destinations=_names(values.get('destinations')),
+            repositories=_names(values.get('repositories')),
             destination_documents=_documents(
                 values.get('destination_documents')
             ),
@@ -329,6 +334,12 @@ def _holder(value: str, _needs: Needs, capability: Capability) -> str:
     return f'does not have the file, which is on {value}'
 
 
+def _repository(value: str, _needs: Needs, capability: Capability) -> str:
+    if value in capability.repositories:
+        return ''
+    return 'does not have the file'
+
+
 def _base_path(value: str, needs: Needs, capability: Capability) -> str:
     # Whoever has not looked yet looks when it takes the job.
     found = capability.base_files.get(value)
@@ -347,6 +358,7 @@ _CHECKS = {
     'isolation': _isolation,
     'destination': _destination,
     'holder': _holder,
+    'repository': _repository,
     'base_path': _base_path,
 }
 

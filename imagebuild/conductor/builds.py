@@ -11,11 +11,11 @@
 # under the License.
 """One attempt of one build, from the claim to its end.
 
-An attempt is a thread. What it does in order: make a workspace; if an
-earlier attempt may have got as far, look for its image in the store; run the
-build job; upload; remove the workspace; end the row. Everything that can go
-wrong ends in one of the exceptions of :mod:`imagebuild.conductor.claims`, and
-those in one of three: the row is ended, requeued, or left to its new owner.
+What it does in order: make a workspace; run the build job; put the file into
+the repository; queue the uploads, which end the build
+(:mod:`imagebuild.conductor.upload_attempt`). Everything that can go wrong ends
+in one of the exceptions of :mod:`imagebuild.conductor.claims`, and those in
+one of three: the row is ended, requeued, or left to its new owner.
 """
 
 from __future__ import annotations
@@ -24,57 +24,53 @@ import contextlib
 import errno
 import logging
 import os
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
+from typing import cast
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild import repository
 from imagebuild import sealing
 from imagebuild.common import host_paths
 from imagebuild.common import statuses
+from imagebuild.conductor import attempt
 from imagebuild.conductor import attempt_workspace
-from imagebuild.conductor import cancellation
+from imagebuild.conductor import build_end
 from imagebuild.conductor import claims
 from imagebuild.conductor import estimates
 from imagebuild.conductor import event_recorder
-from imagebuild.conductor import image_update
 from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
-from imagebuild.conductor import request_log
-from imagebuild.conductor import uploads
+from imagebuild.conductor import upload_rows
 from imagebuild.conductor.conductor_context import ConductorContext
+from imagebuild.drivers import base as drivers
+from imagebuild.job import specs
 
 LOG = logging.getLogger(__name__)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Attempt:
+class BuildAttempt(attempt.Attempt):
     """An attempt of a build.
 
     :param build: as it was claimed.
-    :param on_end: called when nothing of it is left here.
     """
+
+    kind = 'build'
 
     def __init__(
         self,
         context: ConductorContext,
         build: db.Build,
-        on_end: Callable[[str], None],
+        on_end: Callable[[attempt.Attempt], None],
     ) -> None:
-        self._context = context
-        self._build = build
-        self._on_end = on_end
         self._paths = _paths(context, build)
         self._claim = claims.Claim(
             context.database, build, context.retry, self._paths
-        )
-        self._cancellation = cancellation.CancellationToken(self._claim)
-        self._uploads = uploads.Uploads(
-            context, self._claim, self._cancellation
         )
         self._recorder = event_recorder.EventRecorder(
             context.database,
@@ -83,45 +79,9 @@ class Attempt:
             paths=self._paths,
             on_step=_count_step,
         )
-        self._thread = threading.Thread(
-            target=self._run, name=f'build-{build.id}', daemon=True
-        )
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, reason: claims.Interrupted) -> None:
-        """Have it end for this reason; returns at once."""
-        self._cancellation.stop(reason)
-
-    def join(self, seconds: float) -> bool:
-        """Wait for its end.
-
-        :returns: whether it has ended.
-        """
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        super().__init__(context, build.id, build, self._claim, on_end)
 
     # -- the thread ---------------------------------------------------------
-
-    def _run(self) -> None:
-        request_log.enter(self._build)
-        try:
-            self._attempt()
-        except claims.ClaimLost as lost:
-            LOG.warning('Claim lost, its work is discarded: %s', lost)
-            self._count('lost')
-            self._after_loss()
-        except exception.DatabaseUnavailable as error:
-            # Only at shutdown: until then the retry policy waits. The row
-            # still names us, and is requeued by our next process or, after
-            # dead_after, by another conductor.
-            LOG.error('Build left to other conductors: %s', error)
-        except Exception:
-            LOG.exception('Unexpected error in build %s', self._build.id)
-        finally:
-            self._on_end(self._build.id)
 
     def _attempt(self) -> None:
         LOG.info(
@@ -131,10 +91,9 @@ class Attempt:
         )
         self._context.notifier.started(self._build)
         try:
-            image = self._make()
-            self._end('active', image=image)
+            self._make()
+            self._count('active')
         except claims.Cancelled as reason:
-            self._uploads.discard()
             self._end('cancelled', reason=str(reason))
         except claims.Requeued as reason:
             self._claim.release(str(reason), counts=False)
@@ -142,10 +101,9 @@ class Attempt:
         except claims.AttemptFailed as failed:
             self._failed(failed)
 
-    def _make(self) -> dict[str, Any]:
-        """Make the image and put it where it is wanted.
+    def _make(self) -> None:
+        """Make the image, keep its file, and queue its uploads.
 
-        :returns: it, as ``finish_build`` wants it.
         :raises Interrupted: it came to nothing.
         """
         self._recorder.note(
@@ -155,7 +113,7 @@ class Attempt:
             self._context.retry.until_available('a look', self._claim.look)
             self._expect()
             with self._workspace() as workspace:
-                return self._work(workspace)
+                self._work(workspace)
         except exception.DatabaseUnavailable:
             raise
         except exception.ImageBuildError as error:
@@ -181,16 +139,7 @@ class Attempt:
         if expected:
             self._recorder.note(estimates.message(expected))
 
-    def _work(
-        self, workspace: attempt_workspace.AttemptWorkspace
-    ) -> dict[str, Any]:
-        if self._build.attempt > 1:
-            found = self._uploads.find_finished()
-            if found is not None:
-                self._recorder.note(
-                    'The image of an earlier attempt is complete'
-                )
-                return found
+    def _work(self, workspace: attempt_workspace.AttemptWorkspace) -> None:
         supervisor = job_supervisor.JobSupervisor(
             self._context,
             self._claim,
@@ -198,9 +147,48 @@ class Attempt:
             self._cancellation,
             workspace,
         )
-        result = supervisor.run(self._request(supervisor), self._build.timeout)
+        spec = self._spec(supervisor)
+        result = supervisor.run(spec.to_document(), self._build.timeout)
         self._count_cache()
-        return self._uploads.run(supervisor, result)
+        self._keep(spec, result)
+
+    def _keep(self, spec: specs.BuildSpec, result: Mapping[str, Any]) -> None:
+        """Keep the file, and leave the rest to its uploads.
+
+        :raises ClaimLost: the build is no longer ours.
+        :raises Cancelled: it is no longer wanted.
+        """
+        build, images = self._build, self._context.repository
+        facts = repository.Facts(
+            build_id=build.id,
+            project_id=build.project_id,
+            content_key=build.content_key,
+            disk_format=spec.disk_format,
+            virtual_size=int(result.get('virtual_size') or 0),
+        )
+        kept = images.put(spec.output, facts)
+        self._context.retry.until_available(
+            'a finished image',
+            lambda: self._context.database.add_artifact(
+                images.id, self._context.name, kept.row()
+            ),
+        )
+        self._recorder.flush_last()
+        queued = self._context.retry.until_available(
+            'the uploads',
+            lambda: self._context.database.start_uploads(
+                build.id,
+                upload_rows.planned(self._context.job_config, build),
+                repository=images.id,
+                artifact=kept.id,
+                **claims.holder(build),
+            ),
+        )
+        if queued is None:
+            images.remove(kept.id)
+            self._claim.look()
+            raise claims.ClaimLost('the build has another owner')
+        LOG.info('Build %s is made, and is to be uploaded', build.id)
 
     @contextlib.contextmanager
     def _workspace(self) -> Iterator[attempt_workspace.AttemptWorkspace]:
@@ -212,10 +200,10 @@ class Attempt:
         finally:
             workspace.remove()
 
-    def _request(
+    def _spec(
         self, supervisor: job_supervisor.JobSupervisor
-    ) -> dict[str, Any]:
-        """The document of the build job."""
+    ) -> specs.BuildSpec:
+        """What the job is told."""
         build = self._build
         request = dict(build.request)
         if build.secrets:
@@ -223,67 +211,41 @@ class Attempt:
                 self._context.conf.encryption_keys, build.secrets
             )
             request['arguments'] = {**request.get('arguments', {}), **values}
-        disk_format = request.get('disk_format') or 'qcow2'
-        return {
-            'action': 'build',
-            'build_id': build.id,
-            'attempt': build.attempt,
-            'project_id': build.project_id,
-            'workspace': str(supervisor.directory),
-            'request': request,
-            'base': build.base,
-            'driver': build.driver,
+        disk_format = upload_rows.disk_format(build)
+        return specs.BuildSpec(
+            request=request,
+            base=drivers.BaseImage.from_dict(build.base),
+            driver=build.driver,
             # As they were accepted, with what was in the catalogue then.
-            'driver_options': build.base.get('driver_options')
+            driver_options=build.base.get('driver_options')
             or request.get('driver_options')
             or {},
-            'timeout': build.timeout,
-            'output': str(supervisor.directory / f'image.{disk_format}'),
-            'disk_format': disk_format,
-            'config': self._context.job_config(),
-        }
+            workspace=supervisor.directory,
+            output=supervisor.directory / f'image.{disk_format}',
+            disk_format=cast(drivers.OutputFormat, disk_format),
+            config=self._context.job_config(),
+            steps_digest=build.base.get('steps_key'),
+            project_id=build.project_id,
+            build_id=build.id,
+            attempt=build.attempt,
+            timeout=build.timeout,
+        )
 
     # -- the end ------------------------------------------------------------
 
     def _end(
-        self,
-        status: str,
-        *,
-        reason: str = '',
-        fault: str | None = None,
-        image: Mapping[str, Any] | None = None,
+        self, status: str, *, reason: str = '', fault: str | None = None
     ) -> None:
-        if status == 'active':
-            self._recorder.complete()
         self._note_last(reason or status)
         try:
-            build = self._claim.finish(
-                status, reason=reason, fault=fault, image=image
-            )
+            build = self._claim.finish(status, reason=reason, fault=fault)
         except claims.ClaimLost:
-            if not self._is_ended_so(image):
+            if not self._is_ended():
                 raise
             build = self._context.database.get_build(self._build.id)
         self._count(status)
         LOG.info('Ended build %s: %s %s', build.id, status, reason)
-        self._notify(build)
-
-    def _notify(self, build: db.Build) -> None:
-        """Notify of the end of a build, and of those that waited for it."""
-        notifier = self._context.notifier
-        notifier.ended(build)
-        try:
-            followers = self._context.database.list_ended_with(build)
-            for follower in followers:
-                notifier.ended(follower)
-            if followers and build.status == 'active':
-                image_update.settle(
-                    self._context.database, self._context.open_store, build.id
-                )
-        except exception.DatabaseUnavailable as error:
-            LOG.warning(
-                'No notification for the builds that waited: %s', error
-            )
+        build_end.announce(self._context, build)
 
     def _failed(self, failed: claims.AttemptFailed) -> None:
         LOG.warning('Attempt %d failed: %s', self._build.attempt, failed)
@@ -302,7 +264,6 @@ class Attempt:
                     self._context.conf.conductor.retry_delay
                 )
             except claims.Cancelled as reason:
-                self._uploads.discard()
                 self._end('cancelled', reason=str(reason))
                 return
             except claims.Requeued:
@@ -310,14 +271,12 @@ class Attempt:
             self._claim.release(f'Attempt {self._build.attempt}: {failed}')
             self._count('retried')
             return
-        self._uploads.discard()
         self._end('error', reason=str(failed), fault=failed.fault)
 
     def _lacks_room(self, failed: claims.AttemptFailed) -> None:
         """Leave the build to whoever has the room, now or later."""
         requeues = self._build.requeues
         if requeues >= self._context.conf.conductor.max_requeues:
-            self._uploads.discard()
             reason = (
                 f'{failed} It was given back to the queue {requeues} times, '
                 'and found no room.'
@@ -335,7 +294,7 @@ class Attempt:
         self._recorder.note(message)
         self._recorder.flush_last()
 
-    def _is_ended_so(self, image: Mapping[str, Any] | None) -> bool:
+    def _is_ended(self) -> bool:
         """Whether the end was written by a call whose answer was lost."""
         try:
             now = self._context.database.get_build(self._build.id)
@@ -345,24 +304,10 @@ class Attempt:
             now.conductor == self._context.name
             and now.attempt == self._build.attempt
             and now.status in statuses.ENDED
-            and (image is None or now.image_id == image['image_id'])
         )
 
     def _after_loss(self) -> None:
-        """Leave no image behind that nobody will ever ask for.
-
-        A new owner looks for it; a build that has ended or was deleted has
-        none, unless its row names the very image.
-        """
-        try:
-            now = self._context.database.get_build(self._build.id)
-            abandoned = now.status in statuses.WITHOUT_IMAGE
-        except exception.NotFound:
-            abandoned = True
-        except exception.DatabaseUnavailable:
-            abandoned = False
-        if abandoned:
-            self._uploads.discard()
+        self._count('lost')
 
     def _count(self, outcome: str) -> None:
         metrics.ATTEMPTS.labels(outcome).inc()

@@ -60,6 +60,7 @@ class CapabilityProvider:
     :param conf: options, read at :meth:`reload`.
     :param installed: gives the drivers by name; tests bring their own.
     :ivar base_files: base images that are files of this host.
+    :ivar repositories: ids of its repositories of finished images.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class CapabilityProvider:
         self.base_files = base_files.BaseFiles(
             pathlib.Path(conf.state_path, 'base-digests')
         )
+        self.repositories: tuple[str, ...] = ()
         self._capability = self._look()
 
     @property
@@ -87,7 +89,9 @@ class CapabilityProvider:
                 self._state_until = now + _FRESH
                 self._capability = self._with_state(self._capability)
             return dataclasses.replace(
-                self._capability, base_files=self.base_files.known()
+                self._capability,
+                base_files=self.base_files.known(),
+                repositories=self.repositories,
             )
 
     def driver(self, name: str) -> Driver | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 from typing import Literal
+from typing import Protocol
 from typing import TypedDict
 
 from imagebuild import db
@@ -87,6 +88,28 @@ class AttemptFailed(Interrupted):
             fault=error.fault,
             lacks_room=isinstance(error, exception.LackOfRoom),
         )
+
+
+class Fence(Protocol):
+    """What tells whether a job is still this conductor's."""
+
+    @property
+    def build(self) -> db.Build: ...
+
+    def look(self) -> None:
+        """See whether it still is ours and wanted.
+
+        :raises ClaimLost: it is not ours.
+        :raises Cancelled: it is, and somebody wants it stopped.
+        :raises DatabaseUnavailable: not known.
+        """
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Change columns of the build.
+
+        :raises ClaimLost: it is no longer ours.
+        :raises DatabaseUnavailable: it is not known whether it was done.
+        """
 
 
 class Claim:

@@ -31,6 +31,7 @@ from imagebuild.conductor import destination_config
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import retry_policy
 from imagebuild.conf import for_jobs
+from imagebuild.repository import Repository
 from imagebuild.stores.base import Store
 
 #: Gives the store of a destination, '' for this cloud.
@@ -65,6 +66,7 @@ class ConductorContext:
     :ivar job_command: the program of a job.
     :ivar job_config: the configuration that a job is given.
     :ivar work_dir: where workspaces are made.
+    :ivar repository: has the files of finished images.
     :ivar declined: builds that found no room here.
     :ivar paths: puts names in the place of this host's paths.
     """
@@ -78,6 +80,7 @@ class ConductorContext:
     job_command: Sequence[str]
     job_config: JobConfig
     work_dir: pathlib.Path
+    repository: Repository
     declined: disk_space.DeclinedBuilds = dataclasses.field(
         default_factory=disk_space.DeclinedBuilds
     )

@@ -64,7 +64,7 @@ class EventRecorder:
     def __init__(
         self,
         database: db.Database,
-        claim: claims.Claim,
+        claim: claims.Fence,
         *,
         max_log_size: int,
         paths: host_paths.HostPaths | None = None,
@@ -106,6 +106,10 @@ class EventRecorder:
         :param expected: seconds by phase, see :func:`phases.expected`.
         """
         self._phases = dataclasses.replace(self._phases, expected=expected)
+
+    def resume(self, found: Mapping[str, Any] | None) -> None:
+        """Go on from the phases that are kept with the build."""
+        self._phases = phases.Phases.from_dict(found)
 
     def complete(self) -> None:
         """The image is there: the last phase is over."""

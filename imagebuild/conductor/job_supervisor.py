@@ -49,7 +49,7 @@ class JobSupervisor:
     def __init__(
         self,
         context: ConductorContext,
-        claim: claims.Claim,
+        claim: claims.Fence,
         recorder: event_recorder.EventRecorder,
         cancellation_token: cancellation.CancellationToken,
         workspace: attempt_workspace.AttemptWorkspace,

@@ -26,6 +26,7 @@ from imagebuild.conductor import claims
 from imagebuild.conductor import image_update
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import scheduler
+from imagebuild.conductor import upload_rows
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.messaging import bus
 
@@ -83,7 +84,7 @@ class Manager:
     def __init__(
         self,
         context: ConductorContext,
-        running_builds: scheduler.RunningBuilds,
+        running: Mapping[str, scheduler.RunningJobs],
         validator: request_validation.RequestValidator,
         *,
         wake_scheduler: Callable[[], None],
@@ -91,9 +92,10 @@ class Manager:
         wake_pipelines: Callable[[], None],
     ) -> None:
         self._database = context.database
-        self._running_builds = running_builds
+        self._running = running
         self._validator = validator
         self._open_store = context.open_store
+        self._job_config = context.job_config
         self._hide = context.paths.hide
         self._wake_scheduler = wake_scheduler
         self._wake_reaper = wake_reaper
@@ -108,9 +110,9 @@ class Manager:
         self._wake_scheduler()
 
     def cancel(self, _context: Context, build_id: str) -> None:
-        running = self._running_builds.get(build_id)
-        if running is not None:
-            running.stop(claims.Cancelled('cancelled on request'))
+        for jobs in self._running.values():
+            for each in jobs.of_build(build_id):
+                each.stop(claims.Cancelled('cancelled on request'))
 
     def pipeline(self, _context: Context, pipeline_id: str) -> None:
         self._wake_pipelines()
@@ -151,6 +153,24 @@ class Manager:
         return image_update.protected_images(
             self._database, self._open_store, build_id
         )
+
+    @_answered
+    def plan_upload(
+        self,
+        _context: Context,
+        build_id: str,
+        destination: str,
+        disk_format: str | None,
+    ) -> dict[str, Any]:
+        build = self._database.get_build(build_id)
+        try:
+            planned = upload_rows.plan(
+                self._job_config, build, destination, disk_format
+            )
+        except exception.InvalidInput as error:
+            problem = {'path': 'destination', 'message': str(error)}
+            return {'problems': self._shown([problem]), 'upload': None}
+        return {'problems': [], 'upload': planned}
 
     @_answered
     def read_log(

@@ -163,7 +163,7 @@ class Process:
         )
         self._conductor.drain()
         deadline = time.monotonic() + timeout
-        while self._conductor.running_builds and time.monotonic() < deadline:
+        while not self._conductor.is_idle and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
                 if self._signals.get(timeout=0.2) != signal.SIGHUP:
                     return

@@ -20,7 +20,8 @@ import datetime
 import logging
 import time
 from collections.abc import Callable
-from collections.abc import Collection
+from collections.abc import Mapping
+from typing import Protocol
 
 from imagebuild import exception
 from imagebuild import layers
@@ -29,6 +30,7 @@ from imagebuild.conductor import claims
 from imagebuild.conductor import metrics
 from imagebuild.conductor import periodic_task
 from imagebuild.conductor import unserved
+from imagebuild.conductor import upload_reaper
 from imagebuild.conductor import upload_rows
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.db import records
@@ -38,10 +40,16 @@ LOG = logging.getLogger(__name__)
 _PURGE_EVERY = 3600.0
 
 
+class Jobs(Protocol):
+    """The jobs of one kind that run here."""
+
+    def ids(self) -> set[str]: ...
+
+
 class Reaper:
     """A thread that sweeps.
 
-    :param running: ids of the builds that this conductor works on.
+    :param running: what this conductor works on, by kind of job.
     :param database_stable_for: seconds for which the database has
         been available, as seen from here.
     :param on_release: called when builds went back to the queue.
@@ -51,17 +59,20 @@ class Reaper:
         self,
         context: ConductorContext,
         *,
-        running: Callable[[], Collection[str]],
+        running: Mapping[str, Jobs],
         database_stable_for: Callable[[], float],
         on_release: Callable[[], None],
     ) -> None:
         self._context = context
         self._database = context.database
         self._section = context.conf.conductor
-        self._running = running
+        self._running = running['build'].ids
+        self._uploads = upload_reaper.UploadReaper(
+            context, running['upload'].ids
+        )
         self._database_stable_for = database_stable_for
         self._on_release = on_release
-        self._suspects: set[str] = set()
+        self._suspects: set[tuple[str, int]] = set()
         self._next_purge = 0.0
         self._task = periodic_task.PeriodicTask('reaper', self._work)
 
@@ -87,7 +98,9 @@ class Reaper:
             self.bound_layers,
             self.requeue_orphans,
             self.requeue_idle_builds,
+            self._uploads.requeue_idle,
             self.adopt_builds,
+            self.build_again,
             self.note_unserved,
             self.discard_uploads,
             self.delete_images,
@@ -133,6 +146,8 @@ class Reaper:
         for build in self._database.orphans(self._section.dead_after):
             if build.conductor != self._context.name:
                 self._requeue(build, f'Conductor {build.conductor} died')
+        if self._uploads.requeue_orphans():
+            self._on_release()
 
     def requeue_idle_builds(self) -> None:
         """Requeue builds that have our name and that we do not work on.
@@ -141,13 +156,13 @@ class Reaper:
         seen twice, as a build that was just claimed may not have begun.
         """
         idle = {
-            build.id: build
+            (build.id, build.attempt): build
             for build in self._database.builds_of(self._context.name)
             if build.id not in self._running()
         }
-        for build_id in self._suspects & idle.keys():
+        for attempt in self._suspects & idle.keys():
             self._requeue(
-                idle[build_id], f'Conductor {self._context.name} restarted'
+                idle[attempt], f'Conductor {self._context.name} restarted'
             )
         self._suspects = set(idle)
 
@@ -155,6 +170,14 @@ class Reaper:
         """As :meth:`requeue_idle_builds`, at the start: none runs yet."""
         for build in self._database.builds_of(self._context.name):
             self._requeue(build, f'Conductor {self._context.name} restarted')
+        self._uploads.requeue_own()
+
+    def build_again(self) -> None:
+        """Build again what cannot be uploaded, as its file is lost."""
+        if self._database_stable_for() < self._section.dead_after:
+            return
+        if self._uploads.build_again():
+            self._on_release()
 
     def note_unserved(self) -> None:
         """Have builds that nobody can build say so, and end in time."""

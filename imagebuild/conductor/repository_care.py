@@ -19,6 +19,7 @@ all do this; what one has just done leaves little to the next.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -104,10 +105,24 @@ class RepositoryCare:
         )
         for id in given_up:
             self._repository.remove(id)
+        self._remove_deleted()
         kit.bound(self._repository, self._may_remove)
 
+    def _remove_deleted(self) -> None:
+        """Remove the files of builds that are deleted with their images."""
+        for row in self._database.artifacts_of_deleted_builds(
+            self._repository.id
+        ):
+            if self._repository.remove(
+                row.id, functools.partial(self._may_go, row.id)
+            ):
+                LOG.info('Removed the file %s of a deleted build', row.id)
+
     def _may_remove(self, artifact: kit.Artifact) -> bool:
-        return self._database.retire_artifact(artifact.id)
+        return self._may_go(artifact.id)
+
+    def _may_go(self, id: str) -> bool:
+        return self._database.retire_artifact(id)
 
     def verify(self) -> None:
         """Read what was not read for long.

@@ -9,13 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Claims builds while there are free slots."""
+"""Claims jobs while there are free slots."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Protocol
 
 from imagebuild import db
@@ -31,46 +32,49 @@ from imagebuild.db import transaction
 LOG = logging.getLogger(__name__)
 
 #: Starts a build that was claimed.
-Begin = Callable[[db.Build], None]
+Begin = Callable[[db.Job], None]
+
+#: What a conductor looks for, in this order: an upload ends a build.
+KINDS = ('upload', 'build')
 
 _PAUSE = 2.0
-#: Builds that are looked at together.
-_LOOK = 20
-#: Looks in a row that others may win before it waits for the next cast.
-_LOST = 5
 _STOP_TIMEOUT = 15.0
 
 
 class Running(Protocol):
-    """A build that runs; see :class:`imagebuild.conductor.builds.Attempt`."""
+    """A job that runs; see :class:`imagebuild.conductor.attempt.Attempt`."""
+
+    build_id: str
 
     def stop(self, reason: claims.Interrupted) -> None: ...
 
     def join(self, seconds: float) -> bool: ...
 
 
-class RunningBuilds:
-    """The builds that run here; used by all threads."""
+class RunningJobs:
+    """The jobs of one kind that run here; used by all threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
 
-    def add(self, build_id: str, running: Running) -> None:
+    def add(self, id: str, running: Running) -> None:
         with self._lock:
-            self._running[build_id] = running
+            self._running[id] = running
 
-    def remove(self, build_id: str) -> None:
+    def remove(self, id: str, running: Running) -> None:
+        """Take one out, unless another attempt at the job has begun."""
         with self._lock:
-            self._running.pop(build_id, None)
+            if self._running.get(id) is running:
+                del self._running[id]
 
     def ids(self) -> set[str]:
         with self._lock:
             return set(self._running)
 
-    def get(self, build_id: str) -> Running | None:
-        with self._lock:
-            return self._running.get(build_id)
+    def of_build(self, build_id: str) -> list[Running]:
+        """Those that are for a build."""
+        return [each for each in self.all() if each.build_id == build_id]
 
     def all(self) -> list[Running]:
         with self._lock:
@@ -84,7 +88,8 @@ class RunningBuilds:
 class Scheduler:
     """A thread that claims; woken by a cast, or after a while without.
 
-    :param begin: begins a claimed build; may raise.
+    :param running: the jobs that run here, by kind.
+    :param begin: begins a claimed job; may raise.
     :param has_base: whether this host has the file that a job starts from;
         wakes this when it has found out.
     """
@@ -94,16 +99,18 @@ class Scheduler:
         context: ConductorContext,
         *,
         get_capability: Callable[[], placement.Capability],
-        running_builds: RunningBuilds,
+        running: Mapping[str, RunningJobs],
         begin: Begin,
         has_base: Callable[[placement.Needs], bool] = lambda _needs: True,
     ) -> None:
         self._context = context
         self._has_base = has_base
         self._lacks_room = False
+        self._is_draining = False
         self._get_capability = get_capability
-        self._running_builds = running_builds
+        self._running = running
         self._begin = begin
+        self._claiming = threading.Lock()
         self._sweep_interval = float(context.conf.conductor.sweep_interval)
         self._task = periodic_task.PeriodicTask('scheduler', self._work)
 
@@ -114,6 +121,15 @@ class Scheduler:
         """Say that there may be something to do."""
         self._task.wake()
 
+    def drain(self) -> None:
+        """Claim no more builds; what was built here is still uploaded.
+
+        Returns when that is certain.
+        """
+        self._is_draining = True
+        with self._claiming:
+            return
+
     def stop(self) -> None:
         """Claim nothing more; returns when that is certain."""
         self._task.stop(_STOP_TIMEOUT)
@@ -122,18 +138,34 @@ class Scheduler:
         try:
             self.claim_all()
         except exception.DatabaseUnavailable as error:
-            LOG.warning('No builds can be claimed now: %s', error)
+            LOG.warning('Nothing can be claimed now: %s', error)
             return min(self._sweep_interval, _PAUSE)
         except Exception:
             LOG.exception('Unexpected error in the scheduler')
         return self._sweep_interval
 
     def claim_all(self) -> None:
-        """Claim builds until the slots or the builds run out."""
-        if self._get_capability().slots > len(self._running_builds):
-            self._context.database.release_waiting()
-        while not self._task.stopped and self._claim_one():
-            pass
+        """Claim jobs until the slots or the jobs run out.
+
+        :raises DatabaseUnavailable: that could not be done.
+        """
+        with self._claiming:
+            if any(map(self._free, KINDS)):
+                self._context.database.release_waiting()
+            for kind in KINDS:
+                while not self._task.stopped and self._claim_one(kind):
+                    pass
+
+    def _free(self, kind: str) -> int:
+        """How many more jobs of a kind may run here."""
+        capable = self._get_capability()
+        if kind == 'upload':
+            slots = int(self._context.conf.conductor.max_uploads)
+        else:
+            slots = capable.slots if capable.drivers else 0
+            if self._is_draining:
+                slots = 0
+        return slots - len(self._running[kind])
 
     def _room(self) -> bool:
         lacks = not disk_space.is_enough_for_another(
@@ -153,21 +185,35 @@ class Scheduler:
     ) -> bool:
         return not placement.missing(needs, capable) and self._has_base(needs)
 
-    def _claim_one(self) -> bool:
-        """Claim the build that comes first; whether there was one.
+    def _claim_one(self, kind: str) -> bool:
+        """Claim the job that comes first; whether there was one.
 
         The lanes are read again for each, as others claim meanwhile. That is
         one short query: most looks find nothing to claim, or one slot.
         """
-        capable = self._get_capability()
-        free = capable.slots - len(self._running_builds)
-        if free <= 0 or not capable.drivers or not self._room():
+        if self._free(kind) <= 0 or (kind == 'build' and not self._room()):
             return False
-        database = self._context.database
         limit = int(self._context.conf.quota.running)
-        lanes = [
+        for lane in self._lanes(kind, limit):
+            job = self._context.database.claim(
+                self._context.name,
+                lane=lane.id,
+                running_limit=limit,
+                exclude=self._context.declined.ids(),
+            )
+            if job is not None:
+                self._begin(job)
+                return True
+        return False
+
+    def _lanes(self, kind: str, limit: int) -> list[db.Lane]:
+        """The lanes that have work for this conductor, the best first."""
+        capable = self._get_capability()
+        able = [
             lane
-            for lane in database.lanes(['build'], running_limit=limit)
+            for lane in self._context.database.lanes(
+                [kind], running_limit=limit
+            )
             if self._is_able(placement.Needs.from_dict(lane.needs), capable)
         ]
 
@@ -175,19 +221,9 @@ class Scheduler:
             needs = placement.Needs.from_dict(lane.needs)
             return placement.preference(needs, capable)
 
-        for lane in lane_order.in_order(
-            lanes,
+        return lane_order.in_order(
+            able,
             now=transaction.utcnow(),
             aging=float(self._context.conf.conductor.priority_aging),
             preference=preference,
-        ):
-            job = database.claim(
-                self._context.name,
-                lane=lane.id,
-                running_limit=limit,
-                exclude=self._context.declined.ids(),
-            )
-            if job is not None:
-                self._begin(database.get_build(job.build_id))
-                return True
-        return False
+        )

@@ -15,10 +15,12 @@
 thread         what it does
 =============  ==========================================================
 heartbeat      one row in the database every ``heartbeat_interval``
-scheduler      claims builds when woken, and every ``sweep_interval``
+scheduler      claims jobs when woken, and every ``sweep_interval``
 pipelines      begins runs of pipelines, and moves their tags
+repository     which finished images are there, and which may go
 reaper         what dead conductors and failures left behind
-build-<id>     one for each build: its jobs, its rows, its end
+build-<id>     one for each build: its job process, its rows
+upload-<id>    one for each upload: the same, and the end of its build
 job-<pid>-...  three for each job: one for each of its pipes
 bus            waits for the broker, then serves the casts and calls of the API
 =============  ==========================================================
@@ -29,6 +31,7 @@ needs it at that moment.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -46,9 +49,11 @@ from imagebuild import catalogue
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import job
+from imagebuild import repository
 from imagebuild.common import host_paths
 from imagebuild.common import release
 from imagebuild.common import space
+from imagebuild.conductor import attempt as attempts
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import builds
 from imagebuild.conductor import capability
@@ -60,9 +65,11 @@ from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
 from imagebuild.conductor import pipelines
 from imagebuild.conductor import reaper
+from imagebuild.conductor import repository_care
 from imagebuild.conductor import request_validation
 from imagebuild.conductor import retry_policy
 from imagebuild.conductor import scheduler
+from imagebuild.conductor import upload_attempt
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.conf import own_paths
@@ -73,6 +80,7 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds in which an attempt that is requeued must have ended.
 _REQUEUE_TIMEOUT = 20.0
+_TICK = 0.02
 
 
 class Parts(TypedDict, total=False):
@@ -116,7 +124,8 @@ class Conductor:
         self._server: Any = None
         self._name_lock: int | None = None
         self._clients = client_cache.ClientCache(conf)
-        self.running_builds = scheduler.RunningBuilds()
+        self.running_builds = scheduler.RunningJobs()
+        self.running_uploads = scheduler.RunningJobs()
         self.context = ConductorContext(
             conf=conf,
             name=conf.conductor.name,
@@ -128,13 +137,20 @@ class Conductor:
             job_config=functools.partial(conductor_context.job_config, conf),
             work_dir=work_dir(conf),
             paths=host_paths.HostPaths(own_paths(conf)),
+            repository=repository.Settings.from_config(
+                conductor_context.job_config(conf)
+            ).open(),
         )
+        self._images = repository_care.RepositoryCare(
+            self.context.repository, database, self.context.name
+        )
+        self.capability_provider.repositories = (self.context.repository.id,)
         self.heartbeat = self._make_heartbeat()
         self.scheduler = self._make_scheduler()
         self.capability_provider.base_files.on_read = self.scheduler.wake
         self.reaper = reaper.Reaper(
             self.context,
-            running=self.running_builds.ids,
+            running=self._running,
             database_stable_for=lambda: self.heartbeat.database_stable_for,
             on_release=self.scheduler.wake,
         )
@@ -176,10 +192,17 @@ class Conductor:
         return scheduler.Scheduler(
             self.context,
             get_capability=lambda: self.capability_provider.capability,
-            running_builds=self.running_builds,
+            running=self._running,
             begin=self._begin,
             has_base=self.capability_provider.base_files.has,
         )
+
+    @property
+    def _running(self) -> dict[str, scheduler.RunningJobs]:
+        return {'build': self.running_builds, 'upload': self.running_uploads}
+
+    def _running_jobs(self) -> list[scheduler.Running]:
+        return [*self.running_builds.all(), *self.running_uploads.all()]
 
     # -- lifecycle ---------------------------------------------------------
 
@@ -204,6 +227,7 @@ class Conductor:
         until_available('the start', self.reaper.requeue_own_builds)
         until_available('the start', self.heartbeat.send)
         self.heartbeat.start()
+        self._images.start()
         self.reaper.start()
         self.scheduler.start()
         self.pipelines.start()
@@ -219,27 +243,40 @@ class Conductor:
         return None
 
     def drain(self) -> None:
-        """Claim nothing more, and say so; running builds go on."""
+        """Claim no more builds, and say so.
+
+        Running builds go on, and so do the uploads of what they make.
+        """
         self.heartbeat.drain()
         self.pipelines.stop()
-        self.scheduler.stop()
+        self.scheduler.drain()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the running builds.
+        """Wait for the running jobs.
 
         :returns: whether all have ended.
         """
         deadline = time.monotonic() + seconds
-        return all(
-            running.join(max(0.0, deadline - time.monotonic()))
-            for running in self.running_builds.all()
-        )
+        # The uploads of a build follow it.
+        while running := self._running_jobs():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            running[0].join(left)
+            time.sleep(_TICK)
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs here."""
+        return not self._running_jobs()
 
     def stop(self) -> None:
         """Requeue what still runs, and shut down."""
+        self._images.stop()
         self.pipelines.stop()
         self.scheduler.stop()
-        for running in self.running_builds.all():
+        for running in self._running_jobs():
             running.stop(
                 claims.Requeued(f'Conductor {self.context.name} stops.')
             )
@@ -248,8 +285,8 @@ class Conductor:
         self._shutting_down.set()
         if not self.wait(_REQUEUE_TIMEOUT):
             LOG.error(
-                'Builds left to other conductors: %s',
-                self.running_builds.ids(),
+                'Jobs left to other conductors: %s',
+                self.running_builds.ids() | self.running_uploads.ids(),
             )
         self.reaper.stop()
         # Last, or others would requeue what is being requeued here.
@@ -275,24 +312,45 @@ class Conductor:
 
     # -- its parts ----------------------------------------------------------
 
-    def _begin(self, build: db.Build) -> None:
-        attempt = builds.Attempt(self.context, build, self._ended)
-        self.running_builds.add(build.id, attempt)
-        metrics.RUNNING.inc()
+    def _begin(self, job: db.Job) -> None:
+        build = self.context.database.get_build(job.build_id)
+        attempt: attempts.Attempt
+        if job.kind == 'upload':
+            row = self.context.database.get_upload(job.id)
+            attempt = upload_attempt.UploadAttempt(
+                self.context, job, build, row, self._upload_ended
+            )
+            self.running_uploads.add(job.id, attempt)
+        else:
+            attempt = builds.BuildAttempt(
+                self.context, build, self._build_ended
+            )
+            self.running_builds.add(job.id, attempt)
+            metrics.RUNNING.inc()
         attempt.start()
 
-    def _ended(self, build_id: str) -> None:
-        self.running_builds.remove(build_id)
+    def _build_ended(self, attempt: attempts.Attempt) -> None:
+        # Its uploads before it is gone: who waits for what runs here must not
+        # see nothing in between.
+        with contextlib.suppress(exception.DatabaseUnavailable):
+            self.scheduler.claim_all()
+        self.running_builds.remove(attempt.id, attempt)
         metrics.RUNNING.dec()
         self.scheduler.wake()
         # It may be that of a pipeline.
+        self.pipelines.wake()
+
+    def _upload_ended(self, attempt: attempts.Attempt) -> None:
+        self.running_uploads.remove(attempt.id, attempt)
+        self.scheduler.wake()
+        # The build that ends with it may be that of a pipeline.
         self.pipelines.wake()
 
     def _serve(self) -> None:
         """Serve the bus; the broker may come up later than we do."""
         endpoint = manager.Manager(
             self.context,
-            self.running_builds,
+            self._running,
             self.validator,
             wake_scheduler=self.scheduler.wake,
             wake_reaper=self.reaper.wake,

@@ -22,7 +22,11 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.conductor import upload_claim
 from imagebuild.conductor.conductor_context import ConductorContext
+from imagebuild.conductor.conductor_context import JobConfig
+from imagebuild.destinations import HERE
+from imagebuild.destinations import Destination
 from imagebuild.stores.base import ImageProperties
 from imagebuild.stores.base import Stamp
 
@@ -45,7 +49,8 @@ def container_format(build: db.Build) -> str:
     return str(build.request.get('container_format') or 'bare')
 
 
-def _metadata(request: Mapping[str, Any]) -> dict[str, Any]:
+def metadata(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a request the image has, besides name and formats."""
     return {key: request[key] for key in _IMAGE if key in request}
 
 
@@ -53,7 +58,7 @@ def image(build: db.Build, request: Mapping[str, Any]) -> ImageProperties:
     """The properties that a request gives to the image of a build."""
     return ImageProperties.from_dict(
         {
-            **_metadata(request),
+            **metadata(request),
             'name': request['name'],
             'owner': build.project_id,
             'disk_format': disk_format(build),
@@ -62,47 +67,66 @@ def image(build: db.Build, request: Mapping[str, Any]) -> ImageProperties:
     )
 
 
-def request(
-    context: ConductorContext,
-    build: db.Build,
-    row: db.Upload,
-    result: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The document of an upload job.
+def primary(request: Mapping[str, Any]) -> str:
+    """The destination whose image is the build's."""
+    wanted = request.get('destinations') or [HERE]
+    return HERE if HERE in wanted else str(wanted[0])
 
-    :param result: the result of the build job, with ``checksum`` when the
-        disk was sent before.
+
+def planned(job_config: JobConfig, build: db.Build) -> list[dict[str, Any]]:
+    """The uploads of a build, as ``Database.start_uploads`` wants them."""
+    names = build.request.get('destinations') or [HERE]
+    return [
+        _planned(_destination(job_config, name), build.request, build.id)
+        for name in dict.fromkeys(names)
+    ]
+
+
+def plan(
+    job_config: JobConfig,
+    build: db.Build,
+    destination: str,
+    disk_format: str | None = None,
+) -> dict[str, Any]:
+    """A further upload, as ``Database.add_upload`` wants it.
+
+    :param disk_format: instead of what the request or the cloud says.
+    :raises InvalidInput: there is no such destination for this project.
     """
-    checksums = result.get('checksum') or {}
-    algo = 'sha512' if 'sha512' in checksums else 'sha256'
-    config = context.job_config(row.destination)
+    found = Destination.from_document(job_config(destination)['destination'])
+    if not found.is_for(build.project_id):
+        raise exception.InvalidInput(
+            f'there is no destination "{destination}"'
+        )
+    request = dict(build.request)
+    if disk_format:
+        request['disk_format'] = disk_format
+    planned = _planned(found, request, build.id)
+    if disk_format:
+        # Another one than the same in the usual format.
+        planned['id'] = upload_id(build.id, f'{destination}:{disk_format}')
+    return planned
+
+
+def _planned(
+    destination: Destination, request: Mapping[str, Any], build_id: str
+) -> dict[str, Any]:
+    disk, container = destination.formats(request)
     return {
-        'action': 'upload',
-        'upload_id': row.id,
-        'build_id': build.id,
-        'project_id': build.project_id,
-        'store': config['destination']['store'],
-        'destination': row.destination,
-        'path': result['path'],
-        'disk_format': disk_format(build),
-        'container_format': container_format(build),
-        'image': {
-            **_metadata(build.request),
-            'name': build.name,
-            'owner': build.project_id,
-        },
-        'stamp': {
-            'build_id': build.id,
-            'upload_id': row.id,
-            'content_key': build.content_key,
-        },
-        'hash': (
-            {'algo': algo, 'value': checksums[algo]}
-            if algo in checksums
-            else None
-        ),
-        'config': config,
+        'id': upload_id(build_id, destination.name),
+        'destination': destination.name,
+        'disk_format': disk,
+        'container_format': container,
     }
+
+
+def _destination(job_config: JobConfig, name: str) -> Destination:
+    try:
+        config = job_config(name)
+    except exception.ImageBuildError:
+        # It is gone: the attempt at the upload says so.
+        return Destination(name=name)
+    return Destination.from_document(config['destination'])
 
 
 class UploadProgress:
@@ -110,12 +134,10 @@ class UploadProgress:
 
     def __init__(
         self,
-        database: db.Database,
-        row: db.Upload,
+        claim: upload_claim.UploadClaim,
         report: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        self._database = database
-        self._row = row
+        self._claim = claim
         self._report = report
         self._done = 0
         self._written = 0
@@ -130,14 +152,8 @@ class UploadProgress:
     def write(self) -> None:
         """Write what has changed; without the database, later."""
         done = self._done
-        if done != self._written:
-            with contextlib.suppress(exception.DatabaseUnavailable):
-                self._database.update_upload(
-                    self._row.id,
-                    {'bytes_done': done},
-                    expected_status='uploading',
-                )
-                self._written = done
+        if done != self._written and self._claim.note({'bytes_done': done}):
+            self._written = done
 
 
 def upload_id(build_id: str, destination: str) -> str:

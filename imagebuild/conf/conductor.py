@@ -48,6 +48,19 @@ packages are installed, and the room of its disk in work_dir. Raise it where
 there is more of all three; 0 takes on nothing new.
 """,
     ),
+    cfg.IntOpt(
+        'max_uploads',
+        default=4,
+        min=0,
+        mutable=True,
+        help="""
+How many uploads run at once on this conductor.
+
+They do not occupy the place of a build. Each reads a finished image from
+[repository] directory, and needs a processor while that is converted to
+another format. 0 uploads nothing.
+""",
+    ),
     cfg.ListOpt(
         'drivers',
         default=[],
@@ -155,8 +168,8 @@ KVM or for large images; a build that hangs holds its place for that long.
         help="""
 Time limit of one attempt to upload an image, in seconds.
 
-Raise it for large images over slow links; an upload that hangs holds the
-build's place for that long.
+Raise it for large images over slow links; an upload that hangs holds one of
+max_uploads for that long.
 """,
     ),
     cfg.IntOpt(
@@ -248,12 +261,12 @@ usually last longer.
         min=1,
         mutable=True,
         help="""
-Attempts at an upload before the attempt at its build has failed.
+Attempts at an upload before it ends with an error.
 
 Each one waits for the Image service by itself ([glance] retry_timeout); this
 is for whatever else goes wrong, a job that crashed say. The pauses between
-them double from 2 to 30 seconds. The finished disk is kept meanwhile; after
-the last one the whole build is attempted again (max_attempts).
+them double from 2 to 300 seconds. The finished image stays in the repository,
+so that it can be uploaded later without another build.
 """,
     ),
 ]

@@ -29,11 +29,13 @@ from imagebuild.db.records import Build
 from imagebuild.db.records import Conductor
 from imagebuild.db.records import Event
 from imagebuild.db.records import Image
+from imagebuild.db.records import Job
 from imagebuild.db.records import Lane
 from imagebuild.db.records import Outcome
 from imagebuild.db.records import Pipeline
 from imagebuild.db.records import Step
 from imagebuild.db.records import Upload
+from imagebuild.db.records import UploadOutcome
 
 __all__ = [
     'Artifact',
@@ -42,9 +44,11 @@ __all__ = [
     'Database',
     'Event',
     'Image',
+    'Job',
     'Lane',
     'Outcome',
     'Pipeline',
     'Step',
     'Upload',
+    'UploadOutcome',
 ]

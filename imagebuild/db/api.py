@@ -24,6 +24,7 @@ from imagebuild.db import migration
 from imagebuild.db import transaction
 from imagebuild.db.queries import artifacts
 from imagebuild.db.queries import builds
+from imagebuild.db.queries import cancellation
 from imagebuild.db.queries import claims
 from imagebuild.db.queries import conductors
 from imagebuild.db.queries import creation
@@ -31,10 +32,12 @@ from imagebuild.db.queries import history
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import lifecycle
+from imagebuild.db.queries import lost_files
 from imagebuild.db.queries import pipeline_runs
 from imagebuild.db.queries import pipelines
 from imagebuild.db.queries import quotas
 from imagebuild.db.queries import retention
+from imagebuild.db.queries import uploading
 from imagebuild.db.queries import uploads
 from imagebuild.db.queries import waiting
 
@@ -114,18 +117,20 @@ class Database(transaction.Transactions):
     statistics = builds.statistics
 
     finish_build = lifecycle.finish_build
+    request_cancel = cancellation.request_cancel
+    delete_build = cancellation.delete_build
+    delete_upload = cancellation.delete_upload
     end_queued = lifecycle.end_queued
     queued_in_lane = waiting.queued_in_lane
     noted_as_waiting = waiting.noted_as_waiting
     note_waiting = waiting.note_waiting
-    request_cancel = lifecycle.request_cancel
-    delete_build = lifecycle.delete_build
     requeue_build = lifecycle.requeue_build
     purge = retention.purge
 
     lanes = jobs.lanes
     release_waiting = jobs.release_waiting
     adopt_builds = jobs.adopt_builds
+    get_job = jobs.get_job
     jobs_of = jobs.jobs_of
     orphaned_jobs = jobs.orphaned_jobs
 
@@ -142,19 +147,21 @@ class Database(transaction.Transactions):
 
     find_image = images.find_image
     get_image = images.get_image
-    add_image = images.add_image
     image_deleted = images.image_deleted
     images_without_users = images.images_without_users
     images_only_used_by = images.images_only_used_by
     users_of_image = images.users_of_image
     stored_bytes = images.stored_bytes
 
-    create_upload = uploads.create_upload
     get_upload = uploads.get_upload
     list_uploads = uploads.list_uploads
     abandoned_uploads = uploads.abandoned_uploads
     update_upload = uploads.update_upload
-    claim_upload = uploads.claim_upload
+    start_uploads = uploading.start_uploads
+    add_upload = uploading.add_upload
+    finish_upload = uploading.finish_upload
+    requeue_upload = uploading.requeue_upload
+    uploads_without_file = lost_files.uploads_without_file
 
     add_artifact = artifacts.add_artifact
     sync_artifacts = artifacts.sync_artifacts
@@ -162,6 +169,7 @@ class Database(transaction.Transactions):
     mark_artifact = artifacts.mark_artifact
     get_artifact = artifacts.get_artifact
     list_artifacts = artifacts.list_artifacts
+    artifacts_of_deleted_builds = artifacts.artifacts_of_deleted_builds
 
     register_conductor = conductors.register_conductor
     heartbeat = conductors.heartbeat

@@ -414,7 +414,7 @@ class Outcome:
     :ivar fault: whose fault an ``error`` is: ``user`` or ``service``.
     :ivar image: the image in this cloud, for ``active``: image_id,
         disk_format, container_format, size, os_hash_algo and
-        os_hash_value; those elsewhere are added by ``add_image``.
+        os_hash_value.
     :raises ValueError: no build ends like that.
     """
 
@@ -439,6 +439,23 @@ class Outcome:
     @property
     def message(self) -> str:
         return f'{self.status}: {self.reason}' if self.reason else self.status
+
+
+@dataclasses.dataclass(frozen=True)
+class UploadOutcome:
+    """How an upload ends; its conductor gives it to ``finish_upload``.
+
+    :ivar reason: a sentence, '' for one that arrived.
+    :ivar state: of the job of one that did not: ``error`` or ``cancelled``.
+    :ivar fault: whose fault that is: ``user`` or ``service``.
+    :ivar image: image_id, container_format, size, os_hash_algo and
+        os_hash_value of one that arrived.
+    """
+
+    reason: str = ''
+    state: str = 'error'
+    fault: str | None = None
+    image: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

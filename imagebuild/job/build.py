@@ -16,12 +16,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import pathlib
 from collections.abc import Iterator
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
-from typing import cast
 
 from imagebuild import description
 from imagebuild import exception
@@ -35,6 +32,7 @@ from imagebuild.job import channel
 from imagebuild.job import failure
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
+from imagebuild.job import specs
 from imagebuild.manifest import cleanup
 
 LOG = logging.getLogger(__name__)
@@ -42,53 +40,8 @@ LOG = logging.getLogger(__name__)
 _GIB = 1024**3
 
 
-@dataclasses.dataclass(frozen=True)
-class BuildSpec:
-    """What is to be built.
-
-    :ivar request: the body of the request, hidden values included.
-    :ivar base: what was resolved when the build was accepted.
-    :ivar steps_digest: of the steps that were accepted, None if nobody knows.
-    :ivar project_id: whose build it is, '' if nobody knows.
-    :ivar workspace: an existing directory of this build only.
-    :ivar output: the file to make.
-    :ivar config: sections by name.
-    """
-
-    request: Mapping[str, Any]
-    base: drivers.BaseImage
-    driver: str
-    driver_options: Mapping[str, Any]
-    workspace: pathlib.Path
-    output: pathlib.Path
-    disk_format: drivers.OutputFormat
-    config: Mapping[str, Mapping[str, Any]]
-    steps_digest: str | None = None
-    project_id: str = ''
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> BuildSpec:
-        """Read one.
-
-        :raises KeyError: a part is missing.
-        :raises TypeError: a part is something else.
-        """
-        return cls(
-            request=document['request'],
-            base=drivers.BaseImage.from_dict(document['base']),
-            driver=document['driver'],
-            driver_options=document.get('driver_options') or {},
-            workspace=pathlib.Path(document['workspace']),
-            output=pathlib.Path(document['output']),
-            disk_format=cast(drivers.OutputFormat, document['disk_format']),
-            config=document['config'],
-            steps_digest=document['base'].get('steps_key'),
-            project_id=document.get('project_id') or '',
-        )
-
-
 def run(
-    spec: BuildSpec,
+    spec: specs.BuildSpec,
     events: channel.Events,
     monitor: job_monitor.JobMonitor,
     deadline: limits.Deadline,
@@ -142,7 +95,7 @@ def run(
 
 @contextlib.contextmanager
 def _opened(
-    spec: BuildSpec,
+    spec: specs.BuildSpec,
     driver: drivers.Driver,
     settings: drivers.Settings,
     session: layers.Session | None,
@@ -180,7 +133,7 @@ def _opened(
         yield disk, cache
 
 
-def _load(spec: BuildSpec) -> description.Description:
+def _load(spec: specs.BuildSpec) -> description.Description:
     paths = spec.config.get('DEFAULT', {}).get('recipe_path') or ()
     try:
         described = description.load(spec.request, recipe_paths=paths)

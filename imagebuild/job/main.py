@@ -29,6 +29,7 @@ from imagebuild.job import failure
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
 from imagebuild.job import masking
+from imagebuild.job import specs
 from imagebuild.job import termination
 from imagebuild.job import upload
 from imagebuild.manifest.document import as_text
@@ -43,8 +44,8 @@ _TALKATIVE = ('keystoneauth', 'urllib3', 'glanceclient', 'stevedore')
 
 #: How a document of each action is read, and what is done with it.
 ACTIONS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    'build': (build.BuildSpec.from_document, build.run),
-    'upload': (upload.UploadSpec.from_document, upload.run),
+    'build': (specs.BuildSpec.from_document, build.run),
+    'upload': (specs.UploadSpec.from_document, upload.run),
 }
 
 

@@ -13,56 +13,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
+from typing import cast
+from typing import get_args
 
-from imagebuild.common import checksums
+from imagebuild import exception
+from imagebuild import repository
 from imagebuild.common import phases
+from imagebuild.disks import convert
+from imagebuild.disks import image_file
 from imagebuild.job import channel
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
+from imagebuild.job import specs
 from imagebuild.stores import registry
-from imagebuild.stores.base import ImageProperties
-from imagebuild.stores.base import Stamp
 
-
-@dataclasses.dataclass(frozen=True)
-class UploadSpec:
-    """What is to be uploaded.
-
-    :ivar store: name of the store.
-    :ivar path: the file.
-    :ivar config: sections by name.
-    """
-
-    store: str
-    path: pathlib.Path
-    image: ImageProperties
-    stamp: Stamp
-    checksum: checksums.Checksum | None
-    config: Mapping[str, Mapping[str, Any]]
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> UploadSpec:
-        """Read one.
-
-        :raises KeyError: a part is missing.
-        :raises TypeError: a part is something else.
-        """
-        return cls(
-            store=document['store'],
-            path=pathlib.Path(document['path']),
-            image=_properties(document),
-            stamp=Stamp(**document['stamp']),
-            checksum=_checksum(document.get('hash')),
-            config=document['config'],
-        )
+#: What qemu calls a format that is not what Glance calls it.
+_QEMU_FORMATS = {'vhd': 'vpc'}
 
 
 def run(
-    spec: UploadSpec,
+    spec: specs.UploadSpec,
     events: channel.Events,
     monitor: job_monitor.JobMonitor,
     deadline: limits.Deadline,
@@ -74,30 +49,60 @@ def run(
     """
     store = registry.load(spec.store, spec.config)
     monitor.enter(phases.UPLOAD)
-    monitor.begin(f'uploading to {spec.store}')
-    stored = store.upload(
-        spec.path,
-        spec.image,
-        spec.stamp,
-        checksum=spec.checksum,
-        on_progress=monitor.progress(f'uploading to {spec.store}'),
-        on_notice=monitor.notice,
-    )
+    with _file(spec, monitor) as held:
+        monitor.begin(f'uploading to {spec.destination or spec.store}')
+        stored = store.upload(
+            held.path,
+            spec.properties,
+            spec.stamp,
+            checksum=held.artifact.checksum,
+            on_progress=monitor.progress(
+                f'uploading to {spec.destination or spec.store}'
+            ),
+            on_notice=monitor.notice,
+        )
     return dataclasses.asdict(stored)
 
 
-def _properties(document: Mapping[str, Any]) -> ImageProperties:
-    return ImageProperties.from_dict(
-        {
-            'owner': document['project_id'],
-            **document['image'],
-            'disk_format': document['disk_format'],
-            'container_format': document['container_format'],
-        }
+def _info(
+    images: repository.Repository, id: str, path: pathlib.Path
+) -> image_file.ImageInfo:
+    """What a file is as it was written, never as it looks.
+
+    What a guest has put at the beginning of a raw disk may look like anything.
+
+    :raises InvalidInput: it is not converted from that.
+    """
+    made = images.get(id)
+    for known in get_args(image_file.Format):
+        if made is not None and made.facts.disk_format == known:
+            size = made.facts.virtual_size
+            return image_file.ImageInfo(path, known, size, 0)
+    raise exception.InvalidInput(
+        'Only images in the formats qcow2 and raw are converted to others.'
     )
 
 
-def _checksum(given: Mapping[str, str] | None) -> checksums.Checksum | None:
-    if not given:
-        return None
-    return checksums.Checksum(given['algo'], given['value'])
+@contextlib.contextmanager
+def _file(
+    spec: specs.UploadSpec, monitor: job_monitor.JobMonitor
+) -> Iterator[repository.Held]:
+    """The file in the format that is wanted; nobody removes it meanwhile."""
+    images = repository.Repository(spec.repository)
+
+    def make(source: pathlib.Path, target: pathlib.Path) -> None:
+        monitor.begin(f'converting to {spec.disk_format}')
+        wanted = _QEMU_FORMATS.get(spec.disk_format, spec.disk_format)
+        convert.convert(
+            _info(images, spec.artifact, source),
+            target,
+            cast(convert.TargetFormat, wanted),
+            compression='zstd' if wanted == 'qcow2' else None,
+        )
+
+    # The conversion is kept, so the next destination finds it.
+    found = repository.add_format(
+        images, spec.artifact, spec.disk_format, make
+    )
+    with images.hold(found.id) as held:
+        yield held

@@ -175,6 +175,30 @@ class ConductorAPI:
         )
         return ids
 
+    def plan_upload(
+        self,
+        build_id: str,
+        destination: str,
+        disk_format: str | None,
+        *,
+        among: Sequence[str],
+    ) -> dict[str, Any]:
+        """Ask what a further upload of a build would be.
+
+        :returns: ``problems``, each ``{path, message}``; and ``upload``, as
+            ``Database.add_upload`` wants it, None when there are problems.
+        :raises NotFound: there is no such build.
+        :raises NoConductor: none answered in time.
+        """
+        found: dict[str, Any] = self._call_among(
+            among,
+            'plan_upload',
+            build_id=build_id,
+            destination=destination,
+            disk_format=disk_format,
+        )
+        return found
+
     def read_log(
         self, build_id: str, offset: int = 0, limit: int = 1024 * 1024
     ) -> tuple[str, int]:

@@ -168,8 +168,8 @@ def finish(document):
 
 
 def upload(document):
-    from imagebuild.common import checksums
-    from imagebuild.stores import base
+    from imagebuild import repository
+    from imagebuild.job import specs
     from imagebuild.stores import file
 
     for tag in document['image'].get('tags') or ():
@@ -181,20 +181,15 @@ def upload(document):
         if what == 'slow':
             say('progress', done=SIZE // 2, total=SIZE, what='upload')
             time.sleep(float(value))
-    known = document['hash']
-    stored = file.FileStore.from_config(document['config']).upload(
-        pathlib.Path(document['path']),
-        base.ImageProperties.from_dict(
-            {
-                **document['image'],
-                'owner': document['project_id'],
-                'disk_format': document['disk_format'],
-                'container_format': document['container_format'],
-            }
-        ),
-        base.Stamp(**document['stamp']),
-        checksum=checksums.Checksum(**known) if known else None,
-    )
+    spec = specs.UploadSpec.from_document(document)
+    images = repository.Repository(spec.repository)
+    with images.hold(spec.artifact) as held:
+        stored = file.FileStore.from_config(spec.config).upload(
+            held.path,
+            spec.properties,
+            spec.stamp,
+            checksum=held.artifact.checksum,
+        )
     say(
         'finished',
         result={

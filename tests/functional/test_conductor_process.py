@@ -83,17 +83,24 @@ def test_killed_and_taken_over(tmp_path, database, when):
     with program(tmp_path) as conductor:
         build_id = add_build(database, **do[when])
         wait_for(database, build_id, status)
-        wait_until(lambda: processes_with(f'{build_id}-1'))
+        job = build_id
+        if when == 'upload':
+            [upload] = database.list_uploads(build_id=build_id)
+            job = upload.id
+        wait_until(lambda: processes_with(f'{job}-1'))
         if when == 'a deaf job':
             wait_until(lambda: len(processes_with(f'{build_id}-1')) >= 2)
         conductor.kill()
         conductor.wait()
         (tmp_path / 'mended').touch()
         with running(tmp_path, 'c2'):
-            wait_until(lambda: f'{build_id}-1' not in workspaces_in(tmp_path))
-            assert processes_with(f'{build_id}-1') == []
+            wait_until(lambda: f'{job}-1' not in workspaces_in(tmp_path))
+            assert processes_with(f'{job}-1') == []
             build = wait_for(database, build_id, 'active', seconds=40)
-    assert (build.conductor, build.attempt) == ('c2', 2)
+    # What was built is not built again.
+    done = database.get_job(job)
+    assert (done.conductor, done.attempt) == ('c2', 2)
+    assert build.attempt == (1 if when == 'upload' else 2)
     assert [image['id'] for image in images_in(tmp_path)] == [build.image_id]
     assert workspaces_in(tmp_path) == []
     names = {each.name: each.status for each in database.list_conductors()}

@@ -276,7 +276,7 @@ def test_a_request_that_only_the_api_accepts(start, document):
 def test_other_steps_than_were_accepted(start, document):
     wrong = document()
     loaded = description.load(wrong['request'])
-    wrong['base']['steps_key'] = loaded.steps_digest()
+    wrong['steps_digest'] = loaded.steps_digest()
     assert start(wrong).wait() == 0
     [script] = wrong['request']['resources']
     wrong['request']['resources'][script] = 'false'

@@ -23,6 +23,8 @@ import time
 import pytest
 
 import imagebuild.job
+from imagebuild import repository
+from imagebuild.job import specs
 from tests.functional import conductors
 
 REAL_JOB = (sys.executable, '-W', 'ignore', '-m', 'imagebuild.job')
@@ -127,34 +129,31 @@ def test_steps_are_numbered(command, tmp_path):
 def test_an_upload(command, tmp_path):
     image = tmp_path / 'disk'
     image.write_bytes(b'x' * 512)
-    said = {
-        'action': 'upload',
-        'upload_id': '00000000-0000-4000-8000-000000000002',
-        'build_id': BUILD_ID,
-        'project_id': conductors.PROJECT,
-        'store': 'file',
-        'path': str(image),
-        'disk_format': 'qcow2',
-        'container_format': 'bare',
-        'image': {'name': 'n', 'owner': conductors.PROJECT, 'tags': ['t']},
-        'stamp': {
-            'build_id': BUILD_ID,
-            'upload_id': '00000000-0000-4000-8000-000000000002',
-            'content_key': 'k',
-        },
-        'hash': {
-            'algo': 'sha512',
-            'value': hashlib.sha512(b'x' * 512).hexdigest(),
-        },
-        'config': document(tmp_path)['config'],
-    }
+    images = repository.Repository(tmp_path / 'repository')
+    facts = repository.Facts(BUILD_ID, conductors.PROJECT, 'k', 'qcow2', 512)
+    made = images.put(image, facts)
+    said = specs.UploadSpec(
+        upload_id='00000000-0000-4000-8000-000000000002',
+        build_id=BUILD_ID,
+        project_id=conductors.PROJECT,
+        destination='',
+        store='file',
+        repository=images.directory,
+        artifact=made.id,
+        disk_format='qcow2',
+        container_format='bare',
+        image={'name': 'n', 'owner': conductors.PROJECT, 'tags': ['t']},
+        content_key='k',
+        config=document(tmp_path)['config'],
+    ).to_document()
     ids = set()
     for _ in range(2):
         code, events = run(command, tmp_path, said)
         assert code == 0, events
         result = events[-1]['result']
         assert result['size'] == 512
-        assert result['os_hash_value'] == said['hash']['value']
+        digest = hashlib.sha512(b'x' * 512).hexdigest()
+        assert result['os_hash_value'] == digest
         ids.add(result['image_id'])
     assert len(ids) == 1
 

@@ -30,6 +30,8 @@ import sqlalchemy as sa
 from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db.models import Artifact
+from imagebuild.db.models import Build
+from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Upload
 from imagebuild.db.queries import jobs
@@ -42,6 +44,7 @@ from imagebuild.db.transaction import writer
 MOST = 50_000
 #: Rows in one statement.
 _BATCH = 500
+_AT_ONCE = 100
 _CHANGES = ('status', 'status_reason', 'size', 'os_hash_algo', 'os_hash_value')
 _PENDING = ('queued', 'uploading')
 
@@ -224,6 +227,37 @@ def list_artifacts(
     return [
         rows.record(records.Artifact, row)
         for row in session.scalars(query.limit(limit))
+    ]
+
+
+@reader
+def artifacts_of_deleted_builds(
+    session: Session, repository_id: str
+) -> list[records.Artifact]:
+    """Files that nobody will ask for any more: at most 100.
+
+    A build that others reuse is still the one that made the image: its files
+    go when the image goes.
+    """
+    image = sa.exists().where(
+        Image.build_id == Artifact.build_id, Image.status == 'active'
+    )
+    build = sa.exists().where(
+        Build.id == Artifact.build_id, Build.deleted_at.is_(None)
+    )
+    query = (
+        sa.select(Artifact)
+        .where(
+            Artifact.repository_id == repository_id,
+            Artifact.status != 'removed',
+            ~build,
+            ~image,
+        )
+        .order_by(Artifact.created_at)
+        .limit(_AT_ONCE)
+    )
+    return [
+        rows.record(records.Artifact, row) for row in session.scalars(query)
     ]
 
 

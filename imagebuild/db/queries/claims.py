@@ -23,6 +23,7 @@ from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Job
 from imagebuild.db.models import Lane
+from imagebuild.db.models import Upload
 from imagebuild.db.queries import history
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import quotas
@@ -31,7 +32,12 @@ from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
 
-_RUNNING = sa.and_(rows.LIVE, Build.status.in_(statuses.RUNNING))
+# Until its uploads begin; builds of the release before have no job.
+_RUNNING = sa.and_(
+    rows.LIVE,
+    Build.status.in_(statuses.RUNNING),
+    ~sa.exists().where(Job.id == Build.id, Job.state == 'done'),
+)
 
 
 @writer
@@ -69,6 +75,8 @@ def claim(
         return None
     if found.kind == 'build' and not _start_build(session, found):
         return None
+    if found.kind == 'upload':
+        _start_upload(session, found)
     return rows.record(records.Job, found)
 
 
@@ -123,6 +131,19 @@ def _start_build(session: Session, job: Job) -> bool:
     return True
 
 
+def _start_upload(session: Session, job: Job) -> None:
+    session.change(
+        sa.update(Upload)
+        .where(Upload.id == job.id)
+        .values(
+            status='uploading',
+            conductor=job.conductor,
+            attempt=job.attempt,
+            updated_at=session.now,
+        )
+    )
+
+
 def _queue_of(
     session: Session, lane: str | None, job: str | None
 ) -> tuple[str, str]:
@@ -158,7 +179,7 @@ def _has_room(
 
 @reader
 def builds_of(session: Session, conductor: str) -> list[records.Build]:
-    """Every running build (``deleting`` ones too) of a conductor."""
+    """Every build that a conductor makes, ``deleting`` ones too."""
     return _running(session, Build.conductor == conductor)
 
 

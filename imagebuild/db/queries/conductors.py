@@ -61,7 +61,7 @@ def register_conductor(
             setattr(row, name, value)
     with rows.retry_on_duplicate():
         session.flush()
-    return _record(row)
+    return record(row)
 
 
 @writer
@@ -123,7 +123,7 @@ def list_conductors(
             Conductor.status != 'down',
             Conductor.heartbeat_at >= session.ago(alive_within),
         )
-    return [_record(row) for row in session.scalars(query)]
+    return [record(row) for row in session.scalars(query)]
 
 
 @reader
@@ -142,7 +142,7 @@ def dead_conductors(
         )
         .order_by(Conductor.name)
     )
-    return [_record(row) for row in session.scalars(query)]
+    return [record(row) for row in session.scalars(query)]
 
 
 def _columns(capability: placement.Capability) -> dict[str, Any]:
@@ -158,7 +158,8 @@ def _columns(capability: placement.Capability) -> dict[str, Any]:
     }
 
 
-def _record(row: Conductor) -> records.Conductor:
+def record(row: Conductor) -> records.Conductor:
+    """Copy the row of a conductor."""
     # Where the columns say something, they are right: a conductor that went
     # back to the release before writes no other.
     columns = {name: getattr(row, name) for name in _OLDER_COLUMNS}

@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagebuild import exception
+from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db import transaction
 from imagebuild.db.models import Build
@@ -27,6 +28,19 @@ from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
+
+#: What makes a build a user of an image: it is the build's, or will be when
+#: the build has ended, which other uploads of it may delay.
+_USES = sa.and_(
+    rows.LIVE,
+    sa.or_(
+        Build.image_row_id == Image.id,
+        sa.and_(
+            Build.id == Image.build_id,
+            Build.status.in_(statuses.UNFINISHED),
+        ),
+    ),
+)
 
 
 def reusable(
@@ -96,37 +110,6 @@ def insert(session: Session, build: Build, values: Mapping[str, Any]) -> Image:
 
 
 @writer
-def add_image(
-    session: Session, build_id: str, values: Mapping[str, Any]
-) -> records.Image:
-    """Note an image that a build put at a further destination.
-
-    It lives as long as the build's image in this cloud.
-
-    :param values: destination, image_id, disk_format,
-        container_format, size (bytes), os_hash_algo, os_hash_value.
-    :raises NotFound: there is no such build.
-    :raises ValueError: there is no such column.
-    """
-    build = rows.locked_build(session, build_id)
-    if build.deleted_at is not None:
-        raise exception.NotFound(what='build', id=build_id)
-    # Those who reuse an image have it everywhere it is.
-    maker = build.reused_from or build.id
-    for image in session.scalars(
-        sa.select(Image).where(
-            Image.build_id == maker,
-            Image.destination == values.get('destination', ''),
-            Image.image_id == values['image_id'],
-        )
-    ):
-        return rows.record(records.Image, image)
-    image = insert(session, build, {**values, 'build_id': maker})
-    session.flush()
-    return rows.record(records.Image, image)
-
-
-@writer
 def image_deleted(session: Session, image_row_id: str) -> None:
     """Note that an image was deleted in Glance; it is not reused again."""
     session.execute(
@@ -170,6 +153,19 @@ def retire_unused(session: Session, image_row_id: str) -> records.Image | None:
 def retire_further(session: Session, build: Build) -> None:
     """Mark what a build that has no image in this cloud left elsewhere."""
     if build.image_row_id is None:
+        retire_made(session, build)
+
+
+def retire_made(session: Session, build: Build) -> None:
+    """Mark the images that a build made, unless another build uses them.
+
+    The project is locked.
+    """
+    others = sa.and_(_USES, Build.id != build.id)
+    query = sa.select(Image).where(
+        Image.build_id == build.id, sa.exists().where(others)
+    )
+    if session.scalar(query.limit(1)) is None:
         retire(session, Image.build_id == build.id)
 
 
@@ -241,7 +237,7 @@ def images_without_users(session: Session) -> list[records.Image]:
         .where(
             Image.status == 'active',
             Image.destination == '',
-            ~sa.exists().where(Build.image_row_id == Image.id, rows.LIVE),
+            ~sa.exists().where(_USES),
         )
         # Locks in one order, whoever takes them.
         .order_by(Image.project_id, Image.id)
@@ -269,7 +265,7 @@ def stored_bytes(session: Session, project_id: str) -> int:
 
 
 def _is_used(session: Session, image: Image) -> bool:
-    users = sa.select(Build.id).where(
-        Build.image_row_id == image.id, rows.LIVE
+    query = sa.select(Image.id).where(
+        Image.id == image.id, sa.exists().where(_USES)
     )
-    return session.scalar(users.limit(1)) is not None
+    return session.scalar(query) is not None

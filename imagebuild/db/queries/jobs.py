@@ -33,6 +33,7 @@ from typing import Any
 import oslo_db.exception
 import sqlalchemy as sa
 
+from imagebuild import exception
 from imagebuild.common import placement
 from imagebuild.common import statuses
 from imagebuild.db import records
@@ -319,13 +320,19 @@ def end(
     )
 
 
-def put_back(session: Session, id: str, *, counts: bool = True) -> None:
-    """Queue a running job again; no error if there is none."""
+def put_back(
+    session: Session, id: str, *, counts: bool = True, delay: float = 0
+) -> None:
+    """Queue a running job again; no error if there is none.
+
+    :param delay: seconds that it waits before.
+    """
     session.change(
         sa.update(Job)
         .where(Job.id == id, Job.state == 'running')
         .values(
-            state='queued',
+            state='waiting' if delay else 'queued',
+            not_before=session.ago(-delay) if delay else None,
             conductor=None,
             claimed_at=None,
             requeues=Job.requeues + (0 if counts else 1),
@@ -366,6 +373,18 @@ def _running(
         .execution_options(populate_existing=True)
     )
     return [rows.record(records.Job, row) for row in session.scalars(query)]
+
+
+@reader
+def get_job(session: Session, id: str) -> records.Job:
+    """Look a job up.
+
+    :raises NotFound: there is none.
+    """
+    found = session.get(Job, id, populate_existing=True)
+    if found is None:
+        raise exception.NotFound(what='job', id=id)
+    return rows.record(records.Job, found)
 
 
 def remove_unused_lanes(session: Session) -> None:

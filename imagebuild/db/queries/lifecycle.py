@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The lifecycle of a build: finished, cancelled, deleted, requeued.
+"""The lifecycle of a build: finished, deleted, requeued.
 
 Each function locks the project first, then the build; so the followers, the
 flight and the users of an image cannot change under it.
@@ -21,6 +21,7 @@ from imagebuild import exception
 from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db.models import Build
+from imagebuild.db.models import Image
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
@@ -57,10 +58,10 @@ def finish_build(
         be deleted); None when this conductor and attempt do not have it
         any more: nothing was done.
     """
-    build = _locked(session, id)
+    build = locked(session, id)
     if build is None:
         return None
-    if not _has(build, conductor, attempt):
+    if not has(build, conductor, attempt):
         mine = (build.conductor, build.attempt) == (conductor, attempt)
         if mine and session.did(build.finished_at):
             return rows.build_record(session, build)
@@ -72,16 +73,41 @@ def finish_build(
     return rows.build_record(session, build)
 
 
-def _finish(session: Session, build: Build, outcome: records.Outcome) -> None:
-    if outcome.status == 'active' and outcome.image is not None:
+def end_uploaded(
+    session: Session,
+    build: Build,
+    outcome: records.Outcome,
+    image: Image | None = None,
+) -> None:
+    """End a build whose uploads have ended; as :func:`finish_build`.
+
+    :param image: its image, for ``active``.
+    """
+    if build.status == 'deleting' or outcome.status == 'cancelled':
+        images.retire_made(session, build)
+    if build.status == 'deleting':
+        build.finished_at = session.now
+        delete(session, build)
+    else:
+        _finish(session, build, outcome, image)
+
+
+def _finish(
+    session: Session,
+    build: Build,
+    outcome: records.Outcome,
+    image: Image | None = None,
+) -> None:
+    if image is None and outcome.image is not None:
         image = images.insert(session, build, outcome.image)
         # The image first: a foreign key points to it.
         session.flush()
+    if image is not None:
         build.image_row_id = image.id
         build.size = image.size
         build.os_hash_algo = image.os_hash_algo
         build.os_hash_value = image.os_hash_value
-    _end(session, build, outcome)
+    end(session, build, outcome)
     if outcome.is_same_for_all:
         for follower in single_flight.followers(session, build):
             _share(session, build, follower, outcome)
@@ -106,10 +132,11 @@ def _share(
         setattr(follower, name, getattr(build, name))
     if outcome.status == 'active':
         follower.reused_from = build.id
-    _end(session, follower, outcome)
+    end(session, follower, outcome)
 
 
-def _end(session: Session, build: Build, outcome: records.Outcome) -> None:
+def end(session: Session, build: Build, outcome: records.Outcome) -> None:
+    """End a build; its followers are the caller's business."""
     jobs.end(session, build.id, _STATES[outcome.status])
     build.status = outcome.status
     build.status_reason = outcome.reason
@@ -127,29 +154,7 @@ def _finish_deleted(
     if outcome.image is not None:
         images.insert(session, build, {**outcome.image, 'status': 'deleting'})
     build.finished_at = session.now
-    _delete(session, build)
-
-
-@writer
-def request_cancel(session: Session, id: str) -> records.Build:
-    """Cancel a build: a queued one now, a running one by its conductor.
-
-    :returns: the build afterwards: ``cancelled``; or running with
-        ``cancel_requested``, for its conductor to see to; or, if it had
-        ended before, unchanged.
-    :raises NotFound: there is none.
-    """
-    build = rows.locked_build(session, id)
-    if build.deleted_at is not None:
-        raise exception.NotFound(what='build', id=id)
-    if build.status == 'queued':
-        _end(session, build, records.Outcome('cancelled'))
-        single_flight.hand_over(session, build)
-    elif build.status in statuses.RUNNING and not build.cancel_requested:
-        build.cancel_requested = True
-        build.updated_at = session.now
-        history.note_status(session, build, 'cancel requested')
-    return rows.build_record(session, build)
+    delete(session, build)
 
 
 @writer
@@ -162,7 +167,7 @@ def end_queued(session: Session, id: str, reason: str) -> records.Build | None:
     :returns: None when it is not queued any more, or follows another:
         nothing was done.
     """
-    build = _locked(session, id)
+    build = locked(session, id)
     if (
         build is None
         or build.deleted_at is not None
@@ -170,7 +175,7 @@ def end_queued(session: Session, id: str, reason: str) -> records.Build | None:
         or build.leader_id is not None
     ):
         return None
-    _end(
+    end(
         session,
         build,
         records.Outcome('error', reason=reason, fault='service'),
@@ -179,40 +184,7 @@ def end_queued(session: Session, id: str, reason: str) -> records.Build | None:
     return rows.build_record(session, build)
 
 
-@writer
-def delete_build(session: Session, id: str) -> records.Image | None:
-    """Delete a build.
-
-    One that no conductor has is deleted now (not found any more). A
-    running one becomes ``deleting`` with ``cancel_requested``, and its
-    conductor's :func:`finish_build` deletes it. Its followers go on with
-    a new leader in both cases. Deleting twice is no error while it is
-    ``deleting``.
-
-    :returns: the image in this cloud that lost its last user, now
-        ``deleting``: a conductor has to delete it in Glance, and to call
-        ``image_deleted`` then. None if there is none.
-    :raises NotFound: there is no such build.
-    """
-    build = rows.locked_build(session, id)
-    if build.deleted_at is not None:
-        if session.did(build.deleted_at):
-            return images.being_deleted(session, build.image_row_id)
-        raise exception.NotFound(what='build', id=id)
-    if build.status in statuses.IN_PROGRESS:
-        # Only its conductor can stop what runs.
-        build.status = 'deleting'
-        build.cancel_requested = True
-        build.updated_at = session.now
-        history.note_status(session, build, 'deleting')
-        single_flight.hand_over(session, build)
-        return None
-    if build.status == 'deleting':
-        return None
-    return _delete(session, build)
-
-
-def _delete(session: Session, build: Build) -> records.Image | None:
+def delete(session: Session, build: Build) -> records.Image | None:
     jobs.end(session, build.id, 'cancelled')
     if build.status == 'queued':
         build.status = 'cancelled'
@@ -252,26 +224,27 @@ def requeue_build(
     :param counts: whether the attempt is held against the build.
     :returns: False when that conductor and attempt no longer have it.
     """
-    build = _locked(session, id)
+    build = locked(session, id)
     if build is None:
         return False
-    if not _has(build, conductor, attempt):
+    if not has(build, conductor, attempt):
         return build.attempt == attempt and session.did(build.updated_at)
     if build.status == 'deleting':
         build.finished_at = session.now
-        _delete(session, build)
+        delete(session, build)
     elif build.cancel_requested:
-        _end(session, build, records.Outcome('cancelled', reason))
+        end(session, build, records.Outcome('cancelled', reason))
         single_flight.hand_over(session, build)
     else:
         if not counts:
             build.requeues += 1
         jobs.put_back(session, build.id, counts=counts)
-        _requeue(session, build, reason)
+        put_back(session, build, reason)
     return True
 
 
-def _requeue(session: Session, build: Build, reason: str) -> None:
+def put_back(session: Session, build: Build, reason: str) -> None:
+    """Have a build wait again; its job is the caller's business."""
     build.status = 'queued'
     build.status_reason = reason
     build.conductor = None
@@ -284,14 +257,16 @@ def _requeue(session: Session, build: Build, reason: str) -> None:
     history.note_status(session, build, f'requeued: {reason}')
 
 
-def _locked(session: Session, id: str) -> Build | None:
+def locked(session: Session, id: str) -> Build | None:
+    """A build, deleted ones too, locked with its project; None if none is."""
     try:
         return rows.locked_build(session, id)
     except exception.NotFound:
         return None
 
 
-def _has(build: Build, conductor: str, attempt: int) -> bool:
+def has(build: Build, conductor: str, attempt: int) -> bool:
+    """Whether a conductor runs a build, in that attempt."""
     return (
         build.deleted_at is None
         and build.status in statuses.RUNNING

@@ -28,7 +28,7 @@ from imagebuild.db.models import Build
 from imagebuild.db.models import Image
 from imagebuild.db.models import Pipeline
 from imagebuild.db.queries import builds
-from imagebuild.db.queries import lifecycle
+from imagebuild.db.queries import cancellation
 from imagebuild.db.queries import quotas as quota_queries
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
@@ -245,7 +245,7 @@ def delete_pipeline(
     build = rows.build(session, row.running_build_id)
     if build is None or build.deleted_at is not None:
         return found, None
-    return found, lifecycle.request_cancel(session, row.running_build_id)
+    return found, cancellation.request_cancel(session, row.running_build_id)
 
 
 @reader

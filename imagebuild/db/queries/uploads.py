@@ -32,31 +32,6 @@ from imagebuild.db.transaction import writer
 _NOT_BY_UPDATE = {'id', 'build_id', 'created_at', 'updated_at'}
 
 
-@writer
-def create_upload(
-    session: Session, values: Mapping[str, Any]
-) -> records.Upload:
-    """Note an upload before Glance is called.
-
-    :param values: columns; at least build_id and disk_format. Status
-        is ``queued`` unless given, ``id`` is made unless given.
-    :raises NotFound: there is no such build.
-    :raises ValueError: there is no such column.
-    """
-    values = {'id': session.call.row_id, **values}
-    build = rows.live_build(session, values['build_id'])
-    upload = session.get(Upload, values['id'])
-    if upload is None:
-        upload = Upload(
-            **rows.own_columns(Upload, values),
-            created_at=session.now,
-            updated_at=session.now,
-        )
-        session.add(upload)
-        session.flush()
-    return _record(upload, build.project_id)
-
-
 @reader
 def get_upload(
     session: Session, id: str, *, project_id: str | None = None
@@ -160,37 +135,6 @@ def update_upload(
     expected = rows.Expected(conductor, attempt, expected_status)
     conditions = expected.conditions(Upload)
     return rows.update(session, Upload, id, values, *conditions)
-
-
-@writer
-def claim_upload(
-    session: Session, id: str, conductor: str
-) -> records.Upload | None:
-    """Claim a queued upload: ``uploading``, conductor, attempt + 1.
-
-    :returns: the upload, None if another conductor was first.
-    :raises NotFound: its build was deleted.
-    """
-    taken = session.change(
-        sa.update(Upload)
-        .where(Upload.id == id, Upload.status == 'queued')
-        .values(
-            status='uploading',
-            conductor=conductor,
-            attempt=Upload.attempt + 1,
-            updated_at=session.now,
-        )
-    )
-    # Nothing matched: another was first, or the first run of this call was.
-    if not taken:
-        upload = session.get(Upload, id)
-        if (
-            upload is None
-            or upload.conductor != conductor
-            or not session.did(upload.updated_at)
-        ):
-            return None
-    return get_upload(session, id)
 
 
 def _visible(project_id: str | None) -> sa.Select[Upload, str]:

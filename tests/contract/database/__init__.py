@@ -29,6 +29,7 @@ import pytest
 from imagebuild import db
 from imagebuild.common import placement
 from imagebuild.conductor import lane_order
+from imagebuild.db import models
 from imagebuild.db import transaction
 
 START = datetime.datetime(2026, 1, 1)
@@ -171,6 +172,35 @@ def start(database, conductor='c1', **others):
     """Create a build and claim it."""
     build = database.create_build(values(**others))
     return claim(database, build.id, conductor)
+
+
+def insert(database, row):
+    """Put a row into a table as it is."""
+    for name in ('created_at', 'updated_at'):
+        if hasattr(row, name):
+            setattr(row, name, database._clock())
+    database._write(lambda session: session.add(row))
+
+
+def upload_row(database, **columns):
+    """An upload as some conductor has left it."""
+    columns = {'id': transaction.new_id(), 'disk_format': 'raw', **columns}
+    insert(database, models.Upload(**columns))
+    return database.get_upload(columns['id'])
+
+
+def image_row(database, build, destination):
+    """An image that a build has at a further destination."""
+    columns = {
+        **IMAGE,
+        'id': transaction.new_id(),
+        'project_id': build.project_id,
+        'content_key': build.content_key,
+        'build_id': build.id,
+        'destination': destination,
+        'image_id': f'g-{destination}',
+    }
+    insert(database, models.Image(**columns))
 
 
 def finish(database, build, status='active', **others):

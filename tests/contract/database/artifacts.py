@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from tests.contract.database import START
 from tests.contract.database import finish
 from tests.contract.database import start
+from tests.contract.database import upload_row
 
 R1, R2 = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 LATER = START + datetime.timedelta(days=1)
@@ -168,9 +169,7 @@ class ArtifactContract:
         build = start(database)
         database.add_artifact(R1, 'c1', file(build=build.id))
         finish(database, build)
-        upload = database.create_upload(
-            {'build_id': build.id, 'disk_format': 'raw', 'status': status}
-        )
+        upload = upload_row(database, build_id=build.id, status=status)
         assert not database.retire_artifact(file()['id'])
         database.update_upload(upload.id, {'status': 'error'})
         assert database.retire_artifact(file()['id'])

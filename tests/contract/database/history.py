@@ -19,6 +19,7 @@ from imagebuild import exception
 from tests.contract.database import IMAGE
 from tests.contract.database import finish
 from tests.contract.database import start
+from tests.contract.database import upload_row
 from tests.contract.database import values
 
 TEXT = 'aä€💾' * 5
@@ -197,27 +198,22 @@ class UploadContract:
         return start(database)
 
     def test_upload(self, database, build):
-        upload = database.create_upload(
-            {'build_id': build.id, 'disk_format': 'qcow2'}
-        )
+        upload = upload_row(database, build_id=build.id)
         assert (upload.status, upload.destination) == ('queued', '')
         assert upload.project_id == 'p1'
         assert database.get_upload(upload.id) == upload
         assert database.get_upload(upload.id, project_id='p1') == upload
         with pytest.raises(exception.NotFound):
             database.get_upload(upload.id, project_id='p2')
-        with pytest.raises(exception.NotFound):
-            database.create_upload({'build_id': 'x', 'disk_format': 'raw'})
 
-    def test_claim_and_update(self, database, build):
-        id = database.create_upload(
-            {'build_id': build.id, 'disk_format': 'qcow2'}
+    def test_update(self, database, build):
+        id = upload_row(
+            database,
+            build_id=build.id,
+            status='uploading',
+            conductor='c1',
+            attempt=1,
         ).id
-        upload = database.claim_upload(id, 'c1')
-        assert (upload.status, upload.conductor) == ('uploading', 'c1')
-        assert upload.attempt == 1
-        assert database.claim_upload(id, 'c2') is None
-        assert database.claim_upload('no-such', 'c2') is None
         large = 5_000_000_000
         done = {'status': 'active', 'image_id': 'g', 'bytes_done': large}
         mine = {'conductor': 'c1', 'attempt': 1}
@@ -233,13 +229,11 @@ class UploadContract:
     def test_lists(self, database, build):
         other = start(database, project_id='p2')
         one, two, three = (
-            database.create_upload(
-                {
-                    'build_id': owner.id,
-                    'disk_format': 'raw',
-                    'conductor': conductor,
-                    'status': status,
-                }
+            upload_row(
+                database,
+                build_id=owner.id,
+                conductor=conductor,
+                status=status,
             )
             for owner, conductor, status in [
                 (build, 'c1', 'uploading'),
@@ -279,15 +273,8 @@ class UploadContract:
         self, database, build, status, is_deleted, is_abandoned
     ):
         """The image of a deleted build is not forgotten in the store."""
-        upload = database.create_upload(
-            {
-                'build_id': build.id,
-                'disk_format': 'raw',
-                'status': 'uploading',
-            }
-        )
-        done = {'build_id': build.id, 'disk_format': 'raw', 'status': 'error'}
-        database.create_upload(done)
+        upload = upload_row(database, build_id=build.id, status='uploading')
+        upload_row(database, build_id=build.id, status='error')
         if status != 'building':
             finish(database, build, status)
         if is_deleted:
@@ -302,7 +289,7 @@ class PurgeContract:
         database.append_log(id, 'x')
         database.add_event(id, 'x')
         database.add_step(id, {'attempt': 1, 'number': 1})
-        database.create_upload({'build_id': id, 'disk_format': 'raw'})
+        upload_row(database, build_id=id)
 
     def test_purge(self, database, clock):
         deleted = finish(database, start(database))

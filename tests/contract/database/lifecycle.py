@@ -18,6 +18,7 @@ from tests.contract.database import IMAGE
 from tests.contract.database import claim
 from tests.contract.database import claimable
 from tests.contract.database import finish
+from tests.contract.database import image_row
 from tests.contract.database import start
 from tests.contract.database import values
 
@@ -207,14 +208,10 @@ class LifecycleContract:
 
     def test_further_images_go_along(self, database):
         build = start(database)
-        early = {**IMAGE, 'destination': 'east', 'image_id': 'g-east'}
-        one = database.add_image(build.id, early)
-        assert database.add_image(build.id, early) == one
+        image_row(database, build, 'east')
         build = finish(database, build)
         user = database.create_build(values(content_key=build.content_key))
-        database.add_image(
-            user.id, {**IMAGE, 'destination': 'west', 'image_id': 'g-west'}
-        )
+        image_row(database, build, 'west')
         assert {
             i.destination for i in database.get_build(build.id).images
         } == {
@@ -238,9 +235,7 @@ class LifecycleContract:
 
     def test_images_of_a_failed_build_go_along(self, database):
         build = start(database)
-        database.add_image(
-            build.id, {**IMAGE, 'destination': 'east', 'image_id': 'g-east'}
-        )
+        image_row(database, build, 'east')
         finish(database, build, 'error')
         assert database.images_without_users() == []
         database.delete_build(build.id)

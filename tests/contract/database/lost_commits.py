@@ -22,8 +22,12 @@ from sqlalchemy import orm
 from tests.contract.database import IMAGE
 from tests.contract.database import claim
 from tests.contract.database import finish
+from tests.contract.database import image_row
 from tests.contract.database import start
 from tests.contract.database import values
+from tests.contract.database.uploads import claim_upload
+from tests.contract.database.uploads import finish_upload
+from tests.contract.database.uploads import start_uploads
 
 
 class Losing:
@@ -133,22 +137,23 @@ class LostCommitContract(Losing):
     def test_uploads(self, database, losing):
         build = start(database)
         losing()
-        upload = database.create_upload(
-            {'build_id': build.id, 'disk_format': 'raw'}
-        )
-        assert database.list_uploads() == [upload]
+        assert start_uploads(database, build).status == 'uploading'
         losing()
-        assert database.claim_upload(upload.id, 'c1').attempt == 1
+        job = claim_upload(database, build)
+        assert job.attempt == 1
         losing()
-        assert database.update_upload(
-            upload.id, {'status': 'active'}, expected_status='uploading'
+        assert database.requeue_upload(
+            job.id, conductor='c1', attempt=1, reason='x'
         )
+        job = claim_upload(database, build)
+        assert job.attempt == 2
+        losing()
+        assert finish_upload(database, job).status == 'active'
+        assert len(database.get_build(build.id).images) == 1
 
     def test_images(self, database, losing):
         build = start(database)
-        losing()
-        database.add_image(build.id, {**IMAGE, 'destination': 'east'})
-        assert database.stored_bytes('p1') == IMAGE['size']
+        image_row(database, build, 'east')
         finish(database, build)
         database.delete_build(build.id)
         losing()

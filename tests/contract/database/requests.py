@@ -20,7 +20,9 @@ from imagebuild.db import records
 from tests.contract.database import IMAGE
 from tests.contract.database import claim
 from tests.contract.database import finish
+from tests.contract.database import image_row
 from tests.contract.database import start
+from tests.contract.database import upload_row
 from tests.contract.database import values
 
 NASTY = 'Grüße 💾 \' " % \\ ; -- \n\t'
@@ -206,9 +208,7 @@ class RequestContract:
         maker = finish(database, start(database, content_key='k'))
         # Used by two, and in two clouds.
         user = database.create_build(values(content_key='k'))
-        database.add_image(
-            maker.id, {**IMAGE, 'destination': 'edge', 'image_id': 'e1'}
-        )
+        image_row(database, maker, 'edge')
         assert database.stored_bytes('p1') == 2 * size
         finish(database, start(database, project_id='p2'))
         finish(database, start(database), 'error')
@@ -287,10 +287,7 @@ class RequestContract:
 
     def test_a_deleted_build_waits_for_its_upload(self, database):
         build = start(database)
-        upload = database.create_upload(
-            {'build_id': build.id, 'disk_format': 'raw'}
-        )
-        database.update_upload(upload.id, {'status': 'uploading'})
+        upload = upload_row(database, build_id=build.id, status='uploading')
         database.delete_build(build.id)
         finish(database, build, 'cancelled')
         for _ in range(3):
@@ -424,9 +421,7 @@ class RequestContract:
 
     def test_images_of_many_builds(self, database):
         one = finish(database, start(database))
-        database.add_image(
-            one.id, {**IMAGE, 'destination': 'east', 'image_id': 'g-east'}
-        )
+        image_row(database, one, 'east')
         two = finish(database, start(database))
         three = database.create_build(values(content_key=one.content_key))
         found = {b.id: b for b in database.list_builds()}

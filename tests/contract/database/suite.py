@@ -23,6 +23,7 @@ from tests.contract.database import pipelines
 from tests.contract.database import queue
 from tests.contract.database import requests
 from tests.contract.database import tables
+from tests.contract.database import uploads
 
 
 class TestTables(tables.TablesContract):
@@ -58,6 +59,10 @@ class TestUploads(history.UploadContract):
 
 
 class TestArtifacts(artifacts.ArtifactContract):
+    pass
+
+
+class TestUploadJobs(uploads.UploadJobContract):
     pass
 
 

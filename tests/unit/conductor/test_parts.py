@@ -393,21 +393,25 @@ def make_context(database):
         database=database,
         conf=types.SimpleNamespace(
             conductor=types.SimpleNamespace(
-                sweep_interval=60, priority_aging=0
+                sweep_interval=60, priority_aging=0, max_uploads=0
             ),
             disks=types.SimpleNamespace(space_reserve=0),
             quota=types.SimpleNamespace(running=-1),
         ),
         work_dir=pathlib.Path('/nowhere'),
         declined=disk_space.DeclinedBuilds(),
+        repository=mock.Mock(id='r1'),
     )
 
 
-def make_scheduler(database, begun, running_builds=None, slots=2):
+def make_scheduler(database, begun, slots=2):
     return scheduler.Scheduler(
         make_context(database),
         get_capability=lambda: dataclasses.replace(OFFER, slots=slots),
-        running_builds=running_builds or scheduler.RunningBuilds(),
+        running={
+            'build': scheduler.RunningJobs(),
+            'upload': scheduler.RunningJobs(),
+        },
         begin=begun.append,
     )
 
@@ -421,7 +425,7 @@ def test_a_failure_of_the_database_does_not_end_the_scheduler(database):
     begun = []
     lane = test_lane_order.make(needs={})
     database.lanes.side_effect = [AWAY, [lane], []]
-    database.get_build.return_value = make_build(id='a')
+    database.claim.return_value = 'a'
     made = make_scheduler(database, begun)
     made.start()
     wait_until(lambda: database.lanes.call_count >= 1)

@@ -49,6 +49,9 @@ class Setting:
         self.database.orphans.return_value = []
         self.database.builds_of.return_value = []
         self.database.adopt_builds.return_value = 0
+        self.database.jobs_of.return_value = []
+        self.database.orphaned_jobs.return_value = []
+        self.database.uploads_without_file.return_value = ([], [])
         self.database.list_uploads.return_value = []
         self.database.abandoned_uploads.return_value = []
         self.database.images_without_users.return_value = []
@@ -71,8 +74,12 @@ class Setting:
                 job_command=(),
                 job_config=lambda: self.config,
                 work_dir=tmp_path,
+                repository=mock.Mock(id='r1'),
             ),
-            running=lambda: self.running,
+            running={
+                'build': mock.Mock(ids=lambda: self.running),
+                'upload': mock.Mock(ids=set),
+            },
             database_stable_for=lambda: self.database_stable_for,
             on_release=self.released,
         )

@@ -48,22 +48,19 @@ class Queue:
                 continue
             self.waiting.remove(build_id)
             if self.won(build_id):
-                return mock.Mock(build_id=build_id)
+                return mock.Mock(id=build_id)
         return None
-
-    def get_build(self, build_id):
-        return mock.Mock(id=build_id)
 
 
 @pytest.fixture
 def claim(monkeypatch):
     def run(queue, slots=2, has_space=lambda: True, declined=()):
-        running_builds = scheduler.RunningBuilds()
+        running = scheduler.RunningJobs()
         begun = []
 
-        def begin(build):
-            running_builds.add(build.id, mock.Mock())
-            begun.append(build.id)
+        def begin(job):
+            running.add(job.id, mock.Mock())
+            begun.append(job.id)
 
         monkeypatch.setattr(
             disk_space, 'is_enough_for_another', lambda *_: has_space()
@@ -80,7 +77,7 @@ def claim(monkeypatch):
                 cached_bases=('here',),
                 slots=slots,
             ),
-            running_builds=running_builds,
+            running={'build': running, 'upload': scheduler.RunningJobs()},
             begin=begin,
         ).claim_all()
         return begun
@@ -149,7 +146,7 @@ def test_what_it_has_the_base_of_comes_first(claim, monkeypatch):
     def take(_name, *, lane, **_more):
         [found] = [each for each in lanes if each.id == lane]
         lanes.remove(found)
-        return mock.Mock(build_id=lane)
+        return mock.Mock(id=lane, build_id=lane)
 
     monkeypatch.setattr(queue, 'claim', take)
     assert claim(queue) == ['here', 'there']

@@ -24,6 +24,7 @@ from imagebuild.drivers import registry
 from imagebuild.job import build
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
+from imagebuild.job import specs
 from tests.unit.layers import fake_disk
 from tests.unit.manifest import engine
 
@@ -121,7 +122,7 @@ def run(tmp_path, driver, config):
             for text in scripts
         ]
         events = Events()
-        spec = build.BuildSpec(
+        spec = specs.BuildSpec(
             request={'manifest': {'validators': steps}, **request},
             base=drivers.BaseImage(
                 driver='guestfs', kind='path', os=os, identity='sha256:1'

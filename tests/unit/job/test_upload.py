@@ -9,16 +9,18 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import hashlib
 import json
 import os
-import pathlib
 
 import pytest
 
 from imagebuild import exception
+from imagebuild import repository
 from imagebuild.common import checksums
 from imagebuild.job import channel
 from imagebuild.job import main
+from imagebuild.job import specs
 from imagebuild.stores import base
 from imagebuild.stores import registry
 
@@ -73,37 +75,53 @@ def store(monkeypatch):
     return Store
 
 
-DOCUMENT = {
-    'action': 'upload',
-    'upload_id': 'u1',
-    'build_id': 'b1',
-    'project_id': 'p1',
-    'store': 'stub',
-    'path': '/srv/image',
-    'disk_format': 'raw',
-    'container_format': 'bare',
-    'image': {
-        'name': 'n',
-        'visibility': None,
-        'protected': None,
-        'tags': ['t'],
-        'min_ram': 5,
-    },
-    'stamp': {'build_id': 'b1', 'upload_id': 'u1', 'content_key': 'k'},
-    'hash': {'algo': 'sha512', 'value': 'abc'},
-    'config': {'file': {}},
-}
+DISK = b'a disk'
 
 
 @pytest.fixture
-def work(monkeypatch):
+def images(tmp_path):
+    return repository.Repository(tmp_path / 'images')
+
+
+@pytest.fixture
+def document(images, tmp_path):
+    path = tmp_path / 'disk'
+    path.write_bytes(DISK)
+    facts = repository.Facts('b1', 'p1', 'k', 'raw', len(DISK))
+    artifact = images.put(path, facts)
+    spec = specs.UploadSpec(
+        upload_id='u1',
+        build_id='b1',
+        project_id='p1',
+        destination='',
+        store='stub',
+        repository=images.directory,
+        artifact=artifact.id,
+        disk_format='raw',
+        container_format='bare',
+        image={
+            'name': 'n',
+            'visibility': None,
+            'protected': None,
+            'tags': ['t'],
+            'min_ram': 5,
+        },
+        content_key='k',
+        config={'file': {}},
+    )
+    # As it goes through the pipe.
+    return json.loads(json.dumps(spec.to_document()))
+
+
+@pytest.fixture
+def work(monkeypatch, document):
     # It is pytest's process whose signals would be ignored.
     monkeypatch.setattr(main, '_end_signals', lambda: None)
 
     def work(**change):
         incoming, outgoing = os.pipe()
         events = channel.Events(outgoing, lambda: None)
-        code = main.work(DOCUMENT | change, events)
+        code = main.work(document | change, events)
         events.close()
         with open(incoming, 'rb') as file:
             return code, [json.loads(line) for line in file]
@@ -111,16 +129,18 @@ def work(monkeypatch):
     return work
 
 
-def test_a_good_upload(work, store):
+def test_a_good_upload(work, store, images):
     code, events = work()
     assert code == 0
     [(path, image, stamp, checksum)] = store.calls
-    assert path == pathlib.Path('/srv/image')
+    assert path.is_relative_to(images.directory)
+    assert path.read_bytes() == DISK
     assert image == base.ImageProperties(
         'n', 'p1', disk_format='raw', tags=['t'], min_ram=5
     )
     assert stamp == base.Stamp('b1', 'u1', 'k')
-    assert checksum == checksums.Checksum('sha512', 'abc')
+    digest = hashlib.sha512(DISK).hexdigest()
+    assert checksum == checksums.Checksum('sha512', digest)
     assert events[-1] == {
         'event': 'finished',
         'result': {
@@ -141,10 +161,27 @@ def test_progress_is_not_told_too_often(work, store):
 
 
 def test_the_owner_may_be_named(work, store):
-    work(image={'name': 'n', 'owner': 'p2'}, hash=None)
-    [(_path, image, _stamp, checksum)] = store.calls
+    work(image={'name': 'n', 'owner': 'p2'})
+    [(_path, image, _stamp, _checksum)] = store.calls
     assert image.owner == 'p2'
-    assert checksum is None
+
+
+def test_a_lost_file(work, store, images, document):
+    images.remove(document['artifact'])
+    code, events = work()
+    assert code == 1 and store.calls == []
+    assert events[-1]['fault'] == 'service'
+    assert 'it is not there (any more)' in events[-1]['reason']
+
+
+def test_what_is_not_converted(work, store, images, tmp_path):
+    path = tmp_path / 'disk'
+    path.write_bytes(b'COWD')
+    facts = repository.Facts('b1', 'p1', 'k', 'vmdk', 4)
+    made = images.put(path, facts)
+    _code, events = work(artifact=made.id, disk_format='qcow2')
+    assert 'Only images in the formats qcow2 and raw' in events[-1]['reason']
+    assert store.calls == []
 
 
 @pytest.mark.parametrize(
@@ -169,7 +206,7 @@ def test_failures(work, store, error, fault):
 
 @pytest.mark.parametrize(
     'change',
-    [{'stamp': {}}, {'image': {'colour': 'red'}}, {'hash': {'a': 'b'}}],
+    [{'repository': None}, {'image': {'colour': 'red'}}, {'config': None}],
 )
 def test_wrong_documents(work, store, change):
     code, events = work(**change)

@@ -1,0 +1,116 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Uploads that nobody works on: of dead conductors, or without their file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from collections.abc import Collection
+
+from imagebuild import db
+from imagebuild.conductor import build_end
+from imagebuild.conductor import claims
+from imagebuild.conductor.conductor_context import ConductorContext
+
+LOG = logging.getLogger(__name__)
+
+
+class UploadReaper:
+    """What the reaper does for uploads; see there.
+
+    :param running: ids of the uploads that this conductor works on.
+    """
+
+    def __init__(
+        self,
+        context: ConductorContext,
+        running: Callable[[], Collection[str]],
+    ) -> None:
+        self._context = context
+        self._database = context.database
+        self._running = running
+        self._suspects: set[tuple[str, int]] = set()
+
+    def requeue_own(self) -> None:
+        """Requeue the uploads of our former process: none runs yet."""
+        for job in self._database.jobs_of(self._context.name, 'upload'):
+            self._requeue(job, f'Conductor {self._context.name} restarted')
+
+    def requeue_idle(self) -> None:
+        """Requeue uploads that have our name and that we do not work on.
+
+        One is only believed to be when it is seen twice, as an upload that was
+        just claimed may not have begun.
+        """
+        idle = {
+            (job.id, job.attempt): job
+            for job in self._database.jobs_of(self._context.name, 'upload')
+            if job.id not in self._running()
+        }
+        for attempt in self._suspects & idle.keys():
+            self._requeue(
+                idle[attempt], f'Conductor {self._context.name} restarted'
+            )
+        self._suspects = set(idle)
+
+    def requeue_orphans(self) -> int:
+        """Requeue the uploads of conductors that are dead or gone.
+
+        :returns: how many there were.
+        """
+        orphans = [
+            job
+            for job in self._database.orphaned_jobs(
+                'upload', self._context.conf.conductor.dead_after
+            )
+            if job.conductor != self._context.name
+        ]
+        for job in orphans:
+            self._requeue(job, f'Conductor {job.conductor} died')
+        return len(orphans)
+
+    def build_again(self) -> int:
+        """Build again what is not uploaded, and whose file nobody has.
+
+        :returns: how many builds went back to the queue.
+        """
+        section = self._context.conf.conductor
+        again, ended = self._database.uploads_without_file(
+            seconds=section.dead_after, max_attempts=section.max_attempts
+        )
+        for build in ended:
+            LOG.warning('Build %s failed: %s', build.id, build.status_reason)
+            build_end.announce(self._context, build)
+        for build in again:
+            LOG.warning('Requeued build %s: its file is lost', build.id)
+        return len(again)
+
+    def _requeue(self, job: db.Job, why: str) -> None:
+        holder: claims.Holder = {
+            'conductor': job.conductor or '',
+            'attempt': job.attempt,
+        }
+        most = self._context.conf.conductor.upload_attempts
+        if job.failures < most:
+            if self._database.requeue_upload(
+                job.id, **holder, reason=f'{why}.'
+            ):
+                LOG.warning('Requeued upload %s: %s', job.id, why)
+            return
+        reason = f'{why}; that was attempt {job.failures} of {most}.'
+        build = self._database.finish_upload(
+            job.id, db.UploadOutcome(reason, fault='service'), **holder
+        )
+        LOG.warning('Upload %s failed: %s', job.id, reason)
+        if build is not None and build.status not in ('uploading', 'active'):
+            build_end.announce(self._context, build)
