@@ -52,7 +52,20 @@ def destination_problems(
     can do it is a matter of placement.
     """
     asked = request.get('destinations') or ()
-    if not any(name != HERE for name in asked):
+    return unknown_destinations(
+        call,
+        {f'destinations[{number}]': name for number, name in enumerate(asked)},
+    )
+
+
+def unknown_destinations(
+    call: Call, asked: Mapping[str, str]
+) -> list[Problem]:
+    """See :func:`destination_problems`.
+
+    :param asked: names by where in the request they are.
+    """
+    if not any(name != HERE for name in asked.values()):
         return []
     alive = call.service.conductors(accepting=False)
     if not alive:
@@ -62,11 +75,11 @@ def destination_problems(
     known = [each.name for each in destinations(call, everybody)]
     return [
         Problem(
-            f'destinations[{number}]',
+            path,
             f'there is no destination "{name}"; known are: '
             f'{", ".join(known) or "none"}',
         )
-        for number, name in enumerate(asked)
+        for path, name in asked.items()
         if name != HERE and name not in known
     ]
 

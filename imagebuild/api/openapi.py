@@ -36,6 +36,7 @@ _PATH_PARAMETERS = {
     'pipeline_id': base.Parameter(
         'pipeline_id', 'Id of a pipeline.', base.UUID
     ),
+    'upload_id': base.Parameter('upload_id', 'Id of an upload.', base.UUID),
     'version': base.Parameter('version', 'Version of a recipe.', base.NAME),
 }
 _VERSION_HEADER = base.Parameter(

@@ -41,6 +41,8 @@ _NEXT_OFFSET = base.Parameter(
 
 _BUILD = '/v1/builds/<build_id>'
 _PIPELINE = '/v1/pipelines/<pipeline_id>'
+_UPLOAD = '/v1/uploads/<upload_id>'
+_UPLOAD_LOCATION = base.Parameter('Location', 'Where the upload is found.')
 _PIPELINE_LOCATION = base.Parameter('Location', 'Where the pipeline is found.')
 
 ROUTES: tuple[route.Route, ...] = (
@@ -167,6 +169,22 @@ ROUTES: tuple[route.Route, ...] = (
         'GET', '/v1/conductors', conductors.index,
         'Lists the conductors (operators only).',
         answer=schemas.conductors.LIST,
+    ),
+    route.Route(
+        'POST', '/v1/uploads', uploads.create,
+        'Uploads the image of a build to one more cloud.',
+        status=202, body=schemas.uploads.CREATE, answer=base.ref('Upload'),
+        errors=[404, 409, 503], headers=[_UPLOAD_LOCATION],
+    ),
+    route.Route(
+        'GET', _UPLOAD, uploads.show,
+        'Shows an upload.',
+        answer=base.ref('Upload'), errors=[404],
+    ),
+    route.Route(
+        'DELETE', _UPLOAD, uploads.delete,
+        'Cancels an upload, or deletes the image that it made.',
+        status=204, errors=[404, 409],
     ),
     route.Route(
         'GET', '/v1/uploads', uploads.index,

@@ -83,6 +83,19 @@ class UploadManager(managers.Manager):
         """
         return self._pages(records.Upload, '/uploads', 'uploads', filters)
 
+    def get(self, upload_id: str) -> records.Upload:
+        """Look an upload up.
+
+        :raises NotFound: there is none.
+        """
+        return managers.record(
+            records.Upload,
+            self._transport.json(
+                'GET', f'/uploads/{managers.quoted(upload_id)}'
+            ),
+            'upload',
+        )
+
     def create(
         self,
         build_id: str,

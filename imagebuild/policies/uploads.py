@@ -16,6 +16,11 @@ from __future__ import annotations
 from imagebuild.policies import base
 
 LIST = 'image-build:uploads:list'
+SHOW = 'image-build:uploads:show'
+CREATE = 'image-build:uploads:create'
+DELETE = 'image-build:uploads:delete'
+
+_ONE = '/v1/uploads/{upload_id}'
 
 RULES = [
     base.rule(
@@ -23,5 +28,23 @@ RULES = [
         base.READER_OR_ADMIN,
         "List where the project's images are being or have been uploaded.",
         'GET /v1/uploads',
+    ),
+    base.rule(
+        SHOW,
+        base.READER_OR_ADMIN,
+        'Show an upload. To those who may not, it does not exist (404).',
+        f'GET {_ONE}',
+    ),
+    base.rule(
+        CREATE,
+        base.MEMBER_OR_ADMIN,
+        'Upload the image of a build to one more cloud.',
+        'POST /v1/uploads',
+    ),
+    base.rule(
+        DELETE,
+        base.MEMBER_OR_ADMIN,
+        'Cancel an upload, or delete the image that it made.',
+        f'DELETE {_ONE}',
     ),
 ]

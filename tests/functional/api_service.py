@@ -15,6 +15,7 @@ import contextlib
 import copy
 import dataclasses
 import pathlib
+import uuid
 from unittest import mock
 
 from cryptography import fernet
@@ -31,6 +32,7 @@ from imagebuild.drivers import fake
 from imagebuild.stores import base as stores_base
 from tests.functional import notices
 
+_OF_FILE = ('disk_format', 'size', 'os_hash_algo', 'os_hash_value')
 OPERATING_SYSTEMS = """
 debian-12:
   description: Debian 12
@@ -113,6 +115,18 @@ class Conductors:
             return {'problems': [problem], 'base': None}
         return self.answer
 
+    def plan_upload(self, build_id, destination, disk_format, *, among):
+        upload = {
+            'id': str(uuid.uuid5(uuid.UUID(build_id), destination)),
+            'destination': destination,
+            'disk_format': disk_format or 'qcow2',
+            'container_format': 'bare',
+        }
+        return {'problems': [], 'upload': upload}
+
+    def upload(self, upload_id):
+        self.casts.append(('upload', upload_id))
+
     def verify_image(self, image_row_id, *, among):
         if image_row_id in self.gone:
             self._database.image_deleted(image_row_id)
@@ -189,6 +203,17 @@ class Service:
         ending = {'status': 'active', **ending}
         if ending['status'] == 'active':
             ending['image'] = image
+            self.database.add_artifact(
+                'repository-1',
+                'builder-1',
+                {
+                    'id': build_id,
+                    'build_id': build_id,
+                    'project_id': build.project_id,
+                    'virtual_size': 4096,
+                    **{name: image[name] for name in _OF_FILE},
+                },
+            )
         return self.database.finish_build(
             build_id,
             db.Outcome(**ending),

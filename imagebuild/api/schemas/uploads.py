@@ -40,10 +40,34 @@ UPLOAD: base.Schema = base.closed(
     }
 )
 
+CREATE: base.Schema = {
+    'type': 'object',
+    'additionalProperties': False,
+    'required': ['build_id', 'destination'],
+    'properties': {
+        'build_id': base.field(base.UUID, 'The build whose image it is.'),
+        'destination': {
+            **base.NAME,
+            'description': 'Name of the cloud, as the operator calls it.',
+        },
+        'disk_format': {
+            'enum': ['qcow2', 'raw', 'vmdk', 'vhd', 'vdi'],
+            'description': 'Format of the image there; by default what the '
+            'request of the build says, or else the cloud.',
+        },
+    },
+}
+
 LIST: base.Schema = base.listing('uploads', 'Upload')
 
 LIST_QUERY = (
     base.Parameter('build_id', 'Of this build.', base.UUID),
+    base.Parameter(
+        'status',
+        'Of this status, or of one of several.',
+        {'enum': list(statuses.UPLOAD)},
+        repeatable=True,
+    ),
     base.LIMIT,
     base.MARKER,
     base.ALL_PROJECTS,

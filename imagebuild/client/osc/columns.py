@@ -244,6 +244,18 @@ PIPELINE: Sequence[Field] = (
     ('image', lambda found: Nested(dict(found.image))),
 )
 
+UPLOADS: Sequence[Field] = (
+    *_same('ID', 'Build ID', 'Destination', 'Disk Format', 'Status'),
+    *_same('Bytes Done', 'Size'),
+    ('Image', lambda found: found.image_id),
+)
+UPLOAD: Sequence[Field] = (
+    *_same('id', 'build_id', 'destination', 'disk_format', 'status'),
+    *_same('status_reason', 'image_id', 'size', 'bytes_done'),
+    ('checksum', lambda found: Nested(dict(found.checksum))),
+    *_same('project_id', 'created_at', 'updated_at'),
+)
+
 PLAN: Sequence[Field] = (
     *_same('would_build'),
     ('reused_image_id', lambda plan: plan.reuse.get('image_id')),

@@ -22,6 +22,7 @@ from imagebuild.client.osc import builds
 from imagebuild.client.osc import catalogue
 from imagebuild.client.osc import create
 from imagebuild.client.osc import pipelines
+from imagebuild.client.osc import uploads
 from imagebuild.client.osc import wait
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -38,6 +39,10 @@ COMMANDS = {
     'build log': builds.LogBuild,
     'build wait': wait.WaitBuild,
     'build steps': builds.ListStep,
+    'build upload create': uploads.CreateUpload,
+    'build upload list': uploads.ListUpload,
+    'build upload show': uploads.ShowUpload,
+    'build upload delete': uploads.DeleteUpload,
     'pipeline create': pipelines.CreatePipeline,
     'pipeline list': pipelines.ListPipeline,
     'pipeline show': pipelines.ShowPipeline,

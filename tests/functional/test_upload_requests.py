@@ -1,0 +1,245 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Uploads by request: the real API, a conductor and its real jobs."""
+
+import json
+
+import pytest
+from werkzeug import test as werkzeug_test
+
+from imagebuild.api import app
+from imagebuild.conductor import process
+from imagebuild.messaging import bus
+from imagebuild.messaging import rpcapi
+from tests.functional import api_service
+from tests.functional import conductors
+from tests.functional import notices
+
+DESTINATIONS = """
+[destination:archive]
+store = file
+folder = {directory}/archive
+[destination:as-raw]
+store = file
+folder = {directory}/as-raw
+disk_format = raw
+[destination:unwritable]
+store = file
+folder = /proc/unwritable
+attempts = 2
+[destination:theirs]
+store = file
+folder = {directory}/theirs
+projects = another
+"""
+
+
+class Service:
+    """An API and a conductor with destinations."""
+
+    def __init__(self, directory):
+        self.conf = api_service.make_conf(directory)
+        self.database = conductors.make_database(directory)
+        path = conductors.write_conf(
+            directory, 'c1', drivers='fake', max_attempts=1
+        )
+        path.write_text(
+            path.read_text() + DESTINATIONS.format(directory=directory)
+        )
+        self._path, self._directory = path, directory
+        application = app.create_app(
+            self.conf,
+            database=self.database,
+            conductor_api=rpcapi.ConductorAPI(
+                bus.get_transport(self.conf, 'fake://'), timeout=10
+            ),
+            notifier=notices.Notices(),
+        )
+        self._client = werkzeug_test.Client(
+            api_service.with_token(self.conf, application)
+        )
+        self.conductor = None
+
+    def start(self):
+        self.conductor = process.from_conf(conductors.read_conf(self._path))
+        self.conductor.start()
+        conductors.wait_until(lambda: self.conductor._server, what='the bus')
+
+    def stop(self):
+        if self.conductor:
+            self.conductor.stop()
+            self.conductor = None
+
+    def ask(self, method, path, **body):
+        return self._client.open(
+            path, method=method, json=body if body else None
+        )
+
+    def build(self, **request):
+        answer = self.ask(
+            'POST', '/v1/builds', name='x', os='fake-os', **request
+        )
+        assert answer.status_code == 202, answer.json
+        return conductors.wait_for(
+            self.database, answer.json['id'], 'active', 'error'
+        )
+
+    def upload(self, build, destination, **body):
+        return self.ask(
+            'POST', '/v1/uploads',
+            build_id=build.id, destination=destination, **body,
+        )  # fmt: skip
+
+    def ended(self, upload_id):
+        def look():
+            found = self.ask('GET', f'/v1/uploads/{upload_id}').json
+            return found if found['status'] in ('active', 'error') else None
+
+        conductors.wait_until(look, what='the upload')
+        return look()
+
+    def stored(self, name):
+        return [
+            json.loads(each.read_text())
+            for each in (self._directory / name).glob('*/metadata.json')
+        ]
+
+
+@pytest.fixture
+def service(tmp_path):
+    made = Service(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+    made.conf.clear()
+
+
+def test_one_more_cloud(service):
+    build = service.build()
+    answer = service.upload(build, 'archive')
+    assert answer.status_code == 202, answer.json
+    upload = answer.json
+    assert answer.headers['Location'].endswith(f'/v1/uploads/{upload["id"]}')
+    assert service.ended(upload['id'])['status'] == 'active'
+    [here], [there] = service.stored('images'), service.stored('archive')
+    assert here['os_hash_value'] == there['os_hash_value']
+    # Who asks twice has it already, and nothing is uploaded twice.
+    again = service.upload(build, 'archive')
+    assert again.status_code == 409
+    assert 'there already' in again.json['error']['message']
+    assert len(service.stored('archive')) == 1
+
+    shown = service.ask('GET', f'/v1/uploads?build_id={build.id}').json
+    assert {each['destination'] for each in shown['uploads']} == {
+        '', 'archive',
+    }  # fmt: skip
+    failed = service.ask('GET', '/v1/uploads?status=error').json
+    assert failed['uploads'] == []
+
+
+def test_another_format(service):
+    build = service.build()
+    ids = {
+        name: service.upload(build, name, **body).json['id']
+        for name, body in {
+            'archive': {'disk_format': 'raw'},
+            'as-raw': {},
+        }.items()
+    }
+    for name, id in ids.items():
+        assert service.ended(id)['status'] == 'active'
+        [stored] = service.stored(name)
+        if name == 'archive':
+            assert stored['disk_format'] == 'raw'
+
+
+def test_the_image_of_an_upload_is_deleted_with_it(service):
+    build = service.build()
+    upload = service.upload(build, 'archive').json['id']
+    service.ended(upload)
+    answer = service.ask('DELETE', f'/v1/uploads/{upload}')
+    assert answer.status_code == 204
+    assert service.ask('GET', f'/v1/uploads/{upload}').status_code == 404
+    conductors.wait_until(lambda: not service.stored('archive'))
+    # The build and its own image are as they were.
+    assert service.database.get_build(build.id).status == 'active'
+    assert len(service.stored('images')) == 1
+    # It can be uploaded again.
+    upload = service.upload(build, 'archive').json['id']
+    assert service.ended(upload)['status'] == 'active'
+
+
+def test_the_builds_own_image_stays(service):
+    build = service.build()
+    [own] = service.database.list_uploads(build_id=build.id)
+    answer = service.ask('DELETE', f'/v1/uploads/{own.id}')
+    assert answer.status_code == 409
+    assert 'delete the build' in answer.json['error']['message']
+
+
+def test_one_that_fails_does_not_hold_up_the_others(service, tmp_path):
+    build = service.build(destinations=['', 'unwritable', 'archive'])
+    assert build.status == 'active'
+    assert 'Destination "unwritable"' in build.status_reason
+    assert str(tmp_path) not in build.status_reason
+    assert len(service.stored('archive')) == 1
+    [failed] = service.ask('GET', '/v1/uploads?status=error').json['uploads']
+    assert failed['destination'] == 'unwritable'
+    # And it may be retried.
+    answer = service.upload(build, 'unwritable')
+    assert answer.status_code == 202
+    assert service.ended(answer.json['id'])['status'] == 'error'
+
+
+@pytest.mark.parametrize(
+    'body, status, words',
+    [
+        ({'destination': 'nowhere'}, 400, '"nowhere"'),
+        ({'destination': 'theirs'}, 400, '"theirs"'),
+        ({'destination': 'archive', 'disk_format': 'iso'}, 400, 'disk_format'),
+        ({'destination': '../x'}, 400, '"../x"'),
+        ({'destination': 'a\nb'}, 400, 'destination'),
+        ({'destination': 'archive', 'build_id': 'x'}, 400, 'build_id'),
+        (
+            {
+                'destination': 'archive',
+                'build_id': '00000000-0000-4000-8000-000000000001',
+            },
+            404,
+            'build',
+        ),
+    ],
+)
+def test_what_is_refused(service, body, status, words):
+    build = service.build()
+    answer = service.ask(
+        'POST', '/v1/uploads', **{'build_id': build.id, **body}
+    )
+    assert answer.status_code == status, answer.json
+    assert words in answer.json['error']['message']
+
+
+def test_without_a_conductor_it_is_said(service):
+    build = service.build()
+    service.stop()
+    answer = service.upload(build, 'archive')
+    assert answer.status_code == 503
+    assert 'conductor' in answer.json['error']['message']
+
+
+def test_without_its_file_it_is_said(service):
+    build = service.build()
+    for each in service.database.list_artifacts(build_id=build.id):
+        service.database.mark_artifact(each.id, 'lost')
+    answer = service.upload(build, 'archive')
+    assert answer.status_code == 409
+    assert 'build it again' in answer.json['error']['message']
