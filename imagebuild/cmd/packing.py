@@ -27,7 +27,7 @@ from imagebuild.disks import image_file
 from imagebuild.disks import in_place
 from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
-from imagebuild.drivers import opening as openings
+from imagebuild.drivers import openings
 from imagebuild.manifest import cleanup
 from imagebuild.remotes import guest_settings
 

@@ -60,7 +60,7 @@ from imagebuild.disks import workspaces
 from imagebuild.drivers.option_schema import InvalidDriverOptions
 from imagebuild.drivers.option_schema import Options
 from imagebuild.drivers.settings import Settings
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
 
 if TYPE_CHECKING:
     # It imports this.
@@ -218,7 +218,7 @@ class OpenDisk(abc.ABC):
     :ivar virtual_size: bytes that the guest sees.
     """
 
-    remote: remotes_base.Remote
+    remote: Remote
     virtual_size: int
 
     @abc.abstractmethod

@@ -50,7 +50,7 @@ from imagebuild.drivers import base
 from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
 from imagebuild.remotes import always_succeeds
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
 
 _MIB = 1024 * 1024
 
@@ -150,7 +150,7 @@ class FakeDisk(base.OpenDisk):
 
     def __init__(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         options: Options,
         monitor: base.DiskMonitor,
         sleep: Callable[[float], None],

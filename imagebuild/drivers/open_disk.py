@@ -33,7 +33,7 @@ from imagebuild.disks import grow
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
 from imagebuild.drivers import isolations
-from imagebuild.drivers import opening as openings
+from imagebuild.drivers import openings
 from imagebuild.drivers import sandboxed_disk
 from imagebuild.drivers import served_disk
 from imagebuild.remotes import disk_remote

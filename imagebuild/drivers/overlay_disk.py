@@ -37,7 +37,7 @@ from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
-from imagebuild.drivers import opening as openings
+from imagebuild.drivers import openings
 from imagebuild.drivers import option_schema
 
 LOG = logging.getLogger(__name__)

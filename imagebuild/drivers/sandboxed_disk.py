@@ -23,7 +23,7 @@ from imagebuild.disks import grow
 from imagebuild.disks import partitions
 from imagebuild.disks import raw_disk
 from imagebuild.disks import server
-from imagebuild.drivers import opening as openings
+from imagebuild.drivers import openings
 from imagebuild.drivers import served_disk
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.remotes import time_limit

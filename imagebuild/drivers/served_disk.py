@@ -22,7 +22,7 @@ from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import kept_process
 from imagebuild.disks import server
-from imagebuild.drivers import opening as openings
+from imagebuild.drivers import openings
 from imagebuild.remotes import disk_remote
 
 #: Seconds in which the end of a daemon is noticed, on a busy machine.

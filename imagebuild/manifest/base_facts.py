@@ -20,7 +20,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild.distros import os_releases
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
 
 MACHINE_ID = '/etc/machine-id'
 #: machine-id(5): what stands there in an image that has not booted yet.
@@ -42,9 +42,7 @@ class BaseFacts:
     machine_id: bytes | None
 
     @classmethod
-    def read(
-        cls, remote: remotes_base.Remote, release: os_releases.OsRelease
-    ) -> Self:
+    def read(cls, remote: Remote, release: os_releases.OsRelease) -> Self:
         """Look at a system.
 
         :param release: was read already.
@@ -81,7 +79,7 @@ def os_release_values(release: os_releases.OsRelease) -> dict[str, Any]:
     return dataclasses.asdict(release) | {'id_like': list(release.id_like)}
 
 
-def read_machine_id(remote: remotes_base.Remote) -> bytes | None:
+def read_machine_id(remote: Remote) -> bytes | None:
     """The content of /etc/machine-id, None without that file."""
     try:
         return remote.read_file(MACHINE_ID)

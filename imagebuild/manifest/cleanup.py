@@ -21,7 +21,7 @@ from imagebuild.manifest import monitors
 from imagebuild.manifest import reports
 from imagebuild.manifest import runnable
 from imagebuild.manifest import step_cache
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
 
 # What must differ between machines made from one image. machine-id is emptied,
 # not removed: systemd mounts over the file when / is read-only, and cannot
@@ -54,7 +54,7 @@ class MachineIdentity:
 
     def __init__(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         facts: base_facts.BaseFacts | None = None,
     ) -> None:
         self._remote = remote
@@ -76,7 +76,7 @@ class MachineIdentity:
 
 def run(
     what: runnable.Runnable,
-    remote: remotes_base.Remote,
+    remote: Remote,
     *,
     monitor: monitors.Monitor | None = None,
     keep_cache: bool = False,
@@ -110,7 +110,7 @@ def run(
 
 
 def clean_up(
-    remote: remotes_base.Remote,
+    remote: Remote,
     *,
     keep_cache: bool = False,
     generalize: bool = False,

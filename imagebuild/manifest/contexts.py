@@ -30,7 +30,8 @@ from imagebuild.manifest import monitors
 from imagebuild.manifest import output_lines
 from imagebuild.manifest import package_cache
 from imagebuild.manifest import reports
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
+from imagebuild.remotes.base import Stream
 
 #: Characters of a failed command's output that are looked at.
 _LONGEST_OUTPUT = 256 * 1024
@@ -60,13 +61,11 @@ class StepRecord:
         self._tail = ''
         self._lines = output_lines.LineCutter(self._line)
 
-    def on_output(self, stream: remotes_base.Stream, text: str) -> None:
+    def on_output(self, stream: Stream, text: str) -> None:
         """Take output from a Remote; lines go to the monitor, masked."""
         self._lines.add(stream, text)
 
-    def _line(
-        self, stream: remotes_base.Stream, line: str, dropped: int
-    ) -> None:
+    def _line(self, stream: Stream, line: str, dropped: int) -> None:
         line = self._context.mask(line)
         if dropped:
             line = self._context.without_cut_secret(line)
@@ -124,7 +123,7 @@ class Context:
     :ivar assigned: names of the values that steps have set.
     """
 
-    remote: remotes_base.Remote
+    remote: Remote
     distro: distros.Distro
     declared: Mapping[str, arguments.Argument]
     values: dict[str, str]

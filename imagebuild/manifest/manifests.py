@@ -34,7 +34,7 @@ from imagebuild.manifest import runnable
 from imagebuild.manifest import runner
 from imagebuild.manifest import step_cache
 from imagebuild.manifest.validators import base
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
 
 
 class Manifest(runnable.Bindable):
@@ -96,7 +96,7 @@ class BoundManifest(runnable.Runnable):
 
     def run(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         *,
         reconcile: bool = True,
         monitor: monitors.Monitor | None = None,
@@ -142,7 +142,7 @@ class BoundManifest(runnable.Runnable):
 
     def plan(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         *,
         cache: step_cache.StepCache | None = None,
     ) -> list[plans.PlannedStep]:
@@ -159,7 +159,7 @@ class BoundManifest(runnable.Runnable):
 
     def _context(
         self,
-        remote: remotes_base.Remote,
+        remote: Remote,
         monitor: monitors.Monitor | None,
         *,
         reconcile: bool,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 
 from imagebuild.manifest import reports
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +52,7 @@ class Monitor:
     def step_started(self, step: RunningStep) -> None:
         """Called before each step."""
 
-    def output(
-        self, step: RunningStep, stream: remotes_base.Stream, line: str
-    ) -> None:
+    def output(self, step: RunningStep, stream: Stream, line: str) -> None:
         """Called with each line a command printed, hidden values masked.
 
         :param line: without its newline.

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Stream
 
 #: Characters of one line that are kept; the rest is counted.
 LONGEST_LINE = 64 * 1024
@@ -51,13 +51,11 @@ class LineCutter:
         newline, and how many characters of it were left out.
     """
 
-    def __init__(
-        self, on_line: Callable[[remotes_base.Stream, str, int], None]
-    ) -> None:
+    def __init__(self, on_line: Callable[[Stream, str, int], None]) -> None:
         self._on_line = on_line
-        self._open: dict[remotes_base.Stream, _Line] = {}
+        self._open: dict[Stream, _Line] = {}
 
-    def add(self, stream: remotes_base.Stream, text: str) -> None:
+    def add(self, stream: Stream, text: str) -> None:
         """Take a piece."""
         *ended, rest = text.split('\n')
         for part in ended:

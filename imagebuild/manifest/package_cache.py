@@ -18,7 +18,8 @@ from collections.abc import Sequence
 
 from imagebuild import distros
 from imagebuild import exception
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import OutputCallback
+from imagebuild.remotes.base import Remote
 
 
 class PackageCache:
@@ -33,7 +34,7 @@ class PackageCache:
     def __init__(
         self,
         distro: distros.Distro,
-        remote: remotes_base.Remote,
+        remote: Remote,
         known: Iterable[distros.Package] = (),
     ) -> None:
         self._distro = distro
@@ -94,7 +95,7 @@ class PackageCache:
     def install(
         self,
         packages: Sequence[distros.Package],
-        on_output: remotes_base.OutputCallback | None = None,
+        on_output: OutputCallback | None = None,
     ) -> None:
         """Install in one transaction; the index is fetched once per run.
 
@@ -114,7 +115,7 @@ class PackageCache:
     def _install(
         self,
         packages: Sequence[distros.Package],
-        on_output: remotes_base.OutputCallback | None,
+        on_output: OutputCallback | None,
     ) -> None:
         refresh = not self._refreshed
         # Whatever happens, what was known holds no longer.

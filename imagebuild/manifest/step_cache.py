@@ -47,7 +47,7 @@ from imagebuild.manifest import reports
 from imagebuild.manifest import runner
 from imagebuild.manifest import step_keys
 from imagebuild.manifest.validators import base
-from imagebuild.remotes import base as remotes_base
+from imagebuild.remotes.base import Remote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +154,7 @@ class StepCache:
             return
 
     def _context(self, facts: base_facts.BaseFacts) -> contexts.Context:
-        remote = cast(remotes_base.Remote, _NoSystem())
+        remote = cast(Remote, _NoSystem())
         distro = distros.for_release(facts.os_release)
         return contexts.Context(
             remote=remote,

@@ -34,7 +34,7 @@ from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guest_resolver
 from imagebuild.remotes import guest_settings
 from imagebuild.remotes import guest_wrapper
-from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import invocations
 from imagebuild.remotes import output
 from imagebuild.remotes import output_channel
 from imagebuild.remotes import posix

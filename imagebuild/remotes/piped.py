@@ -25,7 +25,7 @@ from typing import Self
 
 from imagebuild.remotes import base
 from imagebuild.remotes import guest_faults
-from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import invocations
 from imagebuild.remotes import output
 from imagebuild.remotes import time_limit
 

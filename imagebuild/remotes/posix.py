@@ -38,7 +38,7 @@ from imagebuild.remotes import guest_accounts
 from imagebuild.remotes import guest_files
 from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_reading
-from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import invocations
 from imagebuild.remotes import time_limit
 
 T = TypeVar('T')

@@ -32,7 +32,7 @@ from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guest_settings
 from imagebuild.remotes import guest_shell
-from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import invocations
 from imagebuild.remotes import piped
 from imagebuild.remotes import resolver_exchange
 from imagebuild.remotes import time_limit

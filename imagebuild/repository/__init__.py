@@ -33,11 +33,11 @@ A conductor uses it like this::
     bound(repository, may_remove)  # now and then
 """
 
-from imagebuild.repository.artifact import CORRUPT
-from imagebuild.repository.artifact import LOST
-from imagebuild.repository.artifact import PRESENT
-from imagebuild.repository.artifact import Artifact
-from imagebuild.repository.artifact import Facts
+from imagebuild.repository.artifacts import CORRUPT
+from imagebuild.repository.artifacts import LOST
+from imagebuild.repository.artifacts import PRESENT
+from imagebuild.repository.artifacts import Artifact
+from imagebuild.repository.artifacts import Facts
 from imagebuild.repository.formats import add_format
 from imagebuild.repository.limits import Limits
 from imagebuild.repository.registration import Inventory

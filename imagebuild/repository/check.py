@@ -26,7 +26,7 @@ from collections.abc import Callable
 from imagebuild.common import checksums
 from imagebuild.common import described_files
 from imagebuild.common import os_errors
-from imagebuild.repository import artifact as artifacts
+from imagebuild.repository import artifacts
 
 LOG = logging.getLogger(__name__)
 

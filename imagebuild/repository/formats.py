@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from imagebuild.common import locked_directory
 from imagebuild.common import os_errors
 from imagebuild.common import space
-from imagebuild.repository import artifact as artifacts
+from imagebuild.repository import artifacts
 from imagebuild.repository import store
 
 #: Writes a file (second argument) from one (first) in another format.

@@ -27,7 +27,7 @@ from imagebuild.common import described_files
 from imagebuild.common import space
 from imagebuild.disks import convert
 from imagebuild.disks import file_copy
-from imagebuild.repository import artifact as artifacts
+from imagebuild.repository import artifacts
 
 
 @dataclasses.dataclass

@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable
 from collections.abc import Collection
 
-from imagebuild.repository import artifact as kit
 from imagebuild.repository import check
 from imagebuild.repository import store
+from imagebuild.repository.artifacts import LOST
+from imagebuild.repository.artifacts import Artifact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Inventory:
     :ivar complete: False when it was stopped before all were looked at.
     """
 
-    artifacts: tuple[kit.Artifact, ...]
+    artifacts: tuple[Artifact, ...]
     complete: bool = True
 
-    def of(self, status: str) -> tuple[kit.Artifact, ...]:
+    def of(self, status: str) -> tuple[Artifact, ...]:
         """Those with a status."""
         return tuple(each for each in self.artifacts if each.status == status)
 
@@ -103,14 +104,14 @@ def verify(
 
 def _look(
     repository: store.Repository,
-    chosen: list[kit.Artifact],
+    chosen: list[Artifact],
     *,
     full: bool,
     bytes_per_second: int,
     stop: Callable[[float], bool] | None,
 ) -> Inventory:
     rate = _Rate(bytes_per_second, stop)
-    found: list[kit.Artifact] = []
+    found: list[Artifact] = []
     for each in chosen:
         directory = repository.directory_of(each.id)
         try:
@@ -120,7 +121,7 @@ def _look(
         except _Stopped:
             return Inventory(tuple(found), complete=False)
         # Removed in good order meanwhile, and not lost.
-        if now.status != kit.LOST or directory.exists():
+        if now.status != LOST or directory.exists():
             found.append(now)
     return Inventory(tuple(found))
 

@@ -35,7 +35,7 @@ from imagebuild import exception
 from imagebuild.common import locked_directory
 from imagebuild.common import os_errors
 from imagebuild.common import space
-from imagebuild.repository import artifact as artifacts
+from imagebuild.repository import artifacts
 from imagebuild.repository import store
 
 LOG = logging.getLogger(__name__)

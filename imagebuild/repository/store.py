@@ -14,7 +14,7 @@
 ``id``
     which repository it is, whatever its path and whoever has it mounted.
 ``artifacts/ID/``
-    see :mod:`imagebuild.repository.artifact`.
+    see :mod:`imagebuild.repository.artifacts`.
 ``incoming/``
     what is being written or removed, each in a locked directory; renamed when
     it is whole, and removed by the next one when whoever wrote it is gone.
@@ -45,7 +45,7 @@ from imagebuild.common import locked_directory
 from imagebuild.common import os_errors
 from imagebuild.common import own_files
 from imagebuild.disks import convert
-from imagebuild.repository import artifact as artifacts
+from imagebuild.repository import artifacts
 from imagebuild.repository import check
 from imagebuild.repository import intake
 from imagebuild.repository import limits as limit_kit

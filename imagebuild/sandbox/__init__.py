@@ -22,9 +22,9 @@ from imagebuild.sandbox.availability import missing
 from imagebuild.sandbox.control import Running
 from imagebuild.sandbox.control import Supervisor
 from imagebuild.sandbox.leftovers import sweep
-from imagebuild.sandbox.settings import Command
-from imagebuild.sandbox.settings import Ending
-from imagebuild.sandbox.settings import SandboxSettings
+from imagebuild.sandbox.sandbox_settings import Command
+from imagebuild.sandbox.sandbox_settings import Ending
+from imagebuild.sandbox.sandbox_settings import SandboxSettings
 
 __all__ = [
     'Command',

@@ -28,8 +28,8 @@ from imagebuild.common import locked_directory
 from imagebuild.common import user_network
 from imagebuild.sandbox import control
 from imagebuild.sandbox import mount_plan
+from imagebuild.sandbox import sandbox_settings
 from imagebuild.sandbox import seccomp
-from imagebuild.sandbox import settings as sandbox_settings
 from imagebuild.sandbox import syscalls
 
 #: What is started here, and by what serves and reads disks.

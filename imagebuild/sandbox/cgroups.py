@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from collections.abc import Mapping
 
-from imagebuild.sandbox import settings as sandbox_settings
+from imagebuild.sandbox import sandbox_settings
 
 _PARENT = 'imagebuild'
 _PERIOD = 100_000

@@ -31,8 +31,8 @@ from typing import NoReturn
 
 from imagebuild.sandbox import namespaces
 from imagebuild.sandbox import rootfs
+from imagebuild.sandbox import sandbox_settings
 from imagebuild.sandbox import seccomp
-from imagebuild.sandbox import settings as sandbox_settings
 from imagebuild.sandbox import syscalls
 
 #: Those of containers, without what is only for devices (MKNOD) and for raw

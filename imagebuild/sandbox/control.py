@@ -27,7 +27,7 @@ from imagebuild import exception
 from imagebuild.sandbox import connection
 from imagebuild.sandbox import mount_plan
 from imagebuild.sandbox import network
-from imagebuild.sandbox import settings as sandbox_settings
+from imagebuild.sandbox import sandbox_settings
 
 _PLACE = 'sandbox'
 

@@ -31,7 +31,7 @@ from typing import NoReturn
 
 from imagebuild.common import user_network
 from imagebuild.sandbox import identities
-from imagebuild.sandbox import settings as sandbox_settings
+from imagebuild.sandbox import sandbox_settings
 from imagebuild.sandbox import syscalls
 
 _SIOCGIFFLAGS = 0x8913

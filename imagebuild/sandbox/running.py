@@ -24,7 +24,7 @@ from typing import NoReturn
 from imagebuild.sandbox import cgroups
 from imagebuild.sandbox import commands
 from imagebuild.sandbox import memory_watch
-from imagebuild.sandbox import settings as sandbox_settings
+from imagebuild.sandbox import sandbox_settings
 from imagebuild.sandbox import syscalls
 
 _MOST_TEXT = 2000

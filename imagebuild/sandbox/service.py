@@ -35,7 +35,7 @@ from imagebuild.sandbox import network
 from imagebuild.sandbox import protocol
 from imagebuild.sandbox import rootfs
 from imagebuild.sandbox import running
-from imagebuild.sandbox import settings as sandbox_settings
+from imagebuild.sandbox import sandbox_settings
 from imagebuild.sandbox import syscalls
 
 #: Seconds between looks at the memory that a command uses.

@@ -23,7 +23,7 @@ import time
 import pytest
 
 from imagebuild import exception
-from imagebuild.remotes import invocation
+from imagebuild.remotes import invocations
 from tests.contract import remote_contract
 
 #: Changes modes and owners. High numbers are those of containers' files.
@@ -183,7 +183,7 @@ class DiskContract(remote_contract.RemoteContract):
     def test_the_environment_is_nothing_else(self, remote):
         given = {'GIVEN': 'x', 'HOME': '/srv'}
         shown = remote.run(['env'], env=given).stdout.splitlines()
-        expected = {**invocation.ENVIRONMENT, **given}
+        expected = {**invocations.ENVIRONMENT, **given}
         assert dict(line.split('=', 1) for line in shown) == expected
 
     def test_nothing_of_the_host_comes_along(self, remote):
@@ -211,11 +211,11 @@ class DiskContract(remote_contract.RemoteContract):
         assert result.stderr
 
     def test_long_arguments(self, remote):
-        longest = 'x' * invocation.LONGEST_ARGUMENT
+        longest = 'x' * invocations.LONGEST_ARGUMENT
         script = ['sh', '-c', 'echo $# ${#1} ${#GIVEN}', 'x']
         env = {'GIVEN': 'z' * 100_000}
-        room = invocation.LONGEST_OF_ALL - 1000 - len(longest) - 100_000
-        many = room // (1000 + 1 + invocation.POINTER)
+        room = invocations.LONGEST_OF_ALL - 1000 - len(longest) - 100_000
+        many = room // (1000 + 1 + invocations.POINTER)
         result = remote.run([*script, longest, *['y' * 1000] * many], env=env)
         assert result.stdout == f'{many + 1} {len(longest)} 100000\n'
         with pytest.raises(exception.StepError, match='sh '):

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import pytest
 
 from imagebuild import exception
-from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import invocations
 from imagebuild.remotes import output
 from imagebuild.remotes import piped
 from tests.contract import remote_contract

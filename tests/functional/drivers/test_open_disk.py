@@ -25,7 +25,7 @@ from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
-from imagebuild.drivers import opening as openings
+from imagebuild.drivers import openings
 from imagebuild.drivers import sandboxed_disk
 from imagebuild.remotes import guest_settings
 from imagebuild.remotes import guestfs

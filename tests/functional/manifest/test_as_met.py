@@ -15,14 +15,14 @@ import subprocess
 
 import pytest
 
-from imagebuild.remotes import invocation
+from imagebuild.remotes import invocations
 
 
 def by_shebang(tmp_path, content):
     path = tmp_path / 'it'
     path.write_text(content)
     path.chmod(0o700)
-    return guest_shell(['-c', invocation.BY_SHEBANG, 'it', str(path)])
+    return guest_shell(['-c', invocations.BY_SHEBANG, 'it', str(path)])
 
 
 def guest_shell(arguments):

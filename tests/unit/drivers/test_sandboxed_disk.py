@@ -22,7 +22,7 @@ from imagebuild.disks import image_file
 from imagebuild.disks import partitions
 from imagebuild.disks import server
 from imagebuild.disks import workspaces
-from imagebuild.drivers import opening as openings
+from imagebuild.drivers import openings
 from imagebuild.drivers import sandboxed_disk
 from imagebuild.remotes import sandbox as remotes
 from imagebuild.remotes import time_limit

@@ -20,7 +20,7 @@ from imagebuild import exception
 from imagebuild.remotes import base
 from imagebuild.remotes import disk_remote
 from imagebuild.remotes import guest_handle
-from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import invocations
 from tests.unit.remotes import local_handle
 from tests.unit.remotes import test_guest_faults
 

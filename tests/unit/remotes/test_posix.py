@@ -18,7 +18,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.remotes import base
 from imagebuild.remotes import guest_handle
-from imagebuild.remotes import invocation as invocations
+from imagebuild.remotes import invocations
 from imagebuild.remotes import posix
 
 

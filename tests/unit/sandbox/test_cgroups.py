@@ -16,9 +16,9 @@ import os
 import pytest
 
 from imagebuild.sandbox import cgroups
-from imagebuild.sandbox import settings
+from imagebuild.sandbox import sandbox_settings
 
-SETTINGS = settings.SandboxSettings(memory=100, cpus=2, processes=50)
+SETTINGS = sandbox_settings.SandboxSettings(memory=100, cpus=2, processes=50)
 FILES = {
     'v2': ('cgroup.procs', 'cgroup.subtree_control', 'memory.max',
            'memory.swap.max', 'memory.oom.group', 'pids.max', 'cpu.max',
