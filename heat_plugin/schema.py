@@ -177,16 +177,17 @@ PROPERTIES: dict[str, Any] = {
         _("Options of the driver, over the operating system's own.")
     ),
     DISK_FORMAT: _string(
-        _('Format of the disk.'),
+        _('Format of the disk; qcow2 or that of the cloud by default.'),
         constraints.AllowedValues(['qcow2', 'raw', 'vmdk', 'vhd', 'vdi']),
-        default='qcow2',
     ),
     CONTAINER_FORMAT: _string(
-        _('Format of what holds the disk.'),
+        _(
+            'Format of what holds the disk; bare or that of the cloud by '
+            'default.'
+        ),
         constraints.AllowedValues(
             ['bare', 'ovf', 'ova', 'docker', 'compressed']
         ),
-        default='bare',
     ),
     DESTINATIONS: _list(
         _(

@@ -121,9 +121,9 @@ def prepare(call: Call) -> BuildRequest:
     unknown = offers.destination_problems(call, request)
     problems += unknown
     entry = placement.entry_of(call, request, problems)
-    needs = placement.needs_of(request, entry) if entry else None
     # Said once: nobody uploads to a destination that there is not.
     asked = {**request, 'destinations': ()} if unknown else request
+    needs = placement.needs_of(asked, entry) if entry else None
     placed = placement.place(call, needs, asked, problems)
     secrets = _secrets(call.service, described, request, problems)
     validation.refuse(problems)

@@ -24,7 +24,6 @@ from imagebuild import exception
 from imagebuild.api.api_call import Call
 from imagebuild.catalogue import OperatingSystem
 from imagebuild.common import placement
-from imagebuild.common.placement import Capability
 from imagebuild.common.placement import Needs
 from imagebuild.exception import Problem
 
@@ -78,7 +77,12 @@ def needs_of(request: Mapping[str, Any], entry: OperatingSystem) -> Needs:
         isolation=_isolation(
             entry.driver_options, request.get('driver_options', {})
         ),
+        destinations=_further(request.get('destinations') or ()),
     )
+
+
+def _further(destinations: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({*destinations} - {''}))
 
 
 def reachable(call: Call, destinations: Iterable[str] = ('',)) -> list[str]:
@@ -89,9 +93,8 @@ def reachable(call: Call, destinations: Iterable[str] = ('',)) -> list[str]:
     return [
         each.name
         for each in call.service.conductors(accepting=False)
-        if not any(
-            placement.missing(Needs(destination=name), each.capability)
-            for name in destinations
+        if not placement.missing(
+            Needs(destinations=_further(destinations)), each.capability
         )
     ]
 
@@ -132,7 +135,7 @@ def place(
         return Placement()
     alive = call.service.conductors()
     lacking = {
-        each.name: _lacking(needs, request, each.capability) for each in alive
+        each.name: placement.lacking(needs, each.capability) for each in alive
     }
     able = [name for name, lacks in lacking.items() if not lacks]
     if able:
@@ -140,7 +143,7 @@ def place(
     absent = [
         each.name
         for each in call.service.absent_conductors()
-        if not _lacking(needs, request, each.capability)
+        if not placement.missing(needs, each.capability)
     ]
     if not alive:
         # That none is up is not the user's error; their errors come first.
@@ -163,16 +166,6 @@ def cannot_be_checked(placed: Placement) -> exception.NoConductor:
 
 def _only(names: Sequence[str]) -> str:
     return f'only {placement.shown(names)} could, and is down'
-
-
-def _lacking(
-    needs: Needs, request: Mapping[str, Any], capability: Capability
-) -> dict[str, str]:
-    """What a conductor lacks; it uploads to each of the destinations."""
-    found = placement.lacking(needs, capability)
-    for name in filter(None, request.get('destinations') or ()):
-        found.update(placement.lacking(Needs(destination=name), capability))
-    return found
 
 
 def _inability(
@@ -206,10 +199,8 @@ def _inability(
 
 def _path(need: str, request: Mapping[str, Any]) -> str:
     """Where in a request a need comes from."""
-    if need == 'destination':
-        return 'destinations'
-    if need == 'driver' and 'driver' in request:
-        return 'driver'
+    if need == 'destinations' or (need == 'driver' and 'driver' in request):
+        return need
     if need == 'isolation' and 'isolation' in request.get(
         'driver_options', {}
     ):

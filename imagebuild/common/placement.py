@@ -29,6 +29,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import Self
+from typing import TypeGuard
 
 _MOST_SHOWN = 5
 
@@ -43,6 +44,8 @@ class Needs:
     :ivar architecture: of the machines that the image is for.
     :ivar isolation: in what the disk must be opened.
     :ivar destination: name of a cloud to upload to; '' is this one.
+    :ivar destinations: names of clouds, all of which it must reach; this one
+        is left out.
     :ivar holder: name of the only conductor that can, since it has the file.
     :ivar repository: id of the repository that has the file.
     :ivar base_path: where a base image that is a file of the conductor lies.
@@ -57,6 +60,7 @@ class Needs:
     architecture: str = ''
     isolation: str = ''
     destination: str = ''
+    destinations: tuple[str, ...] = ()
     holder: str = ''
     repository: str = ''
     base_path: str = ''
@@ -72,10 +76,12 @@ class Needs:
         What is not understood is kept, and no conductor of this release is
         able to do it.
         """
-        known: dict[str, str] = {}
+        known: dict[str, Any] = {}
         unknown: dict[str, Any] = {}
         for name, value in values.items():
-            if name in _NEEDS and isinstance(value, str):
+            if name in _LISTS and _are_names(value):
+                known[name] = tuple(sorted({*value} - {''}))
+            elif name in _TEXTS and isinstance(value, str):
                 known[name] = value
             elif value not in (None, ''):
                 unknown[name] = value
@@ -87,9 +93,9 @@ class Needs:
         So equal needs are equal texts in every release, and a need that is
         new in one does not change those of before.
         """
-        known = {name: getattr(self, name) for name in _NEEDS}
+        known = {name: getattr(self, name) for name in (*_TEXTS, *_LISTS)}
         return {
-            **{name: value for name, value in known.items() if value},
+            **{name: _plain(value) for name, value in known.items() if value},
             **self.unknown,
         }
 
@@ -100,10 +106,11 @@ class Needs:
         )
 
 
-_NEEDS = tuple(
+_LISTS = ('destinations',)
+_TEXTS = tuple(
     field.name
     for field in dataclasses.fields(Needs)
-    if field.name != 'unknown'
+    if field.name not in (*_LISTS, 'unknown')
 )
 
 
@@ -323,9 +330,16 @@ def _isolation(value: str, _needs: Needs, capability: Capability) -> str:
 
 
 def _destination(value: str, _needs: Needs, capability: Capability) -> str:
-    if value in capability.destinations:
-        return ''
-    return f'does not upload to "{value}"'
+    return _destinations((value,), _needs, capability)
+
+
+def _destinations(
+    value: Sequence[str], _needs: Needs, capability: Capability
+) -> str:
+    lacking = [
+        f'"{name}"' for name in value if name not in capability.destinations
+    ]
+    return f'does not upload to {" and ".join(lacking)}' if lacking else ''
 
 
 def _holder(value: str, _needs: Needs, capability: Capability) -> str:
@@ -357,6 +371,7 @@ _CHECKS = {
     'architecture': _architecture,
     'isolation': _isolation,
     'destination': _destination,
+    'destinations': _destinations,
     'holder': _holder,
     'repository': _repository,
     'base_path': _base_path,
@@ -372,6 +387,12 @@ def _text(value: object) -> str:
 
 def _number(value: object) -> int | None:
     return value if type(value) is int else None
+
+
+def _are_names(value: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(value, list | tuple) and all(
+        isinstance(each, str) for each in value
+    )
 
 
 def _names(value: object) -> tuple[str, ...]:

@@ -153,9 +153,9 @@ class Description(manifest.Runnable):
             ``driver`` if the request names none.
         :param request: the body of the request: ``disk_format``,
             ``container_format``, ``driver``, ``driver_options``,
-            ``architecture``; a default that is spelled out makes no
-            difference. ``driver_options`` are those that the build will use,
-            the catalogue's included.
+            ``architecture``, ``destinations``; a default that is spelled out
+            makes no difference. ``driver_options`` are those that the
+            build will use, the catalogue's included.
         :returns: 64 hexadecimal digits.
         :raises StepFailed: a recipe that is a plugin failed to compute its
             own.
@@ -180,6 +180,7 @@ class Description(manifest.Runnable):
             'finish': dict(CLEANUP),
             'generation': GENERATION,
             'language': content_key.LANGUAGE,
+            **_elsewhere(request),
         }
         text = json.dumps(
             facts, sort_keys=True, ensure_ascii=True, separators=(',', ':')
@@ -230,3 +231,19 @@ class Description(manifest.Runnable):
         if self._plugin is not None:
             planned += plugin.plan(self._plugin, remote, self._plugin_name)
         return planned
+
+
+def _elsewhere(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Where else than in this cloud an image shall be, and as what.
+
+    An image that is there for this cloud alone is not in the others, and
+    each of them may have formats of its own for what names none.
+    """
+    further = {*(request.get('destinations') or ())} - {''}
+    if not further:
+        return {}
+    named = ('disk_format', 'container_format')
+    return {
+        'destinations': sorted({*request['destinations']}),
+        'named_formats': [request.get(name) or '' for name in named],
+    }

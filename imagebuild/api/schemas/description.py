@@ -171,14 +171,15 @@ _CONTENT: Mapping[str, base.Schema] = {
 }
 _IMAGE: Mapping[str, base.Schema] = {
     'disk_format': {
+        # No default: a destination may have a format of its own.
         'enum': ['qcow2', 'raw', 'vmdk', 'vhd', 'vdi'],
-        'default': 'qcow2',
-        'description': 'Format of the image.',
+        'description': 'Format of the image; by default that of the '
+        'destination, "qcow2" where it has none.',
     },
     'container_format': {
         'enum': ['bare', 'ovf', 'ova', 'docker', 'compressed'],
-        'default': 'bare',
-        'description': 'Container format of the image in the image service.',
+        'description': 'Container format of the image in the image service; '
+        'by default that of the destination, "bare" where it has none.',
     },
     'min_disk': base.integer('GiB.'),
     'min_ram': base.integer('MiB.'),

@@ -104,6 +104,8 @@ def enqueue_build(session: Session, build: Build) -> None:
             'driver': build.driver,
             'os': build.os,
             'architecture': build.architecture,
+            # Its file will be there, so its uploads leave from there.
+            'destinations': build.request.get('destinations') or [],
             **placement.of_base(build.base or {}),
         }
     )

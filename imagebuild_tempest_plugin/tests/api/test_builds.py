@@ -46,7 +46,9 @@ class BuildsTest(base.BaseImageBuildTest):
         self.assertEqual(self.client.project_id, build['project_id'])
         self.assertEqual(self.client.user_id, build['user_id'])
         self.assertEqual(request['files'], build['request']['files'])
-        self.assertEqual('qcow2', build['request']['disk_format'])
+        self.assertEqual(
+            ['qcow2'], [image['disk_format'] for image in build['images']]
+        )
         self.assertRegex(build['content_key'], '^[0-9a-f]{64}$')
         self.assertIsNone(build['fault'])
         self.assertIsNone(build['reused_from'])

@@ -100,6 +100,16 @@ class UploadJobContract:
             ('north', 'queued'),
         ]
 
+    def test_who_builds_it_uploads_it(self, database):
+        for wanted in (['west', '', 'east'], ['east', 'west'], ['']):
+            request = {'name': 'web', 'destinations': wanted}
+            database.create_build(values(request=request, reuse='never'))
+        needs = [lane.needs for lane in database.lanes(['build'])]
+        assert [each.get('destinations') for each in needs].count(None) == 1
+        assert [each.get('destinations') for each in needs].count(
+            ['east', 'west']
+        ) == 1
+
     def test_only_who_has_it_starts_them(self, database, build):
         other = db.Build(**{**vars(build), 'attempt': 9})
         assert start_uploads(database, other) is None

@@ -17,9 +17,10 @@ import pytest
 
 from imagebuild.api import offers
 from imagebuild.api import placement
+from imagebuild.catalogue import OperatingSystem
 from imagebuild.common.placement import Capability
-from imagebuild.common.placement import Needs
 
+ENTRY = OperatingSystem('', architecture='')
 EAST = {'description': 'Ours', 'disk_format': 'raw'}
 ONE = Capability(
     name='c1',
@@ -135,20 +136,16 @@ def test_schemas_are_of_drivers_that_work():
 )
 def test_who_can_upload_to_all_of_them(asked, able):
     problems = []
-    found = placement.place(
-        a_call(ONE, TWO), Needs(driver='a'), {'destinations': asked}, problems
-    )
+    needs = placement.needs_of({'driver': 'a', 'destinations': asked}, ENTRY)
+    found = placement.place(a_call(ONE, TWO), needs, {}, problems)
     assert (found.able, problems) == (able, [])
 
 
 def test_nobody_can_upload_to_all_of_them():
     problems = []
-    found = placement.place(
-        a_call(ONE, TWO),
-        Needs(driver='a'),
-        {'destinations': ['mine', 'theirs']},
-        problems,
-    )
+    request = {'driver': 'a', 'destinations': ['mine', 'theirs']}
+    needs = placement.needs_of(request, ENTRY)
+    found = placement.place(a_call(ONE, TWO), needs, request, problems)
     assert not found.able
     [problem] = problems
     assert problem.path == 'destinations'

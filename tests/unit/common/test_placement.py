@@ -41,6 +41,7 @@ ALL = Needs(
     architecture='x86_64',
     isolation='appliance',
     destination='east',
+    destinations=('east',),
     holder='c1',
     base_path='/a',
     base='sha256:a',
@@ -68,6 +69,11 @@ ALL = Needs(
         ({'isolation': 'jail'}, ['cannot open disks in the jail']),
         ({'destination': 'east'}, []),
         ({'destination': 'west'}, ['does not upload to "west"']),
+        ({'destinations': ('east',)}, []),
+        (
+            {'destinations': ('east', 'north', 'west')},
+            ['does not upload to "north" and "west"'],
+        ),
         ({'holder': 'c1'}, []),
         ({'holder': 'c2'}, ['does not have the file, which is on c2']),
         ({'base': 'sha256:x'}, []),
@@ -103,6 +109,17 @@ def test_able_of_all():
 def test_each_need_is_looked_at_and_said_by_its_name(name):
     needs = dataclasses.replace(ALL, **{name: 'another'})
     assert list(placement.lacking(needs, ABLE)) == [name]
+
+
+def test_the_destinations_are_looked_at_together():
+    needs = Needs.from_dict({'destinations': ['west', 'east', '', 'west']})
+    assert needs.destinations == ('east', 'west')
+    assert list(placement.lacking(needs, ABLE)) == ['destinations']
+    # Those of one set are in one lane, and those of none where they were.
+    assert needs.to_dict() == {'destinations': ['east', 'west']}
+    assert Needs.from_dict({'destinations': []}).to_dict() == {}
+    strange = Needs.from_dict({'destinations': [1]})
+    assert placement.missing(strange, ABLE)
 
 
 def test_every_need_has_a_check():

@@ -506,10 +506,20 @@ def key(request=(), **base):
         {'driver_options': {'isolation': 'appliance'}},
         {'name': 'n', 'tags': ['t'], 'visibility': 'public', 'min_disk': 5},
         {'timeout': 5, 'max_age': 1, 'os': 'y', 'reuse': 'always'},
+        {'destinations': ['']},
     ],
 )
 def test_what_is_not_content(request_):
     assert key(request_) == key()
+
+
+def test_where_it_goes_to():
+    """An image of this cloud alone is not one that others have, too."""
+    both = key({'destinations': ['', 'west']})
+    assert both == key({'destinations': ['west', '']})
+    assert len({both, key(), key({'destinations': ['west']})}) == 3
+    # There, what names no format may be something else.
+    assert both != key({'destinations': ['', 'west'], 'disk_format': 'qcow2'})
 
 
 @pytest.mark.parametrize(
