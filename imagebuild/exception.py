@@ -296,6 +296,15 @@ class BuildTimeout(StepError):
     )
 
 
+class UploadTimeout(EnvironmentFault):
+    """An upload used up the time that its destination is given."""
+
+    msg_fmt = (
+        f'The upload was stopped: its limit of {_SECONDS} seconds was up '
+        'during: %(what)s.'
+    )
+
+
 class RemoteFileNotFound(StepError):
     msg_fmt = 'There is no file %(path)s in the image.'
 

@@ -32,6 +32,7 @@ from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import build_end
 from imagebuild.conductor import claims
 from imagebuild.conductor import event_recorder
+from imagebuild.conductor import image_copies
 from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
 from imagebuild.conductor import upload_claim
@@ -153,7 +154,7 @@ class UploadAttempt(attempt.Attempt):
         config: Mapping[str, Any],
     ) -> dict[str, Any]:
         destination = Destination.from_document(config['destination'])
-        spec = self._spec(config)
+        spec = self._spec(config, destination.timeout)
         supervisor = job_supervisor.JobSupervisor(
             self._context,
             self._claim,
@@ -172,6 +173,10 @@ class UploadAttempt(attempt.Attempt):
         try:
             return {
                 'image_id': str(result['image_id']),
+                # A cloud that converts images has made another one of it.
+                'disk_format': str(
+                    result.get('disk_format') or spec.disk_format
+                ),
                 'container_format': spec.container_format,
                 'size': int(result['size']),
                 'os_hash_algo': str(result['os_hash_algo']),
@@ -182,7 +187,9 @@ class UploadAttempt(attempt.Attempt):
                 f'The upload job did not report what it made: {error!r}.'
             ) from error
 
-    def _spec(self, config: Mapping[str, Any]) -> specs.UploadSpec:
+    def _spec(
+        self, config: Mapping[str, Any], timeout: int
+    ) -> specs.UploadSpec:
         build = self._build
         repository = self._context.repository
         return specs.UploadSpec(
@@ -202,6 +209,10 @@ class UploadAttempt(attempt.Attempt):
             },
             content_key=build.content_key,
             config=config,
+            copies=image_copies.in_other_regions(
+                build.images, config, self._context.job_config
+            ),
+            timeout=timeout,
         )
 
     # -- the end ------------------------------------------------------------

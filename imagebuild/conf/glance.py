@@ -141,12 +141,13 @@ not be copied is noted in the log of the build.
         schemes=['https', 'http'],
         sample_default='https://images.example.com/finished',
         help="""
-URL of the directory that Glance fetches finished images from.
+URL at which Glance finds the directory of finished images of this host.
 
-A web server that the operator runs, which serves the directory with the
-finished images of this host; each conductor has its own. Without it there is
-no web-download. It may hold no password and no query: Glance writes URLs into
-its log. Glance asks only hosts and ports of its [import_filtering_opts].
+A web server that the operator runs, which serves [repository] directory (the
+files artifacts/*/image in it, and to Glance alone: they are images of all
+projects); each conductor has its own. Without it there is no web-download. It
+may hold no password and no query: Glance writes URLs into its log. Glance
+asks only hosts and ports of its [import_filtering_opts].
 """,
     ),
     cfg.BoolOpt(

@@ -449,7 +449,8 @@ class UploadOutcome:
     :ivar state: of the job of one that did not: ``error`` or ``cancelled``.
     :ivar fault: whose fault that is: ``user`` or ``service``.
     :ivar image: image_id, container_format, size, os_hash_algo and
-        os_hash_value of one that arrived.
+        os_hash_value of one that arrived; disk_format where the cloud has
+        made another one of it.
     """
 
     reason: str = ''

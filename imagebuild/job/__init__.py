@@ -33,9 +33,10 @@ The documents (every name is required unless it says otherwise)::
      "base", "driver", "driver_options" (optional), "timeout" (optional,
      seconds for everything), "output", "disk_format", "config", "project_id"
      (optional: without it no layers are kept)}
-    {"action": "upload", "upload_id", "build_id", "project_id", "store",
-     "path", "disk_format", "container_format", "image", "stamp", "hash"
-     (optional), "timeout" (optional), "config"}
+    {"action": "upload", "upload_id", "build_id", "project_id",
+     "destination", "store", "repository", "artifact", "disk_format",
+     "container_format", "image", "content_key", "config", "copies"
+     (optional), "timeout" (optional)}
 
 ``config`` holds sections of the configuration by name, values by option:
 ``guestfs``, ``disks`` (with ``cache_dir``), ``layers`` (optional),
@@ -65,7 +66,7 @@ And one of these at the end::
     {"event": "finished", "result": {"path", "size", "virtual_size",
      "disk_format", "report"}}
     {"event": "finished", "result": {"image_id", "size", "os_hash_algo",
-     "os_hash_value"}}
+     "os_hash_value", "disk_format"}}
     {"event": "failed", "fault": "user" | "service", "reason",
      "step": {"path", "validator", "command", "exit_code", "output"} | null,
      "lacks_room": whether a disk of the conductor's host was full}

@@ -39,19 +39,29 @@ class Deadline:
 
     :param seconds: None for no limit.
     :param doing: says what is going on.
+    :param head_start: seconds in which others may raise it first; None for
+        what the guest's own clock needs.
+    :param timeout: what is raised.
     """
 
     def __init__(
-        self, seconds: float | None, doing: Callable[[], str]
+        self,
+        seconds: float | None,
+        doing: Callable[[], str],
+        *,
+        head_start: float | None = None,
+        timeout: type[exception.ImageBuildError] = exception.BuildTimeout,
     ) -> None:
         self._seconds = seconds
         self._doing = doing
+        self._head_start = _HEAD_START if head_start is None else head_start
+        self._timeout = timeout
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def left(self) -> float | None:
         """Seconds that are left, None for no limit.
 
-        :raises BuildTimeout: none are.
+        :raises ImageBuildError: none are; it is of the type ``timeout``.
         """
         if self._end is None:
             return None
@@ -60,24 +70,22 @@ class Deadline:
             raise self.error()
         return left
 
-    def error(self) -> exception.BuildTimeout:
+    def error(self) -> exception.ImageBuildError:
         """Say that the time is up, and what took it."""
-        return exception.BuildTimeout(
-            seconds=self._seconds, what=self._doing()
-        )
+        return self._timeout(seconds=self._seconds, what=self._doing())
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Raise in the block when the time is up.
 
-        :raises BuildTimeout: it is.
+        :raises ImageBuildError: it is.
         """
         if self._end is None:
             yield
             return
         before = signal.signal(signal.SIGALRM, self._ring)
         left = max(self._end - time.monotonic(), 0.0)
-        signal.setitimer(signal.ITIMER_REAL, left + _HEAD_START, GRACE)
+        signal.setitimer(signal.ITIMER_REAL, left + self._head_start, GRACE)
         try:
             yield
         except (exception.RunTimeout, _AlarmRang) as error:

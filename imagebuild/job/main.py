@@ -92,9 +92,7 @@ def work(document: Any, events: channel.Events) -> int:
     try:
         spec, run = _read(document, events)
         events.send('started', pid=os.getpid())
-        deadline = limits.Deadline(
-            document.get('timeout'), lambda: monitor.doing
-        )
+        deadline = _deadline(document, monitor)
         with deadline.running():
             result = run(spec, events, monitor, deadline)
     except Exception as error:
@@ -102,6 +100,21 @@ def work(document: Any, events: channel.Events) -> int:
     _end_signals()
     events.send_last('finished', result=result)
     return 0
+
+
+def _deadline(
+    document: Mapping[str, Any], monitor: job_monitor.JobMonitor
+) -> limits.Deadline:
+    seconds = document.get('timeout')
+    if document['action'] == 'build':
+        return limits.Deadline(seconds, lambda: monitor.doing)
+    # There is no guest, whose clock would ring first.
+    return limits.Deadline(
+        seconds,
+        lambda: monitor.doing,
+        head_start=0,
+        timeout=exception.UploadTimeout,
+    )
 
 
 def _fail(

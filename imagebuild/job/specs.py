@@ -21,10 +21,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import cast
 
+from imagebuild.common import checksums
 from imagebuild.drivers import base as drivers
+from imagebuild.stores.base import ImageCopy
 from imagebuild.stores.base import ImageProperties
 from imagebuild.stores.base import Stamp
 
@@ -103,6 +106,8 @@ class UploadSpec:
     :ivar image: fields and properties of the image, as of
         :class:`ImageProperties`, without its formats.
     :ivar config: sections by name, those of the destination.
+    :ivar copies: active images of the same content that its Glance may copy.
+    :ivar timeout: seconds, None for no limit.
     """
 
     upload_id: str
@@ -117,6 +122,8 @@ class UploadSpec:
     image: Mapping[str, Any]
     content_key: str
     config: Config
+    copies: Sequence[ImageCopy] = ()
+    timeout: float | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> UploadSpec:
@@ -128,16 +135,23 @@ class UploadSpec:
         values = {
             field.name: document[field.name]
             for field in dataclasses.fields(cls)
+            # What this release added is not in one of the release before.
+            if field.name in document or field.default is dataclasses.MISSING
         }
-        repository = pathlib.Path(values.pop('repository'))
-        spec = cls(**values, repository=repository)
+        values['repository'] = pathlib.Path(values['repository'])
+        values['copies'] = [_copy(each) for each in values.get('copies', ())]
+        spec = cls(**values)
         # Now, not when half of it is done.
         _ = spec.properties
         return spec
 
     def to_document(self) -> dict[str, Any]:
         """Write it, as JSON has it."""
-        return {**_plain(self), 'action': 'upload'}
+        return {
+            **_plain(self),
+            'action': 'upload',
+            'copies': [dataclasses.asdict(each) for each in self.copies],
+        }
 
     @property
     def properties(self) -> ImageProperties:
@@ -162,6 +176,12 @@ class UploadSpec:
             upload_id=self.upload_id,
             content_key=self.content_key,
         )
+
+
+def _copy(document: Mapping[str, Any]) -> ImageCopy:
+    checksum = document.get('checksum')
+    known = checksums.Checksum(**checksum) if checksum else None
+    return ImageCopy(**{**document, 'checksum': known})
 
 
 def _plain(spec: Any) -> dict[str, Any]:

@@ -60,8 +60,19 @@ def run(
                 f'uploading to {spec.destination or spec.store}'
             ),
             on_notice=monitor.notice,
+            copies=spec.copies,
+            url=_url(spec, held),
         )
     return dataclasses.asdict(stored)
+
+
+def _url(spec: specs.UploadSpec, held: repository.Held) -> str:
+    """Where the cloud finds the file; '' for nowhere."""
+    base = spec.config.get('glance', {}).get('web_download_url')
+    if not base:
+        return ''
+    place = held.path.relative_to(spec.repository)
+    return f'{base.rstrip("/")}/{place.as_posix()}'
 
 
 def _info(

@@ -98,12 +98,10 @@ class Allowed:
     :ivar methods: names of METHODS that may be used, the preferred one first.
     :ivar stores: ids of stores of Glance that the image shall be in, the one
         that it is sent to first; none for Glance's default.
-    :ivar url_base: where Glance finds the files of this host; '' for nowhere.
     """
 
     methods: tuple[str, ...] = METHODS
     stores: tuple[str, ...] = ()
-    url_base: str = ''
 
     @classmethod
     def from_section(cls, section: Mapping[str, Any]) -> Self:
@@ -121,7 +119,6 @@ class Allowed:
         return cls(
             methods=tuple(dict.fromkeys(methods)),
             stores=tuple(dict.fromkeys(section.get('import_stores') or ())),
-            url_base=section.get('web_download_url') or '',
         )
 
 
@@ -130,7 +127,7 @@ class Source:
     """What is known of an image that is to be uploaded.
 
     :ivar file_name: of the file on this host; '' for none.
-    :ivar url: where Glance can fetch the file; '' for below ``url_base``.
+    :ivar url: where Glance can fetch the file; '' for nowhere.
     :ivar copies: active images that have the same content.
     :ivar checksum: of the content, if it is known.
     """
@@ -258,13 +255,10 @@ def _web_download(case: _Case) -> Attempt:
     _require_offer(case, WEB_DOWNLOAD)
     source = case.source
     url = source.url
-    if not url and not case.allowed.url_base:
+    if not url:
         raise _Impossible('there is no URL of the file')
-    if not url and not source.file_name:
-        raise _Impossible('there is no file on this host')
     if not source.file_name and source.checksum is None:
         raise _Impossible('the checksum of the file is not known')
-    url = url or published(case.allowed.url_base, source.file_name)
     parts = parse.urlsplit(url)
     if parts.scheme not in ('http', 'https') or not parts.hostname:
         raise _Impossible('the URL of the file is not an http or https one')
@@ -291,15 +285,6 @@ _METHODS: Mapping[str, Callable[[_Case], Attempt]] = {
     UPLOAD: _upload,
     GLANCE_DIRECT: _glance_direct,
 }
-
-
-def published(url_base: str, file_name: str) -> str:
-    """The URL of a file that an operator publishes.
-
-    :param url_base: of the directory that it is in.
-    :param file_name: its name there, without directories.
-    """
-    return f'{url_base.rstrip("/")}/{parse.quote(file_name, safe="")}'
 
 
 def _require_offer(case: _Case, method: str) -> None:

@@ -120,12 +120,13 @@ def nothing_left(store, stamp):
 
 @pytest.mark.parametrize('method', ['glance-direct', 'web-download'])
 def test_methods(open_store, file, image, stamp, web, method):
-    store = open_store(method, web_download_url=web.url)
-    stored = store.upload(file, image, stamp)
+    store = open_store(method)
+    url = f'{web.url}/{file.name}' if method == 'web-download' else ''
+    stored = store.upload(file, image, stamp, url=url)
     assert_same(store, stored, file)
     task = store._glance.imports.task(stored.image_id, '')
     assert (task.method, task.status) == (method, 'success')
-    assert store.upload(file, image, stamp) == stored
+    assert store.upload(file, image, stamp, url=url) == stored
     assert store.discard(stamp) == 1
 
 

@@ -40,6 +40,10 @@ from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import writer
 
+_OF_IMAGE = (
+    'image_id', 'size', 'disk_format', 'os_hash_algo', 'os_hash_value',
+)  # fmt: skip
+
 
 @writer
 def start_uploads(
@@ -226,7 +230,7 @@ def _end(
     row.updated_at = session.now
     if outcome.image:
         for name, value in outcome.image.items():
-            if name in ('image_id', 'size', 'os_hash_algo', 'os_hash_value'):
+            if name in _OF_IMAGE:
                 setattr(row, name, value)
         row.bytes_done = row.size or 0
         status = 'active' if _is_wanted(build) else 'deleting'
@@ -234,9 +238,9 @@ def _end(
             session,
             build,
             {
+                'disk_format': row.disk_format,
                 **outcome.image,
                 'destination': row.destination,
-                'disk_format': row.disk_format,
                 'status': status,
             },
         )

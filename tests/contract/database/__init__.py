@@ -128,6 +128,7 @@ def claim_next(
         drivers=tuple(drivers),
         operating_systems=tuple(operating_systems),
         architectures=(architecture,),
+        destinations=('north', 'south'),
     )
     lanes = [
         lane

@@ -38,6 +38,7 @@ CAPABLE = {
     'drivers': ['fake'],
     'architecture': 'x86_64',
     'slots': 2,
+    'destinations': ['north'],
 }
 
 
@@ -66,7 +67,7 @@ def claim_upload(database, build, destination='', conductor='c1'):
 
 
 def finish_upload(database, job, reason='', **others):
-    if not reason:
+    if not reason and 'image' not in others:
         others['image'] = {**STORED, 'image_id': f'g-{job.id[:6]}'}
     return database.finish_upload(
         job.id,
@@ -161,6 +162,14 @@ class UploadJobContract:
         database.delete_build(build.id)
         [image] = database.images_without_users()
         assert (image.destination, image.status) == ('', 'deleting')
+
+    def test_a_cloud_may_convert_it(self, database, build):
+        start_uploads(database, build)
+        job = claim_upload(database, build)
+        image = {**STORED, 'image_id': 'g', 'disk_format': 'raw'}
+        ended = finish_upload(database, job, image=image)
+        assert [each.disk_format for each in ended.images] == ['raw']
+        assert database.get_upload(job.id).disk_format == 'raw'
 
     def test_another_cloud_does_not_matter(self, database, build):
         start_uploads(database, build, '', 'north')

@@ -9,9 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import dataclasses
 import hashlib
 import json
 import os
+import time
 
 import pytest
 
@@ -28,7 +30,9 @@ from imagebuild.stores import registry
 class StubStore(base.Store):
     name = 'stub'
     error: Exception | None = None
+    seconds = 0.0
     calls: list[tuple] = []
+    sources: list[tuple] = []
 
     def __init__(self, config):
         self.config = config
@@ -46,8 +50,12 @@ class StubStore(base.Store):
         checksum=None,
         on_progress=None,
         on_notice=None,
+        copies=(),
+        url='',
     ):
         self.calls.append((path, image, stamp, checksum))
+        self.sources.append((tuple(copies), url))
+        time.sleep(self.seconds)
         if self.error:
             raise self.error
         for done in range(0, 101):
@@ -70,6 +78,7 @@ class StubStore(base.Store):
 def store(monkeypatch):
     class Store(StubStore):
         calls: list[tuple] = []
+        sources: list[tuple] = []
 
     monkeypatch.setattr(registry, 'stores', lambda: {'stub': Store})
     return Store
@@ -151,6 +160,40 @@ def test_a_good_upload(work, store, images):
             'disk_format': '',
         },
     }
+
+
+def test_where_else_it_is(work, store, document):
+    copy = base.ImageCopy(
+        'i7', 'Two', 'raw', checksum=checksums.Checksum('sha512', 'f')
+    )
+    config = {'glance': {'web_download_url': 'https://images.example/x/'}}
+    code, _events = work(
+        config=config, copies=[dataclasses.asdict(copy)], timeout=60
+    )
+    assert code == 0
+    [((found,), url)] = store.sources
+    assert found == copy
+    artifact = document['artifact']
+    assert url == f'https://images.example/x/artifacts/{artifact}/image'
+
+
+def test_a_document_of_the_release_before(work, store, document):
+    del document['copies'], document['timeout']
+    code, _events = work()
+    assert code == 0 and store.sources == [((), '')]
+
+
+def test_its_time_is_up(work, store):
+    store.seconds = 5
+    begun = time.monotonic()
+    code, events = work(timeout=0.3)
+    assert code == 1 and time.monotonic() - begun < 3
+    # It is the cloud that is slow, and not a user's steps.
+    assert events[-1]['fault'] == 'service'
+    assert events[-1]['reason'] == (
+        'The upload was stopped: its limit of 0.3 seconds was up during: '
+        'uploading to stub.'
+    )
 
 
 def test_progress_is_not_told_too_often(work, store):

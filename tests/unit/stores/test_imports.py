@@ -81,13 +81,12 @@ def web(tmp_path):
 def open_store(server):
     def open_store(*methods, limits=None, **options):
         stores = options.pop('stores', ())
-        url = options.pop('url', '')
         return glance_store.GlanceStore(
             glance_client.Glance.from_config(server.config),
             retry_timeout=30,
             settings=glance_job.Settings(
                 allowed=importing.Allowed(
-                    methods or importing.METHODS, stores, url
+                    methods or importing.METHODS, stores
                 ),
                 activation_timeout=5,
                 **options,
@@ -133,9 +132,13 @@ def test_glance_direct(server, open_store, file):
 
 def test_web_download(server, open_store, file, web):
     told = []
-    store = open_store('web-download', url=web)
+    store = open_store('web-download')
     stored = store.upload(
-        file, IMAGE, STAMP, on_progress=lambda *seen: told.append(seen)
+        file,
+        IMAGE,
+        STAMP,
+        url=f'{web}/{file.name}',
+        on_progress=lambda *seen: told.append(seen),
     )
     assert server.data[stored.image_id] == CONTENT
     assert told[-1] == (len(CONTENT), len(CONTENT))
@@ -274,15 +277,15 @@ def test_an_import_that_fails(
     server.imports.tells = tells
     if message and not tells:
         reason = 'failed for|does not say why'
-    store = open_store(method, url=web)
+    store, url = open_store(method), f'{web}/{file.name}'
     with pytest.raises(exception.ServiceUnavailable, match=reason) as caught:
-        store.upload(file, IMAGE, STAMP)
+        store.upload(file, IMAGE, STAMP, url=url)
     assert 'glance' in str(caught.value)
     # Neither a whole image nor half of one is left.
     assert not server.images
     assert store.discard(STAMP) == 0
     server.imports.fails = None
-    store.upload(file, IMAGE, STAMP)
+    store.upload(file, IMAGE, STAMP, url=url)
     assert len(server.images) == 1
 
 
@@ -298,9 +301,9 @@ def test_the_next_method_follows(server, open_store, file):
 
 def test_all_methods_fail(server, open_store, file, web):
     server.imports.fails = 'no staging area'
-    store = open_store('web-download', 'glance-direct', url=web)
+    store = open_store('web-download', 'glance-direct')
     with pytest.raises(exception.ServiceUnavailable) as caught:
-        store.upload(file, IMAGE, STAMP)
+        store.upload(file, IMAGE, STAMP, url=f'{web}/{file.name}')
     for method in ('web-download failed: ', 'glance-direct failed: '):
         assert method in str(caught.value)
     assert not server.images
