@@ -54,6 +54,8 @@ class Destination:
     :ivar attempts: how many there are.
     :ivar enabled: whether new images may go there; those that are there can
         be deleted in any case.
+    :ivar hide_undeletable: whether an image that is to be deleted, and is
+        protected or in use, is taken off the lists of images until it is.
     :ivar projects: ids of those that may use it; empty for all.
     """
 
@@ -71,6 +73,7 @@ class Destination:
     timeout: int = 3600
     attempts: int = 4
     enabled: bool = True
+    hide_undeletable: bool = False
     projects: tuple[str, ...] = ()
 
     @property

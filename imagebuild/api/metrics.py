@@ -30,6 +30,7 @@ from prometheus_client import registry
 
 from imagebuild.api.api_call import Service
 from imagebuild.common import statuses
+from imagebuild.destinations import HERE
 
 
 def collect(service: Service) -> registry.CollectorRegistry:
@@ -53,6 +54,7 @@ class _Collector(registry.Collector):
         yield from _queue(self.service, builds)
         yield from _conductors(self.service)
         yield _uploads(self.service)
+        yield _deleting(self.service)
         yield _pipelines(self.service)
         yield from _statistics(self.service)
         # In imagebuild-standalone the conductor shares this process, and its
@@ -165,6 +167,18 @@ def _uploads(service: Service) -> core.GaugeMetricFamily:
     counts = collections.Counter(upload.status for upload in found)
     for status in statuses.UPLOAD_PENDING:
         family.add_metric([status], counts[status])
+    return family
+
+
+def _deleting(service: Service) -> core.GaugeMetricFamily:
+    family = core.GaugeMetricFamily(
+        'imagebuild_deleting_images',
+        'Images that are to be deleted and are still there, by destination',
+        labels=['destination'],
+    )
+    counts = {HERE: 0, **service.database.count_deleting_images()}
+    for destination, number in sorted(counts.items()):
+        family.add_metric([destination], number)
     return family
 
 

@@ -48,6 +48,7 @@ class Needs:
         is left out.
     :ivar holder: name of the only conductor that can, since it has the file.
     :ivar repository: id of the repository that has the file.
+    :ivar deletion: name of a cloud to delete an image from; '' is this one.
     :ivar base_path: where a base image that is a file of the conductor lies.
     :ivar base: identity of the base image. Where there is a ``base_path``,
         the file there must have it; otherwise it is only preferred that the
@@ -63,6 +64,7 @@ class Needs:
     destinations: tuple[str, ...] = ()
     holder: str = ''
     repository: str = ''
+    deletion: str = ''
     base_path: str = ''
     base: str = ''
     unknown: Mapping[str, Any] = dataclasses.field(
@@ -145,6 +147,8 @@ class Capability:
         missing for it; empty when that is not known.
     :ivar destinations: names of the clouds that it can upload to, besides
         this one.
+    :ivar deletions: names of the clouds that it can delete from, besides this
+        one: those that take no new images, too.
     :ivar repositories: ids of the repositories of images that it has.
     :ivar destination_documents: of each of them what users are shown, and
         ``projects``; see :meth:`imagebuild.destinations.Destination.public`.
@@ -169,6 +173,7 @@ class Capability:
         default_factory=dict, hash=False
     )
     destinations: tuple[str, ...] = ()
+    deletions: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
     destination_documents: Mapping[str, Mapping[str, Any]] = dataclasses.field(
         default_factory=dict, hash=False, repr=False
@@ -206,6 +211,7 @@ class Capability:
                 for name, lacking in _mapping(values.get('isolations'))
             },
             destinations=_names(values.get('destinations')),
+            deletions=_names(values.get('deletions')),
             repositories=_names(values.get('repositories')),
             destination_documents=_documents(
                 values.get('destination_documents')
@@ -354,6 +360,12 @@ def _repository(value: str, _needs: Needs, capability: Capability) -> str:
     return 'does not have the file'
 
 
+def _deletion(value: str, _needs: Needs, capability: Capability) -> str:
+    if value in capability.deletions:
+        return ''
+    return f'has no destination "{value}"'
+
+
 def _base_path(value: str, needs: Needs, capability: Capability) -> str:
     # Whoever has not looked yet looks when it takes the job.
     found = capability.base_files.get(value)
@@ -374,6 +386,7 @@ _CHECKS = {
     'destinations': _destinations,
     'holder': _holder,
     'repository': _repository,
+    'deletion': _deletion,
     'base_path': _base_path,
 }
 

@@ -29,8 +29,8 @@ UNFINISHED = ('queued', 'building', 'uploading')
 #: A conductor works on the build, which moves.
 IN_PROGRESS = ('building', 'uploading')
 
-#: Every status of an upload.
-UPLOAD = ('queued', 'uploading', 'active', 'error')
+#: Every status of an upload; ``deleting``: until its image is gone.
+UPLOAD = ('queued', 'uploading', 'active', 'error', 'deleting')
 #: The upload waits or is under way.
 UPLOAD_PENDING = ('queued', 'uploading')
 

@@ -18,7 +18,6 @@ import logging
 import threading
 from collections.abc import Callable
 
-from imagebuild import db
 from imagebuild import exception
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
@@ -32,7 +31,7 @@ class Attempt(abc.ABC):
     """What attempts at jobs of every kind have in common.
 
     :param id: of the job.
-    :param build: that the job is for.
+    :param subject: the build that the job is for, or what there is of it.
     :param claim: under which it is made.
     :ivar build_id: the id of the build.
     :param on_end: called with it when nothing of it is left here.
@@ -44,14 +43,14 @@ class Attempt(abc.ABC):
         self,
         context: ConductorContext,
         id: str,
-        build: db.Build,
-        claim: claims.Fence,
+        subject: request_log.Subject,
+        claim: claims.Held,
         on_end: Callable[[Attempt], None],
     ) -> None:
         self._context = context
         self.id = id
-        self.build_id = build.id
-        self._build = build
+        self.build_id = subject.id
+        self._subject = subject
         self._cancellation = cancellation.CancellationToken(claim)
         self._on_end = on_end
         self._thread = threading.Thread(
@@ -75,7 +74,7 @@ class Attempt(abc.ABC):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        request_log.enter(self._build)
+        request_log.enter(self._subject)
         try:
             self._attempt()
         except claims.ClaimLost as lost:

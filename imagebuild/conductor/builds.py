@@ -68,6 +68,7 @@ class BuildAttempt(attempt.Attempt):
         build: db.Build,
         on_end: Callable[[attempt.Attempt], None],
     ) -> None:
+        self._build = build
         self._paths = _paths(context, build)
         self._claim = claims.Claim(
             context.database, build, context.retry, self._paths

@@ -30,7 +30,7 @@ class CancellationToken:
     noticed whose message was lost, and that others took the build over.
     """
 
-    def __init__(self, claim: claims.Fence) -> None:
+    def __init__(self, claim: claims.Held) -> None:
         self._claim = claim
         self._wake = threading.Event()
         self._stop: claims.Interrupted | None = None

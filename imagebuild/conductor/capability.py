@@ -110,7 +110,10 @@ class CapabilityProvider:
         setting = self._conf.guestfs.isolation
         installed = self._installed()
         drivers = tuple(_working(installed, section.drivers, setting))
-        destinations = _destinations(self._conf)
+        configured = _destinations(self._conf)
+        destinations = {
+            name: each for name, each in configured.items() if each.enabled
+        }
         return Capability(
             name=section.name,
             drivers=drivers,
@@ -118,6 +121,7 @@ class CapabilityProvider:
             architectures=(conductor_context.architecture(),),
             isolations=_isolations(setting),
             destinations=tuple(destinations),
+            deletions=tuple(configured),
             destination_documents={
                 name: each.public() for name, each in destinations.items()
             },
@@ -173,7 +177,7 @@ def _isolations(setting: isolations.Setting) -> dict[str, tuple[str, ...]]:
 
 
 def _destinations(conf: cfg.ConfigOpts) -> dict[str, Destination]:
-    """The clouds to upload to, besides this one."""
+    """The clouds that can be used, besides this one; disabled ones, too."""
     found = {}
     for name in filter(None, destination.names(conf)):
         try:
@@ -183,8 +187,7 @@ def _destinations(conf: cfg.ConfigOpts) -> dict[str, Destination]:
         except exception.ImageBuildError as error:
             LOG.warning('The destination "%s" is not offered: %s', name, error)
         else:
-            if each.enabled:
-                found[name] = each
+            found[name] = each
     return found
 
 

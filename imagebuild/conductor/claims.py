@@ -90,11 +90,8 @@ class AttemptFailed(Interrupted):
         )
 
 
-class Fence(Protocol):
+class Held(Protocol):
     """What tells whether a job is still this conductor's."""
-
-    @property
-    def build(self) -> db.Build: ...
 
     def look(self) -> None:
         """See whether it still is ours and wanted.
@@ -103,6 +100,13 @@ class Fence(Protocol):
         :raises Cancelled: it is, and somebody wants it stopped.
         :raises DatabaseUnavailable: not known.
         """
+
+
+class Fence(Held, Protocol):
+    """The same, of a job whose build changes as it goes on."""
+
+    @property
+    def build(self) -> db.Build: ...
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Change columns of the build.

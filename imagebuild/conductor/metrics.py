@@ -39,6 +39,11 @@ BUILD_SECONDS = prometheus_client.Histogram(
 UPLOAD_BYTES = prometheus_client.Counter(
     'imagebuild_upload_bytes_total', 'Bytes of images that were uploaded.'
 )
+DELETIONS = prometheus_client.Counter(
+    'imagebuild_deletions_total',
+    'Attempts at deleting an image by how they ended.',
+    ['outcome'],
+)
 CACHE = prometheus_client.Counter(
     'imagebuild_base_image_cache_total',
     'Base images that builds asked the cache for, by hit or miss.',

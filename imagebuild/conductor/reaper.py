@@ -27,8 +27,10 @@ from imagebuild import exception
 from imagebuild import layers
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import claims
+from imagebuild.conductor import deletion_reaper
 from imagebuild.conductor import metrics
 from imagebuild.conductor import periodic_task
+from imagebuild.conductor import store_pauses
 from imagebuild.conductor import unserved
 from imagebuild.conductor import upload_reaper
 from imagebuild.conductor import upload_rows
@@ -50,6 +52,7 @@ class Reaper:
     """A thread that sweeps.
 
     :param running: what this conductor works on, by kind of job.
+    :param pauses: the stores that are left alone now.
     :param database_stable_for: seconds for which the database has
         been available, as seen from here.
     :param on_release: called when builds went back to the queue.
@@ -60,6 +63,7 @@ class Reaper:
         context: ConductorContext,
         *,
         running: Mapping[str, Jobs],
+        pauses: store_pauses.StorePauses,
         database_stable_for: Callable[[], float],
         on_release: Callable[[], None],
     ) -> None:
@@ -69,6 +73,9 @@ class Reaper:
         self._running = running['build'].ids
         self._uploads = upload_reaper.UploadReaper(
             context, running['upload'].ids
+        )
+        self._deletions = deletion_reaper.DeletionReaper(
+            context, running['delete'].ids, pauses
         )
         self._database_stable_for = database_stable_for
         self._on_release = on_release
@@ -99,11 +106,13 @@ class Reaper:
             self.requeue_orphans,
             self.requeue_idle_builds,
             self._uploads.requeue_idle,
+            self._deletions.requeue_idle,
             self.adopt_builds,
             self.build_again,
             self.note_unserved,
             self.discard_uploads,
-            self.delete_images,
+            self.retire_images,
+            self._deletions.note_waiting,
             self.purge,
         ):
             if self._task.stopped:
@@ -146,7 +155,8 @@ class Reaper:
         for build in self._database.orphans(self._section.dead_after):
             if build.conductor != self._context.name:
                 self._requeue(build, f'Conductor {build.conductor} died')
-        if self._uploads.requeue_orphans():
+        orphans = self._uploads.requeue_orphans()
+        if orphans + self._deletions.requeue_orphans():
             self._on_release()
 
     def requeue_idle_builds(self) -> None:
@@ -171,6 +181,7 @@ class Reaper:
         for build in self._database.builds_of(self._context.name):
             self._requeue(build, f'Conductor {self._context.name} restarted')
         self._uploads.requeue_own()
+        self._deletions.requeue_own()
 
     def build_again(self) -> None:
         """Build again what cannot be uploaded, as its file is lost."""
@@ -194,20 +205,10 @@ class Reaper:
         for row, content_key in self._database.abandoned_uploads():
             upload_rows.discard(self._context, row, content_key)
 
-    def delete_images(self) -> None:
-        """Delete images that no build uses any more."""
-        for image in self._database.images_without_users():
-            try:
-                store = self._context.open_store(image.destination)
-                store.delete(image.image_id)
-            except exception.Forbidden as error:
-                LOG.error('Not our image: %s', error)
-            except exception.InvalidInput as error:
-                # In use, say: one image does not keep the others.
-                LOG.info('Image %s not deleted yet: %s', image.image_id, error)
-                continue
-            self._database.image_deleted(image.id)
-            LOG.info('Deleted image %s, unused', image.image_id)
+    def retire_images(self) -> None:
+        """Have images deleted that no build uses any more."""
+        if self._database.retire_unused_images():
+            self._on_release()
 
     def purge(self) -> None:
         """Remove old rows, once an hour."""

@@ -13,12 +13,28 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from oslo_context import context
 
-from imagebuild import db
+
+class Subject(Protocol):
+    """What lines of a log are about: a build, as the database has it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def project_id(self) -> str: ...
+
+    @property
+    def user_id(self) -> str: ...
+
+    @property
+    def request_id(self) -> str: ...
 
 
-def enter(build: db.Build) -> None:
+def enter(build: Subject) -> None:
     """Make a build the subject of what this thread logs from now on.
 
     oslo.log's ``logging_context_format_string`` shows the request id, the

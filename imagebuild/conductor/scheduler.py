@@ -35,7 +35,7 @@ LOG = logging.getLogger(__name__)
 Begin = Callable[[db.Job], None]
 
 #: What a conductor looks for, in this order: an upload ends a build.
-KINDS = ('upload', 'build')
+KINDS = ('delete', 'upload', 'build')
 
 _PAUSE = 2.0
 _STOP_TIMEOUT = 15.0
@@ -90,6 +90,8 @@ class Scheduler:
 
     :param running: the jobs that run here, by kind.
     :param begin: begins a claimed job; may raise.
+    :param may_begin: whether a job of that kind, with these needs, may begin
+        now.
     :param has_base: whether this host has the file that a job starts from;
         wakes this when it has found out.
     """
@@ -102,8 +104,12 @@ class Scheduler:
         running: Mapping[str, RunningJobs],
         begin: Begin,
         has_base: Callable[[placement.Needs], bool] = lambda _needs: True,
+        may_begin: Callable[[str, placement.Needs], bool] = (
+            lambda _kind, _needs: True
+        ),
     ) -> None:
         self._context = context
+        self._may_begin = may_begin
         self._has_base = has_base
         self._lacks_room = False
         self._is_draining = False
@@ -161,6 +167,10 @@ class Scheduler:
         capable = self._get_capability()
         if kind == 'upload':
             slots = int(self._context.conf.conductor.max_uploads)
+        elif kind == 'delete':
+            # Nothing is lost by it, and there may be any number of them.
+            wanted = int(self._context.conf.conductor.max_deletions)
+            slots = 0 if self._is_draining else wanted
         else:
             slots = capable.slots if capable.drivers else 0
             if self._is_draining:
@@ -180,10 +190,13 @@ class Scheduler:
             self._lacks_room = lacks
         return not lacks
 
-    def _is_able(
-        self, needs: placement.Needs, capable: placement.Capability
-    ) -> bool:
-        return not placement.missing(needs, capable) and self._has_base(needs)
+    def _is_able(self, lane: db.Lane, capable: placement.Capability) -> bool:
+        needs = placement.Needs.from_dict(lane.needs)
+        return (
+            not placement.missing(needs, capable)
+            and self._has_base(needs)
+            and self._may_begin(lane.kind, needs)
+        )
 
     def _claim_one(self, kind: str) -> bool:
         """Claim the job that comes first; whether there was one.
@@ -214,7 +227,7 @@ class Scheduler:
             for lane in self._context.database.lanes(
                 [kind], running_limit=limit
             )
-            if self._is_able(placement.Needs.from_dict(lane.needs), capable)
+            if self._is_able(lane, capable)
         ]
 
         def preference(lane: db.Lane) -> int:

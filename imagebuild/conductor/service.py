@@ -21,6 +21,7 @@ repository     which finished images are there, and which may go
 reaper         what dead conductors and failures left behind
 build-<id>     one for each build: its job process, its rows
 upload-<id>    one for each upload: the same, and the end of its build
+deletion-<id>  one for each image that is deleted
 job-<pid>-...  three for each job: one for each of its pipes
 bus            waits for the broker, then serves the casts and calls of the API
 =============  ==========================================================
@@ -60,6 +61,7 @@ from imagebuild.conductor import capability
 from imagebuild.conductor import claims
 from imagebuild.conductor import client_cache
 from imagebuild.conductor import conductor_context
+from imagebuild.conductor import deletions
 from imagebuild.conductor import heartbeat
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
@@ -126,6 +128,7 @@ class Conductor:
         self._clients = client_cache.ClientCache(conf)
         self.running_builds = scheduler.RunningJobs()
         self.running_uploads = scheduler.RunningJobs()
+        self.running_deletions = scheduler.RunningJobs()
         self.context = ConductorContext(
             conf=conf,
             name=conf.conductor.name,
@@ -145,12 +148,18 @@ class Conductor:
             self.context.repository, database, self.context.name
         )
         self.capability_provider.repositories = (self.context.repository.id,)
+        self._deletions = deletions.Deletions(
+            self.context,
+            self.running_deletions,
+            on_end=lambda: self.scheduler.wake(),
+        )
         self.heartbeat = self._make_heartbeat()
         self.scheduler = self._make_scheduler()
         self.capability_provider.base_files.on_read = self.scheduler.wake
         self.reaper = reaper.Reaper(
             self.context,
             running=self._running,
+            pauses=self._deletions.pauses,
             database_stable_for=lambda: self.heartbeat.database_stable_for,
             on_release=self.scheduler.wake,
         )
@@ -160,8 +169,14 @@ class Conductor:
             validator=self.validator,
             capability_provider=self.capability_provider,
             announce=rpcapi.ConductorAPI(transport).build,
-            wake_reaper=self.reaper.wake,
+            wake_reaper=self._wake_deletion,
         )
+
+    def _wake_deletion(self) -> None:
+        """Say that a build was deleted, perhaps."""
+        self.scheduler.wake()
+        self.reaper.wake()
+        self._images.wake()
 
     def _make_validator(self) -> request_validation.RequestValidator:
         return request_validation.RequestValidator(
@@ -195,14 +210,19 @@ class Conductor:
             running=self._running,
             begin=self._begin,
             has_base=self.capability_provider.base_files.has,
+            may_begin=self._deletions.may_begin,
         )
 
     @property
     def _running(self) -> dict[str, scheduler.RunningJobs]:
-        return {'build': self.running_builds, 'upload': self.running_uploads}
+        return {
+            'build': self.running_builds,
+            'upload': self.running_uploads,
+            'delete': self.running_deletions,
+        }
 
     def _running_jobs(self) -> list[scheduler.Running]:
-        return [*self.running_builds.all(), *self.running_uploads.all()]
+        return [each for kind in self._running.values() for each in kind.all()]
 
     # -- lifecycle ---------------------------------------------------------
 
@@ -286,7 +306,7 @@ class Conductor:
         if not self.wait(_REQUEUE_TIMEOUT):
             LOG.error(
                 'Jobs left to other conductors: %s',
-                self.running_builds.ids() | self.running_uploads.ids(),
+                {id for kind in self._running.values() for id in kind.ids()},
             )
         self.reaper.stop()
         # Last, or others would requeue what is being requeued here.
@@ -313,7 +333,10 @@ class Conductor:
     # -- its parts ----------------------------------------------------------
 
     def _begin(self, job: db.Job) -> None:
-        build = self.context.database.get_build(job.build_id)
+        if job.kind == 'delete':
+            self._deletions.begin(job)
+            return
+        build = self.context.database.get_build(job.build_id or job.id)
         attempt: attempts.Attempt
         if job.kind == 'upload':
             row = self.context.database.get_upload(job.id)
@@ -353,7 +376,7 @@ class Conductor:
             self._running,
             self.validator,
             wake_scheduler=self.scheduler.wake,
-            wake_reaper=self.reaper.wake,
+            wake_reaper=self._wake_deletion,
             wake_pipelines=self.pipelines.wake,
         )
         server = bus.get_rpc_server(

@@ -64,6 +64,7 @@ class UploadAttempt(attempt.Attempt):
         row: db.Upload,
         on_end: Callable[[attempt.Attempt], None],
     ) -> None:
+        self._build = build
         self._job = job
         self._row = row
         self._stored: dict[str, Any] = {}

@@ -14,70 +14,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from collections.abc import Collection
 
 from imagebuild import db
 from imagebuild.conductor import build_end
-from imagebuild.conductor import claims
-from imagebuild.conductor.conductor_context import ConductorContext
+from imagebuild.conductor import job_reaper
 
 LOG = logging.getLogger(__name__)
 
 
-class UploadReaper:
-    """What the reaper does for uploads; see there.
+class UploadReaper(job_reaper.JobReaper):
+    """What the reaper does for uploads; see there."""
 
-    :param running: ids of the uploads that this conductor works on.
-    """
-
-    def __init__(
-        self,
-        context: ConductorContext,
-        running: Callable[[], Collection[str]],
-    ) -> None:
-        self._context = context
-        self._database = context.database
-        self._running = running
-        self._suspects: set[tuple[str, int]] = set()
-
-    def requeue_own(self) -> None:
-        """Requeue the uploads of our former process: none runs yet."""
-        for job in self._database.jobs_of(self._context.name, 'upload'):
-            self._requeue(job, f'Conductor {self._context.name} restarted')
-
-    def requeue_idle(self) -> None:
-        """Requeue uploads that have our name and that we do not work on.
-
-        One is only believed to be when it is seen twice, as an upload that was
-        just claimed may not have begun.
-        """
-        idle = {
-            (job.id, job.attempt): job
-            for job in self._database.jobs_of(self._context.name, 'upload')
-            if job.id not in self._running()
-        }
-        for attempt in self._suspects & idle.keys():
-            self._requeue(
-                idle[attempt], f'Conductor {self._context.name} restarted'
-            )
-        self._suspects = set(idle)
-
-    def requeue_orphans(self) -> int:
-        """Requeue the uploads of conductors that are dead or gone.
-
-        :returns: how many there were.
-        """
-        orphans = [
-            job
-            for job in self._database.orphaned_jobs(
-                'upload', self._context.conf.conductor.dead_after
-            )
-            if job.conductor != self._context.name
-        ]
-        for job in orphans:
-            self._requeue(job, f'Conductor {job.conductor} died')
-        return len(orphans)
+    kind = 'upload'
 
     def build_again(self) -> int:
         """Build again what is not uploaded, and whose file nobody has.
@@ -96,10 +44,7 @@ class UploadReaper:
         return len(again)
 
     def _requeue(self, job: db.Job, why: str) -> None:
-        holder: claims.Holder = {
-            'conductor': job.conductor or '',
-            'attempt': job.attempt,
-        }
+        holder = job_reaper.holder(job)
         most = self._context.conf.conductor.upload_attempts
         if job.failures < most:
             if self._database.requeue_upload(

@@ -61,6 +61,20 @@ They do not occupy the place of a build. Each reads a finished image from
 another format. 0 uploads nothing.
 """,
     ),
+    cfg.IntOpt(
+        'max_deletions',
+        default=4,
+        min=0,
+        mutable=True,
+        help="""
+How many images are deleted at once by this conductor.
+
+They do not occupy the place of a build or an upload: each is a call to the
+store, which may take as long as that is slow. One destination never has all
+of several places, so that a store that hangs does not hold up the others. 0
+deletes nothing.
+""",
+    ),
     cfg.ListOpt(
         'drivers',
         default=[],
@@ -272,6 +286,19 @@ so that it can be uploaded later without another build.
 ]
 
 _KEPT: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        'hide_undeletable',
+        default=False,
+        mutable=True,
+        help="""
+Whether images that are to be deleted, and are protected or in use, are hidden.
+
+Such an image is deleted when somebody takes the protection back, or nobody
+uses it any more; that is looked at every hour. Until then it is as it was, and
+its upload says why. With this it is also taken off the lists of images
+(``os_hidden`` in Glance); whoever knows its id still can use it.
+""",
+    ),
     cfg.IntOpt(
         'max_log_size',
         default=8 * 1024**2,

@@ -78,6 +78,16 @@ then refused; images that are there are still deleted with their builds, for
 as long as the section is there.
 """,
     ),
+    cfg.BoolOpt(
+        'hide_undeletable',
+        sample_default='$conductor.hide_undeletable',
+        mutable=True,
+        help="""
+Whether images there that cannot be deleted yet are hidden.
+
+By default [conductor] hide_undeletable.
+""",
+    ),
     cfg.ListOpt(
         'projects',
         default=[],
@@ -246,6 +256,7 @@ def get(conf: cfg.ConfigOpts, name: str) -> Destination:
     usual = {
         'timeout': conf.conductor.upload_timeout,
         'attempts': conf.conductor.upload_attempts,
+        'hide_undeletable': conf.conductor.hide_undeletable,
     }
     if name == HERE:
         return Destination(HERE, store=conf.conductor.store, **usual)

@@ -28,6 +28,7 @@ from imagebuild.db.queries import cancellation
 from imagebuild.db.queries import claims
 from imagebuild.db.queries import conductors
 from imagebuild.db.queries import creation
+from imagebuild.db.queries import deletion
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
@@ -148,10 +149,16 @@ class Database(transaction.Transactions):
     find_image = images.find_image
     get_image = images.get_image
     image_deleted = images.image_deleted
-    images_without_users = images.images_without_users
+    retire_unused_images = images.retire_unused_images
     images_only_used_by = images.images_only_used_by
     users_of_image = images.users_of_image
     stored_bytes = images.stored_bytes
+
+    deleting_images = deletion.deleting_images
+    count_deleting_images = deletion.count_deleting_images
+    finish_deletion = deletion.finish_deletion
+    requeue_deletion = deletion.requeue_deletion
+    note_deletions = deletion.note_deletions
 
     get_upload = uploads.get_upload
     list_uploads = uploads.list_uploads

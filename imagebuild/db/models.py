@@ -77,6 +77,8 @@ class Image(Base):
     os_hash_algo: Mapped[str | None] = mapped_column(Label)
     os_hash_value: Mapped[str | None] = mapped_column(types.Name(128))
     status: Mapped[str] = mapped_column(types.Name(16), default='active')
+    # NULL: nothing to say, and in rows of the release before.
+    status_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime.datetime] = mapped_column(Time)
     deleted_at: Mapped[datetime.datetime | None] = mapped_column(Time)
 
@@ -279,7 +281,10 @@ class Job(Base):
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
+    # NULL: it outlives the row of the build, as the image that is deleted.
+    build_id: Mapped[str | None] = mapped_column(
+        Id, sa.ForeignKey('builds.id')
+    )
     kind: Mapped[str] = mapped_column(types.Name(16))
     lane_id: Mapped[str] = mapped_column(Label, sa.ForeignKey('lanes.id'))
     project_id: Mapped[str] = mapped_column(Project)

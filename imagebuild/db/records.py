@@ -41,8 +41,10 @@ class Image:
     :ivar destination: '' is this cloud.
     :ivar image_id: Glance's.
     :ivar build_id: the build that made it; others may use it too.
-    :ivar status: ``active``, ``deleting`` (nobody uses it any more: a
-        conductor has to delete it) or ``deleted``.
+    :ivar status: ``active``, ``deleting`` (nobody uses it any more: a job
+        of its id deletes it) or ``deleted``.
+    :ivar status_reason: why it is not deleted yet; None when there is nothing
+        to say.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Image:
     status: str
     created_at: datetime.datetime
     deleted_at: datetime.datetime | None
+    status_reason: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +151,8 @@ class Build:
 class Upload:
     """One way of one image to one destination.
 
-    :ivar status: ``queued``, ``uploading``, ``active`` or ``error``.
+    :ivar status: ``queued``, ``uploading``, ``active``, ``error`` or
+        ``deleting``: until its image is gone.
     :ivar project_id: the build's.
     """
 
@@ -174,7 +178,7 @@ class Upload:
 class Lane:
     """Jobs that wait, and need the same of a conductor.
 
-    :ivar kind: ``build`` or ``upload``.
+    :ivar kind: ``build``, ``upload`` or ``delete``.
     :ivar needs: see :class:`imagebuild.common.placement.Needs`.
     :ivar since: when the oldest of them was made.
     :ivar running: how many jobs of this kind the project has running.
@@ -195,7 +199,9 @@ class Lane:
 class Job:
     """Work for a conductor; see :mod:`imagebuild.db.queries.jobs`.
 
-    :ivar id: that of its build or upload.
+    :ivar id: that of its build or upload, or of the row of the image that is
+        to be deleted.
+    :ivar build_id: None where it may outlive the row of the build.
     :ivar state: ``waiting``, ``queued``, ``running``, ``done``, ``error`` or
         ``cancelled``.
     :ivar conductor: the one that has, or last had it.
@@ -206,7 +212,7 @@ class Job:
     """
 
     id: str
-    build_id: str
+    build_id: str | None
     kind: str
     project_id: str
     state: str

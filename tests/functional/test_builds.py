@@ -459,7 +459,7 @@ def test_a_protected_image_keeps_its_last_build(service, client):
     assert 'glance-1' in said
     assert '"protected": false' in said
     assert client.get(f'/v1/builds/{second}').json['status'] == 'active'
-    assert service.database.images_without_users() == []
+    assert service.database.deleting_images() == []
     assert ('delete', second) not in service.conductors.casts
     service.conductors.protected = set()
     assert client.delete(f'/v1/builds/{second}').status_code == 204

@@ -11,112 +11,14 @@
 # under the License.
 """Uploads by request: the real API, a conductor and its real jobs."""
 
-import json
-
 import pytest
-from werkzeug import test as werkzeug_test
 
-from imagebuild.api import app
-from imagebuild.conductor import process
-from imagebuild.messaging import bus
-from imagebuild.messaging import rpcapi
-from tests.functional import api_service
-from tests.functional import conductors
-from tests.functional import notices
-
-DESTINATIONS = """
-[destination:archive]
-store = file
-folder = {directory}/archive
-[destination:as-raw]
-store = file
-folder = {directory}/as-raw
-disk_format = raw
-[destination:unwritable]
-store = file
-folder = /proc/unwritable
-attempts = 2
-[destination:theirs]
-store = file
-folder = {directory}/theirs
-projects = another
-"""
-
-
-class Service:
-    """An API and a conductor with destinations."""
-
-    def __init__(self, directory):
-        self.conf = api_service.make_conf(directory)
-        self.database = conductors.make_database(directory)
-        path = conductors.write_conf(
-            directory, 'c1', drivers='fake', max_attempts=1
-        )
-        path.write_text(
-            path.read_text() + DESTINATIONS.format(directory=directory)
-        )
-        self._path, self._directory = path, directory
-        application = app.create_app(
-            self.conf,
-            database=self.database,
-            conductor_api=rpcapi.ConductorAPI(
-                bus.get_transport(self.conf, 'fake://'), timeout=10
-            ),
-            notifier=notices.Notices(),
-        )
-        self._client = werkzeug_test.Client(
-            api_service.with_token(self.conf, application)
-        )
-        self.conductor = None
-
-    def start(self):
-        self.conductor = process.from_conf(conductors.read_conf(self._path))
-        self.conductor.start()
-        conductors.wait_until(lambda: self.conductor._server, what='the bus')
-
-    def stop(self):
-        if self.conductor:
-            self.conductor.stop()
-            self.conductor = None
-
-    def ask(self, method, path, **body):
-        return self._client.open(
-            path, method=method, json=body if body else None
-        )
-
-    def build(self, **request):
-        answer = self.ask(
-            'POST', '/v1/builds', name='x', os='fake-os', **request
-        )
-        assert answer.status_code == 202, answer.json
-        return conductors.wait_for(
-            self.database, answer.json['id'], 'active', 'error'
-        )
-
-    def upload(self, build, destination, **body):
-        return self.ask(
-            'POST', '/v1/uploads',
-            build_id=build.id, destination=destination, **body,
-        )  # fmt: skip
-
-    def ended(self, upload_id):
-        def look():
-            found = self.ask('GET', f'/v1/uploads/{upload_id}').json
-            return found if found['status'] in ('active', 'error') else None
-
-        conductors.wait_until(look, what='the upload')
-        return look()
-
-    def stored(self, name):
-        return [
-            json.loads(each.read_text())
-            for each in (self._directory / name).glob('*/metadata.json')
-        ]
+from tests.functional import upload_service
 
 
 @pytest.fixture
 def service(tmp_path):
-    made = Service(tmp_path)
+    made = upload_service.Service(tmp_path)
     made.start()
     yield made
     made.stop()
@@ -168,8 +70,8 @@ def test_the_image_of_an_upload_is_deleted_with_it(service):
     service.ended(upload)
     answer = service.ask('DELETE', f'/v1/uploads/{upload}')
     assert answer.status_code == 204
-    assert service.ask('GET', f'/v1/uploads/{upload}').status_code == 404
-    conductors.wait_until(lambda: not service.stored('archive'))
+    service.gone(upload)
+    assert service.stored('archive') == []
     # The build and its own image are as they were.
     assert service.database.get_build(build.id).status == 'active'
     assert len(service.stored('images')) == 1

@@ -39,6 +39,7 @@ def api_families():
     database.oldest_queued.return_value = datetime.datetime(2026, 1, 1)
     database.list_conductors.return_value = []
     database.list_uploads.return_value = []
+    database.count_deleting_images.return_value = {'north': 2}
     database.statistics.return_value = types.SimpleNamespace(
         steps={'package': (1, 2.0)}, reused=0, uploaded_bytes=0
     )

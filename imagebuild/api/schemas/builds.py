@@ -41,7 +41,10 @@ IMAGE: base.Schema = base.closed(
         'destination': base.text('Name of a cloud; empty: this one.', ''),
         'image_id': base.text('Its id in that cloud.', _IMAGE_ID),
         'disk_format': base.text('Its format.', 'qcow2'),
-        'status': base.text('Status of its upload.', 'active'),
+        'status': base.text('"active", "deleting" or "deleted".', 'active'),
+        'status_reason': base.maybe_text(
+            'Why an image that is to be deleted is still there.', None
+        ),
     }
 )
 _PROGRESS: base.Schema = base.closed(

@@ -24,6 +24,7 @@ from imagebuild.db import records
 from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Upload
+from imagebuild.db.queries import deletion
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
@@ -62,8 +63,9 @@ def request_cancel(session: Session, id: str) -> records.Build:
 def delete_upload(session: Session, id: str) -> None:
     """Cancel an upload, or remove it with the image that it made.
 
-    One that a conductor has is cancelled by it; what waits ends now. What has
-    ended is not found any more.
+    One that a conductor has is cancelled by it; what waits ends now. One that
+    has an image is ``deleting`` until that is gone; to delete it once more has
+    it tried at once. Any other is not found any more.
 
     :raises NotFound: there is no such upload.
     :raises Conflict: it made the image of the build itself.
@@ -71,11 +73,18 @@ def delete_upload(session: Session, id: str) -> None:
     job = session.get(Job, id, populate_existing=True)
     row = session.get(Upload, id)
     if row is None:
+        if session.is_retry:
+            return
         raise exception.NotFound(what='upload', id=id)
     build = lifecycle.locked(session, row.build_id)
-    if build is None or build.deleted_at is not None:
+    row = session.get(Upload, id, populate_existing=True)
+    if row is None or build is None:
         raise exception.NotFound(what='upload', id=id)
-    session.refresh(row)
+    if row.status == 'deleting':
+        deletion.hasten(session, row)
+        return
+    if build.deleted_at is not None:
+        raise exception.NotFound(what='upload', id=id)
     if job is not None and job.state not in jobs.ENDED:
         job.cancel_requested = True
         uploading.cancel_waiting(session, build, id)
@@ -93,10 +102,10 @@ def delete_upload(session: Session, id: str) -> None:
             status=row.status,
             reason='it made the image of the build; delete the build',
         )
-    images.retire(session, made)
     if job is not None:
         session.delete(job)
-    session.delete(row)
+    if not images.retire(session, made):
+        session.delete(row)
 
 
 @writer
@@ -110,8 +119,7 @@ def delete_build(session: Session, id: str) -> records.Image | None:
     error while it is ``deleting``.
 
     :returns: the image in this cloud that lost its last user, now
-        ``deleting``: a conductor has to delete it in Glance, and to call
-        ``image_deleted`` then. None if there is none.
+        ``deleting``. None if there is none.
     :raises NotFound: there is no such build.
     """
     build = rows.locked_build(session, id)

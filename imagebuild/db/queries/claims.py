@@ -120,7 +120,7 @@ def _start_build(session: Session, job: Job) -> bool:
     if not changed:
         jobs.end(session, job.id, 'cancelled')
         return False
-    build = rows.live_build(session, job.build_id)
+    build = rows.live_build(session, job.id)
     job.attempt = build.attempt
     history.note(
         session,

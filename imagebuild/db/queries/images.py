@@ -24,10 +24,15 @@ from imagebuild.db import records
 from imagebuild.db import transaction
 from imagebuild.db.models import Build
 from imagebuild.db.models import Image
+from imagebuild.db.models import Job
+from imagebuild.db.models import Upload
+from imagebuild.db.queries import jobs
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
+
+_MOST_ADOPTED = 100
 
 #: What makes a build a user of an image: it is the build's, or will be when
 #: the build has ended, which other uploads of it may delay.
@@ -90,10 +95,17 @@ def get_image(session: Session, image_row_id: str) -> records.Image:
     return rows.record(records.Image, image)
 
 
-def insert(session: Session, build: Build, values: Mapping[str, Any]) -> Image:
+def insert(
+    session: Session,
+    build: Build,
+    values: Mapping[str, Any],
+    *,
+    wanted: bool = True,
+) -> Image:
     """Add the row of an image that a build made.
 
     :param values: columns that differ from the build's, or are not there.
+    :param wanted: whether it stays; else it is to be deleted.
     """
     image = Image(
         **{
@@ -106,6 +118,8 @@ def insert(session: Session, build: Build, values: Mapping[str, Any]) -> Image:
         }
     )
     session.add(image)
+    if not wanted:
+        delete_later(session, image)
     return image
 
 
@@ -119,16 +133,47 @@ def image_deleted(session: Session, image_row_id: str) -> None:
     )
 
 
-def retire(session: Session, images: sa.ColumnElement[bool]) -> None:
-    """Mark active images ``deleting``; a conductor deletes them.
+def delete_later(session: Session, image: Image) -> None:
+    """Have a conductor delete an image; nothing else makes it ``deleting``.
+
+    Its upload says so until the image is gone.
+    """
+    image.status = 'deleting'
+    session.flush()
+    session.change(
+        sa.update(Upload)
+        .where(made_by(image), Upload.status == 'active')
+        .values(status='deleting', status_reason='', updated_at=session.now)
+    )
+    jobs.enqueue_deletion(session, image)
+
+
+def made_by(image: Image) -> sa.ColumnElement[bool]:
+    """The condition that an upload made an image."""
+    return sa.and_(
+        Upload.build_id == image.build_id,
+        Upload.destination == image.destination,
+        Upload.image_id == image.image_id,
+    )
+
+
+def retire(session: Session, images: sa.ColumnElement[bool]) -> int:
+    """Have conductors delete images that are active.
 
     :param images: the condition that says which.
+    :returns: how many.
     """
-    session.change(
-        sa.update(Image)
+    query = (
+        sa.select(Image)
         .where(images, Image.status == 'active')
-        .values(status='deleting')
+        .order_by(Image.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
+    found = session.scalars(query).all()
+    for image in found:
+        delete_later(session, image)
+    return len(found)
 
 
 def retire_unused(session: Session, image_row_id: str) -> records.Image | None:
@@ -144,9 +189,8 @@ def retire_unused(session: Session, image_row_id: str) -> records.Image | None:
     )
     if image is None or image.status != 'active' or _is_used(session, image):
         return None
-    image.status = 'deleting'
+    delete_later(session, image)
     retire(session, Image.build_id == image.build_id)
-    session.flush()
     return rows.record(records.Image, image)
 
 
@@ -226,12 +270,15 @@ def being_deleted(
 
 
 @writer
-def images_without_users(session: Session) -> list[records.Image]:
-    """Images that no live build uses and that are not deleted yet.
+def retire_unused_images(session: Session) -> int:
+    """Have the images deleted that no live build uses.
 
-    They are marked ``deleting``, so that no build can begin to use
-    them: a conductor may delete them in Glance.
+    And those that a conductor of the release before has marked, which knew no
+    jobs for that: at most 100 of them in one call.
+
+    :returns: how many there were.
     """
+    number = 0
     unused = (
         sa.select(Image.id, Image.project_id)
         .where(
@@ -244,15 +291,19 @@ def images_without_users(session: Session) -> list[records.Image]:
     )
     for id, project_id in session.execute(unused).all():
         rows.lock_project(session, project_id)
-        retire_unused(session, id)
-    query = (
+        number += retire_unused(session, id) is not None
+    without_job = (
         sa.select(Image)
-        .where(Image.status == 'deleting')
-        .order_by(Image.created_at)
+        .where(
+            Image.status == 'deleting', ~sa.exists().where(Job.id == Image.id)
+        )
+        .order_by(Image.project_id, Image.id)
+        .limit(_MOST_ADOPTED)
     )
-    return [
-        rows.record(records.Image, image) for image in session.scalars(query)
-    ]
+    for image in session.scalars(without_job).all():
+        delete_later(session, image)
+        number += 1
+    return number
 
 
 @reader

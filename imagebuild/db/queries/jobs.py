@@ -39,6 +39,7 @@ from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
+from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Lane
 from imagebuild.db.models import Quota
@@ -69,15 +70,59 @@ def enqueue(
     :param needs: what its conductor must offer; see ``common.placement``.
     :param not_before: it waits until then.
     """
+    queue = {
+        'kind': kind,
+        'project_id': build.project_id,
+        'priority': build.priority or 0,
+        'needs': dict(needs),
+    }
+    return _put(
+        session,
+        queue,
+        id=id,
+        build_id=build.id,
+        spec=spec,
+        not_before=not_before,
+    )
+
+
+def enqueue_deletion(session: Session, image: Image) -> Job:
+    """Add the job that deletes an image, of the id of its row.
+
+    It names no build: images outlive the rows of builds, those that are
+    protected for years.
+    """
+    queue = {
+        'kind': 'delete',
+        'project_id': image.project_id,
+        'priority': 0,
+        'needs': placement.Needs(deletion=image.destination).to_dict(),
+    }
+    return _put(session, queue, id=image.id, build_id=None)
+
+
+def _put(
+    session: Session,
+    queue: Mapping[str, Any],
+    *,
+    id: str,
+    build_id: str | None,
+    spec: Mapping[str, Any] | None = None,
+    not_before: datetime.datetime | None = None,
+) -> Job:
+    """Add a job, or queue the one of this id again.
+
+    :param queue: columns of its lane: kind, project_id, priority and needs.
+    """
     session.flush()
-    lane_id = _lane(session, build, kind, needs)
+    lane_id = _lane(session, queue)
     job = session.get(Job, id)
     if job is None:
         job = Job(
             id=id,
-            build_id=build.id,
-            kind=kind,
-            project_id=build.project_id,
+            build_id=build_id,
+            kind=queue['kind'],
+            project_id=queue['project_id'],
             created_at=session.now,
         )
         session.add(job)
@@ -114,15 +159,7 @@ def enqueue_build(session: Session, build: Build) -> None:
     job.created_at = build.created_at
 
 
-def _lane(
-    session: Session, build: Build, kind: str, needs: Mapping[str, Any]
-) -> str:
-    values = {
-        'kind': kind,
-        'project_id': build.project_id,
-        'priority': build.priority or 0,
-        'needs': dict(needs),
-    }
+def _lane(session: Session, values: Mapping[str, Any]) -> str:
     text = json.dumps(values, sort_keys=True)
     id = hashlib.sha256(text.encode()).hexdigest()
     if session.scalar(sa.select(Lane.id).where(Lane.id == id)) is None:

@@ -51,8 +51,7 @@ def finish_build(
     and the others follow it. Secrets are wiped.
 
     A build in status ``deleting`` is deleted, whatever its outcome;
-    an image that it made all the same is left ``deleting`` for
-    ``images_without_users``.
+    an image that it made all the same is deleted.
 
     :returns: the build as it is now (``deleted_at`` is set if it was to
         be deleted); None when this conductor and attempt do not have it
@@ -152,7 +151,7 @@ def _finish_deleted(
     session: Session, build: Build, outcome: records.Outcome
 ) -> None:
     if outcome.image is not None:
-        images.insert(session, build, {**outcome.image, 'status': 'deleting'})
+        images.insert(session, build, outcome.image, wanted=False)
     build.finished_at = session.now
     delete(session, build)
 

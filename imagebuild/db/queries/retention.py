@@ -150,6 +150,7 @@ def _purge_the_rest(session: Session, older_than: datetime.datetime) -> None:
             Image.status == 'deleted',
             Image.deleted_at < older_than,
             ~sa.exists().where(Build.image_row_id == Image.id),
+            ~sa.exists().where(models.Job.id == Image.id),
         )
     )
     artifacts.purge_gone(session, older_than)

@@ -121,11 +121,14 @@ def add_upload(
             artifact=kept.id,
         )
     elif not session.did(row.updated_at):
+        # The store would take the one that it deletes for the new one.
         raise exception.Conflict(
             what='Upload',
             id=row.id,
             status=row.status,
-            reason='it is there already, or on its way',
+            reason='its image is being deleted: wait until it is gone'
+            if row.status == 'deleting'
+            else 'it is there already, or on its way',
         )
     session.flush()
     return rows.record(records.Upload, row, project_id=build.project_id)
@@ -233,7 +236,6 @@ def _end(
             if name in _OF_IMAGE:
                 setattr(row, name, value)
         row.bytes_done = row.size or 0
-        status = 'active' if _is_wanted(build) else 'deleting'
         images.insert(
             session,
             build,
@@ -241,8 +243,8 @@ def _end(
                 'disk_format': row.disk_format,
                 **outcome.image,
                 'destination': row.destination,
-                'status': status,
             },
+            wanted=_is_wanted(build),
         )
     state = 'done' if outcome.image else outcome.state
     jobs.end(session, id, state, {'fault': outcome.fault})
@@ -399,7 +401,7 @@ def _locked(
     job = session.get(Job, id)
     if job is None:
         return None, None
-    build = lifecycle.locked(session, job.build_id)
+    build = lifecycle.locked(session, job.build_id or '')
     if build is None:
         return None, None
     session.refresh(job)

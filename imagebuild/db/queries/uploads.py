@@ -39,7 +39,7 @@ def get_upload(
     """Look an upload up.
 
     :raises NotFound: there is none (of that project), or its build was
-        deleted.
+        deleted, and its image is gone.
     """
     found = session.execute(_visible(project_id).where(Upload.id == id))
     for upload, owner in found:
@@ -58,7 +58,9 @@ def list_uploads(
     limit: int | None = None,
     marker: str | None = None,
 ) -> list[records.Upload]:
-    """List uploads of builds that are not deleted, oldest first.
+    """List uploads, oldest first.
+
+    Those of deleted builds are left out, unless their image is not gone yet.
 
     :param project_id: only this project's; None for all, as in the others.
     :param status: one, or any of several.
@@ -141,7 +143,7 @@ def _visible(project_id: str | None) -> sa.Select[Upload, str]:
     query = (
         sa.select(Upload, Build.project_id)
         .join(Build, Build.id == Upload.build_id)
-        .where(rows.LIVE)
+        .where(sa.or_(rows.LIVE, Upload.status == 'deleting'))
         # A claim changes the row without the session, which may hold it.
         .execution_options(populate_existing=True)
     )

@@ -204,6 +204,20 @@ def image_row(database, build, destination):
     insert(database, models.Image(**columns))
 
 
+def without_users(database):
+    """Images that are to be deleted, once it was looked for unused ones."""
+    database.retire_unused_images()
+    return database.deleting_images()
+
+
+def delete_image(database, image, conductor='c1'):
+    """Delete an image as a conductor does."""
+    job = database.claim(conductor, job=image.id)
+    assert database.finish_deletion(
+        image.id, conductor=conductor, attempt=job.attempt
+    )
+
+
 def finish(database, build, status='active', **others):
     """End a claimed build as its conductor."""
     if status == 'active':

@@ -17,10 +17,12 @@ import pytest
 
 from imagebuild import exception
 from tests.contract.database import IMAGE
+from tests.contract.database import delete_image
 from tests.contract.database import finish
 from tests.contract.database import start
 from tests.contract.database import upload_row
 from tests.contract.database import values
+from tests.contract.database import without_users
 
 TEXT = 'aä€💾' * 5
 
@@ -309,8 +311,8 @@ class PurgeContract:
         assert left == {active.id, waiting.id, running.id, late.id}
         assert database.list_conductors() == []
         # Glance still has it.
-        assert database.images_without_users() == [image]
-        database.image_deleted(image.id)
+        assert without_users(database) == [image]
+        delete_image(database, image)
         database.purge(clock.time + datetime.timedelta(seconds=1))
         with pytest.raises(exception.NotFound):
             database.get_image(image.id)

@@ -21,6 +21,7 @@ from tests.contract.database import finish
 from tests.contract.database import image_row
 from tests.contract.database import start
 from tests.contract.database import values
+from tests.contract.database import without_users
 
 
 def flight(database, number=2, *, running=True):
@@ -190,7 +191,7 @@ class LifecycleContract:
         assert database.images_only_used_by(maker.id) == []
         assert database.images_only_used_by(user.id) == []
         assert database.delete_build(maker.id) is None
-        assert database.images_without_users() == []
+        assert without_users(database) == []
         assert database.get_build(user.id).image_id == 'glance-1'
         [left] = database.users_of_image(user.id)
         assert left.id == user.id
@@ -199,11 +200,11 @@ class LifecycleContract:
         image = database.delete_build(user.id)
         assert (image.id, image.status) == (maker.image_row_id, 'deleting')
         assert database.find_image('p1', 'k') is None
-        assert database.images_without_users() == [image]
+        assert without_users(database) == [image]
         again = database.create_build(values(content_key='k'))
         assert again.status == 'queued'
         database.image_deleted(image.id)
-        assert database.images_without_users() == []
+        assert without_users(database) == []
         assert database.get_image(image.id).deleted_at
 
     def test_further_images_go_along(self, database):
@@ -220,13 +221,10 @@ class LifecycleContract:
             'west',
         }
         database.delete_build(build.id)
-        assert database.images_without_users() == []
+        assert without_users(database) == []
         for look in (
             lambda: database.images_only_used_by(user.id),
-            lambda: (
-                database.delete_build(user.id)
-                and database.images_without_users()
-            ),
+            lambda: database.delete_build(user.id) and without_users(database),
         ):
             found = {image.image_id for image in look()}
             assert found == {'glance-1', 'g-east', 'g-west'}
@@ -237,9 +235,9 @@ class LifecycleContract:
         build = start(database)
         image_row(database, build, 'east')
         finish(database, build, 'error')
-        assert database.images_without_users() == []
+        assert without_users(database) == []
         database.delete_build(build.id)
-        [image] = database.images_without_users()
+        [image] = without_users(database)
         assert image.image_id == 'g-east'
 
     def test_delete_a_running_build(self, database):
@@ -263,7 +261,7 @@ class LifecycleContract:
         done = finish(database, build)
         assert done.deleted_at
         assert database.find_image('p1', 'k') is None
-        [image] = database.images_without_users()
+        [image] = without_users(database)
         assert (image.image_id, image.status) == ('glance-1', 'deleting')
 
     def test_a_deleted_build_that_is_requeued(self, database):

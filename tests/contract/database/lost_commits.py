@@ -25,6 +25,7 @@ from tests.contract.database import finish
 from tests.contract.database import image_row
 from tests.contract.database import start
 from tests.contract.database import values
+from tests.contract.database import without_users
 from tests.contract.database.uploads import claim_upload
 from tests.contract.database.uploads import finish_upload
 from tests.contract.database.uploads import start_uploads
@@ -88,7 +89,7 @@ class LostCommitContract(Losing):
         database.delete_build(build.id)
         losing()
         assert finish(database, build).deleted_at
-        assert len(database.images_without_users()) == 1
+        assert len(without_users(database)) == 1
 
     def test_requeue(self, database, losing):
         build = start(database)
@@ -157,7 +158,7 @@ class LostCommitContract(Losing):
         finish(database, build)
         database.delete_build(build.id)
         losing()
-        assert len(database.images_without_users()) == 2
+        assert len(without_users(database)) == 2
 
     def test_conductors(self, database, losing):
         losing()

@@ -24,6 +24,7 @@ from tests.contract.database import image_row
 from tests.contract.database import start
 from tests.contract.database import upload_row
 from tests.contract.database import values
+from tests.contract.database import without_users
 
 NASTY = 'Grüße 💾 \' " % \\ ; -- \n\t'
 
@@ -217,7 +218,7 @@ class RequestContract:
         assert database.stored_bytes('p1') == 2 * size
         database.delete_build(user.id)
         # To be deleted, but still there.
-        gone = database.images_without_users()
+        gone = without_users(database)
         assert database.stored_bytes('p1') == 2 * size
         database.image_deleted(gone[0].id)
         assert database.stored_bytes('p1') == size

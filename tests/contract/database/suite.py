@@ -16,6 +16,7 @@ Crowds take their time and are asked for by name.
 """
 
 from tests.contract.database import artifacts
+from tests.contract.database import deletion
 from tests.contract.database import history
 from tests.contract.database import lifecycle
 from tests.contract.database import lost_commits
@@ -63,6 +64,14 @@ class TestArtifacts(artifacts.ArtifactContract):
 
 
 class TestUploadJobs(uploads.UploadJobContract):
+    pass
+
+
+class TestDeletion(deletion.DeletionContract):
+    pass
+
+
+class TestLostDeletionCommits(deletion.LostDeletionCommitContract):
     pass
 
 

@@ -19,6 +19,7 @@ from tests.contract.database import IMAGE
 from tests.contract.database import claimable
 from tests.contract.database import start
 from tests.contract.database import values
+from tests.contract.database import without_users
 
 STORED = {
     name: IMAGE[name]
@@ -146,21 +147,21 @@ class UploadJobContract:
         """Nobody takes it for unused meanwhile, nor when it is requeued."""
         start_uploads(database, build, '', 'north')
         finish_upload(database, claim_upload(database, build))
-        assert database.images_without_users() == []
+        assert without_users(database) == []
         north = claim_upload(database, build, 'north')
         database.requeue_upload(
             north.id, conductor='c1', attempt=north.attempt, reason='.'
         )
-        assert database.images_without_users() == []
+        assert without_users(database) == []
         ended = finish_upload(database, claim_upload(database, build, 'north'))
         assert ended.status == 'active' and len(ended.images) == 2
-        assert database.images_without_users() == []
+        assert without_users(database) == []
 
     def test_what_is_there_goes_with_its_build(self, database, build):
         start_uploads(database, build, '', 'north')
         finish_upload(database, claim_upload(database, build))
         database.delete_build(build.id)
-        [image] = database.images_without_users()
+        [image] = without_users(database)
         assert (image.destination, image.status) == ('', 'deleting')
 
     def test_a_cloud_may_convert_it(self, database, build):
@@ -189,9 +190,9 @@ class UploadJobContract:
         ended = finish_upload(database, claim_upload(database, build, 'north'))
         assert (ended.status, ended.fault) == ('error', fault)
         assert ended.status_reason == 'Refused.'
-        assert database.images_without_users() == []
+        assert without_users(database) == []
         database.delete_build(build.id)
-        assert len(database.images_without_users()) == 1
+        assert len(without_users(database)) == 1
 
     def test_without_this_cloud_the_first_counts(self, database):
         request = {'name': 'web', 'destinations': ['south', 'north']}
@@ -226,7 +227,7 @@ class UploadJobContract:
         else:
             with pytest.raises(exception.NotFound):
                 database.get_build(build.id)
-        assert len(database.images_without_users()) == 1 + running
+        assert len(without_users(database)) == 1 + running
         assert database.lanes(['upload']) == []
 
     def test_an_image_that_others_use_stays(self, database, build):
@@ -235,7 +236,7 @@ class UploadJobContract:
         user = database.create_build(values(content_key='k'))
         assert user.status == 'active' and user.reused_from == build.id
         database.delete_build(build.id)
-        assert database.images_without_users() == []
+        assert without_users(database) == []
         assert database.get_build(user.id).image_id
 
     def test_requeue(self, database, build, clock):

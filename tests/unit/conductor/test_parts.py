@@ -393,7 +393,10 @@ def make_context(database):
         database=database,
         conf=types.SimpleNamespace(
             conductor=types.SimpleNamespace(
-                sweep_interval=60, priority_aging=0, max_uploads=0
+                sweep_interval=60,
+                priority_aging=0,
+                max_uploads=0,
+                max_deletions=0,
             ),
             disks=types.SimpleNamespace(space_reserve=0),
             quota=types.SimpleNamespace(running=-1),
@@ -411,6 +414,7 @@ def make_scheduler(database, begun, slots=2):
         running={
             'build': scheduler.RunningJobs(),
             'upload': scheduler.RunningJobs(),
+            'delete': scheduler.RunningJobs(),
         },
         begin=begun.append,
     )

@@ -22,6 +22,7 @@ from imagebuild import layers
 from imagebuild.conductor import conductor_context
 from imagebuild.conductor import metrics
 from imagebuild.conductor import reaper as reaper_module
+from imagebuild.conductor import store_pauses
 from imagebuild.conductor import upload_rows
 from imagebuild.stores import base as stores_base
 from tests.unit.conductor.test_parts import make_build
@@ -54,7 +55,8 @@ class Setting:
         self.database.uploads_without_file.return_value = ([], [])
         self.database.list_uploads.return_value = []
         self.database.abandoned_uploads.return_value = []
-        self.database.images_without_users.return_value = []
+        self.database.retire_unused_images.return_value = 0
+        self.database.lanes.return_value = []
         self.store = mock.create_autospec(stores_base.Store, instance=True)
         self.notifier = mock.create_autospec(
             conductor_context.Notifier, instance=True
@@ -79,7 +81,9 @@ class Setting:
             running={
                 'build': mock.Mock(ids=lambda: self.running),
                 'upload': mock.Mock(ids=set),
+                'delete': mock.Mock(ids=set),
             },
+            pauses=store_pauses.StorePauses(),
             database_stable_for=lambda: self.database_stable_for,
             on_release=self.released,
         )
@@ -194,35 +198,12 @@ def test_half_images_go_when_their_build_has_ended(setting):
     assert update.args == ('u1', {'status': 'error', 'image_id': None})
 
 
-def image(id, **values):
-    return record(db.Image, id=id, image_id=f'glance-{id}', **values)
-
-
-def test_unused_images_are_deleted_one_by_one(setting):
-    setting.database.images_without_users.return_value = [
-        image('a'),
-        image('b'),
-        image('c'),
-    ]
-    setting.store.delete.side_effect = [
-        None,
-        exception.Conflict(
-            what='image', id='b', status='in use', reason='a server'
-        ),
-        None,
-    ]
-    setting.reaper.delete_images()
-    deleted = [
-        call.args[0] for call in setting.database.image_deleted.call_args_list
-    ]
-    assert deleted == ['a', 'c']
-
-
-def test_a_foreign_image_is_forgotten_and_left(setting):
-    setting.database.images_without_users.return_value = [image('a')]
-    setting.store.delete.side_effect = exception.Forbidden(rule='stamps')
-    setting.reaper.delete_images()
-    setting.database.image_deleted.assert_called_once_with('a')
+def test_unused_images_are_for_whoever_deletes(setting):
+    setting.reaper.retire_images()
+    setting.released.assert_not_called()
+    setting.database.retire_unused_images.return_value = 1
+    setting.reaper.retire_images()
+    setting.released.assert_called_once_with()
 
 
 def test_one_failure_does_not_stop_a_sweep(setting):
@@ -231,7 +212,7 @@ def test_one_failure_does_not_stop_a_sweep(setting):
     )
     setting.database.builds_of.side_effect = RuntimeError('a defect')
     setting.reaper.sweep()
-    setting.database.images_without_users.assert_called_once_with()
+    setting.database.retire_unused_images.assert_called_once_with()
     setting.database.purge.assert_called_once()
 
 

@@ -77,7 +77,11 @@ def claim(monkeypatch):
                 cached_bases=('here',),
                 slots=slots,
             ),
-            running={'build': running, 'upload': scheduler.RunningJobs()},
+            running={
+                'build': running,
+                'upload': scheduler.RunningJobs(),
+                'delete': scheduler.RunningJobs(),
+            },
             begin=begin,
         ).claim_all()
         return begun
