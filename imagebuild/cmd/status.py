@@ -32,6 +32,7 @@ from imagebuild.cmd import configuration
 from imagebuild.cmd import program
 from imagebuild.common import release
 from imagebuild.common import space
+from imagebuild.conductor import capability
 from imagebuild.conductor import client_cache
 from imagebuild.conf import database
 from imagebuild.conf import layers as layers_section
@@ -121,6 +122,12 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
                 f'No driver can be used on this host ({why}): a conductor '
                 'here would build nothing. A host of the API alone needs '
                 'none.',
+            )
+        if problems := capability.driver_limit_problems(self.conf):
+            return upgradecheck.Result(
+                _CODE.WARNING,
+                ' '.join(map(str, problems))
+                + ' A conductor of this host does not start.',
             )
         if reasons and self.conf.conductor.drivers:
             return upgradecheck.Result(

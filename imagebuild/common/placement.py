@@ -24,14 +24,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import Protocol
 from typing import Self
 from typing import TypeGuard
 
 _MOST_SHOWN = 5
+#: So many conductors are told of a new build.
+MOST_WOKEN = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +139,29 @@ def of_base(base: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+class _Build(Protocol):
+    @property
+    def driver(self) -> str: ...
+    @property
+    def os(self) -> str: ...
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def base(self) -> Mapping[str, Any] | None: ...
+
+
+def of_build(build: _Build) -> Needs:
+    """What the job of a build needs."""
+    return Needs.from_dict(
+        {
+            'driver': build.driver,
+            'os': build.os,
+            'architecture': build.architecture,
+            **of_base(build.base or {}),
+        }
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Capability:
     """What a conductor offers.
@@ -145,6 +172,8 @@ class Capability:
     :ivar architectures: of the images that it can build.
     :ivar isolations: in what its host can open disks, each with what is
         missing for it; empty when that is not known.
+    :ivar driver_limits: how many builds of a driver it runs at once, for
+        those that have a limit of their own.
     :ivar destinations: names of the clouds that it can upload to, besides
         this one.
     :ivar deletions: names of the clouds that it can delete from, besides this
@@ -192,6 +221,9 @@ class Capability:
         default_factory=dict, hash=False
     )
     slots: int = 0
+    driver_limits: Mapping[str, int] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -230,6 +262,11 @@ class Capability:
                 for base, number in _mapping(values.get('cached_layers'))
             },
             slots=_number(values.get('slots')) or 0,
+            driver_limits={
+                name: number
+                for name, number in _mapping(values.get('driver_limits'))
+                if type(number) is int
+            },
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -280,6 +317,54 @@ def preference(needs: Needs, capability: Capability) -> int:
     if needs.base in capability.cached_bases:
         return 1
     return 0
+
+
+def free_slots(
+    needs: Needs, capability: Capability, running: Mapping[str, int]
+) -> int:
+    """How many more builds of these needs a conductor has room for.
+
+    :param running: how many it runs, by their drivers.
+    """
+    free = capability.slots - sum(running.values())
+    limit = capability.driver_limits.get(needs.driver)
+    if limit is not None:
+        free = min(free, limit - running.get(needs.driver, 0))
+    return max(0, free)
+
+
+def to_wake(
+    needs: Needs,
+    conductors: Iterable[Capability],
+    running: Mapping[str, Mapping[str, int]],
+    *,
+    most: int = MOST_WOKEN,
+) -> list[str]:
+    """Choose the conductors that are told of a new build.
+
+    Of those that could begin it now: first who is prepared for it, then who
+    has little to do. More than one, as what is known of them is some seconds
+    old: one may have died, or have no room on its disk.
+
+    :param conductors: those that are up.
+    :param running: of each, by its name, as of :func:`free_slots`.
+    :returns: names; empty when nobody has a slot for it.
+    """
+    able = [
+        each
+        for each in conductors
+        if not missing(needs, each)
+        and free_slots(needs, each, running.get(each.name, {}))
+    ]
+    # Those that are equal are not always the same ones.
+    random.shuffle(able)
+    able.sort(
+        key=lambda each: (
+            -preference(needs, each),
+            sum(running.get(each.name, {}).values()),
+        )
+    )
+    return [each.name for each in able[:most]]
 
 
 def waits_for(names: Sequence[str], lacks: Sequence[str] = ()) -> str:

@@ -34,6 +34,9 @@ class Attempt(abc.ABC):
     :param subject: the build that the job is for, or what there is of it.
     :param claim: under which it is made.
     :ivar build_id: the id of the build.
+    :ivar driver: of a build; '' for jobs of other kinds.
+    :ivar retry_after: seconds that its job waits for the next attempt, once
+        this one has ended; 0 if it does not.
     :param on_end: called with it when nothing of it is left here.
     """
 
@@ -50,6 +53,8 @@ class Attempt(abc.ABC):
         self._context = context
         self.id = id
         self.build_id = subject.id
+        self.driver = ''
+        self.retry_after = 0.0
         self._subject = subject
         self._cancellation = cancellation.CancellationToken(claim)
         self._on_end = on_end

@@ -81,6 +81,7 @@ class BuildAttempt(attempt.Attempt):
             on_step=_count_step,
         )
         super().__init__(context, build.id, build, self._claim, on_end)
+        self.driver = build.driver
 
     # -- the thread ---------------------------------------------------------
 

@@ -98,6 +98,10 @@ class CapabilityProvider:
         """A driver that is installed; None when there is none."""
         return self._installed().get(name)
 
+    def problems(self) -> list[exception.InvalidInput]:
+        """What is wrong with the options."""
+        return driver_limit_problems(self._conf, self._installed)
+
     def reload(self) -> None:
         """Look again."""
         capability = self._look()
@@ -127,6 +131,7 @@ class CapabilityProvider:
             },
             driver_schemas=_schemas(installed, drivers),
             slots=section.max_builds,
+            driver_limits=dict(section.driver_limits),
         )
 
     def _with_state(self, capability: Capability) -> Capability:
@@ -149,6 +154,22 @@ class CapabilityProvider:
             cached_bases=host_state.cached_bases(config),
             cached_layers=host_state.cached_layers(config),
         )
+
+
+def driver_limit_problems(
+    conf: cfg.ConfigOpts,
+    installed: Callable[[], Mapping[str, Driver]] = registry.drivers,
+) -> list[exception.InvalidInput]:
+    """Limits of drivers that there are not: a typing error limits nothing."""
+    known = {*installed(), *registry.installed().broken}
+    return [
+        exception.InvalidInput(
+            f'[conductor] driver_limits: there is no driver "{name}"; '
+            f'installed are: {", ".join(sorted(known)) or "none"}.'
+        )
+        for name in conf.conductor.driver_limits
+        if name not in known
+    ]
 
 
 def _free_disk(conf: cfg.ConfigOpts) -> int | None:

@@ -209,3 +209,4 @@ class DeletionAttempt(attempt.Attempt):
             ),
         ):
             raise claims.ClaimLost('the deletion has another owner')
+        self.retry_after = delay

@@ -28,7 +28,8 @@ class Deletions:
     """Begins what the scheduler has claimed.
 
     :param running: what is being deleted here.
-    :param on_end: called when a place is free again.
+    :param on_end: called when a place is free again, with the seconds after
+        which the image is to be asked for again; 0 when it is not.
     :ivar pauses: the stores that are left alone now.
     """
 
@@ -36,7 +37,7 @@ class Deletions:
         self,
         context: ConductorContext,
         running: scheduler.RunningJobs,
-        on_end: Callable[[], None],
+        on_end: Callable[[float], None],
     ) -> None:
         self._context = context
         self._running = running
@@ -72,4 +73,4 @@ class Deletions:
 
     def _ended(self, attempt: attempts.Attempt) -> None:
         self._running.remove(attempt.id, attempt)
-        self._on_end()
+        self._on_end(attempt.retry_after)

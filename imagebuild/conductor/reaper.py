@@ -107,6 +107,7 @@ class Reaper:
             self.requeue_idle_builds,
             self._uploads.requeue_idle,
             self._deletions.requeue_idle,
+            self.release_waiting,
             self.adopt_builds,
             self.build_again,
             self.note_unserved,
@@ -182,6 +183,15 @@ class Reaper:
             self._requeue(build, f'Conductor {self._context.name} restarted')
         self._uploads.requeue_own()
         self._deletions.requeue_own()
+
+    def release_waiting(self) -> None:
+        """Queue the jobs whose time has come.
+
+        Whoever had them does so at the second; this is for those of
+        conductors that have died.
+        """
+        if self._database.release_waiting():
+            self._on_release()
 
     def build_again(self) -> None:
         """Build again what cannot be uploaded, as its file is lost."""

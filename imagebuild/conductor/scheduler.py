@@ -13,10 +13,14 @@
 
 from __future__ import annotations
 
+import collections
 import logging
+import random
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Protocol
 
 from imagebuild import db
@@ -39,12 +43,16 @@ KINDS = ('delete', 'upload', 'build')
 
 _PAUSE = 2.0
 _STOP_TIMEOUT = 15.0
+#: Seconds within which conductors look that were told of the same job: the
+#: first one takes it, and the others find nothing. Longer than a claim takes.
+_SPREAD = 0.1
 
 
 class Running(Protocol):
     """A job that runs; see :class:`imagebuild.conductor.attempt.Attempt`."""
 
     build_id: str
+    driver: str
 
     def stop(self, reason: claims.Interrupted) -> None: ...
 
@@ -75,6 +83,10 @@ class RunningJobs:
     def of_build(self, build_id: str) -> list[Running]:
         """Those that are for a build."""
         return [each for each in self.all() if each.build_id == build_id]
+
+    def by_driver(self) -> dict[str, int]:
+        """How many there are, by the drivers of their builds."""
+        return collections.Counter(each.driver for each in self.all())
 
     def all(self) -> list[Running]:
         with self._lock:
@@ -113,6 +125,9 @@ class Scheduler:
         self._has_base = has_base
         self._lacks_room = False
         self._is_draining = False
+        self._is_called = False
+        #: When jobs of ours that wait are due, on the monotonic clock.
+        self._due: list[float] = []
         self._get_capability = get_capability
         self._running = running
         self._begin = begin
@@ -125,6 +140,20 @@ class Scheduler:
 
     def wake(self) -> None:
         """Say that there may be something to do."""
+        self._task.wake()
+
+    def call(self) -> None:
+        """As :meth:`wake`, when other conductors are told of it, too."""
+        self._is_called = True
+        self._task.wake()
+
+    def wake_after(self, seconds: float) -> None:
+        """As :meth:`wake`, and once more when a job that waits is due.
+
+        :param seconds: until then; 0 when none waits.
+        """
+        if seconds:
+            self._due.append(time.monotonic() + seconds)
         self._task.wake()
 
     def drain(self) -> None:
@@ -141,6 +170,10 @@ class Scheduler:
         self._task.stop(_STOP_TIMEOUT)
 
     def _work(self) -> float:
+        if self._is_called:
+            self._is_called = False
+            if any(map(self._free, KINDS)):
+                self._task.sleep(random.uniform(0, _SPREAD))  # noqa: S311
         try:
             self.claim_all()
         except exception.DatabaseUnavailable as error:
@@ -148,7 +181,9 @@ class Scheduler:
             return min(self._sweep_interval, _PAUSE)
         except Exception:
             LOG.exception('Unexpected error in the scheduler')
-        return self._sweep_interval
+        now = time.monotonic()
+        pauses = [each - now for each in self._due]
+        return max(0.0, min([self._sweep_interval, *pauses]))
 
     def claim_all(self) -> None:
         """Claim jobs until the slots or the jobs run out.
@@ -156,11 +191,33 @@ class Scheduler:
         :raises DatabaseUnavailable: that could not be done.
         """
         with self._claiming:
-            if any(map(self._free, KINDS)):
-                self._context.database.release_waiting()
-            for kind in KINDS:
-                while not self._task.stopped and self._claim_one(kind):
-                    pass
+            self._release_due()
+            while (
+                not self._task.stopped
+                and (kinds := self._kinds())
+                and self._claim_one(kinds)
+            ):
+                pass
+
+    def _release_due(self) -> None:
+        """Queue the jobs that have waited here for their time.
+
+        All of the service that are due are queued: whoever looks first.
+        """
+        due = [each for each in self._due if each <= time.monotonic()]
+        if due:
+            self._context.database.release_waiting()
+            # Others may be added meanwhile.
+            for each in due:
+                self._due.remove(each)
+
+    def _kinds(self) -> list[str]:
+        """What there is a slot for, and room."""
+        return [
+            kind
+            for kind in KINDS
+            if self._free(kind) > 0 and (kind != 'build' or self._room())
+        ]
 
     def _free(self, kind: str) -> int:
         """How many more jobs of a kind may run here."""
@@ -190,24 +247,31 @@ class Scheduler:
             self._lacks_room = lacks
         return not lacks
 
-    def _is_able(self, lane: db.Lane, capable: placement.Capability) -> bool:
+    def _is_able(
+        self,
+        lane: db.Lane,
+        capable: placement.Capability,
+        running: Mapping[str, int],
+    ) -> bool:
         needs = placement.Needs.from_dict(lane.needs)
+        if lane.kind == 'build' and not placement.free_slots(
+            needs, capable, running
+        ):
+            return False
         return (
             not placement.missing(needs, capable)
             and self._has_base(needs)
             and self._may_begin(lane.kind, needs)
         )
 
-    def _claim_one(self, kind: str) -> bool:
+    def _claim_one(self, kinds: Sequence[str]) -> bool:
         """Claim the job that comes first; whether there was one.
 
         The lanes are read again for each, as others claim meanwhile. That is
-        one short query: most looks find nothing to claim, or one slot.
+        one short query, and most looks find nothing to claim, or one slot.
         """
-        if self._free(kind) <= 0 or (kind == 'build' and not self._room()):
-            return False
         limit = int(self._context.conf.quota.running)
-        for lane in self._lanes(kind, limit):
+        for lane in self._lanes(kinds, limit):
             job = self._context.database.claim(
                 self._context.name,
                 lane=lane.id,
@@ -219,23 +283,29 @@ class Scheduler:
                 return True
         return False
 
-    def _lanes(self, kind: str, limit: int) -> list[db.Lane]:
+    def _lanes(self, kinds: Sequence[str], limit: int) -> list[db.Lane]:
         """The lanes that have work for this conductor, the best first."""
         capable = self._get_capability()
-        able = [
+        running = self._running['build'].by_driver()
+        found: dict[str, list[db.Lane]] = {kind: [] for kind in kinds}
+        for lane in self._context.database.lanes(kinds, running_limit=limit):
+            if self._is_able(lane, capable, running):
+                found[lane.kind].append(lane)
+        return [
             lane
-            for lane in self._context.database.lanes(
-                [kind], running_limit=limit
-            )
-            if self._is_able(lane, capable)
+            for kind in kinds
+            for lane in self._in_order(found[kind], capable)
         ]
 
+    def _in_order(
+        self, lanes: Sequence[db.Lane], capable: placement.Capability
+    ) -> list[db.Lane]:
         def preference(lane: db.Lane) -> int:
             needs = placement.Needs.from_dict(lane.needs)
             return placement.preference(needs, capable)
 
         return lane_order.in_order(
-            able,
+            lanes,
             now=transaction.utcnow(),
             aging=float(self._context.conf.conductor.priority_aging),
             preference=preference,

@@ -151,7 +151,7 @@ class Conductor:
         self._deletions = deletions.Deletions(
             self.context,
             self.running_deletions,
-            on_end=lambda: self.scheduler.wake(),
+            on_end=lambda after: self.scheduler.wake_after(after),
         )
         self.heartbeat = self._make_heartbeat()
         self.scheduler = self._make_scheduler()
@@ -229,12 +229,13 @@ class Conductor:
     def start(self) -> None:
         """Start; returns when builds may be claimed.
 
-        :raises InvalidInput: a destination cannot be used.
+        :raises InvalidInput: a destination cannot be used, or a driver has a
+            limit and is not installed.
         :raises EnvironmentFault: it cannot for what is missing here, or
             another conductor here has the name.
         :raises DatabaseUnavailable: :meth:`stop` was called meanwhile.
         """
-        for problem in self._clients.problems():
+        for problem in self._problems():
             raise problem
         self._name_lock = attempt_workspace.take_name(
             self.context.work_dir, self.context.name
@@ -253,6 +254,12 @@ class Conductor:
         self.pipelines.start()
         threading.Thread(target=self._serve, name='bus', daemon=True).start()
         LOG.info('Conductor %s is up', self.context.name)
+
+    def _problems(self) -> list[exception.ImageBuildError]:
+        return [
+            *self._clients.problems(),
+            *self.capability_provider.problems(),
+        ]
 
     def _missing_tables(self) -> exception.TablesMissing | None:
         # Returned, not raised: to wait for them would be to wait for ever.
@@ -323,7 +330,7 @@ class Conductor:
         """Take over changed options and drivers (SIGHUP)."""
         self._conf.mutate_config_files()
         self._clients.forget()
-        for problem in self._clients.problems():
+        for problem in self._problems():
             LOG.error('%s', problem)
         self.capability_provider.reload()
         self.heartbeat.send_now()
@@ -365,7 +372,7 @@ class Conductor:
 
     def _upload_ended(self, attempt: attempts.Attempt) -> None:
         self.running_uploads.remove(attempt.id, attempt)
-        self.scheduler.wake()
+        self.scheduler.wake_after(attempt.retry_after)
         # The build that ends with it may be that of a pipeline.
         self.pipelines.wake()
 
@@ -375,7 +382,7 @@ class Conductor:
             self.context,
             self._running,
             self.validator,
-            wake_scheduler=self.scheduler.wake,
+            wake_scheduler=self.scheduler.call,
             wake_reaper=self._wake_deletion,
             wake_pipelines=self.pipelines.wake,
         )

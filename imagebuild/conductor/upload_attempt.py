@@ -244,6 +244,7 @@ class UploadAttempt(attempt.Attempt):
                 _FIRST_PAUSE * 2 ** (self._job.failures - 1), _LONGEST_PAUSE
             )
             self._claim.release(reason, delay=delay)
+            self.retry_after = delay
             return
         self._give_up(reason, fault=failed.fault)
 

@@ -14,6 +14,7 @@
 import socket
 
 from oslo_config import cfg
+from oslo_config import types
 
 GROUP = cfg.OptGroup(
     'conductor',
@@ -86,6 +87,21 @@ Drivers that this conductor offers.
 By default all that are installed and miss nothing on this host. Name some to
 keep a host for one kind of work. A driver that is named here and cannot work
 is reported in the log and not offered.
+""",
+    ),
+    cfg.Opt(
+        'driver_limits',
+        type=types.Dict(types.Integer(min=1)),
+        default={},
+        sample_default='guestfs:2,bootstrap:1',
+        mutable=True,
+        help="""
+How many builds of a driver run at once on this conductor, by driver.
+
+By default as many as max_builds allows. Set it for a driver that takes more
+of the host than the others, such as one that compiles; the other drivers go
+on when that many of it run. The driver must be installed. To take none of a
+driver at all, leave it out of ``drivers``.
 """,
     ),
     cfg.ListOpt(

@@ -34,6 +34,7 @@ ABLE = Capability(
     cached_bases=('sha256:b', 'sha256:c'),
     cached_layers={'sha256:c': 3, 'sha256:d': 0},
     slots=2,
+    driver_limits={'bootstrap': 1},
 )
 ALL = Needs(
     driver='guestfs',
@@ -277,3 +278,66 @@ def test_no_preference_for_who_says_nothing():
 )
 def test_what_a_base_image_needs(base, needs):
     assert placement.of_base(base) == needs
+
+
+# -- slots ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('driver', 'running', 'free'),
+    [
+        ('guestfs', {}, 3),
+        ('guestfs', {'bootstrap': 1}, 2),
+        ('guestfs', {'guestfs': 3}, 0),
+        # It was lowered meanwhile.
+        ('guestfs', {'guestfs': 5}, 0),
+        ('bootstrap', {}, 1),
+        ('bootstrap', {'guestfs': 2}, 1),
+        ('bootstrap', {'guestfs': 3}, 0),
+        ('bootstrap', {'bootstrap': 1}, 0),
+    ],
+)
+def test_free_slots(driver, running, free):
+    conductor = dataclasses.replace(ABLE, slots=3)
+    needs = Needs(driver=driver)
+    assert placement.free_slots(needs, conductor, running) == free
+
+
+def crowd(**changed):
+    return [
+        dataclasses.replace(ABLE, name=f'c{number}', **changed)
+        for number in range(10)
+    ]
+
+
+def test_a_few_are_woken_and_not_always_the_same():
+    needs = Needs(driver='guestfs')
+    seen = set()
+    for _ in range(100):
+        found = placement.to_wake(needs, crowd(), {})
+        assert len(set(found)) == placement.MOST_WOKEN
+        seen.update(found)
+    assert len(seen) == 10
+
+
+def test_nobody_without_a_slot_is_woken():
+    needs = Needs(driver='bootstrap')
+    running = {f'c{number}': {'bootstrap': 1} for number in range(8)}
+    running['c8'] = {'guestfs': 2}
+    assert placement.to_wake(needs, crowd(), running) == ['c9']
+    running['c9'] = {'bootstrap': 1}
+    assert placement.to_wake(needs, crowd(), running) == []
+    assert placement.to_wake(Needs(driver='magic'), crowd(), {}) == []
+
+
+def test_who_is_prepared_is_woken_then_who_has_little_to_do():
+    conductors = crowd(cached_bases=(), cached_layers={})
+    conductors[3] = dataclasses.replace(conductors[3], cached_bases=('b',))
+    conductors[5] = dataclasses.replace(
+        conductors[5], cached_bases=('b',), cached_layers={'b': 1}
+    )
+    needs = Needs(driver='guestfs', base='b')
+    running = {
+        f'c{number}': {'guestfs': 1} for number in range(10) if number != 7
+    }
+    assert placement.to_wake(needs, conductors, running) == ['c5', 'c3', 'c7']

@@ -93,6 +93,32 @@ def test_what_was_asked_for_is_missed(conf, caplog):
     assert errors(caplog) == ['The driver "c" is not offered, not installed']
 
 
+def test_limits_of_drivers(conf):
+    conf.set_override('driver_limits', {'a': 1, 'd': 2}, 'conductor')
+    installed = {'a': Driver(), 'b': Driver('a program')}
+    provider = capability.CapabilityProvider(conf, lambda: installed)
+    assert provider.capability.driver_limits == {'a': 1, 'd': 2}
+    [problem] = provider.problems()
+    assert 'driver_limits: there is no driver "d"; installed are: a, b' in str(
+        problem
+    )
+    conf.set_override('driver_limits', {'b': 1}, 'conductor')
+    # One that lacks something here is known all the same.
+    assert provider.problems() == []
+    provider.reload()
+    assert provider.capability.driver_limits == {'b': 1}
+
+
+@pytest.mark.parametrize('value', ['a:0', 'a:-1', 'a:x', 'a'])
+def test_limits_that_are_none(tmp_path, value):
+    (tmp_path / 'conf').write_text(f'[conductor]\ndriver_limits = {value}\n')
+    made = cfg.ConfigOpts()
+    imagebuild_conf.register(made)
+    made([], default_config_files=[str(tmp_path / 'conf')])
+    with pytest.raises(cfg.ConfigFileValueError, match='driver_limits'):
+        _ = made.conductor.driver_limits
+
+
 def test_options_of_its_drivers(conf, caplog):
     class Strange(Driver):
         options = object
