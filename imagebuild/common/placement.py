@@ -148,6 +148,8 @@ class _Build(Protocol):
     def architecture(self) -> str: ...
     @property
     def base(self) -> Mapping[str, Any] | None: ...
+    @property
+    def request(self) -> Mapping[str, Any]: ...
 
 
 def of_build(build: _Build) -> Needs:
@@ -157,6 +159,8 @@ def of_build(build: _Build) -> Needs:
             'driver': build.driver,
             'os': build.os,
             'architecture': build.architecture,
+            # Its file will be there, so its uploads leave from there.
+            'destinations': build.request.get('destinations') or [],
             **of_base(build.base or {}),
         }
     )

@@ -37,6 +37,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import Protocol
 
 from imagebuild import catalogue
 from imagebuild import db
@@ -69,12 +70,19 @@ _NOT_FOR_USERS = (
 )
 
 
+class Announce(Protocol):
+    """See :meth:`imagebuild.messaging.rpcapi.ConductorAPI.build`."""
+
+    def __call__(self, build_id: str, *, to: Sequence[str]) -> None: ...
+
+
 class PipelineRunner:
     """A thread that runs pipelines.
 
     :param validator: checks requests and resolves base images.
     :param capability_provider: what this conductor can build.
-    :param announce: says that a build was queued.
+    :param announce: says that a build was queued, to conductors by their
+        names; to all when none is given.
     :param wake_reaper: says that an image may have no user left.
     """
 
@@ -84,7 +92,7 @@ class PipelineRunner:
         *,
         validator: request_validation.RequestValidator,
         capability_provider: capability.CapabilityProvider,
-        announce: Callable[[str], None],
+        announce: Announce,
         wake_reaper: Callable[[], None],
     ) -> None:
         self._context = context
@@ -310,7 +318,17 @@ class PipelineRunner:
             return
         if build is not None:
             LOG.info('Pipeline %s: build %s begins', pipeline.id, build.id)
-            self._announce(build.id)
+            self._announce(build.id, to=self._to_wake(build.id))
+
+    def _to_wake(self, build_id: str) -> list[str]:
+        try:
+            found: list[str] = self._database.conductors_for(
+                build_id, alive_within=self._context.conf.conductor.dead_after
+            )
+        except exception.DatabaseUnavailable:
+            # It is queued all the same.
+            return []
+        return found
 
     def _refuse(self, pipeline: db.Pipeline, reason: str) -> None:
         LOG.info('Pipeline %s cannot run: %s', pipeline.id, reason)

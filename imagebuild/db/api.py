@@ -133,6 +133,7 @@ class Database(transaction.Transactions):
     adopt_builds = jobs.adopt_builds
     get_job = jobs.get_job
     jobs_of = jobs.jobs_of
+    conductors_for = jobs.conductors_for
     orphaned_jobs = jobs.orphaned_jobs
 
     claim = claims.claim

@@ -19,6 +19,7 @@ cast never fails and never waits for a broker that is away.
 from __future__ import annotations
 
 import copy
+import functools
 import random
 import threading
 from collections.abc import Callable
@@ -72,13 +73,17 @@ class ConductorAPI:
 
     # -- casts --------------------------------------------------------------
 
-    def build(self, build_id: str) -> None:
+    def build(self, build_id: str, *, to: Sequence[str] = ()) -> None:
         """Say that a build was queued.
 
-        To all conductors: the message does not know which of them has a
-        free place, and the database lets only one have the build.
+        The database lets only one have it. So a few are told: a hundred that
+        have nothing to do would all look for it.
+
+        :param to: names of conductors that may have a slot for it
+            (``common.placement.to_wake``); empty for all, none of which has
+            one as far as it is known.
         """
-        self._cast('build', build_id=build_id)
+        self._cast('build', to, build_id=build_id)
 
     def upload(self, upload_id: str) -> None:
         """Say that an upload was queued."""
@@ -216,12 +221,16 @@ class ConductorAPI:
 
     # -- how ----------------------------------------------------------------
 
-    def _cast(self, method: str, **what: str) -> None:
-        fanout = self._client.prepare(fanout=True)
-        self._sender.send(
-            f'The message "{method}"',
-            lambda: fanout.cast(self._context, method, **what),
-        )
+    def _cast(self, method: str, to: Sequence[str] = (), **what: str) -> None:
+        """Send a message to conductors, or to all if none is named."""
+        receivers = [self._client.prepare(server=name) for name in to] or [
+            self._client.prepare(fanout=True)
+        ]
+        for each in receivers:
+            self._sender.send(
+                f'The message "{method}"',
+                functools.partial(each.cast, self._context, method, **what),
+            )
 
     def _call_among(
         self,

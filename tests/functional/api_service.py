@@ -82,6 +82,8 @@ class Conductors:
         self.entries = []
         self.among = []
         self.answer = {'problems': [], 'base': BASE}
+        #: Whom the last message was to; nobody for all.
+        self.told = []
         self.gone = set()
         self.protected = set()
         self.updates = []
@@ -92,7 +94,8 @@ class Conductors:
         bound._context = context
         return bound
 
-    def build(self, build_id):
+    def build(self, build_id, *, to=()):
+        self.told[:] = to
         self.casts.append(('build', build_id))
 
     def pipeline(self, pipeline_id):

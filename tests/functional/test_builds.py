@@ -65,6 +65,8 @@ def test_a_new_build_casts_to_conductors(service, client):
     answer = ask(client, WEB)
     assert answer.status_code == 202
     assert service.conductors.casts == [('build', answer.json['id'])]
+    # It has a slot.
+    assert service.conductors.told == ['builder-1']
     assert answer.headers['Location'].endswith(answer.json['id'])
 
 

@@ -304,8 +304,8 @@ def played(service, monkeypatch):
     def play(act):
         cast = service.conductors.build
 
-        def build(build_id):
-            cast(build_id)
+        def build(build_id, **to):
+            cast(build_id, **to)
             threading.Timer(1, act, [build_id]).start()
 
         monkeypatch.setattr(service.conductors, 'build', build)

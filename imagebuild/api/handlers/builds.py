@@ -59,13 +59,25 @@ def create(call: Call) -> flask.Response:
     build_request.reusable_image(call, prepared)
     build = build_request.create_build(call, prepared)
     if build.status == 'queued' and build.leader_id is None:
-        call.conductor_api.build(build.id)
+        call.conductor_api.build(build.id, to=_to_wake(call, build.id))
     elif build.status in _FINISHED:
         # An image was reused: no conductor ever claims this build, so
         # nobody else would send the notification.
         call.service.notifier.ended(build)
         _update_reused_image(call, build)
     return _accepted(call, build)
+
+
+def _to_wake(call: Call, build_id: str) -> list[str]:
+    """The conductors that are told of a new build; empty for all."""
+    try:
+        found: list[str] = call.database.conductors_for(
+            build_id, alive_within=call.service.conf.conductor.dead_after
+        )
+    except exception.DatabaseUnavailable:
+        # The build is made, whatever fails from here on.
+        return []
+    return found
 
 
 def plan(call: Call) -> flask.Response:

@@ -43,6 +43,7 @@ from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Lane
 from imagebuild.db.models import Quota
+from imagebuild.db.queries import conductors
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
@@ -144,16 +145,7 @@ def _put(
 
 def enqueue_build(session: Session, build: Build) -> None:
     """Queue the work of a build that leads its content."""
-    needs = placement.Needs.from_dict(
-        {
-            'driver': build.driver,
-            'os': build.os,
-            'architecture': build.architecture,
-            # Its file will be there, so its uploads leave from there.
-            'destinations': build.request.get('destinations') or [],
-            **placement.of_base(build.base or {}),
-        }
-    )
+    needs = placement.of_build(build)
     job = enqueue(session, build, 'build', needs.to_dict(), id=build.id)
     # Who waited for another build meanwhile has waited all the same.
     job.created_at = build.created_at
@@ -384,6 +376,41 @@ def put_back(
 def jobs_of(session: Session, conductor: str, kind: str) -> list[records.Job]:
     """Every running job of a conductor and a kind."""
     return _running(session, Job.conductor == conductor, Job.kind == kind)
+
+
+@reader
+def conductors_for(
+    session: Session, build_id: str, *, alive_within: float
+) -> list[str]:
+    """The conductors that are told of a queued build.
+
+    :param alive_within: as of ``list_conductors``.
+    :returns: names, as of ``placement.to_wake``; empty if nobody has a slot.
+    """
+    build = session.get(Build, build_id)
+    if build is None:
+        return []
+    up = conductors.list_conductors(session, alive_within=alive_within)
+    return placement.to_wake(
+        placement.of_build(build),
+        [each.capability for each in up if each.status == 'up'],
+        _running_builds(session),
+    )
+
+
+def _running_builds(session: Session) -> dict[str, dict[str, int]]:
+    """How many builds are running at each conductor, by their drivers."""
+    query = (
+        sa.select(Job.conductor, Build.driver, sa.func.count())
+        .join(Build, Build.id == Job.id)
+        .where(Job.state == 'running', Job.kind == 'build')
+        .group_by(Job.conductor, Build.driver)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for conductor, driver, number in session.execute(query):
+        # A running job has one.
+        found.setdefault(conductor or '', {})[driver] = number
+    return found
 
 
 @reader

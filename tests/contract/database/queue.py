@@ -164,6 +164,31 @@ class QueueContract:
         assert claimable(database, aging=10_000_000_000_000) == ['high', 'low']
         assert claimable(database, aging=600) == ['low', 'high']
 
+    def test_who_is_told_of_a_build(self, database):
+        for name in ('busy', 'other', 'drains', 'limited', 'able', 'free'):
+            conductor = placement.Capability(
+                name=name,
+                drivers=('guestfs',) if name == 'other' else ('fake',),
+                architectures=('x86_64',),
+                slots=1 if name == 'busy' else 2,
+                driver_limits={'fake': 1} if name == 'limited' else {},
+            )
+            database.register_conductor(conductor.to_dict())
+            if name in ('busy', 'limited', 'able'):
+                start(database, conductor=name)
+        database.heartbeat('drains', running=0, status='draining')
+        queued = database.create_build(values())
+
+        def told():
+            return database.conductors_for(queued.id, alive_within=60)
+
+        # Who has nothing to do comes first.
+        assert told() == ['free', 'able']
+        database.unregister('free')
+        claim(database, database.create_build(values()).id, 'able')
+        assert told() == []
+        assert database.conductors_for('no-such', alive_within=60) == []
+
     def test_jobs_of_a_conductor(self, database, clock):
         build = start(database)
         [job] = database.jobs_of('c1', 'build')

@@ -69,6 +69,45 @@ def test_a_sendersurvives_what_fails():
     assert done.wait(5)
 
 
+class Told:
+    """A conductor, as far as it is told of builds."""
+
+    target = bus.TARGET
+
+    def __init__(self):
+        self.builds = []
+
+    def build(self, _context, build_id):
+        self.builds.append(build_id)
+
+
+def test_a_few_or_all_are_told_of_a_build(transport):
+    told = {name: Told() for name in ('c1', 'c2', 'c3')}
+    servers = [
+        bus.get_rpc_server(transport, name, endpoint)
+        for name, endpoint in told.items()
+    ]
+    for each in servers:
+        each.start()
+    api = rpcapi.ConductorAPI(transport)
+    # The last one is to all, and messages stay in their order.
+    api.build('b1', to=['c1', 'c3'])
+    api.build('b2')
+    deadline = time.monotonic() + 10
+    while any('b2' not in each.builds for each in told.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for each in servers:
+        each.stop()
+        each.wait()
+    found = {name: sorted(each.builds) for name, each in told.items()}
+    assert found == {
+        'c1': ['b1', 'b2'],
+        'c2': ['b2'],
+        'c3': ['b1', 'b2'],
+    }
+
+
 # -- conductors of other releases --------------------------------------------
 
 
