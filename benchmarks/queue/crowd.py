@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import os
 import pathlib
 import queue
 import threading
@@ -34,7 +35,7 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import capability
+from imagebuild.common import placement
 from imagebuild.conductor import conductor_context
 from imagebuild.conductor import retry_policy
 from imagebuild.conductor import scheduler
@@ -89,28 +90,21 @@ class Counted(db.Database):
             else:
                 self.counts.ending += 1
 
-    def claim(self, *args: Any, **kwargs: Any) -> db.Build | None:  # type: ignore[override]
+    def claim(self, *args: Any, **kwargs: Any) -> db.Job | None:  # type: ignore[override]
         """See :meth:`db.Database.claim`."""
-        found: db.Build | None = super().claim(*args, **kwargs)  # type: ignore[misc]
+        found: db.Job | None = super().claim(*args, **kwargs)  # type: ignore[misc]
         with self._lock:
             self.counts.lost += found is None
             self.counts.taken += found is not None
         return found
 
 
-class _Capability:
-    """What each of them can build."""
-
-    def __init__(self, slots: int) -> None:
-        self.capability = capability.Capability(
-            drivers=('fake',),
-            operating_systems=(),
-            architecture='x86_64',
-            slots=slots,
-        )
-
-
 class _Build:
+    def __init__(self, job: db.Job) -> None:
+        self.job = job
+        self.build_id = job.build_id
+        self.driver = 'fake'
+
     def stop(self, reason: Any) -> None: ...
 
     def join(self, seconds: float) -> bool:
@@ -129,41 +123,53 @@ class FakeConductor:
         self._crowd = crowd
         self._ended = ended
         self._freed: collections.deque[float] = collections.deque()
-        self._running = scheduler.RunningBuilds()
-        provider = _Capability(slots)
+        self._running = scheduler.RunningJobs()
+        self.name = name
+        self.capability = capability = placement.Capability(
+            name=name,
+            drivers=('fake',),
+            architectures=('x86_64',),
+            slots=slots,
+        )
         self._scheduler = scheduler.Scheduler(
             crowd.context(name),
-            get_capability=lambda: provider.capability,
-            running_builds=self._running,
+            get_capability=lambda: capability,
+            running={
+                'build': self._running,
+                'upload': scheduler.RunningJobs(),
+            },
             begin=self._begin,
         )
         self.start = self._scheduler.start
         self.wake = self._scheduler.wake
+        self.call = self._scheduler.call
         self.stop = self._scheduler.stop
 
-    def _begin(self, build: db.Build) -> None:
+    def _begin(self, job: db.Job) -> None:
         if self._freed:
             self._crowd.database.counts.idle.append(
                 time.monotonic() - self._freed.popleft()
             )
-        self._running.add(build.id, _Build())
+        build = _Build(job)
+        self._running.add(job.id, build)
         self._ended.put((time.monotonic() + self._crowd.seconds, self, build))
 
-    def end(self, build: db.Build) -> None:
+    def end(self, build: _Build) -> None:
         """End a build that has run for its time."""
+        job = build.job
         while True:
             try:
                 self._crowd.database.finish_build(
-                    build.id,
+                    job.id,
                     db.Outcome('active', image=_IMAGE),
-                    conductor=build.conductor,
-                    attempt=build.attempt,
+                    conductor=job.conductor or '',
+                    attempt=job.attempt,
                 )
                 break
             except exception.DatabaseUnavailable:
                 self._crowd.database.counts.failures += 1
         self._freed.append(time.monotonic())
-        self._running.remove(build.id)
+        self._running.remove(job.id, build)
         self.wake()
 
 
@@ -206,10 +212,13 @@ class Crowd:
             job_command=(),
             job_config=never,
             work_dir=self._directory,
+            repository=never,
         )
 
     def start(self) -> None:
-        """Begin to claim."""
+        """Register, and begin to claim."""
+        for each in self._conductors:
+            self.database.register_conductor(each.capability.to_dict())
         for _ in range(_ENDERS):
             threading.Thread(target=self._end_all, daemon=True).start()
         for each in self._conductors:
@@ -221,15 +230,22 @@ class Crowd:
             time.sleep(max(0.0, due - time.monotonic()))
             conductor.end(build)
 
-    def wake(self) -> None:
-        """A cast for all of them."""
+    def call(self, names: Sequence[str]) -> None:
+        """A cast, for all of them when there are no names."""
         for each in self._conductors:
-            each.wake()
+            if not names or each.name in names:
+                each.call()
 
     def reset(self) -> Counts:
         """What was counted since the last call."""
         counts, self.database.counts = self.database.counts, Counts()
         return counts
+
+
+def _failed(args: threading.ExceptHookArgs) -> None:
+    """End the process: without one of its threads it would never finish."""
+    threading.__excepthook__(args)
+    os._exit(1)
 
 
 def main(
@@ -242,8 +258,10 @@ def main(
 ) -> None:
     """The child: does what the parent asks for, until that goes away.
 
-    Asked for ``start``, ``wake`` or ``counts`` (is answered).
+    Asked for ``start`` or ``counts`` (is answered), or given the names of
+    conductors to cast to.
     """
+    threading.excepthook = _failed
     crowd = Crowd(connection, pathlib.Path(directory), names, slots, seconds)
     pipe.send('ready')
     while True:
@@ -253,7 +271,7 @@ def main(
             return
         if asked == 'start':
             crowd.start()
-        elif asked == 'wake':
-            crowd.wake()
+        elif isinstance(asked, list):
+            crowd.call(asked)
         else:
             pipe.send(crowd.reset())

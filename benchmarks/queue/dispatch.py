@@ -54,7 +54,7 @@ _POLL = 0.5
 _WITHIN = 1800
 TITLES = (
     'database', 'builds', 'builds/s', 'idle p95', 'claim', 'end', 'lost',
-    'failed', 'dispatch p50', 'p95', 'p99', 'cast',
+    'failed', 'dispatch p50', 'p95', 'p99', 'cast', 'lost',
 )  # fmt: skip
 _LEGEND = """\
 builds/s      claimed and ended in a second, from a queue of that length
@@ -63,7 +63,8 @@ claim, end    database statements of a build: to claim it, to end it
 lost          claims of a build that came too late: another conductor won
 failed        calls that the database refused for 20 seconds
 dispatch      ms from a build's creation to its claim, while slots are free
-cast          statements of all conductors for such a build, as each looks"""
+cast          statements of all conductors for such a build
+lost          the same as above, of such builds"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Row:
             counts.failures,
             *(_ms(self.dispatch, percent) for percent in (50, 95, 99)),
             f'{self.paced.claiming / max(1, len(self.dispatch)):.0f}',
+            f'{self.paced.lost / max(1, len(self.dispatch)):.2f}',
         )
 
 
@@ -184,7 +186,7 @@ class Crowds:
         for pipe in self._pipes:
             pipe.recv()
 
-    def ask(self, what: str) -> None:
+    def ask(self, what: str | list[str]) -> None:
         """Tell all of them."""
         for pipe in self._pipes:
             pipe.send(what)
@@ -199,6 +201,14 @@ class Crowds:
                 now = getattr(total, field.name) + getattr(found, field.name)
                 setattr(total, field.name, now)
         return total
+
+    def check(self) -> None:
+        """See that all still run.
+
+        :raises SystemExit: one has failed.
+        """
+        if not all(process.is_alive() for process in self._processes):
+            raise SystemExit('a process of conductors has failed')
 
     def close(self) -> None:
         """End them."""
@@ -231,12 +241,12 @@ def measure(
     try:
         begun = time.monotonic()
         crowds.ask('start')
-        _wait(database, number)
+        _wait(database, crowds, number)
         seconds = time.monotonic() - begun
         counts = crowds.counts()
         rate = min(10.0, number / seconds / 4)
         dispatch = _paced(database, crowds, options.paced, rate)
-        _wait(database, number + options.paced)
+        _wait(database, crowds, number + options.paced)
         paced = crowds.counts()
     finally:
         crowds.close()
@@ -262,7 +272,8 @@ def _paced(
     for each in range(number):
         time.sleep(max(0.0, begun + each / rate - time.monotonic()))
         ids.append(_create(database, 0))
-        crowds.ask('wake')
+        # As the API does.
+        crowds.ask(database.conductors_for(ids[-1], alive_within=_WITHIN))
     deadline = time.monotonic() + _WITHIN
     waited = []
     for id in ids:
@@ -277,13 +288,14 @@ def _paced(
     return waited
 
 
-def _wait(database: db.Database, number: int) -> None:
+def _wait(database: db.Database, crowds: Crowds, number: int) -> None:
     """Wait until so many have ended.
 
     :raises SystemExit: that takes too long.
     """
     deadline = time.monotonic() + _WITHIN
     while True:
+        crowds.check()
         counts = database.count_builds()
         done = sum(
             found

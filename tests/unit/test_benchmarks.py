@@ -372,17 +372,17 @@ def test_what_a_hundred_conductors_cost_is_told_for_a_build() -> None:
     counts = crowd.Counts(
         claiming=500, ending=900, taken=100, lost=150, idle=[0.001, 0.25]
     )
-    paced = crowd.Counts(claiming=700)
+    paced = crowd.Counts(claiming=700, lost=2)
     row = dispatch.Row('sqlite', 100, 10.0, counts, [0.004], paced)
     cells = row.cells()
     assert cells == (
         'sqlite', 100, '10.0', '250', '5.0', '9.0', '1.50', 0, '4', '4', '4',
-        '700',
+        '700', '2.00',
     )  # fmt: skip
     slower = dispatch.Row(
         'sqlite', 1000, 150.0, crowd.Counts(), [], crowd.Counts()
     )
-    assert slower.cells()[-2:] == ('-', '0')
+    assert slower.cells()[-3:] == ('-', '0', '0.00')
     text = dispatch.report([row, slower])
     assert (
         'sqlite: a build takes 1.50 times as long with 1000 queued as with '
