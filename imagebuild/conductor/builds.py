@@ -190,7 +190,26 @@ class BuildAttempt(attempt.Attempt):
             images.remove(kept.id)
             self._claim.look()
             raise claims.ClaimLost('the build has another owner')
+        self._remove_former()
         LOG.info('Build %s is made, and is to be uploaded', build.id)
+
+    def _remove_former(self) -> None:
+        """Remove files of attempts that died after they had put them in.
+
+        What cannot be removed now goes when the repository is looked at.
+        """
+        if self._build.attempt == 1:
+            return
+        images = self._context.repository
+        try:
+            given_up = self._context.database.list_artifacts(
+                build_id=self._build.id, status='removed'
+            )
+            for each in given_up:
+                if each.repository_id == images.id:
+                    images.remove(each.id)
+        except (exception.DatabaseUnavailable, exception.EnvironmentFault):
+            LOG.warning('Files of former attempts are removed later')
 
     @contextlib.contextmanager
     def _workspace(self) -> Iterator[attempt_workspace.AttemptWorkspace]:

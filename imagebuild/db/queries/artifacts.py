@@ -99,17 +99,24 @@ def sync_artifacts(
         ``status_reason``; up to ``MOST``.
     :param since: when the conductor began to look, in naive UTC.
     :returns: ids of files that were found and are to be removed: they were
-        given up, and whoever did so died before they were gone.
+        given up, and whoever did so died before they were gone; or they are
+        of an attempt that died, and the build is uploaded from another file.
     :raises ValueError: there are too many, or there is no such column.
     """
     if len(found) > MOST:
         raise ValueError(f'{len(found)} artifacts in one list')
     known = _known(session, repository_id, [each['id'] for each in found])
+    former = _former(
+        session, [each for each in found if each['id'] not in known]
+    )
     given_up = []
     for values in found:
         row = known.pop(values['id'], None)
         if row is None:
-            _new(session, repository_id, conductor, values)
+            row = _new(session, repository_id, conductor, values)
+            if row.id in former:
+                row.status = 'removed'
+                given_up.append(row.id)
         elif row.status == 'removed':
             given_up.append(row.id)
         else:
@@ -125,6 +132,43 @@ def sync_artifacts(
     seen = {each['id'] for each in found}.difference(given_up)
     _change(session, seen, conductor=conductor, checked_at=session.now)
     return given_up
+
+
+def _former(session: Session, found: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Ids of files whose builds were made again, and are uploaded by now.
+
+    :param found: files without a row: whoever put them in died.
+    """
+    made: dict[str, str] = {}
+    for batch in _batches(sorted({each['build_id'] for each in found})):
+        query = sa.select(Job.id, Job.result).where(
+            Job.id.in_(batch), Job.state == 'done'
+        )
+        for id, result in session.execute(query):
+            made[id] = (result or {}).get('artifact') or ''
+    return {
+        each['id']
+        for each in found
+        if made.get(each['build_id'])
+        and made[each['build_id']] not in (each['id'], each.get('source_id'))
+    }
+
+
+def give_up_others(session: Session, build_id: str, kept: str) -> None:
+    """Give up all files of a build but the one that it is uploaded from.
+
+    They are of attempts that died, and differ from it: an upload to a further
+    destination must not begin with one of them.
+    """
+    session.change(
+        sa.update(Artifact)
+        .where(
+            Artifact.build_id == build_id,
+            Artifact.id != kept,
+            Artifact.status != 'removed',
+        )
+        .values(status='removed', checked_at=session.now)
+    )
 
 
 @writer

@@ -76,6 +76,7 @@ def start_uploads(
     if build.cancel_requested or job.state != 'running':
         return None
     jobs.end(session, build_id, 'done', {'artifact': artifact})
+    artifacts.give_up_others(session, build_id, artifact)
     build.status = 'uploading'
     build.updated_at = session.now
     for each in uploads:

@@ -19,9 +19,11 @@ import pytest
 import sqlalchemy as sa
 
 from tests.contract.database import START
+from tests.contract.database import claim
 from tests.contract.database import finish
 from tests.contract.database import start
 from tests.contract.database import upload_row
+from tests.contract.database.uploads import start_uploads
 
 R1, R2 = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 LATER = START + datetime.timedelta(days=1)
@@ -173,6 +175,33 @@ class ArtifactContract:
         assert not database.retire_artifact(file()['id'])
         database.update_upload(upload.id, {'status': 'error'})
         assert database.retire_artifact(file()['id'])
+
+    def test_an_attempt_that_died_leaves_no_file(self, database):
+        """Its file is another one, and no upload may begin with it."""
+        build = start(database)
+        database.add_artifact(R2, 'c1', file(1, build=build.id))
+        database.requeue_build(
+            build.id, conductor='c1', attempt=1, reason='It died.'
+        )
+        build = claim(database, build.id, 'c2')
+        # It had put in this one, too, and told nobody.
+        former = file(2, build=build.id)
+        assert self.sync(database, former, repository=R2, by='c1') == []
+        database.add_artifact(R1, 'c2', file(3, build=build.id))
+        start_uploads(database, build, '', artifact=file(3)['id'])
+        assert states(database) == {1: 'removed', 2: 'removed', 3: 'present'}
+        converted = file(4, build=build.id, source_id=file(3)['id'])
+        database.add_artifact(R1, 'c2', converted)
+        # Found after the uploads have begun.
+        found = [file(number, build=build.id) for number in (1, 5)]
+        assert self.sync(database, *found, repository=R2, by='c1') == [
+            each['id'] for each in found
+        ]
+        database.retire_artifact(converted['id'])
+        found = [file(3, build=build.id), {**converted, 'id': file(6)['id']}]
+        assert self.sync(database, *found, repository=R1, by='c2') == []
+        kept = database.list_artifacts(build_id=build.id)
+        assert {uuid.UUID(each.id).int for each in kept} == {3, 6}
 
     def test_without_a_row_it_may_go(self, database):
         assert database.retire_artifact(R1)

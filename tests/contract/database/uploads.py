@@ -43,7 +43,9 @@ CAPABLE = {
 }
 
 
-def start_uploads(database, build, *destinations, repository='r1'):
+def start_uploads(
+    database, build, *destinations, repository='r1', artifact='a1'
+):
     uploads = [
         {
             'id': f'{build.id[:30]}-{name}',
@@ -57,7 +59,7 @@ def start_uploads(database, build, *destinations, repository='r1'):
         build.id,
         uploads,
         repository=repository,
-        artifact='a1',
+        artifact=artifact,
         conductor=build.conductor,
         attempt=build.attempt,
     )
