@@ -222,10 +222,10 @@ def wait_for(database, build_id, *statuses, seconds=30):
         ) from None
 
 
-def images_in(directory):
+def images_in(directory, name='images'):
     """Metadata of every image in the store."""
     found = []
-    for path in (directory / 'images').glob('*/metadata.json'):
+    for path in (directory / name).glob('*/metadata.json'):
         if not path.parent.name.startswith('.'):
             found.append(json.loads(path.read_text()))
     return found

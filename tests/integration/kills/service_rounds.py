@@ -21,20 +21,27 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
 from tests.functional import conductors as kit
 from tests.integration.kills import world
 
-#: What a build is doing when something is killed.
+#: What a build is doing when something is killed. In those of uploads it has
+#: two: one waits for the only place, runs, waits for its next attempt as the
+#: destination refuses it, or has ended before the other.
 MOMENTS = (
-    'queued', 'claimed', 'repository put', 'uploading', 'finishing',
-    'deleting',
+    'queued', 'claimed', 'repository put', 'upload queued', 'upload running',
+    'upload waiting', 'one of two', 'finishing', 'deleting',
+)  # fmt: skip
+_OF_UPLOADS = (
+    'upload queued', 'upload running', 'upload waiting', 'one of two',
 )  # fmt: skip
 VICTIMS = ('api', 'conductor', 'job', 'database', 'conductors and api', 'all')
 #: There is no job then.
-_WITHOUT_JOB = ('queued', 'deleting')
+_WITHOUT_JOB = ('queued', 'upload waiting', 'deleting')
 #: More than can run at once: the last ones wait.
 _BUILDS = 4
 _ENDED = ('active', 'error', 'cancelled')
@@ -52,8 +59,10 @@ class Round:
 
     :ivar hit: something was killed at its moment.
     :ivar attempts: of the build that was aimed at.
-    :ivar lost: builds that were accepted and have no image.
-    :ivar doubled: builds with two images, or two files of one format.
+    :ivar lost: builds that were accepted and have no image, or not in each
+        of their destinations; files that are not registered.
+    :ivar doubled: builds with two images in one destination, or two files of
+        one format.
     :ivar leaked: what is there and nobody's.
     :ivar wrong: other things that are not as they should be.
     """
@@ -88,6 +97,7 @@ class Rounds:
     def __init__(self, service: world.World) -> None:
         self._world = service
         self._number = 0
+        self._two = False
 
     def run(self, moment: str, victim: str, *, late: bool) -> Round:
         """Build, kill, restart, judge, delete.
@@ -96,13 +106,17 @@ class Rounds:
         """
         self._number += 1
         made = Round(moment, victim)
-        accepted = [self._create(made) for _ in range(_BUILDS)]
-        ids = [each for each in accepted if each]
-        # The last ones wait; the first ones are built at once.
-        target = ids[-1] if moment in ('queued', 'deleting') else ids[0]
-        if moment != 'deleting':
-            if self._reached(moment, target):
+        self._two = moment in _OF_UPLOADS
+        with contextlib.ExitStack() as stack:
+            if moment == 'upload waiting':
+                stack.enter_context(self._world.second_full())
+            accepted = [self._create(made) for _ in range(_BUILDS)]
+            ids = [each for each in accepted if each]
+            # The last ones wait; the first ones are built at once.
+            target = ids[-1] if moment in ('queued', 'deleting') else ids[0]
+            if moment != 'deleting' and self._reached(moment, target):
                 made.hit = self._kill(victim, target, late=late)
+        if moment != 'deleting':
             self._judge(made, ids, target)
             self._delete(ids)
         else:
@@ -131,6 +145,8 @@ class Rounds:
             'disk_format': 'raw',
             'reuse': 'never',
         }
+        if self._two:
+            body['destinations'] = ['', world.SECOND]
         try:
             found: str = self._world.ask('POST', '/v1/builds', body)['id']
         except world.Refused as error:
@@ -160,11 +176,14 @@ class Rounds:
 
     def _reached(self, moment: str, target: str) -> bool:
         """Wait for a moment; False when it has passed unseen."""
-        is_so: dict[str, Callable[[], bool]] = {
+        is_so: dict[str, Callable[[], object]] = {
             'queued': lambda: self._build(target).status == 'queued',
             'claimed': lambda: self._build(target).status == 'building',
             'repository put': lambda: self._is_put(target),
-            'uploading': lambda: self._build(target).status == 'uploading',
+            'upload queued': lambda: self._upload(target, 'queued'),
+            'upload running': lambda: self._upload(target, 'running'),
+            'upload waiting': lambda: self._upload(target, 'waiting'),
+            'one of two': lambda: self._upload(target, 'done'),
             'finishing': lambda: self._is_stored(target),
         }
         reached = is_so[moment]
@@ -178,6 +197,14 @@ class Rounds:
         # Somewhere within it: its length is not known, and is short.
         time.sleep(random.choice((0, 0, 0.01, 0.05, 0.2)))
         return True
+
+    def _upload(self, target: str, state: str) -> db.Job | None:
+        """An upload of a build that is in some state."""
+        for each in self._world.database.list_uploads(build_id=target):
+            job = self._world.database.get_job(each.id)
+            if job.state == state:
+                return job
+        return None
 
     def _is_put(self, target: str) -> bool:
         place = self._world.directory / 'repository'
@@ -213,7 +240,7 @@ class Rounds:
 
     def _kill_job(self, target: str) -> bool:
         deadline = time.monotonic() + _JOB
-        while not (found := self._world.jobs(target)):
+        while not (found := self._jobs(target)):
             # Between two jobs of a build there is none for a moment.
             if time.monotonic() > deadline:
                 return False
@@ -222,12 +249,19 @@ class Rounds:
                 os.kill(pid, signal.SIGKILL)
         return True
 
+    def _jobs(self, target: str) -> list[int]:
+        """The processes of a build and of its uploads."""
+        uploads = self._world.database.list_uploads(build_id=target)
+        ids = [target, *(each.id for each in uploads)]
+        return [pid for id in ids for pid in self._world.jobs(id)]
+
     def _names(self, victim: str, target: str) -> list[str]:
         everyone = self._world.conductors
         if victim == 'conductor':
             holder = None
             with contextlib.suppress(exception.NotFound):
-                holder = self._build(target).conductor
+                upload = self._upload(target, 'running')
+                holder = (upload or self._build(target)).conductor
             return [holder or random.choice(everyone)]
         if victim == 'conductors and api':
             return ['api', *everyone]
@@ -253,30 +287,70 @@ class Rounds:
                 )
             if each == target:
                 made.attempts = build.attempt
-        stored = [each['imagebuild_build_id'] for each in self._world.images()]
+        self._judge_images(made, ids, self._world.images(), 'the store')
+        self._judge_images(
+            made,
+            ids if self._two else (),
+            self._world.second_images(),
+            'the second destination',
+        )
+        self._judge_files(made)
+
+    def _judge_images(
+        self,
+        made: Round,
+        ids: Iterable[str],
+        images: Iterable[Mapping[str, Any]],
+        where: str,
+    ) -> None:
+        stored = [each['imagebuild_build_id'] for each in images]
         made.doubled += [
-            f'{each} has {stored.count(each)} images'
+            f'{each} has {stored.count(each)} images in {where}'
             for each in sorted(set(stored))
             if stored.count(each) > 1
         ]
         made.lost += [
-            f'{each} has no image' for each in ids if each not in stored
+            f'{each} has no image in {where}'
+            for each in ids
+            if each not in stored
         ]
-        files = [
-            (each['facts']['build_id'], each['facts']['disk_format'])
-            for each in self._world.artifacts()
-        ]
-        made.doubled += [
-            f'{each} has {files.count(each)} files'
-            for each in sorted(set(files))
-            if files.count(each) > 1
-        ]
+
+    def _judge_files(self, made: Round) -> None:
+        """No build has two files, and all are registered."""
+
+        def look() -> tuple[list[str], list[str]]:
+            files = [
+                (each['facts']['build_id'], each['facts']['disk_format'])
+                for each in self._world.artifacts()
+            ]
+            doubled = [
+                f'{each} has {files.count(each)} files'
+                for each in sorted(set(files))
+                if files.count(each) > 1
+            ]
+            return doubled, [
+                f'{each} is not registered'
+                for each in self._world.unregistered()
+            ]
+
+        # Who was started again looks through the repository meanwhile.
+        deadline = time.monotonic() + _SETTLE
+        while any(found := look()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        made.doubled += found[0]
+        made.lost += found[1]
 
     def _judge_rest(self, made: Round) -> None:
         """Nothing is there of builds that were deleted."""
 
         def look() -> list[str]:
-            images = [each['id'] for each in self._world.images()]
+            images = [
+                each['id']
+                for each in (
+                    *self._world.images(),
+                    *self._world.second_images(),
+                )
+            ]
             return [
                 *(f'image {each}' for each in images),
                 *self._world.left(),

@@ -54,12 +54,19 @@ auth_strategy = noauth
 drivers = fake
 store = file
 max_builds = 1
+max_uploads = 1
 heartbeat_interval = 1
 dead_after = 4
 sweep_interval = 1
 retry_delay = 0
 max_attempts = 5
+[destination:{second}]
+store = file
+folder = {directory}/{second}
+attempts = 30
 """
+#: A destination besides this cloud.
+SECOND = 'second'
 #: What rows say of work that is not done, in whatever table.
 _OPEN = (
     'queued', 'waiting', 'claimed', 'building', 'running', 'uploading',
@@ -114,6 +121,7 @@ class World:
                 bus=bus.transport_url,
                 key=sealing.new_key(),
                 database=url,
+                second=SECOND,
             )
         )
         for name in self.conductors:
@@ -235,9 +243,37 @@ class World:
         """Metadata of every image in the store."""
         return kit.images_in(self.directory)
 
-    def jobs(self, build_id: str = '') -> list[int]:
-        """Processes of jobs, all or of one build."""
-        return kit.processes_with(str(self.directory / 'work' / build_id))
+    def second_images(self) -> list[dict[str, Any]]:
+        """Metadata of every image in the second destination."""
+        return kit.images_in(self.directory, SECOND)
+
+    @contextlib.contextmanager
+    def second_full(self) -> Iterator[None]:
+        """Nothing can be written to the second destination meanwhile."""
+        place = self.directory / SECOND
+        place.mkdir(exist_ok=True)
+        moved = place.rename(self.directory / f'{SECOND}.away')
+        place.touch()
+        try:
+            yield
+        finally:
+            place.unlink()
+            moved.rename(place)
+
+    def jobs(self, id: str = '') -> list[int]:
+        """Processes of jobs, all or of one build or upload."""
+        return kit.processes_with(str(self.directory / 'work' / id))
+
+    def unregistered(self) -> list[str]:
+        """Files in the repository that the database does not know."""
+        known = {
+            each.id for each in self.database.list_artifacts(status='present')
+        }
+        return [
+            f'the file {each["id"]} of build {each["facts"]["build_id"]}'
+            for each in self.artifacts()
+            if each['id'] not in known
+        ]
 
     def artifacts(self) -> list[dict[str, Any]]:
         """Descriptions of every file in the repository."""
@@ -264,11 +300,12 @@ class World:
         return kit.workspaces_in(self.directory)
 
     def _half_files(self) -> Iterator[str]:
-        store = self.directory / 'images'
-        if store.is_dir():
-            for path in store.iterdir():
-                if not (path / 'metadata.json').exists():
-                    yield f'file {path.name} in the store'
+        for name in ('images', SECOND):
+            store = self.directory / name
+            if store.is_dir():
+                for path in store.iterdir():
+                    if not (path / 'metadata.json').exists():
+                        yield f'file {path.name} in the store "{name}"'
         incoming = self.directory / 'repository' / 'incoming'
         if incoming.is_dir():
             for path in incoming.iterdir():
