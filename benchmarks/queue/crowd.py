@@ -135,8 +135,8 @@ class FakeConductor:
             crowd.context(name),
             get_capability=lambda: capability,
             running={
+                **{kind: scheduler.RunningJobs() for kind in scheduler.KINDS},
                 'build': self._running,
-                'upload': scheduler.RunningJobs(),
             },
             begin=self._begin,
         )

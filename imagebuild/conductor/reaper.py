@@ -39,6 +39,7 @@ from imagebuild.db import records
 
 LOG = logging.getLogger(__name__)
 
+#: Seconds between two looks at all rows.
 _PURGE_EVERY = 3600.0
 
 
@@ -80,7 +81,7 @@ class Reaper:
         self._database_stable_for = database_stable_for
         self._on_release = on_release
         self._suspects: set[tuple[str, int]] = set()
-        self._next_purge = 0.0
+        self._next_purge = self._next_thorough = 0.0
         self._task = periodic_task.PeriodicTask('reaper', self._work)
 
     def start(self) -> None:
@@ -217,7 +218,10 @@ class Reaper:
 
     def retire_images(self) -> None:
         """Have images deleted that no build uses any more."""
-        if self._database.retire_unused_images():
+        thorough = time.monotonic() >= self._next_thorough
+        if thorough:
+            self._next_thorough = time.monotonic() + _PURGE_EVERY
+        if self._database.retire_unused_images(thorough=thorough):
             self._on_release()
 
     def purge(self) -> None:

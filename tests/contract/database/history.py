@@ -14,8 +14,10 @@
 import datetime
 
 import pytest
+import sqlalchemy as sa
 
 from imagebuild import exception
+from imagebuild.db import models
 from tests.contract.database import IMAGE
 from tests.contract.database import delete_image
 from tests.contract.database import finish
@@ -317,6 +319,41 @@ class PurgeContract:
         with pytest.raises(exception.NotFound):
             database.get_image(image.id)
         assert database.get_image(active.image_row_id).status == 'active'
+
+    def test_images_that_lost_their_user_unseen(self, database):
+        """As a release may have left them that did not look."""
+        builds = [finish(database, start(database)) for _ in range(3)]
+        running = start(database)
+
+        def lose(session):
+            session.execute(
+                sa.update(models.Build)
+                .where(models.Build.id == builds[0].id)
+                .values(deleted_at=session.now)
+            )
+            # Its build has not ended.
+            session.execute(
+                sa.update(models.Image)
+                .where(models.Image.id == builds[1].image_row_id)
+                .values(build_id=running.id)
+            )
+            session.execute(
+                sa.update(models.Build)
+                .where(models.Build.id == builds[1].id)
+                .values(image_row_id=None)
+            )
+
+        database._write(lose)
+        assert database.retire_unused_images() == 0
+        assert database.retire_unused_images(thorough=True) == 1
+        gone = database.get_image(builds[0].image_row_id)
+        assert gone.status == 'deleting'
+        finish(database, running, 'error')
+        assert database.retire_unused_images(thorough=True) == 1
+        gone = database.get_image(builds[1].image_row_id)
+        assert gone.status == 'deleting'
+        kept = database.get_image(builds[2].image_row_id)
+        assert kept.status == 'active'
 
     def test_purge_in_batches(self, database, clock):
         for _ in range(230):

@@ -50,7 +50,10 @@ class Conductor:
         context = types.SimpleNamespace(
             conf=types.SimpleNamespace(
                 conductor=types.SimpleNamespace(
-                    sweep_interval=60, priority_aging=AGING, max_uploads=0
+                    sweep_interval=60,
+                    priority_aging=AGING,
+                    max_uploads=0,
+                    max_deletions=0,
                 ),
                 quota=types.SimpleNamespace(running=running_limit),
             ),
@@ -62,7 +65,10 @@ class Conductor:
         self._scheduler = scheduler.Scheduler(
             context,
             get_capability=lambda: capability,
-            running={'build': self.running, 'upload': scheduler.RunningJobs()},
+            running={
+                **{kind: scheduler.RunningJobs() for kind in scheduler.KINDS},
+                'build': self.running,
+            },
             begin=self._begin,
         )
 

@@ -212,8 +212,19 @@ def test_one_failure_does_not_stop_a_sweep(setting):
     )
     setting.database.builds_of.side_effect = RuntimeError('a defect')
     setting.reaper.sweep()
-    setting.database.retire_unused_images.assert_called_once_with()
+    setting.database.retire_unused_images.assert_called_once_with(
+        thorough=True
+    )
     setting.database.purge.assert_called_once()
+
+
+def test_all_images_are_looked_at_once_an_hour(setting):
+    for _ in range(3):
+        setting.reaper.retire_images()
+    assert [
+        call.kwargs['thorough']
+        for call in setting.database.retire_unused_images.mock_calls
+    ] == [True, False, False]
 
 
 def test_purging_is_done_once_an_hour(setting):
