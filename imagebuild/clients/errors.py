@@ -33,6 +33,8 @@ from imagebuild import exception
 #: user's credentials, 408 and 429 about the moment.
 _NOT_THE_REQUEST = (401, 408, 425, 429)
 _LONGEST = 500
+#: In what urllib3 says of a connection that was there.
+_BROKEN = ('Connection aborted', 'Connection broken', 'RemoteDisconnected')
 _STORAGE_FULL = 'storage media is full'
 
 
@@ -125,7 +127,7 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
         ) from error
     except keystoneauth1.exceptions.ClientException as error:
         raise exception.ServiceUnavailable(
-            service=service, reason=message_of(error)
+            service=service, reason=_of_connection(message_of(error))
         ) from error
     except KeyError as error:
         # glanceclient stumbles over errors without a content type, which
@@ -136,3 +138,14 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
     except (TypeError, ValueError) as error:
         # glanceclient checks against the cloud's own schema.
         raise Refused(service=service, reason=message_of(error)) from error
+
+
+def _of_connection(message: str) -> str:
+    """What keystoneauth says of a connection, in words for users.
+
+    It says that none could be established, with its address and the name of
+    a class, also where one was lost while data were sent.
+    """
+    if any(words in message for words in _BROKEN):
+        return 'the connection was lost before it answered'
+    return message

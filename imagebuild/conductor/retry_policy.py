@@ -30,6 +30,8 @@ T = TypeVar('T')
 _DATABASE_PAUSES = tenacity.wait_exponential(multiplier=0.5, max=10)
 #: Seconds: 2, 4, 8, 16, 30, 30, ...
 _STORE_PAUSES = tenacity.wait_exponential(multiplier=2, max=30)
+#: Seconds for what need not be done now, when somebody waits for the end.
+_CLEANUP = 10.0
 
 
 class RetryPolicy:
@@ -83,16 +85,24 @@ class RetryPolicy:
             reraise=True,
         )(call)
 
-    def until_done(self, call: Callable[[], bool], attempts: int) -> None:
+    def until_done(
+        self,
+        call: Callable[[], bool],
+        attempts: int,
+        *,
+        seconds: float = _CLEANUP,
+    ) -> None:
         """Make a call until it returns True; gives up in silence.
 
         :param attempts: how often at most.
+        :param seconds: after which no further call is made.
         """
         tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda done: not done),
             wait=_STORE_PAUSES,
             stop=tenacity.stop_any(
                 tenacity.stop_after_attempt(attempts),
+                tenacity.stop_before_delay(seconds),
                 tenacity.stop_when_event_set(self._shutting_down),
             ),
             sleep=tenacity.sleep_using_event(self._shutting_down),

@@ -259,6 +259,8 @@ class UploadAttempt(attempt.Attempt):
         self, reason: str, *, state: str = 'error', fault: str | None = None
     ) -> None:
         """End it without an image; what is left of one goes first."""
+        # A cloud that hangs hangs now, too: the reason does not wait for it.
+        self._claim.note({'status_reason': self._claim.shown(reason)})
         self._context.retry.until_done(
             lambda: upload_rows.discard(
                 self._context, self._row, self._build.content_key

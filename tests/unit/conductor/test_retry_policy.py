@@ -99,6 +99,12 @@ def test_what_is_never_done_is_given_up(retry, shutting_down):
     assert call.call_count == 4
 
 
+def test_what_takes_long_is_given_up(retry):
+    call = mock.Mock(return_value=False)
+    retry.until_done(call, 3, seconds=1)
+    assert call.call_count == 1
+
+
 def test_what_is_done_is_not_done_again(retry):
     call = mock.Mock(side_effect=[False, True])
     retry.until_done(call, 3)

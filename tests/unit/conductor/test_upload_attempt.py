@@ -61,6 +61,7 @@ def attempt(context, monkeypatch, outcome, failures=1):
     row.id, row.build_id, row.destination = 'u1', BUILD, 'north'
     claim = mock.MagicMock(shows=False)
     claim.shown.side_effect = str
+    context.claim = claim
     monkeypatch.setattr(
         upload_attempt.upload_claim,
         'UploadClaim',
@@ -93,6 +94,17 @@ def test_the_last_attempt(context, monkeypatch, retryable, failures):
     [outcome] = claim.finish.call_args.args
     assert (outcome.reason, outcome.state) == ('It is full.', 'error')
     assert context.open_store.return_value.discard.called
+
+
+def test_the_reason_does_not_wait_for_the_rest(context, monkeypatch):
+    """A cloud that hangs does so when what is left is to be removed, too."""
+    seen = []
+    context.retry.until_done.side_effect = lambda *_: seen.append(
+        context.claim.note.call_args
+    )
+    failed = claims.AttemptFailed('It hangs.', retryable=False)
+    attempt(context, monkeypatch, failed)
+    assert seen == [mock.call({'status_reason': 'It hangs.'})]
 
 
 def test_cancelled(context, monkeypatch):

@@ -316,6 +316,15 @@ def test_uploads_that_a_policy_forbids(server, open_store, file):
     assert server.imports.tasks
 
 
+def test_the_connection_is_lost(server, open_store, file):
+    server.fail('PUT', '/file', 0, times=100, after=5)
+    with pytest.raises(
+        exception.ServiceUnavailable,
+        match=r'cannot be used: the connection was lost before it answered\.$',
+    ):
+        open_store('upload').upload(file, IMAGE, STAMP)
+
+
 @pytest.mark.parametrize(
     'status, message, error',
     [
