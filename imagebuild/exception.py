@@ -449,6 +449,12 @@ class ImageBusy(EnvironmentFault):
     msg_fmt = '%(path)s is in use by another program%(by)s.'
 
 
+class SourceUnusable(EnvironmentFault):
+    """An image that should give its file back does not."""
+
+    msg_fmt = 'The image in %(where)s does not give its file back: %(reason)s.'
+
+
 class LackOfRoom(EnvironmentFault):
     """A disk of this host has no room: later, or elsewhere, there may be."""
 

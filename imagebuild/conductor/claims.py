@@ -90,6 +90,10 @@ class AttemptFailed(Interrupted):
         )
 
 
+class SourceUnusable(AttemptFailed):
+    """The image that an upload takes its file from does not give it back."""
+
+
 class Held(Protocol):
     """What tells whether a job is still this conductor's."""
 

@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Where an image is already, so that a cloud may copy it from there."""
+"""Where an image is already: clouds and conductors may copy it from there."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.common import checksums
 from imagebuild.conductor.conductor_context import JobConfig
+from imagebuild.job import specs
 from imagebuild.stores.base import ImageCopy
 
 
@@ -49,6 +51,32 @@ def in_other_regions(
         if image.status == 'active'
         for region in _regions(image.destination, config, open)
     ]
+
+
+def source(image: db.Image, open: JobConfig) -> specs.ImageSource:
+    """What the job of an upload is told of an image that has its file.
+
+    :raises SourceUnusable: it is not there any more.
+    :raises InvalidInput: its destination cannot be used.
+    """
+    checksum = checksum_of(image)
+    if image.status != 'active' or checksum is None or not image.size:
+        raise exception.SourceUnusable(
+            where=image.destination or 'this cloud', reason='it is gone'
+        )
+    config = open(image.destination)
+    return specs.ImageSource(
+        destination=image.destination,
+        store=str(config['destination']['store']),
+        image_id=image.image_id,
+        build_id=image.build_id,
+        disk_format=image.disk_format,
+        size=image.size,
+        checksum=checksum,
+        # One file for all uploads that want it, and for a later attempt.
+        artifact=str(uuid.uuid5(uuid.UUID(image.id), 'file')),
+        config=config,
+    )
 
 
 def checksum_of(image: db.Image) -> checksums.Checksum | None:

@@ -19,6 +19,7 @@ tried.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ class UploadAttempt(attempt.Attempt):
         self._build = build
         self._job = job
         self._row = row
-        self._stored: dict[str, Any] = {}
+        self._source_is_unusable = False
         shows = build.status == 'uploading' and (
             row.destination == upload_rows.primary(build.request)
         )
@@ -103,6 +104,9 @@ class UploadAttempt(attempt.Attempt):
             self._give_up(str(reason), state='cancelled')
         except claims.Requeued as reason:
             self._claim.release(str(reason), counts=False)
+        except claims.SourceUnusable as failed:
+            if not self._from_elsewhere(str(failed)):
+                self._give_up(str(failed), fault='service')
         except claims.AttemptFailed as failed:
             self._failed(failed)
         else:
@@ -124,6 +128,8 @@ class UploadAttempt(attempt.Attempt):
                 return self._run_job(workspace, config)
         except exception.DatabaseUnavailable:
             raise
+        except exception.SourceUnusable as error:
+            raise claims.SourceUnusable(str(error)) from error
         except exception.ImageBuildError as error:
             raise claims.AttemptFailed.from_error(error) from error
         except OSError as error:
@@ -165,12 +171,19 @@ class UploadAttempt(attempt.Attempt):
         )
         supervisor.report({'event': 'phase', 'phase': phases.UPLOAD})
         progress = upload_rows.UploadProgress(self._claim, supervisor.report)
-        result = supervisor.run(
-            spec.to_document(),
-            destination.timeout,
-            on_event=progress.event,
-            on_tick=progress.write,
-        )
+        try:
+            result = supervisor.run(
+                spec.to_document(),
+                destination.timeout,
+                on_event=functools.partial(self._event, progress),
+                on_tick=progress.write,
+            )
+        except claims.AttemptFailed as failed:
+            if self._source_is_unusable:
+                raise claims.SourceUnusable(str(failed)) from failed
+            raise
+        if spec.source is not None:
+            self._keep(spec.source.artifact)
         try:
             return {
                 'image_id': str(result['image_id']),
@@ -187,6 +200,60 @@ class UploadAttempt(attempt.Attempt):
             raise claims.AttemptFailed(
                 f'The upload job did not report what it made: {error!r}.'
             ) from error
+
+    def _keep(self, id: str) -> None:
+        """Note that the repository has the file: the next one finds it."""
+        images = self._context.repository
+        found = images.get(id)
+        if found is not None:
+            self._context.retry.until_available(
+                'a file',
+                lambda: self._context.database.add_artifact(
+                    images.id, self._context.name, found.row()
+                ),
+            )
+
+    def _event(
+        self,
+        progress: upload_rows.UploadProgress,
+        event: Mapping[str, Any],
+    ) -> None:
+        if event['event'] == 'source_unusable':
+            self._source_is_unusable = True
+        else:
+            progress.event(event)
+
+    def _source(self) -> specs.ImageSource | None:
+        """Where the file comes from when no conductor has it any more."""
+        id = self._job.spec.get('source')
+        if not id:
+            return None
+        try:
+            image = self._context.retry.until_available(
+                'the source', lambda: self._context.database.get_image(id)
+            )
+        except exception.NotFound as error:
+            raise exception.SourceUnusable(
+                where='a cloud', reason='it is gone'
+            ) from error
+        return image_copies.source(image, self._context.job_config)
+
+    def _from_elsewhere(self, reason: str) -> bool:
+        """Have it go on from another image, or wait for its file.
+
+        :returns: False when there is nothing to go on from.
+        """
+        self._recorder.note(reason)
+        self._recorder.flush_last()
+        return self._context.retry.until_available(
+            'another source',
+            lambda: self._context.database.another_source(
+                self._job.id,
+                conductor=self._context.name,
+                attempt=self._job.attempt,
+                seconds=self._context.conf.conductor.dead_after,
+            ),
+        )
 
     def _spec(
         self, config: Mapping[str, Any], timeout: int
@@ -214,6 +281,7 @@ class UploadAttempt(attempt.Attempt):
                 build.images, config, self._context.job_config
             ),
             timeout=timeout,
+            source=self._source(),
         )
 
     # -- the end ------------------------------------------------------------

@@ -30,6 +30,7 @@ from imagebuild.db.queries import conductors
 from imagebuild.db.queries import creation
 from imagebuild.db.queries import deletion
 from imagebuild.db.queries import history
+from imagebuild.db.queries import image_sources
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import lifecycle
@@ -169,6 +170,7 @@ class Database(transaction.Transactions):
     add_upload = uploading.add_upload
     finish_upload = uploading.finish_upload
     requeue_upload = uploading.requeue_upload
+    another_source = image_sources.another_source
     uploads_without_file = lost_files.uploads_without_file
 
     add_artifact = artifacts.add_artifact

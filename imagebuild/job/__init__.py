@@ -36,7 +36,7 @@ The documents (every name is required unless it says otherwise)::
     {"action": "upload", "upload_id", "build_id", "project_id",
      "destination", "store", "repository", "artifact", "disk_format",
      "container_format", "image", "content_key", "config", "copies"
-     (optional), "timeout" (optional)}
+     (optional), "timeout" (optional), "source" (optional)}
 
 ``config`` holds sections of the configuration by name, values by option:
 ``guestfs``, ``disks`` (with ``cache_dir``), ``layers`` (optional),
@@ -55,11 +55,13 @@ The events::
      "description", "result", "seconds", "message", "output"}
     {"event": "notice", "message"}
     {"event": "progress", "done", "total", "what"}
+    {"event": "source_unusable"}
 
 ``phase`` is one of :data:`imagebuild.common.phases.ORDER` and ``what``
 describes what is done in it now; the same phase may be sent again with
 another description.
-``progress`` counts bytes, about once a second.
+``progress`` counts bytes, about once a second. After ``source_unusable`` the
+job fails: the image that it should take the file from does not give it back.
 
 And one of these at the end::
 

@@ -148,7 +148,10 @@ def _read(
 
 def _until_known(document: Mapping[str, Any], events: channel.Events) -> None:
     """Treat every argument as a secret until it is known which are."""
-    events.always = masking.of_config(document['config'])
+    events.always = [
+        *masking.of_config(document['config']),
+        *masking.of_config((document.get('source') or {}).get('config', {})),
+    ]
     given = (document.get('request') or {}).get('arguments')
     events.hide(
         [

@@ -95,19 +95,54 @@ class BuildSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class ImageSource:
+    """An image that gives back a file that no conductor has any more.
+
+    :ivar destination: where it is, '' for this cloud.
+    :ivar store: name of the store there.
+    :ivar build_id: of the build that made it; others may use it.
+    :ivar disk_format: what it is.
+    :ivar size: bytes.
+    :ivar checksum: that its store has computed.
+    :ivar artifact: id that the file has in the repository then.
+    :ivar config: sections by name, those of that destination.
+    """
+
+    destination: str
+    store: str
+    image_id: str
+    build_id: str
+    disk_format: str
+    size: int
+    checksum: checksums.Checksum
+    artifact: str
+    config: Config
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> ImageSource:
+        """Read what ``dataclasses.asdict`` made.
+
+        :raises TypeError: it is something else.
+        """
+        checksum = checksums.Checksum(**document['checksum'])
+        return cls(**{**document, 'checksum': checksum})
+
+
+@dataclasses.dataclass(frozen=True)
 class UploadSpec:
     """What is to be uploaded.
 
     :ivar destination: its name, '' for this cloud.
     :ivar store: name of the store there.
     :ivar repository: directory of the repository that has the file.
-    :ivar artifact: id of the file in it.
+    :ivar artifact: id of the file in it; of no matter with a ``source``.
     :ivar disk_format: in which it is to be uploaded; converted if need be.
     :ivar image: fields and properties of the image, as of
         :class:`ImageProperties`, without its formats.
     :ivar config: sections by name, those of the destination.
     :ivar copies: active images of the same content that its Glance may copy.
     :ivar timeout: seconds, None for no limit.
+    :ivar source: where the file comes from, None if the repository has it.
     """
 
     upload_id: str
@@ -124,6 +159,7 @@ class UploadSpec:
     config: Config
     copies: Sequence[ImageCopy] = ()
     timeout: float | None = None
+    source: ImageSource | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> UploadSpec:
@@ -140,6 +176,8 @@ class UploadSpec:
         }
         values['repository'] = pathlib.Path(values['repository'])
         values['copies'] = [_copy(each) for each in values.get('copies', ())]
+        if values.get('source') is not None:
+            values['source'] = ImageSource.from_document(values['source'])
         spec = cls(**values)
         # Now, not when half of it is done.
         _ = spec.properties
@@ -151,6 +189,7 @@ class UploadSpec:
             **_plain(self),
             'action': 'upload',
             'copies': [dataclasses.asdict(each) for each in self.copies],
+            'source': self.source and dataclasses.asdict(self.source),
         }
 
     @property

@@ -13,10 +13,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 from typing import cast
 from typing import get_args
@@ -27,6 +25,7 @@ from imagebuild.common import phases
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
 from imagebuild.job import channel
+from imagebuild.job import fetch_image
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
 from imagebuild.job import specs
@@ -49,7 +48,12 @@ def run(
     """
     store = registry.load(spec.store, spec.config)
     monitor.enter(phases.UPLOAD)
-    with _file(spec, monitor) as held:
+    try:
+        found = _find(spec, monitor)
+    except exception.SourceUnusable:
+        events.send('source_unusable')
+        raise
+    with repository.Repository(spec.repository).hold(found.id) as held:
         monitor.begin(f'uploading to {spec.destination or spec.store}')
         stored = store.upload(
             held.path,
@@ -94,26 +98,24 @@ def _info(
     )
 
 
-@contextlib.contextmanager
-def _file(
+def _find(
     spec: specs.UploadSpec, monitor: job_monitor.JobMonitor
-) -> Iterator[repository.Held]:
-    """The file in the format that is wanted; nobody removes it meanwhile."""
+) -> repository.Artifact:
+    """The file in the format that is wanted."""
     images = repository.Repository(spec.repository)
+    artifact = spec.artifact
+    if spec.source is not None:
+        artifact = fetch_image.fetch(images, spec, spec.source, monitor).id
 
     def make(source: pathlib.Path, target: pathlib.Path) -> None:
         monitor.begin(f'converting to {spec.disk_format}')
         wanted = _QEMU_FORMATS.get(spec.disk_format, spec.disk_format)
         convert.convert(
-            _info(images, spec.artifact, source),
+            _info(images, artifact, source),
             target,
             cast(convert.TargetFormat, wanted),
             compression='zstd' if wanted == 'qcow2' else None,
         )
 
     # The conversion is kept, so the next destination finds it.
-    found = repository.add_format(
-        images, spec.artifact, spec.disk_format, make
-    )
-    with images.hold(found.id) as held:
-        yield held
+    return repository.add_format(images, artifact, spec.disk_format, make)

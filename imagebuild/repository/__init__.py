@@ -39,6 +39,7 @@ from imagebuild.repository.artifacts import PRESENT
 from imagebuild.repository.artifacts import Artifact
 from imagebuild.repository.artifacts import Facts
 from imagebuild.repository.formats import add_format
+from imagebuild.repository.formats import add_once
 from imagebuild.repository.limits import Limits
 from imagebuild.repository.registration import Inventory
 from imagebuild.repository.registration import register
@@ -60,6 +61,7 @@ __all__ = [
     'Repository',
     'Settings',
     'add_format',
+    'add_once',
     'bound',
     'register',
     'verify',

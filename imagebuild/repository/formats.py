@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Conversions of an artifact, each made once however many want it."""
+"""Files that are made once however many want them: conversions mostly."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ from imagebuild.repository import store
 
 #: Writes a file (second argument) from one (first) in another format.
 Make = Callable[[pathlib.Path, pathlib.Path], object]
+#: Writes a file, and says what it is.
+Fill = Callable[[pathlib.Path], artifacts.Facts]
 
 _MADE = 'converted'
 _POLL = 0.2
@@ -70,12 +72,45 @@ def add_format(
     with repository.hold(id) as held:
         if held.artifact.facts.disk_format == disk_format:
             return held.artifact
-        while True:
-            with _turn(repository, wanted) as place:
-                if place is not None:
-                    return _make(repository, held, disk_format, make, place)
-            while_waiting()
-            time.sleep(_POLL)
+
+        def fill(target: pathlib.Path) -> artifacts.Facts:
+            with os_errors.on_write(target):
+                needed = os.stat(held.path).st_blocks * 512
+            space.check(target.parent, needed + repository.limits.reserve)
+            make(held.path, target)
+            return dataclasses.replace(
+                held.artifact.facts,
+                disk_format=disk_format,
+                checksums={},
+                source=held.artifact.id,
+            )
+
+        return add_once(repository, wanted, fill, while_waiting=while_waiting)
+
+
+def add_once(
+    repository: store.Repository,
+    id: str,
+    fill: Fill,
+    *,
+    while_waiting: Callable[[], object] = lambda: None,
+) -> artifacts.Artifact:
+    """Have a file in the repository; made by the first who asks.
+
+    As :func:`add_format`.
+
+    :param fill: writes the file that it is given, and returns what is known
+        of it; a part that a killed one has left is gone.
+    """
+    found = _there(repository, id)
+    while found is None:
+        with _turn(repository, id) as place:
+            if place is not None:
+                return _fill(repository, fill, place)
+        while_waiting()
+        time.sleep(_POLL)
+        found = _there(repository, id)
+    return found
 
 
 def _there(repository: store.Repository, id: str) -> artifacts.Artifact | None:
@@ -103,12 +138,8 @@ def _turn(
             taken.remove()
 
 
-def _make(
-    repository: store.Repository,
-    held: store.Held,
-    disk_format: str,
-    make: Make,
-    place: pathlib.Path,
+def _fill(
+    repository: store.Repository, fill: Fill, place: pathlib.Path
 ) -> artifacts.Artifact:
     id = place.name
     # The one before may have made it.
@@ -119,13 +150,4 @@ def _make(
     with os_errors.on_write(place):
         # What a killed one has left.
         target.unlink(missing_ok=True)
-        needed = os.stat(held.path).st_blocks * 512
-    space.check(place, needed + repository.limits.reserve)
-    make(held.path, target)
-    facts = dataclasses.replace(
-        held.artifact.facts,
-        disk_format=disk_format,
-        checksums={},
-        source=held.artifact.id,
-    )
-    return repository.put(target, facts, id=id)
+    return repository.put(target, fill(target), id=id)

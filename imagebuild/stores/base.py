@@ -371,8 +371,8 @@ class Store(abc.ABC):
         :raises EnvironmentFault: the store does not give images back.
         :raises ServiceUnavailable: as for :meth:`upload`.
         """
-        raise exception.EnvironmentFault(
-            f'The store "{self.name}" does not give images back.'
+        raise exception.SourceUnusable(
+            where=f'the store "{self.name}"', reason='that store cannot do it'
         )
 
     @abc.abstractmethod

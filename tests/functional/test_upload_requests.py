@@ -11,6 +11,9 @@
 # under the License.
 """Uploads by request: the real API, a conductor and its real jobs."""
 
+import dataclasses
+import uuid
+
 import pytest
 
 from tests.functional import upload_service
@@ -138,10 +141,65 @@ def test_without_a_conductor_it_is_said(service):
     assert 'conductor' in answer.json['error']['message']
 
 
-def test_without_its_file_it_is_said(service):
+def test_its_image_gives_the_file_back(service):
     build = service.build()
-    for each in service.database.list_artifacts(build_id=build.id):
-        service.database.mark_artifact(each.id, 'lost')
-    answer = service.upload(build, 'archive')
+    service.lose_files(build)
+    # Both want the same file: it is fetched once.
+    uploads = [
+        service.upload(build, 'as-raw').json['id'],
+        service.upload(build, 'archive', disk_format='vmdk').json['id'],
+    ]
+    for id in uploads:
+        ended = service.ended(id)
+        assert ended['status'] == 'active', ended
+    [here] = service.stored('images')
+    [there] = service.stored('as-raw')
+    assert there['disk_format'] == 'raw'
+    kept = service.database.list_artifacts(build_id=build.id)
+    assert here['os_hash_value'] in {each.os_hash_value for each in kept}
+    # And the next one finds it.
+    upload = service.upload(build, 'archive').json['id']
+    assert service.ended(upload)['status'] == 'active'
+    assert (
+        'No conductor' not in service.database.get_upload(upload).status_reason
+    )
+
+
+def test_who_has_the_file_is_gone(service):
+    """Its row says that it is there, and nobody has that repository."""
+    build = service.build()
+    [kept] = service.database.list_artifacts(build_id=build.id)
+    service.lose_files(build)
+    row = dataclasses.asdict(kept)
+    for name in ('repository_id', 'conductor', 'created_at', 'checked_at'):
+        del row[name]
+    service.database.add_artifact(str(uuid.uuid4()), 'c0', row)
+    upload = service.upload(build, 'as-raw').json['id']
+    assert service.ended(upload)['status'] == 'active'
+    [stored] = service.stored('as-raw')
+    assert stored['disk_format'] == 'raw'
+    log, _ = service.database.read_log(build.id, 0, 100_000)
+    assert 'Downloading the image in this cloud' in log
+
+
+def test_an_image_that_is_damaged(service, tmp_path):
+    build = service.build()
+    service.lose_files(build)
+    [image] = (tmp_path / 'images').glob('*/image')
+    content = bytearray(image.read_bytes())
+    content[-1] ^= 1
+    image.write_bytes(content)
+    ended = service.ended(service.upload(build, 'archive').json['id'])
+    assert ended['status'] == 'error'
+    assert 'does not give its file back' in ended['status_reason']
+    assert 'checksum' in ended['status_reason']
+    assert not service.stored('archive')
+
+
+def test_without_its_file_it_is_said(service):
+    """Images in other formats than these two are not converted."""
+    build = service.build(disk_format='vdi')
+    service.lose_files(build)
+    answer = service.upload(build, 'archive', disk_format='raw')
     assert answer.status_code == 409
     assert 'build it again' in answer.json['error']['message']

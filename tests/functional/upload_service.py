@@ -12,6 +12,7 @@
 """An API and a conductor of this process, with several destinations."""
 
 import json
+import shutil
 
 from werkzeug import test as werkzeug_test
 
@@ -120,6 +121,13 @@ class Service:
         [path] = (self.directory / name).glob('*/metadata.json')
         values = {**json.loads(path.read_text()), 'protected': protected}
         path.write_text(json.dumps(values))
+
+    def lose_files(self, build):
+        """Remove the files of a build from the repository."""
+        for each in self.database.list_artifacts(build_id=build.id):
+            self.database.mark_artifact(each.id, 'lost')
+        for each in (self.directory / 'repository/artifacts').iterdir():
+            shutil.rmtree(each)
 
     def stored(self, name):
         return [

@@ -50,7 +50,11 @@ def create(call: Call) -> flask.Response:
         raise exception.InvalidRequest(
             [Problem(**each) for each in planned['problems']]
         )
-    upload = call.database.add_upload(build.id, planned['upload'])
+    upload = call.database.add_upload(
+        build.id,
+        planned['upload'],
+        seconds=call.service.conf.conductor.dead_after,
+    )
     call.conductor_api.upload(upload.id)
     return responses.accepted(
         views.upload(upload), f'{call.root}{PATH}/{upload.id}'

@@ -9,7 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Uploads whose file nobody has any more."""
+"""Uploads whose file nobody has any more.
+
+An image of the build that is active somewhere gives it back; without one the
+build is made again.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,11 @@ import sqlalchemy as sa
 from imagebuild.common import placement
 from imagebuild.db import records
 from imagebuild.db.models import Build
-from imagebuild.db.models import Conductor
+from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Lane
-from imagebuild.db.queries import conductors
+from imagebuild.db.models import Upload
+from imagebuild.db.queries import image_sources
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import lifecycle
 from imagebuild.db.queries import rows
@@ -39,23 +44,27 @@ _GONE = 'No conductor has the image file any more.'
 def uploads_without_file(
     session: Session, *, seconds: float, max_attempts: int
 ) -> tuple[list[records.Build], list[records.Build]]:
-    """Build again, or end, what waits for a repository that is gone.
+    """Bring on what waits for a repository that is gone, or end it.
 
     :param seconds: how long ago the last heartbeat of whoever has it must be.
     :param max_attempts: at a build.
     :returns: the builds that went back to the queue, and those that ended.
     """
     again, ended = [], []
-    for build_id in _builds(session, _lost_lanes(session, seconds)):
+    # One that has just gone down may be back in a moment.
+    offered = image_sources.alive(session, seconds, down=True)
+    lanes = _lost_lanes(session, seconds, offered)
+    for build_id in _builds(session, lanes):
         build = lifecycle.locked(session, build_id)
         if build is None:
             continue
-        lost = _lost_jobs(session, build)
-        if not lost:
+        lost = _without_copy(session, build, lanes, seconds)
+        # While another one runs there may soon be an image.
+        if not lost or _is_running(session, build):
             continue
         failures = build.attempt - build.requeues
         if build.status == 'uploading' and failures < max_attempts:
-            for id in lost:
+            for id in _waiting(session, build):
                 jobs.end(session, id, 'cancelled')
             lifecycle.put_back(session, build, _GONE)
             jobs.enqueue_build(session, build)
@@ -68,17 +77,51 @@ def uploads_without_file(
     return again, ended
 
 
-def _lost_lanes(session: Session, seconds: float) -> list[str]:
-    """The lanes of uploads that no conductor can take from."""
-    # One that has just gone down may be back in a moment.
-    alive = session.scalars(
-        sa.select(Conductor).where(
-            Conductor.heartbeat_at >= session.ago(seconds)
+def _without_copy(
+    session: Session, build: Build, lanes: Collection[str], seconds: float
+) -> list[str]:
+    """Ids of the uploads of a build that no image gives the file for.
+
+    The others are queued again, unless the build is made again anyway.
+    """
+    offered = image_sources.alive(session, seconds)
+    query = (
+        sa.select(Upload, Job)
+        .join(Job, Job.id == Upload.id)
+        .where(
+            Job.build_id == build.id,
+            Job.lane_id.in_(list(lanes)),
+            Job.state.in_(_WAITING),
         )
     )
+    found: list[tuple[Upload, Image | None]] = [
+        (
+            upload,
+            image_sources.choose(
+                session,
+                build,
+                upload,
+                offered,
+                unusable=image_sources.unusable(job),
+            ),
+        )
+        for upload, job in session.execute(query).all()
+    ]
+    left = [upload.id for upload, image in found if image is None]
+    if not left or build.status == 'active':
+        for upload, image in found:
+            if image is not None:
+                image_sources.use(session, build, upload, image)
+    return left
+
+
+def _lost_lanes(
+    session: Session, seconds: float, offered: Collection[placement.Capability]
+) -> list[str]:
+    """The lanes of uploads that no conductor can take from."""
     there: set[str] = set()
-    for row in alive:
-        there.update(conductors.record(row).capability.repositories)
+    for each in offered:
+        there.update(each.repositories)
     lanes = session.scalars(
         sa.select(Lane).where(
             Lane.kind == 'upload',
@@ -111,12 +154,18 @@ def _builds(session: Session, lanes: Collection[str]) -> list[str]:
     return list(session.scalars(query))
 
 
-def _lost_jobs(session: Session, build: Build) -> list[str]:
-    """The uploads of a build that wait; none while another one runs."""
-    query = sa.select(Job.id, Job.state).where(
-        Job.build_id == build.id, Job.kind == 'upload'
+def _is_running(session: Session, build: Build) -> bool:
+    return bool(_ids(session, build, ('running',)))
+
+
+def _waiting(session: Session, build: Build) -> list[str]:
+    return _ids(session, build, _WAITING)
+
+
+def _ids(session: Session, build: Build, states: Collection[str]) -> list[str]:
+    query = sa.select(Job.id).where(
+        Job.build_id == build.id,
+        Job.kind == 'upload',
+        Job.state.in_(list(states)),
     )
-    found = session.execute(query).all()
-    if any(state == 'running' for _, state in found):
-        return []
-    return [id for id, state in found if state in _WAITING]
+    return list(session.scalars(query))

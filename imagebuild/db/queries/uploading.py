@@ -33,6 +33,7 @@ from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Upload
 from imagebuild.db.queries import artifacts
+from imagebuild.db.queries import image_sources
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import lifecycle
@@ -92,14 +93,21 @@ def start_uploads(
 
 @writer
 def add_upload(
-    session: Session, build_id: str, upload: Mapping[str, Any]
+    session: Session,
+    build_id: str,
+    upload: Mapping[str, Any],
+    *,
+    seconds: float = 60,
 ) -> records.Upload:
     """Queue a further upload of a build that is active.
 
+    Where no conductor keeps its file, it comes from an image of the build.
+
     :param upload: as one of :func:`start_uploads`.
+    :param seconds: how long ago the heartbeat of a conductor may be.
     :raises NotFound: there is no such build.
-    :raises Conflict: the build is not active; its file is not kept; or it
-        is uploaded already, or that is under way.
+    :raises Conflict: the build is not active; its file is not kept, and no
+        image gives it back; or it is uploaded already, or that is under way.
     """
     build = rows.locked_build(session, build_id)
     if build.deleted_at is not None:
@@ -113,14 +121,7 @@ def add_upload(
         )
     row = session.get(Upload, upload['id'], populate_existing=True)
     if row is None or row.status == 'error':
-        kept = _kept(session, build, upload['disk_format'])
-        row = _start(
-            session,
-            build,
-            upload,
-            repository=kept.repository_id,
-            artifact=kept.id,
-        )
+        row = _start_further(session, build, upload, seconds)
     elif not session.did(row.updated_at):
         # The store would take the one that it deletes for the new one.
         raise exception.Conflict(
@@ -135,12 +136,42 @@ def add_upload(
     return rows.record(records.Upload, row, project_id=build.project_id)
 
 
+def _start_further(
+    session: Session,
+    build: Build,
+    upload: Mapping[str, Any],
+    seconds: float,
+) -> Upload:
+    kept = _kept(session, build, upload['disk_format'])
+    if kept is not None:
+        return _start(
+            session,
+            build,
+            upload,
+            repository=kept.repository_id,
+            artifact=kept.id,
+        )
+    row = _start(session, build, upload, repository='', artifact='')
+    offered = image_sources.alive(session, seconds)
+    image = image_sources.choose(session, build, row, offered)
+    if image is None:
+        raise exception.Conflict(
+            what='Build',
+            id=build.id,
+            status='active, without a file',
+            reason='no conductor keeps its file any more, and no cloud gives '
+            'its image back: build it again',
+        )
+    image_sources.use(session, build, row, image)
+    return row
+
+
 def _kept(
     session: Session, build: Build, disk_format: str
-) -> records.Artifact:
+) -> records.Artifact | None:
     """The file of a build, best in that format; not removed from now on.
 
-    :raises Conflict: no conductor has it.
+    :returns: None when no conductor has it.
     """
     found = artifacts.list_artifacts(
         session, build_id=build.reused_from or build.id
@@ -153,12 +184,7 @@ def _kept(
         kept = artifacts.want_artifact(session, each.id)
         if kept is not None:
             return kept
-    raise exception.Conflict(
-        what='Build',
-        id=build.id,
-        status='active, without a file',
-        reason='no conductor keeps its file any more: build it again',
-    )
+    return None
 
 
 def _start(
@@ -183,15 +209,15 @@ def _start(
     row.image_id = row.conductor = None
     row.bytes_done = row.attempt = 0
     row.updated_at = session.now
-    needs = {'repository': repository, 'destination': upload['destination']}
     jobs.enqueue(
         session,
         build,
         'upload',
-        {name: value for name, value in needs.items() if value},
+        image_sources.of_repository(repository, upload['destination']),
         id=row.id,
         spec={
             'artifact': artifact,
+            'repository': repository,
             'container_format': upload['container_format'],
         },
     )

@@ -321,3 +321,119 @@ class UploadJobContract:
         again, [ended] = database.uploads_without_file(**limits)
         assert (again, ended.status, ended.fault) == ([], 'error', 'service')
         assert 'No conductor has the image file' in ended.status_reason
+
+    # -- an image gives the file back ---------------------------------------
+
+    @pytest.fixture
+    def lost(self, database, build, clock):
+        """An upload whose file is lost, while another one has arrived."""
+        start_uploads(database, build, '', 'north')
+        finish_upload(database, claim_upload(database, build))
+        clock.forward(60)
+        database.register_conductor({**CAPABLE, 'name': 'c9'})
+        return f'{build.id[:30]}-north'
+
+    def sweep(self, database):
+        return database.uploads_without_file(seconds=30, max_attempts=2)
+
+    def test_it_comes_from_an_image(self, database, build, lost):
+        assert self.sweep(database) == ([], [])
+        [lane] = database.lanes(['upload'])
+        assert lane.needs == {'destinations': ['north']}
+        row = database.get_upload(lost)
+        assert (row.status, row.status_reason) == (
+            'queued',
+            'No conductor has the image file any more; it comes from this '
+            'cloud.',
+        )
+        assert self.sweep(database) == ([], [])
+        job = database.claim('c9', job=lost)
+        [image] = database.get_build(build.id).images
+        assert job.spec['source'] == image.id
+        ended = finish_upload(database, job)
+        assert ended.status == 'active' and len(ended.images) == 2
+
+    def test_who_takes_it_reaches_both(self, database, build, clock):
+        """A conductor that is up and does not is of no use."""
+        start_uploads(database, build, '', 'north')
+        finish_upload(database, claim_upload(database, build))
+        clock.forward(60)
+        database.register_conductor({**CAPABLE, 'destinations': ['south']})
+        [again], ended = self.sweep(database)
+        assert (again.id, ended) == (build.id, [])
+
+    @pytest.mark.parametrize(
+        'change',
+        [
+            {'os_hash_value': None},
+            {'size': 0},
+            {'disk_format': 'vmdk'},
+        ],
+    )
+    def test_images_that_are_of_no_use(self, database, build, clock, change):
+        start_uploads(database, build, '', 'north')
+        image = {**STORED, 'image_id': 'g', **change}
+        finish_upload(database, claim_upload(database, build), image=image)
+        clock.forward(60)
+        database.register_conductor(CAPABLE)
+        [again], _ended = self.sweep(database)
+        assert again.id == build.id
+
+    def test_the_image_gives_nothing_back(self, database, build, lost, clock):
+        self.sweep(database)
+        job = database.claim('c9', job=lost)
+        ours = {'conductor': 'c9', 'seconds': 30}
+        assert not database.another_source(lost, attempt=7, **ours)
+        assert database.another_source(lost, attempt=job.attempt, **ours)
+        # Whoever has the file may come back; then nothing is built again.
+        [lane] = database.lanes(['upload'])
+        assert lane.needs == {'repository': 'r1', 'destination': 'north'}
+        assert self.sweep(database) == ([], [])
+        clock.forward(60)
+        database.register_conductor({**CAPABLE, 'name': 'c9'})
+        [again], ended = self.sweep(database)
+        assert (again.id, again.status, ended) == (build.id, 'queued', [])
+
+    def test_another_image_does(self, database, clock):
+        request = {'name': 'web', 'destinations': ['', 'north', 'south']}
+        build = start(database, request=request, content_key='k')
+        start_uploads(database, build, '', 'north', 'south')
+        finish_upload(database, claim_upload(database, build))
+        finish_upload(database, claim_upload(database, build, 'north'))
+        clock.forward(60)
+        able = {**CAPABLE, 'destinations': ['north', 'south']}
+        database.register_conductor(able)
+        self.sweep(database)
+        lost = f'{build.id[:30]}-south'
+        for needs in (['south'], ['north', 'south']):
+            [lane] = database.lanes(['upload'])
+            assert lane.needs == {'destinations': needs}
+            job = database.claim('c1', job=lost)
+            assert database.another_source(
+                lost, conductor='c1', attempt=job.attempt, seconds=30
+            )
+        [lane] = database.lanes(['upload'])
+        assert lane.needs == {'repository': 'r1', 'destination': 'south'}
+
+    def test_a_further_upload_without_a_file(self, database, build):
+        further = {
+            'id': 'further',
+            'destination': 'north',
+            'disk_format': 'raw',
+            'container_format': 'bare',
+        }
+        start_uploads(database, build)
+        finish_upload(database, claim_upload(database, build))
+        with pytest.raises(exception.Conflict, match='no cloud gives'):
+            database.add_upload(build.id, further)
+        assert database.list_uploads(status='queued') == []
+        database.register_conductor(CAPABLE)
+        assert database.add_upload(build.id, further).status == 'queued'
+        job = database.claim('c1', job='further')
+        assert job.spec['source']
+        # There is nothing else to go on from.
+        assert not database.another_source(
+            'further', conductor='c1', attempt=job.attempt, seconds=30
+        )
+        done = finish_upload(database, job)
+        assert {i.destination for i in done.images} == {'', 'north'}

@@ -95,3 +95,26 @@ def test_a_checksum_that_is_not_known():
     [found] = copies(image('', os_hash_value=None))
     assert found.checksum is None
     assert copies(image(''), to='archive') == []
+
+
+IMAGE_ID = '11111111-0000-4000-8000-000000000001'
+
+
+def test_an_image_that_has_the_file():
+    found = image('two', id=IMAGE_ID, build_id='b1', size=5)
+    source = image_copies.source(found, open_config)
+    assert (source.destination, source.store) == ('two', 'glance')
+    assert (source.build_id, source.size) == ('b1', 5)
+    assert source.checksum == checksums.Checksum('sha512', 'f')
+    assert source.config is CONFIGS['two']
+    # One file for all that want it.
+    assert source == image_copies.source(found, open_config)
+
+
+@pytest.mark.parametrize(
+    'change', [{'status': 'deleted'}, {'os_hash_value': None}, {'size': None}]
+)
+def test_one_that_is_gone(change):
+    found = image('', **{'id': IMAGE_ID, 'build_id': 'b', 'size': 5} | change)
+    with pytest.raises(exception.SourceUnusable, match='in this cloud'):
+        image_copies.source(found, open_config)

@@ -123,3 +123,15 @@ def test_what_is_left_of_one_may_stay_for_the_reaper(context, monkeypatch):
     context.open_store.side_effect = exception.EnvironmentFault('It is away.')
     claim = attempt(context, monkeypatch, claims.Cancelled('on request'))
     assert claim.finish.called
+
+
+# -- an image that gives its file back ----------------------------------------
+
+
+@pytest.mark.parametrize('left', [True, False])
+def test_its_source_is_unusable(context, monkeypatch, left):
+    """Another one is looked for at once; a further attempt is of no use."""
+    context.database.another_source.return_value = left
+    claim = attempt(context, monkeypatch, claims.SourceUnusable('It is gone.'))
+    assert not claim.release.called
+    assert claim.finish.called is not left

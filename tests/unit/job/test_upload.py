@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,6 +22,7 @@ from imagebuild import exception
 from imagebuild import repository
 from imagebuild.common import checksums
 from imagebuild.job import channel
+from imagebuild.job import fetch_image
 from imagebuild.job import main
 from imagebuild.job import specs
 from imagebuild.stores import base
@@ -80,7 +82,8 @@ def store(monkeypatch):
         calls: list[tuple] = []
         sources: list[tuple] = []
 
-    monkeypatch.setattr(registry, 'stores', lambda: {'stub': Store})
+    known: dict[str, type[base.Store]] = {'stub': Store}
+    monkeypatch.setattr(registry, 'stores', lambda: known)
     return Store
 
 
@@ -260,3 +263,137 @@ def test_wrong_documents(work, store, change):
 def test_an_unknown_store(work, store):
     _code, events = work(store='attic')
     assert events[-1]['reason'] == 'There is no store "attic"; found: stub.'
+
+
+# -- from an image that has the file ------------------------------------------
+
+CONTENT = b'x' * 1024
+
+
+@pytest.fixture
+def source(store):
+    """An image in another store that gives its file back."""
+
+    class Elsewhere(StubStore):
+        name = 'elsewhere'
+        content = CONTENT
+        asked: list[int] = []
+        away = 0
+
+        @contextlib.contextmanager
+        def data(self, image_id, offset=0):
+            if image_id != 'i1':
+                raise exception.NotFound(what='image', id=image_id)
+            self.asked.append(offset)
+            if len(self.asked) <= self.away:
+                raise exception.ServiceUnavailable(
+                    service='image', reason='it restarts'
+                )
+            yield Stream(self.content[offset:], offset, len(self.content))
+
+    registry.stores()['elsewhere'] = Elsewhere
+    return Elsewhere
+
+
+class Stream:
+    def __init__(self, content, offset, total):
+        self.offset, self.total, self._content = offset, total, content
+
+    def __iter__(self):
+        yield self._content
+
+
+@pytest.fixture
+def fetched(source, work, images, document):
+    """Do an upload whose file is in no repository."""
+
+    def fetched(**change):
+        images.remove(document['artifact'])
+        found = {
+            'destination': 'north',
+            'store': 'elsewhere',
+            'image_id': 'i1',
+            'build_id': 'b1',
+            'disk_format': 'raw',
+            'size': len(CONTENT),
+            'checksum': {
+                'algo': 'sha512',
+                'value': hashlib.sha512(CONTENT).hexdigest(),
+            },
+            'artifact': '00000000-0000-4000-8000-00000000000a',
+            'config': {
+                'keystone': {'password': 'sesame-street'},
+                'glance': {'retry_timeout': 3},
+            },
+            **change,
+        }
+        return work(source=found)
+
+    return fetched
+
+
+def test_an_image_gives_the_file(fetched, store, source, images):
+    code, _events = fetched()
+    assert code == 0
+    [(path, _image, _stamp, checksum)] = store.calls
+    assert path.read_bytes() == CONTENT
+    assert checksum.value == hashlib.sha512(CONTENT).hexdigest()
+    [kept] = images.list_artifacts()
+    facts = kept.facts
+    assert (facts.build_id, facts.disk_format) == ('b1', 'raw')
+    assert (kept.size, facts.virtual_size) == (1024, 1024)
+    # The next upload that wants it finds it.
+    assert fetched()[0] == 0
+    assert source.asked == [0]
+
+
+def test_its_store_is_away_for_a_moment(fetched, source):
+    source.away = 1
+    code, events = fetched()
+    assert code == 0 and source.asked == [0, 0]
+    assert any('it restarts' in event.get('message', '') for event in events)
+
+
+@pytest.mark.parametrize(
+    'change, reason',
+    [
+        ({'image_id': 'gone'}, 'There is no image gone'),
+        ({'size': 7}, 'should have 7 bytes'),
+        (
+            {'checksum': {'algo': 'sha512', 'value': 'f' * 128}},
+            'has the checksum',
+        ),
+        # It says that it is one, and a guest may have made it look so.
+        ({'disk_format': 'qcow2'}, 'it is not qcow2'),
+        ({'store': 'stub'}, 'that store cannot do it'),
+    ],
+)
+def test_an_image_that_does_not(fetched, store, images, change, reason):
+    code, events = fetched(**change)
+    assert code == 1
+    assert {'event': 'source_unusable'} in events
+    assert events[-1]['fault'] == 'service'
+    assert reason in events[-1]['reason']
+    assert 'does not give its file back' in events[-1]['reason']
+    assert images.list_artifacts() == [] and store.calls == []
+    assert 'sesame-street' not in json.dumps(events)
+
+
+def test_secrets_of_the_other_cloud_are_hidden(fetched, source, monkeypatch):
+    def data(self, image_id, offset=0):
+        raise exception.NotFound(what='image', id='sesame-street')
+
+    monkeypatch.setattr(source, 'data', data)
+    _code, events = fetched()
+    assert 'sesame-street' not in json.dumps(events)
+    assert 'There is no image ***' in events[-1]['reason']
+
+
+def test_no_room_is_not_the_fault_of_the_image(fetched, monkeypatch):
+    def full(*_arguments):
+        raise exception.NoSpace(path='/x', needed='1', free='0')
+
+    monkeypatch.setattr(fetch_image.space, 'check', full)
+    _code, events = fetched()
+    assert {'event': 'source_unusable'} not in events
+    assert events[-1]['lacks_room']
