@@ -60,6 +60,15 @@ unlucky:
   description: nothing at all, since the service fails
   driver: fake
   driver_options: {fail: The disk is broken., fault: service}
+east:
+  description: nothing at all, from one conductor of several
+  driver: fake
+west:
+  description: nothing at all, from another one
+  driver: fake
+anywhere:
+  description: nothing at all, from any conductor
+  driver: fake
 heavy:
   description: a file that takes time to upload
   driver: fake

@@ -36,6 +36,7 @@ class Endpoint:
     service_type: str
     name: str
     url: str
+    region: str = cloud_site.REGION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,15 +59,24 @@ class Identity:
         service = self._ensure(
             'services', type=endpoint.service_type, name=endpoint.name
         )
+        self._ensure('regions', id=endpoint.region)
         for interface in ('public', 'internal', 'admin'):
             found = self._ensure(
                 'endpoints',
                 service_id=service,
                 interface=interface,
-                region_id=cloud_site.REGION,
+                region_id=endpoint.region,
                 extra={'url': endpoint.url},
             )
             self._change('endpoints', found, {'url': endpoint.url})
+
+    def remove_region(self, region: str) -> None:
+        """Remove a region and what is in it."""
+        for one in self._json('GET', '/endpoints')['endpoints']:
+            if one['region_id'] == region:
+                self._json('DELETE', f'/endpoints/{one["id"]}')
+        self._json('DELETE', f'/regions/{region}')
+        self._known = {}
 
     def add_user(self, user: User) -> None:
         """Add a user, its project and its roles."""

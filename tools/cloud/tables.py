@@ -24,18 +24,23 @@ from tools.cloud.servers import mariadb
 
 
 def make(
-    server: mariadb.MariaDB, databases: list[str], migrate: Callable[[], None]
+    server: mariadb.MariaDB,
+    databases: list[str],
+    migrate: Callable[[], None],
+    *,
+    like: str = '',
 ) -> bool:
     """Bring databases to the versions of OpenStack's environment.
 
     :param databases: they are there; what is in them stays.
+    :param like: another database that has the same tables; '' for none.
     :param migrate: does it by the service's own program.
     :returns: whether that was needed.
     """
     if any(not server.is_empty(database) for database in databases):
         migrate()
         return True
-    files = {database: _kept(database) for database in databases}
+    files = {database: _kept(like or database) for database in databases}
     if all(file.exists() for file in files.values()):
         for database, file in files.items():
             server.load(database, file)

@@ -13,18 +13,36 @@
 
 import pathlib
 
+from tools.cloud import cloud_site
 from tools.cloud import cloud_state
 from tools.cloud import ini
 from tools.cloud.servers import service
 
 
 class Glance(service.WsgiService):
-    """Images, in files."""
+    """Images, in files.
+
+    :param region: one with another name is another service, with images of
+        its own; who starts it adds it to Keystone's catalog.
+    """
 
     name = 'glance'
     project = 'glance'
     module = 'glance.wsgi.api'
     threads = 8
+
+    def __init__(
+        self, site: cloud_site.Site, region: str = cloud_site.REGION
+    ) -> None:
+        super().__init__(site)
+        if region != cloud_site.REGION:
+            self.name = f'glance-{region.lower()}'
+            self.directory = site.state.directory / self.name
+            self.etc = site.state.directory / 'etc' / self.name
+
+    @property
+    def _database(self) -> str:
+        return self.name.replace('-', '_')
 
     @property
     def config_file(self) -> pathlib.Path:
@@ -55,7 +73,7 @@ class Glance(service.WsgiService):
                 # Any: a Glance that is fetched from has one of its own.
                 'allowed_ports': '[]',
             },
-            'database': {'connection': self.site.database('glance')},
+            'database': {'connection': self.site.database(self._database)},
             'paste_deploy': {'flavor': 'keystone'},
             'keystone_authtoken': self.site.authtoken('glance'),
             'oslo_concurrency': {'lock_path': self.directory},
@@ -69,11 +87,13 @@ class Glance(service.WsgiService):
         self.make_tables(
             lambda: self.site.manage(
                 'glance-manage', f'--config-file={self.config_file}', 'db_sync'
-            )
+            ),
+            self._database,
+            like=self.project,
         )
 
     def environment(self) -> dict[str, str]:
         return {'OS_GLANCE_CONFIG_DIR': str(self.etc)}
 
     def _store(self, name: str) -> pathlib.Path:
-        return self.state.subdirectory('glance', name)
+        return self.state.subdirectory(self.name, name)

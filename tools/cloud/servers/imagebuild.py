@@ -149,9 +149,12 @@ class ImageBuildConductor(_ImageBuild):
 
     def _prepare(self) -> None:
         super()._prepare()
+        ini.write(self.own_config, ini.text(self.own_sections()))
+
+    def own_sections(self) -> ini.Sections:
+        """What is in its own configuration file."""
         work = self.state.subdirectory('imagebuild', f'work-{self.number}')
-        own = {'conductor': {'name': self.name, 'work_dir': work}}
-        ini.write(self.own_config, ini.text(own))
+        return {'conductor': {'name': self.name, 'work_dir': work}}
 
     def program(self) -> process.Program:
         options = [self.config_file, self.own_config, self.extra]

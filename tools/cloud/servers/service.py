@@ -77,7 +77,7 @@ class Service(base.Server):
         ini.write(self.config_file, ini.text(self.config()))
         self.copy_shipped()
         # Done again with other versions, not at every start.
-        key, version = f'{self.project} database', self.version()
+        key, version = f'{self.etc.name} database', self.version()
         if self.state.get('done', key) != version:
             self.sync_database()
             self.state.set('done', key, version)
@@ -93,14 +93,18 @@ class Service(base.Server):
         """Make the tables."""
 
     def make_tables(
-        self, migrate: Callable[[], None], *databases: str
+        self, migrate: Callable[[], None], *databases: str, like: str = ''
     ) -> None:
         """Bring databases to this version, the project's own by default.
 
         :param migrate: does it, unless other clouds have had it done.
+        :param like: another database that has the same tables; '' for none.
         """
         tables.make(
-            self.site.mariadb, list(databases) or [self.project], migrate
+            self.site.mariadb,
+            list(databases) or [self.project],
+            migrate,
+            like=like,
         )
 
     def version(self) -> str:
