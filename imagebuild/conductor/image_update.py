@@ -62,7 +62,7 @@ def update_image(
         whole.get('properties') or ()
     )
     try:
-        for image in build.images:
+        for image in _present(build):
             open_store(image.destination).update(
                 image.image_id, wanted, dropped=dropped
             )
@@ -107,7 +107,7 @@ def change_tags(
         'tags',
     )
     try:
-        for image in build.images:
+        for image in _present(build):
             open_store(image.destination).change_tags(
                 image.image_id,
                 add=add,
@@ -119,6 +119,17 @@ def change_tags(
         return [_problem('', str(error))]
     database.update_build(build_id, {'request': request})
     return []
+
+
+def _present(build: db.Build) -> list[db.Image]:
+    """The images of a build, without those that are deleted elsewhere.
+
+    :raises NotFound: all are.
+    """
+    found = [image for image in build.images if image.status == 'active']
+    if build.images and not found:
+        raise exception.NotFound(what='image', id=build.images[0].image_id)
+    return found
 
 
 def settle(

@@ -78,6 +78,10 @@ def test_the_image_of_an_upload_is_deleted_with_it(service):
     # The build and its own image are as they were.
     assert service.database.get_build(build.id).status == 'active'
     assert len(service.stored('images')) == 1
+    # And what is said of it is not asked of the one that is gone.
+    answer = service.ask('PATCH', f'/v1/builds/{build.id}', name='y')
+    assert answer.status_code == 200, answer.json
+    assert [each['name'] for each in service.stored('images')] == ['y']
     # It can be uploaded again.
     upload = service.upload(build, 'archive').json['id']
     assert service.ended(upload)['status'] == 'active'
