@@ -44,6 +44,11 @@ DELETIONS = prometheus_client.Counter(
     'Attempts at deleting an image by how they ended.',
     ['outcome'],
 )
+LEAKS = prometheus_client.Counter(
+    'imagebuild_leaked_images_total',
+    'Images of this service that no row of the database knew.',
+    ['outcome'],
+)
 CACHE = prometheus_client.Counter(
     'imagebuild_base_image_cache_total',
     'Base images that builds asked the cache for, by hit or miss.',

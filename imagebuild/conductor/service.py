@@ -18,6 +18,7 @@ heartbeat      one row in the database every ``heartbeat_interval``
 scheduler      claims jobs when woken, and every ``sweep_interval``
 pipelines      begins runs of pipelines, and moves their tags
 repository     which finished images are there, and which may go
+leaks          images in the stores that no row knows
 reaper         what dead conductors and failures left behind
 build-<id>     one for each build: its job process, its rows
 upload-<id>    one for each upload: the same, and the end of its build
@@ -63,6 +64,7 @@ from imagebuild.conductor import client_cache
 from imagebuild.conductor import conductor_context
 from imagebuild.conductor import deletions
 from imagebuild.conductor import heartbeat
+from imagebuild.conductor import leaks
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
 from imagebuild.conductor import pipelines
@@ -163,6 +165,7 @@ class Conductor:
             database_stable_for=lambda: self.heartbeat.database_stable_for,
             on_release=self.scheduler.wake,
         )
+        self.leaks = leaks.LeakFinder(self.context)
         self.validator = self._make_validator()
         self.pipelines = pipelines.PipelineRunner(
             self.context,
@@ -252,6 +255,7 @@ class Conductor:
         self.reaper.start()
         self.scheduler.start()
         self.pipelines.start()
+        self.leaks.start()
         threading.Thread(target=self._serve, name='bus', daemon=True).start()
         LOG.info('Conductor %s is up', self.context.name)
 
@@ -301,6 +305,7 @@ class Conductor:
     def stop(self) -> None:
         """Requeue what still runs, and shut down."""
         self._images.stop()
+        self.leaks.stop()
         self.pipelines.stop()
         self.scheduler.stop()
         for running in self._running_jobs():

@@ -203,6 +203,22 @@ max_uploads for that long.
 """,
     ),
     cfg.IntOpt(
+        'leak_grace',
+        default=3600,
+        min=0,
+        mutable=True,
+        help="""
+Seconds between the two looks at an image that no row of the database knows.
+
+Such an image, with the mark of this service ([glance] service_id), is what
+conductors leave that are cut off in the midst of an upload. It is removed
+when it is there, and unknown, twice with this time in between. What is older
+than the first search, or than the first after two hours without one, is left
+alone. 0 switches it off: do so before a backup of the database is put back
+that is younger than that. It must be the same on all conductors.
+""",
+    ),
+    cfg.IntOpt(
         'priority_aging',
         default=600,
         min=0,

@@ -29,6 +29,7 @@ from imagebuild.db.records import Build
 from imagebuild.db.records import Conductor
 from imagebuild.db.records import Event
 from imagebuild.db.records import Image
+from imagebuild.db.records import ImageMark
 from imagebuild.db.records import Job
 from imagebuild.db.records import Lane
 from imagebuild.db.records import Outcome
@@ -44,6 +45,7 @@ __all__ = [
     'Database',
     'Event',
     'Image',
+    'ImageMark',
     'Job',
     'Lane',
     'Outcome',

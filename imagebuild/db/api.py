@@ -33,6 +33,7 @@ from imagebuild.db.queries import history
 from imagebuild.db.queries import image_sources
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
+from imagebuild.db.queries import leaks
 from imagebuild.db.queries import lifecycle
 from imagebuild.db.queries import lost_files
 from imagebuild.db.queries import pipeline_runs
@@ -161,6 +162,10 @@ class Database(transaction.Transactions):
     finish_deletion = deletion.finish_deletion
     requeue_deletion = deletion.requeue_deletion
     note_deletions = deletion.note_deletions
+
+    begin_leak_search = leaks.begin_leak_search
+    unknown_images = leaks.unknown_images
+    note_leaks = leaks.note_leaks
 
     get_upload = uploads.get_upload
     list_uploads = uploads.list_uploads

@@ -332,6 +332,30 @@ class Artifact(Base):
     checked_at: Mapped[datetime.datetime] = mapped_column(Time)
 
 
+class LeakSearch(Base):
+    """When a destination was last searched for images without a row."""
+
+    __tablename__ = 'leak_searches'
+    __table_args__ = (_MYSQL,)
+
+    destination: Mapped[str] = mapped_column(Name, primary_key=True)
+    # The first time, or the first after a gap; what is older is left alone.
+    began_at: Mapped[datetime.datetime] = mapped_column(Time)
+    searched_at: Mapped[datetime.datetime] = mapped_column(Time)
+
+
+class Leak(Base):
+    """An image of this service that no row knew when it was searched."""
+
+    __tablename__ = 'leaks'
+    __table_args__ = (_MYSQL,)
+
+    destination: Mapped[str] = mapped_column(Name, primary_key=True)
+    image_id: Mapped[str] = mapped_column(Name, primary_key=True)
+    first_seen_at: Mapped[datetime.datetime] = mapped_column(Time)
+    last_seen_at: Mapped[datetime.datetime] = mapped_column(Time)
+
+
 class Conductor(Base):
     __tablename__ = 'conductors'
     __table_args__ = (_MYSQL,)

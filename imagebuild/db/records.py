@@ -175,6 +175,32 @@ class Upload:
 
 
 @dataclasses.dataclass(frozen=True)
+class ImageMark:
+    """What an image in a store says of where it comes from.
+
+    :ivar image_id: the store's.
+    :ivar upload_id: the upload that made it, as the image says.
+    :ivar build_id: the build, as the image says.
+    """
+
+    image_id: str
+    upload_id: str
+    build_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaks:
+    """Images that no row knows.
+
+    :ivar new: ids of those that were not seen before.
+    :ivar due: ids of those that were first seen long enough ago.
+    """
+
+    new: tuple[str, ...]
+    due: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Lane:
     """Jobs that wait, and need the same of a conductor.
 

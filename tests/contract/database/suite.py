@@ -18,6 +18,7 @@ Crowds take their time and are asked for by name.
 from tests.contract.database import artifacts
 from tests.contract.database import deletion
 from tests.contract.database import history
+from tests.contract.database import leaks
 from tests.contract.database import lifecycle
 from tests.contract.database import lost_commits
 from tests.contract.database import pipelines
@@ -72,6 +73,14 @@ class TestDeletion(deletion.DeletionContract):
 
 
 class TestLostDeletionCommits(deletion.LostDeletionCommitContract):
+    pass
+
+
+class TestLeaks(leaks.LeakContract):
+    pass
+
+
+class TestLostLeakCommits(leaks.LostLeakCommitContract):
     pass
 
 
