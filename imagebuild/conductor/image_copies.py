@@ -56,15 +56,19 @@ def in_other_regions(
 def source(image: db.Image, open: JobConfig) -> specs.ImageSource:
     """What the job of an upload is told of an image that has its file.
 
-    :raises SourceUnusable: it is not there any more.
-    :raises InvalidInput: its destination cannot be used.
+    :raises SourceUnusable: it is not there any more, or its destination
+        cannot be used here.
     """
+    where = image.destination or 'this cloud'
     checksum = checksum_of(image)
     if image.status != 'active' or checksum is None or not image.size:
+        raise exception.SourceUnusable(where=where, reason='it is gone')
+    try:
+        config = open(image.destination)
+    except exception.ImageBuildError as error:
         raise exception.SourceUnusable(
-            where=image.destination or 'this cloud', reason='it is gone'
-        )
-    config = open(image.destination)
+            where=where, reason=str(error).rstrip('.')
+        ) from error
     return specs.ImageSource(
         destination=image.destination,
         store=str(config['destination']['store']),

@@ -19,7 +19,6 @@ tried.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -38,6 +37,7 @@ from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import metrics
 from imagebuild.conductor import upload_claim
 from imagebuild.conductor import upload_rows
+from imagebuild.conductor import upload_source
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.destinations import Destination
 from imagebuild.job import specs
@@ -68,7 +68,7 @@ class UploadAttempt(attempt.Attempt):
         self._build = build
         self._job = job
         self._row = row
-        self._source_is_unusable = False
+        self._source = upload_source.UploadSource(context, job)
         shows = build.status == 'uploading' and (
             row.destination == upload_rows.primary(build.request)
         )
@@ -105,8 +105,7 @@ class UploadAttempt(attempt.Attempt):
         except claims.Requeued as reason:
             self._claim.release(str(reason), counts=False)
         except claims.SourceUnusable as failed:
-            if not self._from_elsewhere(str(failed)):
-                self._give_up(str(failed), fault='service')
+            self._from_elsewhere(self._shown(failed))
         except claims.AttemptFailed as failed:
             self._failed(failed)
         else:
@@ -171,19 +170,24 @@ class UploadAttempt(attempt.Attempt):
         )
         supervisor.report({'event': 'phase', 'phase': phases.UPLOAD})
         progress = upload_rows.UploadProgress(self._claim, supervisor.report)
+
+        def take(event: Mapping[str, Any]) -> None:
+            if not self._source.event(event):
+                progress.event(event)
+
         try:
             result = supervisor.run(
                 spec.to_document(),
                 destination.timeout,
-                on_event=functools.partial(self._event, progress),
+                on_event=take,
                 on_tick=progress.write,
             )
         except claims.AttemptFailed as failed:
-            if self._source_is_unusable:
+            if self._source.is_unusable:
                 raise claims.SourceUnusable(str(failed)) from failed
             raise
         if spec.source is not None:
-            self._keep(spec.source.artifact)
+            self._source.keep(spec.source.artifact)
         try:
             return {
                 'image_id': str(result['image_id']),
@@ -200,60 +204,6 @@ class UploadAttempt(attempt.Attempt):
             raise claims.AttemptFailed(
                 f'The upload job did not report what it made: {error!r}.'
             ) from error
-
-    def _keep(self, id: str) -> None:
-        """Note that the repository has the file: the next one finds it."""
-        images = self._context.repository
-        found = images.get(id)
-        if found is not None:
-            self._context.retry.until_available(
-                'a file',
-                lambda: self._context.database.add_artifact(
-                    images.id, self._context.name, found.row()
-                ),
-            )
-
-    def _event(
-        self,
-        progress: upload_rows.UploadProgress,
-        event: Mapping[str, Any],
-    ) -> None:
-        if event['event'] == 'source_unusable':
-            self._source_is_unusable = True
-        else:
-            progress.event(event)
-
-    def _source(self) -> specs.ImageSource | None:
-        """Where the file comes from when no conductor has it any more."""
-        id = self._job.spec.get('source')
-        if not id:
-            return None
-        try:
-            image = self._context.retry.until_available(
-                'the source', lambda: self._context.database.get_image(id)
-            )
-        except exception.NotFound as error:
-            raise exception.SourceUnusable(
-                where='a cloud', reason='it is gone'
-            ) from error
-        return image_copies.source(image, self._context.job_config)
-
-    def _from_elsewhere(self, reason: str) -> bool:
-        """Have it go on from another image, or wait for its file.
-
-        :returns: False when there is nothing to go on from.
-        """
-        self._recorder.note(reason)
-        self._recorder.flush_last()
-        return self._context.retry.until_available(
-            'another source',
-            lambda: self._context.database.another_source(
-                self._job.id,
-                conductor=self._context.name,
-                attempt=self._job.attempt,
-                seconds=self._context.conf.conductor.dead_after,
-            ),
-        )
 
     def _spec(
         self, config: Mapping[str, Any], timeout: int
@@ -281,7 +231,7 @@ class UploadAttempt(attempt.Attempt):
                 build.images, config, self._context.job_config
             ),
             timeout=timeout,
-            source=self._source(),
+            source=self._source.spec(),
         )
 
     # -- the end ------------------------------------------------------------
@@ -296,9 +246,7 @@ class UploadAttempt(attempt.Attempt):
         self._finish(db.UploadOutcome(image=image))
 
     def _failed(self, failed: claims.AttemptFailed) -> None:
-        reason = self._context.paths.hide(
-            str(failed), of_host=failed.fault == 'service'
-        )
+        reason = self._shown(failed)
         LOG.warning(
             'Attempt %d at upload %s failed: %s',
             self._job.attempt,
@@ -315,6 +263,17 @@ class UploadAttempt(attempt.Attempt):
             self.retry_after = delay
             return
         self._give_up(reason, fault=failed.fault)
+
+    def _from_elsewhere(self, reason: str) -> None:
+        self._recorder.note(reason)
+        self._recorder.flush_last()
+        if not self._source.look_elsewhere():
+            self._give_up(reason, fault='service')
+
+    def _shown(self, failed: claims.AttemptFailed) -> str:
+        return self._context.paths.hide(
+            str(failed), of_host=failed.fault == 'service'
+        )
 
     def _attempts(self) -> int:
         try:

@@ -19,9 +19,11 @@ import collections
 import concurrent.futures
 import contextlib
 import hashlib
+import http.server
 import json
 import pathlib
 import re
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -96,6 +98,7 @@ class Pool:
         self.cloud = cloud
         self.ours = people.client(cloud)
         self._stack = stack
+        self.fetched: list[str] = []
         self._second = glance.Glance(cloud.site, REGION)
         usual = [
             cloud.service(f'imagebuild-conductor-{number}')
@@ -104,6 +107,12 @@ class Pool:
         two = {'region_name': REGION, 'disk_format': 'raw'}
         further = {
             'destination:two': two,
+            'destination:fetching': {
+                **two,
+                'disk_format': 'qcow2',
+                'import_methods': 'web-download',
+                'web_download_url': f'{self._serve_images(11)}/',
+            },
             **self._bad_ones(directory),
             # By its name, so that others may be told it.
             'glance': {'region_name': 'RegionOne'},
@@ -134,6 +143,26 @@ class Pool:
         keystone.add_endpoint(
             identity.Endpoint('image', 'glance', self._second.url, REGION)
         )
+
+    def _serve_images(self, number: int) -> str:
+        """Serve the repository of a conductor, as its operator would."""
+        images = self.cloud.site.state.subdirectory(
+            'imagebuild', f'images-{number}'
+        )
+        fetched = self.fetched
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args, directory=images)
+
+            def log_message(self, *args: Any) -> None:
+                fetched.append(self.path)
+
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self._stack.callback(server.server_close)
+        self._stack.callback(server.shutdown)
+        return f'http://127.0.0.1:{server.server_port}'
 
     def _bad_ones(self, directory: pathlib.Path) -> dict[str, Any]:
         """Sections of destinations that fail."""
@@ -198,7 +227,7 @@ class Pool:
 
     def image(self, upload: Any) -> tuple[Any, str]:
         """What Glance has: the image, and the digest of its bytes."""
-        region = REGION if upload.destination == 'two' else 'RegionOne'
+        region = REGION if upload.destination else 'RegionOne'
         client = glanceclient.Client(
             '2',
             session=people.session(self.cloud, 'imagebuild'),
@@ -293,6 +322,16 @@ def test_one_region_copies_from_another(pool: Pool) -> None:
     assert image['name'] == here['name'] == 'east-image'
     log = pool.first.log.read_text()
     assert f'Image {image["id"]}: glance-download' in log
+
+
+def test_a_cloud_fetches_the_file_itself(pool: Pool) -> None:
+    build = pool.wait(pool.build('east', '', 'fetching'))
+    uploads = pool.uploads(build)
+    image, digest = pool.image(uploads['fetching'])
+    assert image['os_hash_value'] == digest
+    assert digest == uploads[''].checksum['os_hash_value']
+    [path] = {*pool.fetched}
+    assert re.fullmatch(r'/artifacts/[0-9a-f-]{36}/image', path)
 
 
 def test_no_false_refusal(pool: Pool) -> None:

@@ -119,9 +119,6 @@ def _lost_lanes(
     session: Session, seconds: float, offered: Collection[placement.Capability]
 ) -> list[str]:
     """The lanes of uploads that no conductor can take from."""
-    there: set[str] = set()
-    for each in offered:
-        there.update(each.repositories)
     lanes = session.scalars(
         sa.select(Lane).where(
             Lane.kind == 'upload',
@@ -133,12 +130,17 @@ def _lost_lanes(
             ),
         )
     )
-    return [lane.id for lane in lanes if _is_lost(lane, there)]
+    return [lane.id for lane in lanes if _is_lost(lane, offered)]
 
 
-def _is_lost(lane: Lane, there: Collection[str]) -> bool:
-    wanted = placement.Needs.from_dict(lane.needs).repository
-    return bool(wanted) and wanted not in there
+def _is_lost(lane: Lane, offered: Collection[placement.Capability]) -> bool:
+    """Whether nobody has the file, or reaches the image that has it."""
+    needs = placement.Needs.from_dict(lane.needs)
+    if needs.repository:
+        return all(
+            needs.repository not in each.repositories for each in offered
+        )
+    return all(placement.missing(needs, each) for each in offered)
 
 
 def _builds(session: Session, lanes: Collection[str]) -> list[str]:

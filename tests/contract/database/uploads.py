@@ -353,6 +353,14 @@ class UploadJobContract:
         ended = finish_upload(database, job)
         assert ended.status == 'active' and len(ended.images) == 2
 
+    def test_who_reaches_it_is_gone(self, database, build, lost, clock):
+        """It does not wait for ever, but is made again by whoever can."""
+        assert self.sweep(database) == ([], [])
+        clock.forward(60)
+        database.register_conductor({**CAPABLE, 'destinations': []})
+        [again], ended = self.sweep(database)
+        assert (again.id, ended) == (build.id, [])
+
     def test_who_takes_it_reaches_both(self, database, build, clock):
         """A conductor that is up and does not is of no use."""
         start_uploads(database, build, '', 'north')

@@ -118,3 +118,10 @@ def test_one_that_is_gone(change):
     found = image('', **{'id': IMAGE_ID, 'build_id': 'b', 'size': 5} | change)
     with pytest.raises(exception.SourceUnusable, match='in this cloud'):
         image_copies.source(found, open_config)
+
+
+def test_its_destination_was_taken_out():
+    """That is no fault of the user's, and another image may do."""
+    found = image('gone', id=IMAGE_ID, build_id='b', size=5)
+    with pytest.raises(exception.SourceUnusable, match='no such destination'):
+        image_copies.source(found, open_config)
