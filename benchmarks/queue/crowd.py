@@ -233,8 +233,10 @@ class Crowd:
     def call(self, names: Sequence[str]) -> None:
         """A cast, for all of them when there are no names."""
         for each in self._conductors:
-            if not names or each.name in names:
-                each.call()
+            if not names:
+                each.call(None)
+            elif each.name in names:
+                each.call(names.index(each.name))
 
     def reset(self) -> Counts:
         """What was counted since the last call."""

@@ -29,6 +29,7 @@ from imagebuild.conductor import scheduler
 from imagebuild.conductor import upload_rows
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.messaging import bus
+from imagebuild.messaging import rpcapi
 
 LOG = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ def _answered(
 class Manager:
     """The endpoint of :class:`imagebuild.messaging.rpcapi.ConductorAPI`.
 
-    :param wake_scheduler: has it look for builds.
+    :param wake_scheduler: has it look for jobs, in its turn; see
+        :meth:`imagebuild.conductor.scheduler.Scheduler.call`.
     :param wake_reaper: has it sweep.
     :param wake_pipelines: has it look for runs of pipelines.
     """
@@ -87,7 +89,7 @@ class Manager:
         running: Mapping[str, scheduler.RunningJobs],
         validator: request_validation.RequestValidator,
         *,
-        wake_scheduler: Callable[[], None],
+        wake_scheduler: Callable[[int | None], None],
         wake_reaper: Callable[[], None],
         wake_pipelines: Callable[[], None],
     ) -> None:
@@ -103,11 +105,11 @@ class Manager:
 
     # -- casts --------------------------------------------------------------
 
-    def build(self, _context: Context, build_id: str) -> None:
-        self._wake_scheduler()
+    def build(self, context: Context, build_id: str) -> None:
+        self._wake_scheduler(context.get(rpcapi.TURN))
 
-    def upload(self, _context: Context, upload_id: str) -> None:
-        self._wake_scheduler()
+    def upload(self, context: Context, upload_id: str) -> None:
+        self._wake_scheduler(context.get(rpcapi.TURN))
 
     def cancel(self, _context: Context, build_id: str) -> None:
         for jobs in self._running.values():

@@ -49,10 +49,6 @@ class PeriodicTask:
         """Say that there may be something to do."""
         self._wake.set()
 
-    def sleep(self, seconds: float) -> None:
-        """Wait in the midst of the work; less when it is to end."""
-        self._stopped.wait(seconds)
-
     def stop(self, timeout: float) -> None:
         """Have it end, and wait for the work that is being done.
 

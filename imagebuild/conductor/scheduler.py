@@ -43,9 +43,11 @@ KINDS = ('delete', 'upload', 'build')
 
 _PAUSE = 2.0
 _STOP_TIMEOUT = 15.0
-#: Seconds within which conductors look that were told of the same job: the
-#: first one takes it, and the others find nothing. Longer than a claim takes.
-_SPREAD = 0.1
+#: Seconds between the looks of two that were told of the same job: the first
+#: one takes it, and the other finds nothing. Longer than a claim takes.
+_TURN = 0.3
+#: Seconds within which all look that have no turn.
+_SPREAD = 0.3
 
 
 class Running(Protocol):
@@ -125,7 +127,6 @@ class Scheduler:
         self._has_base = has_base
         self._lacks_room = False
         self._is_draining = False
-        self._is_called = False
         #: When jobs of ours that wait are due, on the monotonic clock.
         self._due: list[float] = []
         self._get_capability = get_capability
@@ -142,10 +143,21 @@ class Scheduler:
         """Say that there may be something to do."""
         self._task.wake()
 
-    def call(self) -> None:
-        """As :meth:`wake`, when other conductors are told of it, too."""
-        self._is_called = True
-        self._task.wake()
+    def call(self, turn: int | None) -> None:
+        """As :meth:`wake`, when other conductors are told of it, too.
+
+        :param turn: how many of them look before; None when nobody knows.
+        """
+        if not any(self._free(kind) > 0 for kind in KINDS):
+            return
+        pause = (
+            random.uniform(0, _SPREAD)  # noqa: S311
+            if turn is None
+            else turn * _TURN
+        )
+        timer = threading.Timer(pause, self._task.wake)
+        timer.daemon = True
+        timer.start()
 
     def wake_after(self, seconds: float) -> None:
         """As :meth:`wake`, and once more when a job that waits is due.
@@ -170,10 +182,6 @@ class Scheduler:
         self._task.stop(_STOP_TIMEOUT)
 
     def _work(self) -> float:
-        if self._is_called:
-            self._is_called = False
-            if any(map(self._free, KINDS)):
-                self._task.sleep(random.uniform(0, _SPREAD))  # noqa: S311
         try:
             self.claim_all()
         except exception.DatabaseUnavailable as error:

@@ -34,6 +34,8 @@ from imagebuild import exception
 from imagebuild.messaging import bus
 from imagebuild.messaging import first_answer
 
+#: In the context of a message to several: who comes first, from 0.
+TURN = 'turn'
 #: Seconds that a call may take, unless the caller says otherwise.
 CALL_TIMEOUT = 20.0
 
@@ -223,14 +225,26 @@ class ConductorAPI:
 
     def _cast(self, method: str, to: Sequence[str] = (), **what: str) -> None:
         """Send a message to conductors, or to all if none is named."""
-        receivers = [self._client.prepare(server=name) for name in to] or [
-            self._client.prepare(fanout=True)
-        ]
-        for each in receivers:
-            self._sender.send(
-                f'The message "{method}"',
-                functools.partial(each.cast, self._context, method, **what),
-            )
+        if not to:
+            self._send(self._client.prepare(fanout=True), method, {}, what)
+        for turn, name in enumerate(to):
+            # Not an argument, which those of the release before would refuse.
+            client = self._client.prepare(server=name)
+            self._send(client, method, {TURN: turn}, what)
+
+    def _send(
+        self,
+        client: Any,
+        method: str,
+        context: Mapping[str, Any],
+        what: Mapping[str, str],
+    ) -> None:
+        self._sender.send(
+            f'The message "{method}"',
+            functools.partial(
+                client.cast, {**self._context, **context}, method, **what
+            ),
+        )
 
     def _call_among(
         self,

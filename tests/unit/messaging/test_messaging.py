@@ -77,8 +77,8 @@ class Told:
     def __init__(self):
         self.builds = []
 
-    def build(self, _context, build_id):
-        self.builds.append(build_id)
+    def build(self, context, build_id):
+        self.builds.append((build_id, context.get(rpcapi.TURN)))
 
 
 def test_a_few_or_all_are_told_of_a_build(transport):
@@ -94,7 +94,7 @@ def test_a_few_or_all_are_told_of_a_build(transport):
     api.build('b1', to=['c1', 'c3'])
     api.build('b2')
     deadline = time.monotonic() + 10
-    while any('b2' not in each.builds for each in told.values()):
+    while any(('b2', None) not in each.builds for each in told.values()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     for each in servers:
@@ -102,9 +102,9 @@ def test_a_few_or_all_are_told_of_a_build(transport):
         each.wait()
     found = {name: sorted(each.builds) for name, each in told.items()}
     assert found == {
-        'c1': ['b1', 'b2'],
-        'c2': ['b2'],
-        'c3': ['b1', 'b2'],
+        'c1': [('b1', 0), ('b2', None)],
+        'c2': [('b2', None)],
+        'c3': [('b1', 1), ('b2', None)],
     }
 
 
