@@ -39,6 +39,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import figures  # noqa: E402
+from benchmarks import generated  # noqa: E402
 from benchmarks.queue import dispatch  # noqa: E402
 from benchmarks.queue import service  # noqa: E402
 from imagebuild import db  # noqa: E402
@@ -85,6 +86,13 @@ def _create(limits: Mapping[str, int]) -> Callable[[db.Database], object]:
     return call
 
 
+def _earlier(database: db.Database) -> None:
+    [build], _ = database.page_of_builds(
+        project_id=_PROJECT, limit=1, max_bytes=2**20
+    )
+    database.earlier_builds(build, 5)
+
+
 def _of_all(**filters: Any) -> Callable[[db.Database], object]:
     return lambda database: database.page_of_builds(
         limit=50, max_bytes=4 * 2**20, filters=filters
@@ -106,11 +114,12 @@ CALLS: Mapping[str, Callable[[db.Database], object]] = {
     'the same with quotas': _create(_LIMITS),
     'stored_bytes': lambda database: database.stored_bytes(_PROJECT),
     'count_builds': lambda database: database.count_builds(),
+    'earlier_builds': _earlier,
     'lanes': lambda database: database.lanes(['upload', 'build']),
     'release_waiting': lambda database: database.release_waiting(),
     'retire_unused_images': lambda database: database.retire_unused_images(),
-    'the same, thorough': lambda database: database.retire_unused_images(
-        thorough=True
+    'retire_unused_images, all': lambda database: (
+        database.retire_unused_images(thorough=True)
     ),
     'abandoned_uploads': lambda database: database.abandoned_uploads(),
     'uploads_without_file': lambda database: database.uploads_without_file(
@@ -183,6 +192,7 @@ def _rows(number: int) -> Iterator[tuple[type[models.Base], dict[str, Any]]]:
                 'image_row_id': image_id if is_active else None,
                 'conductor': 'c1',
                 'attempt': 1,
+                'phases': {} if is_active else None,
                 'finished_at': at,
                 'updated_at': at,
                 # Of each ten one was deleted, and is not purged yet.
@@ -196,7 +206,7 @@ def _rows(number: int) -> Iterator[tuple[type[models.Base], dict[str, Any]]]:
                 'id': id,
                 'build_id': id,
                 'kind': 'build',
-                'lane_id': lane,
+                'lane_id': None,
                 'state': 'done' if is_active else 'error',
                 'conductor': 'c1',
                 'attempt': 1,
@@ -242,6 +252,8 @@ def fill(database: db.Database, number: int) -> None:
         if count % _BATCH == 0:
             write()
     write()
+    # As is done once an hour.
+    database.purge(_START - datetime.timedelta(days=1))
     _analyze(database)
 
 
@@ -294,6 +306,11 @@ def make_parser() -> argparse.ArgumentParser:
         default=list(dispatch.DATABASES),
     )
     add('--call', nargs='+', choices=CALLS, default=list(CALLS))
+    add(
+        '--readme',
+        action='store_true',
+        help='write the table into benchmarks/README.rst',
+    )
     return parser
 
 
@@ -317,20 +334,24 @@ def main(argv: Sequence[str] | None = None) -> int:
                     results[name, number] = measure(database, options.call)
                     database.close()
                 print(f'{name}, {number}: measured', flush=True)
-    titles = ['ms', *(f'{name} {number}' for name, number in results)]
-    print(
-        figures.table(
-            titles,
-            [
-                [
-                    call,
-                    *(f'{each[call] * 1000:.1f}' for each in results.values()),
-                ]
-                for call in options.call
-            ],
-        )
-    )
+    text = _report(results, options.call)
+    print(text)
+    if options.readme:
+        generated.write(ROOT / 'benchmarks' / 'README.rst', 'finished', text)
     return 0
+
+
+def _report(
+    results: Mapping[tuple[str, int], Mapping[str, float]],
+    calls: Sequence[str],
+) -> str:
+    about = {**figures.machine(), 'load': f'{figures.load():.1f}'}
+    titles = ['ms', *(f'{name} {number}' for name, number in results)]
+    cells = [
+        [call, *(f'{each[call] * 1000:.1f}' for each in results.values())]
+        for call in calls
+    ]
+    return f'{figures.described(about)}\n\n{figures.table(titles, cells)}'
 
 
 if __name__ == '__main__':

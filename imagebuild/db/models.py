@@ -61,6 +61,8 @@ class Image(Base):
         sa.Index(None, 'project_id', 'content_key'),
         sa.Index(None, 'build_id'),
         sa.Index(None, 'status'),
+        # For sums without a look at the rows.
+        sa.Index(None, 'project_id', 'status', 'size'),
         _MYSQL,
     )
 
@@ -86,13 +88,17 @@ class Image(Base):
 class Build(Base):
     __tablename__ = 'builds'
     __table_args__ = (
-        sa.Index(None, 'project_id', 'created_at'),
-        sa.Index(None, 'project_id', 'status'),
-        sa.Index(None, 'status', 'created_at'),
+        # Lists, the newest first: an index is read from its end, and nothing
+        # is sorted. Most queries want only what is not deleted.
+        sa.Index(None, 'deleted_at', 'created_at'),
+        sa.Index(None, 'deleted_at', 'status', 'created_at', 'fault'),
+        sa.Index(None, 'project_id', 'deleted_at', 'created_at'),
+        sa.Index(None, 'project_id', 'deleted_at', 'status', 'created_at'),
+        sa.Index(None, 'project_id', 'deleted_at', 'name', 'created_at'),
+        sa.Index(None, 'project_id', 'status', 'finished_at'),
         sa.Index(None, 'conductor', 'status'),
         sa.Index(None, 'leader_id'),
         sa.Index(None, 'image_row_id'),
-        sa.Index(None, 'deleted_at'),
         # All that is counted for quotas, without a look at the rows.
         sa.Index(None, 'project_id', 'deleted_at', 'request_size'),
         sa.Index(None, 'pipeline_id', 'finished_at'),
@@ -286,7 +292,10 @@ class Job(Base):
         Id, sa.ForeignKey('builds.id')
     )
     kind: Mapped[str] = mapped_column(types.Name(16))
-    lane_id: Mapped[str] = mapped_column(Label, sa.ForeignKey('lanes.id'))
+    # NULL when it has ended: lanes that nothing waits in are not looked at.
+    lane_id: Mapped[str | None] = mapped_column(
+        Label, sa.ForeignKey('lanes.id')
+    )
     project_id: Mapped[str] = mapped_column(Project)
     state: Mapped[str] = mapped_column(types.Name(16), default='queued')
     not_before: Mapped[datetime.datetime | None] = mapped_column(Time)

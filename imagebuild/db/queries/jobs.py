@@ -344,6 +344,7 @@ def end(
         .where(Job.id == id, Job.state.not_in(ENDED))
         .values(
             state=state,
+            lane_id=None,
             result=None if result is None else dict(result),
             finished_at=session.now,
             updated_at=session.now,
@@ -454,7 +455,7 @@ def get_job(session: Session, id: str) -> records.Job:
 
 
 def remove_unused_lanes(session: Session) -> None:
-    """Remove the lanes that no job is in."""
+    """Remove the lanes that no job is in which has not ended."""
     unused = ~sa.exists().where(Job.lane_id == Lane.id)
     try:
         with session.begin_nested():

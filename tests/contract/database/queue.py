@@ -12,6 +12,7 @@
 """Builds as a queue."""
 
 import dataclasses
+import datetime
 
 import pytest
 import sqlalchemy as sa
@@ -141,6 +142,30 @@ class QueueContract:
         for id in claimed:
             finish(database, claim(database, id, 'c1'))
         assert database.lanes(['build']) == []
+
+    def test_lanes_are_gone_when_nothing_waits_in_them(self, database, clock):
+        for name in ('rocky-9', 'debian-12'):
+            finish(database, start(database, os=name))
+        queued = database.create_build(values())
+
+        def lanes():
+            query = sa.select(models.Lane.needs)
+            found = database._read(
+                lambda session: session.scalars(query).all()
+            )
+            return [needs['os'] for needs in found]
+
+        long_ago = clock() - datetime.timedelta(days=1)
+        database.purge(long_ago)
+        assert lanes() == ['debian-12']
+        build = claim(database, queued.id, 'c1')
+        database.purge(long_ago)
+        assert lanes() == ['debian-12']
+        finish(database, build)
+        database.purge(long_ago)
+        assert lanes() == []
+        # What has ended may go on, as an upload that failed.
+        assert len(database.list_builds()) == 3
 
     def test_the_head_of_a_lane(self, database):
         ids = [database.create_build(values()).id for _ in range(3)]
