@@ -199,10 +199,13 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         '--disk-format',
         metavar='<format>',
         choices=DISK_FORMATS,
-        help=f'{", ".join(DISK_FORMATS)}; default: qcow2',
+        help=f'{", ".join(DISK_FORMATS)}; default: that of the cloud, '
+        'qcow2 where it has none',
     )
     group.add_argument(
-        '--container-format', metavar='<format>', help='Default: bare'
+        '--container-format',
+        metavar='<format>',
+        help='Default: that of the cloud, bare where it has none',
     )
     _add_list(group, '--destination', '<cloud>', 'Cloud to upload to')
     _add_metadata(group)
