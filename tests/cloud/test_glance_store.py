@@ -13,6 +13,7 @@
 
 import concurrent.futures
 import dataclasses
+import datetime
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ import os
 import pathlib
 import threading
 import time
+import types
 import uuid
 
 import pytest
@@ -27,14 +29,22 @@ import yaml
 from oslo_config import cfg
 
 from imagebuild import conf as imagebuild_conf
+from imagebuild import db
 from imagebuild import exception
 from imagebuild.clients import glance as glance_client
+from imagebuild.common import host_paths
 from imagebuild.conductor import client_cache
 from imagebuild.conductor import conductor_context
+from imagebuild.conductor import deletion_attempt
+from imagebuild.conductor import leaks
+from imagebuild.conductor import retry_policy
+from imagebuild.conductor import store_pauses
+from imagebuild.db import migration
 from imagebuild.disks import base_images
 from imagebuild.stores import base
 from imagebuild.stores import registry
 from tests.cloud import people
+from tests.contract import database as contract
 from tests.contract import store_contract
 from tools.cloud import clouds
 
@@ -313,6 +323,119 @@ def test_conductors_delete_an_image_at_the_same_moment(
             made = stores[0].upload(path, image, stamp).image_id
             [*pool.map(delete, stores, [made] * len(stores))]
             assert not stores[0].exists(made)
+
+
+class Deleting:
+    """A conductor's part in deleting, with a database of its own."""
+
+    def __init__(self, directory, store):
+        url = f'sqlite:///{directory}/deleting.sqlite'
+        migration.upgrade(url)
+        self.now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        self.database = db.Database(url, clock=lambda: self.now)
+        self._context = types.SimpleNamespace(
+            conf=types.SimpleNamespace(
+                conductor=types.SimpleNamespace(leak_grace=3600)
+            ),
+            name='c1',
+            database=self.database,
+            retry=retry_policy.RetryPolicy(threading.Event()),
+            open_store=lambda _name: store,
+            job_config=lambda _name: {
+                'destination': {'hide_undeletable': True}
+            },
+            paths=host_paths.HostPaths(),
+        )
+        self._leaks = leaks.LeakFinder(self._context)
+        self.search()
+
+    def search(self):
+        self._leaks.search('')
+        self.now += datetime.timedelta(hours=1)
+
+    def known(self, image_id):
+        """Have a build whose image it is."""
+        return contract.finish(
+            self.database,
+            contract.start(self.database),
+            image={**contract.IMAGE, 'image_id': image_id},
+        )
+
+    def attempt(self):
+        """Try to delete the one image that is to be deleted.
+
+        :returns: its row afterwards.
+        """
+        self.now += datetime.timedelta(minutes=10)
+        self.database.release_waiting()
+        [image] = self.database.deleting_images()
+        job = self.database.claim('c1', job=image.id)
+        made = deletion_attempt.DeletionAttempt(
+            self._context, job, image, store_pauses.StorePauses(), str
+        )
+        made.start()
+        assert made.join(120)
+        return self.database.get_image(image.id)
+
+
+def test_what_conductors_delete(glance_cloud, config, projects, tmp_path):
+    """Leaks, what looks like one, and what is protected."""
+    path = tmp_path / 'image'
+    path.write_bytes(b'x' * 4096)
+
+    def open_store(service):
+        section = {**config['glance'], 'service_id': service}
+        return registry.load('glance', {**config, 'glance': section})
+
+    def add(store, **values):
+        image = base.ImageProperties(
+            name='left', owner=projects['demo'], disk_format='raw', **values
+        )
+        stamp = base.Stamp(str(uuid.uuid4()), str(uuid.uuid4()), 'key')
+        return store.upload(path, image, stamp).image_id
+
+    name = f'test-{uuid.uuid4()}'
+    store, other = open_store(name), open_store(f'{name}-staging')
+    deleting = Deleting(tmp_path, store)
+    leaked, protected = add(store), add(store, protected=True)
+    known, foreign = add(store), add(other)
+    build = deleting.known(known)
+    tenant = people.glance(glance_cloud, 'demo')
+    marks = {
+        key: value
+        for key, value in tenant.images.get(known).items()
+        if key.startswith('imagebuild_')
+    }
+    formats = {'disk_format': 'raw', 'container_format': 'bare'}
+    snapshot = tenant.images.create(**formats, **marks).id
+    copy = str(uuid.uuid4())
+    tenant.images.create(
+        **{**formats, **marks, 'id': copy, 'imagebuild_image_id': copy}
+    )
+    for _ in range(3):
+        deleting.search()
+    left = {image.id for image in tenant.images.list()}
+    left |= {
+        each.id for each in tenant.images.list(filters={'os_hidden': True})
+    }
+    assert left >= {protected, known, foreign, snapshot}
+    assert not left & {leaked, copy}
+    assert tenant.images.get(protected).os_hidden
+
+    tenant.images.update(known, protected=True)
+    deleting.database.delete_build(build.id)
+    waits = deleting.attempt()
+    assert waits.status == 'deleting' and 'protected' in waits.status_reason
+    assert tenant.images.get(known).os_hidden
+    for image_id in (known, protected):
+        tenant.images.update(image_id, protected=False)
+    assert deleting.attempt().status == 'deleted'
+    deleting.search()
+    for image_id in (known, protected):
+        assert not store.exists(image_id)
+    for image_id in (foreign, snapshot):
+        tenant.images.delete(image_id)
+    deleting.database.close()
 
 
 class TestCatalogue:
