@@ -144,7 +144,7 @@ not be copied is noted in the log of the build.
 URL at which Glance finds the directory of finished images of this host.
 
 A web server that the operator runs, which serves [repository] directory (the
-files artifacts/*/image in it, and to Glance alone: they are images of all
+files ``artifacts/*/image`` in it, and to Glance alone: they are images of all
 projects); each conductor has its own. Without it there is no web-download. It
 may hold no password and no query: Glance writes URLs into its log. Glance
 asks only hosts and ports of its [import_filtering_opts].
