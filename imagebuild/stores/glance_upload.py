@@ -97,6 +97,10 @@ class Upload:
         """What an earlier attempt left; it is queued, or complete."""
         kept: images.GlanceImage | None = None
         for found in self._records.of_upload(self._job.stamp):
+            if found.owner != self._job.image.owner:
+                # Whoever owns an image can give it our mark.
+                LOG.warning('Image %s only has our mark', found.id)
+                continue
             if kept is None and glance_records.is_resumable(found):
                 kept = found
             else:

@@ -168,6 +168,24 @@ def test_a_snapshot_of_a_server_is_never_touched(server, store, file, status):
     assert set(server.images) == {mine['id']}
 
 
+def test_a_copy_that_a_tenant_has_made_is_not_the_upload(server, store, file):
+    """He gives his own image the mark, its own id included, and the bytes."""
+    stored = store.upload(file, IMAGE, STAMP)
+    ours = server.images[stored.image_id]
+    theirs = server.add(
+        CONTENT,
+        **{
+            **{n: v for n, v in ours.items() if n.startswith('imagebuild_')},
+            'id': '00000000-0000-4000-8000-000000000001',
+            'imagebuild_image_id': '00000000-0000-4000-8000-000000000001',
+            'created_at': '2025-01-01T00:00:00Z',
+        },
+    )
+    # The conductor was cut off before it could write that it is done.
+    assert store.upload(file, IMAGE, STAMP) == stored
+    assert set(server.images) == {stored.image_id, theirs['id']}
+
+
 def test_a_snapshot_of_an_image_from_before_is_never_touched(server, store):
     """Images of earlier releases do not say their own id."""
     left = leave(server, 'active', CONTENT)
