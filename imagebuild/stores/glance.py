@@ -74,6 +74,7 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds; see GlanceStore.
 _RETRY_TIMEOUT = 300.0
+_WHILE_DELETED = 1.0
 
 
 class GlanceStore(base.Store):
@@ -189,6 +190,11 @@ class GlanceStore(base.Store):
         except exception.NotFound:
             return
         with self._records.unless_gone(image_id):
+            if stamps.of(found) is None:
+                # Of an image that another conductor deletes at this moment,
+                # Glance shows no properties any more.
+                self._sleep(_WHILE_DELETED)
+                found = self._glance.get(image_id)
             if stamps.of(found) is None:
                 raise exception.Forbidden(
                     rule='only images of builds are deleted'

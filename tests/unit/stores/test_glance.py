@@ -168,6 +168,25 @@ def test_a_snapshot_of_a_server_is_never_touched(server, store, file, status):
     assert set(server.images) == {mine['id']}
 
 
+def test_one_that_another_conductor_deletes_has_no_properties(
+    server, store, file, monkeypatch
+):
+    stored = store.upload(file, IMAGE, STAMP)
+    whole = store._glance.get(stored.image_id)
+    looks = [dataclasses.replace(whole, properties={})] * 2
+
+    def get(image_id):
+        # Not gone yet at the first look, nor when that is judged.
+        if looks and not store.slept:
+            return looks.pop()
+        server.images.clear()
+        raise exception.NotFound(what='image', id=image_id)
+
+    monkeypatch.setattr(store._glance, 'get', get)
+    store.delete(stored.image_id)
+    assert store.slept == [1]
+
+
 def test_a_copy_that_a_tenant_has_made_is_not_the_upload(server, store, file):
     """He gives his own image the mark, its own id included, and the bytes."""
     stored = store.upload(file, IMAGE, STAMP)
