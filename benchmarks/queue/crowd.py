@@ -230,13 +230,13 @@ class Crowd:
             time.sleep(max(0.0, due - time.monotonic()))
             conductor.end(build)
 
-    def call(self, names: Sequence[str]) -> None:
+    def call(self, id: str, names: Sequence[str]) -> None:
         """A cast, for all of them when there are no names."""
         for each in self._conductors:
             if not names:
-                each.call(None)
+                each.call(id, None)
             elif each.name in names:
-                each.call(names.index(each.name))
+                each.call(id, names.index(each.name))
 
     def reset(self) -> Counts:
         """What was counted since the last call."""
@@ -260,8 +260,8 @@ def main(
 ) -> None:
     """The child: does what the parent asks for, until that goes away.
 
-    Asked for ``start`` or ``counts`` (is answered), or given the names of
-    conductors to cast to.
+    Asked for ``start`` or ``counts`` (is answered), or given a build and the
+    names of conductors to cast to.
     """
     threading.excepthook = _failed
     crowd = Crowd(connection, pathlib.Path(directory), names, slots, seconds)
@@ -273,7 +273,7 @@ def main(
             return
         if asked == 'start':
             crowd.start()
-        elif isinstance(asked, list):
-            crowd.call(asked)
+        elif isinstance(asked, tuple):
+            crowd.call(*asked)
         else:
             pipe.send(crowd.reset())

@@ -186,7 +186,7 @@ class Crowds:
         for pipe in self._pipes:
             pipe.recv()
 
-    def ask(self, what: str | list[str]) -> None:
+    def ask(self, what: str | tuple[str, list[str]]) -> None:
         """Tell all of them."""
         for pipe in self._pipes:
             pipe.send(what)
@@ -273,7 +273,8 @@ def _paced(
         time.sleep(max(0.0, begun + each / rate - time.monotonic()))
         ids.append(_create(database, 0))
         # As the API does.
-        crowds.ask(database.conductors_for(ids[-1], alive_within=_WITHIN))
+        names = database.conductors_for(ids[-1], alive_within=_WITHIN)
+        crowds.ask((ids[-1], names))
     deadline = time.monotonic() + _WITHIN
     waited = []
     for id in ids:

@@ -75,7 +75,7 @@ def _answered(
 class Manager:
     """The endpoint of :class:`imagebuild.messaging.rpcapi.ConductorAPI`.
 
-    :param wake_scheduler: has it look for jobs, in its turn; see
+    :param wake_scheduler: has it look for a job, in its turn; see
         :meth:`imagebuild.conductor.scheduler.Scheduler.call`.
     :param wake_reaper: has it sweep.
     :param wake_pipelines: has it look for runs of pipelines.
@@ -89,7 +89,7 @@ class Manager:
         running: Mapping[str, scheduler.RunningJobs],
         validator: request_validation.RequestValidator,
         *,
-        wake_scheduler: Callable[[int | None], None],
+        wake_scheduler: Callable[[str, int | None], None],
         wake_reaper: Callable[[], None],
         wake_pipelines: Callable[[], None],
     ) -> None:
@@ -106,10 +106,10 @@ class Manager:
     # -- casts --------------------------------------------------------------
 
     def build(self, context: Context, build_id: str) -> None:
-        self._wake_scheduler(context.get(rpcapi.TURN))
+        self._wake_scheduler(build_id, context.get(rpcapi.TURN))
 
     def upload(self, context: Context, upload_id: str) -> None:
-        self._wake_scheduler(context.get(rpcapi.TURN))
+        self._wake_scheduler(upload_id, context.get(rpcapi.TURN))
 
     def cancel(self, _context: Context, build_id: str) -> None:
         for jobs in self._running.values():

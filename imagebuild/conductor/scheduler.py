@@ -143,11 +143,15 @@ class Scheduler:
         """Say that there may be something to do."""
         self._task.wake()
 
-    def call(self, turn: int | None) -> None:
+    def call(self, id: str, turn: int | None) -> None:
         """As :meth:`wake`, when other conductors are told of it, too.
 
+        :param id: of the job that was queued.
         :param turn: how many of them look before; None when nobody knows.
         """
+        if turn == 0:
+            self._task.wake()
+            return
         if not any(self._free(kind) > 0 for kind in KINDS):
             return
         pause = (
@@ -155,9 +159,25 @@ class Scheduler:
             if turn is None
             else turn * _TURN
         )
-        timer = threading.Timer(pause, self._task.wake)
+        timer = threading.Timer(pause, self._wake_for, [id])
+        timer.name = 'scheduler-turn'
         timer.daemon = True
         timer.start()
+
+    def _wake_for(self, id: str) -> None:
+        """Look, if nobody has taken a job meanwhile.
+
+        Others may be queued by now: those are somebody else's turn.
+        """
+        try:
+            if self._context.database.get_job(id).state != 'queued':
+                return
+        except exception.NotFound:
+            return
+        except exception.DatabaseUnavailable as error:
+            LOG.warning('Job %s is left to others: %s', id, error)
+            return
+        self._task.wake()
 
     def wake_after(self, seconds: float) -> None:
         """As :meth:`wake`, and once more when a job that waits is due.

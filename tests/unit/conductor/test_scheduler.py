@@ -11,10 +11,12 @@
 # under the License.
 """How a conductor claims."""
 
+import threading
 from unittest import mock
 
 import pytest
 
+from imagebuild import exception
 from imagebuild.common import placement
 from imagebuild.conductor import disk_space
 from imagebuild.conductor import scheduler
@@ -162,3 +164,58 @@ def test_declined_builds_are_left_to_others(claim):
     assert claim(queue, declined=set(waiting)) == ['a', 'b']
     queue = Queue(waiting, lambda _id: True)
     assert claim(queue, declined=set(waiting)) == []
+
+
+# -- casts ------------------------------------------------------------------
+
+
+class Told:
+    """A scheduler that was told of a job, and what came of it."""
+
+    def __init__(self, monkeypatch, state, *, slots=1, turn=1):
+        monkeypatch.setattr(scheduler, '_TURN', 0.01)
+        monkeypatch.setattr(scheduler, '_SPREAD', 0.01)
+        self.database = mock.Mock()
+        self.database.get_job.side_effect = state
+        kept = scheduler.Scheduler(
+            test_parts.make_context(self.database),
+            get_capability=lambda: placement.Capability(
+                drivers=('fake',), slots=slots
+            ),
+            running={
+                kind: scheduler.RunningJobs() for kind in scheduler.KINDS
+            },
+            begin=mock.Mock(),
+        )
+        woken = threading.Event()
+        monkeypatch.setattr(kept._task, 'wake', woken.set)
+        kept.call('j1', turn)
+        for each in threading.enumerate():
+            if each.name == 'scheduler-turn':
+                each.join(5)
+        self.looks = woken.is_set()
+
+
+def job(state):
+    return [mock.Mock(state=state)]
+
+
+def test_the_first_looks_at_once(monkeypatch):
+    told = Told(monkeypatch, job('queued'), turn=0)
+    assert told.looks and not told.database.get_job.called
+
+
+@pytest.mark.parametrize('turn', [1, 2, None])
+def test_the_others_look_if_nobody_has_taken_it(monkeypatch, turn):
+    assert Told(monkeypatch, job('queued'), turn=turn).looks
+    assert not Told(monkeypatch, job('running'), turn=turn).looks
+    gone = exception.NotFound(what='job', id='j1')
+    assert not Told(monkeypatch, gone, turn=turn).looks
+    # It looks by itself when the database is there again.
+    away = exception.DatabaseUnavailable(reason='away')
+    assert not Told(monkeypatch, away, turn=turn).looks
+
+
+def test_who_has_no_slot_asks_nothing(monkeypatch):
+    told = Told(monkeypatch, job('queued'), slots=0)
+    assert not told.looks and not told.database.get_job.called
