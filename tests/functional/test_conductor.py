@@ -457,6 +457,10 @@ def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
     with running(tmp_path) as conductor:
         build_id = add_build(database, tags=['slow:8'])
         wait_for(database, build_id, 'uploading')
+        [upload] = database.list_uploads(build_id=build_id)
+        wait_until(
+            lambda: database.get_upload(upload.id).status == 'uploading'
+        )
         conductor.stop()
         assert database.get_build(build_id).status == 'uploading'
         [upload] = database.list_uploads(build_id=build_id)

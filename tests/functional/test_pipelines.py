@@ -498,8 +498,9 @@ def test_the_catalogue_of_the_host_is_read_for_each_run(database, tmp_path):
         build = database.get_build(found.current_build_id)
         return build.base['driver_options']
 
+    # Before the first look, which comes with the start.
+    path.unlink()
     with conductors.running(tmp_path) as conductor:
-        path.unlink()
         assert options(settled(database, id)) == {'a': 1}
         path.write_text('fake-os: {driver: fake, driver_options: {b: 2}}\n')
         assert options(run_once(database, conductor, id)) == {'b': 2}
