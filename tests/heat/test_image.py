@@ -64,8 +64,6 @@ class TestCreate(base.HeatPluginTestCase):
                 'arguments': {'port': 80},
                 'manifest': {'validators': [{'script': 'x.sh'}]},
                 'resources': {'x.sh': '#!/bin/sh'},
-                'disk_format': 'qcow2',
-                'container_format': 'bare',
                 'visibility': 'shared',
                 'protected': False,
                 'tags': [],

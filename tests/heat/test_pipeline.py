@@ -65,8 +65,6 @@ class TestCreate(PipelineTestCase):
             {
                 'os': 'debian-12',
                 'packages': ['nginx'],
-                'disk_format': 'qcow2',
-                'container_format': 'bare',
                 'visibility': 'shared',
                 'protected': False,
                 'tags': [],
