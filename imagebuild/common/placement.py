@@ -371,16 +371,19 @@ def to_wake(
     return [each.name for each in able[:most]]
 
 
-def waits_for(names: Sequence[str], lacks: Sequence[str] = ()) -> str:
+def waits_for(
+    names: Sequence[str], lacks: Sequence[str] = (), *, to: str = 'build'
+) -> str:
     """For whom a job waits, as users are told it.
 
     :param names: of the conductors that could do it and are down; none if no
         conductor that is registered could.
     :param lacks: what each of those that are up lacks, for that case.
+    :param to: the verb of what it would do.
     """
     if not names:
         why = '; '.join(lacks[:_MOST_SHOWN]) or 'none is registered'
-        return f'Waits for a conductor that can build it: {why}.'
+        return f'Waits for a conductor that can {to} it: {why}.'
     return f'Waits for a conductor: {shown(names)} could, and is down.'
 
 

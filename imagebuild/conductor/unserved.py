@@ -18,7 +18,9 @@ them is down.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 from imagebuild import db
@@ -38,16 +40,44 @@ def sweep(context: ConductorContext) -> None:
     :raises DatabaseUnavailable: it is done the next time.
     """
     database = context.database
-    known = database.list_conductors()
+    unserved = set()
+    for lane in _unserved(context, ['build', 'upload']):
+        unserved.add(lane.id)
+        if lane.kind == 'build':
+            _wait(context, lane)
+        else:
+            _end_uploads(context, lane)
+    for build in database.noted_as_waiting():
+        if build.lane not in unserved:
+            database.note_waiting(build.id, '')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lane:
+    """A lane that nobody who is up can take from.
+
+    :ivar able: names of the conductors that could and are down.
+    :ivar lacks: what each of those that are up lacks.
+    """
+
+    id: str
+    kind: str
+    able: Sequence[str]
+    lacks: Sequence[str]
+
+
+def _unserved(
+    context: ConductorContext, kinds: Sequence[str]
+) -> Iterator[_Lane]:
+    known = context.database.list_conductors()
     alive = {
         each.name
-        for each in database.list_conductors(
+        for each in context.database.list_conductors(
             alive_within=context.conf.conductor.dead_after
         )
         if each.status == 'up'
     }
-    unserved = set()
-    for lane in database.lanes(['build']):
+    for lane in context.database.lanes(kinds):
         needs = placement.Needs.from_dict(lane.needs)
         lacking = [
             (each, placement.missing(needs, each.capability)) for each in known
@@ -55,27 +85,35 @@ def sweep(context: ConductorContext) -> None:
         able = [each.name for each, missing in lacking if not missing]
         if alive.intersection(able):
             continue
-        unserved.add(lane.id)
         lacks = [
             f'{each.name} {" and ".join(missing)}'
             for each, missing in lacking
             if missing and each.name in alive
         ]
-        _wait(context, lane.id, able, lacks)
-    for build in database.noted_as_waiting():
-        if build.lane not in unserved:
-            database.note_waiting(build.id, '')
+        yield _Lane(lane.id, lane.kind, able, lacks)
 
 
-def _wait(
-    context: ConductorContext,
-    lane: str,
-    able: Sequence[str],
-    lacks: Sequence[str],
-) -> None:
+def _end_uploads(context: ConductorContext, lane: _Lane) -> None:
+    """End uploads that have waited too long.
+
+    The conductor that has the file no longer has the destination, say.
+    """
     limit = context.conf.conductor.wait_for_conductor
-    reason = placement.waits_for(able, lacks)
-    for build in context.database.queued_in_lane(lane):
+    if not limit:
+        return
+    why = placement.waits_for(lane.able, lane.lacks, to='upload')
+    reason = f'Waited in vain for {limit} seconds. {why}'
+    for build in context.database.end_waiting_uploads(
+        lane.id, seconds=limit, reason=reason
+    ):
+        LOG.warning('Ended build %s: %s', build.id, build.status_reason)
+        context.notifier.ended(build)
+
+
+def _wait(context: ConductorContext, lane: _Lane) -> None:
+    limit = context.conf.conductor.wait_for_conductor
+    reason = placement.waits_for(lane.able, lane.lacks)
+    for build in context.database.queued_in_lane(lane.id):
         if build.since is None:
             context.database.note_waiting(build.id, reason)
             continue

@@ -270,7 +270,8 @@ Seconds that a build waits for a conductor that could build it and is down.
 A request that only such a conductor can serve is accepted if that has been
 down for less than this, and the build says for whom it waits. When none has
 come up in time it ends with an error. 0 waits without a limit. API servers
-read it, too; keep it the same everywhere.
+read it, too; keep it the same everywhere. An upload that no conductor can make
+ends after the same time.
 """,
     ),
     cfg.IntOpt(

@@ -176,6 +176,7 @@ class Database(transaction.Transactions):
     finish_upload = uploading.finish_upload
     requeue_upload = uploading.requeue_upload
     another_source = image_sources.another_source
+    end_waiting_uploads = lost_files.end_waiting_uploads
     uploads_without_file = lost_files.uploads_without_file
 
     add_artifact = artifacts.add_artifact

@@ -207,3 +207,28 @@ def test_without_its_file_it_is_said(service):
     answer = service.upload(build, 'archive', disk_format='raw')
     assert answer.status_code == 409
     assert 'build it again' in answer.json['error']['message']
+
+
+def test_one_that_no_conductor_can_make_any_more_ends(service):
+    build = service.build()
+    service.stop()
+    upload = service.database.add_upload(
+        build.id,
+        {
+            'id': 'to-the-archive',
+            'destination': 'archive',
+            'disk_format': 'qcow2',
+            'container_format': 'bare',
+        },
+    )
+    # Its operator has taken the destination out, and not waited for that.
+    conf = service._path.read_text().replace('[destination:archive]', '[x]')
+    service._path.write_text(
+        conf.replace('[conductor]', '[conductor]\nwait_for_conductor = 2', 1)
+    )
+    service.start()
+    found = service.ended(upload.id)
+    assert found['status'] == 'error'
+    assert 'archive' in found['status_reason']
+    assert 'Waited in vain for 2 seconds' in found['status_reason']
+    assert service.database.get_build(build.id).status == 'active'

@@ -77,6 +77,40 @@ def uploads_without_file(
     return again, ended
 
 
+@writer
+def end_waiting_uploads(
+    session: Session, lane: str, *, seconds: float, reason: str
+) -> list[records.Build]:
+    """End uploads that have been queued for too long.
+
+    :param lane: the id of their lane.
+    :param seconds: for so long.
+    :param reason: a sentence.
+    :returns: the builds that ended with them.
+    """
+    query = (
+        sa.select(Job.id, Job.build_id)
+        .where(
+            Job.lane_id == lane,
+            Job.kind == 'upload',
+            Job.state == 'queued',
+            Job.updated_at < session.ago(seconds),
+        )
+        .order_by(Job.build_id)
+        .limit(100)
+    )
+    ended = []
+    for id, build_id in session.execute(query).all():
+        build = lifecycle.locked(session, build_id or '')
+        if build is None or id not in _waiting(session, build):
+            continue
+        before = build.status
+        uploading.end_all(session, build, [id], reason)
+        if build.status != before:
+            ended.append(rows.build_record(session, build))
+    return ended
+
+
 def _without_copy(
     session: Session, build: Build, lanes: Collection[str], seconds: float
 ) -> list[str]:

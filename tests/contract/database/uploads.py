@@ -298,6 +298,26 @@ class UploadJobContract:
         assert {i.destination for i in done.images} == {'', 'south'}
         assert done.image_row_id == again.image_row_id
 
+    def test_nobody_can_make_it(self, database, build, clock):
+        start_uploads(database, build, '', 'north')
+        finish_upload(database, claim_upload(database, build))
+        [lane] = database.lanes(['upload'])
+        limits = {'seconds': 60, 'reason': 'c1 has no destination "north".'}
+        assert database.end_waiting_uploads(lane.id, **limits) == []
+        clock.forward(61)
+        north = claim_upload(database, build, 'north')
+        # Somebody can.
+        assert database.end_waiting_uploads(lane.id, **limits) == []
+        database.requeue_upload(
+            north.id, conductor='c1', attempt=north.attempt, reason='.'
+        )
+        assert database.end_waiting_uploads(lane.id, **limits) == []
+        clock.forward(61)
+        [ended] = database.end_waiting_uploads(lane.id, **limits)
+        assert ended.status == 'active' and 'north' in ended.status_reason
+        assert database.get_upload(north.id).status == 'error'
+        assert database.end_waiting_uploads(lane.id, **limits) == []
+
     def test_a_file_that_is_lost(self, database, build, clock):
         limits = {'seconds': 30, 'max_attempts': 2}
         start_uploads(database, build, '', 'north')
