@@ -20,7 +20,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 from typing import NoReturn
 from typing import TextIO
@@ -28,6 +27,7 @@ from typing import TextIO
 from imagebuild import exception
 from imagebuild.cmd import json_report
 from imagebuild.common import control_characters
+from imagebuild.common import interruption
 from imagebuild.common import release
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -69,15 +69,14 @@ def run(
     :param report: is completed and printed on standard output at the end.
     :returns: the exit code.
     """
-    before = {number: signal.signal(number, _stop) for number in _SIGNALS}
+    restore = interruption.raise_first(_SIGNALS)
     try:
         with control_characters.protect_output():
             code = _print_end(_attempt(work, debug, report), report)
             _end_stream(sys.stderr)
             return code
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
 
 
 def _attempt(
@@ -181,13 +180,6 @@ def run_parsed(
         return 0
 
     return run(do, debug='--debug' in arguments, report=report)
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    # Before the raise: a second Ctrl-C must not end the cleaning up.
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise exception.Interrupted(signal=signal.Signals(number).name)
 
 
 def _describe(error: exception.ImageBuildError) -> str:

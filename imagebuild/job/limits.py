@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from imagebuild import exception
+from imagebuild.common import interruption
 
 #: Seconds that cleaning up may take before everything is killed.
 GRACE = 20.0
@@ -107,14 +108,10 @@ def on_sigterm(give_up: Callable[[], None]) -> None:
     :raises Interrupted: in whatever the main thread does then.
     """
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, signal.SIG_IGN)
+    def on_first() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         timer = threading.Timer(GRACE, give_up)
         timer.daemon = True
         timer.start()
-        raise exception.Interrupted(signal=signal.Signals(number).name)
 
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, stop)
+    interruption.raise_first((signal.SIGTERM, signal.SIGINT), on_first)
