@@ -13,7 +13,7 @@
 
 What the real python-glanceclient and keystoneauth ask is answered as Glance
 33 answers it, and it can be made to fail as Glance fails. The same contract
-tests pass against it (tests/unit/stores) and against the real one
+tests pass against it (tests/functional/stores) and against the real one
 (tests/cloud).
 
 ::

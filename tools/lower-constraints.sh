@@ -28,7 +28,7 @@ WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/imagebuild-lower.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
 
 # Not what needs more than our requirements: Heat, benchmarks, the cloud.
-TESTS=(tests/functional/{api,cmd,conf,db,manifest}
+TESTS=(tests/functional/{api,cmd,conf,db,manifest,stores}
     tests/functional/test_{database_crowds,extensions,job_processes}.py
     tests/functional/test_{job_program,launch,wsgi}.py
     tests/unit --ignore=tests/unit/test_benchmarks.py
@@ -37,7 +37,7 @@ TESTS=(tests/functional/{api,cmd,conf,db,manifest}
 if [[ ${1:-} == --quick ]]; then
     shift
     # Where libraries are used.
-    TESTS=(tests/functional/{api,cmd,conf,db,manifest}
+    TESTS=(tests/functional/{api,cmd,conf,db,manifest,stores}
         tests/functional/test_{job_processes,wsgi}.py
         tests/unit/{api,client,clients,cmd,conductor,conf,policies}
         tests/unit/{description,manifest/validators,recipes,stores}
