@@ -84,6 +84,8 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds in which an attempt that is requeued must have ended.
 _REQUEUE_TIMEOUT = 20.0
+#: Seconds that a bus which has just been asked to start may take to end.
+_BUS_TIMEOUT = 10.0
 _TICK = 0.02
 
 
@@ -126,6 +128,10 @@ class Conductor:
         ) or capability.CapabilityProvider(conf)
         self._shutting_down = threading.Event()
         self._server: Any = None
+        self._serving = threading.Lock()
+        self._bus = threading.Thread(
+            target=self._serve, name='bus', daemon=True
+        )
         self._name_lock: int | None = None
         self._clients = client_cache.ClientCache(conf)
         self.running_builds = scheduler.RunningJobs()
@@ -256,7 +262,7 @@ class Conductor:
         self.scheduler.start()
         self.pipelines.start()
         self.leaks.start()
-        threading.Thread(target=self._serve, name='bus', daemon=True).start()
+        self._bus.start()
         LOG.info('Conductor %s is up', self.context.name)
 
     def _problems(self) -> list[exception.ImageBuildError]:
@@ -323,9 +329,13 @@ class Conductor:
         self.reaper.stop()
         # Last, or others would requeue what is being requeued here.
         self.heartbeat.stop()
-        if self._server is not None:
-            self._server.stop()
-            self._server.wait()
+        with self._serving:
+            server = self._server
+        if server is not None:
+            server.stop()
+            server.wait()
+        elif self._bus.ident is not None:
+            self._bus.join(_BUS_TIMEOUT)
         if self._name_lock is not None:
             os.close(self._name_lock)
             self._name_lock = None
@@ -397,11 +407,19 @@ class Conductor:
         while not self._shutting_down.is_set():
             try:
                 server.start()
-                self._server = server
-                return
+                break
             except Exception as error:
                 LOG.warning('RPC server not started yet: %s', error)
                 self._shutting_down.wait(5)
+        else:
+            return
+        with self._serving:
+            if not self._shutting_down.is_set():
+                self._server = server
+                return
+        # Stopped while it started: nobody else knows of it.
+        server.stop()
+        server.wait()
 
 
 def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
