@@ -31,7 +31,8 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Protocol
 from typing import Self
-from typing import TypeGuard
+
+from imagebuild.common import tolerant
 
 _MOST_SHOWN = 5
 #: So many conductors are told of a new build.
@@ -85,7 +86,7 @@ class Needs:
         known: dict[str, Any] = {}
         unknown: dict[str, Any] = {}
         for name, value in values.items():
-            if name in _LISTS and _are_names(value):
+            if name in _LISTS and tolerant.are_names(value):
                 known[name] = tuple(sorted({*value} - {''}))
             elif name in _TEXTS and isinstance(value, str):
                 known[name] = value
@@ -101,7 +102,11 @@ class Needs:
         """
         known = {name: getattr(self, name) for name in (*_TEXTS, *_LISTS)}
         return {
-            **{name: _plain(value) for name, value in known.items() if value},
+            **{
+                name: tolerant.plain(value)
+                for name, value in known.items()
+                if value
+            },
             **self.unknown,
         }
 
@@ -129,13 +134,13 @@ def of_base(base: Mapping[str, Any]) -> dict[str, str]:
     isolation = (base.get('driver_options') or {}).get('isolation')
     if isolation in ('appliance', 'sandbox'):
         found['isolation'] = isolation
-    identity = _text(base.get('identity'))
+    identity = tolerant.text(base.get('identity'))
     if base.get('kind') in ('glance', 'url'):
         found['base'] = identity
     elif base.get('kind') == 'path' and not identity.startswith('path:'):
         # That is how releases before called a file: by its time.
         found['base'] = identity
-        found['base_path'] = _text(base.get('location'))
+        found['base_path'] = tolerant.text(base.get('location'))
     return found
 
 
@@ -238,37 +243,39 @@ class Capability:
         """
         architecture = values.get('architecture')
         return cls(
-            name=_text(values.get('name')),
-            drivers=_names(values.get('drivers')),
-            operating_systems=_names(values.get('operating_systems')),
-            architectures=_names(values.get('architectures') or architecture),
+            name=tolerant.text(values.get('name')),
+            drivers=tolerant.names(values.get('drivers')),
+            operating_systems=tolerant.names(values.get('operating_systems')),
+            architectures=tolerant.names(
+                values.get('architectures') or architecture
+            ),
             isolations={
-                name: _names(lacking)
-                for name, lacking in _mapping(values.get('isolations'))
+                name: tolerant.names(lacking)
+                for name, lacking in tolerant.items(values.get('isolations'))
             },
-            destinations=_names(values.get('destinations')),
-            deletions=_names(values.get('deletions')),
-            repositories=_names(values.get('repositories')),
-            destination_documents=_documents(
+            destinations=tolerant.names(values.get('destinations')),
+            deletions=tolerant.names(values.get('deletions')),
+            repositories=tolerant.names(values.get('repositories')),
+            destination_documents=tolerant.documents(
                 values.get('destination_documents')
             ),
-            driver_schemas=_documents(values.get('driver_schemas')),
-            accelerator=_text(values.get('accelerator')),
-            free_disk=_number(values.get('free_disk')),
-            free_memory=_number(values.get('free_memory')),
+            driver_schemas=tolerant.documents(values.get('driver_schemas')),
+            accelerator=tolerant.text(values.get('accelerator')),
+            free_disk=tolerant.number(values.get('free_disk')),
+            free_memory=tolerant.number(values.get('free_memory')),
             base_files={
-                path: _text(identity)
-                for path, identity in _mapping(values.get('base_files'))
+                path: tolerant.text(identity)
+                for path, identity in tolerant.items(values.get('base_files'))
             },
-            cached_bases=_names(values.get('cached_bases')),
+            cached_bases=tolerant.names(values.get('cached_bases')),
             cached_layers={
-                base: _number(number) or 0
-                for base, number in _mapping(values.get('cached_layers'))
+                base: tolerant.number(number) or 0
+                for base, number in tolerant.items(values.get('cached_layers'))
             },
-            slots=_number(values.get('slots')) or 0,
+            slots=tolerant.number(values.get('slots')) or 0,
             driver_limits={
                 name: number
-                for name, number in _mapping(values.get('driver_limits'))
+                for name, number in tolerant.items(values.get('driver_limits'))
                 if type(number) is int
             },
         )
@@ -277,7 +284,7 @@ class Capability:
         """The form that is stored: plain JSON."""
         found = dataclasses.asdict(self)
         return {
-            name: _plain(value)
+            name: tolerant.plain(value)
             for name, value in found.items()
             if value is not None
         }
@@ -481,48 +488,3 @@ _CHECKS = {
     'deletion': _deletion,
     'base_path': _base_path,
 }
-
-
-# -- reading what other releases wrote ---------------------------------------
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ''
-
-
-def _number(value: object) -> int | None:
-    return value if type(value) is int else None
-
-
-def _are_names(value: object) -> TypeGuard[Sequence[str]]:
-    return isinstance(value, list | tuple) and all(
-        isinstance(each, str) for each in value
-    )
-
-
-def _names(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,) if value else ()
-    if not isinstance(value, Iterable):
-        return ()
-    return tuple(each for each in value if isinstance(each, str))
-
-
-def _mapping(value: object) -> Iterable[tuple[str, Any]]:
-    return value.items() if isinstance(value, Mapping) else ()
-
-
-def _documents(value: object) -> dict[str, Mapping[str, Any]]:
-    return {
-        name: document
-        for name, document in _mapping(value)
-        if isinstance(document, Mapping)
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    return value

@@ -52,7 +52,7 @@ from imagebuild.conductor import periodic_task
 from imagebuild.conductor import request_validation
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.conf import quota
-from imagebuild.db import records
+from imagebuild.db import pipeline_records
 
 LOG = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ class PipelineRunner:
     # -- runs ---------------------------------------------------------------
 
     def _entry(
-        self, pipeline: records.PipelineWork | db.Pipeline
+        self, pipeline: pipeline_records.PipelineWork | db.Pipeline
     ) -> OperatingSystem | None:
         """The entry of the catalogue; None when it was removed there."""
         if not pipeline.os:
@@ -268,7 +268,9 @@ class PipelineRunner:
             return OperatingSystem.from_dict(pipeline.entry)
         return self._catalogue.get(pipeline.os)
 
-    def _is_able(self, pipeline: records.PipelineWork | db.Pipeline) -> bool:
+    def _is_able(
+        self, pipeline: pipeline_records.PipelineWork | db.Pipeline
+    ) -> bool:
         """Whether this conductor could build it."""
         entry = self._entry(pipeline)
         if entry is None:

@@ -137,21 +137,7 @@ class Conductor:
         self.running_builds = scheduler.RunningJobs()
         self.running_uploads = scheduler.RunningJobs()
         self.running_deletions = scheduler.RunningJobs()
-        self.context = ConductorContext(
-            conf=conf,
-            name=conf.conductor.name,
-            database=database,
-            retry=retry_policy.RetryPolicy(self._shutting_down),
-            notifier=notifier,
-            open_store=parts.get('open_store', self._clients.store),
-            job_command=tuple(parts.get('job_command') or job.command()),
-            job_config=functools.partial(conductor_context.job_config, conf),
-            work_dir=work_dir(conf),
-            paths=host_paths.HostPaths(own_paths(conf)),
-            repository=repository.Settings.from_config(
-                conductor_context.job_config(conf)
-            ).open(),
-        )
+        self.context = self._make_context(database, notifier, parts)
         self._images = repository_care.RepositoryCare(
             self.context.repository, database, self.context.name
         )
@@ -179,6 +165,29 @@ class Conductor:
             capability_provider=self.capability_provider,
             announce=rpcapi.ConductorAPI(transport).build,
             wake_reaper=self._wake_deletion,
+        )
+
+    def _make_context(
+        self,
+        database: db.Database,
+        notifier: conductor_context.Notifier,
+        parts: Parts,
+    ) -> ConductorContext:
+        conf = self._conf
+        return ConductorContext(
+            conf=conf,
+            name=conf.conductor.name,
+            database=database,
+            retry=retry_policy.RetryPolicy(self._shutting_down),
+            notifier=notifier,
+            open_store=parts.get('open_store', self._clients.store),
+            job_command=tuple(parts.get('job_command') or job.command()),
+            job_config=functools.partial(conductor_context.job_config, conf),
+            work_dir=work_dir(conf),
+            paths=host_paths.HostPaths(own_paths(conf)),
+            repository=repository.Settings.from_config(
+                conductor_context.job_config(conf)
+            ).open(),
         )
 
     def _wake_deletion(self) -> None:

@@ -24,6 +24,7 @@ share, ``transaction`` how they are run.
 """
 
 from imagebuild.db.api import Database
+from imagebuild.db.pipeline_records import Pipeline
 from imagebuild.db.records import Artifact
 from imagebuild.db.records import Build
 from imagebuild.db.records import Conductor
@@ -33,7 +34,6 @@ from imagebuild.db.records import ImageMark
 from imagebuild.db.records import Job
 from imagebuild.db.records import Lane
 from imagebuild.db.records import Outcome
-from imagebuild.db.records import Pipeline
 from imagebuild.db.records import Step
 from imagebuild.db.records import Upload
 from imagebuild.db.records import UploadOutcome

@@ -27,6 +27,7 @@ import sqlalchemy as sa
 
 from imagebuild import exception
 from imagebuild.common import statuses
+from imagebuild.db import pipeline_records
 from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.models import Pipeline
@@ -41,7 +42,7 @@ from imagebuild.db.transaction import writer
 @reader
 def pipelines_to_attend(
     session: Session, conductor: str = '', limit: int = 1000
-) -> list[records.PipelineWork]:
+) -> list[pipeline_records.PipelineWork]:
     """List pipelines with something to do that nobody works on.
 
     A run is due; its build has ended; its current build was deleted; tags
@@ -90,7 +91,7 @@ def pipelines_to_attend(
         .limit(limit)
     )
     return [
-        records.PipelineWork(id, os, entry, driver, bool(is_run))
+        pipeline_records.PipelineWork(id, os, entry, driver, bool(is_run))
         for id, os, entry, driver, is_run in session.execute(query)
     ]
 
@@ -107,7 +108,7 @@ def _free(session: Session, conductor: str) -> sa.ColumnElement[bool]:
 @writer
 def hold_pipeline(
     session: Session, id: str, conductor: str, seconds: float
-) -> records.Pipeline | None:
+) -> pipeline_records.Pipeline | None:
     """Keep other conductors from working on a pipeline.
 
     :param seconds: for so long at most.
@@ -122,7 +123,7 @@ def hold_pipeline(
     row = session.get(Pipeline, id, populate_existing=True)
     if row is None or (row.conductor, row.held_until) != (conductor, until):
         return None
-    return pipelines.pipeline_record(session, row)
+    return pipelines.to_record(session, row)
 
 
 @writer
@@ -186,7 +187,7 @@ def start_run(
 @writer
 def refuse_run(
     session: Session, id: str, conductor: str, reason: str
-) -> records.Pipeline | None:
+) -> pipeline_records.Pipeline | None:
     """Note that a run which is due cannot begin; that is a failure.
 
     :param reason: a message for the project's users.
@@ -198,11 +199,11 @@ def refuse_run(
     _note_run(session, row)
     _failed(row, reason)
     pipelines.reschedule(session, row)
-    return pipelines.pipeline_record(session, row)
+    return pipelines.to_record(session, row)
 
 
 @writer
-def refresh_pipeline(session: Session, id: str) -> records.Pipeline:
+def refresh_pipeline(session: Session, id: str) -> pipeline_records.Pipeline:
     """Take over how the build of a run has ended, and what was deleted.
 
     An image becomes the current one here, once its build is active. When the
@@ -224,7 +225,7 @@ def refresh_pipeline(session: Session, id: str) -> records.Pipeline:
         row.revision += 1
         if row.running_build_id is None:
             pipelines.reschedule(session, row)
-    return pipelines.pipeline_record(session, row)
+    return pipelines.to_record(session, row)
 
 
 @writer

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from imagebuild import exception
 from imagebuild.common import schedule
 from imagebuild.common import statuses
+from imagebuild.db import pipeline_records
 from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.models import Image
@@ -53,7 +54,7 @@ def create_pipeline(
     values: Mapping[str, Any],
     *,
     quotas: Mapping[str, int] | None = None,
-) -> records.Pipeline:
+) -> pipeline_records.Pipeline:
     """Make a pipeline.
 
     :param values: columns; at least project_id, name and request. Status is
@@ -66,7 +67,7 @@ def create_pipeline(
     rows.lock_project(session, values['project_id'])
     made = session.get(Pipeline, session.call.row_id)
     if made is not None:
-        return pipeline_record(session, made)
+        return to_record(session, made)
     _check_name(session, values['project_id'], values['name'])
     row = Pipeline(
         **rows.own_columns(Pipeline, {'id': session.call.row_id, **values}),
@@ -81,7 +82,7 @@ def create_pipeline(
         session.add(row)
         session.flush()
     reschedule(session, row)
-    return pipeline_record(session, row)
+    return to_record(session, row)
 
 
 def _check_name(session: Session, project_id: str, name: str) -> None:
@@ -100,7 +101,7 @@ def _check_name(session: Session, project_id: str, name: str) -> None:
 @reader
 def get_pipeline(
     session: Session, id: str, *, project_id: str | None = None
-) -> records.Pipeline:
+) -> pipeline_records.Pipeline:
     """Look a pipeline up.
 
     :param project_id: only if it is this project's; None for any.
@@ -109,7 +110,7 @@ def get_pipeline(
     row = session.get(Pipeline, id)
     if row is None or project_id not in (None, row.project_id):
         raise exception.NotFound(what='pipeline', id=id)
-    return pipeline_record(session, row)
+    return to_record(session, row)
 
 
 @reader
@@ -121,7 +122,7 @@ def list_pipelines(
     status: str | None = None,
     limit: int | None = None,
     marker: str | None = None,
-) -> list[records.Pipeline]:
+) -> list[pipeline_records.Pipeline]:
     """List pipelines, the oldest first.
 
     :param project_id: only this project's; None for all, as in the others.
@@ -148,7 +149,7 @@ def list_pipelines(
                 ),
             )
         )
-    return pipeline_records(session, session.scalars(query.limit(limit)))
+    return to_records(session, session.scalars(query.limit(limit)))
 
 
 @reader
@@ -169,7 +170,7 @@ def update_pipeline(
     paused: bool | None = None,
     run: bool = False,
     quotas: Mapping[str, int] | None = None,
-) -> records.Pipeline:
+) -> pipeline_records.Pipeline:
     """Change a pipeline; one that has stopped goes on, unless it is paused.
 
     :param values: columns: what it builds, its schedule and its limits.
@@ -213,7 +214,7 @@ def update_pipeline(
     # What was tried in vain may do now.
     row.held_until = None
     reschedule(session, row)
-    return pipeline_record(session, row)
+    return to_record(session, row)
 
 
 def _set_status(row: Pipeline, paused: bool | None) -> None:
@@ -228,7 +229,7 @@ def _set_status(row: Pipeline, paused: bool | None) -> None:
 @writer
 def delete_pipeline(
     session: Session, id: str
-) -> tuple[records.Pipeline, records.Build | None]:
+) -> tuple[pipeline_records.Pipeline, records.Build | None]:
     """Delete a pipeline, and cancel its build that has not ended.
 
     Its builds and their images stay.
@@ -237,7 +238,7 @@ def delete_pipeline(
     :raises NotFound: there is none.
     """
     row = locked(session, id)
-    found = pipeline_record(session, row)
+    found = to_record(session, row)
     session.delete(row)
     session.flush()
     if row.running_build_id is None:
@@ -304,15 +305,15 @@ def _next_run(session: Session, row: Pipeline) -> datetime.datetime | None:
     return made + datetime.timedelta(seconds=row.max_age)
 
 
-def pipeline_record(session: Session, row: Pipeline) -> records.Pipeline:
-    """As :func:`pipeline_records`, of one row."""
-    [copy] = pipeline_records(session, [row])
+def to_record(session: Session, row: Pipeline) -> pipeline_records.Pipeline:
+    """As :func:`to_records`, of one row."""
+    [copy] = to_records(session, [row])
     return copy
 
 
-def pipeline_records(
+def to_records(
     session: Session, found: Iterable[Pipeline]
-) -> list[records.Pipeline]:
+) -> list[pipeline_records.Pipeline]:
     """Copy rows, each with the id of its current image."""
     session.flush()
     found = list(found)
@@ -328,7 +329,7 @@ def pipeline_records(
             images[build_id] = image_id
     return [
         rows.record(
-            records.Pipeline,
+            pipeline_records.Pipeline,
             row,
             current_image_id=images.get(row.current_build_id or ''),
         )
