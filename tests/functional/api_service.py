@@ -20,6 +20,7 @@ from unittest import mock
 
 from cryptography import fernet
 from oslo_config import cfg
+from werkzeug import test as werkzeug_test
 
 import imagebuild.conf
 from imagebuild import db
@@ -29,6 +30,8 @@ from imagebuild.api import local_token
 from imagebuild.conductor import image_update
 from imagebuild.db import migration
 from imagebuild.drivers import fake
+from imagebuild.messaging import bus
+from imagebuild.messaging import rpcapi
 from imagebuild.stores import base as stores_base
 from tests.functional import notices
 
@@ -295,3 +298,16 @@ def running(directory, **api_options):
     finally:
         database.close()
         conf.clear()
+
+
+def over_bus(conf, database):
+    """A client of an API that reaches conductors of this process."""
+    application = app.create_app(
+        conf,
+        database=database,
+        conductor_api=rpcapi.ConductorAPI(
+            bus.get_transport(conf, 'fake://'), timeout=10
+        ),
+        notifier=notices.Notices(),
+    )
+    return werkzeug_test.Client(with_token(conf, application))

@@ -16,14 +16,10 @@ import hashlib
 import time
 
 import pytest
-from werkzeug import test as werkzeug_test
 
 from imagebuild import db
-from imagebuild.api import app
 from imagebuild.conductor import capability
 from imagebuild.db import migration
-from imagebuild.messaging import bus
-from imagebuild.messaging import rpcapi
 from tests.functional import api_service
 from tests.functional import conductors
 from tests.functional import notices
@@ -60,17 +56,7 @@ class Pool:
         (directory / 'operating-systems.yaml').write_text(
             OPERATING_SYSTEMS.replace('BASE', str(directory / 'base'))
         )
-        application = app.create_app(
-            self.conf,
-            database=self.database,
-            conductor_api=rpcapi.ConductorAPI(
-                bus.get_transport(self.conf, 'fake://'), timeout=10
-            ),
-            notifier=notices.Notices(),
-        )
-        self._client = werkzeug_test.Client(
-            api_service.with_token(self.conf, application)
-        )
+        self._client = api_service.over_bus(self.conf, self.database)
 
     def add(self, name, *drivers, **options):
         """Start a conductor that has these drivers and no catalogue."""

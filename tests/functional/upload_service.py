@@ -14,15 +14,9 @@
 import json
 import shutil
 
-from werkzeug import test as werkzeug_test
-
-from imagebuild.api import app
 from imagebuild.conductor import process
-from imagebuild.messaging import bus
-from imagebuild.messaging import rpcapi
 from tests.functional import api_service
 from tests.functional import conductors
-from tests.functional import notices
 
 DESTINATIONS = """
 [destination:archive]
@@ -56,17 +50,7 @@ class Service:
             path.read_text() + DESTINATIONS.format(directory=directory)
         )
         self._path, self.directory = path, directory
-        application = app.create_app(
-            self.conf,
-            database=self.database,
-            conductor_api=rpcapi.ConductorAPI(
-                bus.get_transport(self.conf, 'fake://'), timeout=10
-            ),
-            notifier=notices.Notices(),
-        )
-        self._client = werkzeug_test.Client(
-            api_service.with_token(self.conf, application)
-        )
+        self._client = api_service.over_bus(self.conf, self.database)
         self.conductor = None
 
     def start(self):
