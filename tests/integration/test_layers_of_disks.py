@@ -193,6 +193,13 @@ def test_what_is_compared(reference):
         '/etc/motd: only in the first',
         '/x: only in the second',
     ]
+    # What an archive holds is of the whole second in which it was made.
+    one, other = (
+        {**reference, '/x': {**reference['/'], 'mtime': seconds * 10**9}}
+        for seconds in (7, 8)
+    )
+    assert trees.differences(one, other, since=7.9) == []
+    assert len(trees.differences(one, other, since=8.1)) == 1
 
 
 @pytest.mark.both_isolations

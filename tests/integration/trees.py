@@ -68,7 +68,9 @@ def of(image: pathlib.Path) -> Tree:
 def differences(one: Tree, other: Tree, *, since: float) -> list[str]:
     """How two trees differ, but for what is explained.
 
-    :param since: seconds since 1970; times after that are no matter.
+    :param since: seconds since 1970; times after that are no matter. Its
+        fraction is not looked at: an archive, and so a package, holds times
+        in whole seconds, and one made at once has a time before ``since``.
     """
     first, second = _with_links(one), _with_links(other)
     found = []
@@ -92,7 +94,10 @@ def _values(
 ) -> Iterator[tuple[str, tuple[Any, Any]]]:
     for name in sorted(one.keys() | other.keys()):
         values = one.get(name), other.get(name)
-        if name == 'mtime' and min(one[name], other[name]) > since * 10**9:
+        if (
+            name == 'mtime'
+            and min(one[name], other[name]) >= int(since) * 10**9
+        ):
             continue
         if name != 'inode' and values[0] != values[1]:
             yield name, values
