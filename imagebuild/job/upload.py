@@ -29,6 +29,7 @@ from imagebuild.job import fetch_image
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
 from imagebuild.job import specs
+from imagebuild.stores import base as stores
 from imagebuild.stores import registry
 
 #: What qemu calls a format that is not what Glance calls it.
@@ -64,8 +65,7 @@ def run(
                 f'uploading to {spec.destination or spec.store}'
             ),
             on_notice=monitor.notice,
-            copies=spec.copies,
-            url=_url(spec, held),
+            elsewhere=stores.Elsewhere(spec.copies, _url(spec, held)),
         )
     return dataclasses.asdict(stored)
 

@@ -172,6 +172,18 @@ class ImageCopy:
 
 
 @dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """Where the content of an upload is too, beside the file of this host.
+
+    :ivar copies: images that have the same content already.
+    :ivar url: where the cloud may fetch the same file; '' for nowhere.
+    """
+
+    copies: Sequence[ImageCopy] = ()
+    url: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
 class StoredImage:
     """An image that is complete in its store.
 
@@ -225,8 +237,7 @@ class Store(abc.ABC):
         checksum: checksums.Checksum | None = None,
         on_progress: transfer_progress.OnProgress | None = None,
         on_notice: OnNotice | None = None,
-        copies: Sequence[ImageCopy] = (),
-        url: str = '',
+        elsewhere: Elsewhere = Elsewhere(),
     ) -> StoredImage:
         """Put an image into the store.
 
@@ -235,7 +246,7 @@ class Store(abc.ABC):
         may find a part of the image; :meth:`discard` removes it.
 
         :param path: the image's file; None when it is on no disk of this
-            host any more and only ``copies`` or ``url`` has it.
+            host any more and is only ``elsewhere``.
         :param image: its fields and properties.
         :param stamp: what it is marked with.
         :param checksum: the file's; compared with what the store computed
@@ -245,9 +256,7 @@ class Store(abc.ABC):
             bytes in all.
         :param on_notice: called with messages for the user, such as
             that the store is away and is waited for.
-        :param copies: images that have the same content already; a store
-            may take it from there.
-        :param url: where the cloud may fetch the same file.
+        :param elsewhere: from where a store may take the same content.
         :raises InvalidInput: the store refuses the image for what it is or
             its properties: quota, size, a property, a visibility,
             a member. Its own message is part of it. Trying again is

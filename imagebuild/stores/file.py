@@ -31,7 +31,6 @@ import uuid
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 from typing import BinaryIO
 from typing import ClassVar
@@ -109,8 +108,7 @@ class FileStore(base.Store):
         checksum: checksums.Checksum | None = None,
         on_progress: transfer_progress.OnProgress | None = None,
         on_notice: base.OnNotice | None = None,
-        copies: Sequence[base.ImageCopy] = (),
-        url: str = '',
+        elsewhere: base.Elsewhere = base.Elsewhere(),
     ) -> base.StoredImage:
         """See :meth:`base.Store.upload`; it takes files of this host only."""
         described = {

@@ -48,7 +48,6 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 from typing import Self
@@ -143,8 +142,7 @@ class GlanceStore(base.Store):
         checksum: checksums.Checksum | None = None,
         on_progress: transfer_progress.OnProgress | None = None,
         on_notice: base.OnNotice | None = None,
-        copies: Sequence[base.ImageCopy] = (),
-        url: str = '',
+        elsewhere: base.Elsewhere = base.Elsewhere(),
     ) -> base.StoredImage:
         """See :meth:`base.Store.upload`."""
         job = glance_job.Job(
@@ -153,8 +151,7 @@ class GlanceStore(base.Store):
             stamp=stamp,
             path=path,
             checksum=checksum,
-            copies=tuple(copies),
-            url=url,
+            elsewhere=elsewhere,
             on_progress=on_progress,
             on_notice=on_notice,
         )

@@ -40,8 +40,7 @@ class Job:
     :ivar described: the same and its stamp, with Glance's names.
     :ivar path: of its file; None when there is none.
     :ivar checksum: of the content, if known.
-    :ivar copies: images that have it.
-    :ivar url: where its file is, too.
+    :ivar elsewhere: where it is, too.
     """
 
     image: base.ImageProperties
@@ -49,8 +48,7 @@ class Job:
     stamp: base.Stamp
     path: pathlib.Path | None
     checksum: checksums.Checksum | None
-    copies: tuple[base.ImageCopy, ...]
-    url: str
+    elsewhere: base.Elsewhere
     on_progress: transfer_progress.OnProgress | None
     on_notice: base.OnNotice | None
 
@@ -59,8 +57,8 @@ class Job:
         """What a plan is made of."""
         return importing.Source(
             self.path.name if self.path else '',
-            self.url,
-            self.copies,
+            self.elsewhere.url,
+            tuple(self.elsewhere.copies),
             self.checksum,
         )
 
@@ -70,7 +68,8 @@ class Job:
             return sending.HashedFile(
                 self.path, _HASH, self.checksum, self.on_progress
             )
-        known = [self.checksum, *(copy.checksum for copy in self.copies)]
+        copies = self.elsewhere.copies
+        known = [self.checksum, *(copy.checksum for copy in copies)]
         if attempt and attempt.copy:
             known = [self.checksum, attempt.copy.checksum]
         return sending.KnownContent([each for each in known if each])

@@ -122,11 +122,16 @@ def nothing_left(store, stamp):
 def test_methods(open_store, file, image, stamp, web, method):
     store = open_store(method)
     url = f'{web.url}/{file.name}' if method == 'web-download' else ''
-    stored = store.upload(file, image, stamp, url=url)
+    stored = store.upload(
+        file, image, stamp, elsewhere=base.Elsewhere(url=url)
+    )
     assert_same(store, stored, file)
     task = store._glance.imports.task(stored.image_id, '')
     assert (task.method, task.status) == (method, 'success')
-    assert store.upload(file, image, stamp, url=url) == stored
+    assert (
+        store.upload(file, image, stamp, elsewhere=base.Elsewhere(url=url))
+        == stored
+    )
     assert store.discard(stamp) == 1
 
 
@@ -147,7 +152,9 @@ def test_from_another_region(open_store, file, image, stamp):
             checksum=value,
         )
         store = open_store('glance-download')
-        stored = store.upload(None, image, stamp, copies=[copy])
+        stored = store.upload(
+            None, image, stamp, elsewhere=base.Elsewhere([copy])
+        )
         assert_same(store, stored, file)
         seen = look(store, stored)
         assert (seen.name, seen.owner) == ('imported', image.owner)
@@ -185,14 +192,18 @@ def test_urls_that_do_not_work(open_store, file, image, stamp, web):
         with pytest.raises(
             exception.ServiceUnavailable, match=reason
         ) as caught:
-            store.upload(file, image, stamp, url=url)
+            store.upload(file, image, stamp, elsewhere=base.Elsewhere(url=url))
         print(url, caught.value)
         assert nothing_left(store, stamp)
     # The next method follows.
     notices = []
     store = open_store('web-download', 'glance-direct')
     stored = store.upload(
-        file, image, stamp, url=f'{web.url}/no', on_notice=notices.append
+        file,
+        image,
+        stamp,
+        elsewhere=base.Elsewhere(url=f'{web.url}/no'),
+        on_notice=notices.append,
     )
     assert 'web-download failed: ' in notices[0]
     assert_same(store, stored, file)
@@ -209,7 +220,12 @@ def test_what_is_fetched_is_another_file(
     other.write_bytes(content)
     store = open_store('web-download')
     with pytest.raises(exception.ChecksumMismatch, match='is expected'):
-        store.upload(file, image, stamp, url=f'{web.url}/other')
+        store.upload(
+            file,
+            image,
+            stamp,
+            elsewhere=base.Elsewhere(url=f'{web.url}/other'),
+        )
     assert nothing_left(store, stamp)
 
 
@@ -231,7 +247,12 @@ def test_glance_dies_in_an_import(
         with pytest.raises(
             exception.ServiceUnavailable, match='5 s without progress'
         ) as caught:
-            store.upload(file, image, stamp, url=f'{web.url}/slow/x')
+            store.upload(
+                file,
+                image,
+                stamp,
+                elsewhere=base.Elsewhere(url=f'{web.url}/slow/x'),
+            )
     finally:
         thread.join()
     print(caught.value)

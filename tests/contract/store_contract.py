@@ -215,7 +215,9 @@ class StoreContract(abc.ABC):
 
     def test_copies_are_not_needed(self, store, file, image, stamp):
         copy = base.ImageCopy(str(uuid.uuid4()), disk_format='qcow2')
-        stored = store.upload(file, image, stamp, copies=[copy])
+        stored = store.upload(
+            file, image, stamp, elsewhere=base.Elsewhere([copy])
+        )
         assert stored.disk_format == 'qcow2'
         assert self.content(store, stored.image_id) == file.read_bytes()
         assert store.discard(stamp) == 1

@@ -137,7 +137,7 @@ def test_web_download(server, open_store, file, web):
         file,
         IMAGE,
         STAMP,
-        url=f'{web}/{file.name}',
+        elsewhere=base.Elsewhere(url=f'{web}/{file.name}'),
         on_progress=lambda *seen: told.append(seen),
     )
     assert server.data[stored.image_id] == CONTENT
@@ -150,7 +150,11 @@ def test_web_download_of_a_file_that_another_host_has(
 ):
     """Its own host is gone; a shared directory is still served."""
     stored = open_store().upload(
-        None, IMAGE, STAMP, checksum=SUM, url=f'{web}/{file.name}'
+        None,
+        IMAGE,
+        STAMP,
+        checksum=SUM,
+        elsewhere=base.Elsewhere(url=f'{web}/{file.name}'),
     )
     assert server.data[stored.image_id] == CONTENT
     open_store().discard(STAMP)
@@ -169,7 +173,7 @@ def test_glance_download_without_a_file(server, far, open_store, known):
         name='web', owner='project', properties={'os_distro': 'ours'}
     )
     stored = open_store().upload(
-        None, image, STAMP, copies=[copy], checksum=known
+        None, image, STAMP, elsewhere=base.Elsewhere([copy]), checksum=known
     )
     record = only(server)
     assert server.data[stored.image_id] == CONTENT
@@ -186,7 +190,7 @@ def test_the_stamp_survives_glance_download(server, far, open_store):
         far, server, **theirs, imagebuild_image_id='x', imagebuild_service='y'
     )
     store = open_store()
-    stored = store.upload(None, IMAGE, STAMP, copies=[copy])
+    stored = store.upload(None, IMAGE, STAMP, elsewhere=base.Elsewhere([copy]))
     record = only(server)
     assert record['imagebuild_upload_id'] == STAMP.upload_id
     assert record['imagebuild_image_id'] == stored.image_id
@@ -201,14 +205,21 @@ def test_a_copy_with_other_bytes_than_it_is_said_to_have(
     far.data[copy.image_id] = CONTENT[:-1] + b'!'
     notices = []
     stored = open_store().upload(
-        file, IMAGE, STAMP, copies=[copy], on_notice=notices.append
+        file,
+        IMAGE,
+        STAMP,
+        elsewhere=base.Elsewhere([copy]),
+        on_notice=notices.append,
     )
     assert server.data[stored.image_id] == CONTENT
     assert only(server)['id'] == stored.image_id
     assert 'Trying another way.' in notices[0]
     with pytest.raises(exception.ChecksumMismatch):
         open_store().upload(
-            None, IMAGE, base.Stamp('b', 'other'), copies=[copy]
+            None,
+            IMAGE,
+            base.Stamp('b', 'other'),
+            elsewhere=base.Elsewhere([copy]),
         )
     assert only(server)['id'] == stored.image_id
 
@@ -279,13 +290,13 @@ def test_an_import_that_fails(
         reason = 'failed for|does not say why'
     store, url = open_store(method), f'{web}/{file.name}'
     with pytest.raises(exception.ServiceUnavailable, match=reason) as caught:
-        store.upload(file, IMAGE, STAMP, url=url)
+        store.upload(file, IMAGE, STAMP, elsewhere=base.Elsewhere(url=url))
     assert 'glance' in str(caught.value)
     # Neither a whole image nor half of one is left.
     assert not server.images
     assert store.discard(STAMP) == 0
     server.imports.fails = None
-    store.upload(file, IMAGE, STAMP, url=url)
+    store.upload(file, IMAGE, STAMP, elsewhere=base.Elsewhere(url=url))
     assert len(server.images) == 1
 
 
@@ -303,7 +314,12 @@ def test_all_methods_fail(server, open_store, file, web):
     server.imports.fails = 'no staging area'
     store = open_store('web-download', 'glance-direct')
     with pytest.raises(exception.ServiceUnavailable) as caught:
-        store.upload(file, IMAGE, STAMP, url=f'{web}/{file.name}')
+        store.upload(
+            file,
+            IMAGE,
+            STAMP,
+            elsewhere=base.Elsewhere(url=f'{web}/{file.name}'),
+        )
     for method in ('web-download failed: ', 'glance-direct failed: '):
         assert method in str(caught.value)
     assert not server.images

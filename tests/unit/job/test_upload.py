@@ -52,11 +52,10 @@ class StubStore(base.Store):
         checksum=None,
         on_progress=None,
         on_notice=None,
-        copies=(),
-        url='',
+        elsewhere=base.Elsewhere(),
     ):
         self.calls.append((path, image, stamp, checksum))
-        self.sources.append((tuple(copies), url))
+        self.sources.append((tuple(elsewhere.copies), elsewhere.url))
         time.sleep(self.seconds)
         if self.error:
             raise self.error
