@@ -222,6 +222,7 @@ def _rows(number: int) -> Iterator[tuple[type[models.Base], dict[str, Any]]]:
                 {
                     'id': image_id,
                     'build_id': id,
+                    'project_id': project,
                     'disk_format': 'qcow2',
                     'status': 'active',
                     'image_id': image_id,

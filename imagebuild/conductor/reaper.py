@@ -207,7 +207,8 @@ class Reaper:
             unserved.sweep(self._context)
 
     def adopt_builds(self) -> None:
-        """Give jobs to builds of the release before."""
+        """Give jobs to builds of the release before, and complete the rest."""
+        self._database.adopt_uploads()
         if self._database.adopt_builds():
             self._on_release()
 

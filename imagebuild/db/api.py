@@ -171,6 +171,7 @@ class Database(transaction.Transactions):
     list_uploads = uploads.list_uploads
     abandoned_uploads = uploads.abandoned_uploads
     update_upload = uploads.update_upload
+    adopt_uploads = uploads.adopt_uploads
     start_uploads = uploading.start_uploads
     add_upload = uploading.add_upload
     finish_upload = uploading.finish_upload

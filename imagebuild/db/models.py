@@ -240,11 +240,15 @@ class Upload(Base):
     __table_args__ = (
         sa.Index(None, 'build_id'),
         sa.Index(None, 'status'),
+        sa.Index(None, 'project_id', 'created_at', 'id'),
         _MYSQL,
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
+    # The build's: a list of them looks at no other rows. NULL until it is
+    # adopted when the release before has made it.
+    project_id: Mapped[str | None] = mapped_column(Project)
     destination: Mapped[str] = mapped_column(Name, default='')
     disk_format: Mapped[str] = mapped_column(types.Name(32))
     status: Mapped[str] = mapped_column(types.Name(16), default='queued')

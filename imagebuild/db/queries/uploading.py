@@ -200,6 +200,7 @@ def _start(
         row = Upload(
             id=upload['id'],
             build_id=build.id,
+            project_id=build.project_id,
             destination=upload['destination'],
             created_at=session.now,
         )

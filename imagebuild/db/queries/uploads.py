@@ -29,7 +29,8 @@ from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
 
-_NOT_BY_UPDATE = {'id', 'build_id', 'created_at', 'updated_at'}
+_NOT_BY_UPDATE = {'id', 'build_id', 'project_id', 'created_at', 'updated_at'}
+_MOST_ADOPTED = 100
 
 
 @reader
@@ -68,7 +69,9 @@ def list_uploads(
     :param marker: id of the last upload of the page before.
     :raises NotFound: there is no upload of the marker's id.
     """
-    query = _visible(project_id).order_by(Upload.created_at, Upload.id)
+    query = _visible(None).order_by(Upload.created_at, Upload.id)
+    if project_id is not None:
+        query = query.where(Upload.project_id == project_id)
     if build_id is not None:
         query = query.where(Upload.build_id == build_id)
     if status is not None:
@@ -137,6 +140,25 @@ def update_upload(
     expected = rows.Expected(conductor, attempt, expected_status)
     conditions = expected.conditions(Upload)
     return rows.update(session, Upload, id, values, *conditions)
+
+
+@writer
+def adopt_uploads(session: Session) -> int:
+    """Write down whose uploads those are that the release before has made.
+
+    It knows no such column, and may still run somewhere.
+
+    :returns: how many were changed; at most 100 in one call.
+    """
+    found = session.execute(
+        sa.select(Upload, Build.project_id)
+        .join(Build, Build.id == Upload.build_id)
+        .where(Upload.project_id.is_(None))
+        .limit(_MOST_ADOPTED)
+    ).all()
+    for upload, owner in found:
+        upload.project_id = owner
+    return len(found)
 
 
 def _visible(project_id: str | None) -> sa.Select[Upload, str]:

@@ -187,6 +187,7 @@ def upload_row(database, **columns):
     """An upload as some conductor has left it."""
     columns = {'id': transaction.new_id(), 'disk_format': 'raw', **columns}
     insert(database, models.Upload(**columns))
+    database.adopt_uploads()
     return database.get_upload(columns['id'])
 
 

@@ -22,6 +22,7 @@ from imagebuild.db import models
 from tests.contract.database import claim
 from tests.contract.database import claimable
 from tests.contract.database import finish
+from tests.contract.database import insert
 from tests.contract.database import start
 from tests.contract.database import values
 
@@ -248,6 +249,19 @@ class QueueContract:
         finish(database, claim(database, build.id, 'c1'))
         assert database.get_build(follower.id).status == 'active'
         assert database.adopt_builds() == 0
+
+    def test_uploads_of_the_release_before(self, database):
+        """It wrote no project into their rows."""
+        build = database.create_build(values(project_id='p7'))
+        for id in ('u1', 'u2'):
+            row = models.Upload(id=id, build_id=build.id, disk_format='raw')
+            insert(database, row)
+        assert database.list_uploads(project_id='p7') == []
+        assert database.adopt_uploads() == 2
+        assert database.adopt_uploads() == 0
+        found = database.list_uploads(project_id='p7')
+        assert [each.id for each in found] == ['u1', 'u2']
+        assert found[0].project_id == 'p7'
 
     def test_requeue(self, database):
         build = start(database)

@@ -28,7 +28,6 @@ _GROWS = {
     'retire_unused_images, all': 'once an hour',
     'the same with quotas': 'as far as the limits of the project',
     'stored_bytes': 'only for projects with that limit',
-    'uploads of a project': 'see doc/source/operator/scale.rst',
 }
 
 
