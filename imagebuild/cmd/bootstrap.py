@@ -100,6 +100,11 @@ def make_parser() -> argparse.ArgumentParser:
         help='of its root: ext4 (the default), xfs or btrfs',
     )
     parser.add_argument(
+        '--partition-table',
+        metavar='KIND',
+        help='gpt (the default) or mbr; both start from BIOS and from UEFI',
+    )
+    parser.add_argument(
         '--minimal',
         action='store_true',
         help='no kernel, bootloader, cloud-init or sshd: only what apt needs',
@@ -172,6 +177,7 @@ def _create(
         'minimal': arguments.minimal,
         'size': arguments.size,
         'file_system': arguments.file_system,
+        'partition_table': arguments.partition_table,
     }
     output: pathlib.Path = arguments.output
     driver = bootstrap.BootstrapDriver()

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""From a tree of files to a disk that boots.
+"""From a tree of files to a disk that boots, for every driver.
 
 Everything is written into a sparse raw file by programs that need neither a
 mount nor a loop device nor an appliance: the partition table (sfdisk), the
@@ -18,18 +18,7 @@ EFI system partition (mkfs.vfat, mcopy), the root file system with its files
 BIOS sectors. Only a root of another kind than ext4 is filled by the kernel,
 see :mod:`imagebuild.disks.root_file_systems`.
 
-A bootable disk has the partition numbers of Debian's cloud images: the root
-is number 1 and lies last, so that it can grow.
-
-======  ==========  ===================================================
-number  MiB         what
-======  ==========  ===================================================
-14      1 to 4      BIOS boot partition: GRUB's core image
-15      4 to 128    EFI system partition: shim and GRUB
-1       128 to end  root
-======  ==========  ===================================================
-
-A disk that is not bootable has partition 1 only, from 1 MiB to the end.
+Where on the disk what is: :mod:`imagebuild.disks.disk_plan`.
 
 Programs of the tree are run in it, as root of the host: give it only trees
 made of trusted packages.
@@ -38,35 +27,27 @@ made of trusted packages.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import pathlib
-import secrets
 import shutil
-import uuid
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Protocol
 
-from imagebuild import exception
 from imagebuild.common import os_errors
+from imagebuild.disks import boot_files
+from imagebuild.disks import disk_plan
 from imagebuild.disks import grub
 from imagebuild.disks import root_file_systems
+from imagebuild.disks import tree_files
+from imagebuild.disks import tree_labels
 
-ROOT_PARTITION = 1
 #: Reports a block as one step.
 Step = Callable[[str], contextlib.AbstractContextManager[object]]
 
-_MIB = 1024 * 1024
-_SECTOR = 512
-_BIOS_START, _ESP_START, _ROOT_START, _PLAIN_START = 1, 4, 128, 1
-_ESP_NUMBER, _BIOS_NUMBER = 15, 14
-#: Types of partitions: any Linux file system, root of x86-64, and so on.
-_LINUX = '0FC63DAF-8483-4772-8E79-3D69D8477DE4'
-_LINUX_ROOT = '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709'
-_BIOS_BOOT = '21686148-6449-6E6F-744E-656564454649'
-_EFI_SYSTEM = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
-_BIOS_SIZE = _ESP_START - _BIOS_START
-_ESP_SIZE = _ROOT_START - _ESP_START
+_MIB, _SECTOR = disk_plan.MIB, disk_plan.SECTOR
+#: Directories in which a running system shows what is not its own: an archive
+#: of one has none of them, or this host's devices in them.
+_OF_KERNEL = ('dev', 'proc', 'run', 'sys')
 
 
 class Run(Protocol):
@@ -83,107 +64,90 @@ class Run(Protocol):
         """
 
 
-@dataclasses.dataclass(frozen=True)
-class DiskPlan:
-    """What a disk will be, known before its tree is made.
+def unpack(archive: pathlib.Path, tree: pathlib.Path, run: Run) -> None:
+    """Make a tree of a tar archive, to make a disk of.
 
-    :ivar size: bytes, a multiple of a MiB.
-    :ivar bootable: whether there are a kernel and GRUB in the tree.
-    :ivar root_uuid: of the root file system.
-    :ivar esp_id: of the EFI system partition, 8 hexadecimal digits.
-    :ivar file_system: of the root. A btrfs has it in its top volume, where
-        everything finds it without being told.
-    :ivar title: name in the boot menu.
+    :param archive: of the whole root file system, numeric owners and
+        extended attributes included; compressed or not.
+    :param tree: the directory to make.
+    :param run: runs a program of the host.
+    :raises HostCommandFailed: it is not an archive, or tar failed.
+    :raises DiskFull: there is no room on the host.
     """
-
-    size: int
-    bootable: bool
-    root_uuid: str = dataclasses.field(
-        default_factory=lambda: str(uuid.uuid4())
-    )
-    esp_id: str = dataclasses.field(
-        default_factory=lambda: secrets.token_hex(4).upper()
-    )
-    file_system: root_file_systems.FileSystem = 'ext4'
-    title: str = 'Linux'
-
-    @property
-    def root_start(self) -> int:
-        """MiB from the start of the disk to the root file system."""
-        return _ROOT_START if self.bootable else _PLAIN_START
-
-    @property
-    def root_size(self) -> int:
-        """MiB of the root; the last one keeps the backup GPT."""
-        return self.size // _MIB - self.root_start - 1
-
-    @property
-    def kind(self) -> root_file_systems.Kind:
-        """What is known of its root's file system."""
-        return root_file_systems.KINDS[self.file_system]
-
-    def fstab(self) -> str:
-        """Content of the tree's /etc/fstab."""
-        lines = [
-            f'UUID={self.root_uuid} / {self.file_system} {self.kind.fstab}',
+    with os_errors.on_write(tree):
+        tree.mkdir()
+    run(
+        [
+            'tar', '--extract', '--file', str(archive),
+            '--directory', str(tree), '--preserve-permissions',
+            '--same-owner', '--numeric-owner', '--xattrs',
+            '--xattrs-include=*', '--sparse', '--anchored', '--wildcards',
+            *(
+                f'--exclude={start}{name}/*'
+                for name in _OF_KERNEL
+                for start in ('', './')
+            ),
         ]
-        if self.bootable:
-            esp = f'{self.esp_id[:4]}-{self.esp_id[4:]}'
-            lines.append(f'UUID={esp} /boot/efi vfat umask=0077 0 2')
-        return ''.join(f'{line}\n' for line in lines)
+    )  # fmt: skip
+    files = tree_files.Tree(tree)
+    with os_errors.on_write(tree):
+        for name in _OF_KERNEL:
+            files.make_directory(name)
 
 
 def make(
     tree: pathlib.Path,
     disk: pathlib.Path,
-    plan: DiskPlan,
+    plan: disk_plan.DiskPlan,
     run: Run,
     *,
     workspace: pathlib.Path,
     write_mounted: root_file_systems.WriteMounted | None = None,
     step: Step = contextlib.nullcontext,
-) -> None:
+) -> disk_plan.DiskPlan:
     """Make a raw disk of a tree.
 
     :param tree: the files, with their owners; /etc/fstab is there. A
-        bootable one has /vmlinuz, /initrd.img and GRUB's files in
-        /usr/lib/grub; its /boot/grub is written here.
+        bootable one has what :func:`boot_files.find` looks for; its
+        /boot/grub is written here.
     :param disk: the raw file to make.
     :param run: runs a program of the host.
     :param workspace: directory for what is thrown away afterwards.
     :param write_mounted: writes a root that is not ext4.
     :param step: entered for each part of the work, with its name.
+    :returns: the plan, with the size of the disk.
+    :raises InvalidInput: something is not in the tree that starts it.
     :raises HostCommandFailed: a program failed.
     :raises DiskFull: there is no room on the host.
     """
+    plan = plan.sized_for(tree)
+    files = tree_files.Tree(tree)
     with os_errors.on_write(disk):
         with disk.open('xb') as stream:
             stream.truncate(plan.size)
         _partition(disk, plan, run, workspace)
         if plan.bootable:
             with step('install the boot loader'):
-                grub.install(
-                    tree,
-                    plan.root_uuid,
-                    run,
-                    plan.title,
-                    plan.kind.grub_module,
-                )
-                _write_esp(tree, disk, plan, run, workspace)
-                grub.write_bios_boot(
-                    tree, disk, _BIOS_START * _MIB, _BIOS_SIZE * _MIB
-                )
+                found = boot_files.find(files)
+                grub.install(files, found, plan, run)
+                _write_esp(files, found, disk, plan, run, workspace)
+                grub.write_bios_boot(files, found, disk, plan)
+        tree_labels.set_labels(files, run)
         with step('write the tree'):
             _write_root(tree, disk, plan, run, workspace, write_mounted)
+    return plan
 
 
 def _partition(
-    disk: pathlib.Path, plan: DiskPlan, run: Run, workspace: pathlib.Path
+    disk: pathlib.Path,
+    plan: disk_plan.DiskPlan,
+    run: Run,
+    workspace: pathlib.Path,
 ) -> None:
     # sfdisk, since sgdisk calls sync(2), which waits for whatever this host
     # writes, and then sleeps for a second.
     script = workspace / 'partitions'
-    script.write_text(_partitions(plan))
+    script.write_text(plan.partitions())
     run(
         [
             'sfdisk', '--quiet', '--no-reread', '--no-tell-kernel',
@@ -193,29 +157,10 @@ def _partition(
     )  # fmt: skip
 
 
-def _partitions(plan: DiskPlan) -> str:
-    """The partition table as sfdisk wants to be told it."""
-    # number, MiB from the start, MiB, type
-    rows = [(ROOT_PARTITION, plan.root_start, plan.root_size, _LINUX)]
-    if plan.bootable:
-        rows = [
-            (_BIOS_NUMBER, _BIOS_START, _BIOS_SIZE, _BIOS_BOOT),
-            (_ESP_NUMBER, _ESP_START, _ESP_SIZE, _EFI_SYSTEM),
-            (ROOT_PARTITION, plan.root_start, plan.root_size, _LINUX_ROOT),
-        ]
-    lines = ['label: gpt', 'unit: sectors', f'sector-size: {_SECTOR}']
-    lines.extend(
-        f'{number} : start={start * _MIB // _SECTOR}, '
-        f'size={size * _MIB // _SECTOR}, type={kind}'
-        for number, start, size, kind in rows
-    )
-    return ''.join(f'{line}\n' for line in lines)
-
-
 def _write_root(
     tree: pathlib.Path,
     disk: pathlib.Path,
-    plan: DiskPlan,
+    plan: disk_plan.DiskPlan,
     run: Run,
     workspace: pathlib.Path,
     write_mounted: root_file_systems.WriteMounted | None,
@@ -246,9 +191,10 @@ def _write_root(
 
 
 def _write_esp(
-    tree: pathlib.Path,
+    tree: tree_files.Tree,
+    files: boot_files.BootFiles,
     disk: pathlib.Path,
-    plan: DiskPlan,
+    plan: disk_plan.DiskPlan,
     run: Run,
     workspace: pathlib.Path,
 ) -> None:
@@ -257,43 +203,31 @@ def _write_esp(
     shim starts the GRUB beside it, both signed; that one looks for its
     configuration in the directory of its distribution.
     """
-    distro = _efi_name(tree)
-    own = workspace / 'esp' / 'EFI' / distro
+    own = workspace / 'esp' / 'EFI' / files.distro
     removable = workspace / 'esp' / 'EFI' / 'BOOT'
     own.mkdir(parents=True)
     removable.mkdir()
-    loader = tree / 'usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed'
-    shim = tree / 'usr/lib/shim/shimx64.efi.signed'
-    if not shim.exists():
-        # Newer packages name the signature's owner, too.
-        shim = shim.with_name('shimx64.efi.signed.latest')
+    shim, loader = tree.find_file(files.shim), tree.find_file(files.loader)
     for directory, shim_name in (
         (own, 'shimx64.efi'),
         (removable, 'BOOTX64.EFI'),
     ):
-        shutil.copy(shim, directory / shim_name)
-        shutil.copy(loader, directory / 'grubx64.efi')
+        shutil.copy(shim or '', directory / shim_name)
+        shutil.copy(loader or '', directory / 'grubx64.efi')
     (own / 'grub.cfg').write_text(
         f'search.fs_uuid {plan.root_uuid} root\n'
-        "set prefix=($root)'/boot/grub'\n"
+        f"set prefix=($root)'/{files.grub}'\n"
         'configfile $prefix/grub.cfg\n'
     )
-    start = _ESP_START * _MIB
+    start = plan.esp_start * _MIB
     sector = str(start // _SECTOR)
     # Clusters of one sector: with larger ones there are too few for FAT32.
     run(
         [
             'mkfs.vfat', '-F', '32', '-s', '1', '-n', 'ESP',
             '-i', plan.esp_id, '-h', sector, '--offset', sector,
-            str(disk), str(_ESP_SIZE * 1024),
+            str(disk), str(plan.esp_size * 1024),
         ]
     )  # fmt: skip
     source = str(workspace / 'esp' / 'EFI')
     run(['mcopy', '-s', '-i', f'{disk}@@{start}', source, '::/'])
-
-
-def _efi_name(tree: pathlib.Path) -> str:
-    for line in (tree / 'usr/lib/os-release').read_text().splitlines():
-        if line.startswith('ID='):
-            return line.removeprefix('ID=').strip('"')
-    raise exception.InvalidInput('The tree has no ID in its os-release.')

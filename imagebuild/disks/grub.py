@@ -15,20 +15,22 @@ from __future__ import annotations
 
 import os
 import pathlib
-import shutil
 import struct
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from imagebuild import exception
+from imagebuild.disks import boot_files
+from imagebuild.disks import disk_plan
+from imagebuild.disks import tree_files
 
 #: The serial console last: it is /dev/console, which clouds record.
 KERNEL_ARGUMENTS = 'console=tty0 console=ttyS0,115200'
 
 
 _SECTOR = 512
-# What is needed to find /boot/grub on the disk it was started from.
-_CORE_MODULES = ('biosdisk', 'part_gpt')
 # Where boot.img and the first sector of core.img keep what grub-bios-setup
 # fills in: include/grub/i386/pc/boot.h and grub-core/boot/i386/pc/*.S.
 _BOOT_CODE_SIZE = 440
@@ -39,12 +41,28 @@ _CORE_SEGMENT = 0x820
 _NOPS = b'\x90\x90'
 
 
+class _Table(NamedTuple):
+    """How GRUB calls a kind of partition table.
+
+    :ivar module: its reader of it.
+    :ivar prefix: of the number of a partition.
+    """
+
+    module: str
+    prefix: str
+
+
+_TABLES: Mapping[disk_plan.Table, _Table] = {
+    'gpt': _Table('part_gpt', 'gpt'),
+    'mbr': _Table('part_msdos', 'msdos'),
+}
+
+
 def install(
-    tree: pathlib.Path,
-    root_uuid: str,
+    tree: tree_files.Tree,
+    files: boot_files.BootFiles,
+    plan: disk_plan.DiskPlan,
     run: Callable[[Sequence[str]], object],
-    title: str,
-    file_system: str,
 ) -> None:
     """Make the tree's /boot/grub, as grub-install and update-grub do.
 
@@ -52,71 +70,74 @@ def install(
     device / is on; neither exists yet. The first upgrade of the kernel in
     the guest runs update-grub and replaces grub.cfg.
 
-    :param tree: has GRUB's files in /usr/lib/grub.
-    :param root_uuid: of the file system that the tree will be.
+    :param files: of the tree.
+    :param plan: of the disk.
     :param run: runs a program of the host.
-    :param title: name in the menu.
-    :param file_system: GRUB's module that reads the root's.
     """
-    grub = tree / 'boot' / 'grub'
-    modules = grub / 'i386-pc'
-    grub.mkdir(exist_ok=True)
-    shutil.copytree(tree / 'usr/lib/grub/i386-pc', modules)
-    (tree / 'boot' / 'efi').mkdir(exist_ok=True)
-    (grub / 'grub.cfg').write_text(_configuration(root_uuid, title))
+    tree.copy_files(files.modules, f'{files.grub}/i386-pc')
+    tree.make_directory('boot/efi')
+    tree.write(f'{files.grub}/grub.cfg', _configuration(files, plan))
+    table = _TABLES[plan.table]
     run(
         [
-            'chroot', str(tree), 'grub-mkimage', '--format=i386-pc',
-            '--prefix=(,gpt1)/boot/grub',
-            '--output=/boot/grub/i386-pc/core.img', *_CORE_MODULES,
-            file_system,
+            'chroot', str(tree.path), files.mkimage, '--format=i386-pc',
+            f'--prefix=(,{table.prefix}{disk_plan.ROOT_PARTITION})'
+            f'/{files.grub}',
+            f'--output=/{files.grub}/i386-pc/core.img',
+            'biosdisk', table.module, plan.kind.grub_module,
         ]
     )  # fmt: skip
 
 
-def _configuration(root_uuid: str, title: str) -> str:
-    arguments = f'root=UUID={root_uuid} ro {KERNEL_ARGUMENTS}'
+def _configuration(
+    files: boot_files.BootFiles, plan: disk_plan.DiskPlan
+) -> str:
+    root = plan.root_uuid
+    arguments = f'root=UUID={root} ro {KERNEL_ARGUMENTS}'
     return f"""\
 # Written by imagebuild; update-grub replaces it.
 serial --unit=0 --speed=115200
 terminal_input console serial
 terminal_output console serial
 set timeout=1
-search --no-floppy --fs-uuid --set=root {root_uuid}
-menuentry '{title}' {{
-    linux /vmlinuz {arguments}
-    initrd /initrd.img
+search --no-floppy --fs-uuid --set=root {root}
+menuentry '{plan.title}' {{
+    linux /{files.kernel} {arguments}
+    initrd /{files.initrd}
 }}
-menuentry '{title} (recovery mode)' {{
-    linux /vmlinuz {arguments} single
-    initrd /initrd.img
+menuentry '{plan.title} (recovery mode)' {{
+    linux /{files.kernel} {arguments} single
+    initrd /{files.initrd}
 }}
 """
 
 
 def write_bios_boot(
-    tree: pathlib.Path, disk: pathlib.Path, start: int, size: int
+    tree: tree_files.Tree,
+    files: boot_files.BootFiles,
+    disk: pathlib.Path,
+    plan: disk_plan.DiskPlan,
 ) -> None:
     """Write what grub-bios-setup would: first sector and core image.
 
     :param tree: after :func:`install`.
+    :param files: of the tree.
     :param disk: the raw disk, with its partition table.
-    :param start: byte at which the BIOS boot partition starts.
-    :param size: its bytes.
-    :raises InvalidInput: the core image is larger than that.
+    :param plan: of the disk.
+    :raises InvalidInput: the core image has no room.
     """
-    modules = tree / 'boot/grub/i386-pc'
-    core_start = start // _SECTOR
+    modules = tree.make_directory(f'{files.grub}/i386-pc')
+    core_start = plan.core_start // _SECTOR
     core = core_image((modules / 'core.img').read_bytes(), core_start)
-    if len(core) > size:
+    if len(core) > plan.core_size:
         raise exception.InvalidInput(
-            "GRUB's core image does not fit into its partition."
+            "GRUB's core image does not fit before the first partition."
         )
     boot = boot_code((modules / 'boot.img').read_bytes(), core_start)
     descriptor = os.open(disk, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.pwrite(descriptor, boot, 0)
-        os.pwrite(descriptor, core, start)
+        os.pwrite(descriptor, core, plan.core_start)
     finally:
         os.close(descriptor)
 

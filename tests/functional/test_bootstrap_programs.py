@@ -32,12 +32,13 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.disks import bootable
+from imagebuild.disks import confined
 from imagebuild.disks import convert
+from imagebuild.disks import disk_plan
 from imagebuild.disks import root_file_systems
 from imagebuild.drivers import bootstrap
+from imagebuild.drivers import written_root
 from imagebuild.drivers.bootstrap import apt_sources
-from imagebuild.drivers.bootstrap import confined
-from imagebuild.drivers.bootstrap import written_root
 from tests.integration import loops
 
 GIB = 1024**3
@@ -98,7 +99,7 @@ def test_nothing_survives_who_started_it(tmp_path: pathlib.Path) -> None:
         f'touch {tmp_path}/ready; sleep 987654'
     )
     code = (
-        'import pathlib; from imagebuild.drivers.bootstrap import confined;'
+        'import pathlib; from imagebuild.disks import confined;'
         f'confined.run(["sh", "-c", {script!r}], writes_to=pathlib.Path("/"))'
     )
     with subprocess.Popen([sys.executable, '-c', code]) as process:
@@ -350,7 +351,7 @@ def test_the_disk_has_what_the_tree_has(
         here = os.open(tree, os.O_PATH)
         server.bind(f'/proc/self/fd/{here}/socket')
         os.close(here)
-    plan = bootable.DiskPlan(GIB, bootable=False, file_system=kind)
+    plan = disk_plan.DiskPlan(GIB, bootable=False, file_system=kind)
     bootable.make(
         tree,
         disk,
@@ -369,6 +370,37 @@ def test_the_disk_has_what_the_tree_has(
     on_disk: dict[str, Facts] = ast.literal_eval(shown.decode())
     on_disk.pop('lost+found', None)
     assert on_disk == facts(str(tree))
+
+
+def test_a_tree_is_what_was_in_its_archive(tmp_path: pathlib.Path) -> None:
+    packed, tree = tmp_path / 'packed', tmp_path / 'tree'
+    packed.mkdir()
+    everything(packed, 65535)
+    wanted = facts(str(packed))
+    # What an archive of a running system has of its host.
+    for name in ('dev', 'proc', 'run', 'sys'):
+        (packed / name).mkdir(mode=0o755)
+        (packed / name / 'of-the-host').touch()
+        (packed / 'sub' / name).mkdir(parents=True)
+        (packed / 'sub' / name / 'own').touch()
+    archive = tmp_path / 'tree.tar'
+    command = ['tar', '--xattrs', '--xattrs-include=*', '-C', packed]
+    subprocess.run([*command, '-cf', archive, '.'], check=True)
+    bootable.unpack(archive, tree, run_confined(tmp_path))
+    found = facts(str(tree))
+    own = {name for name in found if not name.startswith('sub')}
+    assert own - set(wanted) == {'dev', 'proc', 'run', 'sys'}
+    for name, each in wanted.items():
+        assert found[name] == each, name
+    assert len(list((tree / 'sub').glob('*/own'))) == 4
+
+
+def test_what_is_no_archive_is_said(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'x.tar').write_text('no archive')
+    with pytest.raises(exception.HostCommandFailed, match='tar'):
+        bootable.unpack(
+            tmp_path / 'x.tar', tmp_path / 'tree', run_confined(tmp_path)
+        )
 
 
 def show(disk: str) -> None:
@@ -397,8 +429,8 @@ def test_no_room_on_the_host_is_said(
 import pathlib, subprocess
 from imagebuild import exception
 from imagebuild.disks import bootable
-from imagebuild.drivers.bootstrap import confined
-from imagebuild.drivers.bootstrap import written_root
+from imagebuild.disks import confined
+from imagebuild.drivers import written_root
 top = pathlib.Path({str(tmp_path)!r})
 subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size={room}M', 'none', top])
 (top / 'tree').mkdir()
@@ -408,7 +440,7 @@ def run(argv, *, input_file=None):
 try:
     bootable.make(
         top / 'tree', top / 'disk.raw',
-        bootable.DiskPlan({GIB}, False, file_system={kind!r}), run,
+        disk_plan.DiskPlan({GIB}, False, file_system={kind!r}), run,
         workspace=top, write_mounted=written_root.write,
     )
 except exception.DiskFull as error:
@@ -424,7 +456,7 @@ except exception.DiskFull as error:
 
 
 def make_btrfs(top: pathlib.Path, size: int) -> None:
-    plan = bootable.DiskPlan(size, bootable=False, file_system='btrfs')
+    plan = disk_plan.DiskPlan(size, bootable=False, file_system='btrfs')
     bootable.make(
         top / 'tree',
         top / 'disk.raw',

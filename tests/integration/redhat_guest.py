@@ -38,6 +38,7 @@ import pytest
 
 from imagebuild.common import space
 from imagebuild.disks import bootable
+from imagebuild.disks import disk_plan
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archives
@@ -222,7 +223,7 @@ def build(image: pathlib.Path, workspace: pathlib.Path) -> None:
     :param workspace: an empty directory for what is thrown away afterwards.
     """
     tree, raw = workspace / 'tree', workspace / 'disk.raw'
-    plan = bootable.DiskPlan(_SIZE, bootable=False)
+    plan = disk_plan.DiskPlan(_SIZE, bootable=False)
     proxies = archives.read_proxies()
     archive = archives.find(_RELEASE, apt_sources.read(), proxies)
     trees.make(

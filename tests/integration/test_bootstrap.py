@@ -25,10 +25,11 @@ from collections.abc import Iterator
 import pytest
 
 from imagebuild.disks import bootable
+from imagebuild.disks import confined
+from imagebuild.disks import disk_plan
 from imagebuild.disks import root_file_systems
 from imagebuild.drivers import bootstrap
-from imagebuild.drivers.bootstrap import confined
-from imagebuild.drivers.bootstrap import written_root
+from imagebuild.drivers import written_root
 from imagebuild.remotes import disk_remote
 from tests.integration import parity
 from tests.integration import sandboxes
@@ -235,7 +236,7 @@ def test_another_file_system_is_packed_in_the_sandbox(
     tmp_path: pathlib.Path,
 ) -> None:
     """Written as the driver does, of the same files. About 5 s each."""
-    plan = bootable.DiskPlan(3 * GIB, False, file_system=kind)
+    plan = disk_plan.DiskPlan(3 * GIB, False, file_system=kind)
     (plain_tree / 'etc/fstab').write_text(plan.fstab())
     disk = tmp_path / 'disk.raw'
     bootable.make(

@@ -31,20 +31,21 @@ from imagebuild import exception
 from imagebuild.common import os_errors
 from imagebuild.common import space
 from imagebuild.disks import bootable
+from imagebuild.disks import confined
 from imagebuild.disks import convert
+from imagebuild.disks import disk_plan
 from imagebuild.disks import image_file
 from imagebuild.disks import root_file_systems
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
 from imagebuild.drivers import overlay_disk
+from imagebuild.drivers import written_root
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archives
-from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import finish
 from imagebuild.drivers.bootstrap import releases
 from imagebuild.drivers.bootstrap import trees
-from imagebuild.drivers.bootstrap import written_root
 from imagebuild.drivers.bootstrap.options import BootstrapOptions
 from imagebuild.layers import content
 
@@ -118,10 +119,12 @@ class BootstrapDriver(base.Driver):
             'minimal': parsed.minimal,
             'size': parsed.size,
         }
+        # Left out else: there was no other once, and images that were made
+        # then are as good.
         if parsed.file_system != 'ext4':
-            # Left out else: there was no other once, and images that were
-            # made then are as good.
             facts['file_system'] = parsed.file_system
+        if parsed.partition_table != 'gpt':
+            facts['partition_table'] = parsed.partition_table
         return base.canonical_identity(self.name, facts)
 
     def possible_isolations(
@@ -347,10 +350,11 @@ class _Build:
         """Make the disk in the workspace."""
         release, minimal = self.options.release, self.options.minimal
         directory = self.workspace.path
-        plan = bootable.DiskPlan(
+        plan = disk_plan.DiskPlan(
             self.options.size * space.GIB,
-            not minimal,
+            bootable=not minimal,
             file_system=self.options.file_system,
+            table=self.options.partition_table,
             title=release.name,
         )
         with self.monitor.step('look at the mirrors'):
@@ -391,7 +395,7 @@ class _Build:
 
     def _tree_plan(
         self,
-        plan: bootable.DiskPlan,
+        plan: disk_plan.DiskPlan,
         archive: archives.Archive,
         proxies: Mapping[str, str],
     ) -> trees.TreePlan:

@@ -19,13 +19,11 @@ is looked at without following links.
 from __future__ import annotations
 
 import pathlib
-import shutil
-from collections.abc import Iterable
 from collections.abc import Sequence
 
-from imagebuild import exception
 from imagebuild.common import os_errors
 from imagebuild.disks import grub
+from imagebuild.disks import tree_files
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import releases
 
@@ -93,61 +91,6 @@ GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
 _KEYRINGS = pathlib.PurePosixPath('/etc/apt/keyrings')
 
 
-class Tree:
-    """A tree that will be a root file system.
-
-    :param path: its directory.
-    """
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self.path = path
-
-    def write(self, name: str, content: str) -> None:
-        """Write a file, mode 0644, in place of whatever is there.
-
-        :param name: relative to the root.
-        """
-        path = self._inside(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.write_text(content)
-        path.chmod(0o644)
-
-    def link(self, name: str, target: str) -> None:
-        """Make a symbolic link in place of whatever file is there."""
-        path = self._inside(name)
-        path.unlink(missing_ok=True)
-        path.symlink_to(target)
-
-    def copy_in(self, source: pathlib.Path, name: str) -> None:
-        """Copy a file of the host, mode 0644."""
-        path = self._inside(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, path)
-        path.chmod(0o644)
-
-    def has(self, name: str) -> bool:
-        """Whether there is a file or a link of that name."""
-        path = self._inside(name)
-        return path.is_symlink() or path.exists()
-
-    def remove(self, patterns: Iterable[str]) -> None:
-        """Remove files and links by shell patterns."""
-        for pattern in patterns:
-            for path in list(self.path.glob(pattern)):
-                if path.is_symlink() or not path.is_dir():
-                    self._inside(str(path.relative_to(self.path))).unlink()
-
-    def _inside(self, name: str) -> pathlib.Path:
-        path = self.path / name.lstrip('/')
-        for parent in path.relative_to(self.path).parents:
-            if (self.path / parent).is_symlink():
-                raise exception.InvalidInput(
-                    f'The tree has a link where a directory belongs: {parent}.'
-                )
-        return path
-
-
 def finish(
     path: pathlib.Path,
     *,
@@ -162,7 +105,7 @@ def finish(
     :raises UnwritablePath: a file of the host refuses.
     :raises DiskFull: there was no room.
     """
-    tree = Tree(path)
+    tree = tree_files.Tree(path)
     with os_errors.on_write(path):
         tree.remove(_REMOVED)
         _write_sources(tree, release, sources)
@@ -176,7 +119,7 @@ def finish(
             _make_machine(tree, release)
 
 
-def _make_machine(tree: Tree, release: releases.Release) -> None:
+def _make_machine(tree: tree_files.Tree, release: releases.Release) -> None:
     tree.link('etc/resolv.conf', _RESOLVED)
     tree.write('etc/cloud/cloud.cfg.d/90_imagebuild.cfg', _CLOUD)
     tree.write('etc/cloud/ds-identify.cfg', _DS_IDENTIFY)
@@ -188,7 +131,7 @@ def _make_machine(tree: Tree, release: releases.Release) -> None:
 
 
 def _write_sources(
-    tree: Tree,
+    tree: tree_files.Tree,
     release: releases.Release,
     sources: Sequence[apt_sources.AptSource],
 ) -> None:
@@ -197,7 +140,7 @@ def _write_sources(
 
 
 def _in_image(
-    tree: Tree, source: apt_sources.AptSource
+    tree: tree_files.Tree, source: apt_sources.AptSource
 ) -> apt_sources.AptSource:
     """Bring the keyrings of a source along that the image does not have."""
     if '\n' in source.signed_by or '/' not in source.signed_by:

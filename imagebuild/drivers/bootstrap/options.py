@@ -19,7 +19,9 @@ from typing import Any
 from typing import ClassVar
 
 from imagebuild.disks import convert
+from imagebuild.disks import disk_plan
 from imagebuild.disks import root_file_systems
+from imagebuild.drivers import disk_options
 from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
 from imagebuild.drivers import overlay_disk
@@ -30,15 +32,14 @@ from imagebuild.drivers.bootstrap import releases
 _DEFAULT_SIZE = {True: 3, False: 4}
 #: GiB. Below, the tree or the packages' unpacking finds no room.
 _LEAST_SIZE = {True: 1, False: 2}
-#: GiB; more than any cloud's root disk, less than ext4's 16 TiB.
-_LARGEST_SIZE = 8192
 #: Hours; a day's security updates are what an image may lack.
 _DEFAULT_REFRESH = 24
-_LONGEST_REFRESH = 24 * 366
 
 
 def _sizes(minimal: bool) -> dict[str, Any]:
-    bounds = option_schema.integer(_LEAST_SIZE[minimal], _LARGEST_SIZE, 'GiB')
+    bounds = option_schema.integer(
+        _LEAST_SIZE[minimal], disk_options.LARGEST_SIZE, 'GiB'
+    )
     return {'properties': {'size': bounds}}
 
 
@@ -50,6 +51,7 @@ class BootstrapOptions(option_schema.Options):
     :ivar minimal: no kernel, no bootloader, no cloud-init: what apt needs.
     :ivar size: GiB of the disk; 0 becomes the size by default.
     :ivar file_system: of its root: ``ext4``, ``xfs`` or ``btrfs``.
+    :ivar partition_table: ``gpt`` or ``mbr``.
     :ivar refresh: hours for which one that was made on this host is used
         again by builds; 0: never.
     :ivar isolation: in what its disk is opened by builds; only stricter than
@@ -84,23 +86,13 @@ class BootstrapOptions(option_schema.Options):
         },
     )
     file_system: root_file_systems.FileSystem = dataclasses.field(
-        default='ext4',
-        metadata=option_schema.described(
-            'File system of the root.',
-            {
-                'enum': list(root_file_systems.KINDS),
-                'x-message': 'is none of '
-                + ', '.join(root_file_systems.KINDS),
-            },
-        ),
+        default='ext4', metadata=disk_options.FILE_SYSTEM
+    )
+    partition_table: disk_plan.Table = dataclasses.field(
+        default='gpt', metadata=disk_options.PARTITION_TABLE
     )
     refresh: int = dataclasses.field(
-        default=_DEFAULT_REFRESH,
-        metadata=option_schema.described(
-            'Hours for which a base image that was made on a host is used '
-            'again; 0 makes one for each build.',
-            option_schema.integer(0, _LONGEST_REFRESH, 'hours'),
-        ),
+        default=_DEFAULT_REFRESH, metadata=disk_options.REFRESH
     )
     isolation: isolations.Setting = dataclasses.field(
         default='auto', metadata=isolations.SCHEMA
@@ -115,6 +107,7 @@ class BootstrapOptions(option_schema.Options):
         },
         'then': _sizes(minimal=True),
         'else': _sizes(minimal=False),
+        'allOf': [disk_options.MBR_SIZE],
     }
 
     def __post_init__(self) -> None:

@@ -22,8 +22,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild.common import os_errors
+from imagebuild.disks import confined
 from imagebuild.drivers.bootstrap import apt_sources
-from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import releases
 
 # The kernel's package makes the initramfs, and a trigger makes it again for

@@ -19,11 +19,11 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.cmd import bootstrap as program
+from imagebuild.disks import confined
 from imagebuild.disks import host_command
 from imagebuild.drivers import base
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers.bootstrap import apt_sources
-from imagebuild.drivers.bootstrap import confined
 from imagebuild.drivers.bootstrap import releases
 from imagebuild.drivers.bootstrap import trees
 

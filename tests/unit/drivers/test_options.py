@@ -45,6 +45,11 @@ def test_good_ones(options: dict[str, Any], minimal: bool, size: int) -> None:
         ({'os': 'debian-12', 'minimal': True, 'size': 0}, ['size']),
         ({'os': 'debian-12', 'size': 8193}, ['size']),
         ({'os': 'debian-12', 'size': '4'}, ['size']),
+        ({'os': 'debian-12', 'partition_table': 'dos'}, ['partition_table']),
+        (
+            {'os': 'debian-12', 'partition_table': 'mbr', 'size': 2048},
+            ['size'],
+        ),
         ({'os': 'debian-12', 'size': True}, ['size']),
         ({'os': 'debian-12', 'minimal': 'yes'}, ['minimal']),
         (
@@ -58,6 +63,21 @@ def test_bad_ones(options: dict[str, Any], paths: list[str]) -> None:
         bootstrap.BootstrapDriver().validate(options)
     assert [problem.path for problem in caught.value.errors] == paths
     assert caught.value.exit_code == 2
+
+
+def test_an_mbr_counts_sectors_by_32_bits() -> None:
+    options = {'os': 'debian-12', 'partition_table': 'mbr', 'size': 2047}
+    driver = bootstrap.BootstrapDriver()
+    driver.validate(options)
+    with pytest.raises(base.InvalidDriverOptions, match='with an MBR cannot'):
+        driver.validate({**options, 'size': 2048})
+    # Another disk, and that of before has the identity of before.
+    plain = driver.identity({'os': 'debian-12'})
+    gpt = {'os': 'debian-12', 'partition_table': 'gpt'}
+    assert driver.identity(gpt) == plain
+    assert '"partition_table":"mbr"' in driver.identity(
+        {'os': 'debian-12', 'partition_table': 'mbr'}
+    )
 
 
 def test_an_unknown_system_names_the_known_ones() -> None:

@@ -17,7 +17,7 @@ import pytest
 from imagebuild import exception
 from imagebuild.disks import host_command
 from imagebuild.drivers import bootstrap
-from imagebuild.drivers.bootstrap import written_root
+from imagebuild.drivers import written_root
 from imagebuild.drivers.option_schema import InvalidDriverOptions
 from imagebuild.sandbox import mount_calls
 

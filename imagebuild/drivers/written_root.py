@@ -26,9 +26,9 @@ import tempfile
 from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild.disks import confined
 from imagebuild.disks import host_command
 from imagebuild.disks import root_file_systems
-from imagebuild.drivers.bootstrap import confined
 from imagebuild.sandbox import mount_calls
 from imagebuild.sandbox import tree_writer
 

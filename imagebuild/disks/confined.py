@@ -26,7 +26,7 @@ from collections.abc import Sequence
 
 from imagebuild import exception
 from imagebuild.disks import host_command
-from imagebuild.drivers.bootstrap import unsynced
+from imagebuild.disks import unsynced
 
 # What runs on the host has mounts and processes of its own, which end with
 # this program however it ends: the kernel kills setpriv's successor, that

@@ -15,7 +15,7 @@ import struct
 
 import pytest
 
-from imagebuild.drivers.bootstrap import unsynced
+from imagebuild.disks import unsynced
 
 X86_64, AARCH64, I386 = 0xC000003E, 0xC00000B7, 0x40000003
 ALLOW, SUCCEED = 0x7FFF0000, 0x00050000
