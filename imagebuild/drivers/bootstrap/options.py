@@ -18,13 +18,9 @@ from collections.abc import Mapping
 from typing import Any
 from typing import ClassVar
 
-from imagebuild.disks import convert
-from imagebuild.disks import disk_plan
-from imagebuild.disks import root_file_systems
 from imagebuild.drivers import disk_options
-from imagebuild.drivers import isolations
+from imagebuild.drivers import from_scratch
 from imagebuild.drivers import option_schema
-from imagebuild.drivers import overlay_disk
 from imagebuild.drivers.bootstrap import releases
 
 #: GiB. A minimal Debian takes 0.2, a bootable one 0.7; both want room for
@@ -32,8 +28,6 @@ from imagebuild.drivers.bootstrap import releases
 _DEFAULT_SIZE = {True: 3, False: 4}
 #: GiB. Below, the tree or the packages' unpacking finds no room.
 _LEAST_SIZE = {True: 1, False: 2}
-#: Hours; a day's security updates are what an image may lack.
-_DEFAULT_REFRESH = 24
 
 
 def _sizes(minimal: bool) -> dict[str, Any]:
@@ -43,21 +37,13 @@ def _sizes(minimal: bool) -> dict[str, Any]:
     return {'properties': {'size': bounds}}
 
 
-@dataclasses.dataclass(frozen=True)
-class BootstrapOptions(option_schema.Options):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BootstrapOptions(from_scratch.Options):
     """What to make a base image of.
 
     :ivar os: name of the release.
     :ivar minimal: no kernel, no bootloader, no cloud-init: what apt needs.
     :ivar size: GiB of the disk; 0 becomes the size by default.
-    :ivar file_system: of its root: ``ext4``, ``xfs`` or ``btrfs``.
-    :ivar partition_table: ``gpt`` or ``mbr``.
-    :ivar refresh: hours for which one that was made on this host is used
-        again by builds; 0: never.
-    :ivar isolation: in what its disk is opened by builds; only stricter than
-        the operator's setting.
-    :ivar compression_type: of what a build makes of it, see
-        :class:`imagebuild.drivers.overlay_disk.Options`.
     """
 
     os: str = dataclasses.field(
@@ -85,21 +71,6 @@ class BootstrapOptions(option_schema.Options):
             'description': 'GiB of the disk; 4 by default, 3 with minimal.'
         },
     )
-    file_system: root_file_systems.FileSystem = dataclasses.field(
-        default='ext4', metadata=disk_options.FILE_SYSTEM
-    )
-    partition_table: disk_plan.Table = dataclasses.field(
-        default='gpt', metadata=disk_options.PARTITION_TABLE
-    )
-    refresh: int = dataclasses.field(
-        default=_DEFAULT_REFRESH, metadata=disk_options.REFRESH
-    )
-    isolation: isolations.Setting = dataclasses.field(
-        default='auto', metadata=isolations.SCHEMA
-    )
-    compression_type: convert.Compression = dataclasses.field(
-        default='zstd', metadata=overlay_disk.COMPRESSION
-    )
     conditions: ClassVar[Mapping[str, Any]] = {
         'if': {
             'required': ['minimal'],
@@ -107,7 +78,7 @@ class BootstrapOptions(option_schema.Options):
         },
         'then': _sizes(minimal=True),
         'else': _sizes(minimal=False),
-        'allOf': [disk_options.MBR_SIZE],
+        **from_scratch.Options.conditions,
     }
 
     def __post_init__(self) -> None:

@@ -16,8 +16,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shlex
-import shutil
-import time
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -36,8 +34,6 @@ _INITRAMFS = (
     'update-initramfs -c -k all; for image in /boot/vmlinuz-*; do '
     'linux-update-symlinks install "${image#/boot/vmlinuz-}" "$image"; done\''
 )
-#: Seconds; a kill takes milliseconds where nothing hangs in the kernel.
-_LONGEST_DYING = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,14 +104,3 @@ def _enabling(services: Sequence[str]) -> list[str]:
         return []
     names = ' '.join(services)
     return [f'--customize-hook=chroot "$1" systemctl -q enable {names}']
-
-
-def discard(tree: pathlib.Path) -> None:
-    """Remove a tree whose making was stopped.
-
-    Its processes have been killed and may take a moment to be gone.
-    """
-    end = time.monotonic() + _LONGEST_DYING
-    while tree.exists() and time.monotonic() < end:
-        shutil.rmtree(tree, ignore_errors=True)
-        time.sleep(0.05)

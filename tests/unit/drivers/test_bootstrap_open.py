@@ -20,6 +20,7 @@ from imagebuild.disks import base_images
 from imagebuild.disks import create
 from imagebuild.drivers import base
 from imagebuild.drivers import bootstrap
+from imagebuild.drivers import from_scratch
 from imagebuild.drivers import overlay_disk
 
 HOUR = 3600
@@ -33,6 +34,7 @@ def made(monkeypatch):
     def create_disk(self, options, path, *, monitor=None, **more):
         paths.append(path)
         create.empty_image(path, 'qcow2', 1024 * 1024)
+        return base.Disk(path, 'qcow2', 1024 * 1024)
 
     monkeypatch.setattr(bootstrap.BootstrapDriver, 'create_disk', create_disk)
     return paths
@@ -122,7 +124,7 @@ def test_what_layers_lie_over(prepared, made, monkeypatch):
     assert prepared(1)[0] == first
     identities = iter('ab')
     monkeypatch.setattr(
-        bootstrap.driver.content, 'identity', lambda info: next(identities)
+        from_scratch.content, 'identity', lambda info: next(identities)
     )
     # The next day's is another, whatever was asked for.
     assert prepared()[0].identity != prepared(24)[0].identity

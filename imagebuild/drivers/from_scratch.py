@@ -1,0 +1,484 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Drivers that make their base images themselves.
+
+What is made is the same to every build: once per host and ``refresh`` hours
+it is made and kept in the cache of base images, and builds work on overlays
+over it, as they do over any base image. How a tree comes to be is the
+driver's; how a disk is made of it is :mod:`imagebuild.disks.bootable`.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import dataclasses
+import os
+import pathlib
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import ClassVar
+
+from imagebuild import exception
+from imagebuild.common import os_errors
+from imagebuild.common import space
+from imagebuild.disks import bootable
+from imagebuild.disks import confined
+from imagebuild.disks import convert
+from imagebuild.disks import disk_plan
+from imagebuild.disks import image_file
+from imagebuild.disks import root_file_systems
+from imagebuild.disks import tree_removal
+from imagebuild.disks import workspaces
+from imagebuild.drivers import base
+from imagebuild.drivers import disk_options
+from imagebuild.drivers import isolations
+from imagebuild.drivers import option_schema
+from imagebuild.drivers import overlay_disk
+from imagebuild.drivers import written_root
+from imagebuild.layers import content
+
+#: Sections of the configuration by name, values by option.
+Sections = Mapping[str, Mapping[str, Any]]
+
+#: Program -> the Debian package it is in: what makes a disk of a tree.
+PROGRAMS = {
+    'setpriv': 'util-linux',
+    'unshare': 'util-linux',
+    'sfdisk': 'fdisk',
+    'mke2fs': 'e2fsprogs',
+    'qemu-img': 'qemu-utils',
+    'mkfs.vfat': 'dosfstools',
+    'mcopy': 'mtools',
+}
+#: Hours; a day's security updates are what an image may lack.
+_DEFAULT_REFRESH = 24
+#: Seconds.
+_HOUR = 3600
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(option_schema.Options):
+    """What all of these drivers are asked.
+
+    :ivar size: GiB of the disk; 0 for what the driver chooses.
+    :ivar file_system: of its root: ``ext4``, ``xfs`` or ``btrfs``.
+    :ivar partition_table: ``gpt`` or ``mbr``.
+    :ivar refresh: hours for which one that was made on this host is used
+        again by builds; 0: never.
+    :ivar isolation: in what its disk is opened by builds; only stricter than
+        the operator's setting.
+    :ivar compression_type: of what a build makes of it, see
+        :class:`imagebuild.drivers.overlay_disk.Options`.
+    """
+
+    size: int = dataclasses.field(
+        default=0,
+        metadata=option_schema.described(
+            'GiB of the disk.',
+            option_schema.integer(1, disk_options.LARGEST_SIZE, 'GiB'),
+        ),
+    )
+    file_system: root_file_systems.FileSystem = dataclasses.field(
+        default='ext4', metadata=disk_options.FILE_SYSTEM
+    )
+    partition_table: disk_plan.Table = dataclasses.field(
+        default='gpt', metadata=disk_options.PARTITION_TABLE
+    )
+    refresh: int = dataclasses.field(
+        default=_DEFAULT_REFRESH, metadata=disk_options.REFRESH
+    )
+    isolation: isolations.Setting = dataclasses.field(
+        default='auto', metadata=isolations.SCHEMA
+    )
+    compression_type: convert.Compression = dataclasses.field(
+        default='zstd', metadata=overlay_disk.COMPRESSION
+    )
+    conditions: ClassVar[Mapping[str, Any]] = {
+        'allOf': [disk_options.MBR_SIZE]
+    }
+
+    def facts(self) -> dict[str, Any]:
+        """What of this decides the content of a disk.
+
+        Defaults are left out: they were all there was once, and what was made
+        then is as good.
+        """
+        return {
+            name: value
+            for name, value, usual in (
+                ('file_system', self.file_system, 'ext4'),
+                ('partition_table', self.partition_table, 'gpt'),
+            )
+            if value != usual
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Making(abc.ABC):
+    """One base image that is to be made.
+
+    :ivar label: what it is, for people, such as ``debian-12``.
+    :ivar options: how its disk is to be.
+    :ivar bootable: whether it can be started.
+    :ivar room: bytes needed beside the target while it is made.
+    """
+
+    label: str
+    options: Options
+    bootable: bool
+    room: int
+
+    @abc.abstractmethod
+    def make_tree(
+        self,
+        tree: pathlib.Path,
+        workspace: pathlib.Path,
+        plan: disk_plan.DiskPlan,
+        monitor: base.DiskMonitor,
+    ) -> None:
+        """Make the tree, complete but for its boot loader.
+
+        :param tree: the directory to make.
+        :param workspace: directory for what is thrown away afterwards.
+        :param plan: of the disk; its fstab is to be the tree's.
+        :param monitor: called with the steps.
+        :raises InvalidInput: what is asked for is not available.
+        :raises EnvironmentFault: this machine, its disk or its network
+            failed.
+        """
+
+
+class FromScratchDriver(base.Driver):
+    """What these drivers have in common.
+
+    :param clock: gives the seconds since 1970.
+    """
+
+    wants_base: ClassVar[bool] = False
+    options: ClassVar[type[base.Options]]
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    @abc.abstractmethod
+    def making(self, options: Mapping[str, Any], sections: Sections) -> Making:
+        """What is to be made; nothing is looked at.
+
+        :param options: as for :meth:`validate`.
+        :param sections: of the configuration.
+        :raises InvalidDriverOptions: with every problem.
+        """
+
+    @abc.abstractmethod
+    def missing_to_make(self) -> Sequence[str]:
+        """What this machine lacks for :meth:`create_disk`.
+
+        :returns: as for :meth:`missing`.
+        """
+
+    def missing(
+        self, isolation: isolations.Setting = 'appliance'
+    ) -> Sequence[str]:
+        """See :meth:`base.Driver.missing`."""
+        return [*self.missing_to_make(), *overlay_disk.missing(isolation)]
+
+    def disk_size(self, options: Mapping[str, Any]) -> int:
+        """See :meth:`base.Driver.disk_size`."""
+        return self._parsed(options).size * space.GIB
+
+    def possible_isolations(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        settings: base.Settings,
+    ) -> Sequence[str]:
+        """See :meth:`base.Driver.possible_isolations`.
+
+        Empty for what is made for one build only: no layers lie over it.
+        """
+        parsed = self._parsed(options)
+        if not parsed.refresh:
+            return ()
+        return overlay_disk.possible_isolations(
+            settings, parsed.isolation, trusted=True
+        )
+
+    @contextlib.contextmanager
+    def prepared(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: base.Settings,
+        monitor: base.DiskMonitor | None = None,
+    ) -> Iterator[base.BaseImage]:
+        """See :meth:`base.Driver.prepared`.
+
+        No two that are made are the same to the last byte, so what is in
+        the file is a part of its identity.
+        """
+        if not self._parsed(options).refresh:
+            yield base_image
+            return
+        with self._cached_base(
+            options,
+            workspace,
+            settings=settings,
+            monitor=monitor or base.DiskMonitor(),
+        ) as path:
+            made = content.identity(image_file.inspect(path))
+            yield dataclasses.replace(
+                base_image,
+                location=str(path),
+                identity=f'{self.identity(options)} {made}',
+            )
+
+    @contextlib.contextmanager
+    def open(
+        self,
+        base_image: base.BaseImage,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: base.Settings,
+        monitor: base.DiskMonitor | None = None,
+    ) -> Iterator[base.OpenDisk]:
+        """See :meth:`base.Driver.open`.
+
+        The disk is made once per host and ``refresh`` hours, kept in the
+        cache of base images, and every build works on an overlay over it.
+        """
+        parsed = self._parsed(options)
+        monitor = monitor or base.DiskMonitor()
+        with (
+            (
+                # Kept by who has it prepared.
+                contextlib.nullcontext(pathlib.Path(base_image.location))
+                if base_image.location
+                else self._cached_base(
+                    options, workspace, settings=settings, monitor=monitor
+                )
+            ) as path,
+            overlay_disk.opened(
+                image_file.inspect(path),
+                self.name,
+                overlay_disk.Options(
+                    isolation=parsed.isolation,
+                    compression_type=parsed.compression_type,
+                ),
+                workspace,
+                trusted=True,
+                settings=settings,
+                monitor=monitor,
+            ) as disk,
+        ):
+            yield disk
+
+    def create_disk(
+        self,
+        options: Mapping[str, Any],
+        path: pathlib.Path,
+        *,
+        disk_format: base.DiskFormat = 'qcow2',
+        monitor: base.DiskMonitor | None = None,
+        sections: Sections | None = None,
+    ) -> base.Disk:
+        """Make the disk, and do nothing else with it.
+
+        All or nothing: ``path`` is there, whole, when this returns, and is
+        as it was before when this raises. What a killed process left beside
+        it is removed by the next call for the same path.
+
+        :param options: as for :meth:`validate`.
+        :param path: the file to make; one that is there is replaced. Its
+            directory must exist and have room for the work.
+        :param disk_format: ``qcow2`` or ``raw``.
+        :param monitor: called with the steps.
+        :param sections: of the configuration.
+        :raises InvalidInput: the options ask for something that is not
+            available, such as a release that no mirror has.
+        :raises EnvironmentFault: this machine, its disk or its network
+            failed.
+        """
+        making = self.making(options, sections or {})
+        monitor = monitor or base.DiskMonitor()
+        self._refuse_machine(making)
+        path = path.absolute()
+        workspaces.sweep(path)
+        space.check(path.parent, making.room)
+        with workspaces.Workspace(path) as workspace:
+            try:
+                made, size = _Assembly(making, workspace.path, monitor).run(
+                    disk_format
+                )
+            except BaseException:
+                # Removing a workspace does not wait for dying processes.
+                tree_removal.discard(workspace.path / 'tree')
+                raise
+            with os_errors.on_write(path):
+                os.replace(made, path)
+                convert.flush(path.parent)
+        return base.Disk(path, disk_format, size)
+
+    @contextlib.contextmanager
+    def _cached_base(
+        self,
+        options: Mapping[str, Any],
+        workspace: pathlib.Path,
+        *,
+        settings: base.Settings,
+        monitor: base.DiskMonitor,
+    ) -> Iterator[pathlib.Path]:
+        """Have a base image that is new enough.
+
+        It is made once per host in each period of ``refresh`` hours, counted
+        from 1970 on: what was made yesterday is not asked how old it is.
+
+        :param workspace: where one goes that is made for this build only.
+        :returns: its path, as long as the block lasts.
+        """
+
+        def make(path: pathlib.Path) -> base.Disk:
+            made = self.create_disk(
+                options, path, monitor=monitor, sections=settings.sections
+            )
+            # Where the size is that of what is in it.
+            settings.check_size(made.virtual_size)
+            return made
+
+        making = self.making(options, settings.sections)
+        parsed = making.options
+        # Before it is made, which takes minutes.
+        settings.check_size(parsed.size * space.GIB)
+        if not parsed.refresh:
+            path = workspace / 'base.qcow2'
+            try:
+                make(path)
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        period = int(self._clock() // (parsed.refresh * _HOUR))
+        with settings.cache.make(
+            f'{self.identity(options)}@{parsed.refresh}*{period}',
+            make,
+            what=f'the base image of {making.label}',
+            on_notice=monitor.notice,
+        ) as path:
+            yield path
+
+    def _parsed(self, options: Mapping[str, Any]) -> Options:
+        return self.making(options, {}).options
+
+    def _refuse_machine(self, making: Making) -> None:
+        if os.geteuid() != 0:
+            raise exception.EnvironmentFault(
+                'Base images can be made by root only: files of other '
+                'owners and device nodes are made.'
+            )
+        if making.bootable and platform.machine() != 'x86_64':
+            raise exception.EnvironmentFault(
+                'Bootable images can be made on x86_64 only; this machine '
+                f'is {platform.machine()}. Minimal ones can be made here.'
+            )
+        kind = root_file_systems.KINDS[making.options.file_system]
+        missing = [
+            *self.missing_to_make(),
+            *not_installed({kind.program: kind.package}),
+        ]
+        if missing:
+            raise exception.MissingDependency(
+                what=', '.join(missing),
+                remedy=f'run: apt-get install {" ".join(missing)}',
+            )
+        if kind.mounted:
+            written_root.check(making.options.file_system)
+
+
+def not_installed(programs: Mapping[str, str]) -> list[str]:
+    """The packages of those programs that are not there.
+
+    :param programs: their packages by their names.
+    """
+    return sorted(
+        {
+            package
+            for program, package in programs.items()
+            if shutil.which(program, path=confined.search_path()) is None
+        }
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Assembly:
+    """A disk that is made of a tree, in a workspace."""
+
+    making: Making
+    directory: pathlib.Path
+    monitor: base.DiskMonitor
+
+    def run(self, disk_format: base.DiskFormat) -> tuple[pathlib.Path, int]:
+        """Make it.
+
+        :returns: the file, and the bytes of the disk.
+        """
+        options, tree = self.making.options, self.directory / 'tree'
+        plan = disk_plan.DiskPlan(
+            options.size * space.GIB,
+            bootable=self.making.bootable,
+            file_system=options.file_system,
+            table=options.partition_table,
+            title=self.making.label,
+        )
+        self.making.make_tree(tree, self.directory, plan, self.monitor)
+        plan = bootable.make(
+            tree,
+            self.directory / 'disk.raw',
+            plan,
+            self._command,
+            workspace=self.directory,
+            write_mounted=written_root.write,
+            step=self.monitor.step,
+        )
+        with self.monitor.step(f'write the {disk_format} file'):
+            # What is removed before it reached this host's disk is never
+            # written there, and the image does not wait for it.
+            tree_removal.discard(tree)
+            return self._written(disk_format), plan.size
+
+    def _written(self, disk_format: base.DiskFormat) -> pathlib.Path:
+        made = self.directory / 'disk.raw'
+        if disk_format != 'raw':
+            raw, made = made, self.directory / 'image'
+            self._command(
+                [
+                    'qemu-img', 'convert', '-q', '-f', 'raw', '-t', 'unsafe',
+                    '-O', disk_format, str(raw), str(made),
+                ]
+            )  # fmt: skip
+            raw.unlink()
+        with os_errors.on_write(made):
+            convert.flush(made)
+        return made
+
+    def _command(
+        self, argv: Sequence[str], *, input_file: pathlib.Path | None = None
+    ) -> None:
+        confined.run(argv, writes_to=self.directory, input_file=input_file)
