@@ -151,6 +151,12 @@ def _build(
     steps = (
         builder.validators(data['validators']) if 'validators' in data else []
     )
+    # Files that were included may have declared more.
+    declared = tuple(builder.arguments.values())
+    if builder.included:
+        problems += arguments.check(
+            declared, json_schema.join(path, 'arguments')
+        )
     names = base.Names.of(declared, builder.outputs)
     for step in base.walk(steps):
         problems.extend(step.check_names(names))

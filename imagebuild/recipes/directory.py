@@ -16,8 +16,10 @@
     <recipe path>/<name>/<version>/manifest.yaml
     <recipe path>/<name>/<version>/...     its scripts and files
     <recipe path>/<name>/common/...        those that versions share
+    <recipe path>/common/...               those that recipes share
 
-``image.yaml``, as Sahara calls it, will do for ``manifest.yaml``.
+``image.yaml``, as Sahara calls it, will do for ``manifest.yaml``. What the
+recipes that come with imagebuild share is looked up last, by all recipes.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ MANIFEST = 'manifest.yaml'
 #: What a directory's manifest may be called; the first that is there is meant.
 MANIFESTS = (MANIFEST, 'image.yaml')
 COMMON = 'common'
+#: What our recipes share; others may include it.
+SHIPPED_COMMON = pathlib.Path(__file__).parent.resolve() / COMMON
 
 #: What a recipe and a version may be called.
 SAFE_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
@@ -70,9 +74,13 @@ class DirectoryRecipe(base.Recipe):
     def _read(self, path: str) -> manifest.Manifest:
         # Its own files hide those of the same name that versions share.
         roots = [self._inside(self.directory)]
-        common = self._inside(self.directory.parent / COMMON)
-        if common.is_dir():
-            roots.append(common)
+        for common in (
+            self._inside(self.directory.parent / COMMON),
+            self._inside(self.recipe_path / COMMON),
+            SHIPPED_COMMON,
+        ):
+            if common.is_dir() and common not in roots:
+                roots.append(common)
         return manifest.load(
             self._inside(_manifest_of(self.directory)),
             resource_roots=roots,
@@ -130,6 +138,8 @@ def find(recipe_path: pathlib.Path) -> Iterator[DirectoryRecipe]:
             f'The recipe path {recipe_path} cannot be read: {error.strerror}.'
         ) from None
     for name in names:
+        if name == COMMON:
+            continue
         try:
             for version in _directories(recipe_path / name):
                 directory = recipe_path / name / version

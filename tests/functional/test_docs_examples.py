@@ -25,12 +25,14 @@ from imagebuild import recipes
 from imagebuild.cmd import pack
 from imagebuild.manifest import document
 from imagebuild.manifest import validators
+from imagebuild.recipes import search
 from imagebuild.remotes import fake
 
 ROOT = pathlib.Path(__file__).parents[2]
 USER = ROOT / 'doc' / 'source' / 'user'
 CONTRIBUTOR = ROOT / 'doc' / 'source' / 'contributor'
 PAGES = [ROOT / 'README.rst', *sorted(USER.rglob('*.rst'))]
+SHIPPED = [*search.SHIPPED.glob('*/*/manifest.yaml')]
 #: Pages of user/manifest that are not those of a validator.
 NOT_VALIDATORS = {'index'}
 
@@ -83,7 +85,7 @@ def load(block):
     scripts = {
         other.caption: other.text
         for other in blocks(block.page)
-        if other.caption and other.language == 'bash'
+        if other.caption and other.language in ('bash', 'yaml')
     }
     if block.page.name == 'README.rst':
         # A script that the page only names.
@@ -209,15 +211,18 @@ def test_validator(timezone):
             manifest.load({'validators': [{'timezone': wrong}]})
 
 
-def test_recipe_page_tells_the_arguments():
-    page = (USER / 'recipes' / 'redis.rst').read_text()
-    for argument in recipes.get('redis', '7').arguments():
-        default = f'``{argument.default}``' if argument.default else '(empty)'
-        assert re.search(
-            rf'^``{argument.name}``\s+{re.escape(default)}', page, re.MULTILINE
-        ), argument.name
-        for choice in argument.choices:
-            assert f'``{choice}``' in page
+def test_every_recipe_has_a_page_that_tells_its_arguments():
+    """The directive makes them from the manifest (doc/source/conf.py)."""
+    found = recipes.find()
+    for name in {path.parent.parent.name for path in SHIPPED}:
+        page = (USER / 'recipes' / f'{name}.rst').read_text()
+        [version] = re.findall(
+            rf'^\.\. recipe-arguments:: {name} (\S+)$', page, re.MULTILINE
+        )
+        assert version in found[name]
+        for each in found[name]:
+            assert re.search(rf'\b{re.escape(each)}\b', page), (name, each)
+        assert '\nWhat was tried\n' in page, name
 
 
 def test_blocks_are_yaml():

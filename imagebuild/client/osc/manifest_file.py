@@ -33,6 +33,12 @@ from imagebuild.client.osc import yaml_file
 MAX_BYTES = 2 * 1024 * 1024
 
 
+class IncludedName(str):
+    """The name of a file that may name further ones."""
+
+    __slots__ = ()
+
+
 def load(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Read a manifest and what it names.
 
@@ -42,9 +48,15 @@ def load(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
     manifest = yaml_file.load_mapping(path, 'manifest')
     texts: dict[str, str] = {}
     problems: list[str] = []
-    for name in dict.fromkeys(names(manifest.get('validators'))):
+    waiting = [*names(manifest.get('validators'))]
+    while waiting:
+        name = waiting.pop(0)
+        if name in texts:
+            continue
         try:
-            texts[name] = _read(path.parent, name)
+            texts[str(name)] = _read(path.parent, name)
+            if isinstance(name, IncludedName):
+                waiting.extend(_names_in(texts[name]))
         except ValueError as error:
             problems.append(f'"{name}" {error}')
     if problems:
@@ -63,6 +75,19 @@ def names(validators: Any) -> Iterator[str]:
             yield from _named(kind, spec)
 
 
+def _names_in(text: str) -> Iterator[str]:
+    """The files that an included one names.
+
+    The service says what is wrong with it.
+    """
+    try:
+        content = yaml_file.parse(text)
+    except ValueError:
+        return
+    if isinstance(content, dict):
+        yield from names(content.get('validators'))
+
+
 def _named(kind: str, spec: Any) -> Iterator[str]:
     inner = spec.values() if isinstance(spec, dict) else ()
     match kind:
@@ -79,6 +104,8 @@ def _named(kind: str, spec: Any) -> Iterator[str]:
                 for name in keys if isinstance(keys, list) else ():
                     if isinstance(name, str):
                         yield name
+        case 'include' if isinstance(spec, str):
+            yield IncludedName(spec)
         case 'all' | 'any':
             yield from names(spec)
         case 'os_case':

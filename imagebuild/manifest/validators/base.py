@@ -90,6 +90,8 @@ class Builder:
     :ivar arguments: the declared arguments, by name.
     :ivar problems: what is wrong so far; add with :meth:`problem`.
     :ivar outputs: names that some step of the manifest sets.
+    :ivar included: names of the files that were included, in order.
+    :ivar chain: those of them that this place is inside of.
     """
 
     def __init__(
@@ -97,16 +99,20 @@ class Builder:
         path: str,
         *,
         resources: resource_files.Resources,
-        arguments: Mapping[str, arguments.Argument],
+        arguments: dict[str, arguments.Argument],
         types: Mapping[str, type[Validator]],
         problems: list[exception.Problem],
         outputs: set[str],
+        included: list[str] | None = None,
+        chain: tuple[str, ...] = (),
     ) -> None:
         self.path = path
         self.resources = resources
         self.arguments = arguments
         self.problems = problems
         self.outputs = outputs
+        self.included = [] if included is None else included
+        self.chain = chain
         self._types = types
 
     def at(self, *parts: str | int) -> Builder:
@@ -118,7 +124,16 @@ class Builder:
             types=self._types,
             problems=self.problems,
             outputs=self.outputs,
+            included=self.included,
+            chain=self.chain,
         )
+
+    def inside(self, name: str) -> Builder:
+        """The same builder, for what an included file holds."""
+        inner = self.at(name)
+        inner.chain = (*self.chain, name)
+        self.included.append(name)
+        return inner
 
     def problem(self, message: str, *parts: str | int) -> None:
         """Note that something is wrong.

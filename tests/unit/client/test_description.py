@@ -299,3 +299,25 @@ def test_only_texts_of_its_own_directory(manifest, name, said):
 def test_what_makes_no_sense_is_left_to_the_service(manifest, text):
     manifest.write_text(text)
     assert 'resources' not in load('web', '--manifest', manifest)
+
+
+def test_files_that_an_included_one_names_are_sent_too(tmp_path):
+    path = tmp_path / 'manifest.yaml'
+    path.write_text('validators: [{all: [{include: one.yaml}]}]')
+    (tmp_path / 'one.yaml').write_text(
+        'validators: [{include: two.yaml}, {script: a.sh}]'
+    )
+    # Includes itself: that it may not is for the service to say.
+    (tmp_path / 'two.yaml').write_text(
+        'validators: [{include: one.yaml}, {script: b.sh}, {include: bad}]'
+    )
+    (tmp_path / 'bad').write_text('[')
+    for name in ('a.sh', 'b.sh'):
+        (tmp_path / name).write_text('#!/bin/sh\n')
+    found = load('web', '--manifest', path)
+    assert found['resources'].keys() == {
+        *('one.yaml', 'two.yaml', 'bad', 'a.sh', 'b.sh')
+    }
+    (tmp_path / 'b.sh').unlink()
+    with pytest.raises(osc_exceptions.CommandError, match='"b.sh" is not'):
+        load('web', '--manifest', path)
