@@ -227,6 +227,10 @@ def arguments_schema(arguments: Any) -> dict[str, Any]:
 
 def _argument(argument: manifest.Argument) -> dict[str, Any]:
     schema: dict[str, Any] = {'type': argument.type}
+    if argument.type in ('path', 'url'):
+        schema = {'type': 'string', 'format': argument.type}
+        if argument.type == 'url':
+            schema['format'] = 'uri'
     if argument.description:
         schema['description'] = argument.description
     if argument.hidden:

@@ -14,6 +14,8 @@
 from __future__ import annotations
 
 import dataclasses
+import posixpath
+import re
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -48,6 +50,11 @@ RESERVED = frozenset(
 #: Variables that decide what a program loads or how a shell starts.
 FORBIDDEN_VARIABLES = frozenset({'PATH', 'IFS', 'ENV', 'BASH_ENV', 'HOME'})
 
+# Both end up in configuration files and in lines of scripts: no spaces,
+# quotation marks or control characters.
+_PATH = re.compile(r'/[A-Za-z0-9_.,:=@+~/-]*')
+_URL = re.compile(r'(?:https?|ftp|file)://[!#-&(-;=?-\[\]-_a-~]+')
+
 # yes and no arrive as text: the language reads YAML as version 1.2 does.
 _BOOLEAN: Mapping[str, Any] = {
     'enum': [True, False, 'yes', 'no', 'on', 'off', 'Yes', 'No'],
@@ -67,7 +74,16 @@ _ONE: Mapping[str, Any] = {
         },
         'target_variable': json_schema.VARIABLE,
         'hidden': _BOOLEAN,
-        'type': {'enum': ['string', 'integer', 'number', 'boolean']},
+        'type': {
+            'enum': [
+                'string',
+                'integer',
+                'number',
+                'boolean',
+                'path',
+                'url',
+            ]
+        },
     },
 }
 
@@ -84,7 +100,7 @@ class Argument:
     :ivar target_variable: a second name under which scripts see the value.
     :ivar hidden: its value is a secret and it is left out of help.
     :ivar type: what the text must look like: ``string``, ``integer``,
-        ``number`` or ``boolean`` (``true`` / ``false``).
+        ``number``, ``boolean`` (``true`` / ``false``), ``path`` or ``url``.
     """
 
     name: str
@@ -105,6 +121,9 @@ class Argument:
         shown = 'the value' if self.hidden else f'"{value}"'
         if self.choices and value not in self.choices:
             return f'{shown} is not one of: {", ".join(self.choices)}'
+        # No path, no URL: where the manifest itself has none.
+        if value == '' == self.default:
+            return None
         if not _has_type(value, self.type):
             return f'{shown} is not of type {self.type}'
         if '\0' in value:
@@ -117,11 +136,19 @@ def _has_type(value: str, kind: str) -> bool:
         return value in ('true', 'false')
     if kind == 'string':
         return True
+    if kind == 'path':
+        return bool(_PATH.fullmatch(value)) and _is_normal(value)
+    if kind == 'url':
+        return bool(_URL.fullmatch(value))
     try:
         (int if kind == 'integer' else float)(value)
     except ValueError:
         return False
     return True
+
+
+def _is_normal(path: str) -> bool:
+    return not path.startswith('//') and posixpath.normpath(path) == path
 
 
 def from_spec(

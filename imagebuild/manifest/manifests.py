@@ -222,6 +222,8 @@ def _plan(
         inside = validator.expand(context)
         if inside is None:
             planned.extend(validator.plan(context))
+            # What follows may depend on what this one would set.
+            validator.foresee(context)
         else:
             planned.extend(_plan(inside, context))
     return planned

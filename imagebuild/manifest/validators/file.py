@@ -19,12 +19,14 @@ import dataclasses
 import hashlib
 import posixpath
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import exception
 from imagebuild.common import strict_yaml
 from imagebuild.manifest import document
 from imagebuild.manifest import resource_files
@@ -108,17 +110,16 @@ class FileValidator(target_files.TargetFilesValidator):
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [
-            f'{"rm" if item.file.content is None else "write"} '
-            f'{item.file.path}'
-            for item in self.wanted
+            f'{"rm" if file.content is None else "write"} {file.path}'
+            for file in self.files(context)
         ]
 
     def argument_names(self) -> Sequence[str]:
         return [
             name
             for item in self.wanted
-            if item.template and item.file.content is not None
-            for name in template.argument_names(item.file.content.decode())
+            for text in _texts(item)
+            for name in template.argument_names(text)
         ]
 
     def key(self) -> Any:
@@ -145,11 +146,23 @@ def _key_of_content(content: bytes) -> str | dict[str, str]:
     return {'sha256': hashlib.sha256(content).hexdigest()}
 
 
+def _texts(item: Wanted) -> Iterator[str]:
+    """What of a file may name arguments."""
+    yield item.file.path
+    if item.template and item.file.content is not None:
+        yield item.file.content.decode()
+
+
 def _rendered(item: Wanted, context: base.Context) -> target_files.TargetFile:
-    if not item.template or item.file.content is None:
-        return item.file
-    text = template.render(item.file.content.decode(), context)
-    return dataclasses.replace(item.file, content=text.encode())
+    path = template.render(item.file.path, context)
+    wrong = path_error(path)
+    if wrong:
+        raise exception.StepFailed(f'{item.file.path}: {wrong}')
+    file = dataclasses.replace(item.file, path=path)
+    if not item.template or file.content is None:
+        return file
+    text = template.render(file.content.decode(), context)
+    return dataclasses.replace(file, content=text.encode())
 
 
 def read(path: str, spec: Mapping[str, Any], builder: base.Builder) -> Wanted:
@@ -179,20 +192,34 @@ def read(path: str, spec: Mapping[str, Any], builder: base.Builder) -> Wanted:
 
 
 def check_path(path: str, builder: base.Builder) -> None:
-    """Note a problem unless a path is absolute and normalized."""
+    """Note a problem unless a path is absolute and normalized.
+
+    One that names arguments is looked at when they have values.
+    """
+    if template.names(path):
+        template.check(path, builder)
+        return
+    wrong = path_error(path)
+    if wrong:
+        builder.problem(wrong)
+
+
+def path_error(path: str) -> str | None:
+    """Say what is wrong with the path of a file, None when nothing is."""
     if not path.startswith('/'):
-        builder.problem('it is not an absolute path')
-    elif (
+        return 'it is not an absolute path'
+    if (
         path == '/'
         or path.startswith('//')
         or (posixpath.normpath(path) != path)
     ):
-        builder.problem(
+        return (
             'it is not a normalized path of a file (no "..", ".", "//" or '
             '"/" at its end)'
         )
-    elif not path.isprintable():
-        builder.problem('the path holds characters that cannot be printed')
+    if not path.isprintable():
+        return 'the path holds characters that cannot be printed'
+    return None
 
 
 def _content(spec: Mapping[str, Any], builder: base.Builder) -> bytes:

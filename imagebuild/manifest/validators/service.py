@@ -24,6 +24,7 @@ from imagebuild import exception
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import shell
 from imagebuild.manifest.validators import state
+from imagebuild.manifest.validators import template
 
 _SUFFIXES = (
     '.automount', '.mount', '.path', '.scope', '.service', '.slice',
@@ -78,6 +79,7 @@ _VERBS: Mapping[str, str] = {
     'disabled': 'disable',
     'masked': 'mask',
 }
+_STATES = ', '.join(_VERBS)
 #: Cannot be disabled: something else starts them.
 _FIXED = frozenset({'static', 'generated', 'transient'})
 
@@ -96,7 +98,14 @@ class ServiceValidator(state.StateValidator):
             'maxLength': 255,
             'x-message': 'is not the name of a unit',
         },
-        'additionalProperties': {'enum': ['enabled', 'disabled', 'masked']},
+        'additionalProperties': {
+            'type': 'string',
+            'pattern': (
+                r'^(?:enabled|disabled|masked|'
+                r'\{\{ *[A-Za-z_][A-Za-z0-9_.-]* *\}\})$(?!\n)'
+            ),
+            'x-message': 'is not one of: enabled, disabled, masked',
+        },
     }
 
     def __init__(self, path: str, wanted: Mapping[str, str]) -> None:
@@ -111,6 +120,8 @@ class ServiceValidator(state.StateValidator):
             if unit in wanted:
                 builder.problem(f'duplicate key: the unit {unit}', name)
             wanted[unit] = value
+            template.check(value, builder, name)
+            _check_choices(value, builder.at(name))
         return cls(builder.path, wanted)
 
     def describe(self) -> str:
@@ -134,12 +145,25 @@ class ServiceValidator(state.StateValidator):
         return found
 
     def differences(self, context: base.Context) -> state.Differences:
+        wanted = self._rendered(context)
         found = self._states(context)
         return {
             unit: [_clause(unit, found[unit], value)]
-            for unit, value in self.wanted.items()
+            for unit, value in wanted.items()
             if found[unit] not in _HOLDS[value]
         }
+
+    def _rendered(self, context: base.Context) -> dict[str, str]:
+        wanted = {
+            unit: template.render(value, context)
+            for unit, value in self.wanted.items()
+        }
+        for unit, value in wanted.items():
+            if value not in _HOLDS:
+                raise exception.StepFailed(
+                    f'the state of {unit} is not one of: {_STATES}'
+                )
+        return wanted
 
     def change(
         self,
@@ -148,25 +172,40 @@ class ServiceValidator(state.StateValidator):
         parts: Collection[str],
     ) -> str:
         pairs: list[str] = []
+        wanted = self._rendered(context)
         for unit in parts:
-            if self.wanted[unit] != 'masked':
+            if wanted[unit] != 'masked':
                 # Nothing happens to a unit that is not masked.
                 pairs += ['unmask', unit]
-            pairs += [_VERBS[self.wanted[unit]], unit]
+            pairs += [_VERBS[wanted[unit]], unit]
         CHANGE.run(context, *pairs, record=record)
-        return ', '.join(f'{unit} {self.wanted[unit]}' for unit in parts)
+        return ', '.join(f'{unit} {wanted[unit]}' for unit in parts)
 
     def commands(self, context: base.Context) -> Sequence[str]:
         return [
             f'systemctl --root=/ {_VERBS[value]} {unit}'
-            for unit, value in self.wanted.items()
+            for unit, value in self._rendered(context).items()
         ]
 
     def argument_names(self) -> Sequence[str]:
-        return ()
+        return [
+            name
+            for value in self.wanted.values()
+            for name in template.argument_names(value)
+        ]
 
     def key(self) -> Any:
         return {'service': self.wanted}
+
+
+def _check_choices(value: str, builder: base.Builder) -> None:
+    """A state that an argument names should be one: said by its choices."""
+    for name in template.argument_names(value):
+        argument = builder.arguments.get(name)
+        if argument and not set(argument.choices) <= _HOLDS.keys():
+            builder.problem(
+                f'the argument "{name}" has other choices than: {_STATES}'
+            )
 
 
 def _clause(unit: str, found: str, wanted: str) -> str:

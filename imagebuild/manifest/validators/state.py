@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -82,7 +83,11 @@ class StateValidator(base.Validator):
         except exception.StepError as error:
             # An earlier step may bring what is lacking.
             state, message = 'unknown', str(error)
-        commands = () if state == 'holds' else self.commands(context)
+        commands: Sequence[str] = ()
+        if state != 'holds':
+            # A value that an earlier step sets may be missing here.
+            with contextlib.suppress(exception.StepError):
+                commands = self.commands(context)
         yield plans.PlannedStep(
             self.path,
             self.type_name,

@@ -9,10 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""``{{ name }}`` in texts: the value of an argument."""
+"""``{{ name }}`` in texts: the value of an argument.
+
+``{{ name|sha256 }}`` is its digest: a configuration that takes the hash of a
+password need not hold the password.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -20,14 +25,18 @@ from imagebuild import exception
 from imagebuild.manifest import arguments
 from imagebuild.manifest.validators import base
 
-_PLACE = re.compile(r'\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}')
+_PLACE = re.compile(
+    r'\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(?:(\|)\s*sha256\s*)?\}\}'
+)
 #: Known to every run.
-_BUILT_IN = frozenset({'distro', 'distro_family', 'distro_release'})
+_BUILT_IN = frozenset(
+    {'distro', 'distro_codename', 'distro_family', 'distro_release'}
+)
 
 
 def names(text: str) -> list[str]:
     """The names a text refers to, each once."""
-    return list(dict.fromkeys(_PLACE.findall(text)))
+    return list(dict.fromkeys(name for name, _ in _PLACE.findall(text)))
 
 
 def argument_names(text: str) -> list[str]:
@@ -63,11 +72,19 @@ def render(text: str, context: base.Context) -> str:
     missing = [name for name, value in values.items() if value is None]
     if missing:
         raise exception.StepFailed(f'no value is set for: {_comma(missing)}')
-    return _PLACE.sub(lambda match: values[match[1]] or '', text)
+    return _PLACE.sub(
+        lambda match: _filtered(values[match[1]] or '', match[2]), text
+    )
+
+
+def _filtered(value: str, sha256: str | None) -> str:
+    return hashlib.sha256(value.encode()).hexdigest() if sha256 else value
 
 
 def _value(name: str, context: base.Context) -> str | None:
     # As a script would see them: they are no arguments.
+    if name == 'distro_codename':
+        return context.distro.os_release.codename
     if name in _BUILT_IN:
         return context.environment(())[name]
     return context.value(name)
