@@ -16,6 +16,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from imagebuild import recipes
 from imagebuild.api import openapi
 from imagebuild.api import routes
 from imagebuild.drivers import registry
@@ -72,6 +73,45 @@ class DriverOptions(SphinxDirective):
         return found.children
 
 
+class RecipeArguments(SphinxDirective):
+    """The arguments of one of our recipes, as its manifest declares them."""
+
+    required_arguments = 2
+    #: Only those whose names begin with one of these words.
+    option_spec = {'only': str.split}
+
+    def run(self):
+        recipe = recipes.get(*self.arguments)
+        lines = StringList()
+        for argument in recipe.arguments():
+            if not argument.name.startswith(
+                tuple(self.options.get('only', ['']))
+            ):
+                continue
+            what = [argument.type] if argument.type != 'string' else []
+            if argument.choices:
+                what = [', '.join(f'``{each}``' for each in argument.choices)]
+            if argument.hidden:
+                what.append('hidden')
+            if argument.required:
+                what.append('required')
+            else:
+                what.append(
+                    f'default: ``{argument.default}``'
+                    if argument.default
+                    else 'empty by default'
+                )
+            text = [
+                f'``{argument.name}`` ({"; ".join(what)})',
+                f'    {argument.description.replace("*", chr(92) + "*")}',
+                '',
+            ]
+            lines.extend(StringList(text, source=str(recipe)))
+        found = nodes.container()
+        self.state.nested_parse(lines, 0, found)
+        return found.children
+
+
 def driver_schemas():
     """Of the drivers that this package brings."""
     return {
@@ -100,3 +140,4 @@ def facts(about, is_required):
 def setup(app):
     app.connect('builder-inited', write_openapi)
     app.add_directive('driver-options', DriverOptions)
+    app.add_directive('recipe-arguments', RecipeArguments)

@@ -41,6 +41,8 @@ class Guest(fake.FakeRemote):
         remote.enabled = False
         remote.brings_user = brings_user
         remote.when(lambda command: True, remote.packages)
+        # Whether it has the version, and a directory of its own.
+        remote.when(lambda command: command.script is not None)
         remote.when(
             lambda command: INSTALLS[family] in ' '.join(command.argv),
             remote.install,
@@ -119,9 +121,19 @@ def family(request):
     return request.param
 
 
+def results(report):
+    """Of the steps that have a state of their own."""
+    return [
+        step.result
+        for step in report.steps
+        if step.validator in ('package', 'file', 'service')
+    ]
+
+
 def test_arguments(recipe):
     arguments = {item.name: item for item in recipe.arguments()}
-    assert {name: item.default for name, item in arguments.items()} == {
+    own = [*arguments][:6]
+    assert {name: arguments[name].default for name in own} == {
         'bind': '127.0.0.1',
         'port': '6379',
         'maxmemory': '0',
@@ -138,13 +150,12 @@ def test_arguments(recipe):
 def test_pack_twice(recipe, family):
     remote = Guest.make(family)
     first = recipe.run(remote)
-    assert [step.result for step in first.steps] == [
-        manifest.Result.CHANGED
-    ] * 3
+    assert results(first) == [manifest.Result.CHANGED] * 4
     second = recipe.run(remote)
     assert not second.changed
-    assert [step.result for step in second.steps] == [manifest.Result.OK] * 3
-    assert remote.written == [CONFIG]
+    assert results(second) == [manifest.Result.OK] * 4
+    assert remote.written[0] == CONFIG
+    assert len(remote.written) == 2
     recipe.run(remote, reconcile=False)
 
 
@@ -164,7 +175,9 @@ def test_configuration(recipe, family):
     for line in (
         'bind 0.0.0.0 ::',
         'port 7000',
-        'requirepass "open sesame"',
+        'user default on #'
+        + hashlib.sha256(b'open sesame').hexdigest()
+        + ' ~* &* +@all',
         'maxmemory 256mb',
         'maxmemory-policy allkeys-lru',
         'appendonly yes',
@@ -172,6 +185,7 @@ def test_configuration(recipe, family):
     ):
         assert line in lines
     assert '{{' not in written.content.decode()
+    assert 'sesame' not in written.content.decode()
     assert (written.mode, written.owner, written.group) == (
         0o640,
         'redis',
@@ -185,7 +199,7 @@ def test_bare_image_does_not_conform(recipe, family):
     remote = Guest.make(family)
     with pytest.raises(exception.NotConforming) as caught:
         recipe.run(remote, reconcile=False)
-    assert len(caught.value.failures) == 3
+    assert len(caught.value.failures) == 4
     assert remote.written == []
     assert not remote.installed
 
@@ -197,9 +211,22 @@ def test_package_without_its_user(recipe, family):
 
 
 def test_plan(recipe, family):
-    steps = recipe.plan(Guest.make(family))
-    assert [step.validator for step in steps] == ['package', 'file', 'service']
-    assert [step.state for step in steps] == ['missing', 'missing', 'unknown']
+    steps = [
+        step
+        for step in recipe.plan(Guest.make(family))
+        if step.validator in ('package', 'file', 'service')
+    ]
+    assert [(step.validator, step.state) for step in steps] == [
+        ('package', 'missing'),
+        ('file', 'missing'),
+        ('file', 'missing'),
+        ('service', 'unknown'),
+    ]
+    # Values that steps before would set are known.
+    assert steps[1].commands == (f'write {CONFIG}',)
+    assert (
+        steps[3].commands[0].endswith(f'enable {FAMILIES[family][2]}.service')
+    )
 
 
 def test_password_is_masked(recipe):

@@ -99,7 +99,8 @@ def test_directory(recipe_path, write):
     write('.hidden/1/manifest.yaml')
     write('stray.txt')
     found = recipes.find([recipe_path])
-    assert list(found) == ['redis', 'web']
+    shipped = recipes.find().keys()
+    assert found.keys() == {*shipped, 'web'}
     assert list(found['web']) == ['9', '10']
     assert found['web']['9'].description == 'Good.'
     assert str(found['web']['9']) == 'web 9'
@@ -289,3 +290,22 @@ def test_broken_plugin_is_in_nobodys_way(plugins, broken):
     assert 'web' in recipes.find()
     with pytest.raises(exception.InvalidRecipe, match='"bad" cannot be used'):
         recipes.get('bad', '1')
+
+
+def test_recipes_share_a_directory(recipe_path, write):
+    write(
+        'web/9/manifest.yaml',
+        'validators: [{include: here.yaml}, {include: guest-agent.yaml}]\n',
+    )
+    write('common/here.yaml', 'validators: [{script: said.sh}]\n')
+    write('common/said.sh', 'echo shared\n')
+    write('web/common/said.sh', 'echo own\n')
+    # It is no recipe, whatever is in it.
+    write('common/1/manifest.yaml', 'validators: []\n')
+    found = recipes.find([recipe_path])
+    assert 'common' not in found
+    recipe = found['web']['9']
+    # What our recipes share is there for others, too.
+    assert 'guest-agent' in {item.name for item in recipe.arguments()}
+    first = recipe.load().validators[0].children()[0]
+    assert first.content == b'echo own\n'

@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What every recipe that comes with imagebuild must be like."""
+
+import pathlib
+
+import pytest
+
+from imagebuild import recipes
+from imagebuild.manifest import resource_files
+from imagebuild.manifest.validators import base
+from imagebuild.recipes import search
+
+FILES = [
+    path
+    for path in search.SHIPPED.rglob('*')
+    if path.is_file() and path.suffix not in ('.py', '.pyc')
+]
+RECIPES = [
+    recipes.get(path.parent.parent.name, path.parent.name)
+    for path in sorted(search.SHIPPED.glob('*/*/manifest.yaml'))
+]
+#: Of arguments, what a name ends with that is a secret.
+SECRETS = ('password', '-key', '-hash', 'token')
+#: No secrets, though they are called so.
+PUBLIC = {'developer-key', 'signing-key', 'yum-signing-key'}
+
+
+@pytest.fixture(params=RECIPES, ids=str)
+def recipe(request):
+    return request.param
+
+
+def test_there_are_some():
+    assert len(RECIPES) >= 6
+
+
+def test_it_says_what_it_is(recipe):
+    loaded = recipe.load()
+    assert loaded.description.endswith('.')
+    assert loaded.os
+
+
+def test_arguments_are_described(recipe):
+    for argument in recipe.arguments():
+        assert argument.description.endswith('.'), argument.name
+        assert argument.description[0].isupper(), argument.name
+        assert len(argument.description) < 300, argument.name
+
+
+def test_secrets_are_hidden(recipe):
+    for argument in recipe.arguments():
+        if argument.name in PUBLIC:
+            assert not argument.hidden
+        elif argument.name.endswith(SECRETS):
+            assert argument.hidden, argument.name
+
+
+def test_it_can_be_used_without_arguments(recipe):
+    """The loader has checked defaults against types and choices."""
+    required = {item.name for item in recipe.arguments() if item.required}
+    values = recipe.resolve(dict.fromkeys(required, 'https://example.org/x'))
+    assert len(recipe.bound(values).content_key()) == 64
+
+
+def test_no_argument_is_unused(recipe):
+    used = set()
+    for validator in base.walk(recipe.load().validators):
+        names = validator.argument_names()
+        assert names is not None, validator.path
+        used.update(names)
+    assert {item.name for item in recipe.arguments()} - used == set()
+
+
+def test_every_file_is_used(monkeypatch):
+    """Also: every script and file that a manifest names is there."""
+    read = set()
+    whole = resource_files.Resources._content
+
+    def content(self, name, path, limit):
+        read.add(path)
+        return whole(self, name, path, limit)
+
+    monkeypatch.setattr(resource_files.Resources, '_content', content)
+    for recipe in RECIPES:
+        recipe.load('anew')
+    own = {path for path in FILES if path.name != 'manifest.yaml'}
+    assert own - read == set()
+
+
+def test_scripts_can_be_run_by_themselves():
+    for path in FILES:
+        if path.suffix == '.sh':
+            lines = path.read_text().splitlines()
+            assert lines[0] in ('#!/bin/sh', '#!/bin/bash'), path
+            assert any(line.startswith('set -eu') for line in lines), path
+
+
+def test_common_is_no_recipe():
+    assert 'common' not in recipes.find()
+    assert (search.SHIPPED / 'common').is_dir()
+    assert isinstance(search.SHIPPED, pathlib.Path)
