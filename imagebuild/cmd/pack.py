@@ -16,10 +16,7 @@ from __future__ import annotations
 import argparse
 import logging
 import pathlib
-import shlex
 import sys
-from collections.abc import Collection
-from collections.abc import Mapping
 from collections.abc import Sequence
 
 from oslo_config import cfg
@@ -28,7 +25,7 @@ import imagebuild.conf
 from imagebuild import appliance
 from imagebuild import exception
 from imagebuild import manifest
-from imagebuild import recipes
+from imagebuild.cmd import choice
 from imagebuild.cmd import configuration
 from imagebuild.cmd import console
 from imagebuild.cmd import json_report
@@ -70,34 +67,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='change nothing; print what would be checked and run',
     )
-    add(
-        '--manifest',
-        metavar='FILE',
-        type=path,
-        help='a manifest in place of RECIPE VERSION',
-    )
-    add(
-        '--resource-root',
-        metavar='DIR',
-        type=path,
-        action='append',
-        help="where the manifest's scripts are looked up "
-        "(default: the manifest's directory)",
-    )
-    add(
-        '--recipe-path',
-        metavar='DIR',
-        type=path,
-        action='append',
-        default=[],
-        help='a directory with recipes of your own',
-    )
-    add(
-        '--config-file',
-        metavar='FILE',
-        action='append',
-        help='a configuration file; later ones take precedence',
-    )
+    choice.add_options(parser)
     add(
         '--backing-file',
         metavar='PATH',
@@ -108,7 +78,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_run_options(parser)
     _add_guest_options(parser)
-    _add_output_options(parser)
+    choice.add_output(parser)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -156,113 +126,7 @@ def _add_guest_options(parser: argparse.ArgumentParser) -> None:
     )
     add('--memory', metavar='MIB', type=int, help='memory of the appliance')
     add('--cpus', metavar='N', type=int, help='CPUs of the appliance')
-    add(
-        '--timeout',
-        metavar='SECONDS',
-        type=float,
-        help='limit for everything together',
-    )
-    add(
-        '--command-timeout',
-        metavar='SECONDS',
-        type=float,
-        help='limit for each command',
-    )
-
-
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        '--json',
-        action='store_true',
-        help='print a report of every step on standard output',
-    )
-    add(
-        '--verbose',
-        action='store_true',
-        help='print what commands print',
-    )
-    add('--debug', action='store_true', help='print tracebacks')
-    program.add_version(parser)
-
-
-def _add_arguments(
-    parser: argparse.ArgumentParser,
-    arguments: Sequence[manifest.Argument],
-) -> None:
-    """An option for each argument of a manifest."""
-    group = parser.add_argument_group('arguments')
-    for argument in arguments:
-        text = [argument.description]
-        if argument.choices:
-            text.append(f'One of: {", ".join(argument.choices)}.')
-        if argument.required:
-            text.append('Required.')
-        elif argument.default:
-            text.append(f'Default: {argument.default}.')
-        shown = ' '.join(part for part in text if part)
-        group.add_argument(
-            f'--{argument.name}',
-            dest=f'argument:{argument.name}',
-            metavar='VALUE',
-            help=(
-                argparse.SUPPRESS
-                if argument.hidden
-                else shown.replace('%', '%%')
-            ),
-        )
-
-
-def _add_recipes(
-    parser: argparse.ArgumentParser,
-    found: Mapping[str, Mapping[str, recipes.Recipe]],
-    argv: Sequence[str],
-) -> None:
-    """RECIPE VERSION; only the one that is named is read."""
-    names = parser.add_subparsers(
-        title='recipes',
-        metavar='RECIPE',
-        dest='recipe',
-        parser_class=program.Parser,
-    )
-    for name, versions in found.items():
-        listed = ', '.join(versions)
-        of_name = names.add_parser(name, help=f'versions: {listed}')
-        numbers = of_name.add_subparsers(
-            title='versions',
-            metavar='VERSION',
-            dest='recipe_version',
-            required=True,
-            parser_class=program.Parser,
-        )
-        for version, recipe in versions.items():
-            if name not in argv:
-                numbers.add_parser(version)
-                continue
-            description = recipe.description.replace('%', '%%')
-            of_version = numbers.add_parser(
-                version, help=description, description=description
-            )
-            # Its manifest is read for that; those of the others are not.
-            if version in argv:
-                _add_arguments(of_version, recipe.arguments())
-
-
-def _first_look(argv: Sequence[str]) -> argparse.Namespace:
-    """The options that decide what further options there are.
-
-    Recipes and manifests have arguments of their own, which become options:
-    so where they are has to be known before the parser is complete.
-    """
-    parser = program.Parser(
-        prog='imagebuild-pack', add_help=False, exit_on_error=False
-    )
-    _add_options(parser)
-    try:
-        known, _ = parser.parse_known_args(argv)
-    except argparse.ArgumentError:
-        return parser.parse_args([])  # the second look reports what is wrong
-    return known
+    choice.add_limits(parser)
 
 
 def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
@@ -278,6 +142,16 @@ def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
         default_config_files=list(files) if files else None,
     )
     return conf
+
+
+_PROGRAM = choice.Program(
+    'imagebuild-pack',
+    'Packs or checks a disk image in place.',
+    _EPILOG,
+    _add_options,
+    _configuration,
+    lambda options: '' if options.image else '--image',
+)
 
 
 def _settings(
@@ -304,28 +178,8 @@ def _spec(
     options: argparse.Namespace, conf: cfg.ConfigOpts
 ) -> packing.PackSpec:
     """Everything that is wrong with the request is found here."""
-    chosen: manifest.Manifest | recipes.Recipe
-    if options.loaded is not None:
-        chosen = options.loaded
-    else:
-        chosen = options.found[options.recipe][options.recipe_version]
-    given = {
-        key.partition(':')[2]: value
-        for key, value in vars(options).items()
-        if key.startswith('argument:') and value is not None
-    }
-    try:
-        what = chosen.bind(given)
-    except exception.InvalidArguments as error:
-        separator = '\n  see' if '\n' in str(error) else '; see'
-        raise exception.InvalidInput(
-            f'{error}{separator} "{options.help_of} --help".'
-        ) from None
-    for name in ('timeout', 'command_timeout'):
-        limit = getattr(options, name)
-        if limit is not None and not limit > 0:
-            option = name.replace('_', '-')
-            raise exception.InvalidInput(f'--{option}: it must be above 0.')
+    chosen, what = choice.bind(options)
+    choice.refuse_limits(options)
     return packing.PackSpec(
         image=options.image,
         what=what,
@@ -364,76 +218,11 @@ def _cache(
     )
 
 
-def _parse(
-    argv: Sequence[str],
-) -> tuple[argparse.Namespace, cfg.ConfigOpts]:
-    first = _first_look(argv)
-    conf = _configuration(first.config_file)
-    parser = program.Parser(
-        prog='imagebuild-pack',
-        description='Packs or checks a disk image in place.',
-        epilog=_EPILOG,
-    )
-    _add_options(parser)
-    loaded = None
-    found: Mapping[str, Mapping[str, recipes.Recipe]] = {}
-    if first.manifest is not None:
-        loaded = manifest.load(first.manifest, first.resource_root)
-        _add_arguments(parser, loaded.arguments)
-    else:
-        paths = [*first.recipe_path, *map(pathlib.Path, conf.recipe_path)]
-        found = recipes.find(paths)
-        _add_recipes(parser, found, argv)
-    _refuse_early_arguments(parser, argv, found)
-    options, unknown = parser.parse_known_args(argv)
-    # Whose help lists what there is.
-    if loaded is not None:
-        parser.prog += f' --manifest {shlex.quote(str(first.manifest))}'
-    named = (
-        getattr(options, name, None) for name in ('recipe', 'recipe_version')
-    )
-    parser.prog = ' '.join([parser.prog, *filter(None, named)])
-    if unknown:
-        parser.error(f'unrecognized arguments: {" ".join(unknown)}')
-    options.help_of = parser.prog
-    options.loaded = loaded
-    options.found = found
-    if options.image is None:
-        parser.error('--image is required')
-    if loaded is None and options.recipe is None:
-        parser.error('RECIPE VERSION or --manifest FILE is required')
-    return options, conf
-
-
-def _refuse_early_arguments(
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str],
-    names: Collection[str],
-) -> None:
-    """Refuse an unknown option before the name of the recipe.
-
-    argparse would take its value for that name.
-    """
-    for word in argv:
-        if not names or word in names:
-            return
-        option = word.partition('=')[0]
-        if option.startswith('--') and option not in _options_of(parser):
-            parser.error(
-                f'unrecognized arguments: {option}; those of a recipe '
-                'come after its version'
-            )
-
-
-def _options_of(parser: argparse.ArgumentParser) -> Collection[str]:
-    return parser._option_string_actions
-
-
 def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
     monitor = console.ConsoleMonitor(verbose='--verbose' in argv)
     report.document['notices'] = monitor.notices
     try:
-        options, conf = _parse(argv)
+        options, conf = choice.parse(argv, _PROGRAM)
         report.document['image'] = str(options.image)
         if options.debug:
             logging.basicConfig(level=logging.DEBUG)

@@ -15,6 +15,7 @@ from unittest import mock
 import pytest
 
 from imagebuild import sandbox
+from imagebuild.cmd import choice
 from imagebuild.cmd import console
 from imagebuild.cmd import pack
 from imagebuild.cmd import packing
@@ -38,7 +39,7 @@ def line(tmp_path):
 
 
 def spec_of(line):
-    return pack._spec(*pack._parse(line))
+    return pack._spec(*choice.parse(line, pack._PROGRAM))
 
 
 @pytest.mark.parametrize(
