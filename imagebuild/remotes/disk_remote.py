@@ -29,12 +29,12 @@ from imagebuild.remotes import guest_flags
 from imagebuild.remotes import guest_handle
 from imagebuild.remotes import guest_selinux
 from imagebuild.remotes import guest_shell
-from imagebuild.remotes import posix
+from imagebuild.remotes import handled
 
 LOG = logging.getLogger(__name__)
 
 
-class DiskRemote(posix.PosixRemote):
+class DiskRemote(handled.HandleRemote):
     """A system on a disk; parameters as of :class:`posix.PosixRemote`.
 
     :ivar root: device or name of its root file system, for messages.

@@ -9,15 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What all Remotes share whose system is POSIX: commands, scripts, files.
+"""What all Remotes share whose system is POSIX: commands and scripts.
 
 Everything that does not depend on the way to a system is here: what a command
 is given (environment, working directory, standard input), by what a script is
-run, how long things may take, what comes of exit codes, how owners are found
-and files are written. A way to a system is a subclass with a small part:
-:meth:`PosixRemote._exec` runs one command to its end, a
-:class:`guest_handle.GuestHandle` reads and writes files, and
-:meth:`PosixRemote._prepare` looks once whether all of it can work.
+run, how long things may take, what comes of exit codes. A way to a system is
+a subclass with a small part: :meth:`PosixRemote._exec` runs one command to its
+end, files are read and written, and :meth:`PosixRemote._prepare` looks once
+whether all of it can work. :mod:`handled` has the files of systems that are
+reached by a :class:`guest_handle.GuestHandle`.
 """
 
 from __future__ import annotations
@@ -26,22 +26,13 @@ import abc
 import dataclasses
 import secrets
 import time
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
-from typing import TypeVar
 
 from imagebuild import exception
 from imagebuild.remotes import base
-from imagebuild.remotes import guest_accounts
-from imagebuild.remotes import guest_files
-from imagebuild.remotes import guest_handle
-from imagebuild.remotes import guest_reading
 from imagebuild.remotes import invocations
 from imagebuild.remotes import time_limit
-
-T = TypeVar('T')
 
 
 class PosixRemote(base.Remote):
@@ -63,17 +54,11 @@ class PosixRemote(base.Remote):
         self._name = name
         self._command_timeout = command_timeout
         self._run_limit = time_limit.RunLimit(run_timeout)
-        self._accounts = guest_accounts.Accounts(self)
         self._is_prepared = False
         #: Whether a command has run.
         self._has_run = False
 
     # -- the small part -----------------------------------------------------
-
-    @property
-    @abc.abstractmethod
-    def _handle(self) -> guest_handle.GuestHandle:
-        """The system's files; they are used through :meth:`_call` only."""
 
     @abc.abstractmethod
     def _exec(
@@ -99,15 +84,21 @@ class PosixRemote(base.Remote):
         :raises InvalidImage: they cannot.
         """
 
-    def _call(self, function: Callable[..., T], *args: Any, **kw: Any) -> T:
-        """Make a short call to the system's files.
+    def _new_directory(self) -> str:
+        """The name of a directory that a script can be in."""
+        return new_name()
 
-        :param function: a method of :attr:`_handle`, or what calls several.
-        :raises RunTimeout: the time of the run was up.
-        :raises RuntimeError: what ``function`` raises.
+    @abc.abstractmethod
+    def _place_script(self, directory: str, path: str, content: bytes) -> None:
+        """Make a script that root can run, in a directory of its own.
+
+        :param directory: of :func:`new_name`; only root may look into it.
+        :param path: of the script, in this directory.
+        :raises StepError: the system refuses.
         """
-        self._within(0)
-        return function(*args, **kw)
+
+    def _after_command(self) -> None:
+        """A command has ended, whatever it did to the system."""
 
     def _give_up(self) -> None:
         """The time of the run is up: nothing is called any more."""
@@ -143,13 +134,12 @@ class PosixRemote(base.Remote):
         check: bool = True,
         on_output: base.OutputCallback | None = None,
     ) -> base.CommandResult:
-        directory = new_name()
+        directory = self._new_directory()
         path = f'{directory}/{_file_name(name)}'
         argv = ['/bin/sh', '-c', invocations.BY_SHEBANG, name, path]
         invocation = self._invocation(name, argv, env, timeout)
         self.prepare()
-        self._make_directory(directory)
-        self._guest_call(self._place_script, path, content)
+        self._place_script(directory, path, content)
         return self._run(
             dataclasses.replace(invocation, directory=directory),
             (name,),
@@ -197,7 +187,7 @@ class PosixRemote(base.Remote):
             dataclasses.replace(invocation, seconds=self._within(limit)),
             on_output,
         )
-        self._accounts.forget()
+        self._after_command()
         result = base.CommandResult(
             tuple(argv),
             ending.code,
@@ -228,68 +218,6 @@ class PosixRemote(base.Remote):
         except exception.RunTimeout:
             self._give_up()
             raise
-
-    # -- files --------------------------------------------------------------
-
-    def _guest_call(
-        self, function: Callable[..., T], *args: Any, **kw: Any
-    ) -> T:
-        """A call whose failure is the system's: its disk refuses."""
-        try:
-            return self._call(function, *args, **kw)
-        except RuntimeError as error:
-            raise exception.StepError(
-                f'the image refuses: {" ".join(str(error).split())}'
-            ) from error
-
-    def _make_directory(self, path: str) -> None:
-        """Make a directory that only root looks into, below /tmp."""
-
-        def make() -> None:
-            if not self._handle.is_dir('/tmp', followsymlinks=True):  # noqa: S108
-                real = guest_files.make_directory(self._handle, '/tmp')  # noqa: S108
-                self._handle.chmod(0o1777, real)
-            self._handle.mkdir_mode(path, 0o700)
-
-        self._guest_call(make)
-
-    def _place_script(self, path: str, content: bytes) -> None:
-        guest_files.put(self._handle, path, content)
-        self._handle.chmod(0o700, path)
-
-    def read_file(self, path: str) -> bytes:
-        content = self._guest_call(guest_reading.read, self._handle, path)
-        if content is None:
-            raise exception.RemoteFileNotFound(path=path)
-        return content
-
-    def write_file(
-        self,
-        path: str,
-        content: bytes,
-        *,
-        mode: int = 0o644,
-        owner: str = 'root',
-        group: str = 'root',
-    ) -> None:
-        ids = {
-            'uid': self._accounts.user(owner),
-            'gid': self._accounts.group(group),
-        }
-        self._guest_call(
-            guest_files.write, self._handle, path, content, mode=mode, **ids
-        )
-
-    def remove_file(self, path: str) -> None:
-        self._guest_call(self._remove, path)
-
-    def _remove(self, path: str) -> None:
-        try:
-            self._handle.rm_f(path)
-        except RuntimeError:
-            # On the way to nothing may be what is no directory.
-            if self._handle.exists(path):
-                raise
 
 
 def new_name() -> str:

@@ -18,8 +18,8 @@ import pytest
 from imagebuild import exception
 from imagebuild.remotes import base
 from imagebuild.remotes import guest_handle
+from imagebuild.remotes import handled
 from imagebuild.remotes import invocations
-from imagebuild.remotes import posix
 
 
 class Files:
@@ -41,7 +41,7 @@ class Files:
         return call
 
 
-class Remote(posix.PosixRemote):
+class Remote(handled.HandleRemote):
     """Its commands end as they are told to."""
 
     def __init__(self, **settings: float | None) -> None:
