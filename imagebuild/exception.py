@@ -370,6 +370,12 @@ class GuestBroken(ImageBuildError):
 # -- the environment failed -------------------------------------------------
 
 
+class HostUnreachable(EnvironmentFault):
+    """A machine cannot be reached, or does not let us in."""
+
+    msg_fmt = '%(host)s cannot be used: %(reason)s.'
+
+
 class RunTimeout(EnvironmentFault):
     """The whole run used up its time."""
 
@@ -490,11 +496,15 @@ class Interrupted(BaseException):  # noqa: N818
     not load, must not go on after it.
 
     :param signal: what asked for it, for the message.
+    :param state: what is left, for the message.
     """
 
     exit_code: ClassVar[int] = EnvironmentFault.exit_code
 
-    def __init__(self, *, signal: str) -> None:
+    def __init__(
+        self, *, signal: str, state: str = 'nothing was changed'
+    ) -> None:
+        self.signal = signal
         #: As of :class:`ImageBuildError`.
         self.report: Any = None
-        super().__init__(f'Interrupted by {signal}; nothing was changed.')
+        super().__init__(f'Interrupted by {signal}; {state}.')

@@ -188,6 +188,10 @@ class Collector:
         """What arrived on a stream, its first 16 MiB."""
         return self._kept[stream].decode('utf-8', 'replace')
 
+    def content(self, stream: base.Stream) -> bytes:
+        """The same, as it arrived."""
+        return bytes(self._kept[stream])
+
 
 def _possible_start(data: bytes, mark: bytes) -> int:
     """How many bytes at the end of data could begin the mark."""

@@ -118,7 +118,7 @@ def test_install(stack: phases.Devstack) -> None:
     assert stack.calls('stack install')[1:] == [
         [
             *('setup_develop', '-bindep', str(ROOT)),
-            'client,service,mysql,postgresql',
+            'client,service,ssh,mysql,postgresql',
         ],
     ]
     assert (ROOT / 'bindep.txt').is_file()

@@ -57,6 +57,7 @@ def test_extras(setup):
         'mysql',
         'postgresql',
         'service',
+        'ssh',
     }
     assert set(lower_bounds.bounds(extras['mysql'])) == {'pymysql'}
     assert set(lower_bounds.bounds(extras['postgresql'])) == {'psycopg'}

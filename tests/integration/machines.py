@@ -1,0 +1,244 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Machines with a real sshd, for tests: a Debian 12 without a kernel.
+
+Each has an overlay over one tree, and pid, mount and network namespaces of its
+own, with a way to the package mirror. Its sshd is started for each connection
+(``sshd -i``), with the socket that a listener here has accepted: so it is
+reached by a port of this host, and nothing of the network has to be set up.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+from imagebuild.disks import image_file
+from imagebuild.remotes import ssh_settings
+from tests.integration.native_disk import Native
+
+_CONFIG = """
+HostKey /etc/ssh/ssh_host_ed25519_key
+PermitRootLogin yes
+PasswordAuthentication yes
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes no
+AllowTcpForwarding yes
+Subsystem sftp internal-sftp
+"""
+#: Users: all of them have this password.
+PASSWORD = 'right horse'
+_ADD_USERS = f"""
+set -e
+for user in root plain free; do
+    [ $user = root ] || useradd -m -s /bin/bash $user
+    echo "$user:{PASSWORD}" | chpasswd
+done
+echo 'plain ALL=(ALL) ALL' >/etc/sudoers.d/plain
+echo 'free ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/free
+useradd -m -s /bin/bash nobody-special
+echo 'nobody-special:{PASSWORD}' | chpasswd
+echo 'echo noise of a .bashrc; echo noise >&2' >/home/free/.bashrc
+"""
+_START = """
+set -e
+mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" machine \
+    "$2/root"
+mount -t proc proc "$2/root/proc"
+mount --rbind /dev "$2/root/dev"
+mkdir -p "$2/root/run/sshd"
+echo 'nameserver 10.0.2.3' >"$2/root/etc/resolv.conf"
+ip link set lo up
+echo ready
+exec sleep infinity
+"""
+
+
+class Machine:
+    """A machine that runs.
+
+    :ivar port: of 127.0.0.1, where its sshd is.
+    :ivar known_hosts: a file with its key.
+    """
+
+    def __init__(self, tree: pathlib.Path, directory: pathlib.Path) -> None:
+        self.directory = directory
+        for name in ('upper', 'work', 'root'):
+            (directory / name).mkdir(parents=True)
+        self.root = directory / 'root'
+        self._connections: list[subprocess.Popen[bytes]] = []
+        self._process = subprocess.Popen(
+            ['unshare', '--mount', '--propagation', 'private', '--net']
+            + ['--pid', '--fork', '--kill-child', '--']
+            + ['sh', '-c', _START, 'sh', str(tree), str(directory)],
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout
+        assert self._process.stdout.readline() == b'ready\n'
+        children = f'/proc/{self._process.pid}/task/{self._process.pid}'
+        self.pid = int(pathlib.Path(children, 'children').read_text())
+        self._network = subprocess.Popen(
+            [
+                'slirp4netns',
+                '--configure',
+                '--mtu=65520',
+                '--disable-host-loopback',
+            ]
+            + [str(self.pid), 'tap0'],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._listener = socket.create_server(('127.0.0.1', 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+        public = self.run('cat', '/etc/ssh/ssh_host_ed25519_key.pub')
+        self.host_key = ' '.join(public.split()[:2])
+        self.known_hosts = directory / 'known_hosts'
+        self.known_hosts.write_text(
+            f'[127.0.0.1]:{self.port} {self.host_key}\n'
+        )
+
+    def _enter(self, *argv: str) -> list[str]:
+        return [
+            *('nsenter', '-t', str(self.pid), '-m', '-n', '-p', '--'),
+            *('chroot', str(self.root), *argv),
+        ]
+
+    def run(self, *argv: str) -> str:
+        """Run something in it, past sshd."""
+        return subprocess.run(
+            self._enter(*argv),
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
+        ).stdout
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                log = (self.directory / 'sshd.log').open('ab')
+                self._connections.append(
+                    subprocess.Popen(
+                        self._enter('/usr/sbin/sshd', '-i', '-e'),
+                        stdin=connection,
+                        stdout=connection,
+                        stderr=log,
+                        env={'PATH': '/usr/sbin:/usr/bin:/bin'},
+                    )
+                )
+                log.close()
+
+    def die(self) -> None:
+        """Nothing of it runs any more, and no connection says so."""
+        self._process.kill()
+        self._process.wait()
+
+    def hang(self) -> None:
+        """Nothing of it runs until it is closed."""
+        for each in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
+
+    def processes(self) -> list[int]:
+        """All processes of its namespace, as this host numbers them."""
+        wanted = os.readlink(f'/proc/{self.pid}/ns/pid')
+        found = []
+        for entry in pathlib.Path('/proc').glob('[0-9]*'):
+            with contextlib.suppress(OSError):
+                if os.readlink(entry / 'ns/pid') == wanted:
+                    found.append(int(entry.name))
+        return found
+
+    def target(
+        self,
+        user: str = 'root',
+        password: str | None = PASSWORD,
+        **settings: float,
+    ) -> ssh_settings.Target:
+        return ssh_settings.Target(
+            ssh_settings.Address('127.0.0.1', self.port, user),
+            ssh_settings.Login(password=password),
+            ssh_settings.HostKeys([self.known_hosts]),
+            settings=ssh_settings.SshSettings(
+                **{'command_timeout': 60.0, **settings}
+            ),
+        )
+
+    def close(self) -> None:
+        self._listener.close()
+        self._process.kill()
+        self._process.wait()
+        self._network.kill()
+        self._network.wait()
+        for each in self._connections:
+            each.kill()
+            each.wait()
+
+    def __enter__(self) -> 'Machine':
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def make_tree(image: pathlib.Path, tree: pathlib.Path) -> None:
+    """Copy what is in a minimal image, and install an sshd; about 25 s."""
+    new = tree.with_suffix('.new')
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    chain = tuple(reversed(image_file.inspect(image).chain))
+    with (
+        tempfile.TemporaryDirectory(dir=new.parent) as directory,
+        Native(pathlib.Path(directory), chain, readonly=True) as native,
+    ):
+        native.mount()
+        native.child.sh(f'cp -a root/. {new}/')
+        native.finish()
+    shutil.copy('/etc/resolv.conf', new / 'etc/resolv.conf')
+    (new / 'usr/sbin/policy-rc.d').write_text('#!/bin/sh\nexit 101\n')
+    (new / 'usr/sbin/policy-rc.d').chmod(0o755)
+    for command in (
+        'apt-get -qq update',
+        'apt-get -qq -y --no-install-recommends install '
+        'openssh-server sudo procps',
+        _ADD_USERS,
+    ):
+        subprocess.run(
+            ['unshare', '--mount', '--propagation', 'private', '--pid']
+            + ['--fork', 'sh', '-c']
+            + [
+                'mount -t proc proc "$1/proc"; mount --rbind /dev "$1/dev";'
+                ' exec chroot "$1" sh -c "$2"',
+                'sh',
+                str(new),
+                command,
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env={
+                'PATH': '/usr/sbin:/usr/bin:/sbin:/bin',
+                'DEBIAN_FRONTEND': 'noninteractive',
+            },
+        )
+    (new / 'etc/ssh/sshd_config').write_text(_CONFIG)
+    new.rename(tree)

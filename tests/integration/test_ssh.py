@@ -1,0 +1,283 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The Remote's contract, and more, over a real sshd with a real system."""
+
+import dataclasses
+import pathlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import asyncssh
+import pytest
+
+from imagebuild import exception
+from imagebuild.remotes import ssh
+from imagebuild.remotes import ssh_settings
+from tests.contract import remote_contract
+from tests.integration import machines
+
+
+@pytest.fixture(scope='module')
+def machine(
+    machine_tree: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[machines.Machine]:
+    directory = tmp_path_factory.mktemp('machine')
+    with machines.Machine(machine_tree, directory) as running:
+        yield running
+
+
+@pytest.fixture(scope='module')
+def opened(machine: machines.Machine) -> Iterator[ssh.SshRemote]:
+    """By sudo, as a user whose shell is noisy."""
+    with ssh.SshRemote(machine.target('free')) as remote:
+        yield remote
+
+
+class TestSshRemote(remote_contract.RemoteContract):
+    @pytest.fixture
+    def remote(self, opened: ssh.SshRemote) -> ssh.SshRemote:
+        return opened
+
+    @pytest.fixture
+    def fresh_remote(
+        self, machine: machines.Machine
+    ) -> Iterator[ssh.SshRemote]:
+        with ssh.SshRemote(machine.target('free')) as remote:
+            yield remote
+
+
+# -- beyond the contract ----------------------------------------------------
+
+
+SECRET = 'horse battery staple'
+
+
+def test_nothing_of_a_secret_is_seen_or_left(
+    machine: machines.Machine, opened: ssh.SshRemote
+) -> None:
+    """Process lists, sudo's log, files: while it runs and afterwards."""
+    given = {'SECRET': SECRET, 'my-secret': SECRET}
+    script = (
+        b'#!/bin/sh\n'
+        b'test "$SECRET" || exit 1\n'
+        b'echo "$SECRET" | sha256sum\n'
+        b'sleep 2\n'
+    )
+    seen: list[str] = []
+
+    def look(stream: str, text: str) -> None:
+        for pid in machine.processes():
+            path = pathlib.Path(f'/proc/{pid}/cmdline')
+            seen.append(path.read_bytes().decode('utf-8', 'replace'))
+
+    result = opened.run_script(script, name='x.sh', env=given, on_output=look)
+    assert result.exit_code == 0
+    shown = opened.run(['env'], env=given, on_output=look).stdout
+    assert f'my-secret={SECRET}\n' in shown
+    assert f'SECRET={SECRET}\n' in shown
+    result = opened.run(
+        ['sh', '-c', 'cat; sleep 1'], stdin=SECRET.encode(), on_output=look
+    )
+    assert result.stdout == SECRET
+    opened.write_file('/etc/secret', SECRET.encode(), mode=0o600)
+    opened.remove_file('/etc/secret')
+    assert any('sleep' in each for each in seen)
+    assert not [each for each in seen if SECRET in each]
+    upper = machine.directory / 'upper'
+    left = [
+        path
+        for path in upper.rglob('*')
+        if path.is_file()
+        and (
+            SECRET.encode() in path.read_bytes()
+            or machines.PASSWORD.encode() in path.read_bytes()
+        )
+    ]
+    assert left == []
+    assert not list(upper.glob('**/.imagebuild*'))
+
+
+@pytest.mark.parametrize(
+    ('user', 'login', 'said'),
+    [
+        ('root', {'password': 'wrong'}, 'refuses the login with the password'),
+        ('root', {}, 'refuses the login with nothing'),
+        (
+            'plain',
+            {'password': machines.PASSWORD, 'sudo_password': 'wrong'},
+            'sudo refuses the password',
+        ),
+        (
+            'nobody-special',
+            {'password': machines.PASSWORD},
+            'not in the sudoers file',
+        ),
+    ],
+)
+def test_what_does_not_let_one_in(
+    machine: machines.Machine, user: str, login: dict[str, str], said: str
+) -> None:
+    target = dataclasses.replace(
+        machine.target(user), login=ssh_settings.Login(**login)
+    )
+    start = time.monotonic()
+    with (
+        pytest.raises(exception.HostUnreachable, match=said) as caught,
+        ssh.SshRemote(target) as remote,
+    ):
+        remote.run(['true'])
+    assert time.monotonic() - start < 20
+    assert '\n' not in str(caught.value)
+
+
+def test_keys_of_machines(
+    machine: machines.Machine, tmp_path: pathlib.Path
+) -> None:
+    """Unknown, accepted, known, changed and pinned."""
+    known = tmp_path / 'new' / 'known_hosts'
+
+    def attempt(**keys: object) -> None:
+        host_keys = ssh_settings.HostKeys([known], **keys)  # type: ignore[arg-type]
+        target = dataclasses.replace(machine.target(), host_keys=host_keys)
+        ssh.SshRemote(target).close()
+
+    with pytest.raises(exception.HostUnreachable) as caught:
+        attempt()
+    text = str(caught.value)
+    fingerprint = next(
+        word for word in text.split() if word.startswith('SHA256:')
+    )
+    assert 'is not known' in text
+    assert '--accept-new' in text
+    assert not known.exists()
+    attempt(accept_new=True)
+    attempt()
+    attempt(accept_new=True)
+    assert known.read_text() == (
+        f'[127.0.0.1]:{machine.port} {machine.host_key}\n'
+    )
+    assert known.stat().st_mode & 0o777 == 0o600
+    attempt(pinned=fingerprint)
+    other = 'SHA256:' + 'A' * 43
+    with pytest.raises(exception.HostUnreachable, match=f'expected {other}'):
+        attempt(pinned=other)
+    key = machine.host_key.split()[1]
+    changed = key[:-8] + ('AAAAAAAA' if key[-8:] != 'AAAAAAAA' else 'BBBBBBBB')
+    known.write_text(f'[127.0.0.1]:{machine.port} ssh-ed25519 {changed}\n')
+    for accept in (False, True):
+        with pytest.raises(exception.HostUnreachable, match='made again'):
+            attempt(accept_new=accept)
+
+
+def test_private_keys_and_a_jump(
+    machine: machines.Machine, tmp_path: pathlib.Path
+) -> None:
+    key = asyncssh.generate_private_key('ssh-ed25519')
+    machine.run('mkdir', '-p', '/home/free/.ssh')
+    authorized = machine.directory / 'upper/home/free/.ssh/authorized_keys'
+    authorized.write_bytes(key.export_public_key())
+    text = key.export_private_key(passphrase='opens it', rounds=1).decode()
+    address = ssh_settings.Address('127.0.0.1', machine.port, 'free')
+
+    def target(passphrase: str | None) -> ssh_settings.Target:
+        return dataclasses.replace(
+            machine.target(),
+            address=address,
+            login=ssh_settings.Login([text], passphrase),
+        )
+
+    with pytest.raises(exception.InvalidInput, match='none is given'):
+        ssh.SshRemote(target(None))
+    with pytest.raises(exception.InvalidInput, match='does not open'):
+        ssh.SshRemote(target('wrong'))
+    with ssh.SshRemote(target('opens it')) as remote:
+        assert remote.run(['id', '-u']).stdout == '0\n'
+
+
+def test_it_is_gone_in_the_middle_of_a_step(
+    machine_tree: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Killed, and hung: what says nothing is found by its silence."""
+    for number, end in enumerate(('die', 'hang')):
+        directory = tmp_path / str(number)
+        with machines.Machine(machine_tree, directory) as machine:
+            target = machine.target(keepalive=1.0)
+            with ssh.SshRemote(target) as remote:
+                remote.prepare()
+                threading.Timer(1, getattr(machine, end)).start()
+                start = time.monotonic()
+                with pytest.raises(
+                    exception.HostUnreachable, match='was lost during sleep'
+                ):
+                    remote.run(['sleep', '50'])
+                assert time.monotonic() - start < 20
+
+
+def test_the_command_ends_with_the_connection(
+    machine: machines.Machine,
+) -> None:
+    remote = ssh.SshRemote(machine.target('free'))
+    threading.Timer(1.5, remote.close).start()
+    with pytest.raises(exception.HostUnreachable):
+        remote.run(['sh', '-c', 'setsid sleep 17310 & sleep 17310'])
+    end = time.monotonic() + 20
+    with ssh.SshRemote(machine.target('root')) as other:
+        while other.run(remote_contract.COUNT_SLEEPERS).stdout != '0\n':
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+
+# -- what is no sshd --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('sent', 'said'),
+    [
+        (b'', 'did not let us in within 2 seconds'),
+        (b'SSH-2.0-slow\r\n', 'did not let us in within 2 seconds'),
+        (b'a banner without an end ' * 1000, 'line too long'),
+        (b'banner\r\n' * 100_000, 'anner'),
+        (b'SSH-2.0-x\x1b]0;title\x07\r\n' + b'\xff' * 100_000, 'cannot be'),
+        (None, 'Connection refused'),
+    ],
+)
+def test_what_is_no_sshd(sent: bytes | None, said: str) -> None:
+    listener = socket.create_server(('127.0.0.1', 0))
+    port = listener.getsockname()[1]
+    accepted: list[socket.socket] = []
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        accepted.append(connection)
+        try:
+            connection.sendall(sent or b'')
+        except OSError:
+            return
+
+    if sent is None:
+        listener.close()
+    else:
+        threading.Thread(target=serve, daemon=True).start()
+    target = ssh_settings.Target(
+        ssh_settings.Address('127.0.0.1', port, 'root'),
+        settings=ssh_settings.SshSettings(connect_timeout=2),
+    )
+    start = time.monotonic()
+    with pytest.raises(exception.HostUnreachable, match=said) as caught:
+        ssh.SshRemote(target)
+    assert time.monotonic() - start < 10
+    assert str(caught.value).isprintable()
+    listener.close()
+    for each in accepted:
+        each.close()
