@@ -21,36 +21,39 @@ class ConsoleMonitor(manifest.Monitor):
     """Prints progress on standard error.
 
     :param verbose: also every line that commands print.
+    :param prefix: what is before each line, where there are several monitors:
+        then there is no live line.
     """
 
-    def __init__(self, *, verbose: bool = False) -> None:
+    def __init__(self, *, verbose: bool = False, prefix: str = '') -> None:
         self.notices: list[str] = []
         self._verbose = verbose
         self._line = live_line.LiveLine()
-        self._live = self._line.live and not verbose
+        self._live = self._line.live and not verbose and not prefix
+        self._prefix = f'{prefix}: ' if prefix else ''
 
     def doing(self, what: str) -> None:
         """Show what is going on outside of the steps, such as a start."""
         if self._live:
             self._line.show(what)
         else:
-            self._line.print(f'{what} ...')
+            self._print(f'{what} ...')
 
     def notice(self, message: str) -> None:
         self.notices.append(message)
-        self._line.print(message)
+        self._print(message)
 
     def step_started(self, step: manifest.RunningStep) -> None:
         if self._live:
             self._line.show(self._head(step))
         elif step.trial and self._verbose:
-            self._line.print(f'    trying {step.path}: {step.description}')
+            self._print(f'    trying {step.path}: {step.description}')
 
     def output(
         self, step: manifest.RunningStep, stream: str, line: str
     ) -> None:
         if self._verbose:
-            self._line.print(f'    | {line}')
+            self._print(f'    | {line}')
         elif self._live and line.strip():
             self._line.show(self._head(step), line.strip())
 
@@ -60,10 +63,13 @@ class ConsoleMonitor(manifest.Monitor):
         if step.trial:
             return
         message = f' - {result.message}' if result.message else ''
-        self._line.print(
+        self._print(
             f'{self._head(step)}: {result.result} '
             f'({result.seconds:.1f} s){message}'
         )
+
+    def _print(self, text: str) -> None:
+        self._line.print(self._prefix + text)
 
     @staticmethod
     def _head(step: manifest.RunningStep) -> str:

@@ -29,7 +29,9 @@ from imagebuild.common import eventlet_warnings
 from imagebuild.common import release
 
 #: With ``--json``.
-_REPORTING = ('bootstrap', 'pack')
+_REPORTING = ('bootstrap', 'pack', 'validate')
+#: The extra of the distribution that has a program's requirements.
+_EXTRAS = {'bootstrap': '', 'pack': '', 'validate': '[ssh]'}
 
 
 def bootstrap() -> int:
@@ -62,6 +64,11 @@ def status() -> int:
     return _launch('status')
 
 
+def validate() -> int:
+    """``imagebuild-validate``."""
+    return _launch('validate')
+
+
 def _launch(name: str) -> int:
     eventlet_warnings.ignore()
     reporting = name in _REPORTING and '--json' in sys.argv
@@ -79,11 +86,7 @@ def _run(name: str) -> int:
         if (error.name or '').partition('.')[0] == 'imagebuild':
             # Not a requirement: a defect of ours.
             raise
-        wanted = (
-            release.DISTRIBUTION
-            if name in _REPORTING
-            else f'{release.DISTRIBUTION}[service]'
-        )
+        wanted = release.DISTRIBUTION + _EXTRAS.get(name, '[service]')
         raise exception.EnvironmentFault(
             f'imagebuild-{name} needs {error.name}, which is not installed; '
             f'install "{wanted}".'

@@ -32,12 +32,14 @@ from imagebuild.manifest import document
 #: test compares them with the programs' parsers.
 RESERVED_NAMES = frozenset(
     {
-        'accelerator', 'allow-host-network', 'backing-file', 'cache',
-        'command-timeout', 'config-file',
-        'cpus', 'debug', 'generalize', 'h', 'help', 'host', 'identity',
-        'image', 'isolation', 'json', 'keep-cache', 'manifest', 'memory',
-        'no-network', 'plan', 'recipe-path', 'reconcile', 'resource-root',
-        'root-filesystem', 'sparsify', 'test-only', 'timeout', 'verbose',
+        'accelerator', 'accept-new', 'allow-host-network', 'ask-passphrase',
+        'ask-password', 'ask-sudo-password', 'backing-file', 'cache',
+        'command-timeout', 'config-file', 'connect-timeout', 'cpus', 'debug',
+        'generalize', 'h', 'help', 'host', 'identity', 'image', 'inventory',
+        'isolation', 'json', 'jump', 'keep-cache', 'known-hosts', 'manifest',
+        'memory', 'no-network', 'parallel', 'passphrase-file', 'password-file',
+        'plan', 'recipe-path', 'reconcile', 'resource-root', 'root-filesystem',
+        'sparsify', 'sudo-password-file', 'test-only', 'timeout', 'verbose',
         'version',
     }
 )  # fmt: skip

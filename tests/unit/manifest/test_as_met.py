@@ -19,6 +19,7 @@ import pytest
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild.cmd import pack
+from imagebuild.cmd import validate
 from imagebuild.manifest import arguments
 from imagebuild.manifest import hiding
 from imagebuild.recipes import plugin as plugins
@@ -136,15 +137,16 @@ def test_a_large_file_and_a_large_script(monkeypatch, tmp_path):
 # -- names of arguments -----------------------------------------------------
 
 
-def test_every_option_is_a_reserved_name():
+@pytest.mark.parametrize('program', [pack, validate])
+def test_every_option_is_a_reserved_name(program):
     parser = argparse.ArgumentParser()
-    pack._add_options(parser)
+    program._add_options(parser)
     options = {
         option.lstrip('-')
         for action in parser._actions
         for option in action.option_strings
     }
-    assert {'version', 'help', 'image'} <= options
+    assert {'version', 'help', 'manifest'} <= options
     assert options <= arguments.RESERVED_NAMES
 
 
