@@ -21,6 +21,7 @@ import os
 import pathlib
 import re
 import sys
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -36,6 +37,14 @@ _CONFINED = (
     'setpriv', '--pdeathsig', 'KILL',
     'unshare', '--mount', '--pid', '--ipc', '--uts', '--fork',
     '--kill-child', '--mount-proc',
+)  # fmt: skip
+
+#: What a program does without that makes trees and nothing of the host: it
+#: loads no module, sets no clock and changes no network interface.
+HOST_CAPABILITIES = (
+    'audit_control', 'bpf', 'mac_admin', 'mac_override', 'net_admin',
+    'perfmon', 'sys_boot', 'sys_module', 'sys_pacct', 'sys_rawio',
+    'sys_time', 'syslog', 'wake_alarm',
 )  # fmt: skip
 
 #: Seconds. Downloading 250 MB over a slow line is most of it.
@@ -66,6 +75,10 @@ def run(
     input_file: pathlib.Path | None = None,
     synced: bool = False,
     name: str = '',
+    timeout: float = _TIMEOUT,
+    output_file: pathlib.Path | None = None,
+    watch: Callable[[], object] | None = None,
+    without: Sequence[str] = (),
 ) -> None:
     """Run a program.
 
@@ -77,6 +90,10 @@ def run(
     :param synced: whether it can wait for the disk: only so it is told of
         what could not be written.
     :param name: how messages call it; by default as the command does.
+    :param timeout: seconds after which it is killed.
+    :param output_file: see :func:`host_command.run`.
+    :param watch: see :func:`host_command.run`.
+    :param without: capabilities that neither it nor what it starts has.
     :raises EnvironmentFault: see :func:`host_command.run`.
     """
     variables = {'PATH': search_path(), **(environment or {})}
@@ -84,15 +101,19 @@ def run(
     try:
         host_command.run(
             [
-                *_CONFINED,
+                *_CONFINED[:3],
+                *_dropping(without),
+                *_CONFINED[3:],
                 *(() if network else ('--net',)),
                 *(() if synced else _UNSYNCED),
                 # By env: setpriv and unshare are found on our own PATH.
                 'env', *settings, *argv,
             ],
-            timeout=_TIMEOUT,
+            timeout=timeout,
             writes_to=writes_to,
             input_file=input_file,
+            output_file=output_file,
+            watch=watch,
         )  # fmt: skip
     except exception.HostCommandFailed as error:
         raise exception.HostCommandFailed(
@@ -100,6 +121,14 @@ def run(
             exit_code=error.kwargs['exit_code'],
             reason=why(error.kwargs['reason']),
         ) from error
+
+
+def _dropping(capabilities: Sequence[str]) -> list[str]:
+    """The options of setpriv."""
+    if not capabilities:
+        return []
+    names = ','.join(f'-{name}' for name in capabilities)
+    return [f'--bounding-set={names}', f'--inh-caps={names}']
 
 
 def why(stderr: str) -> str:

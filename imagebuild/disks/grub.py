@@ -41,6 +41,15 @@ _CORE_SEGMENT = 0x820
 _NOPS = b'\x90\x90'
 
 
+_DEFAULTS = f"""\
+# Written by imagebuild.
+GRUB_TIMEOUT=1
+GRUB_CMDLINE_LINUX="{KERNEL_ARGUMENTS}"
+GRUB_TERMINAL="console serial"
+GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
+"""
+
+
 class _Table(NamedTuple):
     """How GRUB calls a kind of partition table.
 
@@ -87,6 +96,18 @@ def install(
             'biosdisk', table.module, plan.kind.grub_module,
         ]
     )  # fmt: skip
+
+
+def write_defaults(tree: tree_files.Tree, *, grub_cloud: bool) -> None:
+    """Have update-grub of the Debian family say what we do.
+
+    :param grub_cloud: whether the package grub-cloud-amd64 is in the tree.
+    """
+    tree.write('etc/default/grub.d/50_imagebuild.cfg', _DEFAULTS)
+    if grub_cloud:
+        # It waits for it; there was no disk to install to until
+        # now.
+        tree.write('etc/grub.d/enable_cloud', '')
 
 
 def _configuration(

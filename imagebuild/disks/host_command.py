@@ -53,6 +53,8 @@ def run(
     writes_to: pathlib.Path | None = None,
     good_exit_codes: Collection[int] = (0,),
     input_file: pathlib.Path | None = None,
+    output_file: pathlib.Path | None = None,
+    watch: Callable[[], object] | None = None,
 ) -> str:
     """Run a program and wait for its end.
 
@@ -64,18 +66,21 @@ def run(
     :param writes_to: what it writes, for the message when the disk is full.
     :param good_exit_codes: the codes that are no failure.
     :param input_file: its standard input; empty by default.
-    :returns: its standard output.
+    :param output_file: a file for what it prints, on standard error, too.
+    :param watch: called four times a second; what it raises ends the
+        program.
+    :returns: its standard output; '' when it went to a file.
     :raises MissingDependency: there is no such program.
     :raises HostCommandFailed: it failed or its time was up.
     :raises DiskFull: it found no room to write.
     :raises Interrupted: ``cancelled`` returned True.
     """
     LOG.debug('Running %s', argv)
-    process = _start(argv, input_file)
+    process = _start(argv, input_file, output_file)
     try:
         if on_start:
             on_start(process.pid)
-        stdout, stderr = _wait(process, argv[0], timeout, cancelled)
+        stdout, stderr = _wait(process, argv[0], timeout, cancelled, watch)
     except BaseException:
         _kill(process)
         raise
@@ -85,15 +90,21 @@ def run(
 
 
 def _start(
-    argv: Sequence[str], input_file: pathlib.Path | None
+    argv: Sequence[str],
+    input_file: pathlib.Path | None,
+    output_file: pathlib.Path | None,
 ) -> subprocess.Popen[str]:
     try:
-        with open(input_file or os.devnull, 'rb') as stdin:
+        with contextlib.ExitStack() as stack:
+            stdin = stack.enter_context(open(input_file or os.devnull, 'rb'))
+            output = None
+            if output_file is not None:
+                output = stack.enter_context(output_file.open('wb'))
             return subprocess.Popen(
                 list(argv),
                 stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=output or subprocess.PIPE,
+                stderr=output or subprocess.PIPE,
                 # Its process group is killed as a whole, and only by us.
                 start_new_session=True,
                 encoding='utf-8',
@@ -119,13 +130,17 @@ def _wait(
     program: str,
     timeout: float | None,
     cancelled: Callable[[], bool] | None,
+    watch: Callable[[], object] | None,
 ) -> tuple[str, str]:
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         # In short pieces, so that time and cancellation are looked at; what
         # was read is kept between them.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=_TICK)
+            stdout, stderr = process.communicate(timeout=_TICK)
+            return stdout or '', stderr or ''
+        if watch:
+            watch()
         if end is not None and time.monotonic() > end:
             raise exception.HostCommandFailed(
                 program=program,

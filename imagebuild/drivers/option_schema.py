@@ -72,7 +72,11 @@ class Options:
                 '',
                 0,
             ):
-                schema['properties'][field.name]['default'] = field.default
+                schema['properties'][field.name]['default'] = (
+                    list(field.default)
+                    if isinstance(field.default, tuple)
+                    else field.default
+                )
         required = [
             field.name
             for field in fields

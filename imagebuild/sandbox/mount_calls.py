@@ -48,6 +48,7 @@ _FSPICK_EMPTY_PATH = 8
 _MS_PRIVATE = 1 << 18
 
 #: Mount attributes.
+_ATTR_RDONLY = 0x01
 ATTR_NOSUID = 0x02
 ATTR_NODEV = 0x04
 ATTR_NOATIME = 0x10
@@ -229,6 +230,26 @@ def clone_tree(root: int) -> int:
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE
     return syscalls.call(
         _OPEN_TREE, ctypes.c_int(root), b'', ctypes.c_uint(flags)
+    )
+
+
+def make_read_only(path: str) -> None:
+    """Let nothing be written through a mount and those below it.
+
+    Other mounts of the same file systems stay as they are.
+
+    :param path: where it is mounted.
+    :raises OSError: something is open for writing.
+    """
+    attributes = _MountAttr(_ATTR_RDONLY, 0, 0, 0)
+    syscalls.call(
+        _MOUNT_SETATTR,
+        ctypes.c_int(_AT_FDCWD),
+        os.fsencode(path),
+        ctypes.c_uint(_AT_RECURSIVE),
+        ctypes.byref(attributes),
+        ctypes.c_size_t(ctypes.sizeof(attributes)),
+        what='mount_setattr',
     )
 
 

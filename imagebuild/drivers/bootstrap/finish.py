@@ -80,14 +80,6 @@ _DS_IDENTIFY = 'policy: search,found=all,maybe=all,notfound=enabled\n'
 
 _RESOLVED = '../run/systemd/resolve/stub-resolv.conf'
 
-_GRUB = f"""\
-# Written by imagebuild.
-GRUB_TIMEOUT=1
-GRUB_CMDLINE_LINUX="{grub.KERNEL_ARGUMENTS}"
-GRUB_TERMINAL="console serial"
-GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
-"""
-
 _KEYRINGS = pathlib.PurePosixPath('/etc/apt/keyrings')
 
 
@@ -123,11 +115,7 @@ def _make_machine(tree: tree_files.Tree, release: releases.Release) -> None:
     tree.link('etc/resolv.conf', _RESOLVED)
     tree.write('etc/cloud/cloud.cfg.d/90_imagebuild.cfg', _CLOUD)
     tree.write('etc/cloud/ds-identify.cfg', _DS_IDENTIFY)
-    tree.write('etc/default/grub.d/50_imagebuild.cfg', _GRUB)
-    if release.distro == 'debian':
-        # grub-cloud-amd64 waits for it; there was no disk to install to
-        # until now.
-        tree.write('etc/grub.d/enable_cloud', '')
+    grub.write_defaults(tree, grub_cloud=release.distro == 'debian')
 
 
 def _write_sources(
