@@ -25,7 +25,9 @@ call                  by                             in
 ===================== ============================== =====================
 ``list_opts``         programs, when they start      every program's
 ``missing``           conductor, when it starts      conductor's process
+``combined``          conductor, ``check_request``   conductor's process
 ``validate``          conductor, ``check_request``   conductor's process
+``check_asked``       conductor, ``check_request``   conductor's process
 ``identity``          conductor, ``check_request``   conductor's process
 ``wants_base``        conductor, ``check_request``   conductor's process
 ``prepared``          build job                      child process
@@ -182,6 +184,12 @@ class DiskMonitor:
     def notice(self, message: str) -> None:
         """Called with a message for the user."""
 
+    def output(self, line: str) -> None:
+        """Called with each line that a program printed, for the log.
+
+        :param line: without its newline and without control characters.
+        """
+
     def progress(self, done: int, total: int, what: str) -> None:
         """Called now and then, at most a few times a second.
 
@@ -247,6 +255,8 @@ class Driver(abc.ABC):
     :cvar wants_base: whether it works on a base image, which the catalogue
         entry or ``base_image`` of the request then must name; a driver that
         wants none is given one of kind ``none``.
+    :cvar takes_elements: whether it makes disks out of elements of
+        diskimage-builder; it has an option ``elements`` then.
     :cvar options: its options with their JSON schema.
     :cvar by_default: whether a conductor whose ``[conductor] drivers`` is
         empty offers it. Others must be named there.
@@ -256,6 +266,7 @@ class Driver(abc.ABC):
     wants_base: ClassVar[bool]
     options: ClassVar[type[Options]]
     by_default: ClassVar[bool] = True
+    takes_elements: ClassVar[bool] = False
 
     @classmethod
     def list_opts(cls) -> config_options.Pairs:
@@ -310,6 +321,35 @@ class Driver(abc.ABC):
         :raises InvalidDriverOptions: with every problem.
         """
         self.options.parse(options)
+
+    def combined(
+        self, of_entry: Mapping[str, Any], asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The options of the catalogue's entry, with those of a request.
+
+        Neither has been validated.
+
+        :param of_entry: of the operating system's entry.
+        :param asked: of the request; they go before.
+        """
+        return {**of_entry, **asked}
+
+    def check_asked(
+        self,
+        asked: Mapping[str, Any],
+        options: Mapping[str, Any],
+        sections: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Refuse what users may not ask for, though operators may.
+
+        Called in the conductor's process before a build is queued, when
+        :meth:`validate` has passed.
+
+        :param asked: ``driver_options`` of the request alone.
+        :param options: with those of the catalogue's entry.
+        :param sections: of the configuration, as ``settings.sections``.
+        :raises InvalidDriverOptions: with every problem.
+        """
 
     def disk_size(self, options: Mapping[str, Any]) -> int:
         """How large the disk will be at least, as far as the options tell.

@@ -185,6 +185,18 @@ class FromScratchDriver(base.Driver):
         :raises InvalidDriverOptions: with every problem.
         """
 
+    def on_this_host(
+        self, options: Mapping[str, Any], sections: Sections
+    ) -> str:
+        """What on this host decides what is made, '' for nothing.
+
+        A base image that was made when it was another one is not used again.
+
+        :param options: as for :meth:`validate`.
+        :param sections: of the configuration.
+        """
+        return ''
+
     @abc.abstractmethod
     def missing_to_make(self) -> Sequence[str]:
         """What this machine lacks for :meth:`create_disk`.
@@ -376,8 +388,9 @@ class FromScratchDriver(base.Driver):
                 path.unlink(missing_ok=True)
             return
         period = int(self._clock() // (parsed.refresh * _HOUR))
+        here = self.on_this_host(options, settings.sections)
         with settings.cache.make(
-            f'{self.identity(options)}@{parsed.refresh}*{period}',
+            f'{self.identity(options)}{here}@{parsed.refresh}*{period}',
             make,
             what=f'the base image of {making.label}',
             on_notice=monitor.notice,
@@ -406,10 +419,17 @@ class FromScratchDriver(base.Driver):
         if missing:
             raise exception.MissingDependency(
                 what=', '.join(missing),
-                remedy=f'run: apt-get install {" ".join(missing)}',
+                remedy=_remedy(missing),
             )
         if kind.mounted:
             written_root.check(making.options.file_system)
+
+
+def _remedy(missing: Sequence[str]) -> str:
+    packages = [name for name in missing if ' ' not in name]
+    if not packages:
+        return 'install it'
+    return f'run: apt-get install {" ".join(packages)}'
 
 
 def not_installed(programs: Mapping[str, str]) -> list[str]:

@@ -87,6 +87,12 @@ class JobMonitor(manifest.Monitor):
         self._lines.append(line)
         self._events.send('output', stream=stream, line=line)
 
+    def program_output(self, line: str) -> None:
+        """Report a line that a program of the driver printed."""
+        self._events.send(
+            'output', stream='stdout', line=channel.shortened(line)
+        )
+
     def step_finished(
         self, step: manifest.RunningStep, result: manifest.StepReport
     ) -> None:
@@ -136,6 +142,9 @@ class DriverMonitor(DiskMonitor):
 
     def notice(self, sentence: str) -> None:
         self._monitor.notice(sentence)
+
+    def output(self, line: str) -> None:
+        self._monitor.program_output(line)
 
     def progress(self, done: int, total: int, what: str) -> None:
         if what not in self._throttled:

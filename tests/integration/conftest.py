@@ -26,6 +26,7 @@ import fcntl
 import os
 import pathlib
 import shutil
+import subprocess
 
 import pytest
 
@@ -115,6 +116,26 @@ def machine_tree(
         if not tree.exists():
             machines.make_tree(minimal_image, tree)
     return tree
+
+
+@pytest.fixture(scope='session')
+def plain_tree(
+    minimal_image: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    """The files of the minimal image. About 3 s."""
+    directory = tmp_path_factory.mktemp('plain')
+    script = f"""
+cd {directory}
+mkdir tree mounted
+qemu-img convert -O raw {minimal_image} raw
+loop=$(losetup --find --show --read-only --offset={1024**2} raw)
+mount -o ro $loop mounted
+losetup --detach $loop
+cp -a mounted/. tree
+"""
+    subprocess.run(['unshare', '--mount', 'sh', '-ec', script], check=True)
+    (directory / 'raw').unlink()
+    return directory / 'tree'
 
 
 @pytest.fixture

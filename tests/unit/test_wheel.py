@@ -54,6 +54,7 @@ def test_extras(setup):
     assert set(extras) == {
         'client',
         'clouds',
+        'dib',
         'mysql',
         'postgresql',
         'service',
