@@ -32,11 +32,12 @@ Schema = properties.Schema
 CONTENT = (
     OS, BASE_IMAGE, PACKAGES, PIP_PACKAGES, FILES, RECIPE, RECIPE_VERSION,
     MANIFEST, RESOURCES, ARGUMENTS, DRIVER, DRIVER_OPTIONS, DISK_FORMAT,
-    CONTAINER_FORMAT, DESTINATIONS,
+    CONTAINER_FORMAT, DESTINATIONS, ELEMENTS,
 ) = (
     'os', 'base_image', 'packages', 'pip_packages', 'files', 'recipe',
     'recipe_version', 'manifest', 'resources', 'arguments', 'driver',
     'driver_options', 'disk_format', 'container_format', 'destinations',
+    'elements',
 )  # fmt: skip
 
 #: Say something about the image: a change is made to the image there is.
@@ -53,7 +54,9 @@ BUILDING = (REUSE, MAX_AGE, TIMEOUT) = ('reuse', 'max_age', 'timeout')
 
 #: Names: the blanks around them mean nothing.
 NAMES = (OS, RECIPE, RECIPE_VERSION, DRIVER)
-LISTS_OF_NAMES = (PACKAGES, PIP_PACKAGES, DESTINATIONS, TAGS, MEMBERS)
+LISTS_OF_NAMES = (
+    PACKAGES, PIP_PACKAGES, DESTINATIONS, TAGS, MEMBERS, ELEMENTS,
+)  # fmt: skip
 
 #: Of an entry of ``files``.
 FILE_KEYS = (PATH, TEXT, BASE64, MODE, OWNER, GROUP) = (
@@ -175,6 +178,14 @@ PROPERTIES: dict[str, Any] = {
     ),
     DRIVER_OPTIONS: _map(
         _("Options of the driver, over the operating system's own.")
+    ),
+    ELEMENTS: _list(
+        _(
+            'Elements of diskimage-builder that the disk is made of, besides '
+            'those of the operating system; for drivers that make one, such '
+            'as diskimage_builder.'
+        ),
+        _string(_('Name of an element.'), _length(64)),
     ),
     DISK_FORMAT: _string(
         _('Format of the disk; qcow2 or that of the cloud by default.'),

@@ -50,6 +50,7 @@ _FIELD_RULES = {
     'manifest': policies.builds.CREATE_MANIFEST,
     'driver': policies.builds.CREATE_DRIVER,
     'driver_options': policies.builds.CREATE_DRIVER,
+    'elements': policies.builds.CREATE_DRIVER,
     'destinations': policies.builds.CREATE_DESTINATIONS,
 }
 _VISIBILITY_RULES = {
@@ -117,6 +118,8 @@ def prepare(call: Call) -> BuildRequest:
         rules=call.service.property_rules,
     )
     described = _describe(call, request, problems)
+    if described is not None and described.names_elements():
+        call.context.can(policies.builds.CREATE_DRIVER)
     problems += _too_large(call, described)
     unknown = offers.destination_problems(call, request)
     problems += unknown
@@ -156,11 +159,9 @@ def _resolve(
 ) -> BuildRequest:
     """Resolve the base image and compute the content key."""
     request['driver'] = request.get('driver', entry.driver)
-    if described.recipe is not None:
-        # Fixed now: a newer version may be installed before it is built.
-        request['recipe_version'] = described.recipe[1]
+    request = description.pinned(described, request)
     masked = _masked(request, secrets)
-    found = _check(call, masked, entry, placed)
+    found = _check(call, masked, entry, placed, described)
     try:
         base, content_key = description.resolve(
             described, request, found, entry.architecture
@@ -269,6 +270,7 @@ def _check(
     request: Mapping[str, Any],
     entry: catalogue.OperatingSystem,
     placed: placement.Placement,
+    described: description.Description,
 ) -> dict[str, Any]:
     """Have a conductor check the request and resolve the base image.
 
@@ -279,12 +281,36 @@ def _check(
     )
     if placed.waits_for and answer.get('elsewhere'):
         raise placement.cannot_be_checked(placed)
+    # The conductor knows them as one list.
+    places = {
+        f'elements[{number}]': place
+        for number, place in enumerate(described.elements.values())
+    }
     validation.refuse(
-        Problem(problem['path'], problem['message'])
+        Problem(
+            places.get(problem['path'], problem['path']), problem['message']
+        )
         for problem in answer.get('problems', ())
     )
     base: dict[str, Any] = answer['base']
+    validation.refuse(_without_elements(described, base))
     return base
+
+
+def _without_elements(
+    described: description.Description, base: Mapping[str, Any]
+) -> list[Problem]:
+    """Find that a conductor of an older release has left them out."""
+    taken = (base.get('driver_options') or {}).get('elements') or ()
+    if set(described.elements) <= set(taken):
+        return []
+    return [
+        Problem(
+            'elements',
+            'the conductor that was asked is of an older release, which '
+            'knows nothing of elements',
+        )
+    ]
 
 
 def reusable_image(call: Call, prepared: BuildRequest) -> db.Image | None:

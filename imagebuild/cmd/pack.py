@@ -180,6 +180,14 @@ def _spec(
     """Everything that is wrong with the request is found here."""
     chosen, what = choice.bind(options)
     choice.refuse_limits(options)
+    if chosen.elements and not options.test_only:
+        raise exception.InvalidInput(
+            'The disk of this manifest is made of elements of '
+            f'diskimage-builder ({", ".join(chosen.elements)}), and '
+            'imagebuild-pack works on a disk that is there. Build it with '
+            'the driver diskimage_builder, or check an image of it with '
+            '--test-only.'
+        )
     return packing.PackSpec(
         image=options.image,
         what=what,

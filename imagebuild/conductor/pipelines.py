@@ -363,8 +363,7 @@ class PipelineRunner:
                 pathlib.Path(path) for path in self._context.conf.recipe_path
             ],
         )
-        if described.recipe is not None:
-            request['recipe_version'] = described.recipe[1]
+        request = description.pinned(described, request)
         base, content_key = description.resolve(
             described,
             request,

@@ -40,6 +40,7 @@ from imagebuild.conductor import capability
 from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.drivers import isolations
 from imagebuild.drivers.base import BaseImage
+from imagebuild.drivers.base import Driver
 from imagebuild.exception import Problem
 
 LOG = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class RequestValidator:
     :param max_virtual_size: gives the bytes that a disk may have; 0 for no
         limit.
     :param isolation: gives what disks of those who are trusted are opened in.
+    :param sections: gives the configuration, as jobs are given it.
     :param read_catalogue: reads the catalogue of this host, for API servers
         of the release before, which do not send the entry.
     """
@@ -86,6 +88,7 @@ class RequestValidator:
         open_glance: OpenGlance,
         max_virtual_size: Callable[[], int] = int,
         isolation: Callable[[], isolations.Setting] = lambda: 'appliance',
+        sections: Callable[[], Mapping[str, Any]] = dict,
         read_catalogue: Callable[[], Catalogue] = lambda: Catalogue({}),
     ) -> None:
         self._database = database
@@ -94,6 +97,7 @@ class RequestValidator:
         self._open_glance = open_glance
         self._max_virtual_size = max_virtual_size
         self._isolation = isolation
+        self._sections = sections
         self._read_catalogue = read_catalogue
 
     def check_request(
@@ -166,15 +170,14 @@ class RequestValidator:
         if driver is None:
             problem = Problem('driver', f'there is no driver "{name}"')
             raise _Refused(problem, elsewhere=True)
-        given = request.get('driver_options') or {}
-        options = {**entry.driver_options, **given}
+        given, place = _asked_of(driver, request)
+        options = driver.combined(entry.driver_options, given)
         self._narrow_isolation(options, entry, given)
         try:
             driver.validate(options)
+            driver.check_asked(given, options, self._sections())
         except exception.InvalidManifest as error:
-            raise _Refused(
-                *(_below('driver_options', each) for each in error.errors)
-            ) from error
+            raise _Refused(*map(place, error.errors)) from error
         where = 'os' if entry.name else 'driver'
         if 'size' in given:
             where = 'driver_options.size'
@@ -357,6 +360,39 @@ def _refused_at(path: str, *, elsewhere: bool = False) -> Iterator[None]:
         raise _Refused(
             Problem(path, str(error)), elsewhere=elsewhere
         ) from error
+
+
+def _asked_of(
+    driver: Driver, request: Mapping[str, Any]
+) -> tuple[dict[str, Any], Callable[[Problem], Problem]]:
+    """The driver's options of a request, its elements among them.
+
+    :returns: them, and what says where in the request a problem is.
+    """
+    given = dict(request.get('driver_options') or {})
+    elements = request.get('elements') or []
+    if elements and not driver.takes_elements:
+        raise _refused(
+            'elements',
+            f'the driver "{driver.name}" makes nothing of elements; '
+            'diskimage_builder does',
+        )
+    own = given.get('elements')
+    own = own if isinstance(own, list) else []
+    more = [name for name in elements if name not in own]
+    if more:
+        given['elements'] = [*own, *more]
+    places = {
+        f'elements[{len(own) + number}]': f'elements[{elements.index(name)}]'
+        for number, name in enumerate(more)
+    }
+
+    def place(problem: Problem) -> Problem:
+        if problem.path in places:
+            return Problem(places[problem.path], problem.message)
+        return _below('driver_options', problem)
+
+    return given, place
 
 
 def _below(path: str, problem: Problem) -> Problem:

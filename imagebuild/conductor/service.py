@@ -206,6 +206,7 @@ class Conductor:
                 self._conf.disks.max_virtual_size * space.GIB
             ),
             isolation=lambda: self._conf.guestfs.isolation,
+            sections=self.context.job_config,
             read_catalogue=lambda: catalogue.load(
                 self._conf.operating_systems_file
             ),

@@ -22,6 +22,7 @@ request: ``files[0].mode``, ``manifest.validators[1].script``.
 from imagebuild.description.description import CLEANUP
 from imagebuild.description.description import Description
 from imagebuild.description.loader import load
+from imagebuild.description.resolution import pinned
 from imagebuild.description.resolution import resolve
 
-__all__ = ['CLEANUP', 'Description', 'load', 'resolve']
+__all__ = ['CLEANUP', 'Description', 'load', 'pinned', 'resolve']

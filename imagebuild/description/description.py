@@ -66,6 +66,7 @@ class Description(manifest.Runnable):
     :ivar os: names of releases, distributions or families that it is for;
         empty for any.
     :ivar min_disk: GiB that the disk must have, 0 for any.
+    :ivar elements: of diskimage-builder, each with its place in the request.
     :ivar recipe: name and version of the recipe, None without one; the
         version is the one chosen if the request named none.
     """
@@ -75,9 +76,11 @@ class Description(manifest.Runnable):
         steps: Sequence[base.Validator],
         source: origin.Origin,
         values: Mapping[str, str],
+        elements: Mapping[str, str] | None = None,
     ) -> None:
         self.arguments = tuple(source.arguments or ())
         self.values = dict(values)
+        self.elements = dict(elements or {})
         self.recipe = source.recipe
         # What a user wrote comes first, so nothing after it is another's.
         self._operators = not steps and source.recipe is not None
@@ -116,6 +119,13 @@ class Description(manifest.Runnable):
                 DescribedStep(plugin.PATH, plugin.VALIDATOR, self._plugin_name)
             )
         return found
+
+    def names_elements(self) -> bool:
+        """Whether the request itself names elements, or its manifest does.
+
+        Those of a recipe are the operator's.
+        """
+        return any(place != 'recipe' for place in self.elements.values())
 
     def hidden(self) -> set[str]:
         """Names of the arguments whose values are secrets."""
@@ -181,6 +191,8 @@ class Description(manifest.Runnable):
             'generation': GENERATION,
             'language': content_key.LANGUAGE,
             **_elsewhere(request),
+            # Left out else: most images are made of none.
+            **({'elements': [*self.elements]} if self.elements else {}),
         }
         text = json.dumps(
             facts, sort_keys=True, ensure_ascii=True, separators=(',', ':')

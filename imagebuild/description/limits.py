@@ -35,6 +35,7 @@ MAX_FIELDS: Mapping[str, int] = {
     'manifest': strict_yaml.MAX_BYTES,
     'resources': 8 * 1024**2,
     'arguments': 1024**2,
+    'elements': 64 * 1024,
     'recipe': 1024,
     'recipe_version': 1024,
 }
@@ -71,7 +72,8 @@ def plain(
 
 def _too_large(value: Any, limit: int) -> str:
     if len(json.dumps(value, ensure_ascii=False).encode()) > limit:
-        shown = f'{limit // 1024**2} MiB' if limit > 1024 else '1 KiB'
+        mib = limit // 1024**2
+        shown = f'{mib} MiB' if mib else f'{limit // 1024} KiB'
         return f'it is larger than {shown}'
     count = 0
     pending = [value]

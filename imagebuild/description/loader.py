@@ -22,6 +22,7 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild.common import json_schema
 from imagebuild.description import description
+from imagebuild.description import elements
 from imagebuild.description import fields
 from imagebuild.description import limits
 from imagebuild.description import origin
@@ -41,8 +42,9 @@ def load(
 
     :param request: the body of the request with the real values of
         hidden arguments. Only ``packages``, ``pip_packages``, ``files``,
-        ``recipe``, ``recipe_version``, ``manifest``, ``resources`` and
-        ``arguments`` are looked at; None is as good as left out.
+        ``recipe``, ``recipe_version``, ``manifest``, ``resources``,
+        ``arguments`` and ``elements`` are looked at; None is as good as
+        left out.
     :param recipe_paths: directories with recipes, searched before the shipped
         ones.
     :raises InvalidRequest: every problem at once, in ``.errors``, each with
@@ -56,10 +58,11 @@ def load(
     source = origin.read(
         given, [pathlib.Path(path) for path in recipe_paths], problems
     )
+    named = elements.read(given, source, problems)
     values = _values(given.get('arguments', {}), source.arguments, problems)
     if problems:
         raise exception.InvalidRequest(limits.shortened(problems))
-    return description.Description(steps, source, values)
+    return description.Description(steps, source, values, named)
 
 
 def _values(

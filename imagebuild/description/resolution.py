@@ -19,6 +19,25 @@ from typing import Any
 from imagebuild.description.description import Description
 
 
+def pinned(
+    described: Description, request: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A request that says what it means by now.
+
+    A newer version of the recipe may be installed before it is built. What a
+    manifest or a recipe is made of is the driver's matter, which looks into
+    neither.
+
+    :param request: the body of a request, described.
+    """
+    found = dict(request)
+    if described.recipe is not None:
+        found['recipe_version'] = described.recipe[1]
+    if described.elements:
+        found['elements'] = [*described.elements]
+    return found
+
+
 def resolve(
     described: Description,
     request: Mapping[str, Any],

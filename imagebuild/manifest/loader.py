@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.common import element_names
 from imagebuild.common import json_schema
 from imagebuild.common import strict_yaml
 from imagebuild.manifest import arguments
@@ -47,6 +48,7 @@ _ROOT: Mapping[str, Any] = {
             'minimum': 0,
             'x-message': 'is not an integer (GiB)',
         },
+        'elements': element_names.SCHEMA,
     },
 }
 
@@ -168,4 +170,5 @@ def _build(
         description=data.get('description') or '',
         os=data.get('os') or (),
         min_disk=data.get('min_disk') or 0,
+        elements=data.get('elements') or (),
     )

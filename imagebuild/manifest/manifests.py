@@ -47,6 +47,7 @@ class Manifest(runnable.Bindable):
     :ivar os: names of releases, distributions or families it is for; empty
         for any.
     :ivar min_disk: GiB that the disk must have, 0 for any.
+    :ivar elements: of diskimage-builder, out of which a disk for it is made.
     :ivar validators: its steps.
     """
 
@@ -58,12 +59,14 @@ class Manifest(runnable.Bindable):
         description: str = '',
         os: Sequence[str] = (),
         min_disk: int = 0,
+        elements: Sequence[str] = (),
     ) -> None:
         self.validators = tuple(validators)
         self.arguments = tuple(arguments)
         self.description = description
         self.os = tuple(os)
         self.min_disk = min_disk
+        self.elements = tuple(elements)
 
     def resolve(self, values: Mapping[str, Any] | None) -> dict[str, str]:
         return arguments.resolve(self.arguments, values)

@@ -82,8 +82,8 @@ RULES = [
     base.rule(
         CREATE_DRIVER,
         base.MEMBER_OR_ADMIN,
-        "Choose the driver or its options instead of taking the operating "
-        "system's.",
+        "Choose the driver, its options or elements instead of taking the "
+        "operating system's.",
         *_MAKE,
     ),
     base.rule(

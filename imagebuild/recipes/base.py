@@ -69,6 +69,11 @@ class Recipe(manifest.Bindable):
         """GiB that the disk must have, 0 for any."""
         return 0
 
+    @property
+    def elements(self) -> Sequence[str]:
+        """Elements of diskimage-builder out of which a disk is made."""
+        return ()
+
     @abc.abstractmethod
     def arguments(self) -> Sequence[manifest.Argument]:
         """The arguments it takes, in order.

@@ -119,6 +119,11 @@ class DirectoryRecipe(base.Recipe):
     def min_disk(self) -> int:
         return self.load().min_disk
 
+    @property
+    def elements(self) -> Sequence[str]:
+        """See :attr:`base.Recipe.elements`."""
+        return self.load().elements
+
     def arguments(self) -> Sequence[manifest.Argument]:
         return self.load().arguments
 

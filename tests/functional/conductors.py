@@ -49,6 +49,13 @@ class FakeDriver:
     name = 'fake'
     by_default = True
     wants_base = False
+    takes_elements = False
+
+    def combined(self, of_entry, asked):
+        return {**of_entry, **asked}
+
+    def check_asked(self, asked, options, sections):
+        pass
 
     def missing(self, isolation='appliance'):
         return ()

@@ -147,6 +147,48 @@ def test_the_version_of_the_recipe_is_fixed(service, client):
     assert build.json['request']['recipe_version'] == '7'
 
 
+def test_elements_are_checked_where_they_are_named(service, client):
+    body = {
+        **WEB,
+        'elements': ['mine', 'vm'],
+        'manifest': {'elements': ['base'], 'validators': []},
+    }
+    service.conductors.answer = {
+        'problems': [
+            {'path': f'elements[{number}]', 'message': 'no'}
+            for number in range(3)
+        ],
+        'base': None,
+    }
+    answer = ask(client, body)
+    assert answer.status_code == 400
+    _context, request = service.conductors.asked[-1]
+    assert request['elements'] == ['base', 'mine', 'vm']
+    assert [each['path'] for each in answer.json['error']['errors']] == [
+        'manifest.elements[0]',
+        'elements[0]',
+        'elements[1]',
+    ]
+    # What the schema has against one, before any conductor is asked.
+    answer = ask(client, {**WEB, 'elements': ['vm', '$(id)']})
+    assert answer.status_code == 400
+    assert answer.json['error']['errors'][0]['path'] == 'elements[1]'
+
+
+def test_elements_are_not_left_out_by_an_older_conductor(service, client):
+    body = {**WEB, 'elements': ['vm']}
+    answer = ask(client, body)
+    assert answer.status_code == 400
+    assert 'older release' in answer.json['error']['errors'][0]['message']
+    service.conductors.answer = {
+        'problems': [],
+        'base': {**api_service.BASE, 'driver_options': {'elements': ['vm']}},
+    }
+    build = ask(client, body)
+    assert build.status_code == 202, build.json
+    assert build.json['request']['elements'] == ['vm']
+
+
 # -- secrets ----------------------------------------------------------------
 
 

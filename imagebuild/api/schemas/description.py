@@ -21,6 +21,7 @@ from typing import Any
 
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
+from imagebuild.common import element_names
 from imagebuild.common import image_properties
 from imagebuild.common import json_schema
 from imagebuild.description import fields
@@ -143,6 +144,17 @@ _SOURCE: Mapping[str, base.Schema] = {
     ),
 }
 _CONTENT: Mapping[str, base.Schema] = {
+    'elements': base.array(
+        {
+            'type': 'string',
+            'maxLength': 64,
+            'pattern': element_names.PATTERN,
+        },
+        'Elements of diskimage-builder that the disk is made of, besides '
+        'those of the operating system; for drivers that make one.',
+        maxItems=element_names.MOST,
+        uniqueItems=True,
+    ),
     'packages': base.array(
         _PACKAGE,
         'Packages of the distribution, each a name or {name: {version: ...}}.',

@@ -32,7 +32,7 @@ _SINGLE = (
 )  # fmt: skip
 #: Those that only a build has.
 _OF_BUILDS = ('reuse', 'max_age')
-_LISTS = ('pip_packages', 'tags', 'members', 'destinations')
+_LISTS = ('elements', 'pip_packages', 'tags', 'members', 'destinations')
 _FILE_OPTIONS = ('mode', 'owner', 'group')
 
 

@@ -266,6 +266,14 @@ def _add_building(
         '--driver', metavar='<driver>', help='Default: that of the --os'
     )
     group.add_argument(
+        '--element',
+        dest='elements',
+        metavar='<element>',
+        action='append',
+        help='Element of diskimage-builder to make the disk of, with a '
+        'driver that does (repeat for several)',
+    )
+    group.add_argument(
         '--driver-option',
         dest='driver_options',
         metavar='<key>=<value>',

@@ -68,6 +68,8 @@ LINES = [
     ('pack --image x --cpus 999 redis 7', '--cpus: 999 is not from', ''),
     ('pack --image x --timeout nan redis 7', '--timeout: it must be', ''),
     ('pack --image x --timeout 0 redis 7', '--timeout: it must be', ''),
+    ('pack --image x --manifest dib.yaml', 'works on a disk that is', ''),
+    ('pack --image x --plan --manifest dib.yaml', 'elements of disk', ''),
     ('pack --image none redis 7', 'no such file', ''),
     ('pack --image . redis 7', 'not an image file', ''),
     ('pack --image x --config-file none redis 7', 'none', ''),
@@ -113,6 +115,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'm.yaml').write_text(MANIFEST)
     (tmp_path / 'bad.yaml').write_text('validators: [\x1b[2J')
+    (tmp_path / 'dib.yaml').write_text('elements: [vm]\nvalidators: []\n')
     (tmp_path / 'bad.conf').write_text('[guestfs]\nmemory = many\n')
     (tmp_path / 'x').write_bytes(bytes(512))
 

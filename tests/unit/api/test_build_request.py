@@ -36,6 +36,7 @@ class Who(context.RequestContext):
         ({'manifest': {}}, policies.CREATE_MANIFEST),
         ({'driver': 'fake'}, policies.CREATE_DRIVER),
         ({'driver_options': {}}, policies.CREATE_DRIVER),
+        ({'elements': ['vm']}, policies.CREATE_DRIVER),
         ({'destinations': ['x']}, policies.CREATE_DESTINATIONS),
         ({'visibility': 'public'}, policies.CREATE_PUBLIC),
         ({'visibility': 'community'}, policies.CREATE_COMMUNITY),

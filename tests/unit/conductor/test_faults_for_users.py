@@ -76,7 +76,8 @@ def test_with_one_it_is_asked(section):
 )
 def test_a_request_for_one_is_refused(request_, path):
     """A 400 of that field, not a 503 that asks to try again."""
-    driver = mock.Mock(wants_base=True)
+    driver = mock.Mock(wants_base=True, takes_elements=False)
+    driver.combined.side_effect = lambda entry, asked: {**entry, **asked}
     driver.name = 'wants'
     provider = mock.Mock()
     provider.driver.return_value = driver

@@ -60,6 +60,8 @@ ENTRIES |= {
 def driver(name, wants_base):
     made = mock.create_autospec(drivers_base.Driver, instance=True)
     made.name, made.wants_base = name, wants_base
+    made.takes_elements = not wants_base
+    made.combined.side_effect = lambda entry, asked: {**entry, **asked}
     made.disk_size.side_effect = lambda options: options.get('size', 4) * GIB
     made.identity.side_effect = lambda options: f'{name}:{options}'
     return made
@@ -160,6 +162,53 @@ def test_disks_larger_than_the_operator_allows(
             'the disk would have 11.0 GiB, and this service makes none of '
             'more than 10.0 GiB'
         )
+
+
+def test_elements_are_options_of_a_driver_that_takes_them(validator, provider):
+    request = {
+        'os': 'scratch',
+        'elements': ['vm', 'b'],
+        'driver_options': {'elements': ['a', 'b']},
+    }
+    answer = validator.check_request('p1', request)
+    assert answer['problems'] == []
+    options = {'elements': ['a', 'b', 'vm']}
+    assert answer['base']['driver_options'] == options
+    makes = provider.driver('makes')
+    makes.check_asked.assert_called_once_with(options, options, {})
+
+
+def test_what_users_may_not_ask_for_is_named_by_its_place(validator, provider):
+    provider.driver(
+        'makes'
+    ).check_asked.side_effect = drivers_base.InvalidDriverOptions(
+        [
+            exception.Problem('elements[0]', 'one'),
+            exception.Problem('elements[2]', 'two'),
+            exception.Problem('environment.X', 'three'),
+        ]
+    )
+    request = {
+        'os': 'scratch',
+        'elements': ['b', 'vm'],
+        'driver_options': {'elements': ['a', 'b']},
+    }
+    found = validator.check_request('p1', request)['problems']
+    assert [each['path'] for each in found] == [
+        'driver_options.elements[0]',
+        'elements[1]',
+        'driver_options.environment.X',
+    ]
+
+
+def test_a_driver_that_takes_no_elements_says_so(validator):
+    request = {'os': 'by-name', 'elements': ['vm']}
+    [problem] = validator.check_request('p1', request)['problems']
+    assert problem == {
+        'path': 'elements',
+        'message': 'the driver "wants" makes nothing of elements; '
+        'diskimage_builder does',
+    }
 
 
 def test_a_disk_of_the_catalogue_that_is_too_large(validator, provider):

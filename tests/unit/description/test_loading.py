@@ -71,6 +71,49 @@ def test_the_steps_digest_has_no_values(load):
     assert other.steps_digest() != one.steps_digest()
 
 
+def test_elements_of_a_request_and_its_manifest(load):
+    loaded = load(
+        manifest=manifest(elements=['base', 'vm']), elements=['vm', 'mine']
+    )
+    assert loaded.elements == {
+        'base': 'manifest.elements[0]',
+        'vm': 'manifest.elements[1]',
+        'mine': 'elements[1]',
+    }
+    assert loaded.names_elements()
+    request = {'name': 'x', 'elements': ['vm', 'mine']}
+    pinned = description.pinned(loaded, request)
+    assert pinned == {'name': 'x', 'elements': ['base', 'vm', 'mine']}
+    # As the job loads it, from the request that was pinned.
+    again = load(
+        manifest=manifest(elements=['base', 'vm']), elements=pinned['elements']
+    )
+    assert [*again.elements] == [*loaded.elements]
+
+
+def test_elements_of_a_recipe_are_the_operators(load, recipe_path):
+    text = f'elements: [vm]\n{RECIPE}'
+    (recipe_path / 'one' / '1' / 'manifest.yaml').write_text(text)
+    loaded = load(recipe='one', arguments={'key': 'k'})
+    assert loaded.elements == {'vm': 'recipe'}
+    assert not loaded.names_elements()
+
+
+def test_elements_decide_the_content(load):
+    def key(**request):
+        return load(**request).image_content_key({'identity': 'x'}, {})
+
+    assert key(elements=['vm']) != key()
+    assert key(elements=[]) == key()
+    assert key(elements=['vm']) == key(manifest=manifest(elements=['vm']))
+
+
+@pytest.mark.parametrize('given', ['vm', [1], ['a b'], ['vm', 'vm'], {}])
+def test_bad_elements(load, given):
+    with pytest.raises(exception.InvalidRequest, match='elements'):
+        load(elements=given)
+
+
 def test_nothing_at_all(load):
     loaded = load(name='an image', os='debian-12')
     assert loaded.steps == []

@@ -86,7 +86,7 @@ V = 'validators[0].'
             'validators: []\nvalidator: []',
             [
                 'validator: unknown key; known are: arguments, description, '
-                'min_disk, os, validators'
+                'elements, min_disk, os, validators'
             ],
         ),
         ('validators: []\nos: debian', ["os: 'debian' is not of type"]),
@@ -101,6 +101,14 @@ V = 'validators[0].'
             ["min_disk: '4G' is not an integer (GiB)"],
         ),
         ('validators: []\ndescription: [x]', ['description: ']),
+        ('validators: []\nelements: vm', ['elements: ']),
+        (
+            'validators: []\nelements: [vm, "a b", -x]',
+            [
+                "elements[1]: 'a b' is not the name of an element",
+                "elements[2]: '-x' is not the name of an element",
+            ],
+        ),
         # any validator
         ('validators: [x]', ['validators[0]: it is not a mapping with']),
         ('validators: [{}]', ['validators[0]: it is not a mapping with']),
@@ -308,8 +316,9 @@ def test_every_problem_is_told_at_once():
 def test_root_keys():
     loaded = manifest.load(
         'description: A server\nos: [ubuntu-22.04, redhat]\nmin_disk: 8\n'
-        'validators: []\n'
+        'elements: [debian-minimal, vm]\nvalidators: []\n'
     )
+    assert loaded.elements == ('debian-minimal', 'vm')
     assert loaded.description == 'A server'
     assert loaded.os == ('ubuntu-22.04', 'redhat')
     assert loaded.min_disk == 8
