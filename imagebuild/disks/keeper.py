@@ -84,15 +84,25 @@ def _run(owner: int, command: Sequence[str], log: str) -> int:
     child = os.fork()
     if not child:
         _become(command, log, keeper)
-    # Whoever tells us to end waits until the daemon is gone.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
-    signal.signal(signal.SIGUSR1, lambda *_: os.kill(child, signal.SIGTERM))
     handle = os.pidfd_open(child)
+    # Whoever tells us to end waits until the daemon is gone.
+    _pass_on(signal.SIGTERM, handle, signal.SIGKILL)
+    _pass_on(signal.SIGUSR1, handle, signal.SIGTERM)
     poll.register(handle, select.POLLIN)
     if handle not in dict(poll.poll()):
         os.kill(child, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return code if code >= 0 else 128 - code
+
+
+def _pass_on(number: int, handle: int, as_number: int) -> None:
+    def handler(*_: object) -> None:
+        # It may have ended by itself a moment ago, and been waited for. By
+        # its handle: its id may be another's by then.
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, as_number)
+
+    signal.signal(number, handler)
 
 
 def _become(command: Sequence[str], log: str, keeper: int) -> None:
