@@ -130,12 +130,14 @@ class Stacks:
     def expect(self, name: str, status: str, seconds: float = 600) -> None:
         """Wait until the stack is like this."""
         end = time.monotonic() + seconds
+        # A rollback begins some time after the failure.
+        allowed = 60 if status.startswith('ROLLBACK') else 5
         while True:
             stack = self.heat.stacks.get(name)
             if stack.stack_status == status:
                 return
             over = stack.stack_status.endswith(('_FAILED', '_COMPLETE'))
-            settled = over and _age(stack) > 5
+            settled = over and _age(stack) > allowed
             assert not settled, self.reasons(name)
             assert time.monotonic() < end, stack.stack_status
             time.sleep(0.3)

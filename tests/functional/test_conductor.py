@@ -82,7 +82,8 @@ def test_phases_and_what_earlier_builds_took(tmp_path, database):
             'convert',
             'upload',
         ]
-        assert 0.5 <= spent['steps'] < 30
+        # By when the conductor was told, which may be late for the begin.
+        assert 0 < spent['steps'] < 30
         # As if it had taken longer.
         longer = {**build.phases, 'spent': {**spent, 'steps': 50.0}}
         assert database.update_build(first, {'phases': longer})
