@@ -17,6 +17,8 @@ them are stand-ins that do what the recipes ask of them and can be looked at.
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.integration.vendors import Package
 
 
@@ -93,6 +95,149 @@ def mysql_like(
     )
 
 
+#: Cassandra's packages have no unit.
+INIT_SCRIPT = """\
+#!/bin/sh
+### BEGIN INIT INFO
+# Provides: cassandra
+# Required-Start: $remote_fs $network
+# Required-Stop: $remote_fs $network
+# Default-Start: 2 3 4 5
+# Default-Stop: 0 1 6
+# Short-Description: cassandra
+### END INIT INFO
+"""
+
+VERSIONS = {
+    'cassandra': '4.1.7',
+    'couchbase-server-community': '7.6.2',
+    'couchdb': '3.3.3',
+    'mongodb-org-server': '7.0.15',
+    'mysql-community-server': '8.0.40',
+    'percona-server-server': '8.0.39',
+    'percona-xtradb-cluster': '8.0.37',
+    'vertica': '24.1.0',
+}
+
+
+def vendors_only(release: str, *, redhat: bool) -> tuple[Package, ...]:
+    """What neither family's distribution carries.
+
+    :param release: what follows a version.
+    """
+
+    def package(name: str, **kw: Any) -> Package:
+        return Package(name, f'{VERSIONS[name]}-{release}', **kw)
+
+    mongodb = 'mongod' if redhat else 'mongodb'
+    data = '/var/lib/mongo' if redhat else '/var/lib/mongodb'
+    conf = '/etc/cassandra' + ('/default.conf' if redhat else '')
+    return (
+        mysql_like(
+            'mysql-community-server',
+            f'{VERSIONS["mysql-community-server"]}-{release}',
+            'mysqld' if redhat else 'mysql',
+        ),
+        Package('mysql-community-client', f'8.0.40-{release}'),
+        mysql_like(
+            'percona-server-server',
+            f'{VERSIONS["percona-server-server"]}-{release}',
+            'mysqld' if redhat else 'mysql',
+        ),
+        mysql_like(
+            'percona-xtradb-cluster',
+            f'{VERSIONS["percona-xtradb-cluster"]}-{release}',
+            'mysql',
+        ),
+        package(
+            'mongodb-org-server',
+            files={
+                '/usr/bin/mongod': '#!/bin/sh\n',
+                '/etc/mongod.conf': "# the vendor's\n",
+                '/usr/lib/systemd/system/mongod.service': unit(
+                    '/usr/bin/mongod --config /etc/mongod.conf', mongodb
+                ),
+            },
+            users=(mongodb,),
+            directories={data: f'{mongodb}:{mongodb}'},
+        ),
+        Package('mongodb-mongosh', f'2.3.3-{release}'),
+        Package('mongodb-org-tools', f'7.0.15-{release}'),
+        package(
+            'cassandra',
+            files={
+                '/usr/sbin/cassandra': '#!/bin/sh\n',
+                '/etc/init.d/cassandra': INIT_SCRIPT,
+                f'{conf}/cassandra.yaml': "# the vendor's\n",
+            },
+            users=('cassandra',),
+            directories={'/var/lib/cassandra': 'cassandra:cassandra'},
+        ),
+        package(
+            'couchbase-server-community',
+            files={
+                '/opt/couchbase/bin/couchbase-server': '#!/bin/sh\n',
+                '/opt/couchbase/etc/couchbase/static_config': (
+                    '{error_logger_mf_dir, "/opt/couchbase/logs"}.\n'
+                    '{rest_port, 8091}.\n'
+                ),
+                '/usr/lib/systemd/system/couchbase-server.service': unit(
+                    '/opt/couchbase/bin/couchbase-server', 'couchbase'
+                ),
+            },
+            users=('couchbase',),
+            directories={
+                '/opt/couchbase/var/lib/couchbase/data': 'couchbase:couchbase'
+            },
+        ),
+        package(
+            'couchdb',
+            files={
+                '/opt/couchdb/bin/couchdb': '#!/bin/sh\n',
+                '/opt/couchdb/etc/local.d/README': 'local.d\n',
+                '/usr/lib/systemd/system/couchdb.service': unit(
+                    '/opt/couchdb/bin/couchdb', 'couchdb'
+                ),
+            },
+            users=('couchdb',),
+            directories={'/var/lib/couchdb': 'couchdb:couchdb'},
+        ),
+    )
+
+
+def vertica(release: str) -> Package:
+    """Vertica's one package, which its vendor gives to customers."""
+    return Package(
+        'vertica',
+        f'{VERSIONS["vertica"]}-{release}',
+        {
+            '/opt/vertica/bin/vertica': '#!/bin/sh\n',
+            '/opt/vertica/sbin/install_vertica': '#!/bin/sh\n',
+        },
+        needs=('dialog',),
+    )
+
+
+#: What is in IBM's archive, and what that makes.
+DB2 = {
+    'server_dec/db2_install': """\
+#!/bin/sh
+[ "$1 $3 $4 $5 $6" = '-b -p SERVER -n -y' ] || exit 1
+mkdir -p "$2/bin" "$2/instance"
+cp "$(dirname "$0")/db2icrt" "$2/instance/db2icrt"
+""",
+    'server_dec/db2icrt': """\
+#!/bin/sh
+[ "$1 $2 $3 $5" = '-u db2fenc1 -p db2inst1' ] || exit 1
+mkdir -p /home/db2inst1/sqllib/adm
+cat > /home/db2inst1/sqllib/db2profile << 'END'
+db2set() { echo "$@" >> sqllib/calls; }
+db2() { echo "$@" >> sqllib/calls; }
+END
+chown -R db2inst1:db2iadm1 /home/db2inst1/sqllib
+""",
+}
+
 DEBS = (
     mysql_like(
         'mariadb-server',
@@ -123,6 +268,7 @@ DEBS = (
         users=('postgres',),
         directories={'/var/lib/postgresql': 'postgres:postgres'},
     ),
+    *vendors_only('1', redhat=False),
     Package('redis-tools', '7.4.1-1rl1~bookworm1', epoch=6),
     Package('redis-tools', '8.0.0-1rl1~bookworm1', epoch=6),
     *(
@@ -145,10 +291,9 @@ DEBS = (
 )
 
 RPMS = (
+    *vendors_only('1.el9', redhat=True),
     mysql_like('MariaDB-server', '11.4.4-1.el9', 'mariadb', mariadb=True),
     Package('MariaDB-backup', '11.4.4-1.el9'),
-    mysql_like('mariadb-server', '10.11.10-1.el9', 'mariadb', mariadb=True),
-    Package('mariadb-backup', '10.11.10-1.el9'),
     Package(
         'postgresql16-server',
         '16.6-1PGDG.rhel9',
@@ -157,19 +302,6 @@ RPMS = (
             '/usr/pgsql-16/bin/postgres': POSTGRES,
             '/usr/lib/systemd/system/postgresql-16.service': unit(
                 '/usr/pgsql-16/bin/postgres', 'postgres'
-            ),
-        },
-        users=('postgres',),
-        directories={'/var/lib/pgsql': 'postgres:postgres'},
-    ),
-    Package(
-        'postgresql-server',
-        '16.4-1.el9',
-        {
-            '/usr/bin/initdb': INITDB,
-            '/usr/bin/postgres': POSTGRES,
-            '/usr/lib/systemd/system/postgresql.service': unit(
-                '/usr/bin/postgres', 'postgres'
             ),
         },
         users=('postgres',),
@@ -186,6 +318,62 @@ RPMS = (
         },
         users=('redis',),
         directories={'/var/lib/redis': 'redis:redis'},
+    ),
+)
+
+
+def for_all_guests(version: str, agent: str) -> tuple[Package, ...]:
+    """What a guest agent and a developer's key need of a distribution."""
+    return (
+        Package(
+            agent,
+            version,
+            {
+                f'/usr/lib/systemd/system/{agent}.service': unit(
+                    '/bin/true', 'root'
+                )
+            },
+        ),
+        Package(
+            'cloud-init',
+            version,
+            {
+                '/etc/cloud/cloud.cfg': '# of the distribution\n',
+                '/usr/bin/cloud-init': '#!/bin/sh\n',
+            },
+        ),
+        # Newer than any that systemd would not have.
+        Package('openssh-server', version, epoch=9),
+        Package('sudo', version, {'/usr/sbin/visudo': '#!/bin/sh\n'}),
+    )
+
+
+#: What comes from the distributions themselves, for those whose vendors have
+#: no repository, and for those who want no vendor's.
+DISTRIBUTION_DEBS = (
+    *(Package(name, '1.0-1') for name in ('dialog', 'libaio1', 'binutils')),
+    *for_all_guests('1.0-1', 'trove-guestagent'),
+)
+DISTRIBUTION_RPMS = (
+    *for_all_guests('1.0-1.el9', 'openstack-trove-guestagent'),
+    *(
+        Package(name, '1.0-1.el9')
+        for name in ('dialog', 'libaio', 'libstdc++', 'binutils')
+    ),
+    mysql_like('mariadb-server', '10.11.10-1.el9', 'mariadb', mariadb=True),
+    Package('mariadb-backup', '10.11.10-1.el9'),
+    Package(
+        'postgresql-server',
+        '16.4-1.el9',
+        {
+            '/usr/bin/initdb': INITDB,
+            '/usr/bin/postgres': POSTGRES,
+            '/usr/lib/systemd/system/postgresql.service': unit(
+                '/usr/bin/postgres', 'postgres'
+            ),
+        },
+        users=('postgres',),
+        directories={'/var/lib/pgsql': 'postgres:postgres'},
     ),
     Package(
         'policycoreutils-python-utils',
@@ -205,29 +393,40 @@ RPMS = (
             )
         },
     ),
-    Package(
-        'subscription-manager',
-        '1.29-1.el9',
-        {
-            '/usr/sbin/subscription-manager': (
-                '#!/bin/sh\n'
-                'log=/var/log/subscription-calls\n'
-                'here=/etc/pki/consumer\n'
-                'echo "$1" >> $log\n'
-                'case $1 in\n'
-                'identity) [ -e $here ] ;;\n'
-                'register) [ -n "$2$3" ] && mkdir -p $here ;;\n'
-                'unregister) rm -r $here ;;\n'
-                'esac\n'
-            )
-        },
-    ),
 )
 
-#: Suites of the vendors' repositories for apt.
-SUITES = {'bookworm': 'main', 'bookworm-pgdg': 'main'}
+#: Every image of Red Hat Enterprise Linux has it; this one notes what it is
+#: asked to do, and whether a password came along.
+SUBSCRIPTION_MANAGER = r"""#!/bin/sh
+log=/var/log/subscription-calls
+here=/etc/pki/consumer
+case $1 in
+identity) [ -e $here ]; exit ;;
+register)
+    case "$2 $3" in
+    --username=me\ --password=?* | --org=us\ --activationkey=?*) ;;
+    *) exit 1 ;;
+    esac
+    mkdir -p $here
+    ;;
+unregister) rm -r $here ;;
+esac
+echo "$1" >> $log
+"""
+
+#: Suites of the vendors' repositories for apt, with their components.
+SUITES = {
+    'bookworm': 'main mysql-8.0 bookworm/main',
+    'bookworm-pgdg': 'main',
+    'bookworm/mongodb-org/7.0': 'main',
+    '41x': 'main',
+}
 
 
 def users() -> set[str]:
     """All users that the packages make."""
-    return {user for package in (*DEBS, *RPMS) for user in package.users}
+    return {
+        user
+        for package in (*RPMS, *DISTRIBUTION_RPMS)
+        for user in package.users
+    }

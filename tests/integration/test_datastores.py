@@ -22,6 +22,7 @@ One guest for several recipes where they do not disturb each other.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import pathlib
 import shutil
 import subprocess
@@ -35,6 +36,7 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.disks import image_file
+from imagebuild.recipes import search
 from imagebuild.remotes import sandbox as remotes
 from tests.integration import datastore_packages
 from tests.integration import native_disk
@@ -52,11 +54,13 @@ class Family:
 
     :ivar image: is only read.
     :ivar values: arguments that lead to the repositories.
+    :ivar given: recipe to the file that its vendor gives to customers.
     """
 
     name: str
     image: pathlib.Path
     values: Mapping[str, str]
+    given: Mapping[str, pathlib.Path]
 
 
 @pytest.fixture(scope='module')
@@ -73,19 +77,49 @@ def families(
         tree / 'deb', datastore_packages.DEBS, datastore_packages.SUITES
     )
     vendor.yum(tree / 'rpm', datastore_packages.RPMS)
+    # The distribution's own, for what recipes need of it.
+    vendor.apt(
+        tree / 'distribution' / 'deb',
+        datastore_packages.DISTRIBUTION_DEBS,
+        {'stable': 'main'},
+    )
+    vendor.yum(
+        tree / 'distribution' / 'rpm', datastore_packages.DISTRIBUTION_RPMS
+    )
     vendor.write_key(tree / 'key.asc')
+    # What vendors give to customers only.
+    given = tree / 'given'
+    given.mkdir()
+    packages = [
+        vendor.deb(datastore_packages.vertica('1'), given),
+        vendor.rpm(datastore_packages.vertica('1.el9'), given),
+    ]
+    archive = given / 'db2.tar.gz'
+    vendors.write_archive(archive, datastore_packages.DB2)
+    # The files of an offline directory, of both families.
+    for name in ('mongodb-org-server', 'mongodb-mongosh', 'mongodb-org-tools'):
+        for path in (
+            *tree.rglob(f'{name}_*.deb'),
+            *tree.rglob(f'{name}-*.rpm'),
+        ):
+            place = tree / 'offline'
+            place.mkdir(exist_ok=True)
+            shutil.copyfile(path, place / path.name)
     # Vendors have one such directory for each distribution.
     (tree / 'deb' / 'debian').symlink_to('.')
     vendor.close()
     values = {
         'signing-key': 'file:///srv/vendor/key.asc',
         'signing-key-fingerprints': vendor.fingerprint,
+        'license': 'accepted',
     }
+    files = {'debian': packages[0], 'redhat': packages[1]}
     return {
         'debian': Family(
             'debian',
             _with_vendors(minimal_image, tree, workspace / 'debian'),
             {**values, 'apt-repository': 'file:///srv/vendor/deb'},
+            {'db2': archive, 'vertica': files['debian']},
         ),
         'redhat': Family(
             'redhat',
@@ -96,8 +130,33 @@ def families(
                 sorted(datastore_packages.users() - {'redis'}),
             ),
             {**values, 'yum-repository': 'file:///srv/vendor/rpm'},
+            {'db2': archive, 'vertica': files['redhat']},
         ),
     }
+
+
+#: Both families' own repositories; SELinux' settings where there is one.
+FINISH = """\
+cd {root}
+rm -rf etc/apt/sources.list etc/apt/sources.list.d/*
+if [ -d etc/apt ]; then
+    cat > etc/apt/sources.list.d/debian.list << 'END'
+deb [trusted=yes] file:///srv/vendor/distribution/deb stable main
+END
+else
+    cat > etc/yum.repos.d/distribution.repo << 'END'
+[distribution]
+name=Distribution
+baseurl=file:///srv/vendor/distribution/rpm
+gpgcheck=0
+END
+    mkdir -p etc/selinux
+    cat > usr/sbin/subscription-manager << 'END'
+{manager}END
+    chmod 755 usr/sbin/subscription-manager
+    printf 'SELINUX=enforcing\\nSELINUXTYPE=targeted\\n' > etc/selinux/config
+fi
+"""
 
 
 def _with_vendors(
@@ -122,8 +181,10 @@ def _with_vendors(
         root, _ = disk.mount()
         disk.child.sh(f'cp -a {tree} {workspace}/root/srv/vendor')
         disk.child.sh(
-            f'rm -rf {workspace}/root/etc/apt/sources.list'
-            f' {workspace}/root/etc/apt/sources.list.d/*'
+            FINISH.format(
+                root=workspace / 'root',
+                manager=datastore_packages.SUBSCRIPTION_MANAGER,
+            )
         )
         for user in users:
             disk.child.sh(f'useradd --root {workspace}/root --system {user}')
@@ -158,6 +219,11 @@ def values_for(
     common = {
         name: value for name, value in family.values.items() if name in known
     }
+    if 'archive' in known:
+        given = family.given[recipe.name]
+        common['archive'] = f'file:///srv/vendor/given/{given.name}'
+        digest = hashlib.sha256(given.read_bytes()).hexdigest()
+        common['archive-sha256'] = digest
     if 'yum-signing-key' in known:
         common['yum-signing-key'] = common['signing-key']
     return {**common, **values}
@@ -165,11 +231,14 @@ def values_for(
 
 def pack(
     remote: remotes.SandboxRemote,
-    recipe: recipes.Recipe,
+    recipe: manifest.Bindable,
     values: Mapping[str, str],
 ) -> manifest.Report:
     """Pack, see that it conforms, and that packing again changes nothing."""
-    report = recipe.run(remote, values)
+    try:
+        report = recipe.run(remote, values)
+    except exception.StepFailed as error:
+        pytest.fail(f'{error}\n{error.output}')
     assert report.changed
     recipe.run(remote, values, reconcile=False)
     again = recipe.run(remote, values)
@@ -177,6 +246,13 @@ def pack(
         step for step in again.steps if step.result is not manifest.Result.OK
     ]
     return report
+
+
+def holds_secret(directory: pathlib.Path) -> list[pathlib.Path]:
+    """Files of a disk, and of its run, that have the password in any byte."""
+    files = [path for path in directory.rglob('*') if path.is_file()]
+    assert any(path.name == 'overlay.qcow2' for path in files)
+    return [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
 # -- really built -------------------------------------------------------------
@@ -332,56 +408,146 @@ def test_real_servers_answer(
             )
             for answer in real.answers:
                 assert answer in result.stdout, result.output
+        check_guest_agents(remote)
         state = remote.run(
             ['systemctl', 'is-enabled', 'redis-server'], check=False
         )
         assert state.stdout.strip() == 'disabled'
     # What they keep is a hash: no byte of the disk has the password.
     assert SECRET not in ''.join(seen)
-    for path in tmp_path.rglob('*'):
-        if path.is_file():
-            assert SECRET.encode() not in path.read_bytes(), path
+    assert not holds_secret(tmp_path)
 
 
 # -- from vendors' repositories -----------------------------------------------
 
+ELSEWHERE = {'data-directory': '/srv/db', 'configuration-file': '/srv/conf/c'}
+#: Of MySQL and its relatives.
+SERVER = {**ELSEWHERE, 'root-password': SECRET, 'port': '3307'}
+SERVER_LOOK = (
+    'test -f /srv/db/mysql/user.hash &&'
+    'grep -q "datadir = /srv/db" /srv/conf/c &&'
+    'if [ -d /etc/apt ]; then'
+    ' grep -q "/srv/db/.* rwk" /etc/apparmor.d/local/usr.sbin.m*d; fi'
+)
+SELINUX_LOOK = 'grep -q mysqld_db_t /var/lib/selinux/fcontext'
+
+KEY = (
+    'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFDYWOCYXsx/YEGKrwzFq1h/QsJXCohAlanoz'
+    'KzQ9lRc developer'
+)
+#: What is beside a datastore in a guest of a database service.
+GUEST = {
+    'guest-agent': 'package',
+    'cloud-datasource': 'openstack',
+    'developer-key': KEY,
+}
+GUEST_LOOK = (
+    'grep -q ConfigDrive /etc/cloud/cloud.cfg.d/90_imagebuild.cfg &&'
+    'grep -q NzaC1lZDI1 /home/developer/.ssh/authorized_keys &&'
+    'cd /usr/lib/systemd/system &&'
+    'systemctl --root=/ is-enabled *guestagent.service'
+)
+REGISTERED = 'test "$(echo $(cat /var/log/subscription-calls))" = "%s"'
+
 CASES = [
     Case(
-        'mariadb', '11.4', 'debian',
-        {'root-password': SECRET, 'data-directory': '/srv/db'},
-        'grep -q /srv/db /etc/mysql/mariadb.conf.d/90-imagebuild.cnf &&'
-        'grep -q "/srv/db/..* rwk" /etc/apparmor.d/local/usr.sbin.mariadbd &&'
-        'test -d /srv/db/mysql',
+        'mariadb', '11.4', 'debian', {**SERVER, **GUEST},
+        f'{SERVER_LOOK} && {GUEST_LOOK}',
     ),
     Case(
-        'mariadb', '11.4', 'redhat',
-        {'root-password': SECRET, 'data-directory': '/srv/db'},
-        'test -d /srv/db/mysql',
+        'mariadb', '11.4', 'redhat', {**SERVER, **GUEST},
+        f'{SERVER_LOOK} && {SELINUX_LOOK} && test -e /.autorelabel &&'
+        f'{GUEST_LOOK}',
     ),
     Case(
-        'mariadb', '10.11', 'redhat', {},
-        'test -f /etc/dnf/modules.d/mariadb.module',
+        'mariadb', '10.11', 'redhat',
+        {
+            'subscription': 'account',
+            'subscription-username': 'me',
+            'subscription-password': SECRET,
+            'cloud-datasource': 'config-drive',
+        },
+        'grep -q stream=10.11 /etc/dnf/modules.d/mariadb.module &&'
+        + REGISTERED % 'register attach unregister clean',
     ),
+    *(
+        Case(name, '8.0', family, SERVER, SERVER_LOOK)
+        for name in ('mysql', 'percona', 'pxc')
+        for family in ('debian', 'redhat')
+    ),
+    Case('mysql', '8.0', 'debian', {'service': 'disabled'}),
     Case('postgresql', '16', 'debian', {'root-password': SECRET}),
     Case(
-        'postgresql', '16', 'redhat',
-        {'root-password': SECRET, 'data-directory': '/srv/pg'},
-        'grep -q PGDATA=/srv/pg /etc/systemd/system/postgresql-16.service.d/*',
+        'postgresql', '16', 'redhat', {**ELSEWHERE, 'root-password': SECRET},
+        'grep -q PGDATA=/srv/db /etc/systemd/system/postgresql-16.service.d/*',
     ),
-    Case('postgresql', '16', 'redhat', {'package-source': 'distribution'}),
+    Case(
+        'postgresql', '16', 'redhat',
+        {
+            'package-source': 'distribution',
+            'subscription': 'activation-key',
+            'subscription-org': 'us',
+            'subscription-key': SECRET,
+            'cloud-datasource': 'metadata',
+        },
+        REGISTERED % 'register unregister clean',
+    ),
     Case('redis', '7', 'debian', {'package-source': 'vendor'}),
     Case('redis', '7', 'redhat', {'package-source': 'vendor'}),
+    *(
+        Case(
+            'mongodb', '7.0', family, values,
+            'grep -qx "  dbPath: /srv/db" /etc/mongod.conf',
+        )
+        for family in ('debian', 'redhat')
+        for values in (
+            {**ELSEWHERE, 'replica-set': 'rs0'},
+            {
+                'data-directory': '/srv/db',
+                'package-source': 'directory',
+                'package-directory': '/srv/vendor/offline',
+            },
+        )
+    ),
+    *(
+        Case(
+            'cassandra', '4.1', family, ELSEWHERE,
+            'grep -q /srv/db/hints /srv/conf/c',
+        )
+        for family in ('debian', 'redhat')
+    ),
+    *(
+        Case(
+            'couchbase', '7.6', family,
+            {'data-directory': '/srv/db', 'port': '9091'},
+            'cd /opt/couchbase && test -d var/lib/couchbase/data/. &&'
+            'grep -qx "{rest_port, 9091}." etc/couchbase/static_config &&'
+            'grep -q logger etc/couchbase/static_config',
+        )
+        for family in ('debian', 'redhat')
+    ),
+    *(
+        Case(
+             'couchdb', '3', family,
+             {**ELSEWHERE, 'admin-hash': '-pbkdf2-1,2,10'},
+             'grep -q "database_dir = /srv/db" /srv/conf/c')
+        for family in ('debian', 'redhat')
+    ),
+    Case('couchdb', '3', 'debian'),
+    *(
+        Case('db2', '11.5', family, ELSEWHERE,
+             'grep -q "DFTDBPATH /srv/db" /home/db2inst1/sqllib/calls &&'
+             '! test -e /var/cache/imagebuild/db2/db2.tar.gz')
+        for family in ('debian', 'redhat')
+    ),
+    *(
+        Case(
+            'vertica', '24', family, ELSEWHERE,
+            'grep -q DATABASE=db_srvr /srv/conf/c',
+        )
+        for family in ('debian', 'redhat')
+    ),
 ]  # fmt: skip
-
-
-#: Where the packages are the distribution's own.
-AS_DISTRIBUTION = {('redhat', None), ('redhat', 'distribution')}
-DISTRIBUTION = b"""\
-[distribution]
-name=Distribution
-baseurl=file:///srv/vendor/rpm
-gpgcheck=0
-"""
 
 
 @pytest.mark.parametrize('case', CASES, ids=str)
@@ -392,7 +558,121 @@ def test_vendors_packages(
     recipe = recipes.get(case.recipe, case.version)
     values = values_for(recipe, family, case.values)
     with sandboxes.opened(family.image, tmp_path, SETTINGS) as remote:
-        if (family.name, values.get('package-source')) in AS_DISTRIBUTION:
-            remote.write_file('/etc/yum.repos.d/vendor.repo', DISTRIBUTION)
-        pack(remote, recipe, values)
+        report = pack(remote, recipe, values)
         remote.run(['/bin/sh', '-c', case.look])
+    assert SECRET not in str(report)
+    assert not holds_secret(tmp_path)
+
+
+# -- the guest agent ----------------------------------------------------------
+
+#: Builds a wheel without any help; "SAYS" is put before it.
+BACKEND = rb"""
+import zipfile
+INFO = 'sample_agent-1.0.dist-info/'
+FILES = {
+    'sample_agent.py': f"def main():\n    print('{SAYS}')\n",
+    INFO + 'METADATA': (
+        'Metadata-Version: 2.1\nName: sample-agent\nVersion: 1.0\n'
+    ),
+    INFO + 'WHEEL': (
+        'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n'
+    ),
+    INFO + 'entry_points.txt': (
+        '[console_scripts]\nsample-agent = sample_agent:main\n'
+    ),
+    INFO + 'RECORD': '',
+}
+def build_wheel(directory, *_):
+    name = 'sample_agent-1.0-py3-none-any.whl'
+    with zipfile.ZipFile(f'{directory}/{name}', 'w') as wheel:
+        for path, text in FILES.items():
+            wheel.writestr(path, text)
+    return name
+"""
+#: Sources in a directory, a repository of them with a tag, and an index.
+PREPARE = rb"""
+set -eu
+cd /srv/agent
+printf '[build-system]\nrequires = []\nbuild-backend = "backend"\n' \
+    > pyproject.toml
+printf 'backend-path = ["."]\n' >> pyproject.toml
+says() { (echo "SAYS = '$1'"; cat backend.in) > backend.py; }
+says pypi
+mkdir -p /srv/index/sample-agent
+PYTHONPATH=. python3 -c \
+    'import backend; backend.build_wheel("/srv/index/sample-agent")'
+rm -rf __pycache__
+cd /srv/index/sample-agent
+wheel=$(echo *.whl)
+echo "<a href='$wheel'>$wheel</a>" > index.html
+cd /srv/agent
+git init -q -b main
+git config user.name T
+git config user.email t@example.org
+says tagged
+git add -A
+git commit -qm one
+git tag 1.0
+says tip
+git commit -qam two
+says directory
+echo sample-agent > /srv/requirements.txt
+echo 'sample-agent==1.0' > /srv/constraints.txt
+"""
+AGENTS = {
+    'pypi': {
+        'guest-agent-distribution': 'sample-agent==1.0',
+        'guest-agent-index': 'file:///srv/index/',
+        'guest-agent-constraints': '/srv/constraints.txt',
+    },
+    'tagged': {
+        'guest-agent': 'git',
+        'guest-agent-repository': 'file:///srv/agent',
+        'guest-agent-ref': '1.0',
+    },
+    'tip': {
+        'guest-agent': 'git',
+        'guest-agent-repository': 'file:///srv/agent',
+        'guest-agent-ref': 'main',
+    },
+    'directory': {
+        'guest-agent-directory': '/srv/agent',
+        'guest-agent-requirements': '/srv/requirements.txt',
+        'guest-agent-index': 'file:///srv/index/',
+    },
+}
+
+
+def check_guest_agents(remote: remotes.SandboxRemote) -> None:
+    """The agent comes from each source that is no package."""
+    manifest.load('validators: [package: [git, python3-venv]]\n').run(remote)
+    remote.write_file('/srv/agent/backend.in', BACKEND)
+    remote.run_script(PREPARE, name='prepare')
+    loaded = manifest.load(
+        'validators: [include: guest-agent.yaml]\n',
+        [search.SHIPPED / 'common'],
+    )
+    for says, values in AGENTS.items():
+        pack(
+            remote,
+            loaded,
+            {
+                'guest-agent': says,
+                'guest-agent-program': 'sample-agent',
+                **values,
+            },
+        )
+        ran = remote.run(['/opt/guest-agent/bin/sample-agent'])
+        assert ran.stdout == f'{says}\n'
+    unit = remote.read_file('/etc/systemd/system/guest-agent.service')
+    assert b'/sample-agent --config-dir=/etc/trove/conf.d\n' in unit
+    with pytest.raises(exception.StepFailed) as caught:
+        loaded.run(
+            remote,
+            {
+                'guest-agent': 'git',
+                'guest-agent-repository': 'https://me:pw@example.org/x',
+            },
+        )
+    assert 'would be left in the image' in caught.value.output

@@ -22,9 +22,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import os
 import pathlib
 import subprocess
+import tarfile
+import tempfile
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -102,7 +105,7 @@ class Vendor:
     ) -> None:
         """Make a repository for apt.
 
-        :param suites: suite to its component; all have all packages.
+        :param suites: suite to its components; all have all packages.
         """
         pool = root / 'pool'
         pool.mkdir(parents=True)
@@ -111,8 +114,8 @@ class Vendor:
         index = run(
             ['dpkg-scanpackages', '--multiversion', 'pool'], cwd=root
         ).encode()
-        for suite, component in suites.items():
-            self._suite(root / 'dists' / suite, component, index)
+        for suite, components in suites.items():
+            self._suite(root / 'dists' / suite, suite, components, index)
 
     def deb(self, package: Package, pool: pathlib.Path) -> pathlib.Path:
         """Make one package file."""
@@ -156,19 +159,25 @@ class Vendor:
         return path
 
     def _suite(
-        self, directory: pathlib.Path, component: str, index: bytes
+        self,
+        directory: pathlib.Path,
+        suite: str,
+        components: str,
+        index: bytes,
     ) -> None:
-        place = directory / component / 'binary-amd64'
-        place.mkdir(parents=True)
-        (place / 'Packages').write_bytes(index)
-        name = f'{component}/binary-amd64/Packages'
+        sums = []
+        for component in components.split():
+            name = f'{component}/binary-amd64/Packages'
+            (directory / name).parent.mkdir(parents=True)
+            (directory / name).write_bytes(index)
+            digest = hashlib.sha256(index).hexdigest()
+            sums.append(f' {digest} {len(index)} {name}\n')
         release = directory / 'Release'
         release.write_text(
             'Origin: Vendor\nLabel: Vendor\n'
-            f'Suite: {directory.name}\nCodename: {directory.name}\n'
-            f'Architectures: amd64\nComponents: {component}\n'
-            'Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n'
-            f' {hashlib.sha256(index).hexdigest()} {len(index)} {name}\n'
+            f'Suite: {suite}\nCodename: {suite}\n'
+            f'Architectures: amd64\nComponents: {components}\n'
+            f'Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n{"".join(sums)}'
         )
         self._gpg(
             '--clearsign', '--output', str(directory / 'InRelease'),
@@ -180,37 +189,52 @@ class Vendor:
     def yum(self, root: pathlib.Path, packages: Sequence[Package]) -> None:
         """Make a repository for dnf."""
         root.mkdir(parents=True)
-        topdir = self._workspace / 'rpmbuild'
-        topdir.mkdir()
+        self._rpms(root, packages)
+        run(['createrepo_c', '--quiet', str(root)])
+
+    def rpm(self, package: Package, directory: pathlib.Path) -> pathlib.Path:
+        """Make one package file."""
+        self._rpms(directory, [package])
+        [path] = directory.glob(f'*/{package.name}-*.rpm')
+        return path.rename(directory / path.name)
+
+    def _rpms(self, root: pathlib.Path, packages: Sequence[Package]) -> None:
+        topdir = pathlib.Path(tempfile.mkdtemp(dir=self._workspace))
         specs = []
         for number, package in enumerate(packages):
             spec = topdir / f'{number}.spec'
             tree = topdir / f'tree{number}'
+            tree.mkdir()
             _write_tree(tree, package)
             spec.write_text(_spec(package, tree))
             specs.append(str(spec))
+        database = ('--define', f'_dbpath {topdir}/db')
         run(
             [
-                'rpmbuild', '-bb', '--quiet',
-                '--define', f'_topdir {topdir}',
-                '--define', f'_rpmdir {root}',
-                '--define', f'_dbpath {topdir}/db',
-                '--define', '_binary_payload w.ufdio',
-                *specs,
+                *('rpmbuild', '-bb', '--quiet', *database),
+                *('--define', f'_topdir {topdir}'),
+                *('--define', f'_rpmdir {root}'),
+                *('--define', '_binary_payload w.ufdio', *specs),
             ]
-        )  # fmt: skip
-        made = [str(path) for path in root.rglob('*.rpm')]
+        )
         run(
             [
-                'rpmsign', '--addsign',
-                '--define', f'_gpg_name {self.fingerprint}',
-                '--define', '__gpg /usr/bin/gpg',
-                '--define', f'_gpg_path {self._home}',
-                '--define', f'_dbpath {topdir}/db',
-                *made,
+                *('rpmsign', '--addsign', *database),
+                *('--define', f'_gpg_name {self.fingerprint}'),
+                *('--define', '__gpg /usr/bin/gpg'),
+                *('--define', f'_gpg_path {self._home}'),
+                *(str(path) for path in root.rglob('*.rpm')),
             ]
-        )  # fmt: skip
-        run(['createrepo_c', '--quiet', str(root)])
+        )
+
+
+def write_archive(path: pathlib.Path, files: Mapping[str, str]) -> None:
+    """Make a .tar.gz of programs."""
+    with tarfile.open(path, 'w:gz') as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content.encode()), 0o755
+            archive.addfile(entry, io.BytesIO(content.encode()))
 
 
 def _write_tree(tree: pathlib.Path, package: Package) -> None:

@@ -8,7 +8,10 @@ mark=/var/lib/imagebuild/mysql-root
 
 # With a salt: what is kept does not give the password away.
 # shellcheck disable=SC2154
-digest() { printf '%s:%s:%s' "$1" "$data_directory" "$root_password" | sha256sum | cut -d' ' -f1; }
+digest() {
+    printf '%s:%s:%s' "$1" "$data_directory" "$root_password" | sha256sum |
+        cut -d' ' -f1
+}
 
 prepared() {
     # shellcheck disable=SC2154
@@ -34,15 +37,13 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 143' HUP INT TERM
 chown mysql "$scratch"
-# shellcheck disable=SC2154
-read -r -a options <<< "$server_options"
 if [ ! -d "$data_directory/mysql" ]; then
     # shellcheck disable=SC2154
     if [ -n "$install_program" ]; then
-        "$install_program" --user=mysql --datadir="$data_directory" \
-            --skip-test-db > "$scratch/log" 2>&1
+        "$install_program" --no-defaults --user=mysql \
+            --datadir="$data_directory" --skip-test-db > "$scratch/log" 2>&1
     else
-        "$server_program" "${options[@]}" --user=mysql \
+        "$server_program" --no-defaults --user=mysql \
             --datadir="$data_directory" --initialize-insecure \
             > "$scratch/log" 2>&1
     fi || {
@@ -56,32 +57,30 @@ password=${root_password//\\/\\\\}
 password=${password//\'/\\\'}
 if [ -n "$install_program" ]; then
     way='unix_socket'
-    plugin=
     if [ -n "$password" ]; then
         way="unix_socket OR mysql_native_password USING PASSWORD('$password')"
     fi
     way="VIA $way"
+    plugin=()
 else
+    plugin=(--plugin-load-add=auth_socket.so)
     way='WITH auth_socket'
-    plugin="INSTALL PLUGIN auth_socket SONAME 'auth_socket.so';"
     if [ -n "$password" ]; then
-        plugin=
         way="BY '$password'"
     fi
 fi
 mkfifo -m 600 "$scratch/statements"
 chown mysql "$scratch/statements"
 (
-    if [ -n "$plugin" ] && [ ! -e "$data_directory/.auth_socket" ]; then
-        printf '%s\n' "$plugin"
-    fi
     printf "ALTER USER 'root'@'localhost' IDENTIFIED %s;\n" "$way"
     printf 'SHUTDOWN;\n'
 ) > "$scratch/statements" &
 writer=$!
-if ! timeout 300 "$server_program" "${options[@]}" --user=mysql \
+# Without the configuration: it may want other nodes, or a log elsewhere.
+if ! timeout 300 "$server_program" --no-defaults --user=mysql \
     --datadir="$data_directory" --skip-networking --skip-log-bin \
-    --socket="$scratch/socket" --pid-file="$scratch/pid" --log-error= \
+    --loose-mysqlx=OFF "${plugin[@]}" \
+    --socket="$scratch/socket" --pid-file="$scratch/pid" \
     --init-file="$scratch/statements" > "$scratch/log" 2>&1; then
     kill "$writer" 2> /dev/null || :
     grep -v 'ALTER USER' "$scratch/log" | tail -n 20 >&2 || :

@@ -31,14 +31,18 @@ if [ -z "$package_directory" ]; then
     echo 'the argument package-directory is empty' >&2
     exit 1
 fi
+case $distro_family in
+debian) suffix=deb ;;
+*) suffix=rpm ;;
+esac
 set --
-for file in "$package_directory"/*.deb "$package_directory"/*.rpm; do
+for file in "$package_directory"/*."$suffix"; do
     if [ -f "$file" ]; then
         set -- "$@" "$file"
     fi
 done
 if [ "$#" -eq 0 ]; then
-    echo "there are no package files in $package_directory" >&2
+    echo "there are no .$suffix files in $package_directory" >&2
     exit 1
 fi
 case $distro_family in
@@ -50,7 +54,10 @@ debian)
         printf '#!/bin/sh\nexit 101\n' > "$policy"
         chmod 755 "$policy"
     fi
-    DEBIAN_FRONTEND=noninteractive apt-get -y -q --no-download \
+    # Without repositories: all that is needed is there.
+    DEBIAN_FRONTEND=noninteractive apt-get -y -q \
+        -o Dir::Etc::SourceList=/dev/null \
+        -o Dir::Etc::SourceParts=/dev/null \
         -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
         -o Dpkg::Options::=--force-unsafe-io install "$@"
     ;;

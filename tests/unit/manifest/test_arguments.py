@@ -331,3 +331,29 @@ def test_wrong_values_are_told_before_the_system_is_touched():
     with pytest.raises(exception.InvalidArguments):
         load(DECLARED).run(remote, {'need': 'y', 'pick': 1})
     assert remote.commands == []
+
+
+@pytest.mark.parametrize(
+    'kind, good, bad',
+    [
+        (
+            'path',
+            ['/', '/srv', '/srv/a-b_c.d/e,f:g=h@i+j~k'],
+            ['', 'srv', '/srv/', '//srv', '/srv/../x', '/a b', "/a'", '/a\n',
+             '/a;b', '/ä', '/$x'],
+        ),
+        (
+            'url',
+            ['https://a/b', 'http://[::1]:80/x?y=z&w', 'file:///srv/x',
+             'ftp://a/$releasever/$basearch'],
+            ['', 'a/b', 'https://', 'ssh://a', 'https://a b', 'https://a\n',
+             'https://a"', "https://a'", 'https://a\\b', 'https://a<b>',
+             'HTTPS://a'],
+        ),
+    ],
+)  # fmt: skip
+def test_what_paths_and_urls_look_like(kind, good, bad):
+    argument = manifest.Argument('x', required=True, type=kind)
+    assert [argument.error(text) for text in good] == [None] * len(good)
+    assert all(argument.error(text) for text in bad)
+    assert manifest.Argument('x', default='', type=kind).error('') is None

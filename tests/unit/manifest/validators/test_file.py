@@ -172,3 +172,41 @@ def test_key_follows_content_not_names() -> None:
     ).content_key()
     other = guest.load(HELLO.replace('hello}', 'bye}')).content_key()
     assert key == same != other
+
+
+PLACE = """
+arguments:
+  place: {default: /etc/a}
+  word: {default: geheim, hidden: true}
+validators:
+  - file:
+      '{{ place }}.conf':
+        content: '{{ word|sha256 }} {{ distro }}{{distro_codename}}'
+        template: true
+"""
+
+
+def test_paths_and_digests_by_arguments() -> None:
+    remote = guest.debian()
+    guest.answer(remote, target_files.LOOK, fake.Answer('absent\n'))
+    reason = guest.failure(
+        manifest.load(PLACE), remote, values={'place': '/srv/b'}
+    )
+    assert reason == 'after the change still: /srv/b.conf is missing'
+    digest = hashlib.sha256(b'geheim').hexdigest()
+    assert remote.files['/srv/b.conf'].content.decode() == f'{digest} debian'
+
+
+@pytest.mark.parametrize('place', ['srv', '/srv/../x', '//x', '/a\x07'])
+def test_a_path_that_is_none(place: str) -> None:
+    remote = guest.debian()
+    reason = guest.failure(
+        manifest.load(PLACE), remote, values={'place': place}
+    )
+    assert reason.startswith('{{ place }}.conf: ')
+    assert not remote.written
+
+
+def test_a_path_that_names_nobody() -> None:
+    [error] = guest.errors('file: {"{{ nobody }}": {content: x}}')
+    assert 'neither declared nor set' in error

@@ -11,6 +11,8 @@
 # under the License.
 import pytest
 
+from imagebuild import exception
+from imagebuild import manifest
 from imagebuild.manifest.validators import service
 from imagebuild.remotes import fake
 from tests.unit.manifest.validators import guest
@@ -92,3 +94,46 @@ def test_missing_units_and_missing_systemd() -> None:
     loaded = guest.load(SSH)
     assert guest.failure(loaded, remote) == 'there is no such unit: x.timer'
     assert guest.failure(loaded, remote) == 'systemd is not installed'
+
+
+STATE = """
+arguments:
+  state: {default: enabled, choices: [enabled, disabled]}
+validators: [service: {cron: '{{ state }}'}]
+"""
+
+
+@pytest.mark.parametrize('state', ['enabled', 'disabled'])
+def test_an_argument_names_the_state(state: str) -> None:
+    remote = guest.debian()
+    guest.answer(remote, service.LOOK, fake.Answer(f'cron.service {state}\n'))
+    loaded = manifest.load(STATE)
+    assert not loaded.run(remote, {'state': state}).changed
+    other = {'enabled': 'disabled', 'disabled': 'enabled'}[state]
+    reason = guest.failure(
+        loaded, remote, values={'state': other}, reconcile=False
+    )
+    assert reason.endswith(f'cron.service is {state}, not {other}')
+
+
+@pytest.mark.parametrize(
+    'text, wrong',
+    [
+        ('service: {cron: "{{ plain }}x"}', 'is not one of'),
+        ('service: {cron: "{{ nobody }}"}', 'neither declared nor'),
+    ],
+)
+def test_a_state_that_is_none(text: str, wrong: str) -> None:
+    assert wrong in guest.errors(text)[0]
+
+
+def test_choices_are_states() -> None:
+    text = STATE.replace('disabled]', 'off]')
+    with pytest.raises(exception.InvalidManifest, match='other choices than'):
+        manifest.load(text)
+    free = STATE.replace(', choices: [enabled, disabled]', '')
+    remote = guest.debian()
+    reason = guest.failure(manifest.load(free), remote, values={'state': 'x'})
+    assert reason == (
+        'the state of cron.service is not one of: enabled, disabled, masked'
+    )
