@@ -235,7 +235,7 @@ make_venv() {
     SKIP_GENERATE_AUTHORS=1 SKIP_WRITE_GIT_CHANGELOG=1 \
         "$VENV/bin/python" -m pip install -qq --no-input \
         --disable-pip-version-check "${args[@]}" \
-        --editable '.[client,service,ssh,mysql,postgresql,dib]' \
+        --editable '.[client,packer,service,ssh,mysql,postgresql,dib]' \
         </dev/null
     for profile in "${PROFILES[@]}"; do
         file=$(PROFILES=("$profile"); requirement_files)

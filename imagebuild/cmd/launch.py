@@ -31,7 +31,7 @@ from imagebuild.common import release
 #: With ``--json``.
 _REPORTING = ('bootstrap', 'pack', 'validate')
 #: The extra of the distribution that has a program's requirements.
-_EXTRAS = {'bootstrap': '', 'pack': '', 'validate': '[ssh]'}
+_EXTRAS = {'bootstrap': '', 'convert': '', 'pack': '', 'validate': '[ssh]'}
 
 
 def bootstrap() -> int:
@@ -42,6 +42,11 @@ def bootstrap() -> int:
 def conductor() -> int:
     """``imagebuild-conductor``."""
     return _launch('conductor')
+
+
+def convert() -> int:
+    """``imagebuild-convert``."""
+    return _launch('convert')
 
 
 def manage() -> int:

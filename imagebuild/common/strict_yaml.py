@@ -194,6 +194,27 @@ def parse(text: str | bytes) -> Any:
         raise InvalidYaml(_one_line(str(error))) from None
 
 
+def check_limits(text: str) -> None:
+    """Refuse a document that is too large, whoever reads it afterwards.
+
+    For YAML of other programs, which does not follow the rules above but can
+    fill the memory as well.
+
+    :raises InvalidYaml: it is no YAML, or larger than the limits above.
+    """
+    if len(text) > MAX_BYTES:
+        raise InvalidYaml(f'it is larger than {MAX_BYTES // 1024 // 1024} MiB')
+    try:
+        _check_depth(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None:
+            _count(root)
+    except yaml.MarkedYAMLError as error:
+        raise InvalidYaml(_message(error)) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InvalidYaml(_one_line(str(error))) from None
+
+
 def _construct(text: str) -> Any:
     loader = _Loader(text)
     try:

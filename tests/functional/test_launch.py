@@ -68,6 +68,7 @@ def test_all_programs_are_known():
     assert {
         'imagebuild-bootstrap',
         'imagebuild-conductor',
+        'imagebuild-convert',
         'imagebuild-manage',
         'imagebuild-pack',
         'imagebuild-standalone',
@@ -85,7 +86,8 @@ def test_version_and_nothing_about_eventlet(program):
 
 
 @pytest.mark.parametrize(
-    'program', ['imagebuild-pack', 'imagebuild-bootstrap']
+    'program',
+    ['imagebuild-pack', 'imagebuild-bootstrap', 'imagebuild-convert'],
 )
 def test_what_works_on_one_machine_needs_no_service(program):
     code, output, error = run(program, '--help', without=SERVICE)

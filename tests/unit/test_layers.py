@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'manifest': {'distros', 'remotes.base'},
     'machines': {'manifest', 'remotes'},
     'recipes': {'manifest'},
+    'conversion': {'manifest'},
     'remotes': {'appliance', 'sandbox'},
     'sandbox': set(),
     # What the API, the conductors and the jobs all read
@@ -119,6 +120,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'cmd': {
         'appliance',
         'conf',
+        'conversion',
         'disks',
         'drivers',
         'layers',

@@ -56,6 +56,7 @@ def test_extras(setup):
         'clouds',
         'dib',
         'mysql',
+        'packer',
         'postgresql',
         'service',
         'ssh',
