@@ -50,15 +50,14 @@ _RANDOM = frozenset({'R', 'RANDOM'})
 _KNOWN = frozenset(
     {'create_groups', 'expiredate', 'gecos', 'groups', 'hashed_passwd',
      'homedir', 'inactive', 'lock-passwd', 'lock_passwd', 'name',
-     'passwd', 'plain_text_passwd', 'primary-group', 'primary_group',
+     'no_create_home', 'no_user_group', 'passwd', 'plain_text_passwd',
+     'primary-group', 'primary_group',
      'shell', 'ssh-authorized-keys', 'ssh_authorized_keys', 'sudo',
      'system', 'uid'}
 )  # fmt: skip
 _REASONS: Mapping[str, str] = {
     'doas': 'imagebuild has no step for rules of doas',
-    'no_create_home': 'a home directory is made',
     'no_log_init': 'it is only about the size of a log',
-    'no_user_group': 'a group of the same name is made',
     'selinux_user': 'imagebuild has no step for users of SELinux',
     'snapuser': 'accounts of snap are made on the machine',
     'ssh_import_id': 'the keys would be fetched from a server; put them into '
@@ -154,8 +153,6 @@ def _user(
         entry.get('primary_group') or entry.get('primary-group') or ''
     )
     member_of = values.words(entry.get('groups'))
-    if primary and primary not in member_of:
-        member_of.append(primary)
     if member_of:
         spec['groups'] = member_of
     if values.is_true(entry.get('system')):
@@ -166,10 +163,11 @@ def _user(
     if len(rules) == 1:
         free = rules[0].strip() == 'ALL=(ALL) NOPASSWD:ALL'
         spec['sudo'] = True if free else rules[0]
+    _made_otherwise(made, place, name, primary, entry, spec)
     made.add({'user': {name: spec or None}}, place)
     if len(rules) > 1:
         _rules(made, place, name, rules)
-    _further(made, place, name, primary, entry)
+    _further(made, place, name, entry)
     keys = entry.get('ssh_authorized_keys', entry.get('ssh-authorized-keys'))
     if isinstance(keys, dict):
         keys = list(keys.values())
@@ -193,19 +191,60 @@ def _rules(made: draft.Draft, place: str, name: str, rules: list[str]) -> None:
     made.add({'file': {path: {'content': content, 'mode': '0440'}}}, place)
 
 
-def _further(
+#: An account that useradd makes otherwise than the step "user" would.
+_USERADD = """#!/bin/sh
+set -eu
+if id {name} >/dev/null 2>&1; then
+    exit 0
+fi
+if [ "$test_only" -ne 0 ]; then
+    echo 'there is no user {name}' >&2
+    exit 1
+fi
+"""
+
+
+def _made_otherwise(
     made: draft.Draft,
     place: str,
     name: str,
     primary: str,
     entry: Mapping[str, Any],
+    spec: Mapping[str, Any],
+) -> None:
+    """Make an account that has no group or no home of its own."""
+    homeless = values.is_true(entry.get('no_create_home'))
+    alone = values.is_true(entry.get('no_user_group'))
+    if not (primary or homeless or alone):
+        return
+    text = _USERADD.format(name=name)
+    options = []
+    if primary:
+        group = values.quoted(primary)
+        text += f'getent group {group} >/dev/null || groupadd {group}\n'
+        options += ['--gid', primary]
+    elif alone:
+        options += ['--no-user-group']
+    system = bool(spec.get('system'))
+    options += ['--system'] * system
+    options += ['--no-create-home' if homeless or system else '--create-home']
+    for option, key in (('--uid', 'uid'), ('--home-dir', 'home')):
+        if key in spec:
+            options += [option, str(spec[key])]
+    words = ' '.join(map(values.quoted, options))
+    text += f'useradd {words} {name}\n'
+    made.script(f'make {name}', text, guard=False, comment=place)
+
+
+def _further(
+    made: draft.Draft, place: str, name: str, entry: Mapping[str, Any]
 ) -> None:
     """What has no word in a manifest is a call of usermod."""
     options = []
-    if primary:
-        options += ['--gid', primary]
-    for option, key in (('--expiredate', 'expiredate'),
-                        ('--inactive', 'inactive')):  # fmt: skip
+    for option, key in (
+        ('--expiredate', 'expiredate'),
+        ('--inactive', 'inactive'),
+    ):
         if entry.get(key) not in (None, ''):
             options += [option, values.text(entry[key])]
     if options:

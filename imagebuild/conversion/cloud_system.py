@@ -144,7 +144,11 @@ def ntp(made: draft.Draft, where: str, value: Any) -> None:
         made.add({'package': 'systemd-timesyncd'}, where)
         names = ' '.join([*servers, *pools])
         path = '/etc/systemd/timesyncd.conf.d/cloud-init.conf'
-        content = f'[Time]\nNTP={names}\n'
+        content = (
+            '# cloud-init generated file\n'
+            '# See timesyncd.conf(5) for details.\n\n'
+            f'[Time]\nNTP={names} \n'
+        )
         made.add({'file': {path: {'content': content}}}, where)
         return
     if client not in ('auto', 'chrony'):

@@ -81,10 +81,9 @@ ROWS = {
     ),
     'users': (
         'users: [{name: amy, sudo: null, ssh_import_id: [gh:amy], '
-        'no_create_home: true}]',
+        'selinux_user: null}]',
         [{'user': {'amy': {'locked': True}}}],
-        ['users[0].no_create_home: a home directory is made',
-         'users[0].ssh_import_id: the keys would be fetched from a server; '
+        ['users[0].ssh_import_id: the keys would be fetched from a server; '
          'put them into ssh_authorized_keys'],
     ),
     'no name of a user': (
