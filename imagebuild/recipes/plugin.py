@@ -43,6 +43,7 @@ from imagebuild import manifest
 from imagebuild.manifest import arguments
 from imagebuild.recipes import base
 from imagebuild.recipes import sahara
+from imagebuild.recipes import watching
 
 NAMESPACE = 'imagebuild.recipes'
 
@@ -67,9 +68,26 @@ class PluginRecipe(base.Recipe):
     def origin(self) -> str:
         return f'entry point {self.code or self.name}'
 
+    @property
+    def package(self) -> str:
+        """The Python package that the plugin is in."""
+        return self.code.partition(':')[0].partition('.')[0] or self.name
+
     def _description(self) -> str:
-        own = getattr(self.plugin, 'description', '')
+        try:
+            own = getattr(self.plugin, 'description', '')
+        # A property of the plugin's; lists of recipes show it.
+        except Exception as error:
+            raise self._broken('its description', error) from error
         return own if isinstance(own, str) else ''
+
+    def _broken(
+        self, what: str, error: BaseException
+    ) -> exception.InvalidRecipe:
+        return exception.InvalidRecipe(
+            name=self,
+            reason=f'{what} cannot be read ({type(error).__name__}: {error})',
+        )
 
     def arguments(self) -> Sequence[manifest.Argument]:
         found = self.call('get_image_arguments', self.version)
@@ -77,8 +95,13 @@ class PluginRecipe(base.Recipe):
             raise exception.InvalidRecipe(
                 name=self, reason='the plugin makes no images of this version'
             )
-        declared = [_argument(item) for item in found]
-        problems = arguments.check(declared)
+        try:
+            declared = [_argument(item) for item in found]
+            problems = arguments.check(declared)
+        except Exception as error:
+            raise self._broken(
+                'what get_image_arguments() returns', error
+            ) from error
         if problems:
             raise exception.InvalidRecipe(
                 name=self, reason='; '.join(map(str, problems))
@@ -86,13 +109,21 @@ class PluginRecipe(base.Recipe):
         return declared
 
     def bound(self, values: Mapping[str, str]) -> manifest.Runnable:
-        return BoundPlugin(self, values)
+        secrets = [
+            values[argument.name]
+            for argument in self.arguments()
+            # What the plugin itself declares is no secret.
+            if argument.hidden
+            and values.get(argument.name, argument.default) != argument.default
+        ]
+        return BoundPlugin(self, values, secrets)
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the plugin.
 
         :raises InvalidRecipe: it has no such method.
-        :raises StepFailed: it raised something that is not ours.
+        :raises StepFailed: it raised something that is not ours, or wanted
+            to end the program.
         """
         function = getattr(self.plugin, method, None)
         if not callable(function):
@@ -104,8 +135,9 @@ class PluginRecipe(base.Recipe):
         except exception.ImageBuildError:
             raise
         # Third party code: whatever it raises is its own failure, and one
-        # that the caller can report as a step.
-        except Exception as error:
+        # that the caller can report as a step. sys.exit(0) would end with
+        # success what has not been done.
+        except (Exception, SystemExit) as error:
             raise exception.StepFailed(
                 f'{method}() of the plugin failed: '
                 f'{type(error).__name__}: {error}',
@@ -119,13 +151,18 @@ class BoundPlugin(manifest.Runnable):
 
     :param recipe: the plugin.
     :param values: of its arguments, resolved.
+    :param secrets: those of them that are not shown.
     """
 
     def __init__(
-        self, recipe: PluginRecipe, values: Mapping[str, str]
+        self,
+        recipe: PluginRecipe,
+        values: Mapping[str, str],
+        secrets: Sequence[str] = (),
     ) -> None:
         self._recipe = recipe
         self._values = dict(values)
+        self._secrets = tuple(secrets)
 
     def run(
         self,
@@ -143,18 +180,19 @@ class BoundPlugin(manifest.Runnable):
         )
         monitor.run_started(1)
         monitor.step_started(step)
+        output = watching.Output(monitor, step, self._secrets)
         failure: exception.ImageBuildError | exception.Interrupted | None = (
             None
         )
         try:
-            theirs = self._pack(remote, reconcile=reconcile)
+            theirs = self._pack(remote, output, reconcile=reconcile)
             if isinstance(theirs, manifest.Report):
                 report = theirs
         except (exception.ImageBuildError, exception.Interrupted) as error:
-            failure = error
+            failure = self._shown(error, output)
             if isinstance(error.report, manifest.Report):
                 report = error.report
-            error.report = report
+            failure.report = report
         report.seconds = time.monotonic() - start
         done = self._step_report(report, failure)
         if not report.steps:
@@ -165,18 +203,52 @@ class BoundPlugin(manifest.Runnable):
             raise failure
         return report
 
-    def _pack(self, remote: base.Remote, *, reconcile: bool) -> Any:
+    def _pack(
+        self,
+        remote: base.Remote,
+        output: watching.Output,
+        *,
+        reconcile: bool,
+    ) -> Any:
+        watched = watching.WatchedRemote(remote, output)
+        target: base.Remote = watched
         if hasattr(self._recipe.plugin, 'pack_image'):
-            method, target = 'pack_image', remote
+            method = 'pack_image'
         else:
-            method, target = 'validate_images', [remote]
-        return self._recipe.call(
-            method,
-            self._recipe.version,
-            target,
-            reconcile=reconcile,
-            image_arguments=dict(self._values),
-        )
+            method, target = 'validate_images', [watched]
+        with output.collecting(self._recipe.package):
+            return self._recipe.call(
+                method,
+                self._recipe.version,
+                target,
+                reconcile=reconcile,
+                image_arguments=dict(self._values),
+            )
+
+    def _shown(
+        self,
+        error: exception.ImageBuildError | exception.Interrupted,
+        output: watching.Output,
+    ) -> exception.ImageBuildError | exception.Interrupted:
+        """An error with the end of the output, and without secrets."""
+        hidden = output.mask(str(error)) != str(error)
+        if type(error) is exception.StepFailed:
+            return exception.StepFailed(
+                output.mask(error.reason),
+                path=error.path or str(self._recipe),
+                validator=error.validator or VALIDATOR,
+                command=output.mask(error.command),
+                command_exit_code=error.command_exit_code,
+                output=output.mask(error.output) or output.tail,
+            )
+        if isinstance(error, exception.StepError) and hidden:
+            return exception.StepFailed(
+                output.mask(str(error)),
+                path=str(self._recipe),
+                validator=VALIDATOR,
+                output=output.tail,
+            )
+        return error
 
     def _step_report(
         self,
@@ -224,10 +296,17 @@ class BoundPlugin(manifest.Runnable):
             content = recipe.call(
                 'content_key', recipe.version, dict(self._values)
             )
-        text = json.dumps(
-            [recipe.name, recipe.version, content, self._values],
-            sort_keys=True,
-        )
+        try:
+            text = json.dumps(
+                [recipe.name, recipe.version, content, self._values],
+                sort_keys=True,
+            )
+        except (TypeError, ValueError) as error:
+            raise exception.StepFailed(
+                f'content_key() of the plugin returned no text ({error})',
+                path=str(recipe),
+                validator=VALIDATOR,
+            ) from error
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -248,8 +327,9 @@ def find() -> tuple[list[PluginRecipe], dict[str, str]]:
     for extension in manager:
         try:
             recipes.extend(_recipes(extension))
-        # Whatever a plugin raises, it must not hide the others.
-        except Exception as error:
+        # Whatever a plugin raises, it must not hide the others, nor end a
+        # service that lists them.
+        except (Exception, SystemExit) as error:
             broken[extension.name] = (
                 f'its versions are not known ({type(error).__name__}: {error})'
             )

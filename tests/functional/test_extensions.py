@@ -12,19 +12,15 @@
 """Extensions from other packages, installed for real."""
 
 import json
-import os
-import pathlib
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild.manifest import validators
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests import installed_package
 
 SETUP = """
     from setuptools import setup
@@ -311,40 +307,15 @@ PROGRAM = """
 """
 
 
-def write(directory, **files):
-    for name, text in files.items():
-        path = directory / f'{name}.py'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text).lstrip())
-
-
 @pytest.fixture(scope='module')
 def environment(tmp_path_factory):
     """The environment of a program that has the package installed."""
-    directory = tmp_path_factory.mktemp('acme')
-    write(
-        directory / 'package',
+    return installed_package.install(
+        tmp_path_factory.mktemp('acme'),
         setup=SETUP,
         acme_imagebuild=MODULE,
         acme_cloud=CLOUD,
     )
-    target = directory / 'site'
-    subprocess.run(
-        [
-            sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps',
-            '--no-index', '--no-build-isolation', '--no-cache-dir',
-            '--disable-pip-version-check', '--target', target,
-            directory / 'package',
-        ],
-        check=True,
-        cwd=directory,
-    )  # fmt: skip
-    return {
-        **os.environ,
-        'PYTHONPATH': f'{target}{os.pathsep}{ROOT}',
-        # stevedore remembers entry points by sys.path.
-        'XDG_CACHE_HOME': str(directory / 'cache'),
-    }
 
 
 def run(environment, directory, *arguments):
@@ -361,7 +332,7 @@ def run(environment, directory, *arguments):
 def test_another_package_brings_a_validator_a_family_and_a_recipe(
     environment, tmp_path
 ):
-    write(tmp_path, program=PROGRAM)
+    installed_package.write(tmp_path, program=PROGRAM)
     done = run(environment, tmp_path, 'program.py')
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [
@@ -386,7 +357,7 @@ def acme_conf(tmp_path):
 def test_another_package_brings_a_driver_and_a_store(
     environment, tmp_path, acme_conf
 ):
-    write(tmp_path, program=CONDUCTOR)
+    installed_package.write(tmp_path, program=CONDUCTOR)
     done = run(environment, tmp_path, 'program.py', tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

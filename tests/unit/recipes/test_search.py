@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import logging
 import types
 
 import pytest
@@ -82,7 +83,9 @@ class Plugin:
     def pack_image(
         self, version, remote, reconcile=True, image_arguments=None
     ):
-        self.calls.append((version, remote, reconcile, image_arguments))
+        self.calls.append(
+            (version, remote._remote, reconcile, image_arguments)
+        )
 
 
 def test_shipped():
@@ -219,7 +222,7 @@ def test_plugin_that_only_validates(plugins):
         def validate_images(
             self, version, remotes, reconcile=True, image_arguments=None
         ):
-            self.calls.append(remotes)
+            self.calls.append([remote._remote for remote in remotes])
 
     plugins['web'] = Checks()
     recipes.get('web', '1').run('remote', reconcile=False)
@@ -260,7 +263,8 @@ def test_plugin_report_is_passed_on(plugins):
 
 
 @pytest.mark.parametrize(
-    'raised', [ValueError('no'), exception.StepFailed('no')]
+    'raised',
+    [ValueError('no'), SystemExit('no'), exception.StepFailed('no')],
 )
 def test_plugin_that_fails(plugins, raised):
     class Monitor(manifest.Monitor):
@@ -279,11 +283,86 @@ def test_plugin_that_fails(plugins, raised):
     assert caught.value.report.count(manifest.Result.FAILED) == 1
 
 
+class Lines(manifest.Monitor):
+    def __init__(self):
+        self.lines = []
+
+    def output(self, step, stream, line):
+        # A monitor prints as well.
+        print(f'monitor: {line}')
+        self.lines.append((step.path, stream, line))
+
+
+def test_what_a_plugin_prints(plugins, capsys):
+    class Prints(Plugin):
+        def get_image_arguments(self, version):
+            return [
+                manifest.Argument('token', default='', hidden=True),
+                manifest.Argument('public', default='', hidden=True),
+            ]
+
+        def pack_image(self, version, remote, *args, **kwargs):
+            values = kwargs['image_arguments']
+            print('printed', values['token'])
+            print('no end', end='')
+            logging.getLogger('pkg.inner').info('logged %s', 'it')
+            logging.getLogger('pkg').debug('not this')
+            seen = []
+            remote.run(['x'], on_output=lambda *piece: seen.append(piece))
+            assert seen == [('stdout', 'of a command\n')]
+            raise RuntimeError(f'refused {values["token"]}')
+
+    class Remote:
+        def run(self, argv, *, on_output):
+            on_output('stdout', 'of a command\n')
+
+    plugins['web'] = Prints()
+    monitor = Lines()
+    with pytest.raises(exception.StepFailed) as caught:
+        recipes.get('web', '1').run(
+            Remote(), {'token': 'se-cret'}, monitor=monitor
+        )
+    assert monitor.lines == [
+        ('web 1', 'stdout', 'printed ***'),
+        ('web 1', 'stderr', 'logged it'),
+        ('web 1', 'stdout', 'no endof a command'),
+    ]
+    assert caught.value.reason.endswith('RuntimeError: refused ***')
+    assert caught.value.output.splitlines()[0] == 'printed ***'
+    assert 'se-cret' not in str(caught.value.report.to_dict())
+    assert capsys.readouterr().out.splitlines() == [
+        f'monitor: {line}' for _, _, line in monitor.lines
+    ]
+    assert logging.getLogger('pkg').handlers == []
+
+
+@pytest.mark.parametrize(
+    'wrong', [5, [object()], 'x', [types.SimpleNamespace(name=7)]]
+)
+def test_a_plugin_whose_arguments_are_none(plugins, wrong):
+    plugins['web'] = Plugin()
+    plugins['web'].get_image_arguments = lambda version: wrong
+    with pytest.raises(exception.InvalidRecipe):
+        recipes.get('web', '1').arguments()
+
+
+def test_a_plugin_whose_key_is_none(plugins):
+    plugins['web'] = Plugin()
+    plugins['web'].content_key = lambda version, values: object()
+    with pytest.raises(exception.StepFailed, match='returned no text'):
+        recipes.get('web', '1').content_key()
+
+
 class NoVersions:
     pass
 
 
-@pytest.mark.parametrize('broken', [ImportError('gone'), NoVersions])
+class Ends:
+    def get_versions(self):
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize('broken', [ImportError('gone'), NoVersions, Ends])
 def test_broken_plugin_is_in_nobodys_way(plugins, broken):
     plugins['bad'] = broken
     plugins['web'] = Plugin
