@@ -58,6 +58,12 @@ _CHECKSUM: Mapping[str, Any] = {
     'pattern': r'^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$(?!\n)',
     'x-message': 'is not a checksum, such as sha256:<64 digits of 0-9a-f>',
 }
+#: A URL, or what it is relative to the one before.
+_REFERENCE: Mapping[str, Any] = {
+    'type': 'string',
+    'pattern': r'^(?:https?://[^\s/]+/\S+|[A-Za-z0-9][^\s:]*)$(?!\n)',
+    'x-message': 'is not an http or https URL, nor relative to one',
+}
 _IMAGE: Mapping[str, Any] = {
     'type': 'object',
     'additionalProperties': False,
@@ -76,6 +82,13 @@ _IMAGE: Mapping[str, Any] = {
             'x-message': 'is not an absolute path',
         },
         'checksum': _CHECKSUM,
+        'checksum_file': _REFERENCE,
+        'signature': _REFERENCE,
+        'keyring': {
+            'type': 'string',
+            'pattern': r'^/.',
+            'x-message': 'is not an absolute path',
+        },
     },
 }
 _ENTRY: Mapping[str, Any] = {
@@ -119,8 +132,9 @@ class OperatingSystem:
         options are laid over them.
     :ivar image: the base image: one of ``id``, ``name`` and ``tag`` (of
         the image service), ``url`` and ``path``, with ``checksum``
-        (``sha256:...``) for the last two; empty for drivers that start
-        from nothing.
+        (``sha256:...``) for the last two, or for a ``url`` the
+        ``checksum_file`` that has it, with ``signature`` and ``keyring``;
+        empty for drivers that start from nothing.
     :ivar min_disk: GiB that the disk has at least, 0 for no matter.
     """
 
@@ -207,11 +221,44 @@ def _check_image(name: str, entry: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             path, f'exactly one of {", ".join(IMAGE_KINDS)} is needed'
         )
-    if 'url' in image and 'checksum' not in image:
-        yield Problem(path, 'a "url" needs a "checksum", such as sha256:...')
+    if 'url' in image and not {'checksum', 'checksum_file'} & set(image):
+        yield Problem(
+            path,
+            'a "url" needs a "checksum", such as sha256:..., or a '
+            '"checksum_file"',
+        )
+    yield from _check_list(path, image)
     if 'checksum' in image and not {'url', 'path'} & set(image):
         yield Problem(
             json_schema.join(path, 'checksum'),
             'only a "url" or a "path" has one; the image service knows '
             'those of its own images',
         )
+
+
+def _check_list(path: str, image: Mapping[str, str]) -> Iterator[Problem]:
+    if 'checksum_file' in image and 'url' not in image:
+        yield Problem(
+            json_schema.join(path, 'checksum_file'), 'only a "url" has one'
+        )
+    if {'checksum', 'checksum_file'} <= set(image):
+        yield Problem(
+            json_schema.join(path, 'checksum_file'),
+            'the image has a "checksum" already',
+        )
+    if 'keyring' in image and 'checksum_file' not in image:
+        yield Problem(
+            json_schema.join(path, 'keyring'),
+            'only a "checksum_file" is signed',
+        )
+    if 'signature' in image and 'keyring' not in image:
+        yield Problem(
+            json_schema.join(path, 'signature'),
+            'a "keyring" is needed to look at it',
+        )
+    name = image.get('url', '').rpartition('/')[2]
+    if '*' in name and 'checksum_file' not in image:
+        yield Problem(
+            json_schema.join(path, 'url'), 'only with a "checksum_file" it '
+            'can hold "*"'
+        )  # fmt: skip

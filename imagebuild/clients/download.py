@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import time
 from collections.abc import Iterator
 from urllib import parse
 
@@ -32,6 +33,9 @@ from imagebuild.clients import errors
 _CHUNK = 1024 * 1024
 #: Seconds to connect, and between two pieces.
 _TIMEOUTS = (30, 60)
+#: Seconds for all of a small file.
+_SMALL_TIMEOUT = 30
+_SMALL_TIMEOUTS = (8, 10)
 _MOST_REDIRECTS = 5
 _SCHEMES = ('https', 'http')
 
@@ -70,13 +74,19 @@ class Download:
 
 
 @contextlib.contextmanager
-def open_url(url: str, offset: int = 0) -> Iterator[Download]:
+def open_url(
+    url: str,
+    offset: int = 0,
+    *,
+    timeouts: tuple[float, float] = _TIMEOUTS,
+) -> Iterator[Download]:
     """Ask a web server for a file.
 
     :param url: https or http, and so must be where it redirects to (five
         times at most). Which hosts may be asked is for who wrote the URL
         to know: only the operator's catalogue has any.
     :param offset: bytes that are there already.
+    :param timeouts: seconds to connect, and between two pieces.
     :raises ServiceUnavailable: the server cannot be reached, or fails.
     :raises EnvironmentFault: it has no such file, or does not give it.
     """
@@ -88,12 +98,50 @@ def open_url(url: str, offset: int = 0) -> Iterator[Download]:
     host = parse.urlsplit(url).hostname or ''
     with requests.Session() as session:
         session.max_redirects = _MOST_REDIRECTS
-        response = _asked(session, url, shown, offset)
+        response = _asked(session, url, shown, offset, timeouts)
         with response:
             # 416: nothing comes after what is there; see of_response.
             if response.status_code >= 400 and response.status_code != 416:
                 raise _refusal(response, shown, host)
             yield of_response(response, offset, service=host)
+
+
+def small_file(url: str, limit: int) -> bytes:
+    """Fetch a small file whole, such as a list of checksums.
+
+    Nothing else vouches for it: of an https URL no redirection to http is
+    followed, and what is too large is not read to its end.
+
+    :param url: https or http.
+    :param limit: bytes that it may have.
+    :raises ServiceUnavailable: the server cannot be reached, or fails.
+    :raises EnvironmentFault: it has no such file, or it is too large.
+    """
+    shown = without_password(url)
+    secure = parse.urlsplit(url).scheme == 'https'
+    content = b''
+    with open_url(url, timeouts=_SMALL_TIMEOUTS) as found:
+        answers = [*found.response.history, found.response]
+        if secure and any(
+            parse.urlsplit(answer.url).scheme != 'https' for answer in answers
+        ):
+            raise exception.EnvironmentFault(
+                f'{shown} redirects from https to http, where anybody could '
+                'have changed it; it is not used.'
+            )
+        end = time.monotonic() + _SMALL_TIMEOUT
+        for piece in found:
+            content += piece
+            if len(content) > limit:
+                raise exception.EnvironmentFault(
+                    f'{shown} is larger than {limit // 1024} KiB.'
+                )
+            if time.monotonic() > end:
+                raise exception.ServiceUnavailable(
+                    service=found.service,
+                    reason=f'{shown} did not come in {_SMALL_TIMEOUT} s',
+                )
+    return content
 
 
 def of_response(
@@ -146,11 +194,15 @@ def without_password(url: str) -> str:
 
 
 def _asked(
-    session: requests.Session, url: str, shown: str, offset: int
+    session: requests.Session,
+    url: str,
+    shown: str,
+    offset: int,
+    timeouts: tuple[float, float],
 ) -> requests.Response:
     try:
         return session.get(
-            url, headers=headers(offset), stream=True, timeout=_TIMEOUTS
+            url, headers=headers(offset), stream=True, timeout=timeouts
         )
     except (
         requests.TooManyRedirects,

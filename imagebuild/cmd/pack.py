@@ -29,6 +29,7 @@ from imagebuild.cmd import choice
 from imagebuild.cmd import configuration
 from imagebuild.cmd import console
 from imagebuild.cmd import json_report
+from imagebuild.cmd import pack_base
 from imagebuild.cmd import pack_layers
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
@@ -76,6 +77,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help='a file that the image, being an overlay, may refer to',
     )
+    pack_base.add_options(parser)
     _add_run_options(parser)
     _add_guest_options(parser)
     choice.add_output(parser)
@@ -150,7 +152,7 @@ _PROGRAM = choice.Program(
     _EPILOG,
     _add_options,
     _configuration,
-    lambda options: '' if options.image else '--image',
+    lambda options: '' if options.image or options.base else '--image',
 )
 
 
@@ -231,10 +233,17 @@ def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
     report.document['notices'] = monitor.notices
     try:
         options, conf = choice.parse(argv, _PROGRAM)
+        base = pack_base.spec(options, conf)
+        options.image = base.output if base else options.image
         report.document['image'] = str(options.image)
         if options.debug:
             logging.basicConfig(level=logging.DEBUG)
-        outcome = packing.pack(_spec(options, conf), monitor)
+        wanted = _spec(options, conf)
+        outcome = (
+            pack_base.pack(base, wanted, monitor, report.document)
+            if base
+            else packing.pack(wanted, monitor)
+        )
     finally:
         monitor.close()
     _show(options, outcome, report)

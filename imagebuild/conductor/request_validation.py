@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 from typing import cast
+from urllib import parse
 
 from imagebuild import db
 from imagebuild import exception
@@ -39,6 +40,7 @@ from imagebuild.common import space
 from imagebuild.conductor import capability
 from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.drivers import isolations
+from imagebuild.drivers import published_images
 from imagebuild.drivers.base import BaseImage
 from imagebuild.drivers.base import Driver
 from imagebuild.exception import Problem
@@ -288,10 +290,13 @@ class RequestValidator:
                 ),
             )
         if 'url' in image:
-            checksum = image['checksum']
+            location, checksum = image['url'], image.get('checksum', '')
+            if not checksum:
+                found = self._published(image)
+                location, checksum = found.url, found.checksum
             return {
                 'kind': 'url',
-                'location': image['url'],
+                'location': location,
                 'checksum': checksum,
                 'identity': checksum,
             }
@@ -306,6 +311,23 @@ class RequestValidator:
             'os' if entry.name else '',
             'a base image is needed, and none is named',
         )
+
+    def _published(self, image: Mapping[str, str]) -> published_images.Found:
+        """The image that a list of checksums has now."""
+        published = published_images.Published.from_image(image)
+        resolver = published_images.Resolver.from_config(self._sections())
+        try:
+            return resolver.resolve(published)
+        except exception.EnvironmentFault as error:
+            # It names a keyring of this host: not for users.
+            LOG.error('%s', error)
+            host = parse.urlsplit(published.checksum_file).hostname
+            problem = Problem(
+                'os',
+                f'the list of checksums of its base image, of {host}, cannot '
+                'be used now; the log of the conductor says why',
+            )
+            raise _Refused(problem, elsewhere=True) from error
 
     def _file(self, path: str, checksum: str) -> dict[str, Any]:
         """A base image that is a file of hosts of conductors."""

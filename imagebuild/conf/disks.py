@@ -50,6 +50,30 @@ together. 0 sets no limit but the disk's.
 """,
     ),
     cfg.IntOpt(
+        'checksum_max_age',
+        default=3600,
+        min=0,
+        help="""
+How long a list of checksums is believed, in seconds.
+
+For base images that the catalogue names by a ``checksum_file``: within this
+time requests get the image that was found last, and the distribution's server
+is not asked again. A new image is noticed that much later. 0 asks for every
+request.
+""",
+    ),
+    cfg.IntOpt(
+        'checksum_max_stale',
+        default=604800,
+        min=0,
+        help="""
+How long a list of checksums is used while its server fails, in seconds.
+
+Longer than an outage may last. Whoever keeps this host from reaching the
+server keeps it on an old image for as long. 0 refuses requests at once.
+""",
+    ),
+    cfg.IntOpt(
         'space_reserve',
         default=512,
         min=0,

@@ -33,12 +33,14 @@ from imagebuild.manifest import document
 RESERVED_NAMES = frozenset(
     {
         'accelerator', 'accept-new', 'allow-host-network', 'ask-passphrase',
-        'ask-password', 'ask-sudo-password', 'backing-file', 'cache',
-        'command-timeout', 'config-file', 'connect-timeout', 'cpus', 'debug',
-        'generalize', 'h', 'help', 'host', 'identity', 'image', 'inventory',
-        'isolation', 'json', 'jump', 'keep-cache', 'known-hosts', 'manifest',
-        'memory', 'no-network', 'parallel', 'passphrase-file', 'password-file',
-        'plan', 'recipe-path', 'reconcile', 'resource-root', 'root-filesystem',
+        'ask-password', 'ask-sudo-password', 'backing-file', 'base',
+        'base-checksum', 'base-checksum-file', 'base-keyring',
+        'base-signature', 'cache', 'command-timeout', 'config-file',
+        'connect-timeout', 'cpus', 'debug', 'force', 'generalize', 'h', 'help',
+        'host', 'identity', 'image', 'inventory', 'isolation', 'json', 'jump',
+        'keep-cache', 'known-hosts', 'manifest', 'memory', 'no-network',
+        'output', 'parallel', 'passphrase-file', 'password-file', 'plan',
+        'recipe-path', 'reconcile', 'resource-root', 'root-filesystem',
         'sparsify', 'sudo-password-file', 'test-only', 'timeout', 'verbose',
         'version',
     }

@@ -81,6 +81,33 @@ def test_empty(load, text):
             'only a "url" or a "path"',
         ),
         ('a: {image: {url: "https://h/f"}}', 'a.image', 'needs a "checksum"'),
+        (
+            'a: {image: {path: /f, checksum_file: S}}',
+            'a.image.checksum_file',
+            'only a "url"',
+        ),
+        (
+            'a: {image: {url: "https://h/f", checksum_file: S, checksum: '
+            f'"sha256:{"0" * 64}"}}}}',
+            'a.image.checksum_file',
+            'has a "checksum" already',
+        ),
+        (
+            'a: {image: {url: "https://h/f", checksum_file: S, signature: T}}',
+            'a.image.signature',
+            'a "keyring" is needed',
+        ),
+        (
+            'a: {image: {url: "https://h/f", checksum_file: "file:///x"}}',
+            'a.image.checksum_file',
+            'is not an http or https URL',
+        ),
+        (
+            'a: {image: {url: "https://h/*.img", checksum: '
+            f'"sha256:{"0" * 64}"}}}}',
+            'a.image.url',
+            'only with a "checksum_file"',
+        ),
         ('a: {image: {url: "ftp://h/f"}}', 'a.image.url', 'http or https'),
         ('a: {image: {path: a.qcow2}}', 'a.image.path', 'absolute path'),
         ('a: {min_disk: -1}', 'a.min_disk', 'is not an integer'),

@@ -119,6 +119,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Programs. Those for one machine, and what all share, are in cmd itself.
     'cmd': {
         'appliance',
+        'catalogue',
         'conf',
         'conversion',
         'disks',

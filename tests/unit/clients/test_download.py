@@ -188,3 +188,34 @@ def test_passwords_are_not_shown(server):
         pass
     assert 'secret' not in str(caught.value)
     assert '***@127.0.0.1' in str(caught.value)
+
+
+# -- small files --------------------------------------------------------------
+
+
+def test_a_small_file(requests_mock):
+    requests_mock.get('https://vendor.example/S', content=b'abc')
+    assert download.small_file('https://vendor.example/S', 3) == b'abc'
+    with pytest.raises(exception.EnvironmentFault, match='larger than'):
+        download.small_file('https://vendor.example/S', 2)
+
+
+def test_no_small_file_comes_by_http_in_place_of_https(requests_mock):
+    away = 'http://mirror.example/S'
+    requests_mock.get(
+        'https://vendor.example/S',
+        status_code=302,
+        headers={'Location': away},
+    )
+    requests_mock.get(away, content=b'forged')
+    with pytest.raises(exception.EnvironmentFault, match='https to http'):
+        download.small_file('https://vendor.example/S', 100)
+    # There and back is no better.
+    requests_mock.get(
+        away,
+        status_code=302,
+        headers={'Location': 'https://vendor.example/T'},
+    )
+    requests_mock.get('https://vendor.example/T', content=b'forged')
+    with pytest.raises(exception.EnvironmentFault, match='https to http'):
+        download.small_file('https://vendor.example/S', 100)

@@ -40,6 +40,11 @@ ENTRIES = {
         ('by-tag', 'wants', {'tag': 'newest'}),
         ('by-id', 'wants', {'id': 'i1'}),
         ('by-url', 'wants', {'url': 'http://h/f', 'checksum': SHA}),
+        (
+            'by-list',
+            'wants',
+            {'url': 'http://h/d/f', 'checksum_file': 'SHA256SUMS'},
+        ),
         ('by-path', 'wants', {'path': '/no/such/file', 'checksum': SHA}),
         ('gone', 'wants', {'path': '/no/such/file'}),
         ('none', 'wants', {}),
@@ -501,3 +506,27 @@ def test_a_file_that_takes_long_to_read(validator, tmp_path, monkeypatch):
         except exception.EnvironmentFault:
             continue
     raise AssertionError('it was never read')
+
+
+def test_what_a_list_has_now_is_the_image(validator, requests_mock, tmp_path):
+    disks = {'cache_dir': str(tmp_path / 'cache')}
+    validator._sections = lambda: {'disks': disks}
+    request = {'os': 'by-list'}
+    listed = 'http://h/d/SHA256SUMS'
+    requests_mock.get(listed, status_code=503)
+    found = validator.check_request('p', request)
+    assert found['base'] is None
+    assert found['elsewhere']
+    [problem] = found['problems']
+    assert problem['path'] == 'os'
+    assert problem['message'].startswith(
+        'the list of checksums of its base image, of h, cannot be used now'
+    )
+    requests_mock.get(listed, text=f'{"1" * 64}  f\n')
+    base = validator.check_request('p', request)['base']
+    # In the content key.
+    assert base['identity'] == base['checksum'] == f'sha256:{"1" * 64}'
+    assert base['location'] == 'http://h/d/f'
+    # And not asked for again by the next request.
+    requests_mock.get(listed, status_code=503)
+    assert validator.check_request('p', request)['base'] == base

@@ -1,0 +1,360 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``imagebuild-pack --base``: a new file, packed over a base image.
+
+The base image is fetched and looked at where those of builds are
+(:mod:`imagebuild.drivers.base_files`), copied into a directory beside the new
+file, packed there, and renamed when all of it was done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+from typing import NoReturn
+from urllib import parse
+
+from oslo_config import cfg
+
+from imagebuild import catalogue
+from imagebuild import exception
+from imagebuild.cmd import console
+from imagebuild.cmd import packing
+from imagebuild.common import checksums
+from imagebuild.common import os_errors
+from imagebuild.disks import convert
+from imagebuild.disks import image_file
+from imagebuild.disks import workspaces
+from imagebuild.drivers import base
+from imagebuild.drivers import settings
+
+_RAW_SUFFIXES = ('.raw', '.img')
+_OF_URL = ('checksum', 'checksum_file', 'signature', 'keyring')
+_ONLY_IMAGE = ('test_only', 'plan', 'backing_file')
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a base image."""
+    group = parser.add_argument_group('a new image')
+    add = group.add_argument
+    path = pathlib.Path
+    add(
+        '--base',
+        metavar='BASE',
+        help='in place of --image: a base image that is copied first; a '
+        'file, an http or https URL, or a name of the catalogue of operating '
+        'systems',
+    )
+    add(
+        '--output',
+        metavar='FILE',
+        type=path,
+        help='the file to make of it: raw when its name ends in .raw or '
+        '.img, else qcow2',
+    )
+    add('--force', action='store_true', help='replace a file that is there')
+    add(
+        '--base-checksum',
+        metavar='ALGORITHM:HEX',
+        help='what the base image must have: sha256:... or sha512:...',
+    )
+    add(
+        '--base-checksum-file',
+        metavar='URL',
+        help='the list that has the checksum, such as SHA512SUMS; may be '
+        'relative to the URL of the image',
+    )
+    add(
+        '--base-signature',
+        metavar='URL',
+        help='the signature of that list, if it is not inside of it',
+    )
+    add(
+        '--base-keyring',
+        metavar='FILE',
+        type=path,
+        help='the public keys that may have signed it',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseSpec:
+    """What is copied, and where to.
+
+    :ivar image: ``image`` of a catalogue's entry.
+    :ivar name: in the catalogue, '' for none.
+    :ivar output: the file to be made.
+    :ivar force: replace it if it is there.
+    :ivar disks: section of the configuration, with ``cache_dir``.
+    """
+
+    image: Mapping[str, str]
+    name: str
+    output: pathlib.Path
+    force: bool
+    disks: Mapping[str, object]
+
+
+def spec(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseSpec | None:
+    """Read the command line.
+
+    :returns: None if there is no base image.
+    :raises InvalidInput: something is wrong with it; nothing was touched.
+    """
+    given = {
+        name: str(value)
+        for name in _OF_URL
+        if (value := getattr(options, f'base_{name}')) is not None
+    }
+    if options.base is None:
+        if options.output is not None or options.force or given:
+            _refuse('--output, --force and --base-... belong to --base')
+        return None
+    if options.image is not None:
+        _refuse('--image and --base exclude each other')
+    for name in _ONLY_IMAGE:
+        if getattr(options, name):
+            option = name.replace('_', '-')
+            _refuse(f'--{option} is for an image that is there: use --image')
+    if options.output is None:
+        _refuse('--output is required with --base')
+    image, name = _image(options, conf, given)
+    _check_output(options.output, force=options.force)
+    disks = dict(conf.disks)
+    disks['cache_dir'] = disks.get('cache_dir') or _cache_directory()
+    return BaseSpec(image, name, options.output, options.force, disks)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise exception.InvalidInput(f'{message}; see "imagebuild-pack --help".')
+
+
+def _image(
+    options: argparse.Namespace,
+    conf: cfg.ConfigOpts,
+    given: Mapping[str, str],
+) -> tuple[Mapping[str, str], str]:
+    """What the base image is, as a catalogue says it, and its name there."""
+    found = options.base
+    if '://' in found:
+        return _of_url(found, given), ''
+    if 'checksum' in given:
+        checksums.Checksum.parse(given['checksum'])
+    if '/' in found or pathlib.Path(found).exists():
+        if given.keys() - {'checksum'}:
+            _refuse('a file has no list of checksums; use --base-checksum')
+        path = str(pathlib.Path(found).absolute())
+        return {'path': path, **given}, ''
+    if given:
+        _refuse('the catalogue has the checksum of an operating system')
+    return _of_catalogue(found, conf.operating_systems_file), found
+
+
+def _of_url(url: str, given: Mapping[str, str]) -> Mapping[str, str]:
+    if parse.urlsplit(url).scheme not in ('http', 'https'):
+        _refuse('--base: only http and https URLs can be downloaded')
+    if not {'checksum', 'checksum_file'} & given.keys():
+        _refuse(
+            'a base image of the network needs --base-checksum or '
+            '--base-checksum-file'
+        )
+    if {'checksum', 'checksum_file'} <= given.keys():
+        _refuse('--base-checksum and --base-checksum-file exclude each other')
+    if 'signature' in given and 'keyring' not in given:
+        _refuse('--base-signature needs --base-keyring')
+    if 'keyring' in given and 'checksum_file' not in given:
+        _refuse('--base-keyring needs --base-checksum-file')
+    if 'checksum' in given:
+        checksums.Checksum.parse(given['checksum'])
+    return {'url': url, **given}
+
+
+def _of_catalogue(name: str, path: str) -> Mapping[str, str]:
+    entries = (
+        catalogue.load(path)
+        if pathlib.Path(path).exists()
+        else catalogue.Catalogue({})
+    )
+    entry = entries.get(name)
+    if entry is None:
+        known = ', '.join(entries.names()) or 'none'
+        raise exception.InvalidInput(
+            f'--base: there is no file "{name}", and no operating system of '
+            f'that name in {path}; found there: {known}.'
+        )
+    if not {'url', 'path'} & entry.image.keys():
+        where = (
+            'is in the image service'
+            if entry.image
+            else f'is made by the driver "{entry.driver}"'
+        )
+        raise exception.InvalidInput(
+            f'--base: the operating system "{name}" {where}, which '
+            'imagebuild-pack does not use.'
+        )
+    return entry.image
+
+
+def _check_output(output: pathlib.Path, *, force: bool) -> None:
+    if not output.parent.is_dir():
+        raise exception.InvalidInput(f'There is no directory {output.parent}.')
+    if output.is_symlink():
+        raise exception.InvalidInput(
+            f'{output} is a link; name the file itself.'
+        )
+    if output.exists() and not output.is_file():
+        raise exception.InvalidInput(f'{output} is not a file.')
+    if output.exists() and not force:
+        raise _exists(output)
+
+
+def _exists(output: pathlib.Path) -> exception.InvalidInput:
+    return exception.InvalidInput(
+        f'{output} is there already; use --force to replace it.'
+    )
+
+
+def _cache_directory() -> str:
+    """Of the user: nobody else may look into it."""
+    home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    return str(pathlib.Path(home, 'imagebuild', 'base-images'))
+
+
+def pack(
+    wanted: BaseSpec,
+    pack_spec: packing.PackSpec,
+    monitor: console.ConsoleMonitor,
+    document: dict[str, Any],
+) -> packing.Outcome:
+    """Make the file: all of it, or nothing.
+
+    :param pack_spec: what is done to it; its ``image`` is not looked at.
+    :param document: a report, which is given ``base``.
+    :raises InvalidInput: before anything is fetched.
+    :raises StepError: there is no new file.
+    :raises EnvironmentFault: there is no new file.
+    """
+    output = wanted.output
+    workspaces.sweep(output)
+    with workspaces.Workspace(output) as space:
+        new = space.path / output.name
+        raw = output.suffix.lower() in _RAW_SUFFIXES
+        with _opened(wanted, monitor, document) as info:
+            monitor.doing(f'Copying the base image to {output.name}')
+            convert.convert(info, new, 'raw' if raw else 'qcow2')
+        outcome = packing.pack(
+            dataclasses.replace(pack_spec, image=new), monitor
+        )
+        with os_errors.on_write(output):
+            new.chmod(0o666 & ~_umask())
+            convert.flush(new)
+            if not wanted.force:
+                try:
+                    os.link(new, output)
+                except FileExistsError:
+                    raise _exists(output) from None
+            else:
+                new.replace(output)
+            convert.flush(output.parent)
+    return dataclasses.replace(outcome, result='packed')
+
+
+def _umask() -> int:
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+@contextlib.contextmanager
+def _opened(
+    wanted: BaseSpec,
+    monitor: console.ConsoleMonitor,
+    document: dict[str, Any],
+) -> Iterator[image_file.ImageInfo]:
+    """The base image as a file, fetched if it is in the network.
+
+    What a list of checksums says is asked for again if the image has changed
+    since: "latest" is replaced at any time.
+    """
+    with contextlib.ExitStack() as stack:
+        found = _resolved(wanted, afresh=False)
+        try:
+            info = stack.enter_context(_files(found, wanted, monitor))
+        except exception.ChecksumMismatch:
+            again = _resolved(wanted, afresh=True)
+            if again == found:
+                raise
+            found = again
+            info = stack.enter_context(_files(found, wanted, monitor))
+        document['base'] = {
+            'location': found.location,
+            'checksum': found.checksum,
+        }
+        yield info
+
+
+@contextlib.contextmanager
+def _files(
+    image: base.BaseImage,
+    wanted: BaseSpec,
+    monitor: console.ConsoleMonitor,
+) -> Iterator[image_file.ImageInfo]:
+    # requests, which comes with the service's requirements, is needed here.
+    from imagebuild.drivers import base_files
+
+    monitor.doing(f'Fetching {base_files.shown(image)}')
+    told = _Notices(monitor)
+    with base_files.opened(image, _settings(wanted), told) as info:
+        yield info
+
+
+class _Notices(base.DiskMonitor):
+    """Prints notices; progress is too much without a terminal."""
+
+    def __init__(self, monitor: console.ConsoleMonitor) -> None:
+        self._monitor = monitor
+
+    def notice(self, message: str) -> None:
+        self._monitor.notice(message)
+
+
+def _settings(wanted: BaseSpec) -> settings.Settings:
+    return settings.Settings.from_config(
+        {'disks': wanted.disks, 'glance': {'retry_timeout': 60}}
+    )
+
+
+def _resolved(wanted: BaseSpec, *, afresh: bool) -> base.BaseImage:
+    image = wanted.image
+    if 'path' in image:
+        return base.BaseImage(
+            kind='path',
+            location=image['path'],
+            checksum=image.get('checksum', ''),
+        )
+    location, checksum = image['url'], image.get('checksum', '')
+    if not checksum:
+        from imagebuild.drivers import published_images
+
+        published = published_images.Published.from_image(image)
+        resolver = published_images.Resolver.from_config(
+            {'disks': wanted.disks}
+        )
+        found = resolver.resolve(published, afresh=afresh)
+        location, checksum = found.url, found.checksum
+    return base.BaseImage(kind='url', location=location, checksum=checksum)
