@@ -168,7 +168,7 @@ def test_scripts_are_shell(block):
 def test_recipe_in_python():
     [block] = [
         block
-        for block in blocks(USER / 'writing-a-recipe.rst')
+        for block in blocks(USER / 'writing-a-recipe-plugin.rst')
         if block.language == 'python'
     ]
     names = {}

@@ -32,11 +32,14 @@ def opened(
     image: pathlib.Path,
     directory: pathlib.Path,
     settings: sandbox.SandboxSettings = SETTINGS,
+    *,
+    command_timeout: float = 60.0,
 ) -> Iterator[remotes.SandboxRemote]:
     """Open an overlay over an image.
 
     :param image: which is only read.
     :param directory: for the overlay and everything else.
+    :param command_timeout: seconds for one command.
     """
     path = directory / 'overlay.qcow2'
     base = image_file.inspect(image)
@@ -53,6 +56,8 @@ def opened(
                 supervisor,
                 plan,
                 image=str(image),
-                settings=guest_settings.GuestSettings(command_timeout=60.0),
+                settings=guest_settings.GuestSettings(
+                    command_timeout=command_timeout
+                ),
                 on_unmounted=disk.close,
             )
