@@ -57,7 +57,15 @@ def set_labels(
     table = contexts(tree)
     if not table:
         return
-    if any(tree.find_file(name) for name in _PROGRAMS):
-        run(['chroot', str(tree.path), 'setfiles', '-F', f'/{table}', '/'])
-    else:
+    if not any(tree.find_file(name) for name in _PROGRAMS):
         tree.write(AUTORELABEL, '')
+        return
+    # It sets labels through /proc/self/fd.
+    tree.make_directory('proc')
+    run(
+        [
+            'unshare', '--mount', f'--root={tree.path}',
+            '--mount-proc=/proc', 'setfiles', '-F',
+            '-e', '/proc', '-e', '/sys', '-e', '/dev', f'/{table}', '/',
+        ]
+    )  # fmt: skip

@@ -40,10 +40,24 @@ OPTIONS = {
     'environment': {'DIB_WORD': 'said'},
 }
 
+# With a policy of two lines; what matters is whether every file of the disk
+# gets the label that the own table of the tree gives it.
 _COPIED = """\
 #!/bin/bash
 set -eu
 cp -a {tree}/. "$TARGET_ROOT"
+cat /etc/resolv.conf >"$TARGET_ROOT/etc/resolv.conf"
+export DEBIAN_FRONTEND=noninteractive
+chroot "$TARGET_ROOT" apt-get -qq update
+chroot "$TARGET_ROOT" apt-get -qq install --no-install-recommends \\
+    policycoreutils
+cd "$TARGET_ROOT/etc"
+mkdir -p selinux/tiny/contexts/files
+printf 'SELINUX=enforcing\\nSELINUXTYPE=tiny\\n' >selinux/config
+cat >selinux/tiny/contexts/files/file_contexts <<EOF
+/.*            system_u:object_r:etc_t:s0
+/srv(/.*)?     system_u:object_r:srv_t:s0
+EOF
 """
 #: What an element with a defect might do to the host, and what it sees of it.
 _TRIES = """\
@@ -169,6 +183,19 @@ class TestDiskImageBuilder(driver_contract.DriverContract):
         assert fstab.startswith('UUID=')
         # Nothing of this host's disks.
         assert not [name for name in devices if name.startswith('vd')]
+
+    def test_the_files_have_the_labels_of_their_policy(
+        self, opening: driver_contract.Opening, workspace: pathlib.Path
+    ) -> None:
+        with opening.open(workspace) as disk:
+            handle: Any = disk.remote._handle  # type: ignore[attr-defined]  # noqa: SLF001
+            for path, kind in (('/srv/tried', 'srv'), ('/bin', 'etc')):
+                found = {
+                    each['attrname']: each['attrval'].rstrip(b'\0').decode()
+                    for each in handle.lgetxattrs(path)
+                }
+                label = f'system_u:object_r:{kind}_t:s0'
+                assert found['security.selinux'] == label
 
 
 class Lines(base.DiskMonitor):

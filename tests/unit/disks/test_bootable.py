@@ -344,13 +344,11 @@ def test_the_policy_of_the_tree_labels_it(tmp_path: pathlib.Path) -> None:
     files = {**POLICY, 'usr/sbin/setfiles': ''}
     programs, _ = make(tmp_path, files, plan)
     _table, labels, _filesystem = programs.commands
-    assert labels == [
-        'chroot',
-        str(tmp_path / 'tree'),
-        'setfiles',
-        '-F',
-        '/etc/selinux/tiny/contexts/files/file_contexts',
-        '/',
+    assert f'--root={tmp_path}/tree' in labels
+    assert '--mount-proc=/proc' in labels
+    assert labels[labels.index('setfiles') :] == [
+        *('setfiles', '-F', '-e', '/proc', '-e', '/sys', '-e', '/dev'),
+        *('/etc/selinux/tiny/contexts/files/file_contexts', '/'),
     ]
 
 
