@@ -15,7 +15,9 @@ import dataclasses
 import pathlib
 import re
 import subprocess
+import sys
 import textwrap
+import types
 
 import pytest
 
@@ -23,6 +25,7 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.cmd import pack
+from imagebuild.drivers import base
 from imagebuild.manifest import document
 from imagebuild.manifest import validators
 from imagebuild.recipes import search
@@ -184,6 +187,50 @@ def test_recipe_in_python():
     assert [item.name for item in names['get_image_arguments']('1')] == [
         'name'
     ]
+
+
+@pytest.fixture
+def rootfs(monkeypatch):
+    """The driver of contributor/writing-a-driver."""
+    [block] = [
+        block
+        for block in blocks(CONTRIBUTOR / 'writing-a-driver.rst')
+        if block.caption == 'imagebuild_rootfs.py'
+    ]
+    module = types.ModuleType('imagebuild_rootfs')
+    # Where dataclasses look names up.
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(block.text, str(block), 'exec'), module.__dict__)
+    return module
+
+
+def test_a_driver(rootfs, tmp_path):
+    driver = rootfs.RootfsDriver()
+    assert not driver.missing_to_make()
+    with pytest.raises(base.InvalidDriverOptions, match='not the name of a'):
+        driver.validate({'archive': '../x.tar'})
+    assert [name for name, _ in driver.list_opts()]
+    sections = {'rootfs': {'directory': str(tmp_path)}}
+    options = {'archive': 'gold.tar'}
+    driver.validate(options)
+    with pytest.raises(exception.InvalidInput, match='no archive gold.tar'):
+        driver.create_disk(options, tmp_path / 'x', sections=sections)
+    (tmp_path / 'tree' / 'etc').mkdir(parents=True)
+    (tmp_path / 'tree' / 'etc' / 'os-release').write_text('ID=debian\n')
+    subprocess.run(
+        ['tar', '-C', tmp_path / 'tree', '-cf', tmp_path / 'gold.tar', '.'],
+        check=True,
+    )
+    assert driver.on_this_host(options, sections)
+    # It came to the boot loader, which the archive does not have.
+    with pytest.raises(exception.InvalidInput, match='lacks a kernel with'):
+        driver.create_disk(options, tmp_path / 'x', sections=sections)
+    assert not (tmp_path / 'x').exists()
+    making = driver.making(options, sections)
+    plain = dataclasses.replace(making, bootable=False)
+    driver.making = lambda *_: plain
+    made = driver.create_disk(options, tmp_path / 'x', sections=sections)
+    assert made.path.is_file()
 
 
 @pytest.fixture
