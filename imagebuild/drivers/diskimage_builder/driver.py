@@ -248,6 +248,12 @@ class _Making(from_scratch.Making):
     def _request(
         self, place: pathlib.Path, plan: disk_plan.DiskPlan
     ) -> program.Request:
+        for directory in self.settings.elements_path:
+            if not directory.is_dir():
+                raise exception.EnvironmentFault(
+                    f'[{dib_settings.SECTION}] elements_path: {directory} is '
+                    'not a directory.'
+                )
         known = elements.Elements.of(self.settings)
         names = self.wanted.all_elements()
         unknown = [each for each in names if known.find(each) is None]
