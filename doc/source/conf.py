@@ -54,11 +54,15 @@ def write_openapi(app):
 
 
 class DriverOptions(SphinxDirective):
-    """The options of our drivers, as they declare them."""
+    """The options of our drivers, as they declare them; or of one."""
+
+    optional_arguments = 1
 
     def run(self):
         lines = StringList()
         for name, schema in driver_schemas().items():
+            if self.arguments and name not in self.arguments:
+                continue
             lines.extend(StringList([f'``{name}``', ''], source=name))
             for option, about in schema['properties'].items():
                 what = facts(about, option in schema.get('required', ()))
