@@ -430,6 +430,7 @@ import pathlib, subprocess
 from imagebuild import exception
 from imagebuild.disks import bootable
 from imagebuild.disks import confined
+from imagebuild.disks import disk_plan
 from imagebuild.drivers import written_root
 top = pathlib.Path({str(tmp_path)!r})
 subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size={room}M', 'none', top])
