@@ -96,6 +96,7 @@ def test_web_server(
 
     # A file of the image's says so, once the server has booted from it.
     wait_for(directory, console, 'imagebuild: nginx is up')
+    wait_for(directory, console, ' login: ')
 
     succeed(directory, delete)
     servers = succeed(

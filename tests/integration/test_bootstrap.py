@@ -31,13 +31,13 @@ from imagebuild.disks import root_file_systems
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers import written_root
 from imagebuild.remotes import disk_remote
+from tests.integration import booting
 from tests.integration import parity
 from tests.integration import sandboxes
 
 GIB = 1024**3
 #: Bytes before the first partition.
 START = 1024**2
-OVMF = pathlib.Path('/usr/share/ovmf/OVMF.fd')
 
 #: Seconds; 60 on an idle machine, emulated.
 BOOT_TIMEOUT = 360
@@ -263,12 +263,13 @@ def packed_image(
 
 @pytest.mark.parametrize('firmware', ['bios', 'efi'])
 def test_boots(
-    firmware: str, packed_image: pathlib.Path, tmp_path: pathlib.Path
+    firmware: booting.Firmware,
+    packed_image: pathlib.Path,
+    tmp_path: pathlib.Path,
 ) -> None:
-    assert firmware == 'bios' or OVMF.exists(), 'ovmf is not installed'
     for program in ('qemu-system-x86_64', 'mcopy', 'mkfs.vfat'):
         assert shutil.which(program), f'{program} is not installed'
-    facts = boot(packed_image, tmp_path, efi=firmware == 'efi')
+    facts = boot(packed_image, tmp_path, firmware)
     assert facts['efi'] == ('yes' if firmware == 'efi' else 'no')
     # Less the 128 MiB before it, and what ext4 keeps for itself.
     assert int(facts['root']) > GROWN * 0.95
@@ -279,36 +280,16 @@ def test_boots(
 
 
 def boot(
-    image: pathlib.Path, directory: pathlib.Path, *, efi: bool
+    image: pathlib.Path, directory: pathlib.Path, firmware: booting.Firmware
 ) -> dict[str, str]:
     """Boot a larger copy of an image under emulation.
 
     :returns: what the guest said on its serial console.
     """
-    disk, console = directory / 'disk.qcow2', directory / 'console'
-    subprocess.run(
-        ['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2']
-        + ['-b', str(image), str(disk), str(GROWN)],
-        check=True,
-    )
-    command = [
-        'qemu-system-x86_64', '-accel', 'tcg,thread=multi',
-        '-cpu', 'max,la57=off,-erms', '-smp', '2', '-m', '1024',
-        '-display', 'none', '-monitor', 'none',
-        '-no-reboot', '-serial', f'file:{console}', '-snapshot',
-        '-drive', f'file={disk},format=qcow2,if=virtio',
-        '-drive', f'file={_seed(directory)},format=raw,if=virtio',
-        '-nic', 'user,model=virtio-net-pci,restrict=on',
-        *(['-bios', str(OVMF)] if efi else []),
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
-        try:
-            process.wait(BOOT_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            process.kill()
-    text = console.read_text(errors='replace').replace('\r', '')
+    with booting.booted(
+        image, directory, firmware, size=GROWN, more=(_seed(directory),)
+    ) as console:
+        text = console.wait_for_end(BOOT_TIMEOUT)
     assert 'IMAGEBUILD end' in text, text[-3000:]
     lines = [
         line.split('IMAGEBUILD ', 1)[1]

@@ -68,7 +68,12 @@ class _ImageBuild(service.Service):
             'guestfs': {'isolation': 'auto'},
             'conductor': {
                 # The fake one is not offered unless it is named.
-                'drivers': ['bootstrap', 'guestfs', 'fake'],
+                'drivers': [
+                    'bootstrap',
+                    'diskimage_builder',
+                    'guestfs',
+                    'fake',
+                ],  # fmt: skip
                 'heartbeat_interval': 2,
                 'dead_after': 10,
             },
