@@ -36,3 +36,8 @@ UPLOAD_PENDING = ('queued', 'uploading')
 
 #: Every status of a pipeline; ``error``: stopped after too many failures.
 PIPELINE = ('active', 'paused', 'error')
+
+#: Statuses of a validation that has ended. ``passed``: every machine is as
+#: described; ``failed``: one is not; ``error``: of one nothing is known.
+VALIDATION_ENDED = ('passed', 'failed', 'error', 'cancelled')
+VALIDATION = ('queued', 'running', *VALIDATION_ENDED)

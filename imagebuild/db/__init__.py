@@ -37,6 +37,7 @@ from imagebuild.db.records import Outcome
 from imagebuild.db.records import Step
 from imagebuild.db.records import Upload
 from imagebuild.db.records import UploadOutcome
+from imagebuild.db.records import Validation
 
 __all__ = [
     'Artifact',
@@ -53,4 +54,5 @@ __all__ = [
     'Step',
     'Upload',
     'UploadOutcome',
+    'Validation',
 ]

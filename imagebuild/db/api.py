@@ -42,6 +42,7 @@ from imagebuild.db.queries import quotas
 from imagebuild.db.queries import retention
 from imagebuild.db.queries import uploading
 from imagebuild.db.queries import uploads
+from imagebuild.db.queries import validations
 from imagebuild.db.queries import waiting
 
 
@@ -193,6 +194,17 @@ class Database(transaction.Transactions):
     unregister = conductors.unregister
     list_conductors = conductors.list_conductors
     dead_conductors = conductors.dead_conductors
+
+    create_validation = validations.create_validation
+    get_validation = validations.get_validation
+    list_validations = validations.list_validations
+    validation_state = validations.validation_state
+    note_results = validations.note_results
+    finish_validation = validations.finish_validation
+    requeue_validation = validations.requeue_validation
+    cancel_validation = validations.cancel_validation
+    delete_validation = validations.delete_validation
+    purge_validations = validations.purge_validations
 
     create_pipeline = pipelines.create_pipeline
     get_pipeline = pipelines.get_pipeline

@@ -264,6 +264,34 @@ class Upload(Base):
     updated_at: Mapped[datetime.datetime] = mapped_column(Time)
 
 
+class Validation(Base):
+    """Running machines that are checked, or reconciled."""
+
+    __tablename__ = 'validations'
+    __table_args__ = (
+        sa.Index(None, 'project_id', 'created_at', 'id'),
+        sa.Index(None, 'created_at', 'id'),
+        _MYSQL,
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(Project)
+    user_id: Mapped[str] = mapped_column(Name, default='')
+    request_id: Mapped[str] = mapped_column(Name, default='')
+    name: Mapped[str] = mapped_column(Name, default='')
+    status: Mapped[str] = mapped_column(types.Name(16), default='queued')
+    status_reason: Mapped[str] = mapped_column(Text, default='')
+    request: Mapped[dict[str, Any]] = mapped_column(types.Json)
+    # Encrypted; NULL when it has ended.
+    secrets: Mapped[str | None] = mapped_column(Text)
+    results: Mapped[list[dict[str, Any]]] = mapped_column(types.Json)
+    timeout: Mapped[int] = mapped_column()
+    created_at: Mapped[datetime.datetime] = mapped_column(Time)
+    started_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    finished_at: Mapped[datetime.datetime | None] = mapped_column(Time)
+    updated_at: Mapped[datetime.datetime] = mapped_column(Time)
+
+
 class Lane(Base):
     """A queue: jobs of one project and kind that need the same."""
 

@@ -422,3 +422,35 @@ class Statistics:
     steps: Mapping[str, tuple[int, float]]
     reused: int
     uploaded_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """Running machines that are checked, or reconciled.
+
+    :ivar name: that the user gave it, '' for none.
+    :ivar status: ``queued``, ``running``, or one of
+        :data:`imagebuild.common.statuses.VALIDATION_ENDED`.
+    :ivar request: hosts, what is to be true of them, how they are reached;
+        hidden values are masked, and credentials are references.
+    :ivar secrets: encrypted credentials and hidden argument values; None
+        without any, and when it has ended.
+    :ivar results: what is known of its machines by now.
+    :ivar timeout: seconds.
+    """
+
+    id: str
+    project_id: str
+    user_id: str
+    request_id: str
+    name: str
+    status: str
+    status_reason: str
+    request: dict[str, Any]
+    secrets: str | None = dataclasses.field(repr=False)
+    results: list[dict[str, Any]]
+    timeout: int
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+    updated_at: datetime.datetime

@@ -28,6 +28,7 @@ from imagebuild.db.queries import history
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import quotas
 from imagebuild.db.queries import rows
+from imagebuild.db.queries import validations
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
@@ -74,6 +75,8 @@ def claim(
     if not jobs.take(session, found, conductor):
         return None
     if found.kind == 'build' and not _start_build(session, found):
+        return None
+    if found.kind == 'validate' and not validations.start(session, found):
         return None
     if found.kind == 'upload':
         _start_upload(session, found)

@@ -43,6 +43,7 @@ from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Lane
 from imagebuild.db.models import Quota
+from imagebuild.db.models import Validation
 from imagebuild.db.queries import conductors
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
@@ -100,6 +101,17 @@ def enqueue_deletion(session: Session, image: Image) -> Job:
         'needs': placement.Needs(deletion=image.destination).to_dict(),
     }
     return _put(session, queue, id=image.id, build_id=None)
+
+
+def enqueue_validation(session: Session, row: Validation) -> Job:
+    """Add the job of a validation, of the same id."""
+    queue = {
+        'kind': 'validate',
+        'project_id': row.project_id,
+        'priority': 0,
+        'needs': {},
+    }
+    return _put(session, queue, id=row.id, build_id=None)
 
 
 def _put(

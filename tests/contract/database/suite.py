@@ -26,6 +26,7 @@ from tests.contract.database import queue
 from tests.contract.database import requests
 from tests.contract.database import tables
 from tests.contract.database import uploads
+from tests.contract.database import validations
 
 
 class TestTables(tables.TablesContract):
@@ -65,6 +66,10 @@ class TestArtifacts(artifacts.ArtifactContract):
 
 
 class TestUploadJobs(uploads.UploadJobContract):
+    pass
+
+
+class TestValidations(validations.ValidationContract):
     pass
 
 
