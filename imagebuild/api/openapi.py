@@ -37,6 +37,9 @@ _PATH_PARAMETERS = {
         'pipeline_id', 'Id of a pipeline.', base.UUID
     ),
     'upload_id': base.Parameter('upload_id', 'Id of an upload.', base.UUID),
+    'validation_id': base.Parameter(
+        'validation_id', 'Id of a validation.', base.UUID
+    ),
     'version': base.Parameter('version', 'Version of a recipe.', base.NAME),
 }
 _VERSION_HEADER = base.Parameter(

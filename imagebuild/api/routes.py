@@ -29,6 +29,7 @@ from imagebuild.api.handlers import pipelines
 from imagebuild.api.handlers import recipes
 from imagebuild.api.handlers import service
 from imagebuild.api.handlers import uploads
+from imagebuild.api.handlers import validations
 from imagebuild.api.schemas import base
 
 _LOCATION = base.Parameter('Location', 'Where the build is found.')
@@ -43,6 +44,10 @@ _BUILD = '/v1/builds/<build_id>'
 _PIPELINE = '/v1/pipelines/<pipeline_id>'
 _UPLOAD = '/v1/uploads/<upload_id>'
 _UPLOAD_LOCATION = base.Parameter('Location', 'Where the upload is found.')
+_VALIDATION = '/v1/validations/<validation_id>'
+_VALIDATION_LOCATION = base.Parameter(
+    'Location', 'Where the validation is found.'
+)
 _PIPELINE_LOCATION = base.Parameter('Location', 'Where the pipeline is found.')
 
 ROUTES: tuple[route.Route, ...] = (
@@ -139,6 +144,34 @@ ROUTES: tuple[route.Route, ...] = (
         'Deletes a pipeline; its images stay unless they are named.',
         query=schemas.pipelines.DELETE_QUERY, status=204,
         errors=[404, 409],
+    ),
+    route.Route(
+        'POST', '/v1/validations', validations.create,
+        'Looks at running machines, or reconciles them.',
+        status=202, body=schemas.validations.CREATE,
+        answer=base.ref('Validation'), errors=[503],
+        headers=[_VALIDATION_LOCATION],
+    ),
+    route.Route(
+        'GET', '/v1/validations', validations.index,
+        'Lists validations, the newest first.',
+        query=schemas.validations.LIST_QUERY, answer=schemas.validations.LIST,
+    ),
+    route.Route(
+        'GET', _VALIDATION, validations.show,
+        'Shows a validation and what came out.',
+        answer=base.ref('Validation'), errors=[404],
+    ),
+    route.Route(
+        'POST', f'{_VALIDATION}/cancel', validations.cancel,
+        'Cancels a validation that is not over.',
+        status=202, answer=base.ref('Validation'), errors=[404, 409],
+        headers=[_VALIDATION_LOCATION],
+    ),
+    route.Route(
+        'DELETE', _VALIDATION, validations.delete,
+        'Deletes a validation that does not run.',
+        status=204, errors=[404, 409],
     ),
     route.Route(
         'GET', '/v1/recipes', recipes.index,

@@ -113,6 +113,29 @@ def pipeline(
     )
 
 
+def validation(record: db.Validation, root: str) -> dict[str, Any]:
+    """Return a validation as the API shows it."""
+    return _shown(
+        schemas.validations.VALIDATION,
+        record,
+        name=record.name or None,
+        status_reason=record.status_reason or None,
+        links=links(root, f'/v1/validations/{record.id}'),
+    )
+
+
+def validation_summary(record: db.Validation, root: str) -> dict[str, Any]:
+    """Return a validation for a list, without what may be large."""
+    found = validation(record, root)
+    found['request'] = {
+        name: value
+        for name, value in record.request.items()
+        if name not in LARGE_FIELDS
+    }
+    found['results'] = [{**each, 'steps': []} for each in record.results]
+    return found
+
+
 def _lateness(record: db.Pipeline, now: datetime.datetime) -> str | None:
     late = now - datetime.timedelta(seconds=_LATE)
     if record.is_due(late) and not record.run_requested:

@@ -18,14 +18,15 @@ import pathlib
 import signal
 import time
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from typing import Any
+from typing import Protocol
 
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
 from imagebuild.conductor import disk_space
-from imagebuild.conductor import event_recorder
 from imagebuild.conductor import job_process
 from imagebuild.conductor import metrics
 from imagebuild.conductor import request_log
@@ -40,6 +41,24 @@ _TICK = 1.0
 _SLACK = 5.0
 
 
+class Recorder(Protocol):
+    """Takes what a job reports; see :class:`event_recorder.EventRecorder`."""
+
+    @property
+    def failed_paths(self) -> Collection[str]: ...
+
+    def event(self, event: Mapping[str, Any]) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+class Claim(Protocol):
+    """What a job is for."""
+
+    @property
+    def build(self) -> request_log.Subject: ...
+
+
 class JobSupervisor:
     """Runs the jobs of one attempt of a build, one after another.
 
@@ -49,8 +68,8 @@ class JobSupervisor:
     def __init__(
         self,
         context: ConductorContext,
-        claim: claims.Fence,
-        recorder: event_recorder.EventRecorder,
+        claim: Claim,
+        recorder: Recorder,
         cancellation_token: cancellation.CancellationToken,
         workspace: attempt_workspace.AttemptWorkspace,
     ) -> None:
@@ -164,7 +183,7 @@ class JobSupervisor:
 def _result(
     job: job_process.JobProcess,
     code: int,
-    recorder: event_recorder.EventRecorder,
+    recorder: Recorder,
 ) -> dict[str, Any]:
     """The result of a job that has ended, if it has one.
 
@@ -202,7 +221,7 @@ def _how_it_failed(step: Mapping[str, Any]) -> str:
     return f'exit code {step["exit_code"]}: {command}'
 
 
-def _note_step(step: Any, recorder: event_recorder.EventRecorder) -> None:
+def _note_step(step: Any, recorder: Recorder) -> None:
     """Keep the step that failed, if it did not report itself."""
     if isinstance(step, dict) and step.get('path') not in (
         recorder.failed_paths

@@ -34,6 +34,7 @@ from imagebuild.conductor import store_pauses
 from imagebuild.conductor import unserved
 from imagebuild.conductor import upload_reaper
 from imagebuild.conductor import upload_rows
+from imagebuild.conductor import validation_reaper
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.db import records
 
@@ -78,6 +79,9 @@ class Reaper:
         self._deletions = deletion_reaper.DeletionReaper(
             context, running['delete'].ids, pauses
         )
+        self._validations = validation_reaper.ValidationReaper(
+            context, running['validate'].ids
+        )
         self._database_stable_for = database_stable_for
         self._on_release = on_release
         self._suspects: set[tuple[str, int]] = set()
@@ -108,6 +112,7 @@ class Reaper:
             self.requeue_idle_builds,
             self._uploads.requeue_idle,
             self._deletions.requeue_idle,
+            self._validations.requeue_idle,
             self.release_waiting,
             self.adopt_builds,
             self.build_again,
@@ -158,6 +163,7 @@ class Reaper:
             if build.conductor != self._context.name:
                 self._requeue(build, f'Conductor {build.conductor} died')
         orphans = self._uploads.requeue_orphans()
+        orphans += self._validations.requeue_orphans()
         if orphans + self._deletions.requeue_orphans():
             self._on_release()
 
@@ -184,6 +190,7 @@ class Reaper:
             self._requeue(build, f'Conductor {self._context.name} restarted')
         self._uploads.requeue_own()
         self._deletions.requeue_own()
+        self._validations.requeue_own()
 
     def release_waiting(self) -> None:
         """Queue the jobs whose time has come.
@@ -232,7 +239,10 @@ class Reaper:
             return
         self._next_purge = time.monotonic() + _PURGE_EVERY
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-        removed = self._database.purge(now - datetime.timedelta(days=days))
+        old = now - datetime.timedelta(days=days)
+        while self._database.purge_validations(old) > 0:
+            LOG.info('Removed old validations from the database')
+        removed = self._database.purge(old)
         if removed:
             LOG.info('Removed %d old builds from the database', removed)
 

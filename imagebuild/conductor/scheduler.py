@@ -14,6 +14,8 @@
 from __future__ import annotations
 
 import collections
+import functools
+import importlib.util
 import logging
 import random
 import threading
@@ -39,7 +41,7 @@ LOG = logging.getLogger(__name__)
 Begin = Callable[[db.Job], None]
 
 #: What a conductor looks for, in this order: an upload ends a build.
-KINDS = ('delete', 'upload', 'build')
+KINDS = ('delete', 'upload', 'validate', 'build')
 
 _PAUSE = 2.0
 _STOP_TIMEOUT = 15.0
@@ -59,6 +61,12 @@ class Running(Protocol):
     def stop(self, reason: claims.Interrupted) -> None: ...
 
     def join(self, seconds: float) -> bool: ...
+
+
+@functools.cache
+def _has_ssh() -> bool:
+    """Whether the library that reaches machines is installed: an extra."""
+    return importlib.util.find_spec('asyncssh') is not None
 
 
 class RunningJobs:
@@ -152,7 +160,7 @@ class Scheduler:
         if turn == 0:
             self._task.wake()
             return
-        if not any(self._free(kind) > 0 for kind in KINDS):
+        if not any(self._free(kind) > 0 for kind in self._running):
             return
         pause = (
             random.uniform(0, _SPREAD)  # noqa: S311
@@ -244,7 +252,9 @@ class Scheduler:
         return [
             kind
             for kind in KINDS
-            if self._free(kind) > 0 and (kind != 'build' or self._room())
+            if kind in self._running
+            and self._free(kind) > 0
+            and (kind != 'build' or self._room())
         ]
 
     def _free(self, kind: str) -> int:
@@ -256,6 +266,9 @@ class Scheduler:
             # Nothing is lost by it, and there may be any number of them.
             wanted = int(self._context.conf.conductor.max_deletions)
             slots = 0 if self._is_draining else wanted
+        elif kind == 'validate':
+            wanted = int(self._context.conf.validation.max_running)
+            slots = wanted if _has_ssh() and not self._is_draining else 0
         else:
             slots = capable.slots if capable.drivers else 0
             if self._is_draining:

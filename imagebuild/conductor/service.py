@@ -23,6 +23,7 @@ reaper         what dead conductors and failures left behind
 build-<id>     one for each build: its job process, its rows
 upload-<id>    one for each upload: the same, and the end of its build
 deletion-<id>  one for each image that is deleted
+validation-<id>  one for each validation of machines
 job-<pid>-...  three for each job: one for each of its pipes
 bus            waits for the broker, then serves the casts and calls of the API
 =============  ==========================================================
@@ -74,6 +75,7 @@ from imagebuild.conductor import request_validation
 from imagebuild.conductor import retry_policy
 from imagebuild.conductor import scheduler
 from imagebuild.conductor import upload_attempt
+from imagebuild.conductor import validation_attempt
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.conf import own_paths
@@ -137,6 +139,7 @@ class Conductor:
         self.running_builds = scheduler.RunningJobs()
         self.running_uploads = scheduler.RunningJobs()
         self.running_deletions = scheduler.RunningJobs()
+        self.running_validations = scheduler.RunningJobs()
         self.context = self._make_context(database, notifier, parts)
         self._images = repository_care.RepositoryCare(
             self.context.repository, database, self.context.name
@@ -238,6 +241,7 @@ class Conductor:
             'build': self.running_builds,
             'upload': self.running_uploads,
             'delete': self.running_deletions,
+            'validate': self.running_validations,
         }
 
     def _running_jobs(self) -> list[scheduler.Running]:
@@ -368,6 +372,9 @@ class Conductor:
         if job.kind == 'delete':
             self._deletions.begin(job)
             return
+        if job.kind == 'validate':
+            self._validate(job)
+            return
         build = self.context.database.get_build(job.build_id or job.id)
         attempt: attempts.Attempt
         if job.kind == 'upload':
@@ -383,6 +390,20 @@ class Conductor:
             self.running_builds.add(job.id, attempt)
             metrics.RUNNING.inc()
         attempt.start()
+
+    def _validate(self, job: db.Job) -> None:
+        attempt = validation_attempt.ValidationAttempt(
+            self.context,
+            job,
+            self.context.database.get_validation(job.id),
+            self._validation_ended,
+        )
+        self.running_validations.add(job.id, attempt)
+        attempt.start()
+
+    def _validation_ended(self, attempt: attempts.Attempt) -> None:
+        self.running_validations.remove(attempt.id, attempt)
+        self.scheduler.wake()
 
     def _build_ended(self, attempt: attempts.Attempt) -> None:
         # Its uploads before it is gone: who waits for what runs here must not

@@ -43,6 +43,7 @@ from imagebuild.conf import layers
 from imagebuild.conf import pipelines
 from imagebuild.conf import quota
 from imagebuild.conf import repository
+from imagebuild.conf import validation
 
 #: A section of what jobs are given that names their secrets.
 SECRETS = 'secret_options'
@@ -61,6 +62,7 @@ _SECTIONS: tuple[Any, ...] = (
     pipelines,
     quota,
     repository,
+    validation,
 )
 
 

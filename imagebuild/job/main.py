@@ -42,10 +42,24 @@ _FORMAT = '%(asctime)s %(levelname)s %(name)s %(message)s'
 #: Their debug lines hold tokens and bodies.
 _TALKATIVE = ('keystoneauth', 'urllib3', 'glanceclient', 'stevedore')
 
+
+def _validate(*args: Any) -> dict[str, Any]:
+    # Its library is an extra, which builds do without.
+    try:
+        from imagebuild.job import validate
+    except ModuleNotFoundError as error:
+        raise exception.MissingDependency(
+            what=error.name,
+            remedy='install the extra "ssh" on the conductors',
+        ) from error
+    return validate.run(*args)
+
+
 #: How a document of each action is read, and what is done with it.
 ACTIONS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     'build': (specs.BuildSpec.from_document, build.run),
     'upload': (specs.UploadSpec.from_document, upload.run),
+    'validate': (specs.ValidationSpec.from_document, _validate),
 }
 
 
@@ -151,6 +165,7 @@ def _until_known(document: Mapping[str, Any], events: channel.Events) -> None:
     events.always = [
         *masking.of_config(document['config']),
         *masking.of_config((document.get('source') or {}).get('config', {})),
+        *(document.get('credentials') or {}).values(),
     ]
     given = (document.get('request') or {}).get('arguments')
     events.hide(

@@ -217,6 +217,45 @@ class UploadSpec:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class ValidationSpec:
+    """Which machines are to be looked at, and for what.
+
+    :ivar request: fields of a description, and ``reconcile``; hidden values
+        included.
+    :ivar hosts: each with name, address, port, user and host_key.
+    :ivar credentials: ``private_key``, ``passphrase``, ``password`` and
+        ``sudo_password``, those that there are.
+    :ivar parallel: how many machines at a time.
+    :ivar timeout: seconds for all of it.
+    """
+
+    request: Mapping[str, Any]
+    hosts: Sequence[Mapping[str, Any]]
+    credentials: Mapping[str, str] = dataclasses.field(repr=False)
+    config: Config
+    accept_unknown_host_keys: bool
+    parallel: int
+    timeout: float
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> ValidationSpec:
+        """Read one; what a later release added is passed over.
+
+        :raises KeyError: a part is missing.
+        """
+        return cls(
+            **{
+                field.name: document[field.name]
+                for field in dataclasses.fields(cls)
+            }
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """Write it, as JSON has it."""
+        return {**_plain(self), 'action': 'validate'}
+
+
 def _copy(document: Mapping[str, Any]) -> ImageCopy:
     checksum = document.get('checksum')
     known = checksums.Checksum(**checksum) if checksum else None

@@ -29,6 +29,7 @@ from imagebuild.policies import operating_systems
 from imagebuild.policies import pipelines
 from imagebuild.policies import recipes
 from imagebuild.policies import uploads
+from imagebuild.policies import validations
 
 __all__ = [
     'base',
@@ -40,6 +41,7 @@ __all__ = [
     'pipelines',
     'recipes',
     'uploads',
+    'validations',
     'get_enforcer',
     'list_rules',
     'make_enforcer',
@@ -58,6 +60,7 @@ def list_rules() -> list[policy.RuleDefault]:
         *pipelines.RULES,
         *recipes.RULES,
         *uploads.RULES,
+        *validations.RULES,
     ]
 
 

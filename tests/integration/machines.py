@@ -27,6 +27,8 @@ import subprocess
 import tempfile
 import threading
 
+import asyncssh
+
 from imagebuild.disks import image_file
 from imagebuild.remotes import ssh_settings
 from tests.integration.native_disk import Native
@@ -73,6 +75,7 @@ class Machine:
     """A machine that runs.
 
     :ivar port: of 127.0.0.1, where its sshd is.
+    :ivar host_key: its public key, and the ``fingerprint`` of that.
     :ivar known_hosts: a file with its key.
     """
 
@@ -108,6 +111,8 @@ class Machine:
         threading.Thread(target=self._serve, daemon=True).start()
         public = self.run('cat', '/etc/ssh/ssh_host_ed25519_key.pub')
         self.host_key = ' '.join(public.split()[:2])
+        key = asyncssh.import_public_key(self.host_key)
+        self.fingerprint: str = key.get_fingerprint()
         self.known_hosts = directory / 'known_hosts'
         self.known_hosts.write_text(
             f'[127.0.0.1]:{self.port} {self.host_key}\n'

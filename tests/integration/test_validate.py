@@ -15,11 +15,13 @@ import contextlib
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
 from imagebuild.cmd import validate
+from tests.functional import validation_service
 from tests.integration import machines
 
 _SECRET = 'correct battery'
@@ -46,6 +48,15 @@ test -e /etc/made && exit 0
 test "$test_only" = 1 && exit 1
 printf %s "$secret" | sha256sum >/etc/made
 """
+
+_SERVICE = {
+    'arguments': {'secret': {'required': True, 'hidden': True}},
+    'validators': [
+        {'file': {'/etc/wanted': {'content': 'yes\n'}}},
+        {'script': {'look.sh': {'env_vars': ['secret']}}},
+    ],
+}
+_LOOK = '#!/bin/sh\necho "$secret"\n'
 
 
 @pytest.fixture(scope='module')
@@ -131,3 +142,64 @@ def test_five_machines(
     assert found.pop('127.0.0.1:1')['result'] == 'unreachable'
     assert {each['result'] for each in found.values()} == {'conforms'}
     assert 'cannot be used: Connection refused.' in err
+
+
+def test_the_service(
+    five: list[machines.Machine], tmp_path: pathlib.Path
+) -> None:
+    """API, conductor and job; the password comes from Barbican."""
+    machine, other = five[:2]
+    secrets = {'password_secret': validation_service.SECRET}
+    hosts = [
+        {'address': '127.0.0.1', 'port': each.port, 'user': user}
+        | {'host_key': each.fingerprint}
+        for each, user in ((machine, 'plain'), (other, 'root'))
+    ]
+    machine.run('rm', '-f', '/etc/wanted')
+    other.run('sh', '-c', 'echo yes >/etc/wanted')
+    ports = [each.port for each in five]
+    with contextlib.ExitStack() as stack:
+        cloud = stack.enter_context(
+            validation_service.cloud(machines.PASSWORD)
+        )
+        service = validation_service.Service(tmp_path, cloud, ports)
+        stack.callback(service.database.close)
+        stack.enter_context(service.conductor())
+
+        def run(**more: object) -> dict[str, Any]:
+            body = {
+                'hosts': hosts,
+                'credential': secrets,
+                'manifest': _SERVICE,
+                'resources': {'look.sh': _LOOK},
+                'arguments': {'secret': _SECRET},
+                **more,
+            }
+            answer = service.create(**body)
+            assert answer.status_code == 202, answer.json
+            ended: dict[str, Any] = service.ended(answer.json['id'])
+            assert _SECRET not in str(ended)
+            return ended
+
+        failed = run()
+        assert failed['status'] == 'failed'
+        assert failed['status_reason'] == (
+            f'127.0.0.1 port {machine.port}: '
+            'manifest.validators[0].file: /etc/wanted is missing'
+        )
+        assert run(reconcile=True)['status'] == 'passed'
+        passed = run()
+        assert passed['status'] == 'passed'
+        assert [each['distro'] for each in passed['results']] == [
+            'debian',
+            'debian',
+        ]
+        wrong = [{**hosts[0], 'host_key': five[2].fingerprint}]
+        refused = run(hosts=wrong)
+        assert refused['status'] == 'error'
+        assert 'is not the expected' in refused['status_reason']
+    for path in tmp_path.rglob('*'):
+        if path.is_file():
+            content = path.read_bytes()
+            assert _SECRET.encode() not in content
+            assert machines.PASSWORD.encode() not in content

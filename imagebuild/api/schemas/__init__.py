@@ -29,6 +29,7 @@ from imagebuild.api.schemas import pipelines
 from imagebuild.api.schemas import recipes
 from imagebuild.api.schemas import service
 from imagebuild.api.schemas import uploads
+from imagebuild.api.schemas import validations
 
 __all__ = [
     'base',
@@ -43,4 +44,5 @@ __all__ = [
     'recipes',
     'service',
     'uploads',
+    'validations',
 ]

@@ -22,6 +22,7 @@ from imagebuild.api.schemas import operating_systems
 from imagebuild.api.schemas import pipelines
 from imagebuild.api.schemas import recipes
 from imagebuild.api.schemas import uploads
+from imagebuild.api.schemas import validations
 
 #: Schemas that the OpenAPI document holds under a name.
 BY_NAME: dict[str, base.Schema] = {
@@ -39,4 +40,5 @@ BY_NAME: dict[str, base.Schema] = {
     'RecipeSummary': recipes.RECIPE_SUMMARY,
     'Step': builds.STEP,
     'Upload': uploads.UPLOAD,
+    'Validation': validations.VALIDATION,
 }

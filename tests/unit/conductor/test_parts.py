@@ -400,6 +400,7 @@ def make_context(database):
             ),
             disks=types.SimpleNamespace(space_reserve=0),
             quota=types.SimpleNamespace(running=-1),
+            validation=types.SimpleNamespace(max_running=0),
         ),
         work_dir=pathlib.Path('/nowhere'),
         declined=disk_space.DeclinedBuilds(),

@@ -54,6 +54,7 @@ class Setting:
         self.database.orphaned_jobs.return_value = []
         self.database.uploads_without_file.return_value = ([], [])
         self.database.list_uploads.return_value = []
+        self.database.purge_validations.return_value = 0
         self.database.abandoned_uploads.return_value = []
         self.database.retire_unused_images.return_value = 0
         self.database.lanes.return_value = []
@@ -82,6 +83,7 @@ class Setting:
                 'build': mock.Mock(ids=lambda: self.running),
                 'upload': mock.Mock(ids=set),
                 'delete': mock.Mock(ids=set),
+                'validate': mock.Mock(ids=set),
             },
             pauses=store_pauses.StorePauses(),
             database_stable_for=lambda: self.database_stable_for,

@@ -83,6 +83,7 @@ def claim(monkeypatch):
                 'build': running,
                 'upload': scheduler.RunningJobs(),
                 'delete': scheduler.RunningJobs(),
+                'validate': scheduler.RunningJobs(),
             },
             begin=begin,
         ).claim_all()
