@@ -32,6 +32,10 @@ class ImageBuildFailed(exception.Error):
     """There is no image; the message says why."""
 
 
+class MachinesNotAsDescribed(exception.Error):
+    """A machine does not conform; the message says which, and why."""
+
+
 class ImageBuildRefused(exception.Error):
     """The service did not accept a request; the message says why."""
 

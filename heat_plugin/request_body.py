@@ -44,6 +44,15 @@ def of_pipeline(image: Mapping[str, Any]) -> dict[str, Any]:
     return _described(image, (*schema.CONTENT, *schema.ABOUT, schema.TIMEOUT))
 
 
+def of_validation(
+    properties: Mapping[str, Any] | KnownProperties,
+) -> dict[str, Any]:
+    """Return what is to be true of machines, as the service takes it."""
+    body = _described(properties, schema.IN_A_SYSTEM)
+    # Templates leave them empty.
+    return {name: value for name, value in body.items() if value}
+
+
 def _described(
     properties: Mapping[str, Any] | KnownProperties, keys: Iterable[str]
 ) -> dict[str, Any]:

@@ -40,6 +40,12 @@ CONTENT = (
     'elements',
 )  # fmt: skip
 
+#: Those that say what is in a system, however it was made.
+IN_A_SYSTEM = (
+    PACKAGES, PIP_PACKAGES, FILES, RECIPE, RECIPE_VERSION, MANIFEST, RESOURCES,
+    ARGUMENTS,
+)  # fmt: skip
+
 #: Say something about the image: a change is made to the image there is.
 ABOUT = (
     NAME, TAGS, VISIBILITY, PROTECTED, MEMBERS, IMAGE_PROPERTIES, MIN_DISK,

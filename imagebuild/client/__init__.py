@@ -45,6 +45,7 @@ from imagebuild.client.records import Progress
 from imagebuild.client.records import Recipe
 from imagebuild.client.records import Step
 from imagebuild.client.records import Upload
+from imagebuild.client.records import Validation
 
 __all__ = [
     'Build',
@@ -61,5 +62,6 @@ __all__ = [
     'Recipe',
     'Step',
     'Upload',
+    'Validation',
     'exceptions',
 ]

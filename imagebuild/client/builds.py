@@ -21,8 +21,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
-import tenacity
-
 from imagebuild.client import exceptions
 from imagebuild.client import managers
 from imagebuild.client import records
@@ -196,7 +194,7 @@ class BuildManager(managers.Manager):
         :param interval: seconds between two requests.
         :param retry_for: seconds for which the service may be away.
         """
-        retrying = _retrying(retry_for, interval)
+        retrying = managers.retrying(retry_for, interval)
         # A build is read before its log: once it has ended, the log is
         # complete, and the inner loop reads all of it.
         for build in self._polls(build_id, None, interval, retry_for):
@@ -250,7 +248,7 @@ class BuildManager(managers.Manager):
         interval: float,
         retry_for: float,
     ) -> Iterator[records.Build]:
-        retrying = _retrying(retry_for, interval)
+        retrying = managers.retrying(retry_for, interval)
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             build = retrying(self.get, build_id)
@@ -262,26 +260,6 @@ class BuildManager(managers.Manager):
                     f'{timeout:g} seconds; it goes on.'
                 )
             time.sleep(pause)
-
-
-def _retrying(seconds: float, interval: float) -> tenacity.Retrying:
-    """Return what calls again while the service cannot be reached.
-
-    A build goes on while an API server restarts; whoever waits for it should
-    not notice.
-
-    :param seconds: how long an absence may last; each call starts afresh.
-    :param interval: seconds between two attempts.
-    """
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(
-            (exceptions.ConnectionFailed, exceptions.ServiceUnavailable)
-        ),
-        wait=tenacity.wait_fixed(interval),
-        stop=tenacity.stop_after_delay(seconds),
-        # The error itself, not tenacity's RetryError.
-        reraise=True,
-    )
 
 
 def _path(build_id: str, part: str = '') -> str:

@@ -24,6 +24,7 @@ from imagebuild.client import builds
 from imagebuild.client import http
 from imagebuild.client import listings
 from imagebuild.client import pipelines
+from imagebuild.client import validations
 
 SERVICE_TYPE = 'image-build'
 #: What this client is written for.
@@ -98,6 +99,7 @@ class Client:
         )
         self.builds = builds.BuildManager(transport)
         self.pipelines = pipelines.PipelineManager(transport)
+        self.validations = validations.ValidationManager(transport)
         self.recipes = listings.RecipeManager(transport)
         self.destinations = listings.DestinationManager(transport)
         self.drivers = listings.DriverManager(transport)

@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from typing import Any
 from typing import TypeVar
 
+import tenacity
+
 from imagebuild.client import exceptions
 from imagebuild.client import http
 from imagebuild.client import records
@@ -65,6 +67,26 @@ class Manager:
             # Only the query of the link: behind a proxy its host may be one
             # that this host cannot reach.
             query = {**query, **following}
+
+
+def retrying(seconds: float, interval: float) -> tenacity.Retrying:
+    """Return what calls again while the service cannot be reached.
+
+    The work goes on while an API server restarts; whoever waits for it should
+    not notice.
+
+    :param seconds: how long an absence may last; each call starts afresh.
+    :param interval: seconds between two attempts.
+    """
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(
+            (exceptions.ConnectionFailed, exceptions.ServiceUnavailable)
+        ),
+        wait=tenacity.wait_fixed(interval),
+        stop=tenacity.stop_after_delay(seconds),
+        # The error itself, not tenacity's RetryError.
+        reraise=True,
+    )
 
 
 def record(kind: type[RecordT], body: Any, key: str) -> RecordT:

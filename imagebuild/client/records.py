@@ -214,6 +214,37 @@ class Pipeline(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Validation(Record):
+    """Running machines that are looked at, or reconciled.
+
+    :ivar status: queued, running, passed, failed (a machine is not as
+        described), error (one could not be reached), cancelled.
+    :ivar status_reason: the machines that are not as described, and why.
+    :ivar request: what was asked for.
+    :ivar results: what came out for each machine that has ended.
+    """
+
+    id: str
+    name: str = ''
+    status: str = ''
+    status_reason: str = ''
+    project_id: str = ''
+    user_id: str = ''
+    request: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    results: Sequence[Mapping[str, Any]] = ()
+    timeout: int = 0
+    created_at: str = ''
+    started_at: str = ''
+    finished_at: str = ''
+    updated_at: str = ''
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more happens to it by itself."""
+        return self.status in statuses.VALIDATION_ENDED
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Step(Record):
     """One step of a build that has ended.
 

@@ -244,6 +244,17 @@ PIPELINE: Sequence[Field] = (
     ('image', lambda found: Nested(dict(found.image))),
 )
 
+VALIDATIONS: Sequence[Field] = (
+    *_same('ID', 'Name', 'Status', 'Created At', 'Finished At'),
+    _REASON,
+)
+VALIDATION: Sequence[Field] = (
+    *_same('id', 'name', 'status', 'status_reason', 'timeout'),
+    *_same('project_id', 'user_id', 'created_at', 'started_at', 'finished_at'),
+    ('results', lambda found: Nested([dict(each) for each in found.results])),
+    ('request', _request),
+)
+
 UPLOADS: Sequence[Field] = (
     *_same('ID', 'Build ID', 'Destination', 'Disk Format', 'Status'),
     *_same('Bytes Done', 'Size'),

@@ -32,7 +32,8 @@ _SINGLE = (
 )  # fmt: skip
 #: Those that only a build has.
 _OF_BUILDS = ('reuse', 'max_age')
-_LISTS = ('elements', 'pip_packages', 'tags', 'members', 'destinations')
+_OF_RECIPES = ('recipe', 'recipe_version')
+_LISTS = ('elements', 'tags', 'members', 'destinations')
 _FILE_OPTIONS = ('mode', 'owner', 'group')
 
 
@@ -71,16 +72,35 @@ def load_fields(args: argparse.Namespace) -> dict[str, Any]:
             result[field] = getattr(args, field)
     for field in _LISTS:
         _extend(result, field, getattr(args, field) or [])
-    _extend(result, 'packages', [_package(i) for i in args.packages or []])
-    _extend(result, 'files', [_file(item) for item in args.files or []])
     _update(result, 'properties', args.properties or {})
     _update(result, 'driver_options', _driver_options(args.driver_options))
+    _add_content(result, args)
+    return result
+
+
+def load_content(args: argparse.Namespace) -> dict[str, Any]:
+    """What is in a system, of :func:`options.add_content`.
+
+    :raises CommandError: a file cannot be used.
+    """
+    result: dict[str, Any] = {
+        field: getattr(args, field)
+        for field in _OF_RECIPES
+        if getattr(args, field) is not None
+    }
+    _add_content(result, args)
+    return result
+
+
+def _add_content(result: dict[str, Any], args: argparse.Namespace) -> None:
+    _extend(result, 'pip_packages', args.pip_packages or [])
+    _extend(result, 'packages', [_package(i) for i in args.packages or []])
+    _extend(result, 'files', [_file(item) for item in args.files or []])
     _update(result, 'arguments', _arguments(args))
     if args.manifest:
         manifest, texts = manifest_file.load(args.manifest)
         result['manifest'] = manifest
         _update(result, 'resources', texts)
-    return result
 
 
 def _extend(result: dict[str, Any], field: str, more: list[Any]) -> None:

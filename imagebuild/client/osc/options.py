@@ -98,6 +98,16 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
         metavar='<image>',
         help='Glance image (name or ID), in place of what --os gives',
     )
+    _add_fields(parser)
+
+
+def add_content(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is in a system, however it was made."""
+    _add_fields(parser)
+    _add_recipe(parser)
+
+
+def _add_fields(parser: argparse.ArgumentParser) -> None:
     content = parser.add_argument_group('what is put in')
     _add_list(
         content,

@@ -23,6 +23,7 @@ from imagebuild.client.osc import catalogue
 from imagebuild.client.osc import create
 from imagebuild.client.osc import pipelines
 from imagebuild.client.osc import uploads
+from imagebuild.client.osc import validations
 from imagebuild.client.osc import wait
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -43,6 +44,11 @@ COMMANDS = {
     'build upload list': uploads.ListUpload,
     'build upload show': uploads.ShowUpload,
     'build upload delete': uploads.DeleteUpload,
+    'build validate': validations.ValidateMachines,
+    'validation list': validations.ListValidation,
+    'validation show': validations.ShowValidation,
+    'validation cancel': validations.CancelValidation,
+    'validation delete': validations.DeleteValidation,
     'pipeline create': pipelines.CreatePipeline,
     'pipeline list': pipelines.ListPipeline,
     'pipeline show': pipelines.ShowPipeline,

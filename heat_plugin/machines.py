@@ -1,0 +1,218 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``OS::ImageBuild::Validation``: running machines that are looked at.
+
+The resource is created when every machine is as described; otherwise it fails,
+and the stack with it, with the steps that do not hold. A change of a property
+makes another validation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from heat.common import exception
+from heat.engine import resource
+
+from heat_plugin import exceptions
+from heat_plugin import machines_schema
+from heat_plugin import messages
+from heat_plugin import request_body
+from heat_plugin.clients import image_build
+from heat_plugin.poll_state import PollState
+from imagebuild import client
+from imagebuild.client import Client
+
+_DELETE_DELAY = 5
+
+
+class Validation(resource.Resource):
+    """Looks at running machines, or reconciles them.
+
+    The resource is created when every machine is as described.
+    """
+
+    default_client_name = image_build.CLIENT_NAME
+    entity = 'validations'
+    properties_schema = machines_schema.PROPERTIES
+    # A copy, because Heat adds "show" to it.
+    attributes_schema = dict(machines_schema.ATTRIBUTES_SCHEMA)
+
+    def validate(self) -> None:
+        super().validate()
+        if not self.stack.strict_validate:
+            return
+        given = self.properties.data
+        if not given.get(machines_schema.SERVERS) and not given.get(
+            machines_schema.HOSTS
+        ):
+            raise self._invalid('either "servers" or "hosts" is needed.')
+        if not any(given.get(name) for name in machines_schema.CONTENT):
+            raise self._invalid(
+                'there is nothing that is to be true of the machines.'
+            )
+
+    def _invalid(self, text: str) -> Exception:
+        error: Exception = exception.StackValidationFailed(
+            resource=self, message=text
+        )
+        return error
+
+    # -- create -------------------------------------------------------------
+
+    def handle_create(self) -> PollState:
+        state = PollState(request=self._request())
+        self._post(state)
+        return state
+
+    def _request(self) -> dict[str, Any]:
+        properties = self.properties
+        keys = properties[machines_schema.HOST_KEYS] or {}
+        hosts = []
+        for kind, names in (
+            ('server', properties[machines_schema.SERVERS]),
+            ('address', properties[machines_schema.HOSTS]),
+        ):
+            for name in names:
+                host = {
+                    kind: name,
+                    'user': properties[machines_schema.USER],
+                    'port': properties[machines_schema.PORT],
+                }
+                if name in keys:
+                    host['host_key'] = keys[name]
+                hosts.append(host)
+        credential = properties[machines_schema.CREDENTIAL]
+        request = {
+            'name': properties[machines_schema.NAME]
+            or self.physical_resource_name(),
+            'hosts': hosts,
+            'credential': {
+                name: value
+                for name, value in credential.items()
+                if value is not None
+            },
+            'reconcile': properties[machines_schema.RECONCILE],
+            **request_body.of_validation(properties),
+        }
+        if properties[machines_schema.TIMEOUT] is not None:
+            request['timeout'] = properties[machines_schema.TIMEOUT]
+        return request
+
+    def _post(self, state: PollState) -> None:
+        request = state.request
+        if request is None:
+            return
+        with self._reported():
+            made = state.call(
+                lambda: self._service().validations.create(**request)
+            )
+        if made is not None:
+            self.resource_id_set(made.id)
+            state.request = None
+
+    def check_create_complete(self, state: PollState) -> bool:
+        self._post(state)
+        if state.request is None:
+            with self._reported():
+                found = state.call(self._get)
+            if found is not None and found.finished:
+                if found.status == 'passed':
+                    return True
+                raise exceptions.MachinesNotAsDescribed(_message(found))
+        raise resource.PollDelay(state.delay())
+
+    # -- the others ---------------------------------------------------------
+
+    def _show_resource(self) -> dict[str, Any]:
+        return dict(self._get().raw)
+
+    def _resolve_attribute(self, name: str) -> Any:
+        if self.resource_id is None:
+            return None
+        # Heat handles NotFound itself: the attribute has no value.
+        with self._reported(unless=client.exceptions.NotFound):
+            return getattr(self._get(), name)
+
+    def handle_delete(self) -> PollState | None:
+        return None if self.resource_id is None else PollState()
+
+    def check_delete_complete(self, state: PollState | None) -> bool:
+        if state is None:
+            return True
+        with self._reported():
+            try:
+                state.call(self._delete)
+                self._get()
+            except client.exceptions.NotFound:
+                return True
+        raise resource.PollDelay(state.delay(last=_DELETE_DELAY))
+
+    def _delete(self) -> None:
+        service = self._service().validations
+        with contextlib.suppress(client.exceptions.Conflict):
+            service.delete(self._id())
+            return
+        # It runs: it is cancelled, and deleted at a later poll.
+        with contextlib.suppress(client.exceptions.Conflict):
+            service.cancel(self._id())
+
+    def parse_live_resource_data(
+        self, resource_properties: Any, resource_data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        # That it is there is enough: the service adds defaults and masks.
+        return {}
+
+    # -- helpers ------------------------------------------------------------
+
+    def _service(self) -> Client:
+        # Assigned only for its type: Heat's methods have none.
+        service: Client = self.client()
+        return service
+
+    def _get(self) -> client.Validation:
+        return self._service().validations.get(self._id())
+
+    def _id(self) -> str:
+        return str(self.resource_id)
+
+    @contextlib.contextmanager
+    def _reported(
+        self, unless: type[Exception] | tuple[()] = ()
+    ) -> Iterator[None]:
+        """Report an error of the client to the user.
+
+        :param unless: this passes as it is.
+        """
+        try:
+            yield
+        except unless:
+            raise
+        except client.exceptions.NotFound:
+            raise
+        except client.exceptions.ClientError as error:
+            raise exceptions.ImageBuildRefused(
+                messages.request_failed(error, self.name)
+            ) from None
+
+
+def _message(found: client.Validation) -> str:
+    """What the stack fails with."""
+    how = {
+        'failed': 'The machines are not as described',
+        'error': 'The machines could not be looked at',
+    }.get(found.status, f'The validation {found.id} is {found.status}')
+    text = f'{how}: {found.status_reason}' if found.status_reason else how
+    return messages.with_full_stop(messages.clean(text))

@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``OS::ImageBuild::Validation``, with a service in memory."""
+
+from heat.common import exception
+from heat.engine import scheduler
+
+from imagebuild.client import exceptions
+from tests.heat import base
+
+AWAY = exceptions.ConnectionFailed('Connection refused.')
+KEY = 'SHA256:' + 'A' * 43
+TEMPLATE = f"""
+heat_template_version: 2018-08-31
+resources:
+  web:
+    type: OS::ImageBuild::Validation
+    properties:
+      name: web
+      servers: [server-1]
+      hosts: [203.0.113.7]
+      host_keys: {{203.0.113.7: '{KEY}'}}
+      user: debian
+      credential: {{secret: href}}
+      packages: [nginx]
+outputs:
+  status: {{value: {{get_attr: [web, status]}}}}
+"""
+
+
+class TestValidation(base.HeatPluginTestCase):
+    def stack(self, template=TEMPLATE, **options):
+        return super().stack(template, **options)
+
+    def test_it_is_there_when_all_is_well(self):
+        self.service.looks = 2
+        web = self.web()
+        self.assertEqual('validation-1', web.FnGetRefId())
+        self.assertEqual('passed', web.FnGetAtt('status'))
+        [(_, values)] = self.service.named('create')
+        self.assertEqual(
+            {
+                'name': 'web',
+                'hosts': [
+                    {'server': 'server-1', 'user': 'debian', 'port': 22},
+                    {
+                        'address': '203.0.113.7',
+                        'user': 'debian',
+                        'port': 22,
+                        'host_key': KEY,
+                    },
+                ],
+                'credential': {'secret': 'href'},
+                'reconcile': False,
+                'packages': ['nginx'],
+            },
+            values,
+        )
+
+    def test_the_stack_fails_with_the_step(self):
+        self.service.validations.ending = {
+            'status': 'failed',
+            'status_reason': 'web: validators[0].package: no nginx',
+        }
+        reason = self.failed()
+        self.assertIn('The machines are not as described: web: val', reason)
+        self.assertTrue(reason.endswith('no nginx.'), reason)
+
+    def test_one_that_is_down(self):
+        self.service.validations.ending = {
+            'status': 'error',
+            'status_reason': 'web cannot be used: Connection refused.',
+        }
+        self.assertIn('could not be looked at: web cannot', self.failed())
+
+    def test_it_is_deleted(self):
+        for ending in ('passed', 'failed'):
+            self.service.validations.ending = {'status': ending}
+            stack = self.created(stack_name=ending)
+            scheduler.TaskRunner(stack.delete)()
+            self.assertEqual(('DELETE', 'COMPLETE'), stack.state)
+        self.assertEqual({}, self.service.validations.made)
+
+    def test_one_that_runs_is_cancelled_first(self):
+        web = self.web()
+        self.service.validations.made[web.resource_id]['status'] = 'running'
+        scheduler.TaskRunner(web.delete)()
+        self.assertEqual(1, self.service.count('cancel'))
+        self.assertEqual({}, self.service.validations.made)
+
+    def test_what_a_template_lacks(self):
+        for changes, said in (
+            ({'servers': [], 'hosts': []}, 'either "servers" or "hosts"'),
+            ({'packages': None}, 'nothing that is to be true'),
+        ):
+            stack = self.stack(changes=changes, stack_name=said[:6])
+            error = self.assertRaises(
+                exception.StackValidationFailed, stack.validate
+            )
+            self.assertIn(said, str(error))
