@@ -64,7 +64,7 @@ PBR_VERSION=$(sed -n 's/^version = //p' setup.cfg)
 export PBR_VERSION
 "$WORK/venv/bin/python" -m pip install -q --no-input --no-compile \
     --disable-pip-version-check -c "$WORK/constraints.txt" \
-    --editable '.[service,ssh,mysql,postgresql,client,dib]' \
+    --editable '.[service,ssh,packer,mysql,postgresql,client,dib]' \
     pytest pytest-timeout requests-mock hypothesis gabbi \
     openapi-spec-validator </dev/null
 "$WORK/venv/bin/python" tools/lower_bounds.py --installed
