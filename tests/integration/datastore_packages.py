@@ -74,13 +74,14 @@ def mysql_like(
     *,
     mariadb: bool = False,
     epoch: int = 0,
+    directory: str = '/usr/sbin',
 ) -> Package:
     """A server of MySQL's family."""
     server = 'mariadbd' if mariadb else 'mysqld'
     files = {
-        f'/usr/sbin/{server}': MYSQLD,
+        f'{directory}/{server}': MYSQLD,
         f'/usr/lib/systemd/system/{service}.service': unit(
-            f'/usr/sbin/{server}', 'mysql'
+            f'{directory}/{server}', 'mysql'
         ),
     }
     if mariadb:
@@ -360,7 +361,13 @@ DISTRIBUTION_RPMS = (
         Package(name, '1.0-1.el9')
         for name in ('dialog', 'libaio', 'libstdc++', 'binutils')
     ),
-    mysql_like('mariadb-server', '10.11.10-1.el9', 'mariadb', mariadb=True),
+    mysql_like(
+        'mariadb-server',
+        '10.11.10-1.el9',
+        'mariadb',
+        mariadb=True,
+        directory='/usr/libexec',
+    ),
     Package('mariadb-backup', '10.11.10-1.el9'),
     Package(
         'postgresql-server',

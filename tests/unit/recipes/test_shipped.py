@@ -12,6 +12,7 @@
 """What every recipe that comes with imagebuild must be like."""
 
 import pathlib
+import re
 
 import pytest
 
@@ -40,8 +41,11 @@ def recipe(request):
     return request.param
 
 
-def test_there_are_some():
-    assert len(RECIPES) >= 6
+def test_there_are_those_of_trove():
+    assert {recipe.name for recipe in RECIPES} >= {
+        *('cassandra', 'couchbase', 'couchdb', 'db2', 'mariadb', 'mongodb'),
+        *('mysql', 'percona', 'postgresql', 'pxc', 'redis', 'vertica'),
+    }
 
 
 def test_it_says_what_it_is(recipe):
@@ -109,3 +113,15 @@ def test_common_is_no_recipe():
     assert 'common' not in recipes.find()
     assert (search.SHIPPED / 'common').is_dir()
     assert isinstance(search.SHIPPED, pathlib.Path)
+
+
+def test_units_do_not_wait_for_the_end_of_the_boot():
+    """systemd would leave them out: cloud-init's end waits for all units."""
+    units = [path for path in FILES if path.suffix == '.service']
+    assert units
+    for path in units:
+        text = path.read_text()
+        assert '\nWantedBy=multi-user.target\n' in text, path
+        assert not re.search(
+            r'^After=.*(cloud-final|cloud-init.target)', text, re.M
+        )
