@@ -40,6 +40,7 @@ from imagebuild.recipes import search
 from imagebuild.remotes import sandbox as remotes
 from tests.integration import datastore_packages
 from tests.integration import native_disk
+from tests.integration import sample_agent
 from tests.integration import sandboxes
 from tests.integration import vendors
 
@@ -566,38 +567,11 @@ def test_vendors_packages(
 
 # -- the guest agent ----------------------------------------------------------
 
-#: Builds a wheel without any help; "SAYS" is put before it.
-BACKEND = rb"""
-import zipfile
-INFO = 'sample_agent-1.0.dist-info/'
-FILES = {
-    'sample_agent.py': f"def main():\n    print('{SAYS}')\n",
-    INFO + 'METADATA': (
-        'Metadata-Version: 2.1\nName: sample-agent\nVersion: 1.0\n'
-    ),
-    INFO + 'WHEEL': (
-        'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n'
-    ),
-    INFO + 'entry_points.txt': (
-        '[console_scripts]\nsample-agent = sample_agent:main\n'
-    ),
-    INFO + 'RECORD': '',
-}
-def build_wheel(directory, *_):
-    name = 'sample_agent-1.0-py3-none-any.whl'
-    with zipfile.ZipFile(f'{directory}/{name}', 'w') as wheel:
-        for path, text in FILES.items():
-            wheel.writestr(path, text)
-    return name
-"""
 #: Sources in a directory, a repository of them with a tag, and an index.
 PREPARE = rb"""
 set -eu
 cd /srv/agent
-printf '[build-system]\nrequires = []\nbuild-backend = "backend"\n' \
-    > pyproject.toml
-printf 'backend-path = ["."]\n' >> pyproject.toml
-says() { (echo "SAYS = '$1'"; cat backend.in) > backend.py; }
+says() { sed "s/^SAYS = .*/SAYS = '$1'/" -i backend.py; }
 says pypi
 mkdir -p /srv/index/sample-agent
 PYTHONPATH=. python3 -c \
@@ -647,7 +621,8 @@ AGENTS = {
 def check_guest_agents(remote: remotes.SandboxRemote) -> None:
     """The agent comes from each source that is no package."""
     manifest.load('validators: [package: [git, python3-venv]]\n').run(remote)
-    remote.write_file('/srv/agent/backend.in', BACKEND)
+    for name, text in sample_agent.SOURCES.items():
+        remote.write_file(f'/srv/agent/{name}', text.encode())
     remote.run_script(PREPARE, name='prepare')
     loaded = manifest.load(
         'validators: [include: guest-agent.yaml]\n',
