@@ -384,12 +384,15 @@ REAL = {
 }
 
 
+@pytest.mark.timeout(1200)
 def test_real_servers_answer(
     minimal_image: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """All in one guest: they do not disturb each other."""
     seen = []
-    with sandboxes.opened(minimal_image, tmp_path, SETTINGS) as remote:
+    with sandboxes.opened(
+        minimal_image, tmp_path, SETTINGS, command_timeout=600
+    ) as remote:
         for name, real in REAL.items():
             recipe = recipes.get(name, real.version)
             with pytest.raises(exception.NotConforming):
@@ -405,7 +408,7 @@ def test_real_servers_answer(
                     for key, value in real.values.items()
                     if 'password' in key
                 },
-                timeout=120,
+                timeout=300,
             )
             for answer in real.answers:
                 assert answer in result.stdout, result.output
@@ -558,7 +561,9 @@ def test_vendors_packages(
     family = families[case.family]
     recipe = recipes.get(case.recipe, case.version)
     values = values_for(recipe, family, case.values)
-    with sandboxes.opened(family.image, tmp_path, SETTINGS) as remote:
+    with sandboxes.opened(
+        family.image, tmp_path, SETTINGS, command_timeout=300
+    ) as remote:
         report = pack(remote, recipe, values)
         remote.run(['/bin/sh', '-c', case.look])
     assert SECRET not in str(report)
