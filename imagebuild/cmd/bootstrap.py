@@ -104,6 +104,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar='KIND',
         help='gpt (the default) or mbr; both start from BIOS and from UEFI',
     )
+    _add_flags(parser)
+    program.add_version(parser)
+    return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--minimal',
         action='store_true',
@@ -124,8 +130,6 @@ def make_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='print a traceback when something fails',
     )
-    program.add_version(parser)
-    return parser
 
 
 def run(arguments: argparse.Namespace, report: json_report.JsonReport) -> None:

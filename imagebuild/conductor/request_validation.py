@@ -19,6 +19,7 @@ in an hour.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import os
@@ -67,18 +68,31 @@ class _Refused(Exception):  # noqa: N818
         self.elsewhere = elsewhere
 
 
+@dataclasses.dataclass(frozen=True)
+class HostConfiguration:
+    """What requests are held against; read when it is needed.
+
+    :ivar max_virtual_size: gives the bytes that a disk may have; 0 for no
+        limit.
+    :ivar isolation: gives what disks of those who are trusted are opened in.
+    :ivar sections: gives the configuration, as jobs are given it.
+    :ivar read_catalogue: reads the catalogue of this host, for API servers
+        of the release before, which do not send the entry.
+    """
+
+    max_virtual_size: Callable[[], int] = int
+    isolation: Callable[[], isolations.Setting] = lambda: 'appliance'
+    sections: Callable[[], Mapping[str, Any]] = dict
+    read_catalogue: Callable[[], Catalogue] = lambda: Catalogue({})
+
+
 class RequestValidator:
     """Validates requests.
 
     :param capability_provider: its drivers.
     :param open_store: gives the store of a destination.
     :param open_glance: gives Glance, where there is one.
-    :param max_virtual_size: gives the bytes that a disk may have; 0 for no
-        limit.
-    :param isolation: gives what disks of those who are trusted are opened in.
-    :param sections: gives the configuration, as jobs are given it.
-    :param read_catalogue: reads the catalogue of this host, for API servers
-        of the release before, which do not send the entry.
+    :param of_host: gives what this host is configured with.
     """
 
     def __init__(
@@ -88,19 +102,13 @@ class RequestValidator:
         *,
         open_store: OpenStore,
         open_glance: OpenGlance,
-        max_virtual_size: Callable[[], int] = int,
-        isolation: Callable[[], isolations.Setting] = lambda: 'appliance',
-        sections: Callable[[], Mapping[str, Any]] = dict,
-        read_catalogue: Callable[[], Catalogue] = lambda: Catalogue({}),
+        of_host: HostConfiguration | None = None,
     ) -> None:
         self._database = database
         self._capability_provider = capability_provider
         self._open_store = open_store
         self._open_glance = open_glance
-        self._max_virtual_size = max_virtual_size
-        self._isolation = isolation
-        self._sections = sections
-        self._read_catalogue = read_catalogue
+        self._of_host = of_host or HostConfiguration()
 
     def check_request(
         self,
@@ -177,7 +185,7 @@ class RequestValidator:
         self._narrow_isolation(options, entry, given)
         try:
             driver.validate(options)
-            driver.check_asked(given, options, self._sections())
+            driver.check_asked(given, options, self._of_host.sections())
         except exception.InvalidManifest as error:
             raise _Refused(*map(place, error.errors)) from error
         where = 'os' if entry.name else 'driver'
@@ -221,13 +229,13 @@ class RequestValidator:
         with _refused_at(_ISOLATION):
             isolations.narrowed(of_entry, asked)
         with _refused_at('os', elsewhere=True):
-            setting = isolations.narrowed(self._isolation(), of_entry)
+            setting = isolations.narrowed(self._of_host.isolation(), of_entry)
         with _refused_at(_ISOLATION, elsewhere=True):
             isolations.narrowed(setting, asked)
         options['isolation'] = isolations.narrowed(of_entry, asked)
 
     def _check_size(self, path: str, size: int) -> None:
-        limit = self._max_virtual_size()
+        limit = self._of_host.max_virtual_size()
         if limit and size > limit:
             raise _refused(
                 path,
@@ -260,7 +268,7 @@ class RequestValidator:
         name = request.get('os') or ''
         if not name:
             return OperatingSystem('')
-        catalogue = self._read_catalogue()
+        catalogue = self._of_host.read_catalogue()
         found = catalogue.get(name)
         if found is None:
             known = ', '.join(catalogue.names()) or 'none'
@@ -315,7 +323,9 @@ class RequestValidator:
     def _published(self, image: Mapping[str, str]) -> published_images.Found:
         """The image that a list of checksums has now."""
         published = published_images.Published.from_image(image)
-        resolver = published_images.Resolver.from_config(self._sections())
+        resolver = published_images.Resolver.from_config(
+            self._of_host.sections()
+        )
         try:
             return resolver.resolve(published)
         except exception.EnvironmentFault as error:

@@ -205,13 +205,15 @@ class Conductor:
             self.capability_provider,
             open_store=self.context.open_store,
             open_glance=self._clients.glance,
-            max_virtual_size=lambda: (
-                self._conf.disks.max_virtual_size * space.GIB
-            ),
-            isolation=lambda: self._conf.guestfs.isolation,
-            sections=self.context.job_config,
-            read_catalogue=lambda: catalogue.load(
-                self._conf.operating_systems_file
+            of_host=request_validation.HostConfiguration(
+                max_virtual_size=lambda: (
+                    self._conf.disks.max_virtual_size * space.GIB
+                ),
+                isolation=lambda: self._conf.guestfs.isolation,
+                sections=self.context.job_config,
+                read_catalogue=lambda: catalogue.load(
+                    self._conf.operating_systems_file
+                ),
             ),
         )
 

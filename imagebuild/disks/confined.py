@@ -17,6 +17,7 @@ mmdebstrap with all the scripts of packages.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -61,6 +62,23 @@ _ERROR = re.compile(
 _MOST_ERRORS = 3
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Confinement:
+    """What a program has of the host.
+
+    :ivar environment: variables to set for it.
+    :ivar network: whether it has one; else not even a loopback interface.
+    :ivar synced: whether it can wait for the disk: only so it is told of what
+        could not be written.
+    :ivar without: capabilities that neither it nor what it starts has.
+    """
+
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    network: bool = False
+    synced: bool = False
+    without: Sequence[str] = ()
+
+
 def search_path() -> str:
     """PATH with the directories of programs that are root's."""
     return os.environ.get('PATH', os.defpath) + ':/usr/sbin:/sbin'
@@ -70,49 +88,39 @@ def run(
     argv: Sequence[str],
     *,
     writes_to: pathlib.Path,
-    environment: Mapping[str, str] | None = None,
-    network: bool = False,
-    input_file: pathlib.Path | None = None,
-    synced: bool = False,
+    confinement: Confinement = Confinement(),
+    files: host_command.Files = host_command.Files(),
     name: str = '',
     timeout: float = _TIMEOUT,
-    output_file: pathlib.Path | None = None,
     watch: Callable[[], object] | None = None,
-    without: Sequence[str] = (),
 ) -> None:
     """Run a program.
 
     :param argv: the command.
     :param writes_to: what it writes, for the message when the disk is full.
-    :param environment: variables to set for it.
-    :param network: whether it has one; else not even a loopback interface.
-    :param input_file: its standard input; empty by default.
-    :param synced: whether it can wait for the disk: only so it is told of
-        what could not be written.
+    :param confinement: what it has of the host.
+    :param files: see :func:`host_command.run`.
     :param name: how messages call it; by default as the command does.
     :param timeout: seconds after which it is killed.
-    :param output_file: see :func:`host_command.run`.
     :param watch: see :func:`host_command.run`.
-    :param without: capabilities that neither it nor what it starts has.
     :raises EnvironmentFault: see :func:`host_command.run`.
     """
-    variables = {'PATH': search_path(), **(environment or {})}
+    variables = {'PATH': search_path(), **confinement.environment}
     settings = [f'{name}={value}' for name, value in variables.items()]
     try:
         host_command.run(
             [
                 *_CONFINED[:3],
-                *_dropping(without),
+                *_dropping(confinement.without),
                 *_CONFINED[3:],
-                *(() if network else ('--net',)),
-                *(() if synced else _UNSYNCED),
+                *(() if confinement.network else ('--net',)),
+                *(() if confinement.synced else _UNSYNCED),
                 # By env: setpriv and unshare are found on our own PATH.
                 'env', *settings, *argv,
             ],
             timeout=timeout,
             writes_to=writes_to,
-            input_file=input_file,
-            output_file=output_file,
+            files=files,
             watch=watch,
         )  # fmt: skip
     except exception.HostCommandFailed as error:

@@ -20,6 +20,7 @@ the whole group before the exception goes on.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import pathlib
@@ -44,43 +45,65 @@ _PACKAGES = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """What a program reads and prints.
+
+    :ivar input: its standard input; empty by default.
+    :ivar output: for what it prints, on standard error, too.
+    """
+
+    input: pathlib.Path | None = None
+    output: pathlib.Path | None = None
+
+
+def unless(cancelled: Callable[[], bool] | None) -> Callable[[], None] | None:
+    """What :func:`run` watches, to end when something is cancelled.
+
+    :returns: raises Interrupted when ``cancelled`` returns True.
+    """
+    if cancelled is None:
+        return None
+
+    def watch() -> None:
+        if cancelled():
+            raise exception.Interrupted(signal='a cancellation')
+
+    return watch
+
+
 def run(
     argv: Sequence[str],
     *,
     timeout: float | None = None,
-    cancelled: Callable[[], bool] | None = None,
     on_start: Callable[[int], None] | None = None,
     writes_to: pathlib.Path | None = None,
     good_exit_codes: Collection[int] = (0,),
-    input_file: pathlib.Path | None = None,
-    output_file: pathlib.Path | None = None,
+    files: Files = Files(),
     watch: Callable[[], object] | None = None,
 ) -> str:
     """Run a program and wait for its end.
 
     :param argv: program and arguments.
     :param timeout: seconds after which it is killed; None: never.
-    :param cancelled: asked four times a second; True kills it.
     :param on_start: called with its process id, so that it can be written
         down before anything else happens.
     :param writes_to: what it writes, for the message when the disk is full.
     :param good_exit_codes: the codes that are no failure.
-    :param input_file: its standard input; empty by default.
-    :param output_file: a file for what it prints, on standard error, too.
+    :param files: what it reads and prints.
     :param watch: called four times a second; what it raises ends the
-        program.
+        program, see :func:`unless`.
     :returns: its standard output; '' when it went to a file.
     :raises MissingDependency: there is no such program.
     :raises HostCommandFailed: it failed or its time was up.
     :raises DiskFull: it found no room to write.
-    :raises Interrupted: ``cancelled`` returned True.
     """
     LOG.debug('Running %s', argv)
-    process = _start(argv, input_file, output_file)
+    process = _start(argv, files)
     try:
         if on_start:
             on_start(process.pid)
-        stdout, stderr = _wait(process, argv[0], timeout, cancelled, watch)
+        stdout, stderr = _wait(process, argv[0], timeout, watch)
     except BaseException:
         _kill(process)
         raise
@@ -89,17 +112,13 @@ def run(
     return stdout
 
 
-def _start(
-    argv: Sequence[str],
-    input_file: pathlib.Path | None,
-    output_file: pathlib.Path | None,
-) -> subprocess.Popen[str]:
+def _start(argv: Sequence[str], files: Files) -> subprocess.Popen[str]:
     try:
         with contextlib.ExitStack() as stack:
-            stdin = stack.enter_context(open(input_file or os.devnull, 'rb'))
+            stdin = stack.enter_context(open(files.input or os.devnull, 'rb'))
             output = None
-            if output_file is not None:
-                output = stack.enter_context(output_file.open('wb'))
+            if files.output is not None:
+                output = stack.enter_context(files.output.open('wb'))
             return subprocess.Popen(
                 list(argv),
                 stdin=stdin,
@@ -129,7 +148,6 @@ def _wait(
     process: subprocess.Popen[str],
     program: str,
     timeout: float | None,
-    cancelled: Callable[[], bool] | None,
     watch: Callable[[], object] | None,
 ) -> tuple[str, str]:
     end = None if timeout is None else time.monotonic() + timeout
@@ -147,8 +165,6 @@ def _wait(
                 exit_code='none',
                 reason=f'it was stopped after {timeout:g} seconds',
             )
-        if cancelled and cancelled():
-            raise exception.Interrupted(signal='a cancellation')
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -71,10 +71,10 @@ class QemuImg:
         try:
             return host_command.run(
                 ['qemu-img', *arguments],
-                cancelled=self.cancelled,
                 on_start=self.on_start,
                 writes_to=writes_to or image,
                 good_exit_codes=good_exit_codes,
+                watch=host_command.unless(self.cancelled),
             )
         except exception.HostCommandFailed as error:
             if any(text in str(error) for text in _LOCKED):

@@ -148,6 +148,6 @@ class RawDisk:
             argv,
             timeout=_TIMEOUT,
             good_exit_codes=good,
-            input_file=input_file,
+            files=host_command.Files(input_file),
             writes_to=self._directory,
         )

@@ -57,7 +57,7 @@ def _dig_holes(path: pathlib.Path, qemu: qemu_img.QemuImg) -> None:
     try:
         host_command.run(
             ['fallocate', '--dig-holes', str(path)],
-            cancelled=qemu.cancelled,
+            watch=host_command.unless(qemu.cancelled),
             on_start=qemu.on_start,
             writes_to=path,
         )

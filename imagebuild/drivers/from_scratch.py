@@ -41,6 +41,7 @@ from imagebuild.disks import bootable
 from imagebuild.disks import confined
 from imagebuild.disks import convert
 from imagebuild.disks import disk_plan
+from imagebuild.disks import host_command
 from imagebuild.disks import image_file
 from imagebuild.disks import root_file_systems
 from imagebuild.disks import tree_removal
@@ -501,4 +502,8 @@ class _Assembly:
     def _command(
         self, argv: Sequence[str], *, input_file: pathlib.Path | None = None
     ) -> None:
-        confined.run(argv, writes_to=self.directory, input_file=input_file)
+        confined.run(
+            argv,
+            writes_to=self.directory,
+            files=host_command.Files(input_file),
+        )

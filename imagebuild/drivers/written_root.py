@@ -95,7 +95,7 @@ def write(
                 mkfs=_mkfs(kind, uuid),
             ),
             writes_to=disk,
-            synced=True,
+            confinement=confined.Confinement(synced=True),
             name=f'The writing of the {kind} file system',
         )
 

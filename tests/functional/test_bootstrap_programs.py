@@ -35,6 +35,7 @@ from imagebuild.disks import bootable
 from imagebuild.disks import confined
 from imagebuild.disks import convert
 from imagebuild.disks import disk_plan
+from imagebuild.disks import host_command
 from imagebuild.disks import root_file_systems
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers import written_root
@@ -54,7 +55,11 @@ def run(
     """What a shell script says in there."""
     said = tmp_path / 'said'
     command = ['sh', '-c', f'({script}) >{said}']
-    confined.run(command, writes_to=tmp_path, network=network)
+    confined.run(
+        command,
+        writes_to=tmp_path,
+        confinement=confined.Confinement(network=network),
+    )
     return said.read_text().split()
 
 
@@ -334,7 +339,9 @@ def run_confined(tmp_path: pathlib.Path) -> bootable.Run:
     def start(
         argv: list[str], *, input_file: pathlib.Path | None = None
     ) -> None:
-        confined.run(argv, writes_to=tmp_path, input_file=input_file)
+        confined.run(
+            argv, writes_to=tmp_path, files=host_command.Files(input_file)
+        )
 
     return start  # type: ignore[return-value]
 
@@ -430,6 +437,7 @@ import pathlib, subprocess
 from imagebuild import exception
 from imagebuild.disks import bootable
 from imagebuild.disks import confined
+from imagebuild.disks import host_command
 from imagebuild.disks import disk_plan
 from imagebuild.drivers import written_root
 top = pathlib.Path({str(tmp_path)!r})
@@ -437,7 +445,7 @@ subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size={room}M', 'none', top])
 (top / 'tree').mkdir()
 (top / 'tree' / 'large').write_bytes(b'x' * {room - 3} * 1024**2)
 def run(argv, *, input_file=None):
-    confined.run(argv, writes_to=top, input_file=input_file)
+    confined.run(argv, writes_to=top, files=host_command.Files(input_file))
 try:
     bootable.make(
         top / 'tree', top / 'disk.raw',

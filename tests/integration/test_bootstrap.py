@@ -27,6 +27,7 @@ import pytest
 from imagebuild.disks import bootable
 from imagebuild.disks import confined
 from imagebuild.disks import disk_plan
+from imagebuild.disks import host_command
 from imagebuild.disks import root_file_systems
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers import written_root
@@ -224,7 +225,7 @@ def test_another_file_system_is_packed_in_the_sandbox(
         disk,
         plan,
         lambda argv, *, input_file=None: confined.run(
-            argv, writes_to=tmp_path, input_file=input_file
+            argv, writes_to=tmp_path, files=host_command.Files(input_file)
         ),
         workspace=tmp_path,
         write_mounted=written_root.write,

@@ -89,13 +89,15 @@ def make(tree: pathlib.Path, workspace: pathlib.Path, plan: TreePlan) -> None:
     confined.run(
         argv,
         writes_to=tree,
-        # For what is downloaded; the scripts of packages have it, too.
-        network=True,
-        environment={
-            'TMPDIR': str(workspace),
-            **(_NO_INITRAMFS if plan.kernel else {}),
-            **{f'{name}_proxy': url for name, url in plan.proxies.items()},
-        },
+        confinement=confined.Confinement(
+            # For what is downloaded; the scripts of packages have it, too.
+            network=True,
+            environment={
+                'TMPDIR': str(workspace),
+                **(_NO_INITRAMFS if plan.kernel else {}),
+                **{f'{name}_proxy': url for name, url in plan.proxies.items()},
+            },
+        ),
     )
 
 

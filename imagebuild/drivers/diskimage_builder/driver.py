@@ -31,6 +31,7 @@ from imagebuild.disks import bootable
 from imagebuild.disks import confined
 from imagebuild.disks import disk_plan
 from imagebuild.disks import grub
+from imagebuild.disks import host_command
 from imagebuild.disks import tree_files
 from imagebuild.disks import tree_removal
 from imagebuild.drivers import base
@@ -282,6 +283,10 @@ def _runner(workspace: pathlib.Path) -> bootable.Run:
     def run(
         argv: Sequence[str], *, input_file: pathlib.Path | None = None
     ) -> None:
-        confined.run(argv, writes_to=workspace, input_file=input_file)
+        confined.run(
+            argv,
+            writes_to=workspace,
+            files=host_command.Files(input_file),
+        )
 
     return run

@@ -27,6 +27,7 @@ from imagebuild.common import control_characters
 from imagebuild.common import os_errors
 from imagebuild.common import space
 from imagebuild.disks import confined
+from imagebuild.disks import host_command
 from imagebuild.sandbox import host_view
 
 NAME = 'disk-image-create'
@@ -121,11 +122,12 @@ def run(
                 environment=_environment(request, workspace),
             ),
             writes_to=workspace,
-            network=True,
+            confinement=confined.Confinement(
+                network=True, without=confined.HOST_CAPABILITIES
+            ),
+            files=host_command.Files(output=output.path),
             timeout=request.timeout,
-            output_file=output.path,
             watch=output.poll,
-            without=confined.HOST_CAPABILITIES,
             name=NAME,
         )
     except exception.HostCommandFailed as error:

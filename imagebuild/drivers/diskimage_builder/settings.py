@@ -70,7 +70,11 @@ def list_opts() -> config_options.Pairs:
         'element is a set of programs that run as root on the host of a '
         'conductor.',
     )
-    options = [
+    return [(group, [*_of_elements(cfg), *_of_the_program(cfg)])]
+
+
+def _of_elements(cfg: Any) -> list[Any]:
+    return [
         cfg.ListOpt(
             'elements_path',
             default=[],
@@ -108,6 +112,11 @@ but a word may be all that it takes: allow a variable when you know what every
 allowed element does with it.
 """,
         ),
+    ]
+
+
+def _of_the_program(cfg: Any) -> list[Any]:
+    return [
         cfg.MultiStrOpt(
             'environment',
             default=[],
@@ -141,7 +150,6 @@ The time limit of the build holds all the same.
 """,
         ),
     ]
-    return [(group, options)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ loaded (checks everything it can without a system, opens nothing), then
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -103,30 +104,22 @@ class Builder:
         types: Mapping[str, type[Validator]],
         problems: list[exception.Problem],
         outputs: set[str],
-        included: list[str] | None = None,
-        chain: tuple[str, ...] = (),
     ) -> None:
         self.path = path
         self.resources = resources
         self.arguments = arguments
         self.problems = problems
         self.outputs = outputs
-        self.included = [] if included is None else included
-        self.chain = chain
+        self.included: list[str] = []
+        self.chain: tuple[str, ...] = ()
         self._types = types
 
     def at(self, *parts: str | int) -> Builder:
         """The same builder, further down."""
-        return Builder(
-            json_schema.join(self.path, *parts),
-            resources=self.resources,
-            arguments=self.arguments,
-            types=self._types,
-            problems=self.problems,
-            outputs=self.outputs,
-            included=self.included,
-            chain=self.chain,
-        )
+        # What it collects is shared by all of them.
+        further = copy.copy(self)
+        further.path = json_schema.join(self.path, *parts)
+        return further
 
     def inside(self, name: str) -> Builder:
         """The same builder, for what an included file holds."""

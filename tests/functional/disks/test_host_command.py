@@ -92,7 +92,7 @@ def test_cancellation_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
         return file.exists() and file.read_text().endswith('\n')
 
     with pytest.raises(exception.Interrupted):
-        host_command.run(script(file), cancelled=cancelled)
+        host_command.run(script(file), watch=host_command.unless(cancelled))
     assert tools.is_gone(grandchild(file))
 
 

@@ -120,9 +120,11 @@ def validator(database, provider, store, client, configured):
         provider,
         open_store=lambda _: store,
         open_glance=lambda: client,
-        max_virtual_size=lambda: 10 * GIB,
-        isolation=lambda: configured[0],
-        read_catalogue=lambda: catalogue.Catalogue(ENTRIES),
+        of_host=request_validation.HostConfiguration(
+            max_virtual_size=lambda: 10 * GIB,
+            isolation=lambda: configured[0],
+            read_catalogue=lambda: catalogue.Catalogue(ENTRIES),
+        ),
     )
 
 
@@ -510,7 +512,9 @@ def test_a_file_that_takes_long_to_read(validator, tmp_path, monkeypatch):
 
 def test_what_a_list_has_now_is_the_image(validator, requests_mock, tmp_path):
     disks = {'cache_dir': str(tmp_path / 'cache')}
-    validator._sections = lambda: {'disks': disks}
+    validator._of_host = dataclasses.replace(
+        validator._of_host, sections=lambda: {'disks': disks}
+    )
     request = {'os': 'by-list'}
     listed = 'http://h/d/SHA256SUMS'
     requests_mock.get(listed, status_code=503)

@@ -401,7 +401,7 @@ def run_with(
     lines: list[str] = []
 
     def fake(argv: list[str], **given: Any) -> str:
-        given['output_file'].write_text(output)
+        given['files'].output.write_text(output)
         given['watch']()
         if exit_code:
             raise exception.HostCommandFailed(
