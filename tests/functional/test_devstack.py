@@ -140,6 +140,8 @@ NAMES = {
     # For qemu-storage-daemon, which is beside qemu-img there.
     'qemu-system-common': 'qemu-img',
     'libnbd-bin': 'nbdfuse',
+    # It is not a package of its own there.
+    'gpgv': 'gnupg2',
     'fdisk': 'util-linux',
     'linux-image-cloud-amd64': 'kernel-core',
     'python3-venv': 'python3-pip',
