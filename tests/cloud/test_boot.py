@@ -153,7 +153,8 @@ def test_web_server(
 
     # A file of the image's says so, once the server has booted from it.
     wait_for(directory, console, 'imagebuild: nginx is up')
-    wait_for(directory, console, ' login: ')
+    whole = ['openstack', 'console', 'log', 'show', create[-1]]
+    wait_for(directory, whole, ' login: ')
 
     succeed(directory, delete)
     servers = succeed(
