@@ -15,6 +15,7 @@ Conductors are played by the tests (api_service.py).
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -327,9 +328,18 @@ def code(page, caption):
 
 
 @pytest.mark.timeout(600)
-def test_documented_commands(url, service, played, builder, tmp_path):
+def test_documented_commands(url, service, played, builder, tmp_path, request):
     """Every command of the page is run, in order."""
     played(service.finish)
+    machines = {
+        'allowed_networks': ['203.0.113.0/24'],
+        'private_keys': {'deploy': '/etc/imagebuild/deploy'},
+    }
+    for name, value in machines.items():
+        service.conf.set_override(name, value, 'validation')
+        request.addfinalizer(
+            functools.partial(service.conf.clear_override, name, 'validation')
+        )
     (tmp_path / 'motd.txt').write_text('Hello\n')
     (tmp_path / 'arguments.yaml').write_text('password: geheim\n')
     (tmp_path / 'site').mkdir()

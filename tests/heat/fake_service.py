@@ -29,7 +29,7 @@ NOT_CONTENT = {
     'min_disk', 'min_ram', 'reuse', 'max_age', 'timeout',
 }  # fmt: skip
 
-RECIPES = ['redis', 'nginx']
+RECIPES = ['redis', 'nginx', 'mariadb']
 SYSTEMS = ['debian-12', 'debian-13', 'ubuntu-24.04']
 
 

@@ -203,7 +203,8 @@ class TestPlugin(common.HeatTestCase):
             exception.EntityNotFound, self.plugin.find_recipe, 'redsi'
         )
         self.assertEqual(
-            'There is no recipe "redsi"; there is: nginx, redis.', str(error)
+            'There is no recipe "redsi"; there is: mariadb, nginx, redis.',
+            str(error),
         )
         many = [client.Recipe(name=f'r{n:02}') for n in range(30)]
         fake.recipes.list = lambda: iter(many)

@@ -56,6 +56,7 @@ class Conductor:
                     max_deletions=0,
                 ),
                 quota=types.SimpleNamespace(running=running_limit),
+                validation=types.SimpleNamespace(max_running=0),
             ),
             name='c1',
             database=database,
