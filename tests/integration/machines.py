@@ -65,6 +65,8 @@ mount -t proc proc "$2/root/proc"
 mount --rbind /dev "$2/root/dev"
 mkdir -p "$2/root/run/sshd"
 echo 'nameserver 10.0.2.3' >"$2/root/etc/resolv.conf"
+# Or sudo asks the name server for it, and complains when that is slow.
+echo "127.0.0.1 localhost $(hostname)" >"$2/root/etc/hosts"
 ip link set lo up
 echo ready
 exec sleep infinity

@@ -11,6 +11,7 @@
 # under the License.
 """The Remote's contract, and more, over a real sshd with a real system."""
 
+import contextlib
 import dataclasses
 import pathlib
 import socket
@@ -79,7 +80,9 @@ def test_nothing_of_a_secret_is_seen_or_left(
     def look(stream: str, text: str) -> None:
         for pid in machine.processes():
             path = pathlib.Path(f'/proc/{pid}/cmdline')
-            seen.append(path.read_bytes().decode('utf-8', 'replace'))
+            # It may have ended by now.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                seen.append(path.read_bytes().decode('utf-8', 'replace'))
 
     result = opened.run_script(script, name='x.sh', env=given, on_output=look)
     assert result.exit_code == 0
