@@ -15,6 +15,8 @@ import importlib
 import pathlib
 import re
 
+# Imported it asks ldconfig for libraries, which a unit test may not do.
+import asyncssh  # noqa: F401
 import pytest
 
 import imagebuild
