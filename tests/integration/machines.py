@@ -60,13 +60,13 @@ echo 'echo noise of a .bashrc; echo noise >&2' >/home/free/.bashrc
 _START = """
 set -e
 mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" machine \
-    "$2/root"
-mount -t proc proc "$2/root/proc"
-mount --rbind /dev "$2/root/dev"
-mkdir -p "$2/root/run/sshd"
-echo 'nameserver 10.0.2.3' >"$2/root/etc/resolv.conf"
+    "$2/tree"
+mount -t proc proc "$2/tree/proc"
+mount --rbind /dev "$2/tree/dev"
+mkdir -p "$2/tree/run/sshd"
+echo 'nameserver 10.0.2.3' >"$2/tree/etc/resolv.conf"
 # Or sudo asks the name server for it, and complains when that is slow.
-echo "127.0.0.1 localhost $(hostname)" >"$2/root/etc/hosts"
+echo "127.0.0.1 localhost $(hostname)" >"$2/tree/etc/hosts"
 ip link set lo up
 echo ready
 exec sleep infinity
@@ -83,9 +83,9 @@ class Machine:
 
     def __init__(self, tree: pathlib.Path, directory: pathlib.Path) -> None:
         self.directory = directory
-        for name in ('upper', 'work', 'root'):
+        for name in ('upper', 'work', 'tree'):
             (directory / name).mkdir(parents=True)
-        self.root = directory / 'root'
+        self.root = directory / 'tree'
         self._connections: list[subprocess.Popen[bytes]] = []
         self._process = subprocess.Popen(
             ['unshare', '--mount', '--propagation', 'private', '--net']
