@@ -25,7 +25,6 @@ import dataclasses
 import os
 import pathlib
 import platform
-import shutil
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -48,6 +47,7 @@ from imagebuild.disks import tree_removal
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import disk_options
+from imagebuild.drivers import host_programs
 from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
 from imagebuild.drivers import overlay_disk
@@ -415,36 +415,15 @@ class FromScratchDriver(base.Driver):
         kind = root_file_systems.KINDS[making.options.file_system]
         missing = [
             *self.missing_to_make(),
-            *not_installed({kind.program: kind.package}),
+            *host_programs.not_installed({kind.program: kind.package}),
         ]
         if missing:
             raise exception.MissingDependency(
                 what=', '.join(missing),
-                remedy=_remedy(missing),
+                remedy=host_programs.remedy(missing),
             )
         if kind.mounted:
             written_root.check(making.options.file_system)
-
-
-def _remedy(missing: Sequence[str]) -> str:
-    packages = [name for name in missing if ' ' not in name]
-    if not packages:
-        return 'install it'
-    return f'run: apt-get install {" ".join(packages)}'
-
-
-def not_installed(programs: Mapping[str, str]) -> list[str]:
-    """The packages of those programs that are not there.
-
-    :param programs: their packages by their names.
-    """
-    return sorted(
-        {
-            package
-            for program, package in programs.items()
-            if shutil.which(program, path=confined.search_path()) is None
-        }
-    )
 
 
 @dataclasses.dataclass(frozen=True)

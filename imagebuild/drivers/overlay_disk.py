@@ -35,6 +35,7 @@ from imagebuild.disks import qemu_img
 from imagebuild.disks import storage_daemon
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
+from imagebuild.drivers import host_programs
 from imagebuild.drivers import isolations
 from imagebuild.drivers import open_disk
 from imagebuild.drivers import openings
@@ -128,22 +129,16 @@ def missing(isolation: isolations.Setting) -> Sequence[str]:
         for the sandbox cannot be opened then on a machine that has no other.
     """
     if isolation == 'appliance':
-        return [*_not_installed(_PROGRAMS), *_without_appliance()]
-    lacking = [*_not_installed(_PROGRAMS), *sandbox.missing()]
+        return [*host_programs.not_installed(_PROGRAMS), *_without_appliance()]
+    lacking = [*host_programs.not_installed(_PROGRAMS), *sandbox.missing()]
     if lacking and isolation == 'auto':
         return missing('appliance')
     return lacking
 
 
-def _not_installed(programs: Mapping[str, str]) -> list[str]:
-    return [
-        text for name, text in programs.items() if shutil.which(name) is None
-    ]
-
-
 def _without_appliance() -> list[str]:
     """What the appliance wants besides."""
-    lacking = _not_installed(_APPLIANCE_PROGRAMS)
+    lacking = host_programs.not_installed(_APPLIANCE_PROGRAMS)
     try:
         appliance.import_guestfs()
     except exception.MissingDependency:

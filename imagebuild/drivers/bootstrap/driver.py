@@ -27,6 +27,7 @@ from imagebuild.common import space
 from imagebuild.disks import disk_plan
 from imagebuild.drivers import base
 from imagebuild.drivers import from_scratch
+from imagebuild.drivers import host_programs
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archives
 from imagebuild.drivers.bootstrap import finish
@@ -72,7 +73,7 @@ class BootstrapDriver(from_scratch.FromScratchDriver):
 
     def missing_to_make(self) -> Sequence[str]:
         """See :meth:`from_scratch.FromScratchDriver.missing_to_make`."""
-        lacking = from_scratch.not_installed(_PROGRAMS)
+        lacking = host_programs.not_installed(_PROGRAMS)
         return lacking if os.geteuid() == 0 else ['root rights', *lacking]
 
     def identity(self, options: Mapping[str, Any]) -> str:

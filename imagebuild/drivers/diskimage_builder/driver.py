@@ -36,6 +36,7 @@ from imagebuild.disks import tree_files
 from imagebuild.disks import tree_removal
 from imagebuild.drivers import base
 from imagebuild.drivers import from_scratch
+from imagebuild.drivers import host_programs
 from imagebuild.drivers.bootstrap import apt_sources
 from imagebuild.drivers.bootstrap import archives
 from imagebuild.drivers.diskimage_builder import elements
@@ -93,7 +94,7 @@ class DiskImageBuilderDriver(from_scratch.FromScratchDriver):
 
     def missing_to_make(self) -> Sequence[str]:
         """See :meth:`from_scratch.FromScratchDriver.missing_to_make`."""
-        lacking = from_scratch.not_installed(_PROGRAMS)
+        lacking = host_programs.not_installed(_PROGRAMS)
         if (
             importlib.util.find_spec('diskimage_builder') is None
             or program.find() is None
