@@ -370,12 +370,6 @@ class GuestBroken(ImageBuildError):
 # -- the environment failed -------------------------------------------------
 
 
-class HostUnreachable(EnvironmentFault):
-    """A machine cannot be reached, or does not let us in."""
-
-    msg_fmt = '%(host)s cannot be used: %(reason)s.'
-
-
 class RunTimeout(EnvironmentFault):
     """The whole run used up its time."""
 
@@ -404,16 +398,6 @@ class TablesMissing(DatabaseUnavailable):
     msg_fmt = (
         'The database has not the tables of this release (%(reason)s): run '
         '"imagebuild-manage db sync".'
-    )
-
-
-class DatabaseExposed(TablesMissing):
-    """Waiting does not help: the file of the database is another user's."""
-
-    msg_fmt = (
-        'The database %(path)s holds what users asked for, others can read '
-        'it, and its mode cannot be changed (%(reason)s): make it 0600, '
-        'owned by the user of this service.'
     )
 
 

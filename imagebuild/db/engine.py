@@ -86,6 +86,16 @@ _READ_COMMITTED = {
 }
 
 
+class DatabaseExposed(exception.TablesMissing):
+    """Waiting does not help: the file of the database is another user's."""
+
+    msg_fmt = (
+        'The database %(path)s holds what users asked for, others can read '
+        'it, and its mode cannot be changed (%(reason)s): make it 0600, '
+        'owned by the user of this service.'
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class PoolSettings:
     """The connections that a program keeps.
@@ -280,9 +290,7 @@ def _restrict_mode(path: str) -> None:
         # Beside a database that nobody uses there is none.
         return
     except OSError as error:
-        raise exception.DatabaseExposed(
-            path=path, reason=error.strerror
-        ) from error
+        raise DatabaseExposed(path=path, reason=error.strerror) from error
 
 
 # -- forks ------------------------------------------------------------------

@@ -77,7 +77,7 @@ def version(connection: str) -> str | None:
     try:
         with _connected(connection) as database:
             return revision(database)
-    except exception.DatabaseExposed:
+    except engine.DatabaseExposed:
         raise
     except exception.TablesMissing:
         # Not even the file of a SQLite database.

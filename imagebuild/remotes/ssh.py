@@ -88,7 +88,7 @@ class SshRemote(posix.PosixRemote):
         self._prefix = 'sudo -n '
         try:
             self._open().close()
-        except exception.HostUnreachable as error:
+        except ssh_connection.HostUnreachable as error:
             if self._sudo_password is None:
                 raise ssh_connection.unreachable(
                     self._name,
@@ -375,5 +375,5 @@ def _new_name() -> str:
     return posix.new_name().rpartition('/')[2]
 
 
-def _reason(error: exception.HostUnreachable) -> str:
+def _reason(error: ssh_connection.HostUnreachable) -> str:
     return str(error.kwargs['reason'])

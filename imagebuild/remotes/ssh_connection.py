@@ -46,15 +46,21 @@ _CHANNEL = 30.0
 _CLOSING = 2.0
 
 
+class HostUnreachable(exception.EnvironmentFault):
+    """A machine cannot be reached, or does not let us in."""
+
+    msg_fmt = '%(host)s cannot be used: %(reason)s.'
+
+
 def said(error: object) -> str:
     """What somebody else says, on one line, without control characters."""
     text = ' '.join(str(error).split()) or type(error).__name__
     return control_characters.escaped(text)[:_LONGEST].rstrip('.')
 
 
-def unreachable(address: object, reason: str) -> exception.HostUnreachable:
+def unreachable(address: object, reason: str) -> HostUnreachable:
     """The error of a machine that cannot be used."""
-    return exception.HostUnreachable(host=str(address), reason=reason)
+    return HostUnreachable(host=str(address), reason=reason)
 
 
 class Connection:

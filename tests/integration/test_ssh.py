@@ -24,6 +24,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.remotes import ssh
+from imagebuild.remotes import ssh_connection
 from imagebuild.remotes import ssh_settings
 from tests.contract import remote_contract
 from tests.integration import machines
@@ -136,7 +137,7 @@ def test_what_does_not_let_one_in(
     )
     start = time.monotonic()
     with (
-        pytest.raises(exception.HostUnreachable, match=said) as caught,
+        pytest.raises(ssh_connection.HostUnreachable, match=said) as caught,
         ssh.SshRemote(target) as remote,
     ):
         remote.run(['true'])
@@ -155,7 +156,7 @@ def test_keys_of_machines(
         target = dataclasses.replace(machine.target(), host_keys=host_keys)
         ssh.SshRemote(target).close()
 
-    with pytest.raises(exception.HostUnreachable) as caught:
+    with pytest.raises(ssh_connection.HostUnreachable) as caught:
         attempt()
     text = str(caught.value)
     fingerprint = next(
@@ -173,13 +174,15 @@ def test_keys_of_machines(
     assert known.stat().st_mode & 0o777 == 0o600
     attempt(pinned=fingerprint)
     other = 'SHA256:' + 'A' * 43
-    with pytest.raises(exception.HostUnreachable, match=f'expected {other}'):
+    with pytest.raises(
+        ssh_connection.HostUnreachable, match=f'expected {other}'
+    ):
         attempt(pinned=other)
     key = machine.host_key.split()[1]
     changed = key[:-8] + ('AAAAAAAA' if key[-8:] != 'AAAAAAAA' else 'BBBBBBBB')
     known.write_text(f'[127.0.0.1]:{machine.port} ssh-ed25519 {changed}\n')
     for accept in (False, True):
-        with pytest.raises(exception.HostUnreachable, match='made again'):
+        with pytest.raises(ssh_connection.HostUnreachable, match='made again'):
             attempt(accept_new=accept)
 
 
@@ -221,7 +224,8 @@ def test_it_is_gone_in_the_middle_of_a_step(
                 threading.Timer(1, getattr(machine, end)).start()
                 start = time.monotonic()
                 with pytest.raises(
-                    exception.HostUnreachable, match='was lost during sleep'
+                    ssh_connection.HostUnreachable,
+                    match='was lost during sleep',
                 ):
                     remote.run(['sleep', '50'])
                 assert time.monotonic() - start < 20
@@ -232,7 +236,7 @@ def test_the_command_ends_with_the_connection(
 ) -> None:
     remote = ssh.SshRemote(machine.target('free'))
     threading.Timer(1.5, remote.close).start()
-    with pytest.raises(exception.HostUnreachable):
+    with pytest.raises(ssh_connection.HostUnreachable):
         remote.run(['sh', '-c', 'setsid sleep 17310 & sleep 17310'])
     end = time.monotonic() + 20
     with ssh.SshRemote(machine.target('root')) as other:
@@ -277,7 +281,7 @@ def test_what_is_no_sshd(sent: bytes | None, said: str) -> None:
         settings=ssh_settings.SshSettings(connect_timeout=2),
     )
     start = time.monotonic()
-    with pytest.raises(exception.HostUnreachable, match=said) as caught:
+    with pytest.raises(ssh_connection.HostUnreachable, match=said) as caught:
         ssh.SshRemote(target)
     assert time.monotonic() - start < 10
     assert str(caught.value).isprintable()

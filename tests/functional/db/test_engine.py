@@ -195,9 +195,7 @@ def test_a_file_that_cannot_be_closed_to_others(blank_url, monkeypatch):
     monkeypatch.setattr(os, 'chmod', refuse)
     with contextlib.closing(db.Database(blank_url)) as database:
         for call in (database.ping, lambda: migration.version(blank_url)):
-            with pytest.raises(
-                exception.DatabaseExposed, match='0600, owned by'
-            ):
+            with pytest.raises(engine.DatabaseExposed, match='0600, owned by'):
                 call()
 
 

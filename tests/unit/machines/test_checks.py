@@ -16,10 +16,10 @@ import time
 
 import pytest
 
-from imagebuild import exception
 from imagebuild import manifest
 from imagebuild.machines import checks
 from imagebuild.remotes import fake
+from imagebuild.remotes import ssh_connection
 from imagebuild.remotes import ssh_settings
 
 WHAT = manifest.load('validators: [file: {/etc/motd: {content: hello}}]\n')
@@ -60,7 +60,7 @@ class Down(Exception):
 def connect(target: ssh_settings.Target) -> fake.FakeRemote:
     name = target.address.host
     if name == 'down':
-        raise exception.HostUnreachable(host=name, reason='it is down')
+        raise ssh_connection.HostUnreachable(host=name, reason='it is down')
     return remote(
         fits=name != 'bad', distro='no' if name == 'odd' else 'debian'
     )
@@ -113,7 +113,7 @@ def test_an_interruption_closes_what_is_open() -> None:
     class Hung(fake.FakeRemote):
         def read_file(self, path: str) -> bytes:
             closed.wait(20)
-            raise exception.HostUnreachable(host='x', reason='closed')
+            raise ssh_connection.HostUnreachable(host='x', reason='closed')
 
         def close(self) -> None:
             closed.set()
