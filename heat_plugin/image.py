@@ -25,8 +25,6 @@ else.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -45,13 +43,12 @@ from heat_plugin import image_state
 from heat_plugin import messages
 from heat_plugin import request_body
 from heat_plugin import schema
+from heat_plugin import service_resource
 from heat_plugin import validation
-from heat_plugin.clients import image_build
 from heat_plugin.known_properties import KnownProperties
 from heat_plugin.poll_state import PollState
 from imagebuild import client
 from imagebuild.client import Build
-from imagebuild.client import Client
 from imagebuild.client import Plan
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +59,7 @@ _DELETE_DELAY = 5
 _DELETE_POLLS = 15
 
 
-class Image(resource.Resource):
+class Image(service_resource.ServiceResource):
     """Builds an image and keeps it in Glance.
 
     The image is built from a description: a base (an operating system of the
@@ -71,7 +68,6 @@ class Image(resource.Resource):
     request gets the same image at once.
     """
 
-    default_client_name = image_build.CLIENT_NAME
     entity = 'builds'
     properties_schema = schema.PROPERTIES
     # A copy, because Heat adds "show" to it.
@@ -220,7 +216,7 @@ class Image(resource.Resource):
                 build = state.call(self._get)
             except client.exceptions.NotFound:
                 raise exceptions.ImageBuildFailed(
-                    messages.build_deleted(self._image_name())
+                    messages.build_deleted(self._shown_name())
                 ) from None
         state.build = build or state.build
 
@@ -416,38 +412,9 @@ class Image(resource.Resource):
 
     # -- helpers ------------------------------------------------------------
 
-    def _service(self) -> Client:
-        # Assigned only for its type: Heat's methods have none.
-        service: Client = self.client()
-        return service
-
-    @contextlib.contextmanager
-    def _reported(
-        self,
-        kind: type[Exception],
-        unless: type[Exception] | tuple[()] = (),
-    ) -> Iterator[None]:
-        """Report an error of the client to the user.
-
-        :param kind: what is raised instead.
-        :param unless: this passes as it is.
-        """
-        try:
-            yield
-        except unless:
-            raise
-        except client.exceptions.ClientError as error:
-            # Asked for the name only now: a resource that is deleted may
-            # have properties that are not valid.
-            message = messages.request_failed(error, self._image_name())
-            raise kind(message) from None
-
     def _get(self) -> Build:
         return self._service().builds.get(self._id())
 
-    def _id(self) -> str:
-        return str(self.resource_id)
-
-    def _image_name(self) -> str:
+    def _shown_name(self) -> str:
         name = self.properties[schema.NAME] or self.physical_resource_name()
         return str(name or self.name)

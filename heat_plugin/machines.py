@@ -19,8 +19,6 @@ makes another validation.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from collections.abc import Mapping
 from typing import Any
 
 from heat.common import exception
@@ -30,21 +28,19 @@ from heat_plugin import exceptions
 from heat_plugin import machines_schema
 from heat_plugin import messages
 from heat_plugin import request_body
-from heat_plugin.clients import image_build
+from heat_plugin import service_resource
 from heat_plugin.poll_state import PollState
 from imagebuild import client
-from imagebuild.client import Client
 
 _DELETE_DELAY = 5
 
 
-class Validation(resource.Resource):
+class Validation(service_resource.ServiceResource):
     """Looks at running machines, or reconciles them.
 
     The resource is created when every machine is as described.
     """
 
-    default_client_name = image_build.CLIENT_NAME
     entity = 'validations'
     properties_schema = machines_schema.PROPERTIES
     # A copy, because Heat adds "show" to it.
@@ -169,43 +165,10 @@ class Validation(resource.Resource):
         with contextlib.suppress(client.exceptions.Conflict):
             service.cancel(self._id())
 
-    def parse_live_resource_data(
-        self, resource_properties: Any, resource_data: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        # That it is there is enough: the service adds defaults and masks.
-        return {}
-
     # -- helpers ------------------------------------------------------------
-
-    def _service(self) -> Client:
-        # Assigned only for its type: Heat's methods have none.
-        service: Client = self.client()
-        return service
 
     def _get(self) -> client.Validation:
         return self._service().validations.get(self._id())
-
-    def _id(self) -> str:
-        return str(self.resource_id)
-
-    @contextlib.contextmanager
-    def _reported(
-        self, unless: type[Exception] | tuple[()] = ()
-    ) -> Iterator[None]:
-        """Report an error of the client to the user.
-
-        :param unless: this passes as it is.
-        """
-        try:
-            yield
-        except unless:
-            raise
-        except client.exceptions.NotFound:
-            raise
-        except client.exceptions.ClientError as error:
-            raise exceptions.ImageBuildRefused(
-                messages.request_failed(error, self.name)
-            ) from None
 
 
 def _message(found: client.Validation) -> str:

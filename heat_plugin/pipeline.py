@@ -22,7 +22,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,10 +35,9 @@ from heat_plugin import messages
 from heat_plugin import pipeline_schema
 from heat_plugin import request_body
 from heat_plugin import schema
-from heat_plugin.clients import image_build
+from heat_plugin import service_resource
 from heat_plugin.poll_state import PollState
 from imagebuild import client
-from imagebuild.client import Client
 
 LOG = logging.getLogger(__name__)
 
@@ -62,14 +60,13 @@ class _State(PollState):
     waits: bool = False
 
 
-class Pipeline(resource.Resource):
+class Pipeline(service_resource.ServiceResource):
     """Builds an image again and again, by a schedule.
 
     The newest image that succeeded is the current one. The resource is
     created when there is one.
     """
 
-    default_client_name = image_build.CLIENT_NAME
     entity = 'pipelines'
     properties_schema = pipeline_schema.PROPERTIES
     # A copy, because Heat adds "show" to it.
@@ -331,24 +328,10 @@ class Pipeline(resource.Resource):
         if found.status == 'error':
             raise exceptions.ImageNotAsBuilt(messages.pipeline_failed(found))
 
-    def parse_live_resource_data(
-        self, resource_properties: Any, resource_data: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        # That it is there is enough: the service adds defaults and masks.
-        return {}
-
     # -- helpers ------------------------------------------------------------
-
-    def _service(self) -> Client:
-        # Assigned only for its type: Heat's methods have none.
-        service: Client = self.client()
-        return service
 
     def _get(self) -> client.Pipeline:
         return self._service().pipelines.get(self._id())
-
-    def _id(self) -> str:
-        return str(self.resource_id)
 
     def _name(self) -> str:
         name = self.properties[pipeline_schema.NAME]
@@ -356,23 +339,6 @@ class Pipeline(resource.Resource):
 
     def _image(self, properties: Any) -> dict[str, Any]:
         return request_body.of_pipeline(properties[pipeline_schema.IMAGE])
-
-    @contextlib.contextmanager
-    def _reported(
-        self, unless: type[Exception] | tuple[()] = ()
-    ) -> Iterator[None]:
-        """Report an error of the client to the user.
-
-        :param unless: this passes as it is.
-        """
-        try:
-            yield
-        except unless:
-            raise
-        except client.exceptions.ClientError as error:
-            raise exceptions.ImageBuildRefused(
-                messages.request_failed(error, self.name)
-            ) from None
 
 
 def _depends_on_new(snippet: Any) -> bool:

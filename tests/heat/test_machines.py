@@ -82,6 +82,13 @@ class TestValidation(base.HeatPluginTestCase):
         }
         self.assertIn('could not be looked at: web cannot', self.failed())
 
+    def test_one_that_somebody_has_deleted(self):
+        gone = 'There is no validation validation-1.'
+        self.service.away['get'] = exceptions.NotFound(gone)
+        reason = self.failed()
+        self.assertIn('ImageBuildRefused', reason)
+        self.assertIn(gone, reason)
+
     def test_it_is_deleted(self):
         for ending in ('passed', 'failed'):
             self.service.validations.ending = {'status': ending}

@@ -1,0 +1,77 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the resources of this service share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from heat.engine import resource
+
+from heat_plugin import exceptions
+from heat_plugin import messages
+from heat_plugin.clients import image_build
+from imagebuild import client
+from imagebuild.client import Client
+
+
+class ServiceResource(resource.Resource):
+    """A resource of Heat that stands for one of the service."""
+
+    default_client_name = image_build.CLIENT_NAME
+
+    def parse_live_resource_data(
+        self, resource_properties: Any, resource_data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """See Heat's.
+
+        :returns: nothing. That it is there is enough: the service adds
+            defaults and masks.
+        """
+        return {}
+
+    def _service(self) -> Client:
+        # Assigned only for its type: Heat's methods have none.
+        service: Client = self.client()
+        return service
+
+    def _id(self) -> str:
+        return str(self.resource_id)
+
+    def _shown_name(self) -> str:
+        """What messages call it."""
+        return str(self.name)
+
+    @contextlib.contextmanager
+    def _reported(
+        self,
+        kind: type[Exception] = exceptions.ImageBuildRefused,
+        *,
+        unless: type[Exception] | tuple[()] = (),
+    ) -> Iterator[None]:
+        """Report an error of the client to the user.
+
+        :param kind: what is raised instead.
+        :param unless: this passes as it is.
+        """
+        try:
+            yield
+        except unless:
+            raise
+        except client.exceptions.ClientError as error:
+            # Asked for the name only now: a resource that is deleted may
+            # have properties that are not valid.
+            message = messages.request_failed(error, self._shown_name())
+            raise kind(message) from None
