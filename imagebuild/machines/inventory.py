@@ -65,6 +65,7 @@ _SCHEMA: Mapping[str, Any] = {
             'type': 'array',
             'minItems': 1,
             'maxItems': MOST,
+            'x-message': f'is not a list of 1 to {MOST} machines',
             'items': {
                 'anyOf': [
                     _TEXT,
