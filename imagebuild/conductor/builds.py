@@ -21,7 +21,6 @@ one of three: the row is ended, requeued, or left to its new owner.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from imagebuild import sealing
 from imagebuild.common import host_paths
 from imagebuild.common import statuses
 from imagebuild.conductor import attempt
+from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import build_end
 from imagebuild.conductor import claims
@@ -50,8 +50,6 @@ from imagebuild.drivers import base as drivers
 from imagebuild.job import specs
 
 LOG = logging.getLogger(__name__)
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BuildAttempt(attempt.Attempt):
@@ -111,28 +109,13 @@ class BuildAttempt(attempt.Attempt):
         self._recorder.note(
             f'Attempt {self._build.attempt} on {self._context.name}'
         )
-        try:
+        with attempt_failures.reported(
+            f'build {self._build.id}', self._context.work_dir
+        ):
             self._context.retry.until_available('a look', self._claim.look)
             self._expect()
             with self._workspace() as workspace:
                 self._work(workspace)
-        except exception.DatabaseUnavailable:
-            raise
-        except exception.ImageBuildError as error:
-            raise claims.AttemptFailed.from_error(error) from error
-        except OSError as error:
-            raise claims.AttemptFailed(
-                f'The conductor cannot work in '
-                f'{self._context.work_dir}: {error.strerror or error}.',
-                lacks_room=error.errno in _FULL,
-            ) from error
-        except claims.Interrupted:
-            raise
-        except Exception as error:
-            LOG.exception('Unexpected error in build %s', self._build.id)
-            raise claims.AttemptFailed(
-                f'Unexpected {type(error).__name__} in the conductor.'
-            ) from error
 
     def _expect(self) -> None:
         """Say how long this may take, where that is known."""

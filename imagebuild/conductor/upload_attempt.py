@@ -28,6 +28,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.common import phases
 from imagebuild.conductor import attempt
+from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import build_end
 from imagebuild.conductor import claims
@@ -121,28 +122,15 @@ class UploadAttempt(attempt.Attempt):
         :returns: the image, as ``UploadOutcome`` wants it.
         :raises Interrupted: it came to nothing.
         """
-        try:
+        with attempt_failures.reported(
+            f'upload {self._job.id}', self._context.work_dir
+        ):
             config = self._context.job_config(self._row.destination)
-            with self._workspace() as workspace:
-                return self._run_job(workspace, config)
-        except exception.DatabaseUnavailable:
-            raise
-        except exception.SourceUnusable as error:
-            raise claims.SourceUnusable(str(error)) from error
-        except exception.ImageBuildError as error:
-            raise claims.AttemptFailed.from_error(error) from error
-        except OSError as error:
-            raise claims.AttemptFailed(
-                f'The conductor cannot work in {self._context.work_dir}: '
-                f'{error.strerror or error}.'
-            ) from error
-        except claims.Interrupted:
-            raise
-        except Exception as error:
-            LOG.exception('Unexpected error in upload %s', self._job.id)
-            raise claims.AttemptFailed(
-                f'Unexpected {type(error).__name__} in the conductor.'
-            ) from error
+            try:
+                with self._workspace() as workspace:
+                    return self._run_job(workspace, config)
+            except exception.SourceUnusable as error:
+                raise claims.SourceUnusable(str(error)) from error
 
     @contextlib.contextmanager
     def _workspace(self) -> Any:

@@ -25,6 +25,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import sealing
 from imagebuild.conductor import attempt
+from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import claims
 from imagebuild.conductor import job_reaper
@@ -137,7 +138,9 @@ class ValidationAttempt(attempt.Attempt):
             self._finish(status, self._summary())
 
     def _check(self) -> dict[str, Any]:
-        try:
+        with attempt_failures.reported(
+            f'validation {self.id}', self._context.work_dir
+        ):
             spec = self._spec()
             workspace = attempt_workspace.AttemptWorkspace.make(
                 self._context.work_dir, self.id, self._job.attempt
@@ -155,22 +158,6 @@ class ValidationAttempt(attempt.Attempt):
                 )
             finally:
                 workspace.remove()
-        except exception.DatabaseUnavailable:
-            raise
-        except exception.ImageBuildError as error:
-            raise claims.AttemptFailed.from_error(error) from error
-        except OSError as error:
-            raise claims.AttemptFailed(
-                f'The conductor cannot work in {self._context.work_dir}: '
-                f'{error.strerror or error}.'
-            ) from error
-        except claims.Interrupted:
-            raise
-        except Exception as error:
-            LOG.exception('Unexpected error in validation %s', self.id)
-            raise claims.AttemptFailed(
-                f'Unexpected {type(error).__name__} in the conductor.'
-            ) from error
 
     def _spec(self) -> specs.ValidationSpec:
         row = self._validation
