@@ -29,12 +29,17 @@ from imagebuild.manifest import hiding
 from imagebuild.manifest import monitors
 from imagebuild.manifest import output_lines
 from imagebuild.manifest import package_cache
+from imagebuild.manifest import placeholders
 from imagebuild.manifest import reports
 from imagebuild.remotes.base import Remote
 from imagebuild.remotes.base import Stream
 
 #: Characters of a failed command's output that are looked at.
 _LONGEST_OUTPUT = 256 * 1024
+#: Names that have a value in every run.
+BUILT_IN = frozenset(
+    {'distro', 'distro_codename', 'distro_family', 'distro_release'}
+)
 
 
 class Describable(Protocol):
@@ -169,7 +174,7 @@ class Context:
             path=validator.path,
             validator=validator.type_name,
             description=self.counter.name(
-                validator.path, self.mask(validator.describe())
+                validator.path, self.describe(validator)
             ),
             number=self.counter.started,
             total=max(self.counter.total, self.counter.started),
@@ -204,9 +209,7 @@ class Context:
         :param alone: it is the only report of that step.
         """
         path = validator.path if alone else kept.path
-        described = (
-            self.mask(validator.describe()) if alone else kept.description
-        )
+        described = self.describe(validator) if alone else kept.description
         self.counter.started += 1
         step = monitors.RunningStep(
             path=path,
@@ -285,6 +288,15 @@ class Context:
 
     # -- values -------------------------------------------------------------
 
+    def text_value(self, name: str) -> str | None:
+        """What ``{{ name }}`` stands for in a text, None without a value."""
+        # As a script would see them: they are no arguments.
+        if name == 'distro_codename':
+            return self.distro.os_release.codename
+        if name in BUILT_IN:
+            return self.environment(())[name]
+        return self.value(name)
+
     def set_value(self, name: str, value: str) -> None:
         """Set an argument for the steps that follow."""
         self.values[name] = value
@@ -349,6 +361,19 @@ class Context:
             reconcile='1' if self.reconcile else '0',
         )
         return env
+
+    def describe(self, validator: Describable) -> str:
+        """A step in a few words, with the values that it is run with.
+
+        Those of hidden arguments are not put there at all.
+        """
+        described = placeholders.show(validator.describe(), self._shown_value)
+        return self.mask(described)
+
+    def _shown_value(self, name: str) -> str | None:
+        argument = self.argument(name)
+        hidden = argument is not None and argument.hidden
+        return None if hidden else self.text_value(name)
 
     def mask(self, text: str) -> str:
         """Replace the values of hidden arguments."""

@@ -228,7 +228,7 @@ class StepCache:
             plans.PlannedStep(
                 step.path,
                 step.type_name,
-                context.mask(step.describe()),
+                context.describe(step),
                 state=plans.CACHED,
             )
             for step in (self._resumed.done if self._resumed else ())

@@ -324,7 +324,9 @@ class Validator(abc.ABC):
 
     def plan(self, context: Context) -> Iterator[plans.PlannedStep]:
         """What a run would check and do here; looks, changes nothing."""
-        yield plans.PlannedStep(self.path, self.type_name, self.describe())
+        yield plans.PlannedStep(
+            self.path, self.type_name, context.describe(self)
+        )
 
     @abc.abstractmethod
     def key(self) -> Any:

@@ -29,6 +29,7 @@ from typing import Self
 from imagebuild import exception
 from imagebuild.common import strict_yaml
 from imagebuild.manifest import document
+from imagebuild.manifest import placeholders
 from imagebuild.manifest import resource_files
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
@@ -196,7 +197,7 @@ def check_path(path: str, builder: base.Builder) -> None:
 
     One that names arguments is looked at when they have values.
     """
-    if template.names(path):
+    if placeholders.names(path):
         template.check(path, builder)
         return
     wrong = path_error(path)

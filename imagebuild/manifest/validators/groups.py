@@ -133,7 +133,9 @@ class AnyValidator(base.Validator):
         return reasons
 
     def plan(self, context: base.Context) -> Iterator[plans.PlannedStep]:
-        yield plans.PlannedStep(self.path, self.type_name, self.describe())
+        yield plans.PlannedStep(
+            self.path, self.type_name, context.describe(self)
+        )
 
     def argument_names(self) -> Sequence[str]:
         return ()

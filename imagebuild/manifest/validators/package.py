@@ -249,7 +249,7 @@ class PackageValidator(base.Validator):
         yield plans.PlannedStep(
             self.path,
             self.type_name,
-            self.describe(),
+            context.describe(self),
             state='missing' if missing else 'holds',
             commands=tuple(map(shlex.join, commands)) if missing else (),
         )

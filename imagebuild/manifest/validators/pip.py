@@ -25,6 +25,7 @@ from typing import Self
 from packaging import requirements
 
 from imagebuild import exception
+from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import file
 from imagebuild.manifest.validators import pip_state
@@ -172,7 +173,7 @@ def _requirements(
 
 
 def _check_url(url: str, builder: base.Builder) -> None:
-    if template.names(url):
+    if placeholders.names(url):
         template.check(url, builder, 'index_url')
         return
     try:

@@ -27,6 +27,7 @@ from typing import Self
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild.common import openpgp
+from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import shell
 from imagebuild.manifest.validators import state
@@ -298,7 +299,7 @@ def _key(spec: Mapping[str, Any], builder: base.Builder) -> str:
         builder.problem('"key", "key_source" and "key_url" exclude each other')
         return ''
     if 'key' in spec:
-        if template.names(spec['key']):
+        if placeholders.names(spec['key']):
             return str(spec['key'])
         return _armoured(spec['key'], builder, 'key')
     if 'key_source' not in spec:

@@ -155,7 +155,7 @@ class ScriptValidator(base.Validator):
         yield plans.PlannedStep(
             self.path,
             self.type_name,
-            self.describe(),
+            context.describe(self),
             commands=(' '.join([*shown, self.name]),),
         )
 

@@ -24,6 +24,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import accounts
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import shell
@@ -259,7 +260,7 @@ def _checked(
 ) -> Iterator[str]:
     for index, text in enumerate(keys):
         line = text.strip()
-        if template.names(line):
+        if placeholders.names(line):
             template.check(line, builder, *parts, index)
         else:
             wrong = key_error(line)

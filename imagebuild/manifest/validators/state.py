@@ -91,7 +91,7 @@ class StateValidator(base.Validator):
         yield plans.PlannedStep(
             self.path,
             self.type_name,
-            context.mask(self.describe()),
+            context.describe(self),
             state=state,
             commands=tuple(map(context.mask, commands)),
             message=context.mask(message),

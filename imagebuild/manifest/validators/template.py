@@ -9,39 +9,26 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""``{{ name }}`` in texts: the value of an argument.
-
-``{{ name|sha256 }}`` is its digest: a configuration that takes the hash of a
-password need not hold the password.
-"""
+"""Texts of a manifest in which ``{{ name }}`` is the value of an argument."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable
 
 from imagebuild import exception
 from imagebuild.manifest import arguments
+from imagebuild.manifest import contexts
+from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import base
-
-_PLACE = re.compile(
-    r'\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(?:(\|)\s*sha256\s*)?\}\}'
-)
-#: Known to every run.
-_BUILT_IN = frozenset(
-    {'distro', 'distro_codename', 'distro_family', 'distro_release'}
-)
-
-
-def names(text: str) -> list[str]:
-    """The names a text refers to, each once."""
-    return list(dict.fromkeys(name for name, _ in _PLACE.findall(text)))
 
 
 def argument_names(text: str) -> list[str]:
     """The arguments a text refers to, each once."""
-    return [name for name in names(text) if name not in _BUILT_IN]
+    return [
+        name
+        for name in placeholders.names(text)
+        if name not in contexts.BUILT_IN
+    ]
 
 
 def check(text: str, builder: base.Builder, *parts: str | int) -> None:
@@ -49,12 +36,12 @@ def check(text: str, builder: base.Builder, *parts: str | int) -> None:
 
     Known are declared arguments and what the steps above set.
     """
-    known = set(_BUILT_IN)
+    known = set(contexts.BUILT_IN)
     for name, argument in builder.arguments.items():
         known.update(arguments.variables(name, argument))
     for name in builder.outputs:
         known.update(arguments.variables(name, None))
-    for name in names(text):
+    for name in placeholders.names(text):
         if name not in known:
             builder.problem(
                 f'"{{{{ {name} }}}}": the argument "{name}" is neither '
@@ -68,26 +55,13 @@ def render(text: str, context: base.Context) -> str:
 
     :raises StepFailed: an argument has no value.
     """
-    values = {name: _value(name, context) for name in names(text)}
+    values = {
+        name: context.text_value(name) for name in placeholders.names(text)
+    }
     missing = [name for name, value in values.items() if value is None]
     if missing:
         raise exception.StepFailed(f'no value is set for: {_comma(missing)}')
-    return _PLACE.sub(
-        lambda match: _filtered(values[match[1]] or '', match[2]), text
-    )
-
-
-def _filtered(value: str, sha256: str | None) -> str:
-    return hashlib.sha256(value.encode()).hexdigest() if sha256 else value
-
-
-def _value(name: str, context: base.Context) -> str | None:
-    # As a script would see them: they are no arguments.
-    if name == 'distro_codename':
-        return context.distro.os_release.codename
-    if name in _BUILT_IN:
-        return context.environment(())[name]
-    return context.value(name)
+    return placeholders.fill(text, lambda name: values[name] or '')
 
 
 def _comma(found: Iterable[str]) -> str:

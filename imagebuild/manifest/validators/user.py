@@ -23,6 +23,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import accounts
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
@@ -158,7 +159,7 @@ def _wanted(
 ) -> _Wanted:
     password = spec.get('password_hash')
     if password is not None:
-        if template.names(password):
+        if placeholders.names(password):
             template.check(password, builder, 'password_hash')
         elif not accounts.is_hash(password):
             builder.problem('it is not a password hash', 'password_hash')
