@@ -14,11 +14,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import math
 import os
 import pathlib
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 
@@ -47,23 +48,50 @@ _DEVICES = ('/dev/fuse', '/dev/loop-control')
 _SIZE = 1024
 #: Seconds until it has to be there, on a busy machine.
 _SHOWN = 20.0
+#: Seconds for which a trial that failed is not repeated.
+_BELIEVED = 300.0
 _NOT_FOUND = 127
 #: root's alone; empty after a boot.
 _TRIALS = pathlib.Path('/run/imagebuild/trials')
 
 
+class _Trial:
+    """What the last trial found, and for how long that is believed.
+
+    What works once works while the process runs; what failed may have failed
+    because the host was busy, or because something is installed by now.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reasons: tuple[str, ...] = ()
+        self._until = -math.inf
+
+    def reasons(self) -> tuple[str, ...]:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._reasons = _look()
+                self._until = (
+                    time.monotonic() + _BELIEVED if self._reasons else math.inf
+                )
+            return self._reasons
+
+
+_trial = _Trial()
+
+
 def missing() -> list[str]:
     """Why this host cannot have sandboxes.
 
-    What can be tried is tried, once per process; under half a second.
+    What can be tried is tried, in under half a second: once per process where
+    it works, and at most every five minutes where it does not.
 
     :returns: reasons for people, [] when it can.
     """
-    return list(_missing())
+    return list(_trial.reasons())
 
 
-@functools.cache
-def _missing() -> tuple[str, ...]:
+def _look() -> tuple[str, ...]:
     reasons = []
     if os.geteuid() != 0:
         reasons.append('only root may mount disks')

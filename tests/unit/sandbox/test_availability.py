@@ -24,9 +24,8 @@ def missing(monkeypatch, tmp_path):
     monkeypatch.setattr(availability.shutil, 'which', lambda name: name)
     monkeypatch.setattr(availability.seccomp, 'MACHINES', ('m',))
     monkeypatch.setattr(availability.syscalls, 'MACHINE', 'm')
-    availability._missing.cache_clear()
-    yield availability.missing
-    availability._missing.cache_clear()
+    monkeypatch.setattr(availability, '_trial', availability._Trial())
+    return availability.missing
 
 
 def test_nothing(missing):
@@ -62,3 +61,24 @@ def test_a_trial_that_fails(missing, monkeypatch, error, reason):
 
     monkeypatch.setattr(availability, '_try', fail)
     assert missing() == [reason]
+
+
+def test_a_busy_host_is_not_without_for_ever(missing, monkeypatch):
+    tried = []
+
+    def fail_once(_directory):
+        tried.append(True)
+        if len(tried) == 1:
+            raise OSError(5, 'Input/output error')
+
+    now = [1000.0]
+    monkeypatch.setattr(availability, '_try', fail_once)
+    monkeypatch.setattr(availability.time, 'monotonic', lambda: now[0])
+    assert missing()
+    now[0] += 299
+    assert missing(), 'not repeated at every question'
+    now[0] += 2
+    assert missing() == []
+    now[0] += 10**6
+    assert missing() == []
+    assert len(tried) == 2
