@@ -28,7 +28,7 @@ from urllib import parse
 import requests
 
 from imagebuild import exception
-from imagebuild.clients import errors
+from imagebuild.clients import answers
 
 _CHUNK = 1024 * 1024
 #: Seconds to connect, and between two pieces.
@@ -210,12 +210,12 @@ def _asked(
         requests.exceptions.InvalidURL,
     ) as error:
         raise exception.EnvironmentFault(
-            f'{shown} cannot be downloaded: {errors.message_of(error)}'
+            f'{shown} cannot be downloaded: {answers.message_of(error)}'
         ) from error
     except requests.RequestException as error:
         raise exception.ServiceUnavailable(
             service=parse.urlsplit(url).hostname or shown,
-            reason=errors.message_of(error),
+            reason=answers.message_of(error),
         ) from error
 
 

@@ -19,20 +19,18 @@ own credentials included, is the operator's.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
-from typing import Any
 
 import glanceclient.exc
 import keystoneauth1.exceptions
 import requests
 
 from imagebuild import exception
+from imagebuild.clients import answers
 
 #: Answers that do not depend on the request: 401 is about the service
 #: user's credentials, 408 and 429 about the moment.
 _NOT_THE_REQUEST = (401, 408, 425, 429)
-_LONGEST = 500
 #: In what urllib3 says of a connection that was there.
 _BROKEN = ('Connection aborted', 'Connection broken', 'RemoteDisconnected')
 _STORAGE_FULL = 'storage media is full'
@@ -60,7 +58,7 @@ def of_answer(
     :param reason: the message of the service, may be HTML.
     :param image_id: the image in question.
     """
-    message = message_of(reason) or 'without a reason'
+    message = answers.message_of(reason) or 'without a reason'
     if code in (404, 410):
         return exception.NotFound(what='image', id=image_id)
     if code == 409:
@@ -81,20 +79,6 @@ def of_answer(
     return exception.ServiceUnavailable(
         service=service, reason=f'it answers {code}: {message}'
     )
-
-
-def message_of(text: Any) -> str:
-    """The message in an answer's body, without HTML.
-
-    :param text: text, HTML, or what an exception carries.
-    """
-    plain = re.sub(
-        r'<(style|script|title|h1).*?</\1>', ' ', str(text), flags=re.S
-    )
-    plain = ' '.join(re.sub(r'<[^>]*>', ' ', plain).split())
-    # glanceclient puts the status before the message.
-    plain = re.sub(r'^(HTTP )?\d{3} \w[\w ]*?: ', '', plain)
-    return plain[:_LONGEST].rstrip(' .')
 
 
 @contextlib.contextmanager
@@ -118,16 +102,16 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
         requests.RequestException,
     ) as error:
         raise exception.ServiceUnavailable(
-            service=service, reason=message_of(error)
+            service=service, reason=answers.message_of(error)
         ) from error
     except keystoneauth1.exceptions.HttpError as error:
         # Keystone's answers: the service user's credentials.
         raise exception.ServiceUnavailable(
-            service='identity', reason=message_of(error)
+            service='identity', reason=answers.message_of(error)
         ) from error
     except keystoneauth1.exceptions.ClientException as error:
         raise exception.ServiceUnavailable(
-            service=service, reason=_of_connection(message_of(error))
+            service=service, reason=_of_connection(answers.message_of(error))
         ) from error
     except KeyError as error:
         # glanceclient stumbles over errors without a content type, which
@@ -137,7 +121,9 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
         ) from error
     except (TypeError, ValueError) as error:
         # glanceclient checks against the cloud's own schema.
-        raise Refused(service=service, reason=message_of(error)) from error
+        raise Refused(
+            service=service, reason=answers.message_of(error)
+        ) from error
 
 
 def _of_connection(message: str) -> str:

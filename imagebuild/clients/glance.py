@@ -33,6 +33,7 @@ import keystoneauth1.session
 from keystoneauth1 import adapter
 
 from imagebuild import exception
+from imagebuild.clients import answers
 from imagebuild.clients import download
 from imagebuild.clients import errors
 from imagebuild.clients import image_imports
@@ -393,7 +394,7 @@ class Glance:
             # Not only "no such image": "adding images is disabled", too.
             raise exception.ServiceUnavailable(
                 service=SERVICE,
-                reason=f'it answers 410: {errors.message_of(response.text)}',
+                reason=f'it answers 410: {answers.message_of(response.text)}',
             )
         if code >= 300:
             raise errors.of_answer(SERVICE, code, response.text, image_id)

@@ -24,6 +24,7 @@ from typing import Any
 from typing import Protocol
 
 from imagebuild import exception
+from imagebuild.clients import answers
 from imagebuild.clients import errors
 
 
@@ -59,7 +60,7 @@ class ImportTask:
             id=str(answer.get('id') or ''),
             method=str(method.get('name') or ''),
             status=str(answer.get('status') or ''),
-            message=errors.message_of(answer.get('message') or ''),
+            message=answers.message_of(answer.get('message') or ''),
         )
 
 

@@ -22,16 +22,15 @@ from __future__ import annotations
 import importlib
 import sys
 
-from imagebuild import exception
 from imagebuild.cmd import json_report
 from imagebuild.cmd import program
 from imagebuild.common import eventlet_warnings
-from imagebuild.common import release
+from imagebuild.common import extras
 
 #: With ``--json``.
 _REPORTING = ('bootstrap', 'pack', 'validate')
 #: The extra of the distribution that has a program's requirements.
-_EXTRAS = {'bootstrap': '', 'convert': '', 'pack': '', 'validate': '[ssh]'}
+_EXTRAS = {'bootstrap': '', 'convert': '', 'pack': '', 'validate': 'ssh'}
 
 
 def bootstrap() -> int:
@@ -85,15 +84,6 @@ def _launch(name: str) -> int:
 
 
 def _run(name: str) -> int:
-    try:
+    with extras.needed(f'imagebuild-{name}', _EXTRAS.get(name, 'service')):
         module = importlib.import_module(f'imagebuild.cmd.{name}')
-    except ModuleNotFoundError as error:
-        if (error.name or '').partition('.')[0] == 'imagebuild':
-            # Not a requirement: a defect of ours.
-            raise
-        wanted = release.DISTRIBUTION + _EXTRAS.get(name, '[service]')
-        raise exception.EnvironmentFault(
-            f'imagebuild-{name} needs {error.name}, which is not installed; '
-            f'install "{wanted}".'
-        ) from None
     return int(module.main())

@@ -36,6 +36,7 @@ from imagebuild import exception
 from imagebuild.cmd import console
 from imagebuild.cmd import packing
 from imagebuild.common import checksums
+from imagebuild.common import extras
 from imagebuild.common import os_errors
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
@@ -314,8 +315,8 @@ def _files(
     wanted: BaseSpec,
     monitor: console.ConsoleMonitor,
 ) -> Iterator[image_file.ImageInfo]:
-    # requests, which comes with the service's requirements, is needed here.
-    from imagebuild.drivers import base_files
+    with extras.needed('--base'):
+        from imagebuild.drivers import base_files
 
     monitor.doing(f'Fetching {base_files.shown(image)}')
     told = _Notices(monitor)
@@ -349,7 +350,8 @@ def _resolved(wanted: BaseSpec, *, afresh: bool) -> base.BaseImage:
         )
     location, checksum = image['url'], image.get('checksum', '')
     if not checksum:
-        from imagebuild.drivers import published_images
+        with extras.needed('--base'):
+            from imagebuild.drivers import published_images
 
         published = published_images.Published.from_image(image)
         resolver = published_images.Resolver.from_config(

@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.common import extras
 from imagebuild.conversion import draft
 from imagebuild.conversion import values
 
@@ -219,13 +220,8 @@ def _null(default: str) -> str | None:
 
 
 def _parsed(text: str, made: draft.Draft) -> Mapping[str, Any]:
-    try:
+    with extras.needed('A template in HCL', 'packer'):
         import hcl2
-    except ModuleNotFoundError:
-        raise exception.MissingDependency(
-            'Templates in HCL need python-hcl2, which is not installed; '
-            'install "openstack-imagebuild[packer]".'
-        ) from None
     if len(text) > _MAX_BYTES:
         raise exception.InvalidInput(f'{made.name} is too large.')
     options = hcl2.SerializationOptions(

@@ -29,11 +29,25 @@ PROGRAMS = sorted(
 
 #: What only the extra "service" brings.
 SERVICE = (
-    'alembic', 'cryptography', 'flask', 'glanceclient', 'keystoneauth1',
-    'keystonemiddleware', 'oslo_db', 'oslo_log', 'oslo_messaging',
-    'oslo_middleware', 'oslo_policy', 'oslo_service', 'oslo_upgradecheck',
-    'prometheus_client', 'requests', 'sqlalchemy', 'waitress',
-)  # fmt: skip
+    'alembic',
+    'cryptography',
+    'flask',
+    'glanceclient',
+    'keystoneauth1',
+    'keystonemiddleware',
+    'oslo_db',
+    'oslo_log',
+    'oslo_messaging',
+    'oslo_middleware',
+    'oslo_policy',
+    'oslo_service',
+    'oslo_upgradecheck',
+    'prometheus_client',
+    'sqlalchemy',
+    'waitress',
+)
+#: What else is an extra.
+OTHERS = ('asyncssh', 'diskimage_builder', 'hcl2', 'openstack', 'psutil')
 
 WITHOUT = """\
 import sys
@@ -111,6 +125,49 @@ def test_the_service_says_what_it_needs(program):
     assert error.startswith(f'{program} needs ')
     assert error.endswith('install "openstack-imagebuild[service]".\n')
     assert 'Traceback' not in error
+
+
+@pytest.mark.parametrize('absent', ['requests', 'tenacity'])
+def test_a_base_image_says_what_it_needs(tmp_path, absent):
+    """These are requirements, and a distribution may split them off."""
+    (tmp_path / 'm.yaml').write_text('validators: []\n')
+    code, _, error = run(
+        'imagebuild-pack', '--base', 'http://127.0.0.1:1/x', '--base-checksum',
+        f'sha256:{"0" * 64}', '--manifest', str(tmp_path / 'm.yaml'),
+        '--output', str(tmp_path / 'x.img'), without=(absent,),
+    )  # fmt: skip
+    assert code == 3
+    assert error == (
+        f'--base needs {absent}, which is not installed; install '
+        '"openstack-imagebuild".\n'
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ['m.yaml']
+
+
+def test_a_base_image_needs_no_extra(tmp_path):
+    (tmp_path / 'm.yaml').write_text('validators: []\n')
+    code, _, error = run(
+        'imagebuild-pack', '--base', '/none', '--manifest',
+        str(tmp_path / 'm.yaml'), '--output', str(tmp_path / 'x.img'),
+        without=SERVICE + OTHERS,
+    )  # fmt: skip
+    assert code == 2
+    assert error.splitlines()[-1].startswith('/none cannot be used: ')
+
+
+def test_a_template_in_hcl_says_what_it_needs(tmp_path):
+    (tmp_path / 'a.pkr.hcl').write_text('source "qemu" "x" {}\n')
+    code, _, error = run(
+        'imagebuild-convert', str(tmp_path / 'a.pkr.hcl'), without=OTHERS
+    )
+    assert code == 3
+    assert error.endswith('install "openstack-imagebuild[packer]".\n')
+
+
+def test_validate_says_what_it_needs():
+    code, _, error = run('imagebuild-validate', '--help', without=OTHERS)
+    assert code == 3
+    assert error.endswith('install "openstack-imagebuild[ssh]".\n')
 
 
 def test_a_module_of_ours_that_is_missing_is_no_matter_of_extras(

@@ -32,8 +32,10 @@ LIGHT = {
     'packaging',
     'pbr',
     'pyyaml',
+    'requests',
     'rich',
     'stevedore',
+    'tenacity',
 }
 
 

@@ -12,6 +12,7 @@
 import pytest
 
 from imagebuild import exception
+from imagebuild.clients import answers
 from imagebuild.clients import errors
 from imagebuild.clients import glance as glance_client
 from imagebuild.clients import keystone
@@ -301,7 +302,7 @@ class TestErrors:
         ],
     )
     def test_sentences(self, text, plain):
-        assert errors.message_of(text) == plain
+        assert answers.message_of(text) == plain
 
 
 class TestKeystone:
