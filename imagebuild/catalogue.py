@@ -33,15 +33,19 @@ import os
 import pathlib
 from collections.abc import Iterator
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 from imagebuild import exception
 from imagebuild.common import json_schema
+from imagebuild.common import release
 from imagebuild.exception import Problem
 from imagebuild.manifest import document
 
 DEFAULT_ARCHITECTURE = 'x86_64'
 DEFAULT_DRIVER = 'guestfs'
+
+_SHIPPED = pathlib.PurePath('etc', 'imagebuild', 'operating-systems.yaml')
 
 #: How an image may be named; exactly one of them.
 IMAGE_KINDS = ('id', 'name', 'tag', 'url', 'path')
@@ -181,6 +185,26 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def shipped() -> pathlib.Path | None:
+    """The catalogue that comes with imagebuild.
+
+    :returns: where it is, of a checkout or of what was installed; None if it
+        was left out.
+    """
+    found = pathlib.Path(__file__).parents[1] / _SHIPPED
+    if found.is_file():
+        return found
+    try:
+        files = metadata.files(release.DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.parts[-len(_SHIPPED.parts) :] == _SHIPPED.parts:
+            found = pathlib.Path(os.path.normpath(file.locate()))
+            return found if found.is_file() else None
+    return None
 
 
 def load(path: str | os.PathLike[str]) -> Catalogue:

@@ -51,7 +51,7 @@ class Program:
     epilog: str
     add_options: Callable[[argparse.ArgumentParser], None]
     read_configuration: Callable[[Sequence[str] | None], cfg.ConfigOpts]
-    missing: Callable[[argparse.Namespace], str]
+    missing: Callable[[argparse.Namespace, cfg.ConfigOpts], str]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +202,7 @@ def parse(
     options.help_of = parser.prog
     options.loaded = loaded
     options.found = found
-    missing = program_.missing(options)
+    missing = program_.missing(options, conf)
     if missing:
         parser.error(f'{missing} is required')
     if loaded is None and options.recipe is None:

@@ -25,6 +25,7 @@ import imagebuild.conf
 from imagebuild import appliance
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild.cmd import base_choice
 from imagebuild.cmd import choice
 from imagebuild.cmd import configuration
 from imagebuild.cmd import console
@@ -146,13 +147,18 @@ def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
     return conf
 
 
+def _missing(options: argparse.Namespace, conf: cfg.ConfigOpts) -> str:
+    base_choice.refuse_unknown(options, conf)
+    return '' if options.image or options.base else '--image'
+
+
 _PROGRAM = choice.Program(
     'imagebuild-pack',
     'Packs or checks a disk image in place.',
     _EPILOG,
     _add_options,
     _configuration,
-    lambda options: '' if options.image or options.base else '--image',
+    _missing,
 )
 
 

@@ -26,16 +26,13 @@ import pathlib
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
-from typing import NoReturn
-from urllib import parse
 
 from oslo_config import cfg
 
-from imagebuild import catalogue
 from imagebuild import exception
+from imagebuild.cmd import base_choice
 from imagebuild.cmd import console
 from imagebuild.cmd import packing
-from imagebuild.common import checksums
 from imagebuild.common import extras
 from imagebuild.common import os_errors
 from imagebuild.disks import convert
@@ -45,67 +42,35 @@ from imagebuild.drivers import base
 from imagebuild.drivers import settings
 
 _RAW_SUFFIXES = ('.raw', '.img')
-_OF_URL = ('checksum', 'checksum_file', 'signature', 'keyring')
 _ONLY_IMAGE = ('test_only', 'plan', 'backing_file')
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a base image."""
     group = parser.add_argument_group('a new image')
+    base_choice.add_options(group)
     add = group.add_argument
-    path = pathlib.Path
-    add(
-        '--base',
-        metavar='BASE',
-        help='in place of --image: a base image that is copied first; a '
-        'file, an http or https URL, or a name of the catalogue of operating '
-        'systems',
-    )
     add(
         '--output',
         metavar='FILE',
-        type=path,
+        type=pathlib.Path,
         help='the file to make of it: raw when its name ends in .raw or '
         '.img, else qcow2',
     )
     add('--force', action='store_true', help='replace a file that is there')
-    add(
-        '--base-checksum',
-        metavar='ALGORITHM:HEX',
-        help='what the base image must have: sha256:... or sha512:...',
-    )
-    add(
-        '--base-checksum-file',
-        metavar='URL',
-        help='the list that has the checksum, such as SHA512SUMS; may be '
-        'relative to the URL of the image',
-    )
-    add(
-        '--base-signature',
-        metavar='URL',
-        help='the signature of that list, if it is not inside of it',
-    )
-    add(
-        '--base-keyring',
-        metavar='FILE',
-        type=path,
-        help='the public keys that may have signed it',
-    )
 
 
 @dataclasses.dataclass(frozen=True)
 class BaseSpec:
     """What is copied, and where to.
 
-    :ivar image: ``image`` of a catalogue's entry.
-    :ivar name: in the catalogue, '' for none.
+    :ivar base: the base image.
     :ivar output: the file to be made.
     :ivar force: replace it if it is there.
     :ivar disks: section of the configuration, with ``cache_dir``.
     """
 
-    image: Mapping[str, str]
-    name: str
+    base: base_choice.BaseChoice
     output: pathlib.Path
     force: bool
     disks: Mapping[str, object]
@@ -117,98 +82,31 @@ def spec(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseSpec | None:
     :returns: None if there is no base image.
     :raises InvalidInput: something is wrong with it; nothing was touched.
     """
-    given = {
-        name: str(value)
-        for name in _OF_URL
-        if (value := getattr(options, f'base_{name}')) is not None
-    }
     if options.base is None:
-        if options.output is not None or options.force or given:
-            _refuse('--output, --force and --base-... belong to --base')
+        if (
+            options.output is not None
+            or options.force
+            or base_choice.given_checks(options)
+        ):
+            base_choice.refuse(
+                '--output, --force and --base-... belong to --base'
+            )
         return None
     if options.image is not None:
-        _refuse('--image and --base exclude each other')
+        base_choice.refuse('--image and --base exclude each other')
     for name in _ONLY_IMAGE:
         if getattr(options, name):
             option = name.replace('_', '-')
-            _refuse(f'--{option} is for an image that is there: use --image')
+            base_choice.refuse(
+                f'--{option} is for an image that is there: use --image'
+            )
     if options.output is None:
-        _refuse('--output is required with --base')
-    image, name = _image(options, conf, given)
+        base_choice.refuse('--output is required with --base')
+    chosen = base_choice.choose(options, conf)
     _check_output(options.output, force=options.force)
     disks = dict(conf.disks)
     disks['cache_dir'] = disks.get('cache_dir') or _cache_directory()
-    return BaseSpec(image, name, options.output, options.force, disks)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise exception.InvalidInput(f'{message}; see "imagebuild-pack --help".')
-
-
-def _image(
-    options: argparse.Namespace,
-    conf: cfg.ConfigOpts,
-    given: Mapping[str, str],
-) -> tuple[Mapping[str, str], str]:
-    """What the base image is, as a catalogue says it, and its name there."""
-    found = options.base
-    if '://' in found:
-        return _of_url(found, given), ''
-    if 'checksum' in given:
-        checksums.Checksum.parse(given['checksum'])
-    if '/' in found or pathlib.Path(found).exists():
-        if given.keys() - {'checksum'}:
-            _refuse('a file has no list of checksums; use --base-checksum')
-        path = str(pathlib.Path(found).absolute())
-        return {'path': path, **given}, ''
-    if given:
-        _refuse('the catalogue has the checksum of an operating system')
-    return _of_catalogue(found, conf.operating_systems_file), found
-
-
-def _of_url(url: str, given: Mapping[str, str]) -> Mapping[str, str]:
-    if parse.urlsplit(url).scheme not in ('http', 'https'):
-        _refuse('--base: only http and https URLs can be downloaded')
-    if not {'checksum', 'checksum_file'} & given.keys():
-        _refuse(
-            'a base image of the network needs --base-checksum or '
-            '--base-checksum-file'
-        )
-    if {'checksum', 'checksum_file'} <= given.keys():
-        _refuse('--base-checksum and --base-checksum-file exclude each other')
-    if 'signature' in given and 'keyring' not in given:
-        _refuse('--base-signature needs --base-keyring')
-    if 'keyring' in given and 'checksum_file' not in given:
-        _refuse('--base-keyring needs --base-checksum-file')
-    if 'checksum' in given:
-        checksums.Checksum.parse(given['checksum'])
-    return {'url': url, **given}
-
-
-def _of_catalogue(name: str, path: str) -> Mapping[str, str]:
-    entries = (
-        catalogue.load(path)
-        if pathlib.Path(path).exists()
-        else catalogue.Catalogue({})
-    )
-    entry = entries.get(name)
-    if entry is None:
-        known = ', '.join(entries.names()) or 'none'
-        raise exception.InvalidInput(
-            f'--base: there is no file "{name}", and no operating system of '
-            f'that name in {path}; found there: {known}.'
-        )
-    if not {'url', 'path'} & entry.image.keys():
-        where = (
-            'is in the image service'
-            if entry.image
-            else f'is made by the driver "{entry.driver}"'
-        )
-        raise exception.InvalidInput(
-            f'--base: the operating system "{name}" {where}, which '
-            'imagebuild-pack does not use.'
-        )
-    return entry.image
+    return BaseSpec(chosen, options.output, options.force, disks)
 
 
 def _check_output(output: pathlib.Path, *, force: bool) -> None:
@@ -251,6 +149,8 @@ def pack(
     :raises EnvironmentFault: there is no new file.
     """
     output = wanted.output
+    if wanted.base.notice:
+        monitor.notice(wanted.base.notice)
     workspaces.sweep(output)
     with workspaces.Workspace(output) as space:
         new = space.path / output.name
@@ -293,11 +193,11 @@ def _opened(
     since: "latest" is replaced at any time.
     """
     with contextlib.ExitStack() as stack:
-        found = _resolved(wanted, afresh=False)
+        found = wanted.base.resolved(wanted.disks, afresh=False)
         try:
             info = stack.enter_context(_files(found, wanted, monitor))
         except exception.ChecksumMismatch:
-            again = _resolved(wanted, afresh=True)
+            again = wanted.base.resolved(wanted.disks, afresh=True)
             if again == found:
                 raise
             found = again
@@ -306,6 +206,11 @@ def _opened(
             'location': found.location,
             'checksum': found.checksum,
         }
+        if wanted.base.catalogue:
+            document['base'] |= {
+                'name': wanted.base.name,
+                'catalogue': wanted.base.catalogue,
+            }
         yield info
 
 
@@ -338,25 +243,3 @@ def _settings(wanted: BaseSpec) -> settings.Settings:
     return settings.Settings.from_config(
         {'disks': wanted.disks, 'glance': {'retry_timeout': 60}}
     )
-
-
-def _resolved(wanted: BaseSpec, *, afresh: bool) -> base.BaseImage:
-    image = wanted.image
-    if 'path' in image:
-        return base.BaseImage(
-            kind='path',
-            location=image['path'],
-            checksum=image.get('checksum', ''),
-        )
-    location, checksum = image['url'], image.get('checksum', '')
-    if not checksum:
-        with extras.needed('--base'):
-            from imagebuild.drivers import published_images
-
-        published = published_images.Published.from_image(image)
-        resolver = published_images.Resolver.from_config(
-            {'disks': wanted.disks}
-        )
-        found = resolver.resolve(published, afresh=afresh)
-        location, checksum = found.url, found.checksum
-    return base.BaseImage(kind='url', location=location, checksum=checksum)

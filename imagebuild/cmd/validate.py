@@ -156,7 +156,7 @@ _PROGRAM = choice.Program(
     _EPILOG,
     _add_options,
     _configuration,
-    lambda options: (
+    lambda options, _: (
         '' if options.host or options.inventory else '--host or --inventory'
     ),
 )

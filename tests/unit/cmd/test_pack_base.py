@@ -13,7 +13,9 @@
 
 import pytest
 
+from imagebuild import catalogue
 from imagebuild.cmd import pack
+from imagebuild.conf import default
 
 SHA = f'sha256:{"0" * 64}'
 LIST = ['--base-checksum-file', 'SHA256SUMS']
@@ -88,7 +90,7 @@ ROWS = {
     ),
     'nothing of that name': (
         ['--base', 'none', '--output', '{tmp}/o'],
-        'found there: made, stored, found.',
+        'of that name in {tmp}/os.yaml; those with a base image there: found.',
     ),
     'made by a driver': (
         ['--base', 'made', '--output', '{tmp}/o'],
@@ -101,6 +103,54 @@ ROWS = {
 }
 
 
+def run(*arguments):
+    return pack.main([str(argument) for argument in arguments])
+
+
+def test_an_unknown_name_alone(manifest, capsys):
+    config = manifest.parent / 'imagebuild.conf'
+    assert run('--config-file', config, '--base', 'none') == 2
+    assert 'those with a base image there: found.' in capsys.readouterr().err
+
+
+@pytest.fixture
+def laptop(manifest, monkeypatch):
+    """No configuration at all."""
+    home = manifest.parent / 'home'
+    home.mkdir()
+    (home / 'empty.conf').write_text('')
+    monkeypatch.setenv('HOME', str(home))
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    [option] = [
+        option
+        for option in default.OPTS
+        if option.name == 'operating_systems_file'
+    ]
+    monkeypatch.setattr(option, 'default', str(home / 'none.yaml'))
+    return home
+
+
+def test_the_catalogue_that_is_shipped(laptop, capsys):
+    assert run('--config-file', laptop / 'empty.conf', '--base', 'none') == 2
+    told = capsys.readouterr().err
+    assert f'in {catalogue.shipped()};' in told
+    assert 'debian-12-cloud, debian-13-cloud, ubuntu-22.04-cloud' in told
+
+
+def test_a_catalogue_that_is_named_and_not_there(laptop, capsys):
+    (laptop / 'its.conf').write_text(
+        f'[DEFAULT]\noperating_systems_file = {laptop}/its.yaml\n'
+    )
+    assert run('--config-file', laptop / 'its.conf', '--base', 'none') == 2
+    assert f'{laptop}/its.yaml cannot be read' in capsys.readouterr().err
+
+
+def test_help_says_which_catalogue(capsys):
+    assert pack.main(['--help']) == 0
+    shown = ''.join(capsys.readouterr().out.split())
+    assert f'else{catalogue.shipped()})' in shown
+
+
 @pytest.mark.parametrize('row', ROWS)
 def test_refused_before_anything_is_touched(manifest, tmp_path, capsys, row):
     words, message = ROWS[row]
@@ -110,7 +160,7 @@ def test_refused_before_anything_is_touched(manifest, tmp_path, capsys, row):
     before = sorted(tmp_path.rglob('*'))
     assert pack.main(arguments) == 2
     shown = capsys.readouterr().err
-    assert message in shown
+    assert message.format(tmp=tmp_path) in shown
     assert len(shown.splitlines()) == 1
     assert sorted(tmp_path.rglob('*')) == before
     assert (tmp_path / 'there.qcow2').read_text() == 'mine'

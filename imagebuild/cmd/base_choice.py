@@ -1,0 +1,238 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which base image ``imagebuild-pack --base`` means, found in its options.
+
+Written as ``image`` of a catalogue's entry is: whoever names a URL on the
+command line and whoever writes one into the catalogue mean the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import NoReturn
+from urllib import parse
+
+from oslo_config import cfg
+
+from imagebuild import catalogue
+from imagebuild import exception
+from imagebuild.common import checksums
+from imagebuild.common import extras
+from imagebuild.drivers import base
+
+_CHECKS = ('checksum', 'checksum_file', 'signature', 'keyring')
+_CATALOGUE = 'operating_systems_file'
+
+
+def add_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say which image it is."""
+    add = group.add_argument
+    shipped = catalogue.shipped()
+    else_shipped = f', else {shipped}' if shipped else ''
+    add(
+        '--base',
+        metavar='BASE',
+        help='in place of --image: a base image that is copied first; a '
+        'file, an http or https URL, or a name of the catalogue of operating '
+        f'systems ({_CATALOGUE} of the configuration{else_shipped})'.replace(
+            '%', '%%'
+        ),
+    )
+    add(
+        '--base-checksum',
+        metavar='ALGORITHM:HEX',
+        help='what the base image must have: sha256:... or sha512:...',
+    )
+    add(
+        '--base-checksum-file',
+        metavar='URL',
+        help='the list that has the checksum, such as SHA512SUMS; may be '
+        'relative to the URL of the image',
+    )
+    add(
+        '--base-signature',
+        metavar='URL',
+        help='the signature of that list, if it is not inside of it',
+    )
+    add(
+        '--base-keyring',
+        metavar='FILE',
+        type=pathlib.Path,
+        help='the public keys that may have signed it',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseChoice:
+    """A base image as it was named.
+
+    :ivar image: ``image`` of a catalogue's entry.
+    :ivar name: in the catalogue, '' for none.
+    :ivar catalogue: the file that has that name.
+    :ivar notice: what the user should know of it, '' for nothing.
+    """
+
+    image: Mapping[str, str]
+    name: str = ''
+    catalogue: str = ''
+    notice: str = ''
+
+    def resolved(
+        self, disks: Mapping[str, object], *, afresh: bool
+    ) -> base.BaseImage:
+        """Find out what it is now.
+
+        :param disks: section of the configuration, with ``cache_dir``.
+        :param afresh: ask whoever publishes it, however new what is known is.
+        :raises EnvironmentFault: they do not say.
+        """
+        image = self.image
+        if 'path' in image:
+            return base.BaseImage(
+                kind='path',
+                location=image['path'],
+                checksum=image.get('checksum', ''),
+            )
+        location, checksum = image['url'], image.get('checksum', '')
+        if not checksum:
+            with extras.needed('--base'):
+                from imagebuild.drivers import published_images
+
+            found = published_images.Resolver.from_config(
+                {'disks': disks}
+            ).resolve(
+                published_images.Published.from_image(image), afresh=afresh
+            )
+            location, checksum = found.url, found.checksum
+        return base.BaseImage(kind='url', location=location, checksum=checksum)
+
+
+def given_checks(options: argparse.Namespace) -> Mapping[str, str]:
+    """What the command line says of a base image, besides which it is."""
+    return {
+        name: str(value)
+        for name in _CHECKS
+        if (value := getattr(options, f'base_{name}')) is not None
+    }
+
+
+def refuse_unknown(options: argparse.Namespace, conf: cfg.ConfigOpts) -> None:
+    """Refuse a base image that there is not, whatever else is missing.
+
+    :raises InvalidInput: with what there is.
+    """
+    if options.base and options.image is None and _is_name(options.base):
+        _of_catalogue(options.base, conf)
+
+
+def choose(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseChoice:
+    """Read the command line, which has ``--base``.
+
+    :raises InvalidInput: something is wrong with it; nothing was touched.
+    """
+    found, given = options.base, given_checks(options)
+    if '://' in found:
+        return BaseChoice(_of_url(found, given))
+    if 'checksum' in given:
+        checksums.Checksum.parse(given['checksum'])
+    if _is_name(found):
+        if given:
+            refuse('the catalogue has the checksum of an operating system')
+        return _of_catalogue(found, conf)
+    if given.keys() - {'checksum'}:
+        refuse('a file has no list of checksums; use --base-checksum')
+    path = str(pathlib.Path(found).absolute())
+    return BaseChoice({'path': path, **given})
+
+
+def refuse(message: str) -> NoReturn:
+    """Refuse the command line.
+
+    :raises InvalidInput: always.
+    """
+    raise exception.InvalidInput(f'{message}; see "imagebuild-pack --help".')
+
+
+def _is_name(found: str) -> bool:
+    """Whether it is a name of the catalogue: neither a URL nor a file."""
+    return '/' not in found and not os.path.lexists(found)
+
+
+def _of_url(url: str, given: Mapping[str, str]) -> Mapping[str, str]:
+    if parse.urlsplit(url).scheme not in ('http', 'https'):
+        refuse('--base: only http and https URLs can be downloaded')
+    if not {'checksum', 'checksum_file'} & given.keys():
+        refuse(
+            'a base image of the network needs --base-checksum or '
+            '--base-checksum-file'
+        )
+    if {'checksum', 'checksum_file'} <= given.keys():
+        refuse('--base-checksum and --base-checksum-file exclude each other')
+    if 'signature' in given and 'keyring' not in given:
+        refuse('--base-signature needs --base-keyring')
+    if 'keyring' in given and 'checksum_file' not in given:
+        refuse('--base-keyring needs --base-checksum-file')
+    if 'checksum' in given:
+        checksums.Checksum.parse(given['checksum'])
+    return {'url': url, **given}
+
+
+def _of_catalogue(name: str, conf: cfg.ConfigOpts) -> BaseChoice:
+    path, notice = _catalogue_file(conf)
+    entries = catalogue.load(path) if path else catalogue.Catalogue({})
+    entry = entries.get(name)
+    usable = [entry.name for entry in entries if _is_usable(entry)]
+    shown = ', '.join(usable) or 'none'
+    if entry is None:
+        where = path or conf.operating_systems_file
+        raise exception.InvalidInput(
+            f'--base: there is no file "{name}", and no operating system of '
+            f'that name in {where}; those with a base image there: {shown}.'
+        )
+    if not _is_usable(entry):
+        where = (
+            'is in the image service, which imagebuild-pack does not use'
+            if entry.image
+            else f'is made by the driver "{entry.driver}" and has no base '
+            'image'
+        )
+        raise exception.InvalidInput(
+            f'--base: the operating system "{name}" of {path} {where}; those '
+            f'with a base image there: {shown}.'
+        )
+    return BaseChoice(entry.image, name, str(path), notice)
+
+
+def _is_usable(entry: catalogue.OperatingSystem) -> bool:
+    return bool({'url', 'path'} & entry.image.keys())
+
+
+def _catalogue_file(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None, str]:
+    """The catalogue that is used, and what is to be said of that.
+
+    Who has set the option means that file, there or not.
+    """
+    path = pathlib.Path(conf.operating_systems_file)
+    found = conf.get_location(_CATALOGUE)
+    named = found and found.location is not cfg.Locations.opt_default
+    if named or os.path.exists(path):
+        return path, ''
+    shipped = catalogue.shipped()
+    if shipped is None:
+        return None, ''
+    return shipped, (
+        f'{path} is not there: the catalogue is that of imagebuild, {shipped}.'
+    )
