@@ -175,7 +175,7 @@ def _identity(path: pathlib.Path) -> tuple[int, int] | None:
 
 def _create(
     arguments: argparse.Namespace, progress: bootstrap.DiskMonitor
-) -> bootstrap.Disk:
+) -> bootstrap.FileArtifact:
     options = {
         'os': arguments.os,
         'minimal': arguments.minimal,

@@ -43,11 +43,8 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import dataclasses
 import json
 import pathlib
-import time
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -57,8 +54,13 @@ from typing import ClassVar
 from typing import Literal
 
 from imagebuild import sandbox
+from imagebuild.artifacts import FileArtifact
+from imagebuild.artifacts import OutputFormat
 from imagebuild.common import config_options
 from imagebuild.disks import workspaces
+from imagebuild.drivers.build_context import BaseImage
+from imagebuild.drivers.build_context import BuildContext
+from imagebuild.drivers.disk_monitor import DiskMonitor
 from imagebuild.drivers.option_schema import InvalidDriverOptions
 from imagebuild.drivers.option_schema import Options
 from imagebuild.drivers.settings import Settings
@@ -70,152 +72,21 @@ if TYPE_CHECKING:
 
 #: What a driver writes while it works.
 DiskFormat = Literal['qcow2', 'raw']
-#: What a build can end with, as Glance calls it.
-OutputFormat = Literal['qcow2', 'raw', 'vmdk', 'vhd', 'vdi']
-
-#: Where a base image is.
-BaseImageKind = Literal['glance', 'url', 'path', 'none']
 
 __all__ = [
     'BaseImage',
-    'Disk',
+    'BuildContext',
     'DiskFormat',
-    'Driver',
-    'InvalidDriverOptions',
     'DiskMonitor',
+    'Driver',
+    'FileArtifact',
+    'InvalidDriverOptions',
     'OpenDisk',
     'Options',
     'OutputFormat',
     'Settings',
     'sweep',
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class BaseImage:
-    """What a build starts from, as the conductor resolved it.
-
-    It is stored with the build and given to the job as JSON
-    (:meth:`to_dict`), so what is built is what was accepted, also when the
-    catalogue or a name in Glance has changed meanwhile.
-
-    :ivar driver: name of the driver that will open it.
-    :ivar kind: where it is; ``none`` for drivers that want no base image.
-    :ivar id: id in Glance, '' for other kinds.
-    :ivar location: URL or path, '' for other kinds.
-    :ivar checksum: ``algorithm:hexdigest``; '' only for a path without
-        one.
-    :ivar size: bytes of the file, 0 when not known.
-    :ivar disk_format: what it should be (``qcow2``, ``raw``), '' when that
-        is not known.
-    :ivar os: name in the catalogue, '' for ``base_image`` of a request.
-    :ivar identity: what decides its content; part of the content key.
-    """
-
-    driver: str = ''
-    kind: BaseImageKind = 'none'
-    id: str = ''
-    location: str = ''
-    checksum: str = ''
-    size: int = 0
-    disk_format: str = ''
-    os: str = ''
-    identity: str = ''
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BaseImage:
-        """Read one; names that are not known are left out."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        known = {
-            name: value
-            for name, value in values.items()
-            if name in names and value is not None
-        }
-        return cls(**known)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The form that is stored."""
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class Disk:
-    """A disk file that a driver made.
-
-    :ivar path: the file.
-    :ivar format: ``qcow2``, ``raw``, ``vmdk``, ``vhd`` or ``vdi``.
-    :ivar virtual_size: bytes that the guest sees.
-    """
-
-    path: pathlib.Path
-    format: OutputFormat
-    virtual_size: int
-
-
-class DiskMonitor:
-    """Told about the making of a disk; does nothing.
-
-    Subclasses print, log or send. Drivers never print.
-    """
-
-    def step_started(self, name: str) -> None:
-        """Called before each step.
-
-        :param name: a few words, such as ``install packages``.
-        """
-
-    def phase_started(self, phase: str) -> None:
-        """Called when a phase of the build begins.
-
-        What a driver does before its disk is open is the phase
-        ``base_image`` until it reports another, and its
-        :meth:`OpenDisk.finish` is ``convert``.
-
-        :param phase: of :data:`imagebuild.common.phases.ORDER`.
-        """
-
-    def step_finished(self, name: str, seconds: float, error: str) -> None:
-        """Called after each step, whether it failed or not.
-
-        :param seconds: wall time.
-        :param error: why it failed; '' when it did not.
-        """
-
-    def notice(self, message: str) -> None:
-        """Called with a message for the user."""
-
-    def output(self, line: str) -> None:
-        """Called with each line that a program printed, for the log.
-
-        :param line: without its newline and without control characters.
-        """
-
-    def progress(self, done: int, total: int, what: str) -> None:
-        """Called now and then, at most a few times a second.
-
-        :param done: bytes done.
-        :param total: bytes in all, 0 when that is not known.
-        :param what: a few words, such as ``download base image``.
-        """
-
-    @contextlib.contextmanager
-    def step(self, name: str, *, phase: str = '') -> Iterator[None]:
-        """Report the block as one step.
-
-        :param phase: that begins with it, '' to go on with the one before.
-        """
-        if phase:
-            self.phase_started(phase)
-        self.step_started(name)
-        start = time.monotonic()
-        error = ''
-        try:
-            yield
-        except BaseException as failure:
-            error = str(failure) or type(failure).__name__
-            raise
-        finally:
-            self.step_finished(name, time.monotonic() - start, error)
 
 
 class OpenDisk(abc.ABC):
@@ -230,7 +101,9 @@ class OpenDisk(abc.ABC):
     virtual_size: int
 
     @abc.abstractmethod
-    def finish(self, output: pathlib.Path, disk_format: OutputFormat) -> Disk:
+    def finish(
+        self, output: pathlib.Path, disk_format: OutputFormat
+    ) -> FileArtifact:
         """Write what the disk has become into one file; only once.
 
         Called by the job when the manifest has run and has been tidied up
@@ -276,17 +149,12 @@ class Driver(abc.ABC):
         """
         return ()
 
-    def possible_isolations(
-        self,
-        base_image: BaseImage,
-        options: Mapping[str, Any],
-        settings: Settings,
-    ) -> Sequence[str]:
+    def possible_isolations(self, context: BuildContext) -> Sequence[str]:
         """Say in what isolations :meth:`open` may open a build's disk.
 
         What was written in one is not opened in another. A driver that
-        answers opens the disk over ``settings.layers``, if there are any,
-        and attaches it to them.
+        answers opens the disk over ``context.settings.layers``, if there are
+        any, and attaches it to them.
 
         :returns: names, the preferred one first; empty for disks that are
             not opened over layers.
@@ -376,35 +244,22 @@ class Driver(abc.ABC):
         return canonical_identity(self.name, options)
 
     def prepared(
-        self,
-        base_image: BaseImage,
-        options: Mapping[str, Any],
-        workspace: pathlib.Path,
-        *,
-        settings: Settings,
-        monitor: DiskMonitor | None = None,
+        self, context: BuildContext
     ) -> AbstractContextManager[BaseImage]:
         """Have ready what the layers of a build lie over.
 
         Called by the build job before it looks for layers; :meth:`open`
-        follows within the block, once or twice. Parameters and errors are
-        those of :meth:`open`.
+        follows within the block, once or twice. Errors are those of
+        :meth:`open`.
 
-        :returns: what :meth:`possible_isolations` and :meth:`open` are
-            given; images of one ``identity`` are the same to the last byte.
+        :returns: what ``context.base_image`` is for
+            :meth:`possible_isolations` and :meth:`open`; images of one
+            ``identity`` are the same to the last byte.
         """
-        return contextlib.nullcontext(base_image)
+        return contextlib.nullcontext(context.base_image)
 
     @abc.abstractmethod
-    def open(
-        self,
-        base_image: BaseImage,
-        options: Mapping[str, Any],
-        workspace: pathlib.Path,
-        *,
-        settings: Settings,
-        monitor: DiskMonitor | None = None,
-    ) -> AbstractContextManager[OpenDisk]:
+    def open(self, context: BuildContext) -> AbstractContextManager[OpenDisk]:
         """Open a disk for one build.
 
         Called by the build job, once, in a process of its own that may be
@@ -416,13 +271,6 @@ class Driver(abc.ABC):
         and removes what was made in the workspace, except the ``output``
         of :meth:`OpenDisk.finish`.
 
-        :param base_image: what :meth:`prepared` gave, or what was resolved
-            when the build was accepted.
-        :param options: as for :meth:`validate`, which the job calls first.
-        :param workspace: an existing directory of this build only, on a file
-            system with room for what the build adds to the disk.
-        :param settings: of this conductor.
-        :param monitor: called with the steps and the download's progress.
         :raises InvalidInput: the base image cannot be used: it is not what
             it should be, or there is no operating system in it.
         :raises ChecksumMismatch: the base image that was fetched is not

@@ -120,19 +120,11 @@ class FakeDriver(base.Driver):
         return Options.parse(options).size * _MIB
 
     @contextlib.contextmanager
-    def open(
-        self,
-        base_image: base.BaseImage,
-        options: Mapping[str, Any],
-        workspace: pathlib.Path,
-        *,
-        settings: base.Settings,
-        monitor: base.DiskMonitor | None = None,
-    ) -> Iterator[base.OpenDisk]:
+    def open(self, context: base.BuildContext) -> Iterator[base.OpenDisk]:
         """See :meth:`base.Driver.open`; the base image is not looked at."""
-        parsed = Options.parse(options)
-        monitor = monitor or base.DiskMonitor()
-        settings.check_size(parsed.size * _MIB)
+        parsed = Options.parse(context.options)
+        monitor = context.monitor
+        context.settings.check_size(parsed.size * _MIB)
         with (
             monitor.step('start the appliance', phase=phases.APPLIANCE),
             contextlib.ExitStack() as stack,
@@ -163,14 +155,14 @@ class FakeDisk(base.OpenDisk):
 
     def finish(
         self, output: pathlib.Path, disk_format: base.OutputFormat
-    ) -> base.Disk:
+    ) -> base.FileArtifact:
         """See :meth:`base.OpenDisk.finish`."""
         with self._monitor.step(f'write the {disk_format} file'):
             self._sleep(self._options.seconds)
             self._fail()
             create.empty_image(output, disk_format, self.virtual_size)
         self.remote.close()
-        return base.Disk(output, disk_format, self.virtual_size)
+        return base.FileArtifact(output, disk_format, self.virtual_size)
 
     def _fail(self) -> None:
         if self._options.fault == 'crash' and self._options.fail:

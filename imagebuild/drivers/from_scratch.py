@@ -215,79 +215,51 @@ class FromScratchDriver(base.Driver):
         """See :meth:`base.Driver.disk_size`."""
         return self._parsed(options).size * space.GIB
 
-    def possible_isolations(
-        self,
-        base_image: base.BaseImage,
-        options: Mapping[str, Any],
-        settings: base.Settings,
-    ) -> Sequence[str]:
+    def possible_isolations(self, context: base.BuildContext) -> Sequence[str]:
         """See :meth:`base.Driver.possible_isolations`.
 
         Empty for what is made for one build only: no layers lie over it.
         """
-        parsed = self._parsed(options)
+        parsed = self._parsed(context.options)
         if not parsed.refresh:
             return ()
         return overlay_disk.possible_isolations(
-            settings, parsed.isolation, trusted=True
+            context.settings, parsed.isolation, trusted=True
         )
 
     @contextlib.contextmanager
-    def prepared(
-        self,
-        base_image: base.BaseImage,
-        options: Mapping[str, Any],
-        workspace: pathlib.Path,
-        *,
-        settings: base.Settings,
-        monitor: base.DiskMonitor | None = None,
-    ) -> Iterator[base.BaseImage]:
+    def prepared(self, context: base.BuildContext) -> Iterator[base.BaseImage]:
         """See :meth:`base.Driver.prepared`.
 
         No two that are made are the same to the last byte, so what is in
         the file is a part of its identity.
         """
-        if not self._parsed(options).refresh:
-            yield base_image
+        if not self._parsed(context.options).refresh:
+            yield context.base_image
             return
-        with self._cached_base(
-            options,
-            workspace,
-            settings=settings,
-            monitor=monitor or base.DiskMonitor(),
-        ) as path:
+        with self._cached_base(context) as path:
             made = content.identity(image_file.inspect(path))
             yield dataclasses.replace(
-                base_image,
+                context.base_image,
                 location=str(path),
-                identity=f'{self.identity(options)} {made}',
+                identity=f'{self.identity(context.options)} {made}',
             )
 
     @contextlib.contextmanager
-    def open(
-        self,
-        base_image: base.BaseImage,
-        options: Mapping[str, Any],
-        workspace: pathlib.Path,
-        *,
-        settings: base.Settings,
-        monitor: base.DiskMonitor | None = None,
-    ) -> Iterator[base.OpenDisk]:
+    def open(self, context: base.BuildContext) -> Iterator[base.OpenDisk]:
         """See :meth:`base.Driver.open`.
 
         The disk is made once per host and ``refresh`` hours, kept in the
         cache of base images, and every build works on an overlay over it.
         """
-        parsed = self._parsed(options)
-        monitor = monitor or base.DiskMonitor()
+        parsed = self._parsed(context.options)
+        location = context.base_image.location
         with (
             (
                 # Kept by who has it prepared.
-                contextlib.nullcontext(pathlib.Path(base_image.location))
-                if base_image.location
-                else self._cached_base(
-                    options, workspace, settings=settings, monitor=monitor
-                )
+                contextlib.nullcontext(pathlib.Path(location))
+                if location
+                else self._cached_base(context)
             ) as path,
             overlay_disk.opened(
                 image_file.inspect(path),
@@ -296,10 +268,10 @@ class FromScratchDriver(base.Driver):
                     isolation=parsed.isolation,
                     compression_type=parsed.compression_type,
                 ),
-                workspace,
+                context.workspace,
                 trusted=True,
-                settings=settings,
-                monitor=monitor,
+                settings=context.settings,
+                monitor=context.monitor,
             ) as disk,
         ):
             yield disk
@@ -312,7 +284,7 @@ class FromScratchDriver(base.Driver):
         disk_format: base.DiskFormat = 'qcow2',
         monitor: base.DiskMonitor | None = None,
         sections: Sections | None = None,
-    ) -> base.Disk:
+    ) -> base.FileArtifact:
         """Make the disk, and do nothing else with it.
 
         All or nothing: ``path`` is there, whole, when this returns, and is
@@ -348,29 +320,28 @@ class FromScratchDriver(base.Driver):
             with os_errors.on_write(path):
                 os.replace(made, path)
                 convert.flush(path.parent)
-        return base.Disk(path, disk_format, size)
+        return base.FileArtifact(path, disk_format, size)
 
     @contextlib.contextmanager
     def _cached_base(
-        self,
-        options: Mapping[str, Any],
-        workspace: pathlib.Path,
-        *,
-        settings: base.Settings,
-        monitor: base.DiskMonitor,
+        self, context: base.BuildContext
     ) -> Iterator[pathlib.Path]:
         """Have a base image that is new enough.
 
         It is made once per host in each period of ``refresh`` hours, counted
-        from 1970 on: what was made yesterday is not asked how old it is.
+        from 1970 on: what was made yesterday is not asked how old it is. One
+        that is made for this build only goes to the workspace.
 
-        :param workspace: where one goes that is made for this build only.
         :returns: its path, as long as the block lasts.
         """
+        options, settings = context.options, context.settings
 
-        def make(path: pathlib.Path) -> base.Disk:
+        def make(path: pathlib.Path) -> base.FileArtifact:
             made = self.create_disk(
-                options, path, monitor=monitor, sections=settings.sections
+                options,
+                path,
+                monitor=context.monitor,
+                sections=settings.sections,
             )
             # Where the size is that of what is in it.
             settings.check_size(made.virtual_size)
@@ -381,7 +352,7 @@ class FromScratchDriver(base.Driver):
         # Before it is made, which takes minutes.
         settings.check_size(parsed.size * space.GIB)
         if not parsed.refresh:
-            path = workspace / 'base.qcow2'
+            path = context.workspace / 'base.qcow2'
             try:
                 make(path)
                 yield path
@@ -394,7 +365,7 @@ class FromScratchDriver(base.Driver):
             f'{self.identity(options)}{here}@{parsed.refresh}*{period}',
             make,
             what=f'the base image of {making.label}',
-            on_notice=monitor.notice,
+            on_notice=context.monitor.notice,
         ) as path:
             yield path
 

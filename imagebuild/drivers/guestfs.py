@@ -18,7 +18,6 @@ Options: ``size``, ``root_filesystem``, ``isolation``, ``compress`` and
 from __future__ import annotations
 
 import contextlib
-import pathlib
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -50,51 +49,38 @@ class GuestfsDriver(base.Driver):
         """See :meth:`base.Driver.disk_size`."""
         return overlay_disk.Options.parse(options).size * space.GIB
 
-    def possible_isolations(
-        self,
-        base_image: base.BaseImage,
-        options: Mapping[str, Any],
-        settings: base.Settings,
-    ) -> Sequence[str]:
+    def possible_isolations(self, context: base.BuildContext) -> Sequence[str]:
         """See :meth:`base.Driver.possible_isolations`."""
         return overlay_disk.possible_isolations(
-            settings,
-            overlay_disk.Options.parse(options).isolation,
-            trusted=isolations.is_trusted(base_image),
+            context.settings,
+            overlay_disk.Options.parse(context.options).isolation,
+            trusted=isolations.is_trusted(context.base_image),
         )
 
     @contextlib.contextmanager
-    def open(
-        self,
-        base_image: base.BaseImage,
-        options: Mapping[str, Any],
-        workspace: pathlib.Path,
-        *,
-        settings: base.Settings,
-        monitor: base.DiskMonitor | None = None,
-    ) -> Iterator[base.OpenDisk]:
+    def open(self, context: base.BuildContext) -> Iterator[base.OpenDisk]:
         """See :meth:`base.Driver.open`."""
-        parsed = overlay_disk.Options.parse(options)
-        monitor = monitor or base.DiskMonitor()
-        if base_image.kind == 'none':
+        parsed = overlay_disk.Options.parse(context.options)
+        image = context.base_image
+        if image.kind == 'none':
             raise exception.InvalidInput(
                 'The driver "guestfs" needs a base image.'
             )
         with contextlib.ExitStack() as stack:
-            with monitor.step('get the base image'):
+            with context.monitor.step('get the base image'):
                 info = stack.enter_context(
-                    base_files.opened(base_image, settings, monitor)
+                    base_files.opened(image, context.settings, context.monitor)
                 )
-            with base_files.translate_errors(base_image):
+            with base_files.translate_errors(image):
                 disk = stack.enter_context(
                     overlay_disk.opened(
                         info,
-                        base_files.shown(base_image),
+                        base_files.shown(image),
                         parsed,
-                        workspace,
-                        trusted=isolations.is_trusted(base_image),
-                        settings=settings,
-                        monitor=monitor,
+                        context.workspace,
+                        trusted=isolations.is_trusted(image),
+                        settings=context.settings,
+                        monitor=context.monitor,
                     )
                 )
             yield disk

@@ -266,7 +266,7 @@ class OverlayDisk(base.OpenDisk):
 
     def finish(
         self, output: pathlib.Path, disk_format: base.OutputFormat
-    ) -> base.Disk:
+    ) -> base.FileArtifact:
         """See :meth:`base.OpenDisk.finish`."""
         if disk_format not in _FORMATS:
             raise exception.InvalidInput(
@@ -283,7 +283,7 @@ class OverlayDisk(base.OpenDisk):
                 _FORMATS[disk_format],
                 compression=self._compression(disk_format),
             )
-        return base.Disk(output, disk_format, self.virtual_size)
+        return base.FileArtifact(output, disk_format, self.virtual_size)
 
     def _compression(
         self, disk_format: base.OutputFormat

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from imagebuild import appliance
+from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild import layers
 from imagebuild.common import space
@@ -85,6 +86,18 @@ class Settings:
         default_factory=dict, repr=False
     )
     layers: layers.Session | None = None
+
+    def stamp(self, build_id: str, attempt: int) -> artifacts.AttemptStamp:
+        """What an attempt marks everything with that it makes in a cloud.
+
+        :param build_id: of its build.
+        :param attempt: its number.
+        :raises ServiceUnavailable: Keystone is asked who this is, and is away.
+        """
+        configured = self.sections.get('glance', {}).get('service_id')
+        # As the images of uploads have it.
+        service = configured or self.glance().user_id()
+        return artifacts.AttemptStamp(service, build_id, attempt)
 
     def guest_facts(self) -> dict[str, Any]:
         """What of this a guest may notice; plain JSON."""

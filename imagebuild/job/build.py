@@ -55,49 +55,50 @@ def run(
     events.hide(described.secrets())
     driver = registry.get(spec.driver)
     driver.validate(spec.driver_options)
-    settings = drivers.Settings.from_config(
-        spec.config, run_timeout=deadline.left()
-    )
+    context = _context(spec, monitor, deadline)
     monitor.enter(phases.BASE_IMAGE)
     monitor.turn_to('opening the disk')
-    with (
-        driver.prepared(
-            spec.base,
-            spec.driver_options,
-            spec.workspace,
-            settings=settings,
-            monitor=job_monitor.DriverMonitor(monitor),
-        ) as base,
-        build_layers.session(
-            driver,
-            base,
-            spec.driver_options,
-            settings,
-            config=spec.config,
-            request=spec.request,
-            project_id=spec.project_id,
-        ) as session,
-        _opened(
-            dataclasses.replace(spec, base=base),
-            driver,
-            settings,
-            session,
-            described,
-            monitor,
-        ) as (disk, cache),
-    ):
-        report = _apply(described, disk, monitor, cache)
-        monitor.enter(phases.CONVERT)
-        monitor.turn_to('writing the image')
-        made = disk.finish(spec.output, spec.disk_format)
+    with driver.prepared(context) as base:
+        context = dataclasses.replace(context, base_image=base)
+        with (
+            build_layers.session(
+                driver, context, config=spec.config, request=spec.request
+            ) as session,
+            _opened(driver, context, session, described, monitor) as (
+                disk,
+                cache,
+            ),
+        ):
+            report = _apply(described, disk, monitor, cache)
+            monitor.enter(phases.CONVERT)
+            monitor.turn_to('writing the image')
+            made = disk.finish(spec.output, spec.disk_format)
     return _result(made, report)
+
+
+def _context(
+    spec: specs.BuildSpec,
+    monitor: job_monitor.JobMonitor,
+    deadline: limits.Deadline,
+) -> drivers.BuildContext:
+    return drivers.BuildContext(
+        base_image=spec.base,
+        options=spec.driver_options,
+        workspace=spec.workspace,
+        settings=drivers.Settings.from_config(
+            spec.config, run_timeout=deadline.left()
+        ),
+        monitor=job_monitor.DriverMonitor(monitor),
+        build_id=spec.build_id,
+        attempt=spec.attempt,
+        project_id=spec.project_id,
+    )
 
 
 @contextlib.contextmanager
 def _opened(
-    spec: specs.BuildSpec,
     driver: drivers.Driver,
-    settings: drivers.Settings,
+    context: drivers.BuildContext,
     session: layers.Session | None,
     described: description.Description,
     monitor: job_monitor.JobMonitor,
@@ -106,11 +107,10 @@ def _opened(
 
     def opened() -> AbstractContextManager[drivers.OpenDisk]:
         return driver.open(
-            spec.base,
-            spec.driver_options,
-            spec.workspace,
-            settings=dataclasses.replace(settings, layers=session),
-            monitor=job_monitor.DriverMonitor(monitor),
+            dataclasses.replace(
+                context,
+                settings=dataclasses.replace(context.settings, layers=session),
+            )
         )
 
     cache = described.cached(session) if session else None
@@ -169,7 +169,9 @@ def _apply(
     )
 
 
-def _result(made: drivers.Disk, report: manifest.Report) -> dict[str, Any]:
+def _result(
+    made: drivers.FileArtifact, report: manifest.Report
+) -> dict[str, Any]:
     # Without a checksum: the upload computes that of what it sends.
     return {
         'path': str(made.path),

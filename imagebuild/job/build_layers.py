@@ -29,26 +29,28 @@ LOG = logging.getLogger(__name__)
 @contextlib.contextmanager
 def session(
     driver: drivers.Driver,
-    base: drivers.BaseImage,
-    options: Mapping[str, Any],
-    settings: drivers.Settings,
+    context: drivers.BuildContext,
     *,
     config: Mapping[str, Mapping[str, Any]],
     request: Mapping[str, Any],
-    project_id: str,
 ) -> Iterator[layers.Session | None]:
     """Make the session of a build.
 
+    :param context: of the build, with what was prepared.
     :param config: the sections that the job was given.
     :param request: ``reuse`` and ``max_age`` of it.
     :returns: None where no layers are kept, or cannot be: that is no error
         of the build.
     """
     known = layers.Settings.from_config(config)
-    isolations = (
-        driver.possible_isolations(base, options, settings) if known else ()
-    )
-    if known is None or not isolations or not base.identity or not project_id:
+    base = context.base_image
+    isolations = driver.possible_isolations(context) if known else ()
+    if (
+        known is None
+        or not isolations
+        or not base.identity
+        or not context.project_id
+    ):
         yield None
         return
     try:
@@ -61,12 +63,12 @@ def session(
         store,
         layers.Base(
             base.identity,
-            {'driver': driver.name, 'options': dict(options)}
-            | settings.guest_facts(),
+            {'driver': driver.name, 'options': dict(context.options)}
+            | context.settings.guest_facts(),
             # A name in the catalogue: no user has a say in what it means.
             from_operator=bool(base.os),
         ),
-        scope=project_id,
+        scope=context.project_id,
         isolations=isolations,
         policy=known.policy_for(
             use=request.get('reuse') != 'never',

@@ -27,6 +27,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import uuid
 
 import jsonschema
 import pytest
@@ -73,15 +74,26 @@ class Opening:
     options: dict
     settings: base.Settings
 
+    def context(self, workspace, monitor=None):
+        return base.BuildContext(
+            base_image=self.base_image,
+            options=self.options,
+            workspace=workspace,
+            settings=self.settings,
+            monitor=monitor or base.DiskMonitor(),
+            build_id=str(uuid.uuid4()),
+            project_id='b' * 32,
+        )
+
     @contextlib.contextmanager
     def open(self, workspace, monitor=None):
         # As the build job does.
-        common = {'settings': self.settings, 'monitor': monitor}
+        context = self.context(workspace, monitor)
         with (
-            self.driver.prepared(
-                self.base_image, self.options, workspace, **common
-            ) as found,
-            self.driver.open(found, self.options, workspace, **common) as disk,
+            self.driver.prepared(context) as found,
+            self.driver.open(
+                dataclasses.replace(context, base_image=found)
+            ) as disk,
         ):
             yield disk
 
@@ -151,7 +163,7 @@ class DriverContract:
             size = disk.virtual_size
             assert opening.driver.disk_size(opening.options) <= size
             made = disk.finish(output, 'qcow2')
-        assert made == base.Disk(output, 'qcow2', size)
+        assert made == base.FileArtifact(output, 'qcow2', size)
         assert output.read_bytes()[:4] == b'QFI\xfb'
         # Whole, and on its own.
         checked = host_command.run(['qemu-img', 'info', '-U', str(output)])

@@ -22,7 +22,6 @@ long as a program does, and the host is slow to find processes).
 
 import contextlib
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -44,7 +43,7 @@ class StubDisk(base.OpenDisk):
 
     def finish(self, output, disk_format):
         output.write_bytes(b'a disk')
-        return base.Disk(output, disk_format, self.virtual_size)
+        return base.FileArtifact(output, disk_format, self.virtual_size)
 
 
 class StubDriver(base.Driver):
@@ -62,14 +61,14 @@ class StubDriver(base.Driver):
             )
 
     @contextlib.contextmanager
-    def open(self, base_image, options, workspace, *, settings, monitor):
-        del base_image, settings
+    def open(self, context):
+        options, monitor = context.options, context.monitor
         if 'raise' in options:
             kind = getattr(exception, options['raise'], None) or getattr(
                 __builtins__, options['raise']
             )
             raise kind(options.get('message', 'no reason'))
-        present = pathlib.Path(workspace) / 'open'
+        present = context.workspace / 'open'
         present.touch()
         with monitor.step('fetch the base image'):
             monitor.progress(1, 2, 'download')

@@ -164,14 +164,15 @@ CLOUD = """
         def list_opts(cls):
             return [(GROUP, OPTS)]
 
-        def open(self, base_image, options, workspace, *, settings,
-                 monitor=None):
-            section = settings.sections['acme']
-            monitor.notice('acme: ' + json.dumps(section, sort_keys=True))
-            parsed = dict(options)
-            monitor.notice('colour: ' + parsed.pop('colour', 'none'))
-            return super().open(base_image, parsed, workspace,
-                                settings=settings, monitor=monitor)
+        def open(self, context):
+            notice = context.monitor.notice
+            section = context.settings.sections['acme']
+            notice('acme: ' + json.dumps(section, sort_keys=True))
+            notice(f'build: {context.build_id}/{context.attempt}')
+            notice(f'project: {context.project_id}')
+            parsed = dict(context.options)
+            notice('colour: ' + parsed.pop('colour', 'none'))
+            return super().open(dataclasses.replace(context, options=parsed))
 
 
     class GreedyDriver(AcmeDriver):
@@ -259,6 +260,7 @@ CONDUCTOR = """
     print(json.dumps({
         'drivers': conductor.capability_provider.capability.drivers,
         'status': [build.status, build.status_reason],
+        'build': [build.id, build.project_id],
         'refused': [problem['path'] for problem in refused],
         'accepted': accepted['base']['driver_options'],
         'log': log,
@@ -370,6 +372,9 @@ def test_another_package_brings_a_driver_and_a_store(
     ]
     assert found['accepted'] == {'colour': 'blue', 'size': 2}
     assert 'colour: blue' in found['log']
+    build_id, project_id = found['build']
+    assert f'build: {build_id}/1' in found['log']
+    assert f'project: {project_id}' in found['log']
     # One that does not load, and one that wants our sections, stop nobody.
     assert found['drivers'] == ['acme']
     told = (tmp_path / 'conductor.log').read_text()

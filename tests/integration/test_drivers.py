@@ -103,12 +103,13 @@ def test_larger_disk(image, tmp_path):
 def _larger(image, directory, isolation):
     before = info_of(pathlib.Path(image.location))['virtual-size']
     wanted = before // GIB + 3
-    with guestfs.GuestfsDriver().open(
-        image,
-        {'size': wanted},
-        directory,
+    context = base.BuildContext(
+        base_image=image,
+        options={'size': wanted},
+        workspace=directory,
         settings=settings_for(directory, isolation),
-    ) as disk:
+    )
+    with guestfs.GuestfsDriver().open(context) as disk:
         assert disk.virtual_size == wanted * GIB
         assert isinstance(disk.remote, GuestfsRemote) == (
             isolation == 'appliance'
@@ -139,13 +140,14 @@ def _larger(image, directory, isolation):
 def test_formats(image, tmp_path, disk_format, name, os):
     driver = guestfs.GuestfsDriver()
     monitor = driver_contract.Listener()
-    with driver.open(
-        dataclasses.replace(image, os=os),
-        {},
-        tmp_path,
+    context = base.BuildContext(
+        base_image=dataclasses.replace(image, os=os),
+        options={},
+        workspace=tmp_path,
         settings=settings_for(tmp_path, 'sandbox'),
         monitor=monitor,
-    ) as disk:
+    )
+    with driver.open(context) as disk:
         assert isinstance(disk.remote, GuestfsRemote) == (not os)
         made = disk.finish(tmp_path / 'out', disk_format)
     found = info_of(tmp_path / 'out')
@@ -162,10 +164,15 @@ def test_nothing_to_be_found(tmp_path, isolation):
     workspace = tmp_path / 'workspace'
     workspace.mkdir()
     driver = guestfs.GuestfsDriver()
-    settings = settings_for(tmp_path, isolation)
+    context = base.BuildContext(
+        base_image=image,
+        options={},
+        workspace=workspace,
+        settings=settings_for(tmp_path, isolation),
+    )
     with (
         pytest.raises(exception.NoOperatingSystem),
-        driver.open(image, {}, workspace, settings=settings),
+        driver.open(context),
     ):
         pass
     assert list(workspace.iterdir()) == []
@@ -207,12 +214,10 @@ class TestBootstrap(driver_contract.DriverContract):
 
     @contextlib.contextmanager
     def _session(self, opening, workspace, store):
-        driver, options = opening.driver, opening.options
-        with driver.prepared(
-            base.BaseImage(), options, workspace, settings=opening.settings
-        ) as found:
+        driver, context = opening.driver, opening.context(workspace)
+        with driver.prepared(context) as found:
             isolations = driver.possible_isolations(
-                found, options, opening.settings
+                dataclasses.replace(context, base_image=found)
             )
             assert isolations == ('sandbox',)
             with layers.Session(
@@ -226,8 +231,13 @@ class TestBootstrap(driver_contract.DriverContract):
 
 def _open_and_hang(image, workspace, directory, isolation, ready):
     driver = guestfs.GuestfsDriver()
-    settings = settings_for(directory, isolation)
-    with driver.open(image, {}, workspace, settings=settings) as disk:
+    context = base.BuildContext(
+        base_image=image,
+        options={},
+        workspace=workspace,
+        settings=settings_for(directory, isolation),
+    )
+    with driver.open(context) as disk:
         remote = disk.remote
         holder = (
             remote.supervisor if isolation == 'sandbox' else remote.appliance

@@ -34,6 +34,7 @@ PACKAGE = 'imagebuild'
 MAY_IMPORT: dict[str, set[str]] = {
     'exception': set(),
     'common': set(),
+    'artifacts': set(),
     # Inside a disk image, and inside the machine that holds it
     'appliance': set(),
     'distros': {'remotes.base'},
@@ -56,13 +57,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     'repository': {'disks'},
     'drivers': {
         'appliance',
+        'artifacts',
         'clients',
         'disks',
         'layers',
         'remotes',
         'sandbox',
     },
-    'stores': {'clients', 'disks'},
+    'stores': {'artifacts', 'clients', 'disks'},
     # The service
     'conf': {'appliance', 'destinations'},
     'extension_options': {'conf', 'drivers', 'stores'},
@@ -70,6 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'policies': set(),
     'job': {
         'appliance',
+        'artifacts',
         'catalogue',
         'clients',
         'description',
@@ -86,6 +89,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     'messaging': {'db'},
     'conductor': {
+        'artifacts',
         'catalogue',
         'clients',
         'conf',

@@ -17,16 +17,16 @@ the distribution run their maintainer scripts, in a chroot with mounts and
 processes of its own that end with this program.
 """
 
-from imagebuild.drivers.base import Disk
 from imagebuild.drivers.base import DiskFormat
 from imagebuild.drivers.base import DiskMonitor
+from imagebuild.drivers.base import FileArtifact
 from imagebuild.drivers.bootstrap.driver import BootstrapDriver
 from imagebuild.drivers.bootstrap.options import BootstrapOptions
 
 __all__ = [
     'BootstrapDriver',
     'BootstrapOptions',
-    'Disk',
     'DiskFormat',
     'DiskMonitor',
+    'FileArtifact',
 ]

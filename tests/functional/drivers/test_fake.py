@@ -52,9 +52,13 @@ class TestContract(driver_contract.DriverContract):
 def build(options, settings, tmp_path, work=None, **arguments):
     slept = []
     driver = fake.FakeDriver(slept.append)
-    with driver.open(
-        base.BaseImage(), options, tmp_path, settings=settings
-    ) as disk:
+    context = base.BuildContext(
+        base_image=base.BaseImage(),
+        options=options,
+        workspace=tmp_path,
+        settings=settings,
+    )
+    with driver.open(context) as disk:
         if work:
             work(disk.remote)
         made = disk.finish(

@@ -123,7 +123,7 @@ class Driver:
             monitor.notice('A mirror is slow.')
         with monitor.step('write the tree'):
             path.write_bytes(b'x')
-        return drivers.Disk(path, disk_format, 1)
+        return drivers.FileArtifact(path, disk_format, 1)
 
 
 @pytest.fixture

@@ -243,9 +243,9 @@ def test_the_name_says_the_format(
 
     def make(
         _self: object, _options: object, path: pathlib.Path, **_kwargs: object
-    ) -> bootstrap.Disk:
+    ) -> bootstrap.FileArtifact:
         path.write_text('disk')
-        return bootstrap.Disk(path, disk_format, 1)
+        return bootstrap.FileArtifact(path, disk_format, 1)
 
     with mock.patch.object(
         bootstrap.BootstrapDriver,

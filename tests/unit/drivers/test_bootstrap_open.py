@@ -34,7 +34,7 @@ def made(monkeypatch):
     def create_disk(self, options, path, *, monitor=None, **more):
         paths.append(path)
         create.empty_image(path, 'qcow2', 1024 * 1024)
-        return base.Disk(path, 'qcow2', 1024 * 1024)
+        return base.FileArtifact(path, 'qcow2', 1024 * 1024)
 
     monkeypatch.setattr(bootstrap.BootstrapDriver, 'create_disk', create_disk)
     return paths
@@ -61,12 +61,13 @@ def build(tmp_path, made, opened):
     def run(now, limit=0, **options):
         settings = dataclasses.replace(standard, max_virtual_size=limit)
         driver = bootstrap.BootstrapDriver(clock=lambda: now)
-        with driver.open(
-            base.BaseImage(),
-            {'os': 'debian-12', **options},
-            workspace,
+        context = base.BuildContext(
+            base_image=base.BaseImage(),
+            options={'os': 'debian-12', **options},
+            workspace=workspace,
             settings=settings,
-        ) as disk:
+        )
+        with driver.open(context) as disk:
             assert disk is mock.sentinel.disk
         assert list(workspace.iterdir()) == []
 
@@ -97,20 +98,19 @@ def prepared(tmp_path, build, monkeypatch):
 
     def run(begin=0, **options):
         now = [begin * HOUR]
-        options = {'os': 'debian-12', **options}
         driver = bootstrap.BootstrapDriver(clock=lambda: now[0])
-        with driver.prepared(
-            base.BaseImage(identity='x'),
-            options,
-            tmp_path / 'workspace',
+        context = base.BuildContext(
+            base_image=base.BaseImage(identity='x'),
+            options={'os': 'debian-12', **options},
+            workspace=tmp_path / 'workspace',
             settings=settings,
-        ) as found:
+        )
+        with driver.prepared(context) as found:
             # A day begins, and another would be made.
             now[0] += 24 * HOUR
-            isolations = driver.possible_isolations(found, options, settings)
-            with driver.open(
-                found, options, tmp_path / 'workspace', settings=settings
-            ):
+            context = dataclasses.replace(context, base_image=found)
+            isolations = driver.possible_isolations(context)
+            with driver.open(context):
                 pass
         return found, isolations
 

@@ -36,7 +36,7 @@ class Open(drivers.OpenDisk):
 
     def finish(self, output, disk_format):
         output.write_text('image')
-        return drivers.Disk(output, disk_format, 1024)
+        return drivers.FileArtifact(output, disk_format, 1024)
 
 
 class Driver(drivers.Driver):
@@ -51,18 +51,18 @@ class Driver(drivers.Driver):
     broken = False
     disks = ()
 
-    def possible_isolations(self, base_image, options, settings):
+    def possible_isolations(self, context):
         return ('appliance',)
 
     def missing(self, isolation='appliance'):
         return ()
 
     @contextlib.contextmanager
-    def open(self, base_image, options, workspace, *, settings, monitor=None):
-        directory = workspace / f'disk{len(self.disks)}'
+    def open(self, context):
+        directory = context.workspace / f'disk{len(self.disks)}'
         directory.mkdir()
         image = fake_disk.base(directory / 'base')
-        session = settings.layers
+        session = context.settings.layers
         disk = fake_disk.FakeDisk(
             session.over(image) if session else image, directory
         )
