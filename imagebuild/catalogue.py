@@ -68,6 +68,11 @@ _REFERENCE: Mapping[str, Any] = {
     'pattern': r'^(?:https?://[^\s/]+/\S+|[A-Za-z0-9][^\s:]*)$(?!\n)',
     'x-message': 'is not an http or https URL, nor relative to one',
 }
+_PATH: Mapping[str, Any] = {
+    'type': 'string',
+    'pattern': r'^/.',
+    'x-message': 'is not an absolute path',
+}
 _IMAGE: Mapping[str, Any] = {
     'type': 'object',
     'additionalProperties': False,
@@ -80,18 +85,21 @@ _IMAGE: Mapping[str, Any] = {
             'pattern': r'^https?://[^\s/]+/\S+$(?!\n)',
             'x-message': 'is not an http or https URL of a file',
         },
-        'path': {
-            'type': 'string',
-            'pattern': r'^/.',
-            'x-message': 'is not an absolute path',
-        },
+        'path': _PATH,
         'checksum': _CHECKSUM,
         'checksum_file': _REFERENCE,
         'signature': _REFERENCE,
         'keyring': {
-            'type': 'string',
-            'pattern': r'^/.',
-            'x-message': 'is not an absolute path',
+            'anyOf': [
+                _PATH,
+                {
+                    'type': 'array',
+                    'items': _PATH,
+                    'minItems': 1,
+                    'maxItems': 16,
+                },
+            ],
+            'x-message': 'is not an absolute path, nor a list of those',
         },
     },
 }
@@ -137,8 +145,9 @@ class OperatingSystem:
     :ivar image: the base image: one of ``id``, ``name`` and ``tag`` (of
         the image service), ``url`` and ``path``, with ``checksum``
         (``sha256:...``) for the last two, or for a ``url`` the
-        ``checksum_file`` that has it, with ``signature`` and ``keyring``;
-        empty for drivers that start from nothing.
+        ``checksum_file`` that has it, with ``signature`` and ``keyring``
+        (a path or a list of those); empty for drivers that start from
+        nothing.
     :ivar min_disk: GiB that the disk has at least, 0 for no matter.
     """
 
@@ -147,7 +156,7 @@ class OperatingSystem:
     architecture: str = DEFAULT_ARCHITECTURE
     driver: str = DEFAULT_DRIVER
     driver_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    image: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    image: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     min_disk: int = 0
 
     @classmethod
@@ -260,7 +269,7 @@ def _check_image(name: str, entry: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _check_list(path: str, image: Mapping[str, str]) -> Iterator[Problem]:
+def _check_list(path: str, image: Mapping[str, Any]) -> Iterator[Problem]:
     if 'checksum_file' in image and 'url' not in image:
         yield Problem(
             json_schema.join(path, 'checksum_file'), 'only a "url" has one'

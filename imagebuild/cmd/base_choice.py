@@ -22,6 +22,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 from typing import NoReturn
 from urllib import parse
 
@@ -71,7 +72,15 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         '--base-keyring',
         metavar='FILE',
         type=pathlib.Path,
-        help='the public keys that may have signed it',
+        help='the public keys that may have signed it, also in place of the '
+        "catalogue's",
+    )
+    add(
+        '--no-signature',
+        action='store_true',
+        help='go on without the signature that the catalogue wants: whoever '
+        'answers as the server of the distribution is believed; the checksum '
+        'is compared all the same',
     )
 
 
@@ -82,13 +91,13 @@ class BaseChoice:
     :ivar image: ``image`` of a catalogue's entry.
     :ivar name: in the catalogue, '' for none.
     :ivar catalogue: the file that has that name.
-    :ivar notice: what the user should know of it, '' for nothing.
+    :ivar notices: what the user should know of it.
     """
 
-    image: Mapping[str, str]
+    image: Mapping[str, Any]
     name: str = ''
     catalogue: str = ''
-    notice: str = ''
+    notices: tuple[str, ...] = ()
 
     def resolved(
         self, disks: Mapping[str, object], *, afresh: bool
@@ -111,11 +120,15 @@ class BaseChoice:
             with extras.needed('--base'):
                 from imagebuild.drivers import published_images
 
-            found = published_images.Resolver.from_config(
-                {'disks': disks}
-            ).resolve(
-                published_images.Published.from_image(image), afresh=afresh
-            )
+            published = published_images.Published.from_image(image)
+            resolver = published_images.Resolver.from_config({'disks': disks})
+            try:
+                found = resolver.resolve(published, afresh=afresh)
+            except published_images.NoKeyring as error:
+                raise type(error)(
+                    f'{error} --base-keyring FILE names another place, '
+                    '--no-signature goes on without.'
+                ) from None
             location, checksum = found.url, found.checksum
         return base.BaseImage(kind='url', location=location, checksum=checksum)
 
@@ -144,14 +157,17 @@ def choose(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseChoice:
     :raises InvalidInput: something is wrong with it; nothing was touched.
     """
     found, given = options.base, given_checks(options)
+    if options.no_signature and not _is_name(found):
+        refuse('--no-signature is for operating systems of the catalogue')
     if '://' in found:
         return BaseChoice(_of_url(found, given))
     if 'checksum' in given:
         checksums.Checksum.parse(given['checksum'])
     if _is_name(found):
-        if given:
+        if given.keys() - {'keyring'}:
             refuse('the catalogue has the checksum of an operating system')
-        return _of_catalogue(found, conf)
+        chosen = _of_catalogue(found, conf)
+        return _signed(chosen, given.get('keyring'), options.no_signature)
     if given.keys() - {'checksum'}:
         refuse('a file has no list of checksums; use --base-checksum')
     path = str(pathlib.Path(found).absolute())
@@ -213,7 +229,46 @@ def _of_catalogue(name: str, conf: cfg.ConfigOpts) -> BaseChoice:
             f'--base: the operating system "{name}" of {path} {where}; those '
             f'with a base image there: {shown}.'
         )
-    return BaseChoice(entry.image, name, str(path), notice)
+    notices = (notice,) if notice else ()
+    return BaseChoice(entry.image, name, str(path), notices)
+
+
+def _signed(
+    chosen: BaseChoice, keyring: str | None, no_signature: bool
+) -> BaseChoice:
+    """Have its list looked at with other keys, or with none.
+
+    :raises InvalidInput: the list has no signature, or nothing else vouches
+        for it.
+    """
+    image = dict(chosen.image)
+    if keyring is None and not no_signature:
+        return chosen
+    if keyring is not None and no_signature:
+        refuse('--base-keyring and --no-signature exclude each other')
+    if 'keyring' not in image:
+        option = '--no-signature' if no_signature else '--base-keyring'
+        refuse(f'{option}: the catalogue has no signature for "{chosen.name}"')
+    if keyring is not None:
+        image['keyring'] = str(pathlib.Path(keyring).absolute())
+        return dataclasses.replace(chosen, image=image)
+    for name in ('keyring', 'signature'):
+        image.pop(name, None)
+    listed = parse.urljoin(image['url'], image['checksum_file'])
+    if parse.urlsplit(listed).scheme != 'https':
+        refuse(
+            f'--no-signature: {listed} is not https, so nothing but its '
+            'signature vouches for it'
+        )
+    return dataclasses.replace(
+        chosen,
+        image=image,
+        notices=(
+            *chosen.notices,
+            f'The signature of {listed} is not looked at (--no-signature): '
+            'nothing but https vouches for it.',
+        ),
+    )
 
 
 def _is_usable(entry: catalogue.OperatingSystem) -> bool:

@@ -86,10 +86,12 @@ def spec(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseSpec | None:
         if (
             options.output is not None
             or options.force
+            or options.no_signature
             or base_choice.given_checks(options)
         ):
             base_choice.refuse(
-                '--output, --force and --base-... belong to --base'
+                '--output, --force, --no-signature and --base-... belong to '
+                '--base'
             )
         return None
     if options.image is not None:
@@ -149,8 +151,8 @@ def pack(
     :raises EnvironmentFault: there is no new file.
     """
     output = wanted.output
-    if wanted.base.notice:
-        monitor.notice(wanted.base.notice)
+    for notice in wanted.base.notices:
+        monitor.notice(notice)
     workspaces.sweep(output)
     with workspaces.Workspace(output) as space:
         new = space.path / output.name

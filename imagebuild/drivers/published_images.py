@@ -27,6 +27,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import fnmatch
 import hashlib
 import json
 import logging
@@ -49,6 +50,20 @@ from imagebuild.common import os_errors
 LOG = logging.getLogger(__name__)
 
 _DAY = 24 * 3600
+#: Packages that have keyrings of distributions other than their own.
+_PACKAGES = {
+    '/usr/share/keyrings/ubuntu-cloudimage-*': 'ubuntu-cloudimage-keyring',
+    '/usr/share/distribution-gpg-keys/*': 'distribution-gpg-keys',
+}
+
+
+class NoKeyring(exception.EnvironmentFault):
+    """A list is signed, and the keys are nowhere on this host."""
+
+    msg_fmt = (
+        '%(list)s is signed, and this host has no keyring to verify it with '
+        '(looked for: %(keyrings)s); %(remedy)s.'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,18 +75,19 @@ class Published:
     :ivar checksum_file: URL of the list.
     :ivar signature: URL of the list's signature; '' for none, or for one
         inside of the list.
-    :ivar keyring: file with the keys that may have signed it; '' for a list
-        that is not signed.
+    :ivar keyrings: where the keys may be that may have signed it: the first
+        file that is there counts; none for a list that is not signed.
     """
 
     url: str
     checksum_file: str
     signature: str = ''
-    keyring: str = ''
+    keyrings: tuple[str, ...] = ()
 
     @classmethod
-    def from_image(cls, image: Mapping[str, str]) -> Published:
+    def from_image(cls, image: Mapping[str, Any]) -> Published:
         """Read ``image`` of a catalogue's entry; URLs may be relative."""
+        keyrings = image.get('keyring') or ()
         url = image['url']
         listed = parse.urljoin(url, image['checksum_file'])
         signature = image.get('signature', '')
@@ -79,7 +95,7 @@ class Published:
             url,
             listed,
             parse.urljoin(listed, signature) if signature else '',
-            image.get('keyring', ''),
+            (keyrings,) if isinstance(keyrings, str) else tuple(keyrings),
         )
 
     def identity(self) -> str:
@@ -163,18 +179,19 @@ class Resolver:
 
     def _ask(self, image: Published) -> Found:
         shown = _shown(image.checksum_file)
+        keyring = _keyring(image) if image.keyrings else None
         content = download.small_file(
             image.checksum_file, checksum_lists.MAX_BYTES
         )
         signed_at = 0
-        if image.keyring:
+        if keyring is not None:
             signature = None
             if image.signature:
                 signature = download.small_file(
                     image.signature, checksum_lists.MAX_BYTES
                 )
             content, signed_at = signatures.verified(
-                content, signature, pathlib.Path(image.keyring), shown
+                content, signature, keyring, shown
             )
         wanted = parse.unquote(parse.urlsplit(image.url).path)
         name, checksum = checksum_lists.find(
@@ -205,6 +222,29 @@ class Resolver:
             yield file, _read(file)
         finally:
             os.close(lock)
+
+
+def _keyring(image: Published) -> pathlib.Path:
+    """The file with the keys.
+
+    :raises NoKeyring: there is none.
+    """
+    for name in image.keyrings:
+        path = pathlib.Path(name)
+        # One that may not be read is not passed over for another.
+        if os.path.lexists(path):
+            return path
+    packages = [
+        package
+        for pattern, package in _PACKAGES.items()
+        if fnmatch.filter(image.keyrings, pattern)
+    ]
+    install = ''.join(f'install the package {one}, or ' for one in packages)
+    raise NoKeyring(
+        list=_shown(image.checksum_file),
+        keyrings=', '.join(image.keyrings),
+        remedy=f'{install}put the keys into {image.keyrings[0]}',
+    )
 
 
 def _shown(url: str) -> str:

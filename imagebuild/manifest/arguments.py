@@ -39,10 +39,10 @@ RESERVED_NAMES = frozenset(
         'connect-timeout', 'cpus', 'debug', 'force', 'generalize', 'h', 'help',
         'host', 'identity', 'image', 'inventory', 'isolation', 'json', 'jump',
         'keep-cache', 'known-hosts', 'manifest', 'memory', 'no-network',
-        'output', 'parallel', 'passphrase-file', 'password-file', 'plan',
-        'recipe-path', 'reconcile', 'resource-root', 'root-filesystem',
-        'sparsify', 'sudo-password-file', 'test-only', 'timeout', 'verbose',
-        'version',
+        'no-signature', 'os-cloud', 'output', 'parallel', 'passphrase-file',
+        'password-file', 'plan', 'recipe-path', 'reconcile', 'resource-root',
+        'root-filesystem', 'sparsify', 'sudo-password-file', 'test-only',
+        'timeout', 'verbose', 'version',
     }
 )  # fmt: skip
 

@@ -16,12 +16,12 @@ import json
 import pathlib
 import subprocess
 import sys
-import threading
+from collections.abc import Iterator
 
 import pytest
 
 from imagebuild.disks import image_file
-from tests.functional.drivers import test_published_images as servers
+from tests.functional import published_server
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -29,17 +29,23 @@ MANIFEST = 'validators: [file: {/etc/of-us: {content: "packed\\n"}}]\n'
 FAILING = 'validators: [script: {it fails: {inline: "exit 7"}}]\n'
 
 
+@pytest.fixture
+def server() -> Iterator[published_server.Server]:
+    with published_server.Server() as running:
+        yield running
+
+
 def test_a_new_image_from_what_is_published(
-    minimal_image: pathlib.Path, tmp_path: pathlib.Path
+    minimal_image: pathlib.Path,
+    tmp_path: pathlib.Path,
+    server: published_server.Server,
 ) -> None:
     content = minimal_image.read_bytes()
     digest = hashlib.sha512(content).hexdigest()
-    server = servers.Server()
     server.files = {
         '/latest/debian.qcow2': content,
         '/latest/SHA512SUMS': f'{digest}  debian.qcow2\n'.encode(),
     }
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     (tmp_path / 'good.yaml').write_text(MANIFEST)
     (tmp_path / 'bad.yaml').write_text(FAILING)
     (tmp_path / 'os.yaml').write_text(
@@ -86,5 +92,3 @@ def test_a_new_image_from_what_is_published(
     assert code == 3
     assert wrong in found['error']
     assert [path.name for path in outputs.iterdir()] == ['web.qcow2']
-    server.shutdown()
-    server.server_close()

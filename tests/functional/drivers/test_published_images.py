@@ -16,17 +16,15 @@ made here.
 """
 
 import hashlib
-import http.server
 import pathlib
 import shutil
-import subprocess
-import threading
 
 import pytest
 
 from imagebuild import catalogue
 from imagebuild import exception
 from imagebuild.drivers import published_images
+from tests.functional import published_server
 
 IMAGE = b'an image of 23 bytes...'
 S256 = hashlib.sha256(IMAGE).hexdigest()
@@ -36,80 +34,10 @@ SHIPPED = pathlib.Path(__file__).parents[3] / (
 )
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves ``files``: path to content, or to a number that is a status."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(('127.0.0.1', 0), Handler)
-        self.files = {}
-        self.asked = []
-
-    @property
-    def url(self):
-        return f'http://127.0.0.1:{self.server_address[1]}'
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        found = self.server.files.get(self.path, 404)
-        if isinstance(found, int):
-            self.send_error(found)
-            return
-        self.send_response(200)
-        self.send_header('Content-Length', str(len(found)))
-        self.end_headers()
-        self.wfile.write(found)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def server():
-    running = Server()
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    yield running
-    running.shutdown()
-    thread.join()
-    running.server_close()
-
-
-class Signer:
-    """A key of a distribution."""
-
-    def __init__(self, directory):
-        self.home = directory
-        directory.mkdir(mode=0o700)
-        self.gpg(
-            '--quick-generate-key', '--passphrase', '', 'Test <t@example.org>',
-            'ed25519', 'sign', 'never',
-        )  # fmt: skip
-        self.keyring = directory / 'keyring.gpg'
-        self.keyring.write_bytes(self.gpg('--export'))
-        self.armoured = directory / 'keyring.asc'
-        self.armoured.write_bytes(self.gpg('--armor', '--export'))
-
-    def gpg(self, *arguments, content=None):
-        return subprocess.run(
-            ['gpg', '--homedir', self.home, '--batch', '--quiet',
-             '--pinentry-mode', 'loopback', *arguments],
-            input=content, check=True, capture_output=True,
-        ).stdout  # fmt: skip
-
-    def detached(self, content, *options):
-        return self.gpg(*options, '--detach-sign', content=content)
-
-    def clear(self, content):
-        return self.gpg('--clear-sign', content=content)
-
-    def close(self):
-        subprocess.run(
-            ['gpgconf', '--homedir', self.home, '--kill', 'all'], check=False
-        )
+    with published_server.Server() as running:
+        yield running
 
 
 @pytest.fixture(scope='module')
@@ -117,7 +45,7 @@ def signer(tmp_path_factory):
     # The socket of its agent wants a short path.
     directory = pathlib.Path('/tmp') / tmp_path_factory.mktemp('k').name
     shutil.rmtree(directory, ignore_errors=True)
-    made = Signer(directory)
+    made = published_server.Signer(directory)
     yield made
     made.close()
     shutil.rmtree(directory)
@@ -248,6 +176,31 @@ def test_a_keyring_that_is_none(server, resolver, tmp_path, name):
         resolver.resolve(wanted)
 
 
+def test_the_first_keyring_that_is_there(server, resolver, signer, tmp_path):
+    sums = f'{S256}  x\n'.encode()
+    server.files |= {'/S': sums, '/s': signer.detached(sums)}
+    names = [str(tmp_path / 'none.gpg'), str(signer.keyring), '/also/none']
+    wanted = entry(server, '/x', 'S', signature='s', keyring=names)
+    assert resolver.resolve(wanted).checksum == f'sha256:{S256}'
+    # Whoever puts one in front means that one.
+    (tmp_path / 'none.gpg').write_bytes(b'no keys')
+    with pytest.raises(exception.EnvironmentFault, match='none.gpg cannot be'):
+        resolver.resolve(wanted, afresh=True)
+
+
+def test_no_keyring_at_all(server, resolver):
+    names = ['/none/mine.gpg', '/usr/share/distribution-gpg-keys/none/NONE']
+    wanted = entry(server, '/x', 'S', signature='s', keyring=names)
+    with pytest.raises(published_images.NoKeyring) as caught:
+        resolver.resolve(wanted)
+    assert str(caught.value) == (
+        f'{server.url}/S is signed, and this host has no keyring to verify it '
+        f'with (looked for: {names[0]}, {names[1]}); install the package '
+        'distribution-gpg-keys, or put the keys into /none/mine.gpg.'
+    )
+    assert server.asked == []
+
+
 def test_an_older_list_is_refused(server, resolver, signer, clock):
     new = f'{S256}  x.img\n'.encode()
     old = f'{"00" * 32}  x.img\n'.encode()
@@ -336,3 +289,7 @@ def test_the_shipped_catalogue_names_what_can_be_followed():
         assert not published.signature or published.signature.startswith(
             'https://'
         )
+        if published.keyrings:
+            own, *of_packages = published.keyrings
+            assert own.startswith('/etc/imagebuild/keyrings/')
+            assert of_packages

@@ -31,6 +31,8 @@ def manifest(tmp_path):
     (tmp_path / 'os.yaml').write_text(
         'made: {driver: bootstrap}\nstored: {image: {tag: x}}\n'
         f'found: {{image: {{url: "http://127.0.0.1:1/x", checksum: "{SHA}"}}}}'
+        '\nsigned: {image: {url: "http://127.0.0.1:1/x", checksum_file: S, '
+        'keyring: [/none/a, /none/b]}}\n'
     )
     (tmp_path / 'imagebuild.conf').write_text(
         f'[DEFAULT]\noperating_systems_file = {tmp_path}/os.yaml\n'
@@ -90,11 +92,39 @@ ROWS = {
     ),
     'nothing of that name': (
         ['--base', 'none', '--output', '{tmp}/o'],
-        'of that name in {tmp}/os.yaml; those with a base image there: found.',
+        'name in {tmp}/os.yaml; those with a base image there: found, signed.',
     ),
     'made by a driver': (
         ['--base', 'made', '--output', '{tmp}/o'],
         'is made by the driver "bootstrap"',
+    ),
+    'no signature that is not there': (
+        ['--base', 'found', '--output', '{tmp}/o', '--no-signature'],
+        '--no-signature: the catalogue has no signature for "found"',
+    ),
+    'no signature and no https': (
+        ['--base', 'signed', '--output', '{tmp}/o', '--no-signature'],
+        'http://127.0.0.1:1/S is not https, so nothing but its signature',
+    ),
+    'no signature and keys': (
+        [
+            '--base',
+            'signed',
+            '--output',
+            '{tmp}/o',
+            '--no-signature',
+            '--base-keyring',
+            'x',
+        ],
+        '--base-keyring and --no-signature exclude each other',
+    ),
+    'no signature of a URL': (
+        ['--base', URL, '--output', '{tmp}/o', *LIST, '--no-signature'],
+        '--no-signature is for operating systems of the catalogue',
+    ),
+    'no signature alone': (
+        ['--image', 'x', '--no-signature'],
+        'belong to --base',
     ),
     'in the image service': (
         ['--base', 'stored', '--output', '{tmp}/o'],
@@ -110,7 +140,10 @@ def run(*arguments):
 def test_an_unknown_name_alone(manifest, capsys):
     config = manifest.parent / 'imagebuild.conf'
     assert run('--config-file', config, '--base', 'none') == 2
-    assert 'those with a base image there: found.' in capsys.readouterr().err
+    assert (
+        'those with a base image there: found, signed.'
+        in capsys.readouterr().err
+    )
 
 
 @pytest.fixture

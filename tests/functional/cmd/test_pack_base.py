@@ -1,0 +1,153 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""imagebuild-pack --base, with all but the packing itself.
+
+What packs the copy is a stand-in; tests/integration has the real one.
+"""
+
+import hashlib
+import pathlib
+
+import pytest
+
+from imagebuild.cmd import pack
+from imagebuild.cmd import packing
+from tests.functional import published_server
+
+#: A raw disk.
+IMAGE = b'disk' * 1024
+DIGEST = hashlib.sha256(IMAGE).hexdigest()
+
+
+@pytest.fixture
+def server():
+    with published_server.Server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def packer(monkeypatch):
+    """Packs in no time; ``packed`` are the files that it was given."""
+    packed = []
+
+    def stand_in(spec, monitor):
+        packed.append(spec.image.read_bytes())
+        return packing.Outcome('packed')
+
+    monkeypatch.setattr(packing, 'pack', stand_in)
+    return packed
+
+
+class Place:
+    """A user's directory."""
+
+    def __init__(self, path, capsys):
+        self.path = path
+        self._capsys = capsys
+        (path / 'm.yaml').write_text('validators: []\n')
+        (path / 'out').mkdir()
+
+    def catalogue(self, text):
+        (self.path / 'os.yaml').write_text(text)
+
+    def pack(self, base, *options, output='out/x.img'):
+        """Returns the exit code and what was printed on standard error."""
+        (self.path / 'a.conf').write_text(
+            f'[DEFAULT]\noperating_systems_file = {self.path}/os.yaml\n'
+            f'[disks]\ncache_dir = {self.path}/cache\n'
+        )
+        code = pack.main(
+            [
+                '--config-file', f'{self.path}/a.conf',
+                '--manifest', f'{self.path}/m.yaml',
+                '--base', str(base), '--output', str(self.path / output),
+                *map(str, options),
+            ]
+        )  # fmt: skip
+        return code, self._capsys.readouterr().err
+
+    def left(self):
+        """What is where the new file should be."""
+        return sorted(path.name for path in (self.path / 'out').iterdir())
+
+
+@pytest.fixture
+def place(tmp_path, capsys):
+    return Place(tmp_path, capsys)
+
+
+SIGNED = """
+signed:
+  image:
+    url: {url}/x.img
+    checksum_file: S
+    signature: s
+    keyring: [/none/a.gpg, /usr/share/distribution-gpg-keys/none]
+"""
+
+
+def test_keys_that_are_nowhere(place, server):
+    place.catalogue(SIGNED.format(url=server.url))
+    code, told = place.pack('signed')
+    assert code == 3
+    assert told.splitlines()[-1].endswith(
+        'put the keys into /none/a.gpg. --base-keyring FILE names another '
+        'place, --no-signature goes on without.'
+    )
+    assert (place.left(), server.asked) == ([], [])
+
+
+def test_keys_that_the_user_has(place, server):
+    directory = pathlib.Path('/tmp') / f'ib-{place.path.name[-12:]}'
+    signer = published_server.Signer(directory)
+    try:
+        sums = f'{DIGEST}  x.img\n'.encode()
+        server.files = {
+            '/x.img': IMAGE, '/S': sums, '/s': signer.detached(sums),
+        }  # fmt: skip
+        place.catalogue(SIGNED.format(url=server.url))
+        code, told = place.pack('signed', '--base-keyring', signer.keyring)
+    finally:
+        signer.close()
+        published_server.remove(directory)
+    assert code == 0, told
+    assert (place.path / 'out/x.img').read_bytes() == IMAGE
+
+
+def test_going_on_without_a_signature(place, monkeypatch):
+    certificate = published_server.certificate(place.path)
+    monkeypatch.setenv('REQUESTS_CA_BUNDLE', str(certificate))
+    with published_server.Server(certificate) as server:
+        # As Fedora's: the signature, which is nobody's, is inside.
+        server.files = {
+            '/x.img': IMAGE,
+            '/S': (
+                '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n'
+                f'SHA256 (x.img) = {DIGEST}\n-----BEGIN PGP SIGNATURE-----\n'
+                '\nAAAA\n-----END PGP SIGNATURE-----\n'
+            ).encode(),
+        }
+        place.catalogue(SIGNED.format(url=server.url))
+        code, told = place.pack('signed', '--no-signature')
+        assert code == 0, told
+        assert told.startswith(
+            f'The signature of {server.url}/S is not looked at '
+            '(--no-signature): nothing but https vouches for it.\n'
+        )
+        assert place.left() == ['x.img']
+        # The checksum is compared all the same.
+        server.files['/x.img'] = b'evil' * 1024
+        published_server.remove(place.path / 'cache')
+        code, told = place.pack('signed', '--no-signature', output='out/y.img')
+        assert code == 3
+        assert 'checksum' in told.splitlines()[-1]
+        assert place.left() == ['x.img']
