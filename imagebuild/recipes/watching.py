@@ -19,21 +19,16 @@ none of it onto the standard output, where reports go.
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-import sys
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
-from typing import Literal
 
 from imagebuild import manifest
 from imagebuild.manifest import hiding
 from imagebuild.manifest import output_lines
 from imagebuild.recipes import base
+from imagebuild.recipes import capture
 
-_Stream = Literal['stdout', 'stderr']
 #: Characters of output that a report has.
 _TAIL = 4000
 
@@ -60,7 +55,6 @@ class Output:
             for line in (secret, *secret.splitlines())
         )
         self._cutter = output_lines.LineCutter(self._line)
-        self._stdout = sys.stdout
         self._tail = ''
 
     @property
@@ -72,7 +66,7 @@ class Output:
         """A text without the secrets."""
         return hiding.hide(text, self._secrets)
 
-    def add(self, stream: _Stream, text: str) -> None:
+    def add(self, stream: capture.Stream, text: str) -> None:
         """Take a piece."""
         self._cutter.add(stream, text)
 
@@ -80,13 +74,13 @@ class Output:
         """Pass on what did not end with a newline."""
         self._cutter.flush()
 
-    def _line(self, stream: _Stream, line: str, dropped: int) -> None:
+    def _line(self, stream: capture.Stream, line: str, dropped: int) -> None:
         line = self.mask(line)
         if dropped:
             line += f' [{dropped} more characters]'
         self._tail = f'{self._tail}{line}\n'[-_TAIL:]
         # The monitor prints as well, and not into its own input.
-        with contextlib.redirect_stdout(self._stdout):
+        with capture.passing():
             self._monitor.output(self._step, stream, line)
 
     @contextlib.contextmanager
@@ -95,48 +89,11 @@ class Output:
 
         :param package: whose loggers are listened to.
         """
-        logger = logging.getLogger(package)
-        handler = _Handler(self.add)
-        level = logger.level
-        logger.addHandler(handler)
-        if logger.getEffectiveLevel() > logging.INFO:
-            logger.setLevel(logging.INFO)
         try:
-            with contextlib.redirect_stdout(_Writer(self.add)):
+            with capture.collecting(self.add, package):
                 yield
         finally:
-            logger.removeHandler(handler)
-            logger.setLevel(level)
             self.flush()
-
-
-class _Writer(io.TextIOBase):
-    """A standard output."""
-
-    def __init__(self, add: Callable[[_Stream, str], None]) -> None:
-        self._add = add
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        self._add('stdout', text)
-        return len(text)
-
-
-class _Handler(logging.Handler):
-    """A handler of log records."""
-
-    def __init__(self, add: Callable[[_Stream, str], None]) -> None:
-        super().__init__(logging.INFO)
-        self._add = add
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._add('stderr', f'{record.getMessage()}\n')
-        # As any handler of the library does.
-        except Exception:
-            self.handleError(record)
 
 
 class WatchedRemote:
@@ -164,7 +121,7 @@ class WatchedRemote:
     def _watched(self, options: dict[str, Any]) -> dict[str, Any]:
         theirs = options.get('on_output')
 
-        def on_output(stream: _Stream, text: str) -> None:
+        def on_output(stream: capture.Stream, text: str) -> None:
             self._output.add(stream, text)
             if theirs is not None:
                 theirs(stream, text)
