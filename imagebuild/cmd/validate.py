@@ -175,26 +175,44 @@ def _checks(options: argparse.Namespace) -> list[checks.Check]:
             f'--parallel: {options.parallel} is not from 1 to '
             f'{_MOST_PARALLEL}.'
         )
+    entries = _entries(options)
+    bound = [
+        choice.bind(
+            options, {name: _text(v) for name, v in entry.arguments.items()}
+        )[1]
+        for entry in entries
+    ]
+    # Nobody types a password in vain.
+    own = _own_login(options)
+    made = []
+    for entry, what in zip(entries, bound, strict=True):
+        target = _target(options, entry, own)
+        for key in target.login.keys:
+            ssh_connection.private_key(key, target.login.passphrase)
+        made.append(checks.Check(entry.name, target, what))
+    return made
+
+
+def _entries(options: argparse.Namespace) -> list[inventory.Entry]:
     entries = [
         inventory.Entry(str(address), address)
         for address in map(ssh_settings.address, options.host)
     ]
     if options.inventory:
         entries += inventory.read(options.inventory)
-    names = [entry.name for entry in entries]
-    for name in names:
-        if names.count(name) > 1:
-            raise exception.InvalidInput(f'{name} is named twice.')
-    own = _own_login(options)
-    made = []
-    for entry in entries:
-        values = {name: _text(v) for name, v in entry.arguments.items()}
-        _, what = choice.bind(options, values)
-        target = _target(options, entry, own)
-        for key in target.login.keys:
-            ssh_connection.private_key(key, target.login.passphrase)
-        made.append(checks.Check(entry.name, target, what))
-    return made
+    if len(entries) > inventory.MOST:
+        raise exception.InvalidInput(
+            f'These are {len(entries)} machines: more than {inventory.MOST}.'
+        )
+    jumps = inventory.jumps(options.jump) if options.jump else ()
+    entries = [
+        entry
+        if entry.jumps is not None
+        else dataclasses.replace(entry, jumps=jumps)
+        for entry in entries
+    ]
+    inventory.refuse_duplicates(entries)
+    return entries
 
 
 def _text(value: Any) -> Any:
@@ -228,9 +246,6 @@ def _target(
     }
     if entry.identity:
         changes |= {'keys': [_key(entry.identity)], 'own': False}
-    jumps = entry.jumps
-    if jumps is None:
-        jumps = inventory.jumps(options.jump) if options.jump else ()
     known = options.known_hosts or [
         pathlib.Path('~/.ssh/known_hosts').expanduser(),
         pathlib.Path('/etc/ssh/ssh_known_hosts'),
@@ -239,7 +254,7 @@ def _target(
         entry.address,
         dataclasses.replace(own, **changes),
         ssh_settings.HostKeys(known, entry.host_key, options.accept_new),
-        jumps,
+        entry.jumps or (),
         ssh_settings.SshSettings(
             connect_timeout=options.connect_timeout,
             command_timeout=options.command_timeout or 1800.0,
@@ -377,8 +392,8 @@ def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
     finally:
         for each in monitors.values():
             each.close()
-    order = [check.name for check in wanted]
-    documents.sort(key=lambda document: order.index(document['host']))
+    order = {check.name: number for number, check in enumerate(wanted)}
+    documents.sort(key=lambda document: order[document['host']])
     report.document['result'] = _result(outcomes)
     return checks.exit_code(outcomes)
 

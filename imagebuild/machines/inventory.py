@@ -178,10 +178,12 @@ def _entry(
 ) -> Entry:
     values = {**defaults, **own}
     address = ssh_settings.address(own['host'])
+    port = address.port or values.get('port')
     address = dataclasses.replace(
         address,
-        user=address.user or values.get('user'),
-        port=address.port or values.get('port'),
+        user=address.user or _user(values),
+        # What YAML has read is no plain int, which the resolver wants.
+        port=None if port is None else int(port),
     )
     files = {
         name: directory / pathlib.Path(values[name]).expanduser()
@@ -204,6 +206,39 @@ def _entry(
             **own.get('arguments', {}),
         },
     )
+
+
+def _user(values: Mapping[str, Any]) -> str | None:
+    user: str | None = values.get('user')
+    if user is not None:
+        ssh_settings.refuse_user(user)
+    return user
+
+
+def refuse_duplicates(entries: Sequence[Entry]) -> None:
+    """Refuse a machine that is named twice.
+
+    Two at once would be in each other's way, and no report could tell them
+    apart.
+
+    :raises InvalidInput: it names both.
+    """
+    names: set[str] = set()
+    places: dict[Any, str] = {}
+    for entry in entries:
+        if entry.name in names:
+            raise exception.InvalidInput(f'{entry.name} is named twice.')
+        names.add(entry.name)
+        host, port = entry.address.host.lower(), entry.address.port
+        # The same address is another machine behind another jump host.
+        jumps = tuple(map(str, entry.jumps or ()))
+        other = places.setdefault(
+            (host, port or ssh_settings.PORT, jumps), entry.name
+        )
+        if other != entry.name:
+            raise exception.InvalidInput(
+                f'{entry.name} is the same machine as {other}.'
+            )
 
 
 def jumps(text: str) -> list[ssh_settings.Address]:

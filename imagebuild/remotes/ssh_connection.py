@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import os
@@ -42,6 +43,8 @@ T = TypeVar('T')
 _LONGEST = 200
 #: Seconds for a channel, which is no more than a question and an answer.
 _CHANNEL = 30.0
+#: Seconds that the library may be late with what has a limit of its own.
+_LATE = 5.0
 #: Seconds for closing what the far end need not agree to.
 _CLOSING = 2.0
 
@@ -92,9 +95,15 @@ class Connection:
                 self._connections.append(
                     self._call(
                         self._connect(address),
-                        target.settings.connect_timeout + 5,
+                        target.settings.connect_timeout + _LATE,
                     )
                 )
+        except TimeoutError:
+            # This host is too busy, or is flooded.
+            self.close()
+            raise unreachable(
+                target.address, 'there was no time to talk to it'
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -126,7 +135,7 @@ class Connection:
             return channel
 
         try:
-            return self._call(start(), _CHANNEL + 5)
+            return self._call(start(), _CHANNEL + _LATE)
         except TimeoutError:
             raise unreachable(
                 address, f'it did not answer for {_CHANNEL:.0f} seconds'
@@ -150,7 +159,11 @@ class Connection:
     ) -> asyncssh.SSHClientConnection:
         target = self._target
         limit = target.settings.connect_timeout
-        client = _Client(address, target.host_keys)
+        keys = target.host_keys
+        if len(self._connections) < len(target.jumps):
+            # The fingerprint is that of the machine behind it.
+            keys = dataclasses.replace(keys, pinned=None)
+        client = _Client(address, keys)
         try:
             return await asyncio.wait_for(
                 asyncssh.connect(
@@ -163,23 +176,19 @@ class Connection:
                 limit,
             )
         except TimeoutError:
-            raise unreachable(
-                address, f'it did not let us in within {limit:.10g} seconds'
-            ) from None
+            reason = f'it did not let us in within {limit:.10g} seconds'
         except asyncssh.PermissionDenied as error:
-            raise unreachable(address, self._refused(error)) from error
+            reason = self._refused(error)
         except asyncssh.HostKeyNotVerifiable as error:
-            raise unreachable(
-                address, client.refusal or f'its key is refused: {said(error)}'
-            ) from error
+            reason = client.refusal or f'its key is refused: {said(error)}'
         except asyncssh.ChannelOpenError as error:
-            raise unreachable(
-                address,
-                f'{self._target.jumps[len(self._connections) - 1]} does not '
-                f'get there ({said(error)})',
-            ) from error
+            before = target.jumps[len(self._connections) - 1]
+            reason = f'{before} does not get there ({said(error)})'
         except (asyncssh.Error, OSError, ValueError) as error:
-            raise unreachable(address, _reason(error)) from error
+            reason = _reason(error)
+        if len(self._connections) < len(target.jumps):
+            reason = f'the jump host {address}: {reason}'
+        raise unreachable(target.address, reason)
 
     def _options(self, address: ssh_settings.Address) -> dict[str, Any]:
         login = self._target.login

@@ -31,6 +31,13 @@ _ADDRESS = re.compile(
 )
 
 
+#: What a shell reads as more than itself. The SSH configuration of whoever
+#: runs this may hand host and user to one ("Match exec", "ProxyCommand"), and
+#: an inventory may be somebody else's; ssh(1) refuses these as well.
+_NOT_IN_HOSTS = frozenset('\'"`$\\;&<>|(){},*?!#')
+_NOT_IN_USERS = _NOT_IN_HOSTS - frozenset('$\\,*?!#')
+
+
 @dataclasses.dataclass(frozen=True)
 class Address:
     """Where a machine is.
@@ -71,7 +78,26 @@ def address(text: str) -> Address:
             f'{text!r}: the port {port} is not from 1 to {_MOST_PORTS}.'
         )
     host = match['ip6'] or match['host'] or match['bare']
+    if not host.isprintable() or _NOT_IN_HOSTS & set(host):
+        raise exception.InvalidInput(
+            f'{text!r}: {host!r} is not the name of a host.'
+        )
+    if match['user'] is not None:
+        refuse_user(match['user'])
     return Address(host, port, match['user'])
+
+
+def refuse_user(name: str) -> None:
+    """Refuse what is not the name of a user.
+
+    :raises InvalidInput: it is none.
+    """
+    if (
+        name.startswith('-')
+        or not name.isprintable()
+        or _NOT_IN_USERS & set(name)
+    ):
+        raise exception.InvalidInput(f'{name!r} is not the name of a user.')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,7 +40,13 @@ def test_an_address(
 
 
 @pytest.mark.parametrize(
-    'text', ['', '-oProxyCommand=x', 'a b', 'web:0', 'web:99999', 'a@', '[::1']
+    'text',
+    [
+        *('', '-oProxyCommand=x', 'a b', 'web:0', 'web:99999', 'a@', '[::1'),
+        *('a;reboot', '$(reboot)', '`reboot`', "a'b", 'a"b', 'a|b', 'a&b'),
+        *('a\nb', 'a\n', 'a\x1b[2Jb', 'a\x00b', 'a\\b', 'a>b', '{a,b}', '*'),
+        *('-x@web', 'a;b@web', 'a`b`@web', 'a\x07b@web', 'a\u202eb'),
+    ],
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(exception.InvalidInput):
@@ -77,6 +83,8 @@ def test_defaults_and_what_a_machine_has_itself(
     assert first.identity == tmp_path / 'keys/all'
     assert second.name == 'second'
     assert second.address == ssh_settings.Address('db2', 2222, 'root')
+    # What looks up addresses takes nothing that is only like an int.
+    assert type(second.address.port) is int
     assert list(map(str, second.jumps or ())) == ['a@one', 'two:23']
     assert second.arguments == {'version': 8.0, 'size': 2}
 
@@ -87,6 +95,9 @@ def test_defaults_and_what_a_machine_has_itself(
         ('hosts: []', 'hosts'),
         ('hosts: [a, a]', r'hosts\[1\]: "a" is a duplicate'),
         ('hosts: [a b]', r'hosts\[0\]: .* is not an address'),
+        ('hosts: [{host: a, user: "x;y"}]', r'hosts\[0\]: .* name of a user'),
+        ('hosts: [{host: a, jump: "b, c;d"}]', r'hosts\[0\]: .* of a host'),
+        (f'hosts: [{"a, " * 10000}]', 'is not a list of 1 to 1000'),
         ('hosts: [{host: a, password: x}]', r'hosts\[0\].*password.*unknown'),
         ('hosts: [{host: a, host_key: x}]', 'fingerprint'),
         ('- a', 'type'),
@@ -98,3 +109,21 @@ def test_what_is_no_inventory(
 ) -> None:
     with pytest.raises(exception.InvalidInput, match=said):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('[a, {host: a, name: b}]', 'b is the same machine as a'),
+        ('[a, {host: A, name: b, port: 22}]', 'b is the same machine as a'),
+        ('[a, {host: root@a, name: b}]', 'b is the same machine as a'),
+        ('[a, {host: a, name: b, port: 23}, {host: a, name: c, jump: d}]', ''),
+    ],
+)
+def test_duplicates(tmp_path: pathlib.Path, text: str, said: str) -> None:
+    entries = read(tmp_path, f'hosts: {text}')
+    if said:
+        with pytest.raises(exception.InvalidInput, match=said):
+            inventory.refuse_duplicates(entries)
+    else:
+        inventory.refuse_duplicates(entries)
