@@ -35,8 +35,10 @@ Users name the addresses, and conductors connect to them from where they are:
 a network here is one that every user can have SSH connections made to, and
 about which the errors say what listens there. Without any, which is the
 default, nobody can validate machines. Never name the network of the control
-plane. The API refuses other addresses, and each conductor checks them again
-by its own file.
+plane. Addresses of the conductor's host itself (127.0.0.0/8, ::1) and of its
+link (169.254.0.0/16, where metadata services are, and fe80::/10) are allowed
+by a network of such addresses only, not by a wider one as 0.0.0.0/0. The API
+refuses other addresses, and each conductor checks them again by its own file.
 """,
     ),
     cfg.ListOpt(

@@ -19,6 +19,19 @@ from collections.abc import Sequence
 from imagebuild import exception
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Addresses of the conductor's host itself and of its link, such as that of
+#: the metadata service, and those of no machine. A network that is wider than
+#: one of these does not mean them: 0.0.0.0/0 is "every machine".
+_APART: Sequence[Network] = [
+    ipaddress.ip_network(each)
+    for each in (
+        *('0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16'),
+        *('224.0.0.0/4', '240.0.0.0/4'),
+        *('::/128', '::1/128', 'fe80::/10', 'ff00::/8'),
+    )
+]
 
 
 def read_address(text: str) -> Address:
@@ -53,12 +66,21 @@ def refusal(
         return 'the operator allows no machines to be validated'
     for each in networks:
         try:
-            if found in ipaddress.ip_network(each, strict=False):
+            if _has(ipaddress.ip_network(each, strict=False), found):
                 return ''
         except ValueError:
             # Nothing is allowed by what cannot be read.
             continue
     return 'it is in none of the networks that the operator allows'
+
+
+def _has(network: Network, address: Address) -> bool:
+    if address not in network:
+        return False
+    return all(
+        address not in apart or network.prefixlen >= apart.prefixlen
+        for apart in _APART
+    )
 
 
 def check_networks(networks: Sequence[str]) -> None:
