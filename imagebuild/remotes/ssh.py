@@ -354,7 +354,10 @@ class _Opening:
         self._printed[stream] += data
         if len(self._printed[stream]) > _MOST_BEFORE:
             return 'it prints without end before its shell is there'
-        self.ready = self._printed['stdout'].endswith(self._line)
+        # Whatever comes with it is no output either: nothing runs yet.
+        self.ready = all(
+            self._line in printed for printed in self._printed.values()
+        )
         prompts = self._printed['stderr'].count(self._prompt)
         if prompts > 1:
             return 'sudo refuses the password'
@@ -366,6 +369,7 @@ class _Opening:
     def said(self) -> str:
         """What the far end complains of, in parentheses."""
         text = self._printed['stderr'].replace(self._prompt, b'')
+        text = text.replace(self._line, b'')
         lines = text.decode('utf-8', 'replace').split('\n')
         last = [line for line in lines if line.strip()][-1:]
         return f' ({ssh_connection.said(last[0])})' if last else ''

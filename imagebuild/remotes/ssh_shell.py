@@ -272,12 +272,15 @@ exec rm -f -- "$1"
 def begin(nonce: str, prefix: str = '') -> str:
     """The line that sshd is told.
 
-    :param nonce: of which the shell makes the line that it prints first.
+    :param nonce: of which the shell makes the line that it prints first, to
+        both streams: what came before is somebody else's.
     :param prefix: what becomes root, ending in a space; '' for root.
     """
     return (
         f'exec {prefix}/usr/bin/env -i PATH={_PATH} LC_ALL=C /bin/sh -c '
-        f"'echo {nonce}-{READY};IFS= read -r p;eval \"$p\"'"
+        # A shell that traces what it runs would print the values.
+        f"'set +xv;echo {nonce}-{READY};echo {nonce}-{READY} >&2;"
+        f"IFS= read -r p;eval \"$p\"'"
     )
 
 
