@@ -49,8 +49,10 @@ MODULE = r"""
                 manifest.Argument('site', 'Where it is.', required=True),
                 manifest.Argument('token', hidden=True, default=''),
                 manifest.Argument('ports', default='1', type='integer'),
+                manifest.Argument('file', default='/etc/acme'),
                 manifest.Argument('mode', default='usual',
-                                  choices=('usual', 'slow', 'exit', 'leak')),
+                                  choices=('usual', 'slow', 'exit', 'leak',
+                                           'down')),
             ]
 
         def pack_image(self, version, remote, reconcile=True,
@@ -73,17 +75,22 @@ MODULE = r"""
             remote.run(['sh', '-c', 'echo "from inside: $1"', 'sh',
                         values['token'] or 'nothing'])
             try:
-                found = remote.read_file('/etc/acme')
+                found = remote.read_file(values['file'])
             except exception.RemoteFileNotFound:
                 found = b''
             if found == wanted:
                 return
             if not reconcile:
-                raise exception.StepFailed('/etc/acme is not as wanted')
-            remote.write_file('/etc/acme', wanted)
+                raise exception.StepFailed(
+                    f'{values["file"]} is not as wanted')
+            remote.write_file(values['file'], wanted)
 
         def validate_images(self, version, remotes, reconcile=True,
                             image_arguments=None):
+            # What only a machine that runs can show.
+            print('asking', len(remotes), 'that runs')
+            if image_arguments['mode'] == 'down':
+                raise exception.StepFailed('the appliance does not answer')
             for remote in remotes:
                 self.pack_image(version, remote, reconcile, image_arguments)
 

@@ -19,7 +19,9 @@ An entry point names a module, a class or an object with::
     validate_images(version, remotes, reconcile=True, image_arguments=None)
 
 and, if it likes, ``description`` and ``content_key(version, values)``. Of
-the middle two one is enough. The entry point's name is the recipe's.
+the last two one is enough: ``pack_image`` is for images, ``validate_images``
+for machines that run, and each stands in for the other where that is missing.
+The entry point's name is the recipe's.
 
 A plugin of OpenStack Sahara, whose ``pack_image`` takes ``test_only``, will
 do as it is (:mod:`imagebuild.recipes.sahara`).
@@ -212,9 +214,13 @@ class BoundPlugin(manifest.Runnable):
     ) -> Any:
         watched = watching.WatchedRemote(remote, output)
         target: base.Remote = watched
-        if hasattr(self._recipe.plugin, 'pack_image'):
-            method = 'pack_image'
-        else:
+        plugin = self._recipe.plugin
+        method = 'pack_image'
+        if not hasattr(plugin, method) or (
+            # A machine that runs is more than the image it was made of.
+            getattr(remote, 'runs', False)
+            and hasattr(plugin, 'validate_images')
+        ):
             method, target = 'validate_images', [watched]
         with output.collecting(self._recipe.package):
             return self._recipe.call(

@@ -76,7 +76,11 @@ class Remote(abc.ABC):
     with the environment described at :meth:`run`; of whoever runs them they
     have no variable, descriptor or blocked signal. With a command ends
     everything that it started. Its files stay, in ``/tmp`` and ``/run``, too.
+
+    :cvar runs: whether it is a machine that runs, not what one is made of.
     """
+
+    runs = False
 
     @abc.abstractmethod
     def run(

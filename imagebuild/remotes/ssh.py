@@ -56,6 +56,8 @@ class SshRemote(posix.PosixRemote):
     :raises InvalidInput: a key cannot be used.
     """
 
+    runs = True
+
     def __init__(self, target: ssh_settings.Target) -> None:
         super().__init__(
             str(target.address),

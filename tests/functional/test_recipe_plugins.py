@@ -23,16 +23,22 @@ import time
 import urllib.error
 import urllib.request
 
+import asyncssh
 import pytest
 
 from tests import installed_package
 from tests import recipe_plugin
+from tests import ssh_server
 
 CONF = """
 [conductor]
 drivers = fake
 sweep_interval = 1
 cancel_grace = 1
+[validation]
+allowed_networks = 127.0.0.0/8
+allowed_ports = {port}
+private_keys = fleet:{key}
 """
 CATALOGUE = 'fake-os:\n  driver: fake\n'
 SECRET = 'token-of-acme-4711'
@@ -88,10 +94,10 @@ class Service:
         assert code == 202, found
         return found.get('build', found)
 
-    def wait(self, build, *statuses):
+    def wait(self, build, *statuses, kind='builds'):
         end = time.monotonic() + 90
         while time.monotonic() < end:
-            _, found = self.ask('GET', f'builds/{build["id"]}')
+            _, found = self.ask('GET', f'{kind}/{build["id"]}')
             found = found.get('build', found)
             if found['status'] in statuses:
                 return found
@@ -103,10 +109,27 @@ class Service:
 
 
 @pytest.fixture(scope='module')
-def service(environment, tmp_path_factory):
+def key(tmp_path_factory):
+    """A private key, and the file that it is in."""
+    made = asyncssh.generate_private_key('ssh-ed25519')
+    path = tmp_path_factory.mktemp('key') / 'key'
+    made.write_private_key(str(path))
+    return made, path
+
+
+@pytest.fixture(scope='module')
+def machine(key):
+    with ssh_server.SshServer(users=[key[0].convert_to_public()]) as running:
+        yield running
+
+
+@pytest.fixture(scope='module')
+def service(environment, machine, key, tmp_path_factory):
     directory = tmp_path_factory.mktemp('service')
     (directory / 'operating-systems.yaml').write_text(CATALOGUE)
-    (directory / 'acme.conf').write_text(CONF)
+    (directory / 'acme.conf').write_text(
+        CONF.format(port=machine.port, key=key[1])
+    )
     with (directory / 'output').open('w') as output:
         process = subprocess.Popen(
             [
@@ -156,7 +179,7 @@ def test_its_arguments_are_a_json_schema(service):
     schema = found.get('recipe', found)['arguments']
     assert schema['required'] == ['site']
     assert schema['properties']['mode']['enum'] == [
-        'usual', 'slow', 'exit', 'leak',
+        'usual', 'slow', 'exit', 'leak', 'down',
     ]  # fmt: skip
     assert schema['additionalProperties'] is False
     code, found = service.ask('GET', 'recipes/acme_wild/1')
@@ -251,12 +274,100 @@ def test_a_plugin_that_does_not_end(service):
     assert done['status_reason'] == 'The build was stopped: its time is up.'
 
 
+@pytest.mark.parametrize(
+    ('more', 'status', 'reason'),
+    [
+        ({}, 'failed', ' is not as wanted'),
+        ({'reconcile': True}, 'passed', ''),
+        ({'mode': 'down'}, 'failed', 'the appliance does not answer'),
+    ],
+)
+def test_a_machine_that_runs(service, machine, tmp_path, more, status, reason):
+    """It is asked by validate_images()."""
+    file = tmp_path / 'acme'
+    more = dict(more)
+    arguments = {'site': 'here', 'file': str(file), 'token': SECRET}
+    if 'mode' in more:
+        arguments['mode'] = more.pop('mode')
+    body = {
+        'hosts': [
+            {
+                'address': '127.0.0.1',
+                'port': machine.port,
+                'host_key': machine.fingerprint,
+            }
+        ],
+        'credential': {'key': 'fleet'},
+        'recipe': 'acme_appliance',
+        'recipe_version': '1',
+        'arguments': arguments,
+        **more,
+    }
+    code, made = service.ask('POST', 'validations', body)
+    assert code == 202, made
+    done = service.wait(made, 'passed', 'failed', 'error', kind='validations')
+    assert done['status'] == status, done
+    assert reason in (done['status_reason'] or '')
+    assert SECRET not in json.dumps(done)
+    assert file.exists() == bool(more)
+
+
+def test_several_machines_at_a_time(environment, machine, key, tmp_path):
+    """Each one's output is its own, and the report is whole."""
+    known = tmp_path / 'known_hosts'
+    names = ('127.0.0.1', 'localhost')
+    known.write_text(machine.known + machine.known.replace(*names))
+    inventory = {
+        'defaults': {'port': machine.port, 'identity': str(key[1])},
+        'hosts': [
+            {
+                'host': name,
+                'user': 'root',
+                'arguments': {
+                    'token': f'{SECRET}-{number}',
+                    'file': str(tmp_path / name),
+                },
+            }
+            for number, name in enumerate(names)
+        ],
+    }
+    path = tmp_path / 'inventory.yaml'
+    path.write_text(json.dumps(inventory))
+
+    def validate(*options):
+        done = program(
+            environment, tmp_path, 'validate', '--inventory', path, '--json',
+            '--known-hosts', known, '--verbose', *options,
+            'acme_appliance', '1', '--site', 'here',
+        )  # fmt: skip
+        assert SECRET not in done.stdout + done.stderr
+        document = json.loads(done.stdout)
+        return done.returncode, document['result'], done.stderr
+
+    code, result, shown = validate('--reconcile')
+    assert (code, result) == (0, 'reconciled'), shown
+    for name in names:
+        assert (tmp_path / name).read_text() == '1 here\n'
+        [mine] = [
+            line
+            for line in shown.splitlines()
+            if 'asking 1 that runs' in line and name in line
+        ]
+    assert shown.count('the token is ***') == 2
+    assert shown.count('from inside: ***') == 2
+    assert validate()[:2] == (0, 'conforms')
+
+
 # -- the command line -------------------------------------------------------
 
 
 def pack(environment, directory, *arguments):
+    return program(environment, directory, 'pack', *arguments)
+
+
+def program(environment, directory, name, *arguments):
     return subprocess.run(
-        [sys.executable, '-m', 'imagebuild.cmd.pack', *arguments],
+        [sys.executable, '-m', f'imagebuild.cmd.{name}', *arguments],
         capture_output=True,
         text=True,
         cwd=directory,

@@ -59,6 +59,10 @@ class Spark:
             )
             assert (code, text) == (0, 'installed\n')
 
+    def validate_images(self, cluster, test_only=False, image_arguments=None):
+        # Sahara's own plugins do as above with it, but for the arguments.
+        raise AssertionError('there is no cluster')
+
 
 @pytest.fixture
 def recipe(monkeypatch):
@@ -95,6 +99,13 @@ def test_a_real_plugin_packs(recipe, remote):
     )
     recipe.run(remote, {})
     assert remote.read_file('/tmp/x.sh') == b'a script'
+
+
+def test_a_machine_that_runs_is_asked_the_same(recipe, remote, monkeypatch):
+    monkeypatch.setattr(fake.FakeRemote, 'runs', True)
+    recipe.run(remote, {})
+    with pytest.raises(exception.StepFailed, match='not there'):
+        recipe.run(remote, {}, reconcile=False)
 
 
 def test_test_only_fails_with_what_the_command_said(recipe, remote):

@@ -11,6 +11,7 @@
 # under the License.
 import logging
 import types
+from unittest import mock
 
 import pytest
 
@@ -19,6 +20,7 @@ from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.recipes import plugin
 from imagebuild.recipes import search
+from imagebuild.remotes import fake
 
 GOOD = 'description: Good.\nvalidators: [{package: a}]\n'
 
@@ -227,6 +229,31 @@ def test_plugin_that_only_validates(plugins):
     plugins['web'] = Checks()
     recipes.get('web', '1').run('remote', reconcile=False)
     assert plugins['web'].calls == [['remote']]
+
+
+def test_machines_that_run_and_images(plugins):
+    """Each has a method of its own, where the plugin has both."""
+
+    class Both(Plugin):
+        def validate_images(
+            self, version, remotes, reconcile=True, image_arguments=None
+        ):
+            [remote] = remotes
+            self.calls.append(('machine', version, reconcile, remote.runs))
+
+    class Machine(fake.FakeRemote):
+        runs = True
+
+    plugins['web'] = Both()
+    recipe = recipes.get('web', '1')
+    recipe.run(Machine(), reconcile=False)
+    assert plugins['web'].calls == [('machine', '1', False, True)]
+    recipe.run(fake.FakeRemote())
+    assert plugins['web'].calls[1:] == [('1', mock.ANY, True, {'size': '1'})]
+    # One that has none for machines does for them what it does for images.
+    plugins['other'] = Plugin()
+    recipes.get('other', '1').run(Machine())
+    assert len(plugins['other'].calls) == 1
 
 
 def test_plugin_arguments_are_checked(plugins):
