@@ -30,23 +30,29 @@ import yaml
 from keystoneauth1 import loading
 
 from imagebuild import exception
+from imagebuild.common import extras
 from imagebuild.common import os_errors
 
 _SERVICE = 'image'
 
 
 def sections(
-    cloud: str, *, clouds_file: str = '', region_name: str = ''
+    cloud: str,
+    *,
+    clouds_file: str = '',
+    region_name: str = '',
+    environment: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """How to log in to a cloud, and where its image service is.
 
     Nothing is contacted, unless the file names a ``profile`` of a vendor that
     is fetched.
 
-    :param cloud: its name.
-    :param clouds_file: where it is; '' for where every client looks. The
-        environment (``OS_*``) is not looked at.
+    :param cloud: its name; with ``environment``, '' for the one that this
+        names, or for the only one that there is.
+    :param clouds_file: where it is; '' for where every client looks.
     :param region_name: of the cloud; '' for the one that the file names.
+    :param environment: whether the environment (``OS_*``) is looked at.
     :returns: ``keystone`` (see :func:`imagebuild.clients.keystone.session`)
         and ``glance`` (see :meth:`imagebuild.clients.glance.Glance`), with
         what the file says and nothing else; and ``secret_options``, which
@@ -55,7 +61,7 @@ def sections(
         says of it cannot be used.
     :raises MissingDependency: openstacksdk is not installed.
     """
-    found = _found(cloud, clouds_file, region_name)
+    found = _found(cloud, clouds_file, region_name, environment)
     auth_type = str(found.config.get('auth_type') or 'password')
     interface = found.get_interface(_SERVICE)
     return {
@@ -76,23 +82,23 @@ def sections(
     }
 
 
-def _found(cloud: str, clouds_file: str, region_name: str) -> Any:
-    try:
+def _found(
+    cloud: str, clouds_file: str, region_name: str, environment: bool
+) -> Any:
+    with extras.needed('clouds.yaml', 'clouds'):
         from openstack import exceptions
         from openstack.config import loader
-    except ImportError as error:
-        raise exception.MissingDependency(
-            what='openstacksdk, which reads clouds.yaml,',
-            remedy='the extra "clouds" of this package has it',
-        ) from error
     try:
         config_files, secure_files = _files(clouds_file)
         config = loader.OpenStackConfig(
             config_files=config_files,
             secure_files=secure_files,
-            load_envvars=False,
+            load_envvars=environment,
         )
-        return config.get_one(cloud=cloud, region_name=region_name or None)
+        return config.get_one(
+            cloud=cloud or _named_elsewhere(config),
+            region_name=region_name or None,
+        )
     except (
         exceptions.SDKException,
         keystoneauth1.exceptions.ClientException,
@@ -104,10 +110,31 @@ def _found(cloud: str, clouds_file: str, region_name: str) -> Any:
         TypeError,
         ValueError,
     ) as error:
+        where = (
+            f'"{cloud}" of {clouds_file or "clouds.yaml"}'
+            if cloud
+            else 'of the environment (OS_...)'
+        )
         raise exception.InvalidInput(
-            f'The cloud "{cloud}" of {clouds_file or "clouds.yaml"} cannot be '
-            f'used: {_reason(error)}.'
+            f'The cloud {where} cannot be used: {_reason(error)}.'
         ) from None
+
+
+def _named_elsewhere(config: Any) -> str:
+    """The cloud of the environment, or the only one.
+
+    :raises InvalidInput: there is none.
+    """
+    # openstacksdk has one without anything in it for those who pass options.
+    names = [name for name in config.get_cloud_names() if name != 'defaults']
+    if config.default_cloud in (None, '', 'defaults'):
+        known = ', '.join(sorted(names))
+        there = f'clouds.yaml has {known}' if known else 'none was found'
+        raise exception.InvalidInput(
+            'No cloud is named, by --os-cloud NAME, OS_CLOUD or the other '
+            f'OS_... variables of the environment ({there}).'
+        )
+    return str(config.default_cloud)
 
 
 def _reason(error: Exception) -> str:

@@ -162,6 +162,11 @@ class Glance:
         with errors.translated(SERVICE):
             return self._session.get_user_id() or ''
 
+    def project_id(self) -> str:
+        """The id of the service user's project, '' without Keystone."""
+        with errors.translated(SERVICE):
+            return self._session.get_project_id() or ''
+
     def visible_image(
         self, project_id: str, id_or_name: str = '', *, tag: str = ''
     ) -> images.GlanceImage:
@@ -195,9 +200,7 @@ class Glance:
         """
         projects = self._trusted_projects
         if projects is None:
-            with errors.translated(SERVICE):
-                own = self._session.get_project_id()
-            projects = [own] if own else []
+            projects = list(filter(None, [self.project_id()]))
         return visibility.find_trusted(self, projects, kind, value)
 
     def members(self, image_id: str) -> dict[str, str]:

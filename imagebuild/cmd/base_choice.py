@@ -36,6 +36,11 @@ from imagebuild.drivers import base
 
 _CHECKS = ('checksum', 'checksum_file', 'signature', 'keyring')
 _CATALOGUE = 'operating_systems_file'
+_GLANCE = 'glance:'
+#: What of ``image`` needs a cloud.
+_IN_GLANCE = frozenset({'glance', 'id', 'name', 'tag'})
+#: Seconds for which a server that is away is waited for.
+RETRY_TIMEOUT = 60
 
 
 def add_options(group: argparse._ArgumentGroup) -> None:
@@ -47,10 +52,17 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         '--base',
         metavar='BASE',
         help='in place of --image: a base image that is copied first; a '
-        'file, an http or https URL, or a name of the catalogue of operating '
+        'file, an http or https URL, glance:NAME or glance:ID for an image '
+        'of a cloud, or a name of the catalogue of operating '
         f'systems ({_CATALOGUE} of the configuration{else_shipped})'.replace(
             '%', '%%'
         ),
+    )
+    add(
+        '--os-cloud',
+        metavar='NAME',
+        help='the cloud of clouds.yaml whose image it is (default: that of '
+        'the environment, OS_CLOUD or the other OS_... variables)',
     )
     add(
         '--base-checksum',
@@ -92,12 +104,17 @@ class BaseChoice:
     :ivar name: in the catalogue, '' for none.
     :ivar catalogue: the file that has that name.
     :ivar notices: what the user should know of it.
+    :ivar config: sections of the cloud that it is in, with secrets; empty for
+        none.
     """
 
     image: Mapping[str, Any]
     name: str = ''
     catalogue: str = ''
     notices: tuple[str, ...] = ()
+    config: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
 
     def resolved(
         self, disks: Mapping[str, object], *, afresh: bool
@@ -109,6 +126,8 @@ class BaseChoice:
         :raises EnvironmentFault: they do not say.
         """
         image = self.image
+        if self.config:
+            return self._in_glance()
         if 'path' in image:
             return base.BaseImage(
                 kind='path',
@@ -131,6 +150,12 @@ class BaseChoice:
                 ) from None
             location, checksum = found.url, found.checksum
         return base.BaseImage(kind='url', location=location, checksum=checksum)
+
+    def _in_glance(self) -> base.BaseImage:
+        from imagebuild.drivers import cloud_images
+
+        [(kind, value)] = self.image.items()
+        return cloud_images.find(kind, value, self.config)
 
 
 def given_checks(options: argparse.Namespace) -> Mapping[str, str]:
@@ -156,9 +181,33 @@ def choose(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseChoice:
 
     :raises InvalidInput: something is wrong with it; nothing was touched.
     """
+    chosen = _chosen(options, conf)
+    kinds = chosen.image.keys()
+    if not kinds & _IN_GLANCE:
+        if options.os_cloud is not None:
+            refuse('--os-cloud is for images of a cloud')
+        return chosen
+    with extras.needed('A base image of a cloud', 'clouds'):
+        from imagebuild.drivers import cloud_images
+
+    config = cloud_images.sections(
+        options.os_cloud or '',
+        trusted_projects=conf.glance.trusted_projects,
+        retry_timeout=RETRY_TIMEOUT,
+    )
+    return dataclasses.replace(chosen, config=config)
+
+
+def _chosen(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseChoice:
     found, given = options.base, given_checks(options)
     if options.no_signature and not _is_name(found):
         refuse('--no-signature is for operating systems of the catalogue')
+    if found.startswith(_GLANCE):
+        if given:
+            refuse('the image service has the checksum of its images')
+        if not found.removeprefix(_GLANCE):
+            refuse('--base: glance: needs the name or the id of an image')
+        return BaseChoice({'glance': found.removeprefix(_GLANCE)})
     if '://' in found:
         return BaseChoice(_of_url(found, given))
     if 'checksum' in given:
@@ -184,7 +233,9 @@ def refuse(message: str) -> NoReturn:
 
 def _is_name(found: str) -> bool:
     """Whether it is a name of the catalogue: neither a URL nor a file."""
-    return '/' not in found and not os.path.lexists(found)
+    return not (
+        '/' in found or found.startswith(_GLANCE) or os.path.lexists(found)
+    )
 
 
 def _of_url(url: str, given: Mapping[str, str]) -> Mapping[str, str]:
@@ -210,7 +261,7 @@ def _of_catalogue(name: str, conf: cfg.ConfigOpts) -> BaseChoice:
     path, notice = _catalogue_file(conf)
     entries = catalogue.load(path) if path else catalogue.Catalogue({})
     entry = entries.get(name)
-    usable = [entry.name for entry in entries if _is_usable(entry)]
+    usable = [entry.name for entry in entries if entry.image]
     shown = ', '.join(usable) or 'none'
     if entry is None:
         where = path or conf.operating_systems_file
@@ -218,16 +269,11 @@ def _of_catalogue(name: str, conf: cfg.ConfigOpts) -> BaseChoice:
             f'--base: there is no file "{name}", and no operating system of '
             f'that name in {where}; those with a base image there: {shown}.'
         )
-    if not _is_usable(entry):
-        where = (
-            'is in the image service, which imagebuild-pack does not use'
-            if entry.image
-            else f'is made by the driver "{entry.driver}" and has no base '
-            'image'
-        )
+    if not entry.image:
         raise exception.InvalidInput(
-            f'--base: the operating system "{name}" of {path} {where}; those '
-            f'with a base image there: {shown}.'
+            f'--base: the operating system "{name}" of {path} is made by the '
+            f'driver "{entry.driver}" and has no base image; those with one '
+            f'there: {shown}.'
         )
     notices = (notice,) if notice else ()
     return BaseChoice(entry.image, name, str(path), notices)
@@ -257,22 +303,19 @@ def _signed(
     listed = parse.urljoin(image['url'], image['checksum_file'])
     if parse.urlsplit(listed).scheme != 'https':
         refuse(
-            f'--no-signature: {listed} is not https, so nothing but its '
-            'signature vouches for it'
+            f'--no-signature: the list of checksums of "{chosen.name}" does '
+            'not come by https, so nothing but its signature vouches for it'
         )
     return dataclasses.replace(
         chosen,
         image=image,
         notices=(
             *chosen.notices,
-            f'The signature of {listed} is not looked at (--no-signature): '
-            'nothing but https vouches for it.',
+            f'The signature of the list of checksums of "{chosen.name}" is '
+            'not looked at (--no-signature): nothing but https vouches for '
+            'it.',
         ),
     )
-
-
-def _is_usable(entry: catalogue.OperatingSystem) -> bool:
-    return bool({'url', 'path'} & entry.image.keys())
 
 
 def _catalogue_file(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None, str]:

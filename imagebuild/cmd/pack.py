@@ -141,7 +141,7 @@ def _configuration(files: Sequence[str] | None) -> cfg.ConfigOpts:
         conf,
         [],
         'imagebuild-pack',
-        groups=('DEFAULT', 'disks', 'guestfs', 'layers'),
+        groups=('DEFAULT', 'disks', 'glance', 'guestfs', 'layers'),
         default_config_files=list(files) if files else None,
     )
     return conf

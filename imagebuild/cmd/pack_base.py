@@ -87,11 +87,12 @@ def spec(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseSpec | None:
             options.output is not None
             or options.force
             or options.no_signature
+            or options.os_cloud is not None
             or base_choice.given_checks(options)
         ):
             base_choice.refuse(
-                '--output, --force, --no-signature and --base-... belong to '
-                '--base'
+                '--output, --force, --os-cloud, --no-signature and --base-... '
+                'belong to --base'
             )
         return None
     if options.image is not None:
@@ -204,16 +205,22 @@ def _opened(
                 raise
             found = again
             info = stack.enter_context(_files(found, wanted, monitor))
-        document['base'] = {
-            'location': found.location,
-            'checksum': found.checksum,
-        }
+        document['base'] = _reported(found)
         if wanted.base.catalogue:
             document['base'] |= {
                 'name': wanted.base.name,
                 'catalogue': wanted.base.catalogue,
             }
         yield info
+
+
+def _reported(image: base.BaseImage) -> dict[str, str]:
+    from imagebuild.drivers import base_files
+
+    return {
+        'location': base_files.location(image),
+        'checksum': image.checksum,
+    }
 
 
 @contextlib.contextmanager
@@ -243,5 +250,9 @@ class _Notices(base.DiskMonitor):
 
 def _settings(wanted: BaseSpec) -> settings.Settings:
     return settings.Settings.from_config(
-        {'disks': wanted.disks, 'glance': {'retry_timeout': 60}}
+        {
+            'disks': wanted.disks,
+            'glance': {'retry_timeout': base_choice.RETRY_TIMEOUT},
+            **wanted.base.config,
+        }
     )

@@ -62,9 +62,14 @@ def opened(
 
 def shown(image: base.BaseImage) -> str:
     """A base image as it is called in messages."""
+    return f'the base image {location(image)}'
+
+
+def location(image: base.BaseImage) -> str:
+    """Where a base image is: its id in Glance, a URL as it may be shown."""
     if image.kind == 'glance':
-        return f'the base image {image.id}'
-    return f'the base image {download.without_password(image.location)}'
+        return image.id
+    return download.without_password(image.location)
 
 
 def _begin(text: str) -> str:

@@ -91,6 +91,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(found)
 
+    def do_POST(self):
+        self.do_GET()
+
     def log_message(self, *args):
         pass
 

@@ -155,6 +155,27 @@ def test_a_base_image_needs_no_extra(tmp_path):
     assert error.splitlines()[-1].startswith('/none cannot be used: ')
 
 
+@pytest.mark.parametrize(
+    'absent, what',
+    [
+        ('glanceclient', 'A base image of a cloud'),
+        ('openstack', 'clouds.yaml'),
+    ],
+)
+def test_a_base_image_of_a_cloud_says_what_it_needs(tmp_path, absent, what):
+    (tmp_path / 'm.yaml').write_text('validators: []\n')
+    code, _, error = run(
+        'imagebuild-pack', '--base', 'glance:x', '--manifest',
+        str(tmp_path / 'm.yaml'), '--output', str(tmp_path / 'x.img'),
+        without=(absent,),
+    )  # fmt: skip
+    assert code == 3
+    assert error == (
+        f'{what} needs {absent}, which is not installed; '
+        'install "openstack-imagebuild[clouds]".\n'
+    )
+
+
 def test_a_template_in_hcl_says_what_it_needs(tmp_path):
     (tmp_path / 'a.pkr.hcl').write_text('source "qemu" "x" {}\n')
     code, _, error = run(

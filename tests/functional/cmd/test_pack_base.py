@@ -15,13 +15,13 @@ What packs the copy is a stand-in; tests/integration has the real one.
 """
 
 import hashlib
+import json
 import pathlib
 
 import pytest
 
-from imagebuild.cmd import pack
-from imagebuild.cmd import packing
 from tests.functional import published_server
+from tests.functional.cmd import packing_place
 
 #: A raw disk.
 IMAGE = b'disk' * 1024
@@ -34,55 +34,9 @@ def server():
         yield running
 
 
-@pytest.fixture(autouse=True)
-def packer(monkeypatch):
-    """Packs in no time; ``packed`` are the files that it was given."""
-    packed = []
-
-    def stand_in(spec, monitor):
-        packed.append(spec.image.read_bytes())
-        return packing.Outcome('packed')
-
-    monkeypatch.setattr(packing, 'pack', stand_in)
-    return packed
-
-
-class Place:
-    """A user's directory."""
-
-    def __init__(self, path, capsys):
-        self.path = path
-        self._capsys = capsys
-        (path / 'm.yaml').write_text('validators: []\n')
-        (path / 'out').mkdir()
-
-    def catalogue(self, text):
-        (self.path / 'os.yaml').write_text(text)
-
-    def pack(self, base, *options, output='out/x.img'):
-        """Returns the exit code and what was printed on standard error."""
-        (self.path / 'a.conf').write_text(
-            f'[DEFAULT]\noperating_systems_file = {self.path}/os.yaml\n'
-            f'[disks]\ncache_dir = {self.path}/cache\n'
-        )
-        code = pack.main(
-            [
-                '--config-file', f'{self.path}/a.conf',
-                '--manifest', f'{self.path}/m.yaml',
-                '--base', str(base), '--output', str(self.path / output),
-                *map(str, options),
-            ]
-        )  # fmt: skip
-        return code, self._capsys.readouterr().err
-
-    def left(self):
-        """What is where the new file should be."""
-        return sorted(path.name for path in (self.path / 'out').iterdir())
-
-
 @pytest.fixture
-def place(tmp_path, capsys):
-    return Place(tmp_path, capsys)
+def place(tmp_path, capsys, monkeypatch):
+    return packing_place.Place(tmp_path, capsys, monkeypatch)
 
 
 SIGNED = """
@@ -140,8 +94,8 @@ def test_going_on_without_a_signature(place, monkeypatch):
         code, told = place.pack('signed', '--no-signature')
         assert code == 0, told
         assert told.startswith(
-            f'The signature of {server.url}/S is not looked at '
-            '(--no-signature): nothing but https vouches for it.\n'
+            'The signature of the list of checksums of "signed" is not looked '
+            'at (--no-signature): nothing but https vouches for it.\n'
         )
         assert place.left() == ['x.img']
         # The checksum is compared all the same.
@@ -151,3 +105,16 @@ def test_going_on_without_a_signature(place, monkeypatch):
         assert code == 3
         assert 'checksum' in told.splitlines()[-1]
         assert place.left() == ['x.img']
+
+
+def test_no_password_of_a_url_is_shown(place, server):
+    server.files['/x.img'] = IMAGE
+    url = server.url.replace('//', '//me:hush@') + '/x.img'
+    checksum = f'sha256:{DIGEST}'
+    code, told = place.pack(url, '--base-checksum', checksum, '--json')
+    assert code == 0, told
+    assert 'hush' not in told + place.printed
+    assert json.loads(place.printed)['base'] == {
+        'location': server.url.replace('//', '//***@') + '/x.img',
+        'checksum': checksum,
+    }

@@ -12,6 +12,7 @@
 """Clouds of clouds.yaml as plain values."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -123,6 +124,71 @@ def test_the_environment_is_not_looked_at(file, monkeypatch):
     assert found['keystone']['password'] == 'hush-west'
 
 
+@pytest.fixture
+def usual(file, monkeypatch):
+    """clouds.yaml where every client looks, and no environment."""
+    for name in [name for name in os.environ if name.startswith('OS_')]:
+        monkeypatch.delenv(name)
+
+    def write(text=TEXT):
+        monkeypatch.setattr(
+            'openstack.config.loader.CONFIG_FILES', [file(text)]
+        )
+
+    return write
+
+
+def test_the_cloud_that_the_environment_names(usual, monkeypatch):
+    usual()
+    monkeypatch.setenv('OS_CLOUD', 'app')
+    found = clouds.sections('', environment=True)
+    assert found['keystone']['auth_type'] == 'v3applicationcredential'
+    # Who names one means that one.
+    found = clouds.sections('regions', environment=True)
+    assert found['keystone']['username'] == 'u'
+
+
+def test_the_cloud_that_is_the_environment(usual, monkeypatch):
+    usual()
+    for name, value in {
+        'AUTH_URL': 'https://k.example/v3',
+        'USERNAME': 'me',
+        'PASSWORD': 'hush',
+        'PROJECT_NAME': 'mine',
+        'USER_DOMAIN_NAME': 'Default',
+        'PROJECT_DOMAIN_NAME': 'Default',
+        'REGION_NAME': 'RegionTwo',
+    }.items():
+        monkeypatch.setenv(f'OS_{name}', value)
+    found = clouds.sections('', environment=True)
+    assert found['keystone']['username'] == 'me'
+    assert found['glance']['region_name'] == 'RegionTwo'
+    monkeypatch.delenv('OS_AUTH_URL')
+    with pytest.raises(exception.InvalidInput) as caught:
+        clouds.sections('', environment=True)
+    assert str(caught.value).startswith(
+        'The cloud of the environment (OS_...) cannot be used: '
+    )
+    assert 'hush' not in str(caught.value)
+
+
+def test_the_only_cloud(usual):
+    usual('clouds: {one: {auth: {auth_url: "http://k", username: u}}}')
+    found = clouds.sections('', environment=True)
+    assert found['keystone']['username'] == 'u'
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [(TEXT, '(clouds.yaml has app, regions, west).'), ('', '(none was found')],
+)
+def test_no_cloud_is_named(usual, text, message):
+    usual(text)
+    with pytest.raises(exception.InvalidInput) as caught:
+        clouds.sections('', environment=True)
+    assert message in str(caught.value)
+
+
 def test_the_usual_places(file, monkeypatch, tmp_path):
     file()
     monkeypatch.setattr(
@@ -168,5 +234,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_without_openstacksdk(file, monkeypatch):
     monkeypatch.setitem(sys.modules, 'openstack', None)
-    with pytest.raises(exception.MissingDependency, match='extra "clouds"'):
+    with pytest.raises(
+        exception.MissingDependency, match=r'install .*\[clouds\]'
+    ):
         clouds.sections('west', clouds_file=file())

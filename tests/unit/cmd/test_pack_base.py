@@ -11,6 +11,8 @@
 # under the License.
 """The command line of imagebuild-pack --base."""
 
+import os
+
 import pytest
 
 from imagebuild import catalogue
@@ -92,7 +94,7 @@ ROWS = {
     ),
     'nothing of that name': (
         ['--base', 'none', '--output', '{tmp}/o'],
-        'name in {tmp}/os.yaml; those with a base image there: found, signed.',
+        'those with a base image there: stored, found, signed.',
     ),
     'made by a driver': (
         ['--base', 'made', '--output', '{tmp}/o'],
@@ -104,7 +106,7 @@ ROWS = {
     ),
     'no signature and no https': (
         ['--base', 'signed', '--output', '{tmp}/o', '--no-signature'],
-        'http://127.0.0.1:1/S is not https, so nothing but its signature',
+        'does not come by https, so nothing but its signature vouches',
     ),
     'no signature and keys': (
         [
@@ -126,9 +128,27 @@ ROWS = {
         ['--image', 'x', '--no-signature'],
         'belong to --base',
     ),
-    'in the image service': (
+    'no name in a cloud': (
+        ['--base', 'glance:', '--output', '{tmp}/o'],
+        'glance: needs the name or the id of an image',
+    ),
+    'a checksum in a cloud': (
+        ['--base', 'glance:x', '--output', '{tmp}/o', '--base-checksum', SHA],
+        'the image service has the checksum of its images',
+    ),
+    'a cloud of a file': (
+        ['--base', '{tmp}/base.img', '--output', '{tmp}/o', '--os-cloud', 'x'],
+        '--os-cloud is for images of a cloud',
+    ),
+    'a cloud alone': (['--image', 'x', '--os-cloud', 'y'], 'belong to --base'),
+    'no cloud': (
         ['--base', 'stored', '--output', '{tmp}/o'],
-        'is in the image service',
+        'No cloud is named, by --os-cloud NAME, OS_CLOUD or the other OS_... '
+        'variables of the environment (none was found).',
+    ),
+    'a cloud that is not there': (
+        ['--base', 'glance:x', '--output', '{tmp}/o', '--os-cloud', 'nix'],
+        'The cloud "nix" of clouds.yaml cannot be used: Cloud nix was not',
     ),
 }
 
@@ -141,7 +161,7 @@ def test_an_unknown_name_alone(manifest, capsys):
     config = manifest.parent / 'imagebuild.conf'
     assert run('--config-file', config, '--base', 'none') == 2
     assert (
-        'those with a base image there: found, signed.'
+        'those with a base image there: stored, found, signed.'
         in capsys.readouterr().err
     )
 
@@ -182,6 +202,13 @@ def test_help_says_which_catalogue(capsys):
     assert pack.main(['--help']) == 0
     shown = ''.join(capsys.readouterr().out.split())
     assert f'else{catalogue.shipped()})' in shown
+
+
+@pytest.fixture(autouse=True)
+def no_clouds(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith('OS_')]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr('openstack.config.loader.CONFIG_FILES', [])
 
 
 @pytest.mark.parametrize('row', ROWS)
