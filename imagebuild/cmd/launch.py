@@ -28,9 +28,20 @@ from imagebuild.common import eventlet_warnings
 from imagebuild.common import extras
 
 #: With ``--json``.
-_REPORTING = ('bootstrap', 'pack', 'validate')
+_REPORTING = ('boot', 'bootstrap', 'pack', 'validate')
 #: The extra of the distribution that has a program's requirements.
-_EXTRAS = {'bootstrap': '', 'convert': '', 'pack': '', 'validate': 'ssh'}
+_EXTRAS = {
+    'boot': '',
+    'bootstrap': '',
+    'convert': '',
+    'pack': '',
+    'validate': 'ssh',
+}
+
+
+def boot() -> int:
+    """``imagebuild-boot``."""
+    return _launch('boot')
 
 
 def bootstrap() -> int:

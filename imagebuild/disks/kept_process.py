@@ -38,6 +38,8 @@ _LONGEST_MESSAGE = 1000
 _REMEDIES = {
     'qemu-storage-daemon': 'install the package that holds it '
     '(qemu-system-common or qemu-utils on Debian, qemu-img on Red Hat)',
+    'qemu-system-x86_64': 'install qemu-system-x86 (Debian) or qemu-kvm-core '
+    '(Red Hat)',
     'nbdfuse': 'install libnbd-bin (Debian) or nbdfuse (Red Hat)',
 }
 

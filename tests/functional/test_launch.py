@@ -80,6 +80,7 @@ def run(
 
 def test_all_programs_are_known():
     assert {
+        'imagebuild-boot',
         'imagebuild-bootstrap',
         'imagebuild-conductor',
         'imagebuild-convert',
@@ -101,7 +102,12 @@ def test_version_and_nothing_about_eventlet(program):
 
 @pytest.mark.parametrize(
     'program',
-    ['imagebuild-pack', 'imagebuild-bootstrap', 'imagebuild-convert'],
+    [
+        'imagebuild-pack',
+        'imagebuild-boot',
+        'imagebuild-bootstrap',
+        'imagebuild-convert',
+    ],
 )
 def test_what_works_on_one_machine_needs_no_service(program):
     code, output, error = run(program, '--help', without=SERVICE)

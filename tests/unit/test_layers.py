@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'sealing': set(),
     # Where a disk comes from and where it goes
     'disks': {'appliance'},
+    'boot': {'appliance', 'disks'},
     'clients': set(),
     'layers': {'disks'},
     'repository': {'disks'},
@@ -128,6 +129,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Programs. Those for one machine, and what all share, are in cmd itself.
     'cmd': {
         'appliance',
+        'boot',
         'catalogue',
         'conf',
         'conversion',

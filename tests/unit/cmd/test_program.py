@@ -50,7 +50,7 @@ def print_it():
 
 
 def test_every_program_is_started_by_launch():
-    assert len(PROGRAMS) == 8
+    assert len(PROGRAMS) == 9
     for name, point in PROGRAMS.items():
         short = name.removeprefix('imagebuild-')
         assert point.value == f'imagebuild.cmd.launch:{short}'

@@ -1,0 +1,217 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A machine of QEMU's that is thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import platform
+import select
+import socket
+import time
+
+from imagebuild import exception
+from imagebuild.appliance import accelerator
+from imagebuild.appliance import appliance_settings
+from imagebuild.boot import firmware
+from imagebuild.disks import image_file
+from imagebuild.disks import kept_process
+from imagebuild.disks import overlay
+from imagebuild.disks import qmp
+from imagebuild.disks import workspaces
+
+#: Machine -> program.
+PROGRAMS = {'x86_64': 'qemu-system-x86_64'}
+#: Seconds until QEMU must have opened its sockets.
+_START = 30.0
+_PIECE = 64 * 1024
+# Guests of some kernels do not start on an emulated CPU that has these.
+_EMULATED_CPU = 'max,la57=off,-erms'
+
+
+class BootFailed(exception.EnvironmentFault):
+    """The machine could not be run; nothing is known of the image."""
+
+    msg_fmt = 'The machine for the boot test failed: %(reason)s.'
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineSettings:
+    """How the machine is.
+
+    :ivar firmware: what starts it.
+    :ivar disk_size: bytes of its disk when it is to be larger than the image,
+        as it is with a cloud's flavor.
+    :ivar memory: MiB.
+    :ivar cpus: virtual CPUs.
+    :ivar accelerator: see
+        :class:`~imagebuild.appliance.appliance_settings.ApplianceSettings`.
+    """
+
+    firmware: firmware.Firmware = 'bios'
+    memory: int = dataclasses.field(
+        default_factory=appliance_settings.default_memory
+    )
+    cpus: int = dataclasses.field(
+        default_factory=appliance_settings.default_cpus
+    )
+    accelerator: appliance_settings.Accelerator = 'auto'
+    disk_size: int = 0
+
+
+class Machine:
+    """Runs while the ``with`` block does; ends with this process.
+
+    What it writes goes to an overlay; the image is only read. It has a
+    network whose DHCP server answers, and that leads nowhere. QEMU starts no
+    program and changes no user (``-sandbox``).
+
+    :param image: what it boots from.
+    :param settings: how it is.
+    :param workspace: for the overlay and the sockets.
+    :param seed: a directory that it sees as a small disk; None for none.
+    :param label: of that disk.
+    :raises MissingDependency: QEMU or its firmware is not installed.
+    :raises DiskFull: there is no room for the overlay.
+    :raises BootFailed: QEMU does not start.
+    """
+
+    def __init__(
+        self,
+        image: image_file.ImageInfo,
+        settings: MachineSettings,
+        workspace: workspaces.Workspace,
+        *,
+        seed: pathlib.Path | None = None,
+        label: str = '',
+    ) -> None:
+        self._directory = workspace.path
+        overlay.create(
+            image, self._directory / 'disk.qcow2', size=settings.disk_size
+        )
+        argv = [_program(), *self._options(settings), *_seed(seed, label)]
+        self._process = kept_process.KeptProcess(argv, self._directory, 'qemu')
+        try:
+            workspace.record_process(self._process.pid)
+            self._console = self._connected()
+        except BaseException:
+            self._process.kill()
+            raise
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._process.kill()
+        self._console.close()
+
+    def _options(self, settings: MachineSettings) -> list[str]:
+        chosen, _ = accelerator.choose(settings.accelerator)
+        cpu = 'host' if chosen == 'kvm' else _EMULATED_CPU
+        return [
+            # The firmware writes to the serial console, too.
+            '-machine', 'pc,graphics=off', '-accel', chosen, '-cpu', cpu,
+            '-smp', str(settings.cpus), '-m', f'{settings.memory}M',
+            '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
+            '-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,'
+            'resourcecontrol=deny',
+            *firmware.options(settings.firmware, self._directory),
+            '-vga', 'std', '-device', 'virtio-rng-pci',
+            # It waits for us: nothing of the console is lost.
+            '-chardev', 'socket,id=console,path=console,server=on,wait=on',
+            '-serial', 'chardev:console',
+            '-chardev', 'socket,id=qmp,path=qmp,server=on,wait=off',
+            '-mon', 'chardev=qmp,mode=control',
+            '-drive', 'file=disk.qcow2,format=qcow2,if=none,id=disk,'
+            'cache=unsafe,discard=unmap',
+            '-device', 'virtio-blk-pci,drive=disk,bootindex=1',
+            '-nic', 'user,model=virtio-net-pci,restrict=on',
+        ]  # fmt: skip
+
+    def _connected(self) -> socket.socket:
+        end = time.monotonic() + _START
+        while time.monotonic() < end:
+            with contextlib.suppress(
+                FileNotFoundError, ConnectionRefusedError
+            ):
+                return qmp.connect(self._directory / 'console')
+            if self._process.wait(0.02):
+                raise self._failed('QEMU ended')
+        raise self._failed(f'QEMU did not start within {_START:.0f} seconds')
+
+    def read(self, timeout: float) -> bytes | None:
+        """What it writes to its console.
+
+        :param timeout: seconds to wait for it.
+        :returns: b'' when it wrote nothing in that time, None when it is off.
+        """
+        ready, _, _ = select.select([self._console], [], [], max(timeout, 0))
+        if not ready:
+            return b''
+        try:
+            return self._console.recv(_PIECE) or None
+        except ConnectionError:
+            return None
+
+    def check(self) -> None:
+        """Look how QEMU ended, after the console did.
+
+        :raises BootFailed: it failed; that the machine is off is no failure.
+        """
+        if self._process.wait(5) and self._process.exit_code not in (0, None):
+            raise self._failed('QEMU ended')
+
+    def screenshot(self, path: pathlib.Path) -> None:
+        """Write what its screen shows, as PNG.
+
+        :param path: a file in the workspace.
+        :raises BootFailed: QEMU cannot.
+        """
+        try:
+            monitor = qmp.Monitor(self._directory / 'qmp', timeout=10)
+        except (OSError, qmp.QmpError) as error:
+            raise BootFailed(reason=f'no screenshot: {error}') from error
+        with contextlib.closing(monitor):
+            try:
+                monitor.execute('screendump', filename=str(path), format='png')
+            except qmp.QmpError as error:
+                raise BootFailed(
+                    reason=f'QEMU makes no screenshot ({error})'
+                ) from error
+
+    def _failed(self, reason: str) -> BootFailed:
+        return BootFailed(reason=self._process.describe(reason))
+
+
+def _program() -> str:
+    machine = platform.machine()
+    if machine not in PROGRAMS:
+        raise exception.MissingDependency(
+            what=f'A machine to boot images of {machine} in',
+            remedy='images are booted on x86_64 only',
+        )
+    return PROGRAMS[machine]
+
+
+def _seed(directory: pathlib.Path | None, label: str) -> list[str]:
+    if directory is None:
+        return []
+    # A directory as a disk with a FAT file system: no program needs to make
+    # one, and nothing can be written to it.
+    return [
+        '-blockdev',
+        f'driver=vvfat,node-name=seed,read-only=on,label={label},'
+        f'dir={directory.name}',
+        '-device', 'virtio-blk-pci,drive=seed',
+    ]  # fmt: skip

@@ -1,0 +1,177 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Machines of a boot test, with boot sectors in place of systems."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from imagebuild import exception
+from imagebuild.boot import boot_test
+from imagebuild.boot import expectations
+from imagebuild.boot import machine
+from imagebuild.disks import image_file
+from imagebuild.disks import workspaces
+
+# Writes the text after it to the first serial port, as 16-bit code at 0x7c00:
+# xor ax,ax; mov ds,ax; mov si,text; cld; next: lodsb; test al,al; jz end;
+# mov dx,0x3f8; out dx,al; jmp next; end:
+_WRITE = bytes.fromhex('31c08ed8be227cfcac84c07406baf803eeebf5')
+# hlt; jmp $-1, with room for the other one.
+_STOP = bytes.fromhex('f4ebfd909090909090909090909090')
+# mov dx,0x604; mov ax,0x2000; out dx,ax (the ACPI port that switches off);
+# hlt; jmp $-1
+_OFF = bytes.fromhex('ba0406b80020eff4ebfd9090909090')
+
+
+@pytest.fixture
+def sector(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
+    """Makes a raw disk that says something when it boots."""
+
+    def make(text: str, end: bytes = _STOP) -> pathlib.Path:
+        code = (_WRITE + end + text.encode() + b'\0').ljust(510, b'\0')
+        path = tmp_path / 'image.raw'
+        path.write_bytes((code + b'\x55\xaa').ljust(1024 * 1024, b'\0'))
+        return path
+
+    return make
+
+
+def run(
+    image: pathlib.Path,
+    wanted: expectations.Expectations,
+    timeout: float = 60,
+    screenshot: pathlib.Path | None = None,
+) -> boot_test.Outcome:
+    spec = boot_test.BootSpec(
+        machine.MachineSettings(memory=64, cpus=1, accelerator='tcg'),
+        wanted,
+        timeout,
+        screenshot,
+    )
+    with workspaces.Workspace(image) as workspace:
+        outcome = boot_test.run(image_file.inspect(image), spec, workspace)
+    return outcome
+
+
+def test_it_says_what_is_expected(
+    sector: Callable[..., pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    image = sector('\r\nimage login: ')
+    before = hashlib.sha256(image.read_bytes()).hexdigest()
+    picture = tmp_path / 'screen.png'
+    outcome = run(image, expectations.Expectations(), screenshot=picture)
+    assert outcome.passed, outcome
+    assert 'image login:' in outcome.console
+    assert 'SeaBIOS' in outcome.console, 'the firmware is heard as well'
+    assert picture.read_bytes().startswith(b'\x89PNG')
+    assert hashlib.sha256(image.read_bytes()).hexdigest() == before
+    assert sorted(os.listdir(tmp_path)) == ['image.raw', 'screen.png']
+
+
+def test_the_time_is_up(sector: Callable[..., pathlib.Path]) -> None:
+    outcome = run(
+        sector('nothing'), expectations.Expectations(ports=(22,)), timeout=4
+    )
+    assert outcome.reason == 'the time of 4 seconds is up'
+    assert 'nothing' in outcome.console
+
+
+def test_it_switches_itself_off(sector: Callable[..., pathlib.Path]) -> None:
+    image = sector('bye\n', _OFF)
+    outcome = run(image, expectations.Expectations(console=('bye', 'more')))
+    assert outcome.reason == 'the machine switched itself off'
+    assert [found.holds for found in outcome.findings] == [True, False]
+
+
+def test_nothing_to_boot_from(tmp_path: pathlib.Path) -> None:
+    image = tmp_path / 'empty.raw'
+    image.write_bytes(bytes(1024 * 1024))
+    outcome = run(image, expectations.Expectations())
+    assert outcome.reason == 'no disk can be booted from'
+    assert not outcome.passed
+
+
+def program(image: pathlib.Path, *options: str) -> 'subprocess.Popen[str]':
+    return subprocess.Popen(
+        [sys.executable, '-m', 'imagebuild.cmd.boot', '--image', str(image)]
+        + ['--memory', '64', '--accelerator', 'tcg', *options]
+        + ['--work-dir', str(image.parent)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_program(
+    sector: Callable[..., pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    image = sector('\nKernel panic - not syncing: no root\n')
+    console = tmp_path / 'console'
+    with program(image, '--console', str(console), '--json') as running:
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 1
+    document = json.loads(out)
+    assert document['result'] == 'does-not-boot'
+    assert document['telling'] == ['Kernel panic - not syncing: no root']
+    assert 'does not boot as expected: the kernel panicked: no root' in err
+    assert b'Kernel panic' in console.read_bytes()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
+def test_it_is_stopped(
+    sector: Callable[..., pathlib.Path],
+    tmp_path: pathlib.Path,
+    number: signal.Signals,
+) -> None:
+    image = sector('started\n')
+    with program(image, '--expect', 'never', '--verbose') as running:
+        assert running.stderr
+        for line in running.stderr:
+            if 'started' in line:
+                break
+        [directory] = [each for each in tmp_path.iterdir() if each.is_dir()]
+        running.send_signal(number)
+        running.wait(30)
+    _wait_until(lambda: not _users_of(directory))
+    if number == signal.SIGINT:
+        assert running.returncode == exception.Interrupted.exit_code
+    # The next test removes what kill -9 left.
+    assert run(sector('login:'), expectations.Expectations()).passed
+    workspaces.sweep_directory(tmp_path)
+    assert os.listdir(tmp_path) == ['image.raw']
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def _users_of(directory: pathlib.Path) -> list[int]:
+    """Processes whose current directory it is."""
+    found = []
+    for each in pathlib.Path('/proc').iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if os.readlink(each / 'cwd').startswith(str(directory)):
+                found.append(int(each.name))
+    return found
