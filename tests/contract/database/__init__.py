@@ -58,9 +58,7 @@ def clock():
 
 @pytest.fixture
 def database(url, clock):
-    database = db.Database(
-        url, clock=clock, retries=transaction.Retries(seconds=5)
-    )
+    database = db.Database(url, clock=clock, retries=RETRIES)
     yield database
     database.close()
 
