@@ -39,6 +39,7 @@ from typing import Any
 from imagebuild import exception
 from imagebuild.common import json_schema
 from imagebuild.common import release
+from imagebuild.common import urls
 from imagebuild.exception import Problem
 from imagebuild.manifest import document
 
@@ -260,6 +261,10 @@ def _check_image(name: str, entry: Mapping[str, Any]) -> Iterator[Problem]:
             'a "url" needs a "checksum", such as sha256:..., or a '
             '"checksum_file"',
         )
+    for key in ('url', 'checksum_file', 'signature'):
+        value = image.get(key, '')
+        if '://' in value and (problem := urls.problem_of(value)):
+            yield Problem(json_schema.join(path, key), problem)
     yield from _check_list(path, image)
     if 'checksum' in image and not {'url', 'path'} & set(image):
         yield Problem(

@@ -9,12 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What other services answer, as a line for people."""
+"""What other services answer, or that they do not, as a line for people."""
 
 from __future__ import annotations
 
 import re
+import socket
+import ssl
+from collections.abc import Iterator
 from typing import Any
+
+import requests
 
 _LONGEST = 500
 
@@ -31,3 +36,42 @@ def message_of(text: Any) -> str:
     # glanceclient puts the status before the message.
     plain = re.sub(r'^(HTTP )?\d{3} \w[\w ]*?: ', '', plain)
     return plain[:_LONGEST].rstrip(' .')
+
+
+def connection_failure(error: requests.RequestException) -> str:
+    """Why there is no answer, as a clause.
+
+    requests shows the classes and addresses of objects of three libraries.
+
+    :param error: what it raised.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            return 'its name is not known (DNS)'
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f'its certificate is not valid: {cause.verify_message}'
+        if isinstance(cause, ConnectionRefusedError):
+            return 'it refuses connections'
+    if isinstance(error, requests.ConnectTimeout):
+        return 'it does not accept a connection in time'
+    if isinstance(error, requests.Timeout):
+        return 'it does not answer in time'
+    return message_of(error)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and those that it came of."""
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        # urllib3 has them as arguments and as "reason".
+        found = (
+            one.__cause__, one.__context__, getattr(one, 'reason', None),
+            *one.args,
+        )  # fmt: skip
+        left += [each for each in found if isinstance(each, BaseException)]

@@ -29,6 +29,7 @@ import requests
 
 from imagebuild import exception
 from imagebuild.clients import answers
+from imagebuild.common import urls
 
 _CHUNK = 1024 * 1024
 #: Seconds to connect, and between two pieces.
@@ -37,7 +38,6 @@ _TIMEOUTS = (30, 60)
 _SMALL_TIMEOUT = 30
 _SMALL_TIMEOUTS = (8, 10)
 _MOST_REDIRECTS = 5
-_SCHEMES = ('https', 'http')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def open_url(
     :raises EnvironmentFault: it has no such file, or does not give it.
     """
     shown = without_password(url)
-    if parse.urlsplit(url).scheme not in _SCHEMES:
+    if parse.urlsplit(url).scheme not in urls.SCHEMES:
         raise exception.EnvironmentFault(
             f'{shown} cannot be downloaded: only https and http URLs can be.'
         )
@@ -204,18 +204,22 @@ def _asked(
         return session.get(
             url, headers=headers(offset), stream=True, timeout=timeouts
         )
+    except requests.exceptions.InvalidSchema as error:
+        raise exception.EnvironmentFault(
+            f'{shown} cannot be downloaded: it redirects to something else '
+            'than an http or https URL.'
+        ) from error
     except (
         requests.TooManyRedirects,
-        requests.exceptions.InvalidSchema,
         requests.exceptions.InvalidURL,
     ) as error:
         raise exception.EnvironmentFault(
-            f'{shown} cannot be downloaded: {answers.message_of(error)}'
+            f'{shown} cannot be downloaded: {answers.message_of(error)}.'
         ) from error
     except requests.RequestException as error:
         raise exception.ServiceUnavailable(
             service=parse.urlsplit(url).hostname or shown,
-            reason=answers.message_of(error),
+            reason=answers.connection_failure(error),
         ) from error
 
 

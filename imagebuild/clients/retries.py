@@ -66,7 +66,9 @@ def retry_while_unavailable(
     def report(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         pause = state.upcoming_sleep
-        LOG.warning('%s Trying again in %d s.', error, pause)
+        # Programs print warnings, and what on_notice is told as well.
+        level = logging.INFO if on_notice else logging.WARNING
+        LOG.log(level, '%s Trying again in %d s.', error, pause)
         if on_notice:
             on_notice(f'{error} Trying again in {pause:.0f} s.')
 

@@ -32,6 +32,7 @@ from imagebuild import catalogue
 from imagebuild import exception
 from imagebuild.common import checksums
 from imagebuild.common import extras
+from imagebuild.common import urls
 from imagebuild.drivers import base
 
 _CHECKS = ('checksum', 'checksum_file', 'signature', 'keyring')
@@ -239,8 +240,9 @@ def _is_name(found: str) -> bool:
 
 
 def _of_url(url: str, given: Mapping[str, str]) -> Mapping[str, str]:
-    if parse.urlsplit(url).scheme not in ('http', 'https'):
-        refuse('--base: only http and https URLs can be downloaded')
+    # Without it: there may be a password in it.
+    if problem := urls.problem_of(url):
+        refuse(f'--base: it {problem}')
     if not {'checksum', 'checksum_file'} & given.keys():
         refuse(
             'a base image of the network needs --base-checksum or '
@@ -254,7 +256,17 @@ def _of_url(url: str, given: Mapping[str, str]) -> Mapping[str, str]:
         refuse('--base-keyring needs --base-checksum-file')
     if 'checksum' in given:
         checksums.Checksum.parse(given['checksum'])
+    for name in ('checksum_file', 'signature'):
+        if problem := urls.problem_of(_joined(url, given.get(name, ''))):
+            refuse(f'--base-{name.replace("_", "-")}: it {problem}')
     return {'url': url, **given}
+
+
+def _joined(url: str, reference: str) -> str:
+    try:
+        return parse.urljoin(url, reference)
+    except ValueError:
+        return reference
 
 
 def _of_catalogue(name: str, conf: cfg.ConfigOpts) -> BaseChoice:

@@ -32,9 +32,10 @@ from oslo_config import cfg
 from imagebuild import exception
 from imagebuild.cmd import base_choice
 from imagebuild.cmd import console
+from imagebuild.cmd import new_file
 from imagebuild.cmd import packing
 from imagebuild.common import extras
-from imagebuild.common import os_errors
+from imagebuild.common import space
 from imagebuild.disks import convert
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
@@ -106,35 +107,38 @@ def spec(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseSpec | None:
     if options.output is None:
         base_choice.refuse('--output is required with --base')
     chosen = base_choice.choose(options, conf)
-    _check_output(options.output, force=options.force)
+    _refuse_same(chosen, options.output)
+    new_file.check(options.output, force=options.force)
     disks = dict(conf.disks)
     disks['cache_dir'] = disks.get('cache_dir') or _cache_directory()
     return BaseSpec(chosen, options.output, options.force, disks)
 
 
-def _check_output(output: pathlib.Path, *, force: bool) -> None:
-    if not output.parent.is_dir():
-        raise exception.InvalidInput(f'There is no directory {output.parent}.')
-    if output.is_symlink():
-        raise exception.InvalidInput(
-            f'{output} is a link; name the file itself.'
-        )
-    if output.exists() and not output.is_file():
-        raise exception.InvalidInput(f'{output} is not a file.')
-    if output.exists() and not force:
-        raise _exists(output)
-
-
-def _exists(output: pathlib.Path) -> exception.InvalidInput:
-    return exception.InvalidInput(
-        f'{output} is there already; use --force to replace it.'
-    )
+def _refuse_same(chosen: base_choice.BaseChoice, output: pathlib.Path) -> None:
+    """A base image is not changed, and so not replaced."""
+    with contextlib.suppress(OSError):
+        if os.path.samefile(chosen.image.get('path', ''), output):
+            base_choice.refuse(
+                '--output is the base image itself; use --image to pack a '
+                'file in place'
+            )
 
 
 def _cache_directory() -> str:
-    """Of the user: nobody else may look into it."""
-    home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    return str(pathlib.Path(home, 'imagebuild', 'base-images'))
+    """Of the user: nobody else may look into it.
+
+    :raises InvalidInput: they have no home directory.
+    """
+    home = os.environ.get('XDG_CACHE_HOME', '')
+    if not os.path.isabs(home):
+        # As the specification wants it.
+        home = os.path.join(os.path.expanduser('~'), '.cache')
+    if not os.path.isabs(home):
+        raise exception.InvalidInput(
+            'There is no home directory that downloads could be kept in; set '
+            'XDG_CACHE_HOME, or [disks] cache_dir in a configuration file.'
+        )
+    return os.path.join(home, 'imagebuild', 'base-images')
 
 
 def pack(
@@ -151,37 +155,44 @@ def pack(
     :raises StepError: there is no new file.
     :raises EnvironmentFault: there is no new file.
     """
-    output = wanted.output
     for notice in wanted.base.notices:
         monitor.notice(notice)
-    workspaces.sweep(output)
-    with workspaces.Workspace(output) as space:
-        new = space.path / output.name
-        raw = output.suffix.lower() in _RAW_SUFFIXES
-        with _opened(wanted, monitor, document) as info:
-            monitor.doing(f'Copying the base image to {output.name}')
-            convert.convert(info, new, 'raw' if raw else 'qcow2')
-        outcome = packing.pack(
-            dataclasses.replace(pack_spec, image=new), monitor
-        )
-        with os_errors.on_write(output):
-            new.chmod(0o666 & ~_umask())
-            convert.flush(new)
-            if not wanted.force:
-                try:
-                    os.link(new, output)
-                except FileExistsError:
-                    raise _exists(output) from None
-            else:
-                new.replace(output)
-            convert.flush(output.parent)
+    made: os.stat_result | None = None
+    workspaces.sweep(wanted.output)
+    try:
+        with workspaces.Workspace(wanted.output) as workspace:
+            new = workspace.path / wanted.output.name
+            with _opened(wanted, monitor, document) as info:
+                _copy(info, new, wanted, pack_spec, monitor)
+            outcome = packing.pack(
+                dataclasses.replace(pack_spec, image=new), monitor
+            )
+            made = new.stat()
+            new_file.put(new, wanted.output, force=wanted.force)
+    except exception.Interrupted:
+        if made is None or not _is_there(wanted.output, made):
+            raise
+        # It came after that: the new file is complete.
     return dataclasses.replace(outcome, result='packed')
 
 
-def _umask() -> int:
-    found = os.umask(0o077)
-    os.umask(found)
-    return found
+def _copy(
+    info: image_file.ImageInfo,
+    new: pathlib.Path,
+    wanted: BaseSpec,
+    pack_spec: packing.PackSpec,
+    monitor: console.ConsoleMonitor,
+) -> None:
+    monitor.doing(f'Copying the base image to {wanted.output.name}')
+    space.check(wanted.output.parent, info.allocated + pack_spec.space_reserve)
+    raw = wanted.output.suffix.lower() in _RAW_SUFFIXES
+    convert.convert(info, new, 'raw' if raw else 'qcow2')
+
+
+def _is_there(output: pathlib.Path, made: os.stat_result) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(output.stat(), made)
+    return False
 
 
 @contextlib.contextmanager

@@ -248,7 +248,12 @@ def _directories(directory: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _clear(directory: pathlib.Path) -> None:
-    """End and remove what was noted down in a workspace."""
+    """End and remove what was noted down in a workspace.
+
+    One inside of it is that of a file that was being made there: its owner
+    was killed as well.
+    """
+    sweep_directory(directory)
     notes = _Notes.read(directory)
     if notes.pid_namespace_id == processes.pid_namespace_id():
         for pid, started in notes.pids:

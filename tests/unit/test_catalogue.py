@@ -103,6 +103,26 @@ def test_empty(load, text):
             'is not an http or https URL',
         ),
         (
+            'a: {image: {url: "https://[::1/f", checksum_file: S}}',
+            'a.image.url',
+            'is not a valid URL',
+        ),
+        (
+            'a: {image: {url: "https://h/f", checksum_file: "http://h:x/S"}}',
+            'a.image.checksum_file',
+            'is not a valid URL',
+        ),
+        (
+            'a: {image: {url: "https://h/f", checksum_file: S, keyring: []}}',
+            'a.image.keyring',
+            '',
+        ),
+        (
+            'a: {image: {url: "https://h/f", checksum_file: S, keyring: [k]}}',
+            'a.image.keyring[0]',
+            'is not an absolute path',
+        ),
+        (
             'a: {image: {url: "https://h/*.img", checksum: '
             f'"sha256:{"0" * 64}"}}}}',
             'a.image.url',

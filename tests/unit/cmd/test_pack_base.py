@@ -28,6 +28,7 @@ def manifest(tmp_path):
     path = tmp_path / 'manifest.yaml'
     path.write_text('validators: []\n')
     (tmp_path / 'base.img').write_bytes(bytes(512))
+    (tmp_path / 'base-link').symlink_to('base.img')
     (tmp_path / 'there.qcow2').write_text('mine')
     (tmp_path / 'link.qcow2').symlink_to('there.qcow2')
     (tmp_path / 'os.yaml').write_text(
@@ -86,7 +87,7 @@ ROWS = {
     ),
     'another scheme': (
         ['--base', 'file:///etc/shadow', '--output', '{tmp}/o', *LIST],
-        'only http and https URLs',
+        '--base: it is not an http or https URL',
     ),
     'a file and a list': (
         ['--base', '{tmp}/base.img', '--output', '{tmp}/o', *LIST],
@@ -141,6 +142,41 @@ ROWS = {
         '--os-cloud is for images of a cloud',
     ),
     'a cloud alone': (['--image', 'x', '--os-cloud', 'y'], 'belong to --base'),
+    'no URL': (
+        ['--base', 'http://[::1/x', '--output', '{tmp}/o', *LIST],
+        '--base: it is not a valid URL',
+    ),
+    'no host': (
+        ['--base', 'http:///x', '--output', '{tmp}/o', *LIST],
+        '--base: it has no host',
+    ),
+    'no port': (
+        ['--base', 'http://h:99999999/x', '--output', '{tmp}/o', *LIST],
+        '--base: it is not a valid URL',
+    ),
+    'a list that has no URL': (
+        [
+            '--base',
+            URL,
+            '--output',
+            '{tmp}/o',
+            '--base-checksum-file',
+            'http://[::1/x',
+        ],
+        '--base-checksum-file: it is not a valid URL',
+    ),
+    'the base itself': (
+        ['--base', '{tmp}/base.img', '--output', '{tmp}/base.img', '--force'],
+        '--output is the base image itself; use --image',
+    ),
+    'the base itself by a link': (
+        ['--base', '{tmp}/base-link', '--output', '{tmp}/base.img', '--force'],
+        '--output is the base image itself; use --image',
+    ),
+    'a name that is too long': (
+        ['--base', '{tmp}/base.img', '--output', '{tmp}/' + 'x' * 300],
+        'cannot be made: file name too long.',
+    ),
     'no cloud': (
         ['--base', 'stored', '--output', '{tmp}/o'],
         'No cloud is named, by --os-cloud NAME, OS_CLOUD or the other OS_... '
@@ -224,3 +260,16 @@ def test_refused_before_anything_is_touched(manifest, tmp_path, capsys, row):
     assert len(shown.splitlines()) == 1
     assert sorted(tmp_path.rglob('*')) == before
     assert (tmp_path / 'there.qcow2').read_text() == 'mine'
+
+
+def test_no_home_for_downloads(laptop, monkeypatch, capsys):
+    monkeypatch.setenv('HOME', 'relative')
+    monkeypatch.setenv('XDG_CACHE_HOME', 'as well')
+    manifest = laptop.parent / 'manifest.yaml'
+    code = run(
+        '--config-file', laptop / 'empty.conf', '--base',
+        laptop.parent / 'base.img', '--output', laptop / 'o', '--manifest',
+        manifest,
+    )  # fmt: skip
+    assert code == 2
+    assert 'set XDG_CACHE_HOME' in capsys.readouterr().err
