@@ -11,10 +11,10 @@
 # under the License.
 """What a store is: it keeps finished images.
 
-Called by the upload job (``upload``) and by the conductor (``delete``,
-``exists``, ``find``). Whoever calls has first written down in the database
-what it is about to do, and may be killed at any moment; so everything here
-may be called again, and ends with one image however often it is.
+Called by the upload job (``upload``, ``adopt``) and by the conductor
+(``delete``, ``exists``, ``find``). Whoever calls has first written down in the
+database what it is about to do, and may be killed at any moment; so everything
+here may be called again, and ends with one image however often it is.
 
 ``tests/contract/store_contract.py`` is this text as tests; every store in
 the entry points ``imagebuild.stores`` passes it.
@@ -35,6 +35,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.common import checksums
 from imagebuild.common import config_options
@@ -206,9 +207,11 @@ class Store(abc.ABC):
     """Where a finished image goes.
 
     :cvar name: as in its entry point in the group ``imagebuild.stores``.
+    :cvar adopts: whether it takes images that a cloud has made.
     """
 
     name: ClassVar[str]
+    adopts: ClassVar[bool] = False
 
     @classmethod
     def list_opts(cls) -> config_options.Pairs:
@@ -269,6 +272,40 @@ class Store(abc.ABC):
         :raises EnvironmentFault: the file cannot be read, or the store has no
             way to get the image.
         """
+
+    def adopt(
+        self,
+        artifact: artifacts.ImageArtifact,
+        image: ImageProperties,
+        stamp: Stamp,
+        *,
+        on_notice: OnNotice | None = None,
+    ) -> StoredImage:
+        """Make an image that a cloud has made the image of an upload.
+
+        It gets the fields, properties, members and owner that an upload
+        would have given it, and loses what it says of its origin (of which
+        server it is a snapshot, say) and the stamp of the attempt. Its bytes
+        and formats stay. Others of the same upload are removed.
+
+        Idempotent by ``stamp.upload_id``. When this raises, the image has the
+        stamp of the attempt still, or that of the upload, for
+        :meth:`discard`.
+
+        :param artifact: the image; it must be active, and have the stamp.
+        :param image: what is to be said about it; its formats are of no
+            matter, and it never becomes of use on a smaller disk.
+        :param stamp: what it is marked with.
+        :param on_notice: as of :meth:`upload`.
+        :raises InvalidInput: as for :meth:`upload`.
+        :raises ServiceUnavailable: as for :meth:`upload`.
+        :raises EnvironmentFault: it is not there, has no data, or is not what
+            this attempt has made; or the store adopts nothing.
+        """
+        raise exception.EnvironmentFault(
+            f'The store "{self.name}" takes files, and no image that a cloud '
+            'has made.'
+        )
 
     @abc.abstractmethod
     def delete(self, image_id: str, *, hide_undeletable: bool = False) -> None:

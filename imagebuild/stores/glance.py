@@ -52,6 +52,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.clients import errors
 from imagebuild.clients import glance
@@ -62,6 +63,7 @@ from imagebuild.common import image_properties
 from imagebuild.common import transfer_progress
 from imagebuild.disks import fetching
 from imagebuild.stores import base
+from imagebuild.stores import glance_adoption
 from imagebuild.stores import glance_job
 from imagebuild.stores import glance_records
 from imagebuild.stores import glance_upload
@@ -91,6 +93,7 @@ class GlanceStore(base.Store):
     """
 
     name: ClassVar[str] = 'glance'
+    adopts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -158,7 +161,35 @@ class GlanceStore(base.Store):
         with job.content():
             # A file that cannot be read is found before Glance is asked.
             pass
-        upload = glance_upload.Upload(
+        return self._retried(job, self._upload(job).attempt)
+
+    def adopt(
+        self,
+        artifact: artifacts.ImageArtifact,
+        image: base.ImageProperties,
+        stamp: base.Stamp,
+        *,
+        on_notice: base.OnNotice | None = None,
+    ) -> base.StoredImage:
+        """See :meth:`base.Store.adopt`."""
+        job = glance_job.Job(
+            image=image,
+            described=metadata.described(image, stamp, self._rules),
+            stamp=stamp,
+            path=None,
+            checksum=None,
+            elsewhere=base.Elsewhere(),
+            on_progress=None,
+            on_notice=on_notice,
+        )
+        adoption = glance_adoption.Adoption(
+            self._glance, self._records, job, artifact
+        )
+        upload = self._upload(job)
+        return self._retried(job, lambda: upload.complete(adoption.attempt()))
+
+    def _upload(self, job: glance_job.Job) -> glance_upload.Upload:
+        return glance_upload.Upload(
             self._glance,
             self._records,
             import_watch.Watch(self._glance, self._limits, sleep=self._sleep),
@@ -166,11 +197,16 @@ class GlanceStore(base.Store):
             job,
             sleep=self._sleep,
         )
+
+    def _retried(
+        self, job: glance_job.Job, attempt: Callable[[], images.GlanceImage]
+    ) -> base.StoredImage:
+        """Do it, again while Glance is away."""
         try:
             record = retries.retry_while_unavailable(
-                upload.attempt,
+                attempt,
                 timeout=self._retry_timeout,
-                on_notice=on_notice,
+                on_notice=job.on_notice,
                 sleep=self._sleep,
             )
         except import_watch.ImportFailed as error:

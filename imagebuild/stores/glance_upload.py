@@ -83,13 +83,31 @@ class Upload:
         try:
             kept = self._found()
             if kept and kept.status != 'queued':
-                return self._completed(kept)
-            return self._completed(self._by_some_method(kept))
+                return self.complete(kept)
+            return self.complete(self._by_some_method(kept))
         except (exception.NotFound, exception.Conflict) as error:
             # Somebody else has deleted it, or sends into it.
             raise exception.ServiceUnavailable(
                 service=glance.SERVICE, reason=str(error)
             ) from error
+
+    def complete(self, record: images.GlanceImage) -> images.GlanceImage:
+        """Give an image that is right what is still to come.
+
+        :raises Refused: Glance does not want it so; the image is removed.
+        :raises ImportFailed: it does not come into all of its stores.
+        """
+        image = self._job.image
+        try:
+            self._glance.share(record.id, image.members)
+            self._copy_to_stores(record)
+            # Last: what is protected could not be deleted when it is wrong.
+            if image.protected and not record.protected:
+                self._glance.update(record.id, protected=True)
+        except errors.Refused:
+            self._records.remove(record)
+            raise
+        return record
 
     # -- what is there ------------------------------------------------------
 
@@ -338,20 +356,6 @@ class Upload:
         except (exception.ChecksumMismatch, import_watch.ImportFailed):
             if attempt is None:
                 self._records.remove(record)
-            raise
-        return record
-
-    def _completed(self, record: images.GlanceImage) -> images.GlanceImage:
-        """Give an image that is right what is still to come."""
-        image = self._job.image
-        try:
-            self._glance.share(record.id, image.members)
-            self._copy_to_stores(record)
-            # Last: what is protected could not be deleted when it is wrong.
-            if image.protected and not record.protected:
-                self._glance.update(record.id, protected=True)
-        except errors.Refused:
-            self._records.remove(record)
             raise
         return record
 

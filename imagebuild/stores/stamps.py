@@ -21,13 +21,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 
+from imagebuild import artifacts
 from imagebuild.clients import images
 from imagebuild.stores import base
 
 #: The image's own id: another one in a copy.
 IMAGE_ID = 'imagebuild_image_id'
 #: The service that made it.
-SERVICE = 'imagebuild_service'
+SERVICE = artifacts.SERVICE
 
 #: What only the copies have that other services make: those of images that
 #: were made before there was IMAGE_ID.

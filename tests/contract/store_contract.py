@@ -30,15 +30,19 @@ import uuid
 
 import pytest
 
+from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.common import checksums
 from imagebuild.disks import create
 from imagebuild.stores import base
 
+#: Id of a project.
+OWNER = 'b' * 32
+
 
 class StoreContract(abc.ABC):
     #: Ids of projects that exist where the store is.
-    OWNER = 'b' * 32
+    OWNER = OWNER
     MEMBER = 'c' * 32
 
     @pytest.fixture
@@ -262,6 +266,17 @@ class StoreContract(abc.ABC):
         assert store.upload(file, shielded, stamp) == stored
         assert store.discard(stamp) == 1
         assert not store.exists(stored.image_id)
+
+    # -- what a cloud has made ----------------------------------------------
+
+    def test_only_some_adopt(self, store, image, stamp):
+        made = artifacts.ImageArtifact(
+            str(uuid.uuid4()),
+            artifacts.AttemptStamp('service', stamp.build_id, 1),
+        )
+        told = 'not in Glance' if store.adopts else 'takes files'
+        with pytest.raises(exception.EnvironmentFault, match=told):
+            store.adopt(made, image, stamp)
 
     # -- the bytes ----------------------------------------------------------
 

@@ -16,12 +16,14 @@ import json
 import pytest
 
 from imagebuild import exception
+from imagebuild.stores import base
 from imagebuild.stores import registry
 from tests import fake_glance
+from tests.contract import adoption_contract
 from tests.contract import store_contract
 
 
-class TestGlanceStore(store_contract.StoreContract):
+class TestGlanceStore(adoption_contract.AdoptionContract):
     @pytest.fixture
     def glance(self):
         with fake_glance.FakeGlance() as glance:
@@ -40,6 +42,38 @@ class TestGlanceStore(store_contract.StoreContract):
 
     def content(self, store, image_id):
         return store.glance_of_test.data[image_id]
+
+    def make(self, store, content, values):
+        return store.glance_of_test.add(content, **values)['id']
+
+    def test_an_image_that_names_a_volume(
+        self, store, glance, attempt, image, stamp
+    ):
+        made = self.made_by(store, b'', attempt)
+        glance.images[made.image_id].update(status='active', size=0)
+        with pytest.raises(exception.EnvironmentFault, match='names a volume'):
+            store.adopt(made, image, stamp)
+
+    @pytest.mark.parametrize('owner', ['service', store_contract.OWNER])
+    def test_of_which_project_it_may_be(
+        self, store, glance, made, image, stamp, owner, monkeypatch
+    ):
+        monkeypatch.setattr(store._glance, 'project_id', lambda: 'service')
+        record = glance.images[made.image_id]
+        with pytest.raises(exception.EnvironmentFault, match='somebody'):
+            store.adopt(made, image, stamp)
+        record['owner'] = owner
+        store.adopt(made, image, stamp)
+        assert record['owner'] == self.OWNER
+
+    def test_a_member_that_glance_refuses(self, store, glance, made, stamp):
+        image = base.ImageProperties(
+            name='web', owner=self.OWNER, members=[self.MEMBER]
+        )
+        glance.fail('POST', '/members', 403, 'Not him.')
+        with pytest.raises(exception.InvalidInput, match='Not him'):
+            store.adopt(made, image, stamp)
+        assert not store.exists(made.image_id)
 
 
 class TestFileStore(store_contract.StoreContract):
