@@ -32,6 +32,10 @@ call                  by                             in
 ``wants_base``        conductor, ``check_request``   conductor's process
 ``prepared``          build job                      child process
 ``open``, ``finish``  build job                      child process
+``makes``             conductor, ``check_request``   conductor's process
+``works_in_cloud``    conductor                      conductor's process
+``reap``              reap job                       child process
+``left_behind``       reap job                       child process
 :func:`sweep`         conductor, after a killed job  conductor's process
 ===================== ============================== =====================
 
@@ -45,6 +49,7 @@ import abc
 import contextlib
 import json
 import pathlib
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -54,7 +59,11 @@ from typing import ClassVar
 from typing import Literal
 
 from imagebuild import sandbox
+from imagebuild.artifacts import Artifact
+from imagebuild.artifacts import AttemptStamp
 from imagebuild.artifacts import FileArtifact
+from imagebuild.artifacts import ImageArtifact
+from imagebuild.artifacts import Kind
 from imagebuild.artifacts import OutputFormat
 from imagebuild.common import config_options
 from imagebuild.disks import workspaces
@@ -74,12 +83,15 @@ if TYPE_CHECKING:
 DiskFormat = Literal['qcow2', 'raw']
 
 __all__ = [
+    'Artifact',
+    'AttemptStamp',
     'BaseImage',
     'BuildContext',
     'DiskFormat',
     'DiskMonitor',
     'Driver',
     'FileArtifact',
+    'ImageArtifact',
     'InvalidDriverOptions',
     'OpenDisk',
     'Options',
@@ -103,19 +115,26 @@ class OpenDisk(abc.ABC):
     @abc.abstractmethod
     def finish(
         self, output: pathlib.Path, disk_format: OutputFormat
-    ) -> FileArtifact:
-        """Write what the disk has become into one file; only once.
+    ) -> Artifact:
+        """Make of the disk what the build ends with; only once.
 
         Called by the job when the manifest has run and has been tidied up
         after; not called when it failed. Gives the files their SELinux
-        labels where the guest uses them, frees what is unused, closes the
-        disk in good order and converts it. All or nothing: ``output`` is
-        there, whole and on the disk, or is not there.
+        labels where the guest uses them, frees what is unused and closes the
+        disk in good order.
+
+        Most drivers write it into one file. All or nothing: ``output`` is
+        there, whole and on the disk, or is not there. Where
+        :meth:`Driver.makes` is ``image`` a cloud makes an image of it, which
+        is active when this returns and has the properties of
+        :meth:`BuildContext.stamp` from its beginning on.
 
         :param output: the file to make; one that is there is replaced. Its
             directory must exist.
         :param disk_format: what it is to be.
-        :raises EnvironmentFault: the disk could not be closed or written.
+        :returns: the file, which is ``output``; or the image.
+        :raises EnvironmentFault: the disk could not be closed or written, or
+            the cloud has failed.
         :raises StepError: the guest's file system refused (it is full).
         """
 
@@ -229,6 +248,60 @@ class Driver(abc.ABC):
         :returns: bytes; 0 when they do not.
         """
         return 0
+
+    def makes(self, options: Mapping[str, Any]) -> Kind:
+        """What :meth:`OpenDisk.finish` returns.
+
+        :param options: as for :meth:`validate`, which is called first.
+        :returns: ``file``, or ``image`` for an image in the Glance of this
+            cloud. That cannot be asked for in another format or for another
+            destination, and no conductor keeps a file of it.
+        """
+        return 'file'
+
+    def works_in_cloud(
+        self, sections: Mapping[str, Mapping[str, Any]]
+    ) -> bool:
+        """Whether attempts make things outside of the conductor's host.
+
+        Conductors have what is left of those removed, by :meth:`reap`.
+
+        :param sections: of the configuration, as ``settings.sections``.
+        """
+        return False
+
+    def reap(self, stamp: AttemptStamp, settings: Settings) -> int:
+        """Remove what an attempt has left outside of the conductor's host.
+
+        Called in a process of its own, which is killed when it takes too
+        long, after an attempt has ended that did not succeed, on any conductor
+        that has this driver, and perhaps on several at a time; whoever made
+        the attempt may have been killed at any moment. Also called after an
+        image was adopted: that has no stamp any more and stays. Is called
+        again when it has raised.
+
+        :param stamp: of the attempt, as :meth:`BuildContext.stamp` gave it.
+        :param settings: of this conductor.
+        :returns: how many things were removed; of what was not there, or is
+            being removed already, there is no error.
+        :raises ImageBuildError: something is left, or nobody knows.
+        """
+        return 0
+
+    def left_behind(
+        self, service: str, settings: Settings
+    ) -> Iterable[tuple[str, int]]:
+        """Find the attempts that have left something.
+
+        Called now and then, as :meth:`reap` is. What an attempt has there
+        that is still made is listed, too; who calls knows which those are.
+
+        :param service: id of this service, as in their stamps.
+        :param settings: of this conductor.
+        :returns: build id and attempt of each, in any order, repeated or not.
+        :raises ImageBuildError: it cannot be found out.
+        """
+        return ()
 
     def identity(self, options: Mapping[str, Any]) -> str:
         """What decides the content of a disk that has no base image.

@@ -25,6 +25,10 @@ option                    meaning
 ``fail``                  a message: the build fails with it at its end
 ``fault``                 whose fault that is: ``user``, ``service``, or
                           ``crash``: the process kills itself
+``artifact``              ``image``: what comes out is an image in Glance, as
+                          if a cloud had made a snapshot (``file``)
+``linger``                how long the build goes on after it has made that
+                          image, and has told nobody (0)
 ========================= =================================================
 """
 
@@ -32,20 +36,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import os
 import pathlib
 import signal
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 
+from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.common import phases
 from imagebuild.disks import create
+from imagebuild.drivers import attempt_images
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
@@ -53,6 +61,18 @@ from imagebuild.remotes import always_succeeds
 from imagebuild.remotes.base import Remote
 
 _MIB = 1024 * 1024
+#: Properties that Nova gives to its snapshots, some of them.
+_OF_A_SNAPSHOT = {
+    'base_image_ref': '9a0b7e0c-5a0e-4f9b-8c3c-0d2f6f0e7b11',
+    'boot_roles': 'member,reader',
+    'image_type': 'snapshot',
+    'image_state': 'available',
+    'instance_uuid': '2f1d3c55-61d5-4b0f-9d5e-7c3f6c9a1b22',
+    'owner_user_name': 'imagebuild',
+    'user_id': 'f00',
+    # Of the base image, and good for the snapshot.
+    'hw_disk_bus': 'virtio',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +104,21 @@ class Options(base.Options):
         metadata=option_schema.described(
             'A message: the build fails with it at its end.',
             option_schema.TEXT,
+        ),
+    )
+    artifact: artifacts.Kind = dataclasses.field(
+        default='file',
+        metadata=option_schema.described(
+            'What comes out: a file, or an image in Glance, as if a cloud '
+            'had made a snapshot.',
+            {'enum': ['file', 'image']},
+        ),
+    )
+    linger: float = dataclasses.field(
+        default=0.0,
+        metadata=option_schema.described(
+            'Seconds that the build goes on after it has made that image.',
+            {'type': 'number', 'minimum': 0, 'maximum': 86400},
         ),
     )
     fault: str = dataclasses.field(
@@ -119,22 +154,51 @@ class FakeDriver(base.Driver):
         """See :meth:`base.Driver.disk_size`."""
         return Options.parse(options).size * _MIB
 
+    def makes(self, options: Mapping[str, Any]) -> artifacts.Kind:
+        """See :meth:`base.Driver.makes`."""
+        return 'image' if options.get('artifact') == 'image' else 'file'
+
+    def works_in_cloud(
+        self, sections: Mapping[str, Mapping[str, Any]]
+    ) -> bool:
+        """See :meth:`base.Driver.works_in_cloud`: where there is a Glance."""
+        keystone = sections.get('keystone', {})
+        return bool(keystone.get('auth_url') or keystone.get('endpoint'))
+
+    def reap(self, stamp: base.AttemptStamp, settings: base.Settings) -> int:
+        """See :meth:`base.Driver.reap`."""
+        return attempt_images.reap(settings.glance(), stamp)
+
+    def left_behind(
+        self, service: str, settings: base.Settings
+    ) -> Iterable[tuple[str, int]]:
+        """See :meth:`base.Driver.left_behind`."""
+        return attempt_images.left(settings.glance(), service)
+
     @contextlib.contextmanager
     def open(self, context: base.BuildContext) -> Iterator[base.OpenDisk]:
         """See :meth:`base.Driver.open`; the base image is not looked at."""
         parsed = Options.parse(context.options)
-        monitor = context.monitor
         context.settings.check_size(parsed.size * _MIB)
         with (
-            monitor.step('start the appliance', phase=phases.APPLIANCE),
+            context.monitor.step(
+                'start the appliance', phase=phases.APPLIANCE
+            ),
             contextlib.ExitStack() as stack,
         ):
             remote = always_succeeds.AlwaysSucceedsRemote(parsed.output_lines)
-            disk = FakeDisk(remote, parsed, monitor, self._sleep)
+            disk = FakeDisk(remote, parsed, context, self._sleep)
             stack.callback(remote.close)
             kept = stack.pop_all()
         with kept:
             yield disk
+
+
+class _Content(io.BytesIO):
+    """What is sent to Glance."""
+
+    def __len__(self) -> int:
+        return len(self.getbuffer())
 
 
 class FakeDisk(base.OpenDisk):
@@ -144,25 +208,52 @@ class FakeDisk(base.OpenDisk):
         self,
         remote: Remote,
         options: Options,
-        monitor: base.DiskMonitor,
+        context: base.BuildContext,
         sleep: Callable[[float], None],
     ) -> None:
         self.remote = remote
         self.virtual_size = options.size * _MIB
         self._options = options
-        self._monitor = monitor
+        self._context = context
         self._sleep = sleep
 
     def finish(
         self, output: pathlib.Path, disk_format: base.OutputFormat
-    ) -> base.FileArtifact:
+    ) -> base.Artifact:
         """See :meth:`base.OpenDisk.finish`."""
-        with self._monitor.step(f'write the {disk_format} file'):
+        monitor, made = self._context.monitor, self._options.artifact
+        if made == 'image':
+            with monitor.step('make a snapshot'):
+                self._sleep(self._options.seconds)
+                return self._snapshot(output, disk_format)
+        with monitor.step(f'write the {disk_format} file'):
             self._sleep(self._options.seconds)
             self._fail()
             create.empty_image(output, disk_format, self.virtual_size)
         self.remote.close()
         return base.FileArtifact(output, disk_format, self.virtual_size)
+
+    def _snapshot(
+        self, path: pathlib.Path, disk_format: base.OutputFormat
+    ) -> base.ImageArtifact:
+        """Have an image in Glance, as Nova would have made it."""
+        client, stamp = self._context.settings.glance(), self._context.stamp()
+        create.empty_image(path, disk_format, self.virtual_size)
+        content = _Content(path.read_bytes())
+        path.unlink()
+        image = client.create(
+            name=stamp.name,
+            disk_format=disk_format,
+            container_format='bare',
+            min_disk=1,
+            **_OF_A_SNAPSHOT,
+            **stamp.properties(),
+        )
+        client.send(image.id, content)
+        self._sleep(self._options.linger)
+        self._fail()
+        self.remote.close()
+        return base.ImageArtifact(image.id, stamp)
 
     def _fail(self) -> None:
         if self._options.fault == 'crash' and self._options.fail:

@@ -94,10 +94,15 @@ class Settings:
         :param attempt: its number.
         :raises ServiceUnavailable: Keystone is asked who this is, and is away.
         """
+        return artifacts.AttemptStamp(self.service_id(), build_id, attempt)
+
+    def service_id(self) -> str:
+        """The id of this imagebuild service, as its images have it.
+
+        :raises ServiceUnavailable: Keystone is asked who this is, and is away.
+        """
         configured = self.sections.get('glance', {}).get('service_id')
-        # As the images of uploads have it.
-        service = configured or self.glance().user_id()
-        return artifacts.AttemptStamp(service, build_id, attempt)
+        return str(configured or self.glance().user_id())
 
     def guest_facts(self) -> dict[str, Any]:
         """What of this a guest may notice; plain JSON."""

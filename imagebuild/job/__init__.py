@@ -36,7 +36,10 @@ The documents (every name is required unless it says otherwise)::
     {"action": "upload", "upload_id", "build_id", "project_id",
      "destination", "store", "repository", "artifact", "disk_format",
      "container_format", "image", "content_key", "config", "copies"
-     (optional), "timeout" (optional), "source" (optional)}
+     (optional), "timeout" (optional), "source" (optional), "made"
+     (optional: the image that is adopted; then no file is of any matter)}
+    {"action": "reap", "driver", "attempts", "look" (optional), "timeout",
+     "config"}
 
 ``config`` holds sections of the configuration by name, values by option:
 ``guestfs``, ``disks`` (with ``cache_dir``), ``layers`` (optional),
@@ -67,6 +70,10 @@ And one of these at the end::
 
     {"event": "finished", "result": {"path", "size", "virtual_size",
      "disk_format", "report"}}
+    {"event": "finished", "result": {"image": {"image_id", "destination",
+     "service", "build_id", "attempt"}, "report"}}
+    {"event": "finished", "result": {"reaped", "left": [[build id, attempt],
+     ...]}}
     {"event": "finished", "result": {"image_id", "size", "os_hash_algo",
      "os_hash_value", "disk_format"}}
     {"event": "failed", "fault": "user" | "service", "reason",

@@ -169,9 +169,9 @@ def _apply(
     )
 
 
-def _result(
-    made: drivers.FileArtifact, report: manifest.Report
-) -> dict[str, Any]:
+def _result(made: drivers.Artifact, report: manifest.Report) -> dict[str, Any]:
+    if isinstance(made, drivers.ImageArtifact):
+        return {'image': made.to_document(), 'report': report.to_dict()}
     # Without a checksum: the upload computes that of what it sends.
     return {
         'path': str(made.path),

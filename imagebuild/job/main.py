@@ -29,6 +29,7 @@ from imagebuild.job import failure
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
 from imagebuild.job import masking
+from imagebuild.job import reap
 from imagebuild.job import specs
 from imagebuild.job import termination
 from imagebuild.job import upload
@@ -59,7 +60,14 @@ def _validate(*args: Any) -> dict[str, Any]:
 ACTIONS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     'build': (specs.BuildSpec.from_document, build.run),
     'upload': (specs.UploadSpec.from_document, upload.run),
+    'reap': (specs.ReapSpec.from_document, reap.run),
     'validate': (specs.ValidationSpec.from_document, _validate),
+}
+
+
+#: What is raised when the time of an action is up, where it is no upload.
+_TIMEOUTS: Mapping[str, type[exception.ImageBuildError]] = {
+    'reap': reap.ReapTimeout
 }
 
 
@@ -127,7 +135,7 @@ def _deadline(
         seconds,
         lambda: monitor.doing,
         head_start=0,
-        timeout=exception.UploadTimeout,
+        timeout=_TIMEOUTS.get(document['action'], exception.UploadTimeout),
     )
 
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import Any
 from typing import cast
 
+from imagebuild import artifacts
 from imagebuild.common import checksums
 from imagebuild.drivers import base as drivers
 from imagebuild.stores.base import ImageCopy
@@ -143,6 +144,8 @@ class UploadSpec:
     :ivar copies: active images of the same content that its Glance may copy.
     :ivar timeout: seconds, None for no limit.
     :ivar source: where the file comes from, None if the repository has it.
+    :ivar made: the image that a cloud has made, which is adopted; None if a
+        file is uploaded.
     """
 
     upload_id: str
@@ -160,6 +163,7 @@ class UploadSpec:
     copies: Sequence[ImageCopy] = ()
     timeout: float | None = None
     source: ImageSource | None = None
+    made: artifacts.ImageArtifact | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> UploadSpec:
@@ -178,6 +182,10 @@ class UploadSpec:
         values['copies'] = [_copy(each) for each in values.get('copies', ())]
         if values.get('source') is not None:
             values['source'] = ImageSource.from_document(values['source'])
+        if values.get('made') is not None:
+            values['made'] = artifacts.ImageArtifact.from_document(
+                values['made']
+            )
         spec = cls(**values)
         # Now, not when half of it is done.
         _ = spec.properties
@@ -190,6 +198,7 @@ class UploadSpec:
             'action': 'upload',
             'copies': [dataclasses.asdict(each) for each in self.copies],
             'source': self.source and dataclasses.asdict(self.source),
+            'made': self.made and self.made.to_document(),
         }
 
     @property
@@ -254,6 +263,45 @@ class ValidationSpec:
     def to_document(self) -> dict[str, Any]:
         """Write it, as JSON has it."""
         return {**_plain(self), 'action': 'validate'}
+
+
+@dataclasses.dataclass(frozen=True)
+class ReapSpec:
+    """What attempts have left in a cloud.
+
+    :ivar driver: name of the driver that they were made with.
+    :ivar attempts: build id and number of each that is reaped.
+    :ivar look: whether to find out which attempts have left something.
+    :ivar timeout: seconds for all of it.
+    """
+
+    driver: str
+    attempts: Sequence[tuple[str, int]]
+    config: Config
+    timeout: float
+    look: bool = False
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> ReapSpec:
+        """Read one; what a later release added is passed over.
+
+        :raises KeyError: a part is missing.
+        :raises ValueError: a part is something else.
+        """
+        return cls(
+            driver=document['driver'],
+            attempts=[
+                (str(build_id), int(attempt))
+                for build_id, attempt in document['attempts']
+            ],
+            config=document['config'],
+            timeout=document['timeout'],
+            look=bool(document.get('look')),
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """Write it, as JSON has it."""
+        return {**_plain(self), 'action': 'reap'}
 
 
 def _copy(document: Mapping[str, Any]) -> ImageCopy:

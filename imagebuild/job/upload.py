@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The upload: a finished file into a store."""
+"""The upload: a finished file into a store, or an image that is there."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ def run(
     """
     store = registry.load(spec.store, spec.config)
     monitor.enter(phases.UPLOAD)
+    if spec.made is not None:
+        monitor.begin('adopting the image')
+        adopted = store.adopt(
+            spec.made, spec.properties, spec.stamp, on_notice=monitor.notice
+        )
+        return dataclasses.asdict(adopted)
     try:
         found = _find(spec, monitor)
     except exception.SourceUnusable:

@@ -28,6 +28,7 @@ import pytest
 import yaml
 from oslo_config import cfg
 
+from imagebuild import artifacts
 from imagebuild import conf as imagebuild_conf
 from imagebuild import db
 from imagebuild import exception
@@ -41,11 +42,12 @@ from imagebuild.conductor import retry_policy
 from imagebuild.conductor import store_pauses
 from imagebuild.db import migration
 from imagebuild.disks import base_images
+from imagebuild.drivers import attempt_images
 from imagebuild.stores import base
 from imagebuild.stores import registry
 from tests.cloud import people
+from tests.contract import adoption_contract
 from tests.contract import database as contract
-from tests.contract import store_contract
 from tools.cloud import clouds
 
 
@@ -72,7 +74,12 @@ def glance(config):
     return glance_client.Glance.from_config(config)
 
 
-class TestGlanceStore(store_contract.StoreContract):
+class Content(io.BytesIO):
+    def __len__(self):
+        return len(self.getbuffer())
+
+
+class TestGlanceStore(adoption_contract.AdoptionContract):
     @pytest.fixture(autouse=True)
     def _projects(self, projects):
         type(self).OWNER = projects['demo']
@@ -81,8 +88,22 @@ class TestGlanceStore(store_contract.StoreContract):
     @pytest.fixture
     def store(self, config, stamp):
         store = registry.load('glance', config)
+        self.attempts = []
         yield store
         store.discard(stamp)
+        for attempt in self.attempts:
+            attempt_images.reap(store._glance, attempt)
+            assert set(
+                attempt_images.left(store._glance, attempt.service)
+            ) == (set())
+
+    def make(self, store, content, values):
+        stamp = artifacts.AttemptStamp.from_properties(values, 'some-service')
+        self.attempts.append(stamp)
+        image = store._glance.create(name='a snapshot', **values)
+        if content:
+            store._glance.send(image.id, Content(content))
+        return image.id
 
     def look(self, store, image_id):
         record = dict(store._glance._client.images.get(image_id))

@@ -148,6 +148,11 @@ class DriverContract:
         turned = dict(reversed(opening.options.items()))
         assert driver.identity(turned) == identity
 
+    def test_what_it_makes(self, driver, opening):
+        assert driver.makes(opening.options) in ('file', 'image')
+        # Where nothing is configured there is no cloud to work in.
+        assert driver.works_in_cloud({}) is False
+
     # -- opening ------------------------------------------------------------
 
     @pytest.mark.both_isolations

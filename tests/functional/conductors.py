@@ -66,6 +66,12 @@ class FakeDriver:
     def disk_size(self, options):
         return 0
 
+    def makes(self, options):
+        return 'file'
+
+    def works_in_cloud(self, sections):
+        return False
+
     def identity(self, options):
         return f'fake:{json.dumps(options, sort_keys=True)}'
 

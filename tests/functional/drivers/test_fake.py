@@ -9,8 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import dataclasses
 import os
 import signal
+import uuid
 
 import pytest
 
@@ -20,6 +22,7 @@ from imagebuild.disks import base_images
 from imagebuild.drivers import base
 from imagebuild.drivers import fake
 from imagebuild.drivers import registry
+from tests import fake_glance
 from tests.contract import driver_contract
 
 MANIFEST = """
@@ -76,6 +79,46 @@ def test_every_driver_is_known():
 def test_unknown_driver():
     with pytest.raises(exception.InvalidInput, match='floppy.*guestfs'):
         registry.get('floppy')
+
+
+def test_an_image_in_glance(tmp_path):
+    driver, build_id = fake.FakeDriver(), str(uuid.uuid4())
+    with fake_glance.FakeGlance() as server:
+        settings = base.Settings.from_config(
+            {**server.config, 'disks': {'cache_dir': str(tmp_path / 'cache')}}
+        )
+        options = {'artifact': 'image', 'size': 2}
+        assert driver.makes(options) == 'image'
+        assert driver.works_in_cloud(settings.sections)
+        stamps = []
+        for attempt in (1, 2):
+            context = base.BuildContext(
+                base_image=base.BaseImage(),
+                options=options,
+                workspace=tmp_path,
+                settings=settings,
+                build_id=build_id,
+                attempt=attempt,
+            )
+            with driver.open(context) as disk:
+                made = disk.finish(tmp_path / 'out', 'qcow2')
+            assert not (tmp_path / 'out').exists()
+            assert made.stamp == context.stamp()
+            assert server.images[made.image_id]['status'] == 'active'
+            stamps.append(made.stamp)
+
+        def left():
+            return set(driver.left_behind('this-service', settings))
+
+        assert left() == {(build_id, 1), (build_id, 2)}
+        assert set(driver.left_behind('another', settings)) == set()
+        other = dataclasses.replace(stamps[0], service='another')
+        assert driver.reap(other, settings) == 0
+        server.images[made.image_id]['protected'] = True
+        for stamp in reversed(stamps):
+            assert driver.reap(stamp, settings) == 1
+            assert driver.reap(stamp, settings) == 0
+        assert left() == set()
 
 
 def test_a_manifest_runs(settings, tmp_path):
