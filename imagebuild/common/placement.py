@@ -53,6 +53,8 @@ class Needs:
         is left out.
     :ivar holder: name of the only conductor that can, since it has the file.
     :ivar repository: id of the repository that has the file.
+    :ivar adopts: name of the driver whose image, which a cloud has made, is
+        adopted: who does so must be able to remove it, too.
     :ivar deletion: name of a cloud to delete an image from; '' is this one.
     :ivar base_path: where a base image that is a file of the conductor lies.
     :ivar base: identity of the base image. Where there is a ``base_path``,
@@ -69,6 +71,7 @@ class Needs:
     destinations: tuple[str, ...] = ()
     holder: str = ''
     repository: str = ''
+    adopts: str = ''
     deletion: str = ''
     base_path: str = ''
     base: str = ''
@@ -478,6 +481,7 @@ def _base_path(value: str, needs: Needs, capability: Capability) -> str:
 #: In the order in which it is said what is missing.
 _CHECKS = {
     'driver': _driver,
+    'adopts': _driver,
     'os': _os,
     'architecture': _architecture,
     'isolation': _isolation,

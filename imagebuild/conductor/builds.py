@@ -12,7 +12,8 @@
 """One attempt of one build, from the claim to its end.
 
 What it does in order: make a workspace; run the build job; put the file into
-the repository; queue the uploads, which end the build
+the repository, unless a cloud has made an image; queue the uploads, which end
+the build
 (:mod:`imagebuild.conductor.upload_attempt`). Everything that can go wrong ends
 in one of the exceptions of :mod:`imagebuild.conductor.claims`, and those in
 one of three: the row is ended, requeued, or left to its new owner.
@@ -29,6 +30,7 @@ from collections.abc import Mapping
 from typing import Any
 from typing import cast
 
+from imagebuild import artifacts
 from imagebuild import db
 from imagebuild import exception
 from imagebuild import repository
@@ -135,7 +137,10 @@ class BuildAttempt(attempt.Attempt):
         spec = self._spec(supervisor)
         result = supervisor.run(spec.to_document(), self._build.timeout)
         self._count_cache()
-        self._keep(spec, result)
+        if result.get('image'):
+            self._leave_to_adoption(result['image'])
+        else:
+            self._keep(spec, result)
 
     def _keep(self, spec: specs.BuildSpec, result: Mapping[str, Any]) -> None:
         """Keep the file, and leave the rest to its uploads.
@@ -158,22 +163,61 @@ class BuildAttempt(attempt.Attempt):
                 images.id, self._context.name, kept.row()
             ),
         )
+        try:
+            self._queue_uploads(repository=images.id, artifact=kept.id)
+        except claims.Interrupted:
+            images.remove(kept.id)
+            raise
+        self._remove_former()
+
+    def _leave_to_adoption(self, made: Mapping[str, Any]) -> None:
+        """Leave an image that a cloud has made to the upload that adopts it.
+
+        :raises ClaimLost: the build is no longer ours.
+        :raises Cancelled: it is no longer wanted.
+        :raises AttemptFailed: it is in another cloud than was asked for.
+        """
+        try:
+            image = artifacts.ImageArtifact.from_document(made)
+        except (KeyError, TypeError, ValueError) as error:
+            raise claims.AttemptFailed(
+                f'The build job did not report what it made: {error!r}.'
+            ) from error
+        made_by = image.stamp.build_id, image.stamp.attempt
+        if made_by != (self._build.id, self._build.attempt):
+            raise claims.AttemptFailed(
+                'The image was not made by this attempt.', retryable=False
+            )
+        wanted = self._build.request.get('destinations') or ['']
+        if {*wanted} != {image.destination}:
+            # The request was to be refused.
+            raise claims.AttemptFailed(
+                'The image was made in another cloud than was asked for.',
+                retryable=False,
+            )
+        self._queue_uploads(made=image.to_document())
+
+    def _queue_uploads(self, **what: Any) -> None:
+        """Have what was made uploaded, or adopted.
+
+        :param what: as of ``Database.start_uploads``.
+        :raises ClaimLost: the build is no longer ours.
+        :raises Cancelled: it is no longer wanted.
+        """
+        build = self._build
         self._recorder.flush_last()
         queued = self._context.retry.until_available(
             'the uploads',
             lambda: self._context.database.start_uploads(
                 build.id,
                 upload_rows.planned(self._context.job_config, build),
-                repository=images.id,
-                artifact=kept.id,
+                **what,
                 **claims.holder(build),
             ),
         )
         if queued is None:
-            images.remove(kept.id)
             self._claim.look()
             raise claims.ClaimLost('the build has another owner')
-        self._remove_former()
         LOG.info('Build %s is made, and is to be uploaded', build.id)
 
     def _remove_former(self) -> None:

@@ -40,6 +40,7 @@ from imagebuild.clients.glance import Glance
 from imagebuild.common import space
 from imagebuild.conductor import capability
 from imagebuild.conductor.conductor_context import OpenStore
+from imagebuild.destinations import HERE
 from imagebuild.drivers import isolations
 from imagebuild.drivers import published_images
 from imagebuild.drivers.base import BaseImage
@@ -201,6 +202,7 @@ class RequestValidator:
         else:
             base = {'kind': 'none', 'identity': driver.identity(options)}
         self._check_destinations(request)
+        self._check_adoption(driver, options, request)
         # Whose fault a broken image is depends on who has named it.
         named = '' if request.get('base_image') else entry.name
         found = BaseImage.from_dict({**base, 'driver': name, 'os': named})
@@ -259,6 +261,45 @@ class RequestValidator:
                 )
         if problems:
             raise _Refused(*problems, elsewhere=True)
+
+    def _check_adoption(
+        self,
+        driver: Driver,
+        options: Mapping[str, Any],
+        request: Mapping[str, Any],
+    ) -> None:
+        """Refuse what an image that a cloud makes cannot be."""
+        if driver.makes(options) != 'image':
+            return
+        makes = f'the driver "{driver.name}" has this cloud make the image'
+        problems = []
+        if (request.get('destinations') or [HERE]) != [HERE]:
+            problems.append(
+                Problem(
+                    'destinations',
+                    f'{makes}: upload it to others when the build is active',
+                )
+            )
+        if request.get('disk_format'):
+            problems.append(
+                Problem('disk_format', f'{makes}, and chooses its format')
+            )
+        if request.get('container_format', 'bare') != 'bare':
+            problems.append(
+                Problem('container_format', f'{makes}: it is bare')
+            )
+        if problems:
+            raise _Refused(*problems)
+        if not self._open_store(HERE).adopts:
+            LOG.error(
+                'The store of this cloud adopts no image: [conductor] store'
+            )
+            raise _Refused(
+                Problem(
+                    'driver', f'{makes}, and its store here takes only files'
+                ),
+                elsewhere=True,
+            )
 
     def _entry(
         self, request: Mapping[str, Any], entry: Mapping[str, Any] | None

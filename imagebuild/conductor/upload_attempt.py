@@ -24,6 +24,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from imagebuild import artifacts
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.common import phases
@@ -116,6 +117,12 @@ class UploadAttempt(attempt.Attempt):
     def _where(self) -> str:
         return self._row.destination or 'this cloud'
 
+    @property
+    def _made(self) -> artifacts.ImageArtifact | None:
+        """The image that is adopted, if it is no file that is uploaded."""
+        made = self._job.spec.get('made')
+        return artifacts.ImageArtifact.from_document(made) if made else None
+
     def _upload(self) -> dict[str, Any]:
         """Upload the file.
 
@@ -205,7 +212,7 @@ class UploadAttempt(attempt.Attempt):
             destination=self._row.destination,
             store=str(config['destination']['store']),
             repository=repository.directory,
-            artifact=str(self._job.spec['artifact']),
+            artifact=str(self._job.spec.get('artifact') or ''),
             disk_format=self._row.disk_format,
             container_format=str(self._job.spec['container_format']),
             image={
@@ -220,6 +227,7 @@ class UploadAttempt(attempt.Attempt):
             ),
             timeout=timeout,
             source=self._source.spec(),
+            made=self._made,
         )
 
     # -- the end ------------------------------------------------------------

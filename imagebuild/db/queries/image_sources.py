@@ -109,7 +109,7 @@ def use(session: Session, build: Build, upload: Upload, image: Image) -> None:
         'upload',
         _needs(image, upload).to_dict(),
         id=upload.id,
-        spec={**job.spec, SOURCE: image.id},
+        spec={**job.spec, SOURCE: image.id, 'made': None},
     )
 
 
@@ -183,6 +183,11 @@ def of_repository(repository: str, destination: str) -> dict[str, Any]:
     return placement.Needs(
         repository=repository, destination=destination
     ).to_dict()
+
+
+def of_made(driver: str, destination: str) -> dict[str, Any]:
+    """What an upload needs that adopts what a cloud has made."""
+    return placement.Needs(adopts=driver, destination=destination).to_dict()
 
 
 def _needs(image: Image, upload: Upload) -> placement.Needs:

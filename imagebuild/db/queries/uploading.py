@@ -52,10 +52,11 @@ def start_uploads(
     build_id: str,
     uploads: Sequence[Mapping[str, Any]],
     *,
-    repository: str,
-    artifact: str,
     conductor: str,
     attempt: int,
+    repository: str = '',
+    artifact: str = '',
+    made: Mapping[str, Any] | None = None,
 ) -> records.Build | None:
     """End the job of a build, and queue its uploads.
 
@@ -63,6 +64,8 @@ def start_uploads(
         container_format.
     :param repository: id of the repository that has the file.
     :param artifact: the id of the file there.
+    :param made: instead of a file, the image that a cloud has made, which is
+        adopted, as ``ImageArtifact.to_document`` has it.
     :returns: the build, ``uploading``; None when this conductor and attempt
         do not have it any more, or it is to be cancelled: nothing was done.
     """
@@ -76,7 +79,8 @@ def start_uploads(
         return rows.build_record(session, build)
     if build.cancel_requested or job.state != 'running':
         return None
-    jobs.end(session, build_id, 'done', {'artifact': artifact})
+    result = {'image': dict(made)} if made else {'artifact': artifact}
+    jobs.end(session, build_id, 'done', result)
     artifacts.give_up_others(session, build_id, artifact)
     build.status = 'uploading'
     build.updated_at = session.now
@@ -85,7 +89,12 @@ def start_uploads(
         # What an earlier attempt has uploaded is there.
         if row is None or row.status != 'active':
             _start(
-                session, build, each, repository=repository, artifact=artifact
+                session,
+                build,
+                each,
+                repository=repository,
+                artifact=artifact,
+                made=made,
             )
     session.flush()
     return rows.build_record(session, build)
@@ -194,6 +203,7 @@ def _start(
     *,
     repository: str,
     artifact: str,
+    made: Mapping[str, Any] | None = None,
 ) -> Upload:
     row = session.get(Upload, upload['id'], populate_existing=True)
     if row is None:
@@ -210,18 +220,16 @@ def _start(
     row.image_id = row.conductor = None
     row.bytes_done = row.attempt = 0
     row.updated_at = session.now
-    jobs.enqueue(
-        session,
-        build,
-        'upload',
-        image_sources.of_repository(repository, upload['destination']),
-        id=row.id,
-        spec={
-            'artifact': artifact,
-            'repository': repository,
-            'container_format': upload['container_format'],
-        },
-    )
+    needs = image_sources.of_repository(repository, upload['destination'])
+    spec = {
+        'artifact': artifact,
+        'repository': repository,
+        'container_format': upload['container_format'],
+    }
+    if made:
+        needs = image_sources.of_made(build.driver, upload['destination'])
+        spec['made'] = dict(made)
+    jobs.enqueue(session, build, 'upload', needs, id=row.id, spec=spec)
     return row
 
 

@@ -104,6 +104,44 @@ class UploadJobContract:
             ('north', 'queued'),
         ]
 
+    def test_what_a_cloud_has_made_is_adopted(self, database):
+        build = start(database)
+        made = {'image_id': 'g-1', 'build_id': build.id, 'attempt': 1}
+        upload = {
+            'id': f'{build.id[:30]}-',
+            'destination': '',
+            'disk_format': 'qcow2',
+            'container_format': 'bare',
+        }
+        started = database.start_uploads(
+            build.id,
+            [upload],
+            made=made,
+            conductor=build.conductor,
+            attempt=build.attempt,
+        )
+        assert started.status == 'uploading'
+        # By whoever has the driver, which can remove it, too.
+        [lane] = database.lanes(['upload'])
+        assert lane.needs == {'adopts': 'fake'}
+        # It is nowhere a file that could be lost.
+        lost = database.uploads_without_file(seconds=30, max_attempts=3)
+        assert lost == ([], [])
+        job = claim_upload(database, build)
+        assert job.spec['made'] == made
+        assert database.get_job(build.id).result == {'image': made}
+        again = database.requeue_upload(
+            job.id, conductor='c1', attempt=1, reason='It was away.'
+        )
+        assert again
+        job = claim_upload(database, build)
+        assert job.spec['made'] == made
+        ended = finish_upload(database, job)
+        assert (ended.status, ended.image_id) == (
+            'active',
+            f'g-{job.id[:6]}',
+        )
+
     def test_who_builds_it_uploads_it(self, database):
         for wanted in (['west', '', 'east'], ['east', 'west'], ['']):
             request = {'name': 'web', 'destinations': wanted}

@@ -77,6 +77,8 @@ ALL = Needs(
         ),
         ({'holder': 'c1'}, []),
         ({'holder': 'c2'}, ['does not have the file, which is on c2']),
+        ({'adopts': 'guestfs'}, []),
+        ({'adopts': 'snapshot'}, ['has no driver "snapshot"']),
         ({'base': 'sha256:x'}, []),
         ({'base_path': '/a', 'base': 'sha256:a'}, []),
         ({'base_path': '/never/looked/at', 'base': 'sha256:a'}, []),

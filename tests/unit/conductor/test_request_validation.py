@@ -67,6 +67,7 @@ def driver(name, wants_base):
     made.name, made.wants_base = name, wants_base
     made.takes_elements = not wants_base
     made.combined.side_effect = lambda entry, asked: {**entry, **asked}
+    made.makes.return_value = 'file'
     made.disk_size.side_effect = lambda options: options.get('size', 4) * GIB
     made.identity.side_effect = lambda options: f'{name}:{options}'
     return made
@@ -99,7 +100,7 @@ def client():
 
 @pytest.fixture
 def store():
-    return mock.create_autospec(stores_base.Store, instance=True)
+    return mock.create_autospec(stores_base.Store, instance=True, adopts=True)
 
 
 @pytest.fixture
@@ -216,6 +217,43 @@ def test_a_driver_that_takes_no_elements_says_so(validator):
         'message': 'the driver "wants" makes nothing of elements; '
         'diskimage_builder does',
     }
+
+
+@pytest.mark.parametrize(
+    'request_, paths',
+    [
+        ({}, []),
+        ({'destinations': [''], 'container_format': 'bare'}, []),
+        ({'destinations': ['', 'east']}, ['destinations']),
+        ({'destinations': ['east']}, ['destinations']),
+        (
+            {'disk_format': 'qcow2', 'container_format': 'ova'},
+            ['disk_format', 'container_format'],
+        ),
+    ],
+)
+def test_what_an_image_of_a_cloud_cannot_be(
+    validator, provider, request_, paths
+):
+    request = {'os': 'scratch', **request_}
+    assert validator.check_request('p1', request)['problems'] == []
+    provider.driver('makes').makes.return_value = 'image'
+    problems = validator.check_request('p1', request)['problems']
+    assert [each['path'] for each in problems] == paths
+    assert all(
+        'driver "makes" has this cloud make the image' in each['message']
+        for each in problems
+    )
+
+
+def test_a_store_that_adopts_nothing(validator, provider, store):
+    provider.driver('makes').makes.return_value = 'image'
+    store.adopts = False
+    answer = validator.check_request('p1', {'os': 'scratch'})
+    assert answer['elsewhere'] is True
+    [problem] = answer['problems']
+    assert problem['path'] == 'driver'
+    assert problem['message'].endswith('its store here takes only files')
 
 
 def test_a_disk_of_the_catalogue_that_is_too_large(validator, provider):
