@@ -92,6 +92,26 @@ class BuildAttempt(attempt.Attempt):
             self._build.attempt,
         )
         self._context.notifier.started(self._build)
+        if self._build.attempt > 1:
+            # Whoever made the one before may have gone without a look back.
+            self._context.leftovers.add(
+                self.driver, self._build.id, self._build.attempt - 1
+            )
+        try:
+            self._make_or_end()
+        finally:
+            # When its row says that it has ended, which it is asked for; one
+            # that has succeeded is asked about when its image is adopted.
+            self._context.leftovers.add(
+                self.driver, self._build.id, self._build.attempt
+            )
+
+    def _make_or_end(self) -> None:
+        """Make the image, or end or requeue the build.
+
+        :raises ClaimLost: it is somebody else's now.
+        :raises DatabaseUnavailable: the conductor shuts down.
+        """
         try:
             self._make()
             self._count('active')

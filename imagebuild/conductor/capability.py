@@ -98,6 +98,13 @@ class CapabilityProvider:
         """A driver that is installed; None when there is none."""
         return self._installed().get(name)
 
+    def offered(self) -> list[Driver]:
+        """The drivers that can work here."""
+        with self._lock:
+            names = self._capability.drivers
+        found = [self.driver(name) for name in names]
+        return [each for each in found if each is not None]
+
     def problems(self) -> list[exception.InvalidInput]:
         """What is wrong with the options."""
         return driver_limit_problems(self._conf, self._installed)

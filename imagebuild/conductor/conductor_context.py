@@ -29,6 +29,7 @@ from imagebuild import extension_options
 from imagebuild.common import host_paths
 from imagebuild.conductor import destination_config
 from imagebuild.conductor import disk_space
+from imagebuild.conductor import leftovers
 from imagebuild.conductor import retry_policy
 from imagebuild.conf import for_jobs
 from imagebuild.repository import Repository
@@ -67,6 +68,7 @@ class ConductorContext:
     :ivar job_config: the configuration that a job is given.
     :ivar work_dir: where workspaces are made.
     :ivar repository: has the files of finished images.
+    :ivar leftovers: attempts that may have left something in a cloud.
     :ivar declined: builds that found no room here.
     :ivar paths: puts names in the place of this host's paths.
     """
@@ -81,6 +83,9 @@ class ConductorContext:
     job_config: JobConfig
     work_dir: pathlib.Path
     repository: Repository
+    leftovers: leftovers.Leftovers = dataclasses.field(
+        default_factory=leftovers.Leftovers
+    )
     declined: disk_space.DeclinedBuilds = dataclasses.field(
         default_factory=disk_space.DeclinedBuilds
     )

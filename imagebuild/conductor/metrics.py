@@ -49,6 +49,11 @@ LEAKS = prometheus_client.Counter(
     'Images of this service that no row of the database knew.',
     ['outcome'],
 )
+REAPED = prometheus_client.Counter(
+    'imagebuild_reaped_things_total',
+    'What attempts had left in a cloud and was removed, by driver.',
+    ['driver'],
+)
 CACHE = prometheus_client.Counter(
     'imagebuild_base_image_cache_total',
     'Base images that builds asked the cache for, by hit or miss.',

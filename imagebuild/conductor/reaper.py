@@ -247,6 +247,12 @@ class Reaper:
             LOG.info('Removed %d old builds from the database', removed)
 
     def _requeue(self, build: records.Build, why: str) -> None:
+        try:
+            self._requeue_or_end(build, why)
+        finally:
+            self._context.leftovers.add(build.driver, build.id, build.attempt)
+
+    def _requeue_or_end(self, build: records.Build, why: str) -> None:
         holder = claims.holder(build)
         if build.cancel_requested or build.status == 'deleting':
             # Once it has ended nobody would ask the store any more.

@@ -20,6 +20,7 @@ pipelines      begins runs of pipelines, and moves their tags
 repository     which finished images are there, and which may go
 leaks          images in the stores that no row knows
 reaper         what dead conductors and failures left behind
+attempts       what attempts at builds left in a cloud
 build-<id>     one for each build: its job process, its rows
 upload-<id>    one for each upload: the same, and the end of its build
 deletion-<id>  one for each image that is deleted
@@ -57,6 +58,7 @@ from imagebuild.common import host_paths
 from imagebuild.common import release
 from imagebuild.common import space
 from imagebuild.conductor import attempt as attempts
+from imagebuild.conductor import attempt_reaper
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import builds
 from imagebuild.conductor import capability
@@ -161,6 +163,9 @@ class Conductor:
             on_release=self.scheduler.wake,
         )
         self.leaks = leaks.LeakFinder(self.context)
+        self.attempts = attempt_reaper.AttemptReaper(
+            self.context, self.capability_provider.offered
+        )
         self.validator = self._make_validator()
         self.pipelines = pipelines.PipelineRunner(
             self.context,
@@ -278,6 +283,7 @@ class Conductor:
         self.scheduler.start()
         self.pipelines.start()
         self.leaks.start()
+        self.attempts.start()
         self._bus.start()
         LOG.info('Conductor %s is up', self.context.name)
 
@@ -328,6 +334,7 @@ class Conductor:
         """Requeue what still runs, and shut down."""
         self._images.stop()
         self.leaks.stop()
+        self.attempts.stop()
         self.pipelines.stop()
         self.scheduler.stop()
         for running in self._running_jobs():

@@ -100,6 +100,23 @@ class UploadAttempt(attempt.Attempt):
             self._job.attempt,
         )
         try:
+            self._upload_or_end()
+        finally:
+            if (made := self._made) is not None:
+                # What it has made is adopted, or to be removed.
+                self._context.leftovers.add(
+                    self._build.driver,
+                    made.stamp.build_id,
+                    made.stamp.attempt,
+                )
+
+    def _upload_or_end(self) -> None:
+        """Upload the file, and end or requeue the upload.
+
+        :raises ClaimLost: it is somebody else's now.
+        :raises DatabaseUnavailable: the conductor shuts down.
+        """
+        try:
             self._context.retry.until_available('a look', self._claim.look)
             image = self._upload()
         except claims.Cancelled as reason:

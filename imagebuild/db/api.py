@@ -23,6 +23,7 @@ from imagebuild.db import engine
 from imagebuild.db import migration
 from imagebuild.db import transaction
 from imagebuild.db.queries import artifacts
+from imagebuild.db.queries import attempts
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import cancellation
 from imagebuild.db.queries import claims
@@ -164,6 +165,7 @@ class Database(transaction.Transactions):
     requeue_deletion = deletion.requeue_deletion
     note_deletions = deletion.note_deletions
 
+    judge_attempts = attempts.judge_attempts
     begin_leak_search = leaks.begin_leak_search
     unknown_images = leaks.unknown_images
     note_leaks = leaks.note_leaks

@@ -201,6 +201,18 @@ class Leaks:
 
 
 @dataclasses.dataclass(frozen=True)
+class AttemptStates:
+    """What the rows say of attempts at builds.
+
+    :ivar ended: build id and number of those that are not made any more.
+    :ivar unknown: the same of builds that no row knows.
+    """
+
+    ended: frozenset[tuple[str, int]]
+    unknown: frozenset[tuple[str, int]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Lane:
     """Jobs that wait, and need the same of a conductor.
 

@@ -15,7 +15,8 @@
 print, and ``end``: ``ok``, ``user`` or ``service`` (it fails), ``crash``,
 ``hang`` (deaf to SIGTERM, with a daemon of its own), ``garbage``, ``full``
 (no room on the disk). ``text`` is said in all that users see. ``until`` names
-a file: before it exists, ``end`` is done; afterwards it is ``ok``.
+a file: before it exists, ``end`` is done; afterwards it is ``ok``. ``made`` is
+what it says of an image that a cloud has made.
 ``tags`` of the image say what the upload does: ``slow:<seconds>``,
 ``refuse``, ``away:<file>`` (fails until the file exists).
 
@@ -152,6 +153,10 @@ def end_badly(end, text):
 
 def finish(document):
     say('phase', phase='convert', what='write the qcow2 file')
+    made = document['driver_options'].get('made')
+    if made:
+        say('finished', result={'image': made, 'report': {}})
+        return 0
     output = pathlib.Path(document['output'])
     data = document['build_id'].encode().ljust(SIZE, b'\0')
     output.write_bytes(data)

@@ -16,11 +16,16 @@ import pytest
 from imagebuild import db
 from imagebuild.db import transaction
 from tests.contract.database import IMAGE
+from tests.contract.database import claim
 from tests.contract.database import delete_image
 from tests.contract.database import finish
 from tests.contract.database import lost_commits
 from tests.contract.database import start
 from tests.contract.database import upload_row
+from tests.contract.database import values
+from tests.contract.database.uploads import claim_upload
+from tests.contract.database.uploads import finish_upload
+from tests.contract.database.uploads import start_uploads
 
 
 def mark(image_id, upload_id='', build_id=''):
@@ -123,6 +128,39 @@ class LeakContract:
         assert later > since
         clock.forward(60)
         assert begin() == later
+
+    def test_which_attempts_have_ended(self, database):
+        first, second = start(database), start(database)
+        waiting = database.create_build(values())
+        unknown = transaction.new_id()
+        asked = [
+            *((first.id, 1), (first.id, 2), (second.id, 1)),
+            *((waiting.id, 1), (unknown, 1)),
+        ]
+        found = database.judge_attempts(asked)
+        # What was never made has ended, too, should anything have its stamp.
+        assert found.ended == {(first.id, 2), (waiting.id, 1)}
+        assert found.unknown == {(unknown, 1)}
+        # Until what it has made is uploaded, or adopted.
+        start_uploads(database, first)
+        assert (first.id, 1) not in database.judge_attempts(asked).ended
+        finish_upload(database, claim_upload(database, first))
+        assert (first.id, 1) in database.judge_attempts(asked).ended
+        database.requeue_build(
+            second.id, conductor='c1', attempt=1, reason='It died.'
+        )
+        assert (second.id, 1) in database.judge_attempts(asked).ended
+        claim(database, second.id, 'c1')
+        found = database.judge_attempts([*asked, (second.id, 2)])
+        assert (second.id, 1) in found.ended
+        assert (second.id, 2) not in found.ended
+        database.request_cancel(second.id)
+        assert (second.id, 2) not in (
+            database.judge_attempts([(second.id, 2)]).ended
+        )
+        many = [(transaction.new_id(), 1) for _ in range(1201)]
+        assert database.judge_attempts(many).unknown == set(many)
+        assert database.judge_attempts([]).ended == set()
 
 
 class LostLeakCommitContract(lost_commits.Losing):
