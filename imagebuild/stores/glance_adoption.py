@@ -35,7 +35,8 @@ from imagebuild.stores import stamps
 LOG = logging.getLogger(__name__)
 
 #: Properties, as shell patterns, that say of which server an image is a
-#: snapshot, or what the image was of which that server was made.
+#: snapshot, or what the image was of which that server was made; with the
+#: functions of Nova 34 that write them.
 _OF_ITS_ORIGIN = (
     # nova/compute/utils.py, create_image and what it calls
     *('instance_uuid', 'user_id', 'image_type', 'instance_owner'),
@@ -47,8 +48,6 @@ _OF_ITS_ORIGIN = (
     *('image_location', 'image_state', 'owner_id'),
     # openstack/image/v2/_proxy.py: checksums of the bytes of the base image
     'owner_specified.*',
-    # cinder/image/glance.py: of a volume, which it was copied to
-    'signature_verified',
     # What this service says of the base image, where that is one of its own.
     'imagebuild_*',
     # Trusted by other services: nobody says so of this image.
