@@ -97,24 +97,28 @@ class BuildAttempt(attempt.Attempt):
             self._context.leftovers.add(
                 self.driver, self._build.id, self._build.attempt - 1
             )
+        is_made = False
         try:
-            self._make_or_end()
+            is_made = self._make_or_end()
         finally:
-            # When its row says that it has ended, which it is asked for; one
-            # that has succeeded is asked about when its image is adopted.
-            self._context.leftovers.add(
-                self.driver, self._build.id, self._build.attempt
-            )
+            # By now its row says that it has ended, however it has. What has
+            # been made is asked about when it is adopted.
+            if not is_made:
+                self._context.leftovers.add(
+                    self.driver, self._build.id, self._build.attempt
+                )
 
-    def _make_or_end(self) -> None:
+    def _make_or_end(self) -> bool:
         """Make the image, or end or requeue the build.
 
+        :returns: whether it is made.
         :raises ClaimLost: it is somebody else's now.
         :raises DatabaseUnavailable: the conductor shuts down.
         """
         try:
             self._make()
             self._count('active')
+            return True
         except claims.Cancelled as reason:
             self._end('cancelled', reason=str(reason))
         except claims.Requeued as reason:
@@ -122,6 +126,7 @@ class BuildAttempt(attempt.Attempt):
             self._count('handed back')
         except claims.AttemptFailed as failed:
             self._failed(failed)
+        return False
 
     def _make(self) -> None:
         """Make the image, keep its file, and queue its uploads.
