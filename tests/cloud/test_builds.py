@@ -350,6 +350,45 @@ def test_failing_script_is_the_users(cloud: clouds.Cloud) -> None:
     people.assert_nothing_left(cloud)
 
 
+def test_an_image_that_a_cloud_has_made(cloud: clouds.Cloud) -> None:
+    """It is in Glance already, with what Nova says of a snapshot."""
+    ours = people.client(cloud, 'admin')
+    options = {'artifact': 'image'}
+    fake = {'os': 'fake-1', 'driver': 'fake', 'driver_options': options}
+    with pytest.raises(exceptions.BadRequest, match='chooses its format'):
+        ours.builds.create(name='no', **fake, disk_format='raw')
+    made = ours.builds.create(
+        name='web', **fake, properties={'os_distro': 'debian'}
+    )
+    options['fail'] = 'It is late.'
+    failed = ours.builds.create(name='no', **fake)
+    assert people.wait(ours, failed.id).status == 'error'
+    done = people.wait(ours, made.id)
+    assert done.status == 'active', done.status_reason
+    [image] = people.stamped(cloud, made.id)
+    assert image['id'] == done.image_id
+    owner = people.session(cloud, 'admin').get_project_id()
+    assert (image['status'], image['owner']) == ('active', owner)
+    assert (image['name'], image['os_distro']) == ('web', 'debian')
+    assert image['imagebuild_image_id'] == image['id']
+    assert image['hw_disk_bus'] == 'virtio'
+    assert not {'imagebuild_attempt', 'image_type', 'instance_uuid'} & {*image}
+    # Each had made one.
+    end = time.monotonic() + 60
+    while left := [
+        each.get('imagebuild_attempt')
+        for each in people.glance(cloud).images.list()
+        if each.get('imagebuild_attempt')
+    ]:
+        assert time.monotonic() < end, left
+        time.sleep(1)
+    ours.builds.delete(made.id)
+    while _is_in_glance(cloud, done.image_id):
+        assert time.monotonic() < end
+        time.sleep(1)
+    people.assert_nothing_left(cloud)
+
+
 def test_fault_of_the_environment_is_the_services(
     cloud: clouds.Cloud,
 ) -> None:
