@@ -250,7 +250,8 @@ class UploadAttempt(attempt.Attempt):
     # -- the end ------------------------------------------------------------
 
     def _arrived(self, image: Mapping[str, Any]) -> None:
-        metrics.UPLOAD_BYTES.inc(image['size'])
+        if self._made is None:
+            metrics.UPLOAD_BYTES.inc(image['size'])
         if self._row.destination:
             self._recorder.note(f'The image is in {self._where}')
         if self._claim.shows:
