@@ -84,17 +84,15 @@ class SandboxRemote(disk_remote.DiskRemote):
         self.supervisor = supervisor
         self._files = cast(guest_handle.MountHandle, _Handle(supervisor))
         self._on_unmounted = on_unmounted
+        # On an error the supervisor is left to who started it: with it would
+        # go what serves the disk, which then looked like the reason.
         try:
             # What came before may have taken all of it.
             self._run_limit.within(settings.command_timeout)
             supervisor.mount(plan)
             self._mount(settings.root_filesystem, on_notice or LOG.warning)
         except exception.StepError as error:
-            self.close()
             raise exception.InvalidImage(path=image, reason=error) from error
-        except BaseException:
-            self.close()
-            raise
 
     def _mount(
         self, wanted: str | None, on_notice: Callable[[str], None]

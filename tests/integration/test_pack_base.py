@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from imagebuild.cmd import pack
 from imagebuild.disks import image_file
 from tests.functional import published_server
 
@@ -92,3 +93,26 @@ def test_a_new_image_from_what_is_published(
     assert code == 3
     assert wrong in found['error']
     assert [path.name for path in outputs.iterdir()] == ['web.qcow2']
+
+
+@pytest.mark.parametrize('isolation', ['sandbox', 'auto'])
+def test_a_base_image_without_an_operating_system(
+    tmp_path: pathlib.Path,
+    isolation: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its user's mistake, and not a failure of what serves the disk."""
+    base = tmp_path / 'blank.img'
+    with base.open('wb') as file:
+        file.truncate(64 * 1024**2)
+    (tmp_path / 'm.yaml').write_text(MANIFEST)
+    code = pack.main(
+        [
+            '--base', str(base), '--output', str(tmp_path / 'x.qcow2'),
+            '--manifest', str(tmp_path / 'm.yaml'), '--isolation', isolation,
+        ]
+    )  # fmt: skip
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2, told
+    assert 'no operating system' in told.lower()
+    assert not (tmp_path / 'x.qcow2').exists()

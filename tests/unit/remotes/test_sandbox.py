@@ -32,4 +32,5 @@ def test_a_file_system_that_cannot_be_read(
     supervisor = mock.create_autospec(sandbox.Supervisor, instance=True)
     with pytest.raises(exception.InvalidImage, match='/etc/fstab: Input'):
         remotes.SandboxRemote(supervisor, mock.Mock(), image='some.img')
-    supervisor.close.assert_called_once_with()
+    # Whoever started it ends it, after a look at what serves the disk.
+    supervisor.close.assert_not_called()
