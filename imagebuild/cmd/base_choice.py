@@ -40,6 +40,11 @@ _CATALOGUE = 'operating_systems_file'
 _GLANCE = 'glance:'
 #: What of ``image`` needs a cloud.
 _IN_GLANCE = frozenset({'glance', 'id', 'name', 'tag'})
+#: Suffixes of files that hold an image, and are none.
+_COMPRESSED = (
+    '.7z', '.bz2', '.gz', '.lz4', '.ova', '.tar', '.tgz', '.txz', '.xz',
+    '.zip', '.zst',
+)  # fmt: skip
 #: Seconds for which a server that is away is waited for.
 RETRY_TIMEOUT = 60
 
@@ -184,6 +189,7 @@ def choose(options: argparse.Namespace, conf: cfg.ConfigOpts) -> BaseChoice:
     """
     chosen = _chosen(options, conf)
     kinds = chosen.image.keys()
+    _refuse_compressed(chosen.image.get('url', ''))
     if not kinds & _IN_GLANCE:
         if options.os_cloud is not None:
             refuse('--os-cloud is for images of a cloud')
@@ -260,6 +266,17 @@ def _of_url(url: str, given: Mapping[str, str]) -> Mapping[str, str]:
         if problem := urls.problem_of(_joined(url, given.get(name, ''))):
             refuse(f'--base-{name.replace("_", "-")}: it {problem}')
     return {'url': url, **given}
+
+
+def _refuse_compressed(url: str) -> None:
+    """Refuse by its name what would be refused when it has been fetched."""
+    name = parse.urlsplit(url).path.rpartition('/')[2].lower()
+    if name.endswith(_COMPRESSED):
+        refuse(
+            f'--base: {name} is compressed or an archive; download and unpack '
+            'it, and give the file, or take the qcow2 image that most '
+            'distributions have beside it'
+        )
 
 
 def _joined(url: str, reference: str) -> str:

@@ -29,6 +29,7 @@ import time
 import pytest
 
 from imagebuild import exception
+from imagebuild.clients import download
 from imagebuild.clients import retries
 from imagebuild.cmd import base_choice
 from imagebuild.cmd import new_file
@@ -198,6 +199,36 @@ def test_a_server_that_does_not_give_it(place, server, kind):
 )  # fmt: skip
 def test_no_server_at_all(place, url, message):
     code, told = place.pack(url, *CHECKSUM)
+    assert code == 3
+    assert message in told.splitlines()[-1]
+    assert place.left() == []
+
+
+@pytest.mark.parametrize(
+    'before, message',
+    [
+        (0, 'it does not answer in time.'),
+        (100, 'the connection broke in the middle of a file.'),
+    ],
+)
+def test_a_server_that_falls_silent(
+    place, server, monkeypatch, before, message
+):
+    limits = download.open_url.__wrapped__.__kwdefaults__
+    monkeypatch.setitem(limits, 'timeouts', (1, 0.2))
+
+    def silent(request):
+        if before:
+            request.send_response(200)
+            request.send_header('Content-Length', str(len(IMAGE)))
+            request.end_headers()
+            request.wfile.write(IMAGE[:before])
+            request.wfile.flush()
+        time.sleep(0.6)
+        request.close_connection = True
+
+    server.files['/x.img'] = silent
+    code, told = place.pack(f'{server.url}/x.img', *CHECKSUM)
     assert code == 3
     assert message in told.splitlines()[-1]
     assert place.left() == []

@@ -146,6 +146,10 @@ ROWS = {
         ['--base', 'http://[::1/x', '--output', '{tmp}/o', *LIST],
         '--base: it is not a valid URL',
     ),
+    'compressed': (
+        ['--base', f'{URL}.XZ?a=b', '--output', '{tmp}/o', *LIST],
+        '--base: x.img.xz is compressed or an archive; download and unpack it',
+    ),
     'no host': (
         ['--base', 'http:///x', '--output', '{tmp}/o', *LIST],
         '--base: it has no host',
