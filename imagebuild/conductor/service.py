@@ -90,6 +90,8 @@ LOG = logging.getLogger(__name__)
 _REQUEUE_TIMEOUT = 20.0
 #: Seconds that a bus which has just been asked to start may take to end.
 _BUS_TIMEOUT = 10.0
+#: Seconds that the start waits for a broker. Builds need none.
+_BUS_START = 10.0
 _TICK = 0.02
 
 
@@ -133,6 +135,7 @@ class Conductor:
         self._shutting_down = threading.Event()
         self._server: Any = None
         self._serving = threading.Lock()
+        self._listens = threading.Event()
         self._bus = threading.Thread(
             target=self._serve, name='bus', daemon=True
         )
@@ -276,6 +279,10 @@ class Conductor:
         if missing is not None:
             raise missing
         until_available('the start', self.reaper.requeue_own_builds)
+        # Before anybody is told that we are up: what is sent to a queue that
+        # is not there yet is lost, and its sender waits in vain.
+        self._bus.start()
+        self._wait_for_bus()
         until_available('the start', self.heartbeat.send)
         self.heartbeat.start()
         self._images.start()
@@ -284,7 +291,6 @@ class Conductor:
         self.pipelines.start()
         self.leaks.start()
         self.attempts.start()
-        self._bus.start()
         LOG.info('Conductor %s is up', self.context.name)
 
     def _problems(self) -> list[exception.ImageBuildError]:
@@ -431,6 +437,12 @@ class Conductor:
         # The build that ends with it may be that of a pipeline.
         self.pipelines.wake()
 
+    def _wait_for_bus(self) -> None:
+        end = time.monotonic() + _BUS_START
+        while not self._listens.wait(_TICK):
+            if self._shutting_down.is_set() or time.monotonic() > end:
+                return
+
     def _serve(self) -> None:
         """Serve the bus; the broker may come up later than we do."""
         endpoint = manager.Manager(
@@ -447,6 +459,7 @@ class Conductor:
         while not self._shutting_down.is_set():
             try:
                 server.start()
+                self._listens.set()
                 break
             except Exception as error:
                 LOG.warning('RPC server not started yet: %s', error)

@@ -13,6 +13,7 @@
 
 import json
 import time
+from unittest import mock
 
 import pytest
 
@@ -22,6 +23,7 @@ from imagebuild import job as jobs
 from imagebuild import sealing
 from imagebuild.api import views
 from imagebuild.conductor import disk_space
+from imagebuild.conductor import service
 from imagebuild.messaging import bus
 from imagebuild.messaging import rpcapi
 from tests.functional import conductors
@@ -67,6 +69,46 @@ def test_a_build_becomes_an_image(tmp_path, database):
         ('start', build_id),
         ('active', build_id),
     ]
+
+
+def test_it_listens_before_it_is_up(tmp_path, database, monkeypatch):
+    """What is sent to a conductor that does not listen yet is lost."""
+    seen = []
+    make = bus.get_rpc_server
+
+    def slow(*args):
+        server = make(*args)
+        start = server.start
+
+        def started():
+            time.sleep(0.5)
+            seen.extend(database.list_conductors())
+            return start()
+
+        server.start = started
+        return server
+
+    monkeypatch.setattr(bus, 'get_rpc_server', slow)
+    with running(tmp_path):
+        [up] = database.list_conductors()
+    assert (seen, up.status) == ([], 'up')
+
+
+def test_a_broker_that_is_away(tmp_path, database, monkeypatch):
+    monkeypatch.setattr(service, '_BUS_START', 0.2)
+
+    def fail(*_args):
+        raise OSError('no broker')
+
+    server = bus.get_rpc_server
+    monkeypatch.setattr(
+        bus,
+        'get_rpc_server',
+        lambda *args: mock.Mock(wraps=server(*args), start=fail),
+    )
+    with running(tmp_path):
+        build_id = add_build(database)
+        wait_for(database, build_id, 'active')
 
 
 def test_phases_and_what_earlier_builds_took(tmp_path, database):
