@@ -13,11 +13,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-import shlex
-import urllib.parse
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -55,7 +52,7 @@ class Masker:
     def __init__(self, secrets: Collection[str] = ()) -> None:
         forms: set[str] = set()
         for secret in secrets:
-            forms.update(_forms(secret))
+            forms.update(hiding.forms(secret))
         self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def text(self, text: str) -> str:
@@ -94,22 +91,6 @@ class Masker:
         if isinstance(value, list | tuple):
             return [self._value('', item) for item in value]
         return value
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """A secret as programs write it: plain, quoted, escaped, by lines."""
-    for text in (secret, *secret.splitlines()):
-        if not text.strip():
-            continue
-        yield text
-        yield json.dumps(text)[1:-1]
-        yield json.dumps(text, ensure_ascii=False)[1:-1]
-        # As Python and as "set -x" of the shells quote.
-        yield shlex.quote(text)
-        yield text.replace("'", "'\\''")
-        yield urllib.parse.quote(text)
-        yield urllib.parse.quote(text, safe='')
-        yield urllib.parse.quote_plus(text)
 
 
 def of_config(config: Mapping[str, Mapping[str, Any]]) -> list[str]:

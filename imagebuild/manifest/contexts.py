@@ -390,15 +390,14 @@ class Context:
 
     def _secrets(self) -> Sequence[str]:
         # Not kept: a step may set the value of a hidden argument.
-        lines: set[str] = set()
+        forms: set[str] = set()
         for argument in self.declared.values():
             value = self.values.get(argument.name, '')
             # What the manifest itself declares is no secret.
             if argument.hidden and value and value != argument.default:
-                lines.add(value)
-                # Output is masked line by line.
-                lines.update(part for part in value.splitlines() if part)
-        return sorted(lines, key=len, reverse=True)
+                # Its lines among them: output is masked line by line.
+                forms.update(hiding.forms(value))
+        return sorted(forms, key=len, reverse=True)
 
 
 def _end_of(text: str) -> str:

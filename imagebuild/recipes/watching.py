@@ -50,9 +50,7 @@ class Output:
         self._monitor = monitor
         self._step = step
         self._secrets = frozenset(
-            line
-            for secret in secrets
-            for line in (secret, *secret.splitlines())
+            form for secret in secrets for form in hiding.forms(secret)
         )
         self._cutter = output_lines.LineCutter(self._line)
         self._tail = ''

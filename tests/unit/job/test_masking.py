@@ -26,6 +26,16 @@ from imagebuild.job import masking
         ("it's", "'it'\"'\"'s'", '***'),
         ('a b&c', '?p=a+b%26c&q=a%20b%26c', '?p=***&q=***'),
         ('ü', '\\u00fc ü', '*** ***'),
+        # base64 of "correct battery", of "u:correct battery" and of
+        # "us:correct battery!".
+        ('correct battery', 'Y29ycmVjdCBiYXR0ZXJ5', '***'),
+        (
+            'correct battery',
+            'Basic dTpjb3JyZWN0IGJhdHRlcnk=',
+            'Basic dTp***',
+        ),
+        ('correct battery', 'dXM6Y29ycmVjdCBiYXR0ZXJ5IQ==', 'dXM6***IQ=='),
+        ('short', 'c2hvcnQ=', 'c2hvcnQ='),
         ('', 'nothing', 'nothing'),
         ('\n \n', 'nothing at all', 'nothing at all'),
     ],
