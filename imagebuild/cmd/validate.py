@@ -32,6 +32,7 @@ from imagebuild.cmd import configuration
 from imagebuild.cmd import console
 from imagebuild.cmd import json_report
 from imagebuild.cmd import program
+from imagebuild.cmd import validate_report
 from imagebuild.common import control_characters
 from imagebuild.machines import checks
 from imagebuild.machines import inventory
@@ -299,66 +300,20 @@ def _key(path: pathlib.Path) -> str:
     return _read(path, _LARGEST_KEY)
 
 
-# -- what comes out ---------------------------------------------------------
-
-
-def _describe(outcome: checks.Outcome) -> str:
-    message = {
-        checks.Result.CONFORMS: f'{outcome.name} conforms.',
-        checks.Result.UNCHANGED: f'{outcome.name} was already as described.',
-        checks.Result.RECONCILED: f'{outcome.name} is reconciled.',
-        checks.Result.DOES_NOT_CONFORM: f'{outcome.name} does not conform',
-        checks.Result.FAILED: f'{outcome.name} failed',
-        checks.Result.UNREACHABLE: outcome.name,
-    }[outcome.result]
-    if outcome.result in checks.GOOD:
-        return message
-    if outcome.error.startswith(outcome.name):
-        return outcome.error
-    lines = outcome.error.split('\n')
-    if len(lines) == 1:
-        return f'{message}: {lines[0]}'
-    return '\n  '.join([f'{message}:', *lines])
-
-
-def _document(outcome: checks.Outcome, notices: list[str]) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        'host': outcome.name,
-        'result': str(outcome.result),
-        'error': outcome.error,
-        'notices': notices,
-        **(outcome.report.to_dict() if outcome.report else {}),
-    }
-    document['changed'] = document.get('changed', False)
-    document['seconds'] = round(outcome.seconds, 3)
-    return document
-
-
-def _result(outcomes: Sequence[checks.Outcome]) -> str:
-    """The worst, in the order of the exit codes."""
-    found = [outcome.result for outcome in outcomes]
-    for result in (
-        checks.Result.FAILED,
-        checks.Result.DOES_NOT_CONFORM,
-        checks.Result.UNREACHABLE,
-        checks.Result.RECONCILED,
-    ):
-        if result in found:
-            return str(result)
-    return str(found[0])
-
-
 def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
     options, _ = choice.parse(argv, _PROGRAM)
     if options.debug:
         logging.basicConfig(level=logging.DEBUG)
     wanted = _checks(options)
     several = len(wanted) > 1
+    mask = validate_report.Mask(wanted)
     monitors: dict[str, console.ConsoleMonitor] = {}
 
     def monitor(check: checks.Check) -> manifest.Monitor:
-        made = console.ConsoleMonitor(
-            verbose=options.verbose, prefix=check.name if several else ''
+        made = validate_report.MaskingMonitor(
+            mask,
+            verbose=options.verbose,
+            prefix=check.name if several else '',
         )
         monitors[check.name] = made
         return made
@@ -368,13 +323,16 @@ def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
 
     def ended(outcome: checks.Outcome) -> None:
         notices: list[str] = []
+        outcome = mask.outcome(outcome)
         if outcome.name in monitors:
             monitors[outcome.name].close()
             notices = monitors[outcome.name].notices
-        documents.append(_document(outcome, notices))
+        documents.append(validate_report.document(outcome, notices))
         report.changed |= documents[-1]['changed']
         good = outcome.result in checks.GOOD and not options.json
-        text = control_characters.escaped(_describe(outcome), layout=True)
+        text = control_characters.escaped(
+            validate_report.describe(outcome), layout=True
+        )
         print(text, file=sys.stdout if good else sys.stderr, flush=True)
 
     running = checks.Checks(
@@ -394,7 +352,7 @@ def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
             each.close()
     order = {check.name: number for number, check in enumerate(wanted)}
     documents.sort(key=lambda document: order[document['host']])
-    report.document['result'] = _result(outcomes)
+    report.document['result'] = validate_report.result(outcomes)
     return checks.exit_code(outcomes)
 
 
