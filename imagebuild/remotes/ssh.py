@@ -78,7 +78,15 @@ class SshRemote(posix.PosixRemote):
 
         :raises HostUnreachable: it cannot be done.
         """
-        if self._ask('id -u') != '0':
+        user = self._ask('id -u')
+        if not user.isdigit():
+            # An image of a cloud says here who logs in instead of root.
+            raise ssh_connection.unreachable(
+                self._name,
+                'its shell runs no commands '
+                f'({ssh_connection.said(user or "it says nothing")})',
+            )
+        if user != '0':
             self._become_root()
         found = self._run_quietly(
             ['/bin/sh', '-c', ssh_shell.FIND_ROOM, 'sh', _new_name()]
@@ -108,13 +116,24 @@ class SshRemote(posix.PosixRemote):
         return login.password
 
     def _ask(self, question: str) -> str:
-        """What a command of the user, not of root, prints as its last line."""
-        channel = self._connection.open(f"exec /bin/sh -c '{question}'")
+        """What a command of the user, not of root, prints as its last line.
+
+        What is no single word comes whole, standard error included.
+        """
+        channel = self._connection.open(
+            # On a line of its own, whatever was printed before.
+            f"exec /bin/sh -c 'echo;{question}'"
+        )
         try:
             collector = output.Collector(channel, None)
             self._wait(channel, collector, 'its shell')
-            lines = collector.text('stdout').split()
-            return lines[-1] if lines else ''
+            lines = collector.text('stdout').split('\n')
+            answer = [line.strip() for line in lines if line.strip()][-1:]
+            if answer and ' ' not in answer[0]:
+                return answer[0]
+            return ' '.join(
+                collector.text(stream) for stream in output.STREAMS
+            ).strip()
         finally:
             channel.close()
 

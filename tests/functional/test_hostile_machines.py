@@ -15,10 +15,13 @@ What they run is on this host; what holds over OpenSSH's sshd is in
 tests/integration/test_ssh.py.
 """
 
+import dataclasses
+import threading
 import time
 
 import pytest
 
+from imagebuild import exception
 from imagebuild.remotes import ssh
 from imagebuild.remotes import ssh_connection
 from imagebuild.remotes import ssh_settings
@@ -106,3 +109,149 @@ def test_a_shell_that_traces():
         )
         assert int(done.stdout) == len(SECRET)
         assert done.stderr == ''
+
+
+# -- who may not run what it wants ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        # As images of clouds say to root.
+        (
+            'echo "Please login as the user \\"debian\\"."; exit 142',
+            'its shell runs no commands (Please login as the user "debian")',
+        ),
+        ('echo "Not available." >&2; exit 1', '(Not available)'),
+        ('exit 0', 'its shell runs no commands (it says nothing)'),
+        ('exec cat', 'its shell did not answer in 2 s'),
+        ('exec yes', 'its shell did not answer in 2 s'),
+    ],
+)
+def test_a_shell_that_is_none(text, said):
+    with (
+        ssh_server.SshServer(text) as server,
+        ssh.SshRemote(target(server, connect_timeout=2)) as remote,
+        pytest.raises(ssh_connection.HostUnreachable) as caught,
+    ):
+        remote.run(['true'])
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('sudo', 'said'),
+    [
+        # Forever, whatever it is told.
+        ('while :; do printf %s "$4" >&2; read -r x || exit; done',
+         'sudo refuses the password'),
+        # In words of its own.
+        ('printf "Verification code: " >&2; exec sleep 60',
+         'its shell does not answer (Verification code:)'),
+        ('exec sleep 60', 'its shell does not answer'),
+        ('echo "root is not in the sudoers file." >&2; exit 1',
+         'does not start (root is not in the sudoers file)'),
+        ('printf %s "$4" >&2; read -r x; echo "no $x" >&2; exit 1',
+         'does not start (no '),
+    ],
+)  # fmt: skip
+def test_what_sudo_does(tmp_path, sudo, said):
+    no = 'if [ "$1" = -n ]; then echo "a password is required" >&2; exit 1; fi'
+    shell = programs(tmp_path, id='echo 1000', sudo=f'{no}\n{sudo}')
+    start = time.monotonic()
+    with (
+        ssh_server.SshServer(shell) as server,
+        ssh.SshRemote(target(server, connect_timeout=2)) as remote,
+        pytest.raises(ssh_connection.HostUnreachable) as caught,
+    ):
+        remote.run(['true'])
+    assert said in str(caught.value)
+    assert time.monotonic() - start < 10
+
+
+# -- what comes in between --------------------------------------------------
+
+
+def test_another_key_in_the_middle():
+    """Nothing is connected to again; the next one refuses it."""
+    with ssh_server.SshServer() as server:
+        expected = target(server)
+        with ssh.SshRemote(expected) as remote:
+            remote.prepare()
+            server.change_key()
+            assert remote.run(['echo', 'still']).stdout == 'still\n'
+        with pytest.raises(
+            ssh_connection.HostUnreachable, match='is not the expected SHA256'
+        ):
+            ssh.SshRemote(expected)
+        assert len(server.connections) == 2
+
+
+def test_it_reboots_in_the_middle():
+    with (
+        ssh_server.SshServer() as server,
+        ssh.SshRemote(target(server)) as remote,
+    ):
+        remote.prepare()
+        threading.Timer(0.5, server.cut).start()
+        with pytest.raises(
+            ssh_connection.HostUnreachable, match='was lost during sleep'
+        ):
+            remote.run(['sleep', '30'])
+        # And no more is tried.
+        with pytest.raises(ssh_connection.HostUnreachable):
+            remote.run(['true'])
+
+
+def test_output_that_drips_has_the_commands_limit():
+    with (
+        ssh_server.SshServer() as server,
+        ssh.SshRemote(target(server)) as remote,
+    ):
+        start = time.monotonic()
+        with pytest.raises(exception.RemoteCommandTimeout):
+            remote.run(
+                ['sh', '-c', 'while printf .; do sleep 0.05; done'], timeout=1
+            )
+        assert time.monotonic() - start < 8
+        assert remote.run(['echo', 'on']).stdout == 'on\n'
+
+
+# -- jump hosts -------------------------------------------------------------
+
+
+def behind(gate, server):
+    return dataclasses.replace(
+        target(server),
+        jumps=[ssh_settings.Address(gate.host, gate.port, 'root')],
+        host_keys=ssh_settings.HostKeys(pinned=server.fingerprint),
+    )
+
+
+def test_the_key_of_a_jump_host_is_its_own(tmp_path):
+    """It is not the fingerprint of the machine that is behind it."""
+    known = tmp_path / 'known_hosts'
+    with ssh_server.SshServer() as server, ssh_server.SshServer() as gate:
+        gate.opens.append(server.port)
+        keys = ssh_settings.HostKeys([known], server.fingerprint)
+        there = dataclasses.replace(behind(gate, server), host_keys=keys)
+        with pytest.raises(ssh_connection.HostUnreachable) as caught:
+            ssh.SshRemote(there)
+        name = f'root@127.0.0.1:{server.port}'
+        jump = f'root@127.0.0.1:{gate.port}'
+        said = f'{name} cannot be used: the jump host {jump}: its key '
+        assert str(caught.value).startswith(said)
+        known.write_text(gate.known)
+        with ssh.SshRemote(there) as remote:
+            assert remote.run(['echo', 'there']).stdout == 'there\n'
+        assert gate.forwarded == [('127.0.0.1', server.port)]
+        # It refuses.
+        gate.opens.clear()
+        with pytest.raises(ssh_connection.HostUnreachable) as caught:
+            ssh.SshRemote(there)
+        said = f'{name} cannot be used: {jump} does not get there ('
+        assert str(caught.value).startswith(said)
+    with pytest.raises(ssh_connection.HostUnreachable) as caught:
+        ssh.SshRemote(there)
+    assert str(caught.value) == (
+        f'{name} cannot be used: the jump host {jump}: Connection refused.'
+    )
