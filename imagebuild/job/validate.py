@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -29,11 +30,19 @@ from imagebuild.remotes import ssh
 from imagebuild.remotes import ssh_connection
 from imagebuild.remotes import ssh_settings
 
-#: Characters of a step's output and of an error that a result has.
-_TAIL = 1000
-_LONGEST = 4000
-#: Steps of a machine that a result has: those that failed first.
-_MOST_STEPS = 50
+#: Bytes that the results of all machines may take as JSON: they are one
+#: value in the database, written again when another machine has ended.
+_LARGEST = 2 * 1024 * 1024
+#: What a result has, in full and the less the larger it would be: how many
+#: steps, those that failed first; characters of the output of each, and of a
+#: message.
+_SHARES = (
+    (50, 1000, 4000),
+    (50, 300, 1000),
+    (20, 0, 500),
+    (5, 0, 200),
+    (0, 0, 200),
+)
 
 
 def run(
@@ -72,7 +81,8 @@ def run(
     )
 
     def ended(outcome: checks.Outcome) -> None:
-        events.send('machine', result=_result(outcome))
+        most = _LARGEST // len(spec.hosts)
+        events.send('machine', result=result_of(outcome, most))
 
     outcomes = running.run(wanted, lambda _: manifest.Monitor(), ended)
     return {'exit_code': checks.exit_code(outcomes)}
@@ -118,26 +128,41 @@ def _target(
     )
 
 
-def _result(outcome: checks.Outcome) -> dict[str, Any]:
+def result_of(outcome: checks.Outcome, most: int) -> dict[str, Any]:
+    """What came out for a machine, as the API shows it.
+
+    :param most: bytes that it may take as JSON; below 2 KiB it may be larger.
+    """
     report = outcome.report
-    steps = [_step(each) for each in report.steps] if report else []
-    if len(steps) > _MOST_STEPS:
-        # sorted is stable: the others stay in their order.
-        steps.sort(key=lambda step: step['result'] != 'failed')
-    return {
+    result: dict[str, Any] = {
         'name': outcome.name,
         'result': str(outcome.result),
-        'reason': outcome.error[:_LONGEST],
         'changed': bool(report and report.reconcile and report.changed),
         'distro': report.distro if report else '',
         'release': report.release if report else '',
         'seconds': round(outcome.seconds, 3),
-        'steps': steps[:_MOST_STEPS],
     }
+    for steps, tail, longest in _SHARES:
+        result['reason'] = outcome.error[:longest]
+        result['steps'] = _steps(report, steps, tail, longest)
+        if len(json.dumps(result)) <= most:
+            break
+    return result
 
 
-def _step(step: manifest.StepReport) -> dict[str, Any]:
-    shown = dataclasses.replace(
-        step, output=step.output[-_TAIL:], message=step.message[:_LONGEST]
-    )
-    return shown.to_dict()
+def _steps(
+    report: manifest.Report | None, most: int, tail: int, longest: int
+) -> list[dict[str, Any]]:
+    steps = list(report.steps) if report else []
+    if len(steps) > most:
+        # sorted is stable: the others stay in their order.
+        steps.sort(key=lambda step: step.result != manifest.Result.FAILED)
+    return [
+        dataclasses.replace(
+            step,
+            output=step.output[max(len(step.output) - tail, 0) :],
+            message=step.message[:longest],
+            description=step.description[:longest],
+        ).to_dict()
+        for step in steps[:most]
+    ]
