@@ -14,10 +14,12 @@
 The machines are addresses of this host where nobody is an sshd.
 """
 
+import pathlib
 import socket
 
 import pytest
 
+from tests import ssh_server
 from tests.functional import conductors
 from tests.functional import validation_service
 from tests.functional.validation_service import BINARY
@@ -128,6 +130,12 @@ def test_a_machine_that_is_down(service, cloud, closed_port, tmp_path):
         ({'hosts': [{'address': '127.0.0.5'}]}, 'hosts[0]', 'host_key'),
         ({'hosts': [host(server=SERVER)]}, 'hosts[0]', 'or a "server"'),
         ({'hosts': [host(), host()]}, 'hosts', 'duplicate'),
+        ({'hosts': [{'server': SERVER}] * 10_000}, 'hosts', 'than 1000'),
+        ({'hosts': [{'server': SERVER}] * 51}, 'hosts', 'at most 50'),
+        ({'hosts': [host(address='127.0.0.5\n')]}, 'hosts[0].address',
+         'not an IP address'),
+        ({'hosts': [host(address='$(reboot)')]}, 'hosts[0].address',
+         'not an IP address'),
         ({'hosts': [host(user='a;b')]}, 'hosts[0].user', 'user'),
         ({'hosts': [{'server': SECRET, 'host_key': HOST_KEY}]},
          'hosts[0].server', 'there is no server'),
@@ -184,13 +192,7 @@ def test_a_key_of_the_operator_that_is_not_there(service):
 def test_cancelled_while_a_machine_says_nothing(service):
     with socket.create_server(('127.0.0.1', 0)) as silent:
         port = silent.getsockname()[1]
-        service.conf.set_override('allowed_ports', [port], 'validation')
-        text = service.path.read_text()
-        lines = [
-            f'allowed_ports = {port}' if 'allowed_ports' in line else line
-            for line in text.splitlines()
-        ]
-        service.path.write_text('\n'.join(lines))
+        allow(service, port)
         answer = service.create(**request(hosts=[host(port=port)]))
         id = answer.json['id']
         with service.conductor() as running:
@@ -204,6 +206,80 @@ def test_cancelled_while_a_machine_says_nothing(service):
             assert service.ask('POST', f'{path}/cancel').status_code == 202
             assert service.ended(id)['status'] == 'cancelled'
             conductors.wait_until(lambda: running.is_idle, what='its end')
+
+
+def allow(service, port):
+    """Let the API and the conductor connect to a port."""
+    service.conf.set_override('allowed_ports', [port], 'validation')
+    lines = [
+        f'allowed_ports = {port}' if 'allowed_ports' in line else line
+        for line in service.path.read_text().splitlines()
+    ]
+    service.path.write_text('\n'.join(lines))
+
+
+def test_cancelled_before_anybody_has_begun(service):
+    id = service.create(**request()).json['id']
+    path = f'/v1/validations/{id}'
+    assert service.ask('POST', f'{path}/cancel').status_code == 202
+    assert service.ended(id)['status'] == 'cancelled'
+    assert service.database.get_validation(id).secrets is None
+    assert service.ask('POST', f'{path}/cancel').status_code == 409
+    # And nobody does.
+    with service.conductor() as running:
+        conductors.wait_until(lambda: running.is_idle, what='its idleness')
+        assert service.ask('GET', path).json['results'] == []
+    assert service.ask('DELETE', path).status_code == 204
+
+
+def test_cancelled_in_the_middle_of_a_step(service):
+    """What runs on the machine ends; what is known of others stays."""
+    nap = 'sleep 17317'
+
+    def naps():
+        return [
+            path
+            for path in pathlib.Path('/proc').glob('[0-9]*/cmdline')
+            if contents(path) == nap.replace(' ', '\0').encode() + b'\0'
+        ]
+
+    manifest = {'validators': [{'script': {'nap': {'inline': nap}}}]}
+    with ssh_server.SshServer() as machine:
+        allow(service, machine.port)
+        hosts = [
+            host(
+                address=address,
+                port=machine.port,
+                host_key=key or machine.fingerprint,
+            )
+            for address, key in (('127.0.0.1', ''), ('127.0.0.2', HOST_KEY))
+        ]
+        body = request(hosts=hosts, manifest=manifest)
+        body.pop('packages')
+        service.cloud.password = ssh_server.PASSWORD
+        id = service.create(**body).json['id']
+        with service.conductor() as running:
+            path = f'/v1/validations/{id}'
+            conductors.wait_until(naps, 60, what='the step')
+            conductors.wait_until(
+                lambda: service.ask('GET', path).json['results'],
+                what='the other machine',
+            )
+            assert service.ask('POST', f'{path}/cancel').status_code == 202
+            ended = service.ended(id)
+            assert ended['status'] == 'cancelled'
+            conductors.wait_until(lambda: running.is_idle, what='its end')
+            conductors.wait_until(lambda: not naps(), what='the end of it')
+        [other] = service.ask('GET', path).json['results']
+        assert other['result'] == 'unreachable'
+        assert len(machine.connections) == 1
+
+
+def contents(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b''
 
 
 def test_a_project_has_so_many(service):

@@ -24,6 +24,7 @@ from tests.functional import api_service
 from tests.functional import conductors
 
 SECRET = '25f1b4b2-7e27-4f0b-a1f4-5a7b7f3b2f0e'
+KEY = '33333333-7e27-4f0b-a1f4-5a7b7f3b2f0e'
 BINARY = '11111111-7e27-4f0b-a1f4-5a7b7f3b2f0e'
 SERVER = '9b0c7a52-3f6e-4d43-8a61-0c1de2a7b5f4'
 PASSWORD = 'correct horse of Barbican'
@@ -39,6 +40,12 @@ class Cloud(http.server.BaseHTTPRequestHandler):
         elif self.path == f'/v1/secrets/{SECRET}/payload':
             assert self.headers['Accept'] == 'text/plain'
             self._send(200, f'{self.server.password}\n'.encode(), 'text/plain')
+        elif self.path == f'/v1/secrets/{KEY}':
+            kind = 'application/octet-stream'
+            self._json({'content_types': {'default': kind}})
+        elif self.path == f'/v1/secrets/{KEY}/payload':
+            kind = 'application/octet-stream'
+            self._send(200, self.server.key.encode(), kind)
         elif self.path == f'/v1/secrets/{BINARY}':
             kind = 'application/octet-stream'
             self._json({'content_types': {'default': kind}})
@@ -67,10 +74,10 @@ class Cloud(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def cloud(password=PASSWORD):
+def cloud(password=PASSWORD, key=''):
     """Serve both; ``asked`` has the paths and tokens."""
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Cloud) as server:
-        server.asked, server.password = [], password
+        server.asked, server.password, server.key = [], password, key
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -80,6 +87,7 @@ class Service:
     """An API, and a conductor of this process."""
 
     def __init__(self, directory, cloud, ports):
+        self.cloud = cloud
         url = f'http://127.0.0.1:{cloud.server_port}'
         self.conf = api_service.make_conf(directory)
         self.database = conductors.make_database(directory)
