@@ -108,9 +108,8 @@ class Machine:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self._listener = socket.create_server(('127.0.0.1', 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._listeners: list[socket.socket] = []
+        self.port = self.listen('127.0.0.1')
         public = self.run('cat', '/etc/ssh/ssh_host_ed25519_key.pub')
         self.host_key = ' '.join(public.split()[:2])
         key = asyncssh.import_public_key(self.host_key)
@@ -136,10 +135,48 @@ class Machine:
             env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
         ).stdout
 
-    def _serve(self) -> None:
+    def remount(self, option: str) -> None:
+        """Make its root "ro" or "rw"."""
+        subprocess.run(
+            [
+                *('nsenter', '-t', str(self.pid), '-m', '--'),
+                *('mount', '-o', f'remount,bind,{option}', str(self.root)),
+            ],
+            check=True,
+        )
+
+    def listen(self, address: str, port: int = 0) -> int:
+        """Let its sshd be reached at an address of this host.
+
+        :param port: 0 for any.
+        :returns: the port.
+        """
+        family = socket.AF_INET6 if ':' in address else socket.AF_INET
+        listener = socket.create_server((address, port), family=family)
+        self._listeners.append(listener)
+        threading.Thread(
+            target=self._serve, args=(listener,), daemon=True
+        ).start()
+        port: int = listener.getsockname()[1]
+        return port
+
+    def start_inner(self, port: int) -> str:
+        """Start one more sshd, which only the machine itself reaches.
+
+        :returns: its public key; it is another one.
+        """
+        key = '/etc/ssh/inner_key'
+        self.run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key)
+        self.run(
+            *('/usr/sbin/sshd', '-p', str(port), '-h', key),
+            *('-o', 'ListenAddress=127.0.0.1', '-o', 'PidFile=none'),
+        )
+        return ' '.join(self.run('cat', f'{key}.pub').split()[:2])
+
+    def _serve(self, listener: socket.socket) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
             with connection:
@@ -192,7 +229,8 @@ class Machine:
         )
 
     def close(self) -> None:
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self._process.kill()
         self._process.wait()
         self._network.kill()

@@ -19,10 +19,10 @@ import threading
 import time
 from collections.abc import Iterator
 
-import asyncssh
 import pytest
 
 from imagebuild import exception
+from imagebuild import manifest
 from imagebuild.remotes import ssh
 from imagebuild.remotes import ssh_connection
 from imagebuild.remotes import ssh_settings
@@ -186,31 +186,6 @@ def test_keys_of_machines(
             attempt(accept_new=accept)
 
 
-def test_private_keys_and_a_jump(
-    machine: machines.Machine, tmp_path: pathlib.Path
-) -> None:
-    key = asyncssh.generate_private_key('ssh-ed25519')
-    machine.run('mkdir', '-p', '/home/free/.ssh')
-    authorized = machine.directory / 'upper/home/free/.ssh/authorized_keys'
-    authorized.write_bytes(key.export_public_key())
-    text = key.export_private_key(passphrase='opens it', rounds=1).decode()
-    address = ssh_settings.Address('127.0.0.1', machine.port, 'free')
-
-    def target(passphrase: str | None) -> ssh_settings.Target:
-        return dataclasses.replace(
-            machine.target(),
-            address=address,
-            login=ssh_settings.Login([text], passphrase),
-        )
-
-    with pytest.raises(exception.InvalidInput, match='none is given'):
-        ssh.SshRemote(target(None))
-    with pytest.raises(exception.InvalidInput, match='does not open'):
-        ssh.SshRemote(target('wrong'))
-    with ssh.SshRemote(target('opens it')) as remote:
-        assert remote.run(['id', '-u']).stdout == '0\n'
-
-
 def test_it_is_gone_in_the_middle_of_a_step(
     machine_tree: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -243,6 +218,39 @@ def test_the_command_ends_with_the_connection(
         while other.run(remote_contract.COUNT_SLEEPERS).stdout != '0\n':
             assert time.monotonic() < end
             time.sleep(0.2)
+
+
+# -- a disk that is full, and one that cannot be written to -----------------
+
+
+def test_a_full_disk(machine: machines.Machine, opened: ssh.SshRemote) -> None:
+    machine.run('mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', '/mnt')
+    try:
+        opened.write_file('/mnt/small', b'old')
+        for path in ('/mnt/small', '/mnt/new/large'):
+            with pytest.raises(exception.StepError, match='No space left'):
+                opened.write_file(path, b'x' * 1_000_000)
+        assert opened.read_file('/mnt/small') == b'old'
+        left = opened.run(['find', '/mnt', '-type', 'f']).stdout
+        assert left == '/mnt/small\n'
+    finally:
+        machine.run('umount', '/mnt')
+
+
+def test_a_root_that_is_read_only(machine: machines.Machine) -> None:
+    file = 'validators: [file: {/etc/made: {content: x}}]\n'
+    script = 'validators: [script: {x: {inline: "true"}}]\n'
+    machine.remount('ro')
+    try:
+        with ssh.SshRemote(machine.target()) as remote:
+            for each in (file, script):
+                with pytest.raises(
+                    exception.StepFailed, match='Read-only file system'
+                ) as caught:
+                    manifest.load(each).bind().run(remote)
+                assert '\n' not in str(caught.value)
+    finally:
+        machine.remount('rw')
 
 
 # -- what is no sshd --------------------------------------------------------
