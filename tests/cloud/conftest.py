@@ -22,6 +22,7 @@ from tests.cloud.fixtures import nova_cloud  # noqa: F401
 from tests.cloud.fixtures import postgresql_server  # noqa: F401
 from tests.cloud.fixtures import rabbitmq_server  # noqa: F401
 from tests.integration.conftest import image_cache  # noqa: F401
+from tests.integration.conftest import machine_tree  # noqa: F401
 from tests.integration.conftest import minimal_image  # noqa: F401
 
 _HERE = pathlib.Path(__file__).parent

@@ -107,7 +107,15 @@ def _configure(cloud: clouds.Cloud, directory: pathlib.Path) -> None:
     extra = cloud.service('imagebuild-api').extra
     if extra.exists():
         return
+    site = cloud.site
     sections: ini.Sections = {
+        # Machines that tests start (test_validations.py).
+        'validation': {
+            'allowed_networks': '127.0.0.0/8',
+            'allowed_ports': site.state.port('sshd'),
+            'compute_endpoint': f'{site.url("nova-api")}/v2.1',
+            'key_manager_endpoint': site.url('barbican'),
+        },
         # No base image is made twice in a session.
         'disks': {'cache_dir': directory / 'made'},
         # A token that was revoked is refused at once.

@@ -78,6 +78,13 @@ class Identity:
         self._json('DELETE', f'/regions/{region}')
         self._known = {}
 
+    def remove_service(self, name: str) -> None:
+        """Remove a service from the catalog."""
+        for one in self._json('GET', '/services')['services']:
+            if one['name'] == name:
+                self._json('DELETE', f'/services/{one["id"]}')
+        self._known = {}
+
     def add_user(self, user: User) -> None:
         """Add a user, its project and its roles."""
         project = self._ensure(
