@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import secrets
 import time
 from collections.abc import Callable
@@ -52,7 +51,7 @@ class BootSpec:
     settings: machine.MachineSettings = machine.MachineSettings()
     wanted: expectations.Expectations = expectations.Expectations()
     timeout: float = TIMEOUT
-    screenshot: pathlib.Path | None = None
+    screenshot: BinaryIO | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +119,7 @@ def run(
         if spec.screenshot and not test.is_off:
             shown = workspace.path / 'screen.png'
             running.screenshot(shown)
-            spec.screenshot.write_bytes(shown.read_bytes())
+            spec.screenshot.write(shown.read_bytes())
     return test.outcome()
 
 

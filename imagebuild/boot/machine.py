@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import pathlib
 import platform
+import re
 import select
 import socket
 import time
@@ -36,6 +37,10 @@ PROGRAMS = {'x86_64': 'qemu-system-x86_64'}
 #: Seconds until QEMU must have opened its sockets.
 _START = 30.0
 _PIECE = 64 * 1024
+#: What it prints in any case, since it waits for whoever reads its console.
+_WAITS = re.compile(
+    r'-chardev \S+ info: QEMU waiting for connection on: \S+ ?'
+)
 # Guests of some kernels do not start on an emulated CPU that has these.
 _EMULATED_CPU = 'max,la57=off,-erms'
 
@@ -191,7 +196,8 @@ class Machine:
                 ) from error
 
     def _failed(self, reason: str) -> BootFailed:
-        return BootFailed(reason=self._process.describe(reason))
+        described = self._process.describe(reason)
+        return BootFailed(reason=_WAITS.sub('', described))
 
 
 def _program() -> str:

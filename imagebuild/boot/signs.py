@@ -37,7 +37,10 @@ _FATAL = (
         'no disk can be booted from',
     ),
     (
-        re.compile(r'BdsDxe: No bootable option or device was found'),
+        # EDK II starts its shell when there is nothing else.
+        re.compile(
+            r'BdsDxe: No bootable option or device was found|^Shell> *$'
+        ),
         'the firmware found nothing to boot from',
     ),
     (

@@ -222,6 +222,9 @@ def run(
         raise exception.InvalidInput(
             f'There is no directory {options.work_dir}.'
         )
+    for path in filter(None, (options.console, options.screenshot)):
+        if path.exists() and path.samefile(options.image):
+            raise exception.InvalidInput(f'{path} is the image itself.')
     _, reason = accelerator.choose(options.accelerator)
     if reason:
         report.document.setdefault('notices', []).append(reason)
@@ -229,20 +232,23 @@ def run(
     workspaces.sweep_directory(options.work_dir)
     with (
         _opened(options.console) as file,
+        _opened(options.screenshot) as picture,
         workspaces.Workspace(
             options.image, directory=options.work_dir
         ) as workspace,
     ):
         return boot_test.run(
             image,
-            _spec(options),
+            _spec(options, picture),
             workspace,
             file=file,
             on_line=_print_line if options.verbose else _nothing,
         )
 
 
-def _spec(options: argparse.Namespace) -> boot_test.BootSpec:
+def _spec(
+    options: argparse.Namespace, picture: BinaryIO | None
+) -> boot_test.BootSpec:
     return boot_test.BootSpec(
         machine.MachineSettings(
             options.firmware,
@@ -259,7 +265,7 @@ def _spec(options: argparse.Namespace) -> boot_test.BootSpec:
             commands=tuple(options.command),
         ),
         options.timeout,
-        options.screenshot,
+        picture,
     )
 
 

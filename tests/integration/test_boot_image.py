@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import BinaryIO
 
 import pytest
 
@@ -59,7 +60,7 @@ def run(
     image: pathlib.Path,
     wanted: expectations.Expectations,
     timeout: float = 60,
-    screenshot: pathlib.Path | None = None,
+    screenshot: BinaryIO | None = None,
 ) -> boot_test.Outcome:
     spec = boot_test.BootSpec(
         machine.MachineSettings(memory=64, cpus=1, accelerator='tcg'),
@@ -78,7 +79,8 @@ def test_it_says_what_is_expected(
     image = sector('\r\nimage login: ')
     before = hashlib.sha256(image.read_bytes()).hexdigest()
     picture = tmp_path / 'screen.png'
-    outcome = run(image, expectations.Expectations(), screenshot=picture)
+    with picture.open('wb') as file:
+        outcome = run(image, expectations.Expectations(), screenshot=file)
     assert outcome.passed, outcome
     assert 'image login:' in outcome.console
     assert 'SeaBIOS' in outcome.console, 'the firmware is heard as well'
@@ -100,6 +102,25 @@ def test_it_switches_itself_off(sector: Callable[..., pathlib.Path]) -> None:
     outcome = run(image, expectations.Expectations(console=('bye', 'more')))
     assert outcome.reason == 'the machine switched itself off'
     assert [found.holds for found in outcome.findings] == [True, False]
+
+
+def test_qemu_says_why_it_does_not_start(
+    sector: Callable[..., pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    more = 1024 * 1024
+    options = ['--memory', str(more), '--screenshot', str(tmp_path / 'no/x')]
+    with program(sector('x'), *options) as running:
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 3
+    assert err == (
+        f'{tmp_path}/no/x cannot be written: there is no such file.\n'
+    )
+    with program(sector('x'), *options[:2]) as running:
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 3
+    assert err.startswith('The machine for the boot test failed: QEMU ended (')
+    assert err.endswith('Cannot allocate memory).\n')
+    assert 'chardev' not in err
 
 
 def test_nothing_to_boot_from(tmp_path: pathlib.Path) -> None:

@@ -29,6 +29,7 @@ from imagebuild.boot import signs
         ('dracut:/# ', 'the initramfs did not find the root file system'),
         ('grub rescue> ', 'GRUB did not find its files'),
         ('grub> ', 'GRUB found no configuration'),
+        ('Shell> ', 'the firmware found nothing to boot from'),
         ('No bootable device.', 'no disk can be booted from'),
         (
             'You are in emergency mode. After logging in, type "journalctl',

@@ -58,6 +58,17 @@ def test_no_work_directory(
     assert 'There is no directory /no/where.' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('option', ['--console', '--screenshot'])
+def test_the_image_is_not_written_to(
+    image: pathlib.Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image.with_name('link').symlink_to(image)
+    link = str(image.with_name('link'))
+    assert boot.main(['--image', str(image), option, link]) == 2
+    assert 'is the image itself.' in capsys.readouterr().err
+    assert image.stat().st_size
+
+
 def outcome(**changes: Any) -> boot_test.Outcome:
     values: dict[str, Any] = {
         'findings': (expectations.Finding('port 22', True, '', 1.0),),
