@@ -48,7 +48,9 @@ from imagebuild.stores import registry
 from tests.cloud import people
 from tests.contract import adoption_contract
 from tests.contract import database as contract
+from tests.functional.cmd import packing_place
 from tools.cloud import clouds
+from tools.cloud import credentials
 
 
 @pytest.fixture(scope='module')
@@ -527,3 +529,57 @@ class TestCatalogue:
             {**config, 'glance': section}
         )
         assert trusting.trusted_image('name', word).id == theirs
+
+
+# -- base images of imagebuild-pack -----------------------------------------
+
+
+def test_base_images_of_whoever_packs(
+    glance_cloud, glance, projects, tmp_path, capsys, monkeypatch
+):
+    """An administrator sees everybody's, and means none of them."""
+    place = packing_place.Place(tmp_path, capsys, monkeypatch)
+    place.catalogue('a: {image: {tag: of-pack}}\n')
+    for name in [name for name in os.environ if name.startswith('OS_')]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(
+        'OS_CLIENT_CONFIG_FILE',
+        str(glance_cloud.site.state.directory / 'clouds.yaml'),
+    )
+    made = []
+    try:
+        for user, project in projects.items():
+            image = glance.create(
+                name=f'of-{user}', owner=project, visibility='private',
+                tags=['of-pack'], disk_format='raw', container_format='bare',
+            )  # fmt: skip
+            made.append(image.id)
+            glance.send(image.id, Content(user.encode().ljust(512)))
+        # By name, by id, by the tag that the newer one has as well.
+        as_demo = ('--os-cloud', 'demo')
+        for number, base_ in enumerate(('glance:of-demo', 'a')):
+            code, told = place.pack(
+                base_, *as_demo, output=f'out/{number}.img'
+            )
+            assert code == 0, told
+        for name, value in credentials.environment(
+            glance_cloud.site, 'demo'
+        ).items():
+            monkeypatch.setenv(name, value)
+        code, told = place.pack(f'glance:{made[0]}', output='out/2.img')
+        assert code == 0, told
+        assert place.packed == [b'demo'.ljust(512)] * 3
+        for base_, user in (
+            ('glance:of-demo', 'other'),
+            (f'glance:{made[0]}', 'admin'),
+            ('glance:of-demo', 'admin'),
+            ('a', 'admin'),
+        ):
+            code, told = place.pack(
+                base_, '--os-cloud', user, output='out/none.img'
+            )
+            assert code == 2, told
+            assert told.splitlines()[-1].startswith('There is no ')
+    finally:
+        for image_id in made:
+            glance.delete(image_id)
