@@ -165,7 +165,8 @@ def pack(
             with _opened(wanted, monitor, document) as info:
                 _copy(info, new, wanted, pack_spec, monitor)
             outcome = packing.pack(
-                dataclasses.replace(pack_spec, image=new), monitor
+                dataclasses.replace(pack_spec, image=new, made=wanted.output),
+                monitor,
             )
             made = new.stat()
             new_file.put(new, wanted.output, force=wanted.force)

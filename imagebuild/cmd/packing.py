@@ -54,6 +54,7 @@ class PackSpec:
     :ivar generalize: remove what must differ between machines.
     :ivar sparsify: make the file as small as it can be.
     :ivar cache: where layers are kept, None for nowhere.
+    :ivar made: the file that it becomes, for messages; None if it is one.
     """
 
     image: pathlib.Path
@@ -68,6 +69,12 @@ class PackSpec:
     generalize: bool
     sparsify: bool
     cache: pack_layers.CacheSpec | None = None
+    made: pathlib.Path | None = None
+
+    @property
+    def shown(self) -> pathlib.Path:
+        """The image as it is called in messages."""
+        return self.made or self.image
 
 
 @dataclasses.dataclass
@@ -123,7 +130,7 @@ def _once(
     choice = isolations.choose(spec.isolation, trusted=True)
 
     def under(image: image_file.ImageInfo) -> image_file.ImageInfo:
-        monitor.doing(f'Reading {spec.image.name}')
+        monitor.doing(f'Reading {spec.shown.name}')
         return kept.look_up(image, choice) if kept else image
 
     disk = in_place.InPlaceImage(
@@ -152,7 +159,7 @@ def _with_disk(
 ) -> Outcome:
     if disk.info.virtual_size < spec.min_disk * _GIB:
         raise exception.InvalidImage(
-            path=spec.image,
+            path=spec.shown,
             reason=f'the manifest needs a disk of {spec.min_disk} GiB',
         )
     session = kept.session if kept else None
@@ -194,7 +201,7 @@ def _open(
         )
     opening = openings.Opening(
         disk.disk,
-        str(spec.image),
+        str(spec.shown),
         disk.workspace,
         spec.settings,
         choice=choice.for_layers(session),
@@ -204,7 +211,7 @@ def _open(
     def start(
         kind: isolations.Isolation,
     ) -> contextlib.AbstractContextManager[None]:
-        monitor.doing(_START[kind].format(name=spec.image.name))
+        monitor.doing(_START[kind].format(name=spec.shown.name))
         return contextlib.nullcontext()
 
     return open_disk.opened(opening, start=start, notices=monitor)
@@ -231,6 +238,6 @@ def _pack(
         return Outcome('unchanged', report)
     monitor.doing('Closing the disk')
     opened.close(trim=spec.sparsify)
-    monitor.doing(f'Writing {spec.image.name}')
+    monitor.doing(f'Writing {spec.shown.name}')
     disk.commit(sparsify=spec.sparsify, disk=opened.top)
     return Outcome('packed', report)

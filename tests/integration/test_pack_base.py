@@ -114,5 +114,7 @@ def test_a_base_image_without_an_operating_system(
     )  # fmt: skip
     told = capsys.readouterr().err.splitlines()[-1]
     assert code == 2, told
-    assert 'no operating system' in told.lower()
+    assert told == (
+        f'No operating system was found in {tmp_path / "x.qcow2"}.'
+    )
     assert not (tmp_path / 'x.qcow2').exists()
