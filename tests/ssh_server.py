@@ -36,15 +36,24 @@ class SshServer:
     :param shell: shell text that is given a command as ``$1``.
     :param key: its host key; a new one by default.
     :param opens: the ports to which it forwards, as a jump host.
+    :param options: more for the library.
     :ivar port: of 127.0.0.1, or of ``host``.
     :ivar commands: that it was told to run.
     :ivar connections: those that were made, in order.
     """
 
     def __init__(
-        self, shell=SHELL, *, key=None, host='127.0.0.1', opens=(), users=()
+        self,
+        shell=SHELL,
+        *,
+        key=None,
+        host='127.0.0.1',
+        opens=(),
+        users=(),
+        **options,
     ):
         self.shell = shell
+        self._options = options
         self.key = key or asyncssh.generate_private_key('ssh-ed25519')
         self.host = host
         self.opens = list(opens)
@@ -82,6 +91,7 @@ class SshServer:
             server_host_keys=[self.key],
             process_factory=self._run,
             encoding=None,
+            **self._options,
         )
         self.port = self._listener.get_port()
 

@@ -200,6 +200,8 @@ class Connection:
             'agent_forwarding': False,
             'x11_forwarding': False,
             'gss_host': None,
+            # What a packet grows to would be for the machine to say.
+            'compression_algs': ['none'],
             'password': login.password,
         }
         if self._keys:

@@ -168,6 +168,15 @@ def test_what_sudo_does(tmp_path, sudo, said):
     assert time.monotonic() - start < 10
 
 
+def test_nothing_is_decompressed():
+    """A packet of a few KiB could become as many MiB of ours."""
+    with (
+        ssh_server.SshServer(compression_algs=['zlib@openssh.com']) as server,
+        pytest.raises(ssh_connection.HostUnreachable, match='compression'),
+    ):
+        ssh.SshRemote(target(server))
+
+
 # -- what comes in between --------------------------------------------------
 
 
