@@ -14,8 +14,11 @@
 The machines are addresses of this host where nobody is an sshd.
 """
 
+import os
 import pathlib
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -232,32 +235,41 @@ def test_cancelled_before_anybody_has_begun(service):
     assert service.ask('DELETE', path).status_code == 204
 
 
+#: Of this run alone.
+NAP = f'sleep 17{os.getpid()}'
+
+
+def naps():
+    """Processes of a step that sleeps."""
+    return [
+        path
+        for path in pathlib.Path('/proc').glob('[0-9]*/cmdline')
+        if contents(path) == NAP.replace(' ', '\0').encode() + b'\0'
+    ]
+
+
+def nap(service, machine, **more):
+    """Have a machine sleep; returns the id of the validation."""
+    allow(service, machine.port)
+    service.cloud.password = ssh_server.PASSWORD
+    there = host(
+        address='127.0.0.1',
+        port=machine.port,
+        host_key=machine.fingerprint,
+    )
+    body = request(
+        hosts=[there, *more.get('hosts', [])],
+        manifest={'validators': [{'script': {'nap': {'inline': NAP}}}]},
+    )
+    body.pop('packages')
+    return service.create(**body).json['id']
+
+
 def test_cancelled_in_the_middle_of_a_step(service):
     """What runs on the machine ends; what is known of others stays."""
-    nap = 'sleep 17317'
-
-    def naps():
-        return [
-            path
-            for path in pathlib.Path('/proc').glob('[0-9]*/cmdline')
-            if contents(path) == nap.replace(' ', '\0').encode() + b'\0'
-        ]
-
-    manifest = {'validators': [{'script': {'nap': {'inline': nap}}}]}
     with ssh_server.SshServer() as machine:
-        allow(service, machine.port)
-        hosts = [
-            host(
-                address=address,
-                port=machine.port,
-                host_key=key or machine.fingerprint,
-            )
-            for address, key in (('127.0.0.1', ''), ('127.0.0.2', HOST_KEY))
-        ]
-        body = request(hosts=hosts, manifest=manifest)
-        body.pop('packages')
-        service.cloud.password = ssh_server.PASSWORD
-        id = service.create(**body).json['id']
+        down = host(address='127.0.0.2', port=machine.port)
+        id = nap(service, machine, hosts=[down])
         with service.conductor() as running:
             path = f'/v1/validations/{id}'
             conductors.wait_until(naps, 60, what='the step')
@@ -273,6 +285,31 @@ def test_cancelled_in_the_middle_of_a_step(service):
         [other] = service.ask('GET', path).json['results']
         assert other['result'] == 'unreachable'
         assert len(machine.connections) == 1
+
+
+def test_its_conductor_is_killed(service):
+    """What runs on the machine ends, and another conductor begins again."""
+    with ssh_server.SshServer() as machine:
+        id = nap(service, machine)
+        with subprocess.Popen(
+            [
+                *(sys.executable, '-W', 'ignore', '-m'),
+                'imagebuild.cmd.conductor',
+                *('--config-file', service.path),
+            ],
+            stderr=subprocess.DEVNULL,
+        ) as killed:
+            conductors.wait_until(naps, 60, what='the step')
+            killed.kill()
+            killed.wait()
+        conductors.wait_until(lambda: not naps(), what='the end of it')
+        assert service.database.get_validation(id).status == 'running'
+        with service.conductor() as running:
+            conductors.wait_until(naps, 60, what='another attempt')
+            service.ask('POST', f'/v1/validations/{id}/cancel')
+            assert service.ended(id)['status'] == 'cancelled'
+            conductors.wait_until(lambda: running.is_idle, what='its end')
+        assert len(machine.connections) == 2
 
 
 def contents(path):
