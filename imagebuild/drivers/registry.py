@@ -14,6 +14,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -24,11 +26,32 @@ from imagebuild.drivers import isolations
 
 NAMESPACE = 'imagebuild.drivers'
 
+#: What a driver is called with a context.
+_WITH_CONTEXT = ('open', 'prepared', 'possible_isolations')
+
 
 @functools.cache
 def installed() -> extensions.Installed[base.Driver]:
     """One object of every driver that is installed."""
-    return extensions.installed(NAMESPACE, lambda plugin: plugin())
+    return extensions.installed(NAMESPACE, _made)
+
+
+def _made(plugin: Callable[[], base.Driver]) -> base.Driver:
+    """Make the object of a driver.
+
+    :raises TypeError: a build would come to that, minutes later: what the
+        driver is called with was another in an earlier release.
+    """
+    driver = plugin()
+    for name in _WITH_CONTEXT:
+        try:
+            inspect.signature(getattr(driver, name)).bind(None)
+        except TypeError as error:
+            raise TypeError(
+                f'{name}() does not take a BuildContext alone, as of an '
+                'earlier release'
+            ) from error
+    return driver
 
 
 def drivers() -> dict[str, base.Driver]:

@@ -34,6 +34,7 @@ SETUP = """
                 'acme = acme_cloud:AcmeDriver',
                 'acme_broken = acme_nowhere:Driver',
                 'acme_greedy = acme_cloud:GreedyDriver',
+                'acme_old = acme_cloud:OldDriver',
             ],
             'imagebuild.stores': ['acme = acme_cloud:AcmeStore'],
             'imagebuild.validators': ['acme_motd = acme_imagebuild:Motd'],
@@ -183,6 +184,14 @@ CLOUD = """
             return [(cfg.OptGroup('keystone'), OPTS)]
 
 
+    class OldDriver(fake.FakeDriver):
+        name = 'acme_old'
+
+        def open(self, base_image, options, workspace, *, settings,
+                 monitor=None):
+            raise AssertionError
+
+
     class AcmeStore(file.FileStore):
         name = 'acme'
 
@@ -204,7 +213,7 @@ transport_url = fake://
 log_file = {directory}/conductor.log
 [conductor]
 name = c1
-drivers = acme, acme_broken, acme_greedy
+drivers = acme, acme_broken, acme_greedy, acme_old
 store = acme
 sweep_interval = 1
 [acme]
@@ -375,10 +384,13 @@ def test_another_package_brings_a_driver_and_a_store(
     build_id, project_id = found['build']
     assert f'build: {build_id}/1' in found['log']
     assert f'project: {project_id}' in found['log']
-    # One that does not load, and one that wants our sections, stop nobody.
+    # One that does not load, one that wants our sections, and one of before
+    # there was a BuildContext stop nobody.
     assert found['drivers'] == ['acme']
     told = (tmp_path / 'conductor.log').read_text()
     assert 'The driver "acme_broken" is not offered, it does not' in told
+    assert 'acme_old" of imagebuild.drivers is not used' in told
+    assert 'open() does not take a BuildContext alone' in told
     assert "section [keystone] is imagebuild's own" in told
     # Of every type, as the driver in the job has got it.
     section = found['log'].partition('acme: ')[2].splitlines()[0]
