@@ -22,6 +22,7 @@ from typing import Any
 import requests
 
 _LONGEST = 500
+_TO_URL = re.compile(r'Unable to establish connection to \S+(?=: )')
 
 
 def message_of(text: Any) -> str:
@@ -38,13 +39,29 @@ def message_of(text: Any) -> str:
     return plain[:_LONGEST].rstrip(' .')
 
 
-def connection_failure(error: requests.RequestException) -> str:
+def connection_failure(error: Exception) -> str:
     """Why there is no answer, as a clause.
 
     requests shows the classes and addresses of objects of three libraries.
 
-    :param error: what it raised.
+    :param error: what it or keystoneauth raised.
     """
+    return _cause(error) or message_of(error)
+
+
+def keystone_failure(error: Exception) -> str:
+    """Why there is no answer of a service of a cloud, as a clause.
+
+    :param error: what keystoneauth raised: it names the URL, which may be
+        that of Keystone, and then repeats requests.
+    """
+    message, cause = message_of(error), _cause(error)
+    where = _TO_URL.match(message)
+    return f'{where[0]}: {cause}' if where and cause else message
+
+
+def _cause(error: Exception) -> str:
+    """In words, '' for one that is not known."""
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return 'its name is not known (DNS)'
@@ -56,7 +73,7 @@ def connection_failure(error: requests.RequestException) -> str:
         return 'it does not accept a connection in time'
     if isinstance(error, requests.Timeout):
         return 'it does not answer in time'
-    return message_of(error)
+    return ''
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

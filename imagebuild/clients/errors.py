@@ -111,7 +111,7 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
         ) from error
     except keystoneauth1.exceptions.ClientException as error:
         raise exception.ServiceUnavailable(
-            service=service, reason=_of_connection(answers.message_of(error))
+            service=service, reason=_of_connection(error)
         ) from error
     except KeyError as error:
         # glanceclient stumbles over errors without a content type, which
@@ -126,12 +126,13 @@ def translated(service: str, image_id: str = '') -> Iterator[None]:
         ) from error
 
 
-def _of_connection(message: str) -> str:
+def _of_connection(error: Exception) -> str:
     """What keystoneauth says of a connection, in words for users.
 
     It says that none could be established, with its address and the name of
     a class, also where one was lost while data were sent.
     """
+    message = str(error)
     if any(words in message for words in _BROKEN):
         return 'the connection was lost before it answered'
-    return message
+    return answers.keystone_failure(error)

@@ -244,6 +244,9 @@ def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
         report.document['image'] = str(options.image)
         if options.debug:
             logging.basicConfig(level=logging.DEBUG)
+        else:
+            # It warns, and then raises what is reported.
+            logging.getLogger('keystoneauth').setLevel(logging.ERROR)
         wanted = _spec(options, conf)
         outcome = (
             pack_base.pack(base, wanted, monitor, report.document)

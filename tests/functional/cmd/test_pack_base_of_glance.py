@@ -17,6 +17,7 @@ through openstacksdk, keystoneauth and glanceclient.
 
 import json
 import os
+import re
 
 import pytest
 
@@ -230,6 +231,20 @@ def test_a_password_that_is_wrong(place):
     assert code == 3
     assert told.splitlines()[-1].startswith('The identity service cannot be')
     assert 'hush' not in told
+
+
+@pytest.mark.parametrize('plugin', ['v3password', 'password'])
+def test_a_cloud_that_is_away(place, plugin):
+    clouds = place.path / 'clouds.yaml'
+    text = re.sub('auth_url: .*', 'auth_url: http://127.0.0.1:1/v3',
+                  clouds.read_text())  # fmt: skip
+    clouds.write_text(text.replace('v3password', plugin))
+    code, told = place.pack('glance:base')
+    assert code == 3
+    assert told == (
+        'The image service cannot be used: Unable to establish connection to '
+        'http://127.0.0.1:1/v3/auth/tokens: it refuses connections.\n'
+    )
 
 
 def test_a_cloud_that_is_not_complete(place):
