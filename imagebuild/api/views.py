@@ -249,11 +249,7 @@ def arguments_schema(arguments: Any) -> dict[str, Any]:
 
 
 def _argument(argument: manifest.Argument) -> dict[str, Any]:
-    schema: dict[str, Any] = {'type': argument.type}
-    if argument.type in ('path', 'url'):
-        schema = {'type': 'string', 'format': argument.type}
-        if argument.type == 'url':
-            schema['format'] = 'uri'
+    schema = argument.type_schema()
     if argument.description:
         schema['description'] = argument.description
     if argument.hidden:
@@ -271,7 +267,7 @@ def _typed(text: str, kind: str) -> Any:
     """Convert a default or choice: arguments keep them as text."""
     try:
         match kind:
-            case 'integer':
+            case 'integer' | 'port':
                 return int(text)
             case 'number' if math.isfinite(float(text)):
                 return float(text)

@@ -14,8 +14,6 @@
 from __future__ import annotations
 
 import dataclasses
-import posixpath
-import re
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -23,7 +21,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.common import control_characters
 from imagebuild.common import json_schema
+from imagebuild.manifest import argument_types
 from imagebuild.manifest import document
 
 #: Names that the language keeps for options of the programs: imagebuild-pack
@@ -56,10 +56,10 @@ FORBIDDEN_VARIABLES = frozenset({'PATH', 'IFS', 'ENV', 'BASH_ENV', 'HOME'})
 
 # Both end up in configuration files and in lines of scripts: no spaces,
 # quotation marks or control characters.
-_PATH = re.compile(r'/[A-Za-z0-9_.,:=@+~/-]*')
-_URL = re.compile(r'(?:https?|ftp|file)://[!#-&(-;=?-\[\]-_a-~]+')
-
 # yes and no arrive as text: the language reads YAML as version 1.2 does.
+#: Characters of a value that a message repeats.
+_SHOWN = 100
+
 _BOOLEAN: Mapping[str, Any] = {
     'enum': [True, False, 'yes', 'no', 'on', 'off', 'Yes', 'No'],
 }
@@ -78,16 +78,7 @@ _ONE: Mapping[str, Any] = {
         },
         'target_variable': json_schema.VARIABLE,
         'hidden': _BOOLEAN,
-        'type': {
-            'enum': [
-                'string',
-                'integer',
-                'number',
-                'boolean',
-                'path',
-                'url',
-            ]
-        },
+        'type': {'enum': list(argument_types.NAMES)},
     },
 }
 
@@ -103,8 +94,8 @@ class Argument:
     :ivar choices: the accepted values, empty when any is.
     :ivar target_variable: a second name under which scripts see the value.
     :ivar hidden: its value is a secret and it is left out of help.
-    :ivar type: what the text must look like: ``string``, ``integer``,
-        ``number``, ``boolean`` (``true`` / ``false``), ``path`` or ``url``.
+    :ivar type: what the text must look like, one of
+        :data:`argument_types.NAMES`.
     """
 
     name: str
@@ -122,37 +113,32 @@ class Argument:
         :returns: the end of a message, None when the value is fine. A
             hidden value is not repeated.
         """
-        shown = 'the value' if self.hidden else f'"{value}"'
+        shown = 'the value' if self._is_secret() else _quoted(value)
         if self.choices and value not in self.choices:
             return f'{shown} is not one of: {", ".join(self.choices)}'
         # No path, no URL: where the manifest itself has none.
         if value == '' == self.default:
             return None
-        if not _has_type(value, self.type):
-            return f'{shown} is not of type {self.type}'
+        wrong = argument_types.error(value, self.type)
+        if wrong:
+            return f'{shown} is not of type {self.type} ({wrong})'
         if '\0' in value:
             return 'the value holds a NUL character'
         return None
 
+    def _is_secret(self) -> bool:
+        # Who takes the wrong half of a key must not find it in a log.
+        return self.hidden or self.type == 'ssh_key'
 
-def _has_type(value: str, kind: str) -> bool:
-    if kind == 'boolean':
-        return value in ('true', 'false')
-    if kind == 'string':
-        return True
-    if kind == 'path':
-        return bool(_PATH.fullmatch(value)) and _is_normal(value)
-    if kind == 'url':
-        return bool(_URL.fullmatch(value))
-    try:
-        (int if kind == 'integer' else float)(value)
-    except ValueError:
-        return False
-    return True
+    def type_schema(self) -> dict[str, Any]:
+        """The JSON schema of the text that it takes."""
+        return argument_types.schema(self.type, self.default)
 
 
-def _is_normal(path: str) -> bool:
-    return not path.startswith('//') and posixpath.normpath(path) == path
+def _quoted(value: str) -> str:
+    if len(value) > _SHOWN:
+        value = f'{value[:_SHOWN]}...'
+    return f'"{control_characters.escaped(value)}"'
 
 
 def from_spec(

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.manifest import argument_types
 from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import accounts
 from imagebuild.manifest.validators import base
@@ -31,13 +31,6 @@ from imagebuild.manifest.validators import shell
 from imagebuild.manifest.validators import state
 from imagebuild.manifest.validators import template
 
-_TYPES = frozenset(
-    {
-        'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521',
-        'sk-ecdsa-sha2-nistp256@openssh.com', 'sk-ssh-ed25519@openssh.com',
-        'ssh-dss', 'ssh-ed25519', 'ssh-rsa',
-    }
-)  # fmt: skip
 _TEXTS: Mapping[str, Any] = {
     'title': 'a list of texts',
     'type': 'array',
@@ -220,26 +213,8 @@ def identity(line: str) -> tuple[str, str] | None:
     """Type and key of a line, options and comment left out."""
     words = line.split()
     for kind, blob in zip(words, words[1:], strict=False):
-        if kind in _TYPES:
+        if kind in argument_types.SSH_KEY_TYPES:
             return kind, blob
-    return None
-
-
-def key_error(line: str) -> str | None:
-    """What is wrong with a public key; never repeats it."""
-    if 'PRIVATE KEY' in line:
-        return 'it is a private key; its public half is wanted'
-    words = line.split()
-    if not line.isprintable() or len(words) < 2 or words[0] not in _TYPES:
-        return 'it is not a public key ("ssh-ed25519 AAAA... comment")'
-    try:
-        blob = base64.b64decode(words[1], validate=True)
-    except (binascii.Error, ValueError):
-        return 'the key is not base64'
-    # RFC 4253, 6.6: the key begins with its own type, after its length.
-    length = int.from_bytes(blob[:4], 'big')
-    if blob[4 : 4 + length] != words[0].encode() or len(blob) < 5 + length:
-        return f'the key is cut off or not of type {words[0]}'
     return None
 
 
@@ -263,7 +238,7 @@ def _checked(
         if placeholders.names(line):
             template.check(line, builder, *parts, index)
         else:
-            wrong = key_error(line)
+            wrong = argument_types.ssh_key_error(line)
             if wrong:
                 builder.problem(wrong, *parts, index)
         yield line
@@ -275,7 +250,7 @@ def _from_source(content: bytes, builder: base.Builder) -> Iterator[str]:
         line = text.strip()
         if not line or line.startswith('#'):
             continue
-        wrong = key_error(line)
+        wrong = argument_types.ssh_key_error(line)
         if wrong:
             builder.problem(f'line {number}: {wrong}')
             return
@@ -285,7 +260,7 @@ def _from_source(content: bytes, builder: base.Builder) -> Iterator[str]:
 def _lines(item: _Wanted, context: base.Context) -> list[str]:
     lines = [template.render(line, context).strip() for line in item.lines]
     for line in lines:
-        wrong = key_error(line)
+        wrong = argument_types.ssh_key_error(line)
         if wrong:
             raise exception.StepFailed(f'a key of {item.user}: {wrong}')
     return lines
