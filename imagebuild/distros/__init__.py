@@ -25,6 +25,8 @@ from imagebuild.distros.base import Distro
 from imagebuild.distros.base import Package
 from imagebuild.distros.base import PackageState
 from imagebuild.distros.base import Repository
+from imagebuild.distros.repository_errors import RepositoryUnreachable
+from imagebuild.distros.repository_errors import RepositoryUnusable
 from imagebuild.remotes.base import Remote
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     'Package',
     'PackageState',
     'Repository',
+    'RepositoryUnreachable',
+    'RepositoryUnusable',
     'detect',
     'families',
     'for_release',

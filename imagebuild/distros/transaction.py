@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild.distros import repository_errors
 from imagebuild.remotes.base import OutputCallback
 from imagebuild.remotes.base import Remote
 from imagebuild.remotes.base import Stream
@@ -56,12 +57,23 @@ def install(
     :param env: further variables.
     :param on_output: called with what people read, nothing of what is parsed.
     :returns: what it wrote to descriptor 3.
+    :raises RepositoryUnusable: it failed, and so did a repository.
     :raises RemoteCommandFailed: it failed; ``stderr`` is what the package
         manager printed.
     """
     try:
         result = remote.run(argv, env=env, on_output=_only_errors(on_output))
     except exception.RemoteCommandFailed as error:
+        problems = repository_errors.find(error.stderr)
+        if problems:
+            raise repository_errors.make(
+                problems,
+                unknown(error.stderr),
+                {},
+                command=' '.join(shown),
+                command_exit_code=error.exit_code_of_command,
+                output=error.stderr,
+            ) from error
         raise exception.RemoteCommandFailed(
             shown,
             error.exit_code_of_command,

@@ -257,7 +257,7 @@ class Context:
     ) -> exception.StepFailed:
         record.flush()
         if isinstance(error, exception.StepFailed):
-            return exception.StepFailed(
+            return type(error)(
                 self.mask(error.reason),
                 path=error.path or validator.path,
                 validator=error.validator or validator.type_name,

@@ -43,6 +43,7 @@ class PackageCache:
         self._state: distros.PackageState | None = None
         self._refreshed = False
         self._index_is_old = False
+        self._arguments: dict[str, tuple[str, ...]] = {}
 
     def resume(self, *, index_fetched: bool) -> None:
         """Go on from what an earlier run knew.
@@ -60,6 +61,10 @@ class PackageCache:
     def index_is_stale(self) -> None:
         """A repository was added: the next installation fetches the index."""
         self._refreshed = False
+
+    def name_repository(self, url: str, arguments: Sequence[str]) -> None:
+        """Say which arguments the address of a repository is made of."""
+        self._arguments[url] = tuple(arguments)
 
     @property
     def refresh_needed(self) -> bool:
@@ -102,6 +107,7 @@ class PackageCache:
         An index of an earlier run may name what has gone meanwhile: it is
         fetched again when an installation fails.
 
+        :raises RepositoryUnusable: it failed, and so did a repository.
         :raises RemoteCommandFailed: the package manager failed.
         """
         try:
@@ -121,13 +127,16 @@ class PackageCache:
         # Whatever happens, what was known holds no longer.
         self._state = None
         self._known |= set(packages)
-        self._state = self._distro.install(
-            self._remote,
-            packages,
-            refresh=refresh,
-            asked_about=sorted(self._known, key=str),
-            on_output=on_output,
-        )
+        try:
+            self._state = self._distro.install(
+                self._remote,
+                packages,
+                refresh=refresh,
+                asked_about=sorted(self._known, key=str),
+                on_output=on_output,
+            )
+        except distros.RepositoryUnusable as error:
+            raise error.naming(self._arguments) from error
         if refresh:
             self._index_is_old = False
         self._refreshed = True

@@ -171,7 +171,7 @@ def _none_of_them(
 ) -> exception.StepFailed:
     joined = '; '.join(str(reason) for reason in reasons)
     last = reasons[-1]
-    return exception.StepFailed(
+    return type(last)(
         f'none of the alternatives {verb} ({joined})',
         command=last.command,
         command_exit_code=last.command_exit_code,

@@ -123,10 +123,7 @@ elif command -v wget > /dev/null; then
 else
     echo 'there is no curl, apt-helper, python3 or wget' >&2
     exit 1
-fi || {
-    echo "the signing key $1 cannot be fetched" >&2
-    exit 1
-}
+fi || exit 1
 head -c "$(($2 + 1))" "$file" | base64 | tr -d '\n'
 """,
 )
@@ -205,6 +202,9 @@ class RepositoryValidator(target_files.TargetFilesValidator):
         self, wanted: Wanted, context: base.Context
     ) -> Sequence[distros.ConfigFile]:
         repository = _rendered(wanted.repository, context)
+        context.packages.name_repository(
+            repository.url, template.argument_names(wanted.repository.url)
+        )
         if not wanted.key_url:
             return context.distro.repository_files(repository)
         # What the file of its key must hold is what it holds, if that is
@@ -407,13 +407,40 @@ def _put_key(wanted: Wanted, context: base.Context) -> None:
             f'a signing key from {url} needs fingerprints: anybody on the '
             'way could have replaced it'
         )
-    fetched = FETCH.run(context, url, str(_LARGEST))
+    source = url + _named(wanted.key_url)
+    try:
+        fetched = FETCH.run(context, url, str(_LARGEST))
+    except exception.StepFailed as error:
+        raise _not_fetched(source, error) from error
     try:
         content = base64.b64decode(fetched, validate=True)
     except binascii.Error:
         content = b''
-    text = _checked(content, accepted, url)
+    text = _checked(content, accepted, source)
     context.remote.write_file(_key_path(wanted, context), text.encode())
+
+
+def _named(text: str) -> str:
+    """The arguments of a text, as a part of a message."""
+    names = template.argument_names(text)
+    return f' (from the argument "{", ".join(names)}")' if names else ''
+
+
+def _not_fetched(
+    source: str, error: exception.StepFailed
+) -> exception.StepFailed:
+    # A file is missing, or a server does not answer.
+    kind = (
+        exception.StepFailed
+        if source.startswith('file:')
+        else distros.RepositoryUnreachable
+    )
+    return kind(
+        f'the signing key {source} cannot be fetched: {error.reason}',
+        command=error.command,
+        command_exit_code=error.command_exit_code,
+        output=error.output,
+    )
 
 
 def _checked(content: bytes, accepted: str, source: str) -> str:

@@ -145,8 +145,9 @@ def test_a_key_is_fetched_and_only_what_is_accepted_is_kept() -> None:
         (b'<html>', '', {}, 'is not a signing key: it is no OpenPGP key'),
         (b'', '', {}, 'is not a signing key: it holds no public key'),
         (
-            fake.Answer('', 'the signing key x cannot be fetched\n', 1),
-            '', {}, 'the signing key x cannot be fetched',
+            fake.Answer('', 'curl: (7) Connection refused\n', 1), '', {},
+            'the signing key https://repo.example/key.asc (from the argument '
+            '"key") cannot be fetched: curl: (7) Connection refused',
         ),
         (keys.ONE, '', {'key': 'http://a/k'}, 'needs fingerprints'),
         (keys.ONE, '', {'key': 'ftp://a/k'}, 'is not a URL'),
