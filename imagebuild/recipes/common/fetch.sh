@@ -40,12 +40,13 @@ urllib.request.urlretrieve(sys.argv[1], sys.argv[2])' "$archive" \
     fi
     ;;
 esac || {
-    echo "$archive cannot be fetched" >&2
+    echo "the argument archive: $archive cannot be fetched" >&2
     exit 1
 }
 if ! good; then
     found=$(sha256sum "$fetched_file")
     rm -f -- "$fetched_file"
-    echo "$archive is another file: its SHA-256 is ${found%% *}" >&2
+    echo "the argument archive: $archive is another file, its SHA-256 is" \
+        "${found%% *}" >&2
     exit 1
 fi

@@ -12,8 +12,8 @@ found=${found#*:}
 case $found in
 "$datastore_version" | "$datastore_version"[!0-9]*) ;;
 *)
-    echo "$package is of version $found, not $datastore_version; another" \
-        'package-source may have it' >&2
+    echo "$package is of version $found, not $datastore_version: another" \
+        'package-source may have it; one that an image has already stays' >&2
     exit 1
     ;;
 esac

@@ -244,7 +244,7 @@ def test_password_is_masked(recipe):
 @pytest.mark.parametrize(
     'values, reason',
     [
-        ({'port': 'http'}, 'not of type integer'),
+        ({'port': 'http'}, 'not of type port'),
         ({'maxmemory-policy': 'lru'}, 'is not one of'),
         ({'appendonly': 'maybe'}, 'is not one of'),
         ({'nonsense': 1}, 'unknown argument'),

@@ -16,6 +16,7 @@ import re
 
 import pytest
 
+from imagebuild import exception
 from imagebuild import recipes
 from imagebuild.manifest import resource_files
 from imagebuild.manifest.validators import base
@@ -59,6 +60,65 @@ def test_arguments_are_described(recipe):
         assert argument.description.endswith('.'), argument.name
         assert argument.description[0].isupper(), argument.name
         assert len(argument.description) < 300, argument.name
+
+
+def test_arguments_have_a_form(recipe):
+    """No value of theirs makes a line of a file that nobody meant."""
+    for argument in recipe.arguments():
+        assert argument.type != 'string' or argument.choices, argument.name
+
+
+@pytest.mark.parametrize(
+    'value',
+    ['a\nb', 'a\r', '\x1b[2J', 'a\0b', '\u2028', 'x\n[mysqld]\nuser=root\n'],
+)
+def test_no_argument_takes_more_than_a_line(recipe, value):
+    names = [argument.name for argument in recipe.arguments()]
+    with pytest.raises(exception.InvalidArguments) as caught:
+        recipe.resolve(dict.fromkeys(names, value))
+    assert [problem.path for problem in caught.value.errors] == [
+        f'arguments.{name}' for name in names
+    ]
+    assert all(str(problem).isprintable() for problem in caught.value.errors)
+
+
+@pytest.mark.parametrize(
+    'value',
+    ['', 'x y', "'; rm -rf /; '", '../..', 'data', '/a/../b', 'ü', '/é'],
+)
+def test_paths_are_whole(recipe, value):
+    wanted = [
+        argument.name
+        for argument in recipe.arguments()
+        if argument.type == 'path' and argument.default != value
+    ]
+    for name in wanted:
+        with pytest.raises(exception.InvalidArguments, match='of type path'):
+            recipe.resolve({name: value})
+
+
+@pytest.mark.parametrize('value', [0, 65536, 70000, -1, 'http', '', '80 '])
+def test_ports_are_ports(recipe, value):
+    names = {argument.name for argument in recipe.arguments()}
+    if 'port' in names:
+        with pytest.raises(exception.InvalidArguments, match='of type port'):
+            recipe.resolve({'port': value})
+    else:
+        assert recipe.name == 'vertica'
+
+
+def test_texts_are_not_put_into_files():
+    """Only what has no quotation marks and no spaces is."""
+    placed = {
+        name
+        for path in FILES
+        for name in re.findall(r'\{\{ ([a-z0-9-]+) \}\}', path.read_text())
+    }
+    for recipe in RECIPES:
+        for argument in recipe.arguments():
+            if argument.type in ('line', 'string') and not argument.choices:
+                # That one is given to a program as it is.
+                assert argument.name not in placed - {'subscription-org'}
 
 
 def test_secrets_are_hidden(recipe):

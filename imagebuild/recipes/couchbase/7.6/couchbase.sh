@@ -19,7 +19,8 @@ if [ "$test_only" -eq 1 ]; then
     exit 1
 fi
 if ! linked; then
-    if [ -d "$vendor_data_directory" ]; then
+    if [ -d "$vendor_data_directory" ] && [ ! -L "$vendor_data_directory" ]
+    then
         # Nothing may be in it yet.
         rmdir -- "$vendor_data_directory"
     fi

@@ -9,7 +9,7 @@ data=${data_directory:-$vendor_data_directory}
 main=${main_configuration:-$data/postgresql.conf}
 
 fail() {
-    echo "$1" >&2
+    echo "$@" >&2
     exit 1
 }
 
@@ -24,6 +24,13 @@ included() {
         grep -qxF "include_if_exists = '$vendor_configuration'" "$main"
 }
 
+if [ -f "$data/PG_VERSION" ]; then
+    version=$(cat -- "$data/PG_VERSION")
+    # shellcheck disable=SC2154
+    [ "$version" = "$datastore_version" ] ||
+        fail "$data holds a database cluster of PostgreSQL $version, which" \
+            "$datastore_version does not read"
+fi
 if [ "$test_only" -eq 1 ]; then
     [ -f "$data/PG_VERSION" ] || fail "$data holds no database cluster"
     moved || fail "$main does not name $data"
