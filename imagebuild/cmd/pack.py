@@ -29,6 +29,7 @@ from imagebuild.cmd import base_choice
 from imagebuild.cmd import choice
 from imagebuild.cmd import configuration
 from imagebuild.cmd import console
+from imagebuild.cmd import copied_in
 from imagebuild.cmd import json_report
 from imagebuild.cmd import pack_base
 from imagebuild.cmd import pack_layers
@@ -98,6 +99,14 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         '--sparsify',
         action='store_true',
         help='make the file as small as it can be',
+    )
+    add(
+        '--copy-in',
+        metavar='DIRECTORY:PATH',
+        action='append',
+        default=[],
+        help='a directory of this host that is at PATH in the image while '
+        'steps run, such as one of packages, and is removed at the end',
     )
     add(
         '--cache',
@@ -183,7 +192,9 @@ def _settings(
 
 
 def _spec(
-    options: argparse.Namespace, conf: cfg.ConfigOpts
+    options: argparse.Namespace,
+    conf: cfg.ConfigOpts,
+    monitor: console.ConsoleMonitor,
 ) -> packing.PackSpec:
     """Everything that is wrong with the request is found here."""
     chosen, what = choice.bind(options)
@@ -196,9 +207,19 @@ def _spec(
             'the driver diskimage_builder, or check an image of it with '
             '--test-only.'
         )
+    copied = copied_in.parse(options.copy_in)
+    if copied and options.cache:
+        raise exception.InvalidInput(
+            '--copy-in and --cache exclude each other: layers would keep '
+            'what was copied.'
+        )
     return packing.PackSpec(
         image=options.image,
-        what=what,
+        what=(
+            copied_in.WithFiles(what, copied, monitor.doing)
+            if copied
+            else what
+        ),
         mode=(
             'test' if options.test_only else 'plan' if options.plan else 'pack'
         ),
@@ -247,7 +268,7 @@ def _work(argv: Sequence[str], report: json_report.JsonReport) -> int:
         else:
             # It warns, and then raises what is reported.
             logging.getLogger('keystoneauth').setLevel(logging.ERROR)
-        wanted = _spec(options, conf)
+        wanted = _spec(options, conf, monitor)
         outcome = (
             pack_base.pack(base, wanted, monitor, report.document)
             if base

@@ -17,6 +17,7 @@ them are stand-ins that do what the recipes ask of them and can be looked at.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.integration.vendors import Package
@@ -56,15 +57,63 @@ done
 INITDB = """\
 #!/bin/sh
 [ "$1" = -D ] || exit 1
-echo 16 > "$2/PG_VERSION"
+echo %s > "$2/PG_VERSION"
 echo "# the vendor's" > "$2/postgresql.conf"
 echo 'local all all peer' > "$2/pg_hba.conf"
 """
 POSTGRES = """\
 #!/bin/sh
 [ "$1 $2" = '--single -D' ] || exit 1
-sha256sum > /var/lib/pgsql/hash
+sha256sum > /var/lib/%s/hash
 """
+
+
+def postgresql_deb(version: str, release: str) -> Package:
+    """The package makes a cluster, and configures it elsewhere."""
+    programs = f'/usr/lib/postgresql/{version}/bin'
+    return Package(
+        f'postgresql-{version}',
+        f'{version}.{release}.pgdg120+1',
+        {
+            f'{programs}/initdb': INITDB % version,
+            f'{programs}/postgres': POSTGRES % 'postgresql',
+            '/usr/lib/systemd/system/postgresql.service': unit(
+                '/bin/true', 'root'
+            ),
+            f'/etc/postgresql/{version}/main/postgresql.conf': (
+                f"data_directory = '/var/lib/postgresql/{version}/main'\n"
+                "include_dir = 'conf.d'\n"
+            ),
+            f'/etc/postgresql/{version}/main/pg_hba.conf': (
+                'local all all peer\n'
+            ),
+            f'/var/lib/postgresql/{version}/main/PG_VERSION': f'{version}\n',
+        },
+        users=('postgres',),
+        directories={'/var/lib/postgresql': 'postgres:postgres'},
+    )
+
+
+def postgresql_rpm(
+    name: str, version: str, programs: str, service: str
+) -> Package:
+    """The package makes no cluster.
+
+    :param version: with a release.
+    """
+    return Package(
+        name,
+        version,
+        {
+            f'{programs}/initdb': INITDB % version.partition('.')[0],
+            f'{programs}/postgres': POSTGRES % 'pgsql',
+            f'/usr/lib/systemd/system/{service}.service': unit(
+                f'{programs}/postgres', 'postgres'
+            ),
+        },
+        users=('postgres',),
+        directories={'/var/lib/pgsql': 'postgres:postgres'},
+    )
 
 
 def mysql_like(
@@ -121,14 +170,28 @@ VERSIONS = {
 }
 
 
-def vendors_only(release: str, *, redhat: bool) -> tuple[Package, ...]:
+#: Of those that there are recipes of two versions for.
+LATER_VERSIONS = {
+    'cassandra': '5.0.2',
+    'mongodb-org-server': '8.0.4',
+    'mysql-community-server': '8.4.3',
+}
+
+
+def vendors_only(
+    release: str,
+    *,
+    redhat: bool,
+    versions: Mapping[str, str] = VERSIONS,
+) -> tuple[Package, ...]:
     """What neither family's distribution carries.
 
     :param release: what follows a version.
+    :param versions: of the packages.
     """
 
     def package(name: str, **kw: Any) -> Package:
-        return Package(name, f'{VERSIONS[name]}-{release}', **kw)
+        return Package(name, f'{versions[name]}-{release}', **kw)
 
     mongodb = 'mongod' if redhat else 'mongodb'
     data = '/var/lib/mongo' if redhat else '/var/lib/mongodb'
@@ -136,18 +199,18 @@ def vendors_only(release: str, *, redhat: bool) -> tuple[Package, ...]:
     return (
         mysql_like(
             'mysql-community-server',
-            f'{VERSIONS["mysql-community-server"]}-{release}',
+            f'{versions["mysql-community-server"]}-{release}',
             'mysqld' if redhat else 'mysql',
         ),
         Package('mysql-community-client', f'8.0.40-{release}'),
         mysql_like(
             'percona-server-server',
-            f'{VERSIONS["percona-server-server"]}-{release}',
+            f'{versions["percona-server-server"]}-{release}',
             'mysqld' if redhat else 'mysql',
         ),
         mysql_like(
             'percona-xtradb-cluster',
-            f'{VERSIONS["percona-xtradb-cluster"]}-{release}',
+            f'{versions["percona-xtradb-cluster"]}-{release}',
             'mysql',
         ),
         package(
@@ -248,27 +311,7 @@ DEBS = (
         epoch=1,
     ),  # fmt: skip
     Package('mariadb-backup', '11.4.4+maria~deb12', epoch=1),
-    Package(
-        'postgresql-16',
-        '16.6-1.pgdg120+1',
-        {
-            '/usr/lib/postgresql/16/bin/initdb': INITDB,
-            '/usr/lib/postgresql/16/bin/postgres': POSTGRES.replace(
-                '/var/lib/pgsql', '/var/lib/postgresql'
-            ),
-            '/usr/lib/systemd/system/postgresql.service': unit(
-                '/bin/true', 'root'
-            ),
-            '/etc/postgresql/16/main/postgresql.conf': (
-                "data_directory = '/var/lib/postgresql/16/main'\n"
-                "include_dir = 'conf.d'\n"
-            ),
-            '/etc/postgresql/16/main/pg_hba.conf': 'local all all peer\n',
-            '/var/lib/postgresql/16/main/PG_VERSION': '16\n',
-        },
-        users=('postgres',),
-        directories={'/var/lib/postgresql': 'postgres:postgres'},
-    ),
+    postgresql_deb('16', '6-1'),
     *vendors_only('1', redhat=False),
     Package('redis-tools', '7.4.1-1rl1~bookworm1', epoch=6),
     Package('redis-tools', '8.0.0-1rl1~bookworm1', epoch=6),
@@ -295,18 +338,14 @@ RPMS = (
     *vendors_only('1.el9', redhat=True),
     mysql_like('MariaDB-server', '11.4.4-1.el9', 'mariadb', mariadb=True),
     Package('MariaDB-backup', '11.4.4-1.el9'),
-    Package(
-        'postgresql16-server',
-        '16.6-1PGDG.rhel9',
-        {
-            '/usr/pgsql-16/bin/initdb': INITDB,
-            '/usr/pgsql-16/bin/postgres': POSTGRES,
-            '/usr/lib/systemd/system/postgresql-16.service': unit(
-                '/usr/pgsql-16/bin/postgres', 'postgres'
-            ),
-        },
-        users=('postgres',),
-        directories={'/var/lib/pgsql': 'postgres:postgres'},
+    *(
+        postgresql_rpm(
+            f'postgresql{version}-server',
+            f'{version}.6-1PGDG.rhel9',
+            f'/usr/pgsql-{version}/bin',
+            f'postgresql-{version}',
+        )
+        for version in ('15', '16')
     ),
     Package(
         'redis',
@@ -319,6 +358,32 @@ RPMS = (
         },
         users=('redis',),
         directories={'/var/lib/redis': 'redis:redis'},
+    ),
+)
+
+
+def later(release: str, *, redhat: bool) -> tuple[Package, ...]:
+    """The later versions, and what they need beside them."""
+    versions = {**VERSIONS, **LATER_VERSIONS}
+    beside = (
+        *('mysql-community-client', 'mongodb-mongosh', 'mongodb-org-tools'),
+        *LATER_VERSIONS,
+    )
+    return tuple(
+        package
+        for package in vendors_only(release, redhat=redhat, versions=versions)
+        if package.name in beside
+    )
+
+
+LATER_DEBS = (*later('1', redhat=False), postgresql_deb('17', '2-1'))
+LATER_RPMS = (
+    *later('1.el9', redhat=True),
+    postgresql_rpm(
+        'postgresql17-server',
+        '17.2-1PGDG.rhel9',
+        '/usr/pgsql-17/bin',
+        'postgresql-17',
     ),
 )
 
@@ -349,6 +414,27 @@ def for_all_guests(version: str, agent: str) -> tuple[Package, ...]:
     )
 
 
+#: Notes what SELinux is told, as the real one lists it.
+SEMANAGE = r"""#!/bin/sh
+kind=$1
+kept=/var/lib/selinux/$kind
+shift
+case "$1 $2" in
+'-l -C') cat $kept 2> /dev/null; exit 0 ;;
+'-N -a') shift 2 ;;
+*) exit 1 ;;
+esac
+mkdir -p ${kept%/*}
+case "$kind $1 $2" in
+'fcontext -f f') shift 2 ;;
+esac
+case "$kind $1 $3 $4" in
+fcontext\ -t\ *) printf '%s all files system_u:object_r:%s:s0\n' "$3" "$2" ;;
+port\ -t\ -p\ tcp) printf '%-30s tcp      %s\n' "$2" "$5" ;;
+*) exit 1 ;;
+esac >> $kept
+"""
+
 #: What comes from the distributions themselves, for those whose vendors have
 #: no repository, and for those who want no vendor's.
 DISTRIBUTION_DEBS = (
@@ -357,6 +443,7 @@ DISTRIBUTION_DEBS = (
 )
 DISTRIBUTION_RPMS = (
     *for_all_guests('1.0-1.el9', 'openstack-trove-guestagent'),
+    *(Package(name, '1.0-1.el9') for name in ('git-core', 'python3-pip')),
     *(
         Package(name, '1.0-1.el9')
         for name in ('dialog', 'libaio', 'libstdc++', 'binutils')
@@ -369,36 +456,13 @@ DISTRIBUTION_RPMS = (
         directory='/usr/libexec',
     ),
     Package('mariadb-backup', '10.11.10-1.el9'),
-    Package(
-        'postgresql-server',
-        '16.4-1.el9',
-        {
-            '/usr/bin/initdb': INITDB,
-            '/usr/bin/postgres': POSTGRES,
-            '/usr/lib/systemd/system/postgresql.service': unit(
-                '/usr/bin/postgres', 'postgres'
-            ),
-        },
-        users=('postgres',),
-        directories={'/var/lib/pgsql': 'postgres:postgres'},
+    postgresql_rpm(
+        'postgresql-server', '16.4-1.el9', '/usr/bin', 'postgresql'
     ),
     Package(
         'policycoreutils-python-utils',
         '3.6-1.el9',
-        {
-            '/usr/sbin/semanage': (
-                '#!/bin/sh\n'
-                'kept=/var/lib/selinux/fcontext\n'
-                'shift\n'
-                'case "$1 $2" in\n'
-                "'-l -C') cat $kept 2> /dev/null; exit 0 ;;\n"
-                'esac\n'
-                '[ "$1 $2 $3" = "-N -a -t" ] || exit 1\n'
-                'mkdir -p ${kept%/*}\n'
-                'printf "%s all files system_u:object_r:%s:s0\\n" '
-                '"$5" "$4" >> $kept\n'
-            )
-        },
+        {'/usr/sbin/semanage': SEMANAGE},
     ),
 )
 
@@ -427,6 +491,13 @@ SUITES = {
     'bookworm-pgdg': 'main',
     'bookworm/mongodb-org/7.0': 'main',
     '41x': 'main',
+}
+LATER_SUITES = {
+    'bookworm': 'main mysql-8.4-lts',
+    'bookworm-pgdg': 'main',
+    'bookworm/mongodb-org/8.0': 'main',
+    'noble/mongodb-org/8.0': 'multiverse',
+    '50x': 'main',
 }
 
 

@@ -48,7 +48,10 @@ from imagebuild.drivers.bootstrap import trees
 #: Program -> the Debian package it is in.
 PROGRAMS = {'rpmbuild': 'rpm', 'createrepo_c': 'createrepo-c'}
 #: Debian packages in the guest; systemd for systemctl.
-_PACKAGES = ('ca-certificates', 'dnf', 'passwd', 'rpm', 'systemd')
+# Python makes virtual environments where its own is the distribution's.
+_PACKAGES = (
+    *('ca-certificates', 'dnf', 'passwd', 'python3-venv', 'rpm', 'systemd'),
+)
 _RELEASE = releases.RELEASES['debian-12']
 _SIZE = 4 * space.GIB
 

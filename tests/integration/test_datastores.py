@@ -21,14 +21,17 @@ One guest for several recipes where they do not disturb each other.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -36,6 +39,7 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.disks import image_file
+from imagebuild.recipes import directory
 from imagebuild.recipes import search
 from imagebuild.remotes import sandbox as remotes
 from tests.integration import datastore_packages
@@ -56,12 +60,14 @@ class Family:
     :ivar image: is only read.
     :ivar values: arguments that lead to the repositories.
     :ivar given: recipe to the file that its vendor gives to customers.
+    :ivar ran: the scripts of recipes that were run in guests of it.
     """
 
     name: str
     image: pathlib.Path
     values: Mapping[str, str]
     given: Mapping[str, pathlib.Path]
+    ran: set[bytes] = dataclasses.field(default_factory=set)
 
 
 @pytest.fixture(scope='module')
@@ -78,6 +84,19 @@ def families(
         tree / 'deb', datastore_packages.DEBS, datastore_packages.SUITES
     )
     vendor.yum(tree / 'rpm', datastore_packages.RPMS)
+    later = tree / 'later'
+    vendor.apt(
+        later / 'deb',
+        datastore_packages.LATER_DEBS,
+        datastore_packages.LATER_SUITES,
+    )
+    vendor.yum(later / 'rpm', datastore_packages.LATER_RPMS)
+    vendor.apt(
+        tree / 'expired',
+        datastore_packages.LATER_DEBS,
+        datastore_packages.LATER_SUITES,
+        valid_until='Fri, 02 Jan 2026 00:00:00 UTC',
+    )
     # The distribution's own, for what recipes need of it.
     vendor.apt(
         tree / 'distribution' / 'deb',
@@ -108,7 +127,12 @@ def families(
             shutil.copyfile(path, place / path.name)
     # Vendors have one such directory for each distribution.
     (tree / 'deb' / 'debian').symlink_to('.')
+    for name in ('debian', 'ubuntu'):
+        (later / 'deb' / name).symlink_to('.')
     vendor.close()
+    stranger = vendors.Vendor(workspace / 'stranger')
+    stranger.write_key(tree / 'stranger.asc')
+    stranger.close()
     values = {
         'signing-key': 'file:///srv/vendor/key.asc',
         'signing-key-fingerprints': vendor.fingerprint,
@@ -136,9 +160,17 @@ def families(
     }
 
 
+#: What recipes need of Debian. The files that --copy-in brings are looked at
+#: where they must be, and later where they must be no longer.
+NEEDED = """\
+validators:
+  - package: [ca-certificates, systemd]
+  - script: {brought: {inline: 'ls /srv/brought/by/mongodb-org-server_*'}}
+"""
 #: Both families' own repositories; SELinux' settings where there is one.
 FINISH = """\
 cd {root}
+test ! -e srv/brought || exit 1
 rm -rf etc/apt/sources.list etc/apt/sources.list.d/*
 if [ -d etc/apt ]; then
     cat > etc/apt/sources.list.d/debian.list << 'END'
@@ -172,10 +204,11 @@ def _with_vendors(
     if not users:
         # What recipes need of Debian; nothing else comes from there.
         path = workspace / 'manifest.yaml'
-        path.write_text('validators: [package: [ca-certificates, systemd]]\n')
-        argv = [PROGRAM, '--image', image, '--manifest', path]
+        path.write_text(NEEDED)
+        argv = [PROGRAM, '--image', image, '--isolation', 'sandbox']
+        argv += ['--copy-in', f'{tree}/offline:/srv/brought/by']
         done = subprocess.run(
-            [*argv, '--isolation', 'sandbox'], capture_output=True, text=True
+            [*argv, '--manifest', path], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
     with native_disk.Native(workspace, (image_file.inspect(image),)) as disk:
@@ -210,6 +243,28 @@ class Case:
     def __str__(self) -> str:
         source = self.values.get('package-source', '')
         return f'{self.recipe}-{self.version}-{self.family}-{source}'
+
+
+#: What was packed in this run of the tests.
+PACKED: set[Case] = set()
+
+
+@contextlib.contextmanager
+def opened(
+    family: Family, directory: pathlib.Path, *, command_timeout: float = 300
+) -> Iterator[remotes.SandboxRemote]:
+    """Open a guest, and note the scripts that run in it."""
+    with sandboxes.opened(
+        family.image, directory, SETTINGS, command_timeout=command_timeout
+    ) as remote:
+        run_script = remote.run_script
+
+        def noted(content: bytes, **more: Any) -> Any:
+            family.ran.add(content)
+            return run_script(content, **more)
+
+        remote.run_script = noted  # type: ignore[method-assign]
+        yield remote
 
 
 def values_for(
@@ -386,13 +441,14 @@ REAL = {
 
 @pytest.mark.timeout(1200)
 def test_real_servers_answer(
-    minimal_image: pathlib.Path, tmp_path: pathlib.Path
+    minimal_image: pathlib.Path,
+    families: dict[str, Family],
+    tmp_path: pathlib.Path,
 ) -> None:
     """All in one guest: they do not disturb each other."""
     seen = []
-    with sandboxes.opened(
-        minimal_image, tmp_path, SETTINGS, command_timeout=600
-    ) as remote:
+    real_debian = dataclasses.replace(families['debian'], image=minimal_image)
+    with opened(real_debian, tmp_path, command_timeout=600) as remote:
         for name, real in REAL.items():
             recipe = recipes.get(name, real.version)
             with pytest.raises(exception.NotConforming):
@@ -433,7 +489,11 @@ SERVER_LOOK = (
     'if [ -d /etc/apt ]; then'
     ' grep -q "/srv/db/.* rwk" /etc/apparmor.d/local/usr.sbin.m*d; fi'
 )
-SELINUX_LOOK = 'grep -q mysqld_db_t /var/lib/selinux/fcontext'
+SELINUX_LOOK = (
+    'cd /var/lib/selinux && grep -q mysqld_db_t fcontext &&'
+    'grep -q "/srv/conf/c all files .*:etc_t:" fcontext &&'
+    'grep -q "mysqld_port_t .* 3307" port'
+)
 
 KEY = (
     'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFDYWOCYXsx/YEGKrwzFq1h/QsJXCohAlanoz'
@@ -501,7 +561,7 @@ CASES = [
     *(
         Case(
             'mongodb', '7.0', family, values,
-            'grep -qx "  dbPath: /srv/db" /etc/mongod.conf',
+            'grep -qx "  dbPath: \'/srv/db\'" /etc/mongod.conf',
         )
         for family in ('debian', 'redhat')
         for values in (
@@ -516,7 +576,7 @@ CASES = [
     *(
         Case(
             'cassandra', '4.1', family, ELSEWHERE,
-            'grep -q /srv/db/hints /srv/conf/c',
+            'grep -q "\'/srv/db/hints\'" /srv/conf/c',
         )
         for family in ('debian', 'redhat')
     ),
@@ -554,6 +614,236 @@ CASES = [
 ]  # fmt: skip
 
 
+def elsewhere(name: str) -> dict[str, str]:
+    """Places of its own, where several are in one image."""
+    return {
+        'data-directory': f'/srv/{name}',
+        'configuration-file': f'/srv/conf/{name}',
+    }
+
+
+#: One after the other in one guest of each family.
+LATER = [
+    *(
+        Case('cassandra', '5.0', family, elsewhere('cassandra'),
+             "grep -q '/srv/cassandra/hints' /srv/conf/cassandra")
+        for family in ('debian', 'redhat')
+    ),
+    *(
+        Case('mongodb', '8.0', family, elsewhere('mongodb'),
+             "grep -q '/srv/mongodb' /srv/conf/mongodb")
+        for family in ('debian', 'redhat')
+    ),
+    *(
+        Case('mysql', '8.4', family,
+             {**elsewhere('mysql'), 'root-password': SECRET},
+             'test -f /srv/mysql/mysql/user.hash')
+        for family in ('debian', 'redhat')
+    ),
+    *(
+        Case('postgresql', '17', family,
+             {**elsewhere('pg'), 'port': '5433', 'root-password': SECRET},
+             'test "$(cat /srv/pg/PG_VERSION)" = 17')
+        for family in ('debian', 'redhat')
+    ),
+]  # fmt: skip
+#: With the packages of the earlier versions, in the same guest.
+BESIDE = Case(
+    'postgresql', '15', 'redhat', {'package-source': 'vendor'},
+    '! test -e /etc/systemd/system/postgresql-15.service.d/imagebuild.conf',
+)  # fmt: skip
+
+
+def later(family: Family) -> Family:
+    """Its vendors' repositories of the later versions."""
+    values = {
+        name: value.replace('/srv/vendor/', '/srv/vendor/later/')
+        if name.endswith('-repository')
+        else value
+        for name, value in family.values.items()
+    }
+    return dataclasses.replace(family, values=values)
+
+
+@pytest.mark.parametrize('name', ['debian', 'redhat'])
+def test_later_versions(
+    name: str, families: dict[str, Family], tmp_path: pathlib.Path
+) -> None:
+    family = later(families[name])
+    with opened(family, tmp_path) as remote:
+        check_repositories_that_fail(remote, family)
+        for case in LATER:
+            if case.family == name:
+                recipe = recipes.get(case.recipe, case.version)
+                pack(remote, recipe, values_for(recipe, family, case.values))
+                remote.run(['/bin/sh', '-c', case.look])
+                PACKED.add(case)
+        check_packed_again(remote, family)
+        if name == 'redhat':
+            check_beside(remote, families[name])
+            check_guest_agent_of_the_red_hat_family(remote)
+        else:
+            check_ubuntu(remote, family)
+    assert not holds_secret(tmp_path)
+
+
+def check_repositories_that_fail(
+    remote: remotes.SandboxRemote, family: Family
+) -> None:
+    """One sentence with the argument and the address; nothing is there."""
+    recipe = recipes.get('cassandra', '5.0')
+    source = 'apt' if family.name == 'debian' else 'yum'
+    argument = f'{source}-repository'
+    key = 'signing-key'
+    nobody = 'http://127.0.0.1:9/x'
+    cases = [
+        ({argument: nobody}, 3, argument, nobody, 'onnect'),
+        ({key: nobody}, 3, key, nobody, 'cannot be fetched'),
+        (
+            {'signing-key-fingerprints': 'A' * 40},
+            *(1, key, '/srv/vendor/key.asc', 'is another one'),
+        ),
+        (
+            {
+                key: 'file:///srv/vendor/stranger.asc',
+                'signing-key-fingerprints': '',
+            },
+            *(1, '', '', 'NO_PUBKEY' if source == 'apt' else 'not correct'),
+        ),
+    ]
+    if source == 'apt':
+        cases.append(
+            (
+                {argument: 'file:///srv/vendor/expired'},
+                *(1, argument, '/srv/vendor/expired', 'is expired'),
+            )
+        )
+    for values, code, *words in cases:
+        with pytest.raises(exception.StepFailed) as caught:
+            recipe.run(remote, values_for(recipe, family, values))
+        message = str(caught.value)
+        assert caught.value.exit_code == code, message
+        assert all(word in message for word in words), message
+        assert '\n' not in message
+    manager = ['dpkg', '-s'] if source == 'apt' else ['rpm', '-q']
+    assert remote.run([*manager, 'cassandra'], check=False).exit_code
+
+
+def check_packed_again(remote: remotes.SandboxRemote, family: Family) -> None:
+    """With other arguments; and what the image excludes is said."""
+    mysql = recipes.get('mysql', '8.4')
+    values = {
+        'data-directory': '/srv/other',
+        'configuration-file': '/srv/conf/other',
+    }
+    pack(remote, mysql, values_for(mysql, family, values))
+    remote.run(
+        [
+            *('/bin/sh', '-c'),
+            'test -d /srv/mysql/mysql && test -d /srv/other/mysql &&'
+            'grep -q "datadir = /srv/other" /srv/conf/other &&'
+            '! test -e /srv/conf/mysql',
+        ]
+    )
+    for name, version, given, wrong in (
+        ('percona', '8.0', {}, 'the image has mysql-community-server'),
+        ('mysql', '8.0', {}, 'is of version 8.4.3'),
+        ('cassandra', '5.0', {'data-directory': '/etc/x'}, 'itself uses'),
+        (
+            *('postgresql', '17', {'configuration-file': '/etc/passwd'}),
+            'something else already',
+        ),
+    ):
+        recipe = recipes.get(name, version)
+        with pytest.raises(exception.StepFailed) as caught:
+            recipe.run(remote, values_for(recipe, family, given))
+        assert wrong in caught.value.output, caught.value.output
+    assert b'root:x:0' in remote.read_file('/etc/passwd')
+
+
+def check_beside(remote: remotes.SandboxRemote, family: Family) -> None:
+    """An earlier version, which has its own directories."""
+    recipe = recipes.get(BESIDE.recipe, BESIDE.version)
+    values = {'data-directory': '/srv/pg15', 'port': '5434', **BESIDE.values}
+    pack(remote, recipe, values_for(recipe, family, values))
+    values['data-directory'] = '/srv/pg'
+    with pytest.raises(exception.StepFailed) as caught:
+        recipe.run(remote, values_for(recipe, family, values))
+    assert 'of PostgreSQL 17, which 15 does not' in caught.value.output
+    # Back to where the vendor has it.
+    pack(remote, recipe, values_for(recipe, family, BESIDE.values))
+    remote.run(['/bin/sh', '-c', BESIDE.look])
+    PACKED.add(BESIDE)
+
+
+def check_ubuntu(remote: remotes.SandboxRemote, family: Family) -> None:
+    """The same family; what its vendors have for it is elsewhere."""
+    before = remote.read_file('/etc/os-release')
+    remote.write_file(
+        '/etc/os-release',
+        b'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\n'
+        b'VERSION_CODENAME=noble\n',
+    )
+    remote.run(
+        [
+            *('dpkg', '--purge', 'mongodb-mongosh', 'mongodb-org-server'),
+            'mongodb-org-tools',
+        ]
+    )
+    recipe = recipes.get('mongodb', '8.0')
+    pack(remote, recipe, values_for(recipe, family, {}))
+    sources = remote.read_file('/etc/apt/sources.list.d/mongodb.sources')
+    assert b'Suites: noble/mongodb-org/8.0\n' in sources
+    assert b'Components: multiverse\n' in sources
+    remote.write_file('/etc/os-release', before)
+
+
+def check_guest_agent_of_the_red_hat_family(
+    remote: remotes.SandboxRemote,
+) -> None:
+    for name, text in sample_agent.SOURCES.items():
+        remote.write_file(f'/srv/agent/{name}', text.encode())
+    loaded = manifest.load(
+        'validators: [include: guest-agent.yaml]\n',
+        [search.SHIPPED / 'common'],
+    )
+    values = {
+        'guest-agent': 'directory',
+        'guest-agent-directory': '/srv/agent',
+        'guest-agent-program': 'sample-agent',
+    }
+    pack(remote, loaded, values)
+    ran = remote.run(['/opt/guest-agent/bin/sample-agent'])
+    assert ran.stdout == 'the guest agent is up\n'
+
+
+#: Those of one family only.
+OF_ONE = {
+    'couchdb-answers.sh': 'debian',
+    'packages-installed.sh': 'redhat',
+}
+
+
+def packed() -> set[tuple[str, str, str]]:
+    """Recipe, version and family of everything that is packed here."""
+    return {
+        *((case.recipe, case.version, case.family) for case in CASES),
+        *((case.recipe, case.version, case.family) for case in LATER),
+        (BESIDE.recipe, BESIDE.version, BESIDE.family),
+        *((name, real.version, 'debian') for name, real in REAL.items()),
+    }
+
+
+def test_every_recipe_is_packed_on_every_family() -> None:
+    assert packed() == {
+        (recipe.name, recipe.version, family)
+        for versions in recipes.find().values()
+        for recipe in versions.values()
+        if isinstance(recipe, directory.DirectoryRecipe)
+        for family in recipe.load().os
+    }
+
+
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_vendors_packages(
     case: Case, families: dict[str, Family], tmp_path: pathlib.Path
@@ -561,11 +851,10 @@ def test_vendors_packages(
     family = families[case.family]
     recipe = recipes.get(case.recipe, case.version)
     values = values_for(recipe, family, case.values)
-    with sandboxes.opened(
-        family.image, tmp_path, SETTINGS, command_timeout=300
-    ) as remote:
+    with opened(family, tmp_path) as remote:
         report = pack(remote, recipe, values)
         remote.run(['/bin/sh', '-c', case.look])
+        PACKED.add(case)
     assert SECRET not in str(report)
     assert not holds_secret(tmp_path)
 
@@ -656,3 +945,22 @@ def check_guest_agents(remote: remotes.SandboxRemote) -> None:
             },
         )
     assert 'would be left in the image' in caught.value.output
+
+
+def test_every_script_ran(
+    families: dict[str, Family],
+) -> None:
+    """The last one: on each family, where all of the tests above were run."""
+    if PACKED != {*CASES, *LATER, BESIDE}:
+        return
+    scripts = {
+        path: path.read_bytes() for path in search.SHIPPED.rglob('*.sh')
+    }
+    missed = {
+        (str(path.relative_to(search.SHIPPED)), family.name)
+        for path, content in scripts.items()
+        for family in families.values()
+        if OF_ONE.get(path.name, family.name) == family.name
+        and content not in family.ran
+    }
+    assert not missed

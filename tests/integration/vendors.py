@@ -102,10 +102,13 @@ class Vendor:
         root: pathlib.Path,
         packages: Sequence[Package],
         suites: Mapping[str, str],
+        *,
+        valid_until: str = '',
     ) -> None:
         """Make a repository for apt.
 
         :param suites: suite to its components; all have all packages.
+        :param valid_until: a date of its lists, if they have one.
         """
         pool = root / 'pool'
         pool.mkdir(parents=True)
@@ -115,7 +118,8 @@ class Vendor:
             ['dpkg-scanpackages', '--multiversion', 'pool'], cwd=root
         ).encode()
         for suite, components in suites.items():
-            self._suite(root / 'dists' / suite, suite, components, index)
+            more = f'Valid-Until: {valid_until}\n' if valid_until else ''
+            self._suite(root / 'dists' / suite, suite, components, index, more)
 
     def deb(self, package: Package, pool: pathlib.Path) -> pathlib.Path:
         """Make one package file."""
@@ -164,6 +168,7 @@ class Vendor:
         suite: str,
         components: str,
         index: bytes,
+        more: str,
     ) -> None:
         sums = []
         for component in components.split():
@@ -177,7 +182,8 @@ class Vendor:
             'Origin: Vendor\nLabel: Vendor\n'
             f'Suite: {suite}\nCodename: {suite}\n'
             f'Architectures: amd64\nComponents: {components}\n'
-            f'Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n{"".join(sums)}'
+            f'Date: Thu, 01 Jan 2026 00:00:00 UTC\n{more}'
+            f'SHA256:\n{"".join(sums)}'
         )
         self._gpg(
             '--clearsign', '--output', str(directory / 'InRelease'),
