@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -125,6 +126,8 @@ class Context:
     :ivar trial: an alternative of ``any`` is being tried.
     :ivar failures: in test-only, what does not hold so far.
     :ivar temporary: files to be removed when the run ends.
+    :ivar undo: to be called when the run fails, the last one first: what is
+        not in the image, and stays when that is thrown away.
     :ivar assigned: names of the values that steps have set.
     """
 
@@ -142,6 +145,7 @@ class Context:
         default_factory=list
     )
     temporary: list[str] = dataclasses.field(default_factory=list)
+    undo: list[Callable[[], object]] = dataclasses.field(default_factory=list)
     assigned: set[str] = dataclasses.field(default_factory=set)
 
     def derive(self, *, reconcile: bool, trial: bool) -> Context:

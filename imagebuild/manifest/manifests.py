@@ -119,6 +119,8 @@ class BoundManifest(runnable.Runnable):
                 raise exception.NotConforming(context.failures)
         except (exception.ImageBuildError, exception.Interrupted) as error:
             error.report = report
+            if isinstance(error, exception.ImageBuildError):
+                _undo(context)
             raise
         finally:
             report.seconds = time.monotonic() - start
@@ -230,6 +232,13 @@ def _plan(
         else:
             planned.extend(_plan(inside, context))
     return planned
+
+
+def _undo(context: contexts.Context) -> None:
+    """As well as it goes: the failure itself is what is reported."""
+    for action in reversed(context.undo):
+        with contextlib.suppress(exception.ImageBuildError):
+            action()
 
 
 def _remove(context: contexts.Context) -> None:

@@ -116,6 +116,9 @@ subscription-manager clean
 )
 
 
+_NOT_REGISTERED = 'the system is not registered'
+
+
 class SubscriptionValidator(state.StateValidator):
     """A system is registered with Red Hat, or is not.
 
@@ -205,7 +208,7 @@ class SubscriptionValidator(state.StateValidator):
                 yield 'the system is still registered'
             return
         if not registered:
-            yield 'the system is not registered'
+            yield _NOT_REGISTERED
         for repo in self.repos:
             if f'repo:{repo}' not in lines:
                 yield f'the repository {repo} is not enabled'
@@ -220,7 +223,12 @@ class SubscriptionValidator(state.StateValidator):
         context.packages.index_is_stale()
         if self.unregister:
             UNREGISTER.run(context, record=record)
+            context.undo.clear()
             return 'unregistered'
+        if _NOT_REGISTERED in parts:
+            # Red Hat would count it for ever when a later step fails. Before:
+            # it may be registered and then find no pool.
+            context.undo.append(lambda: UNREGISTER.run(context))
         REGISTER.run(
             context,
             *self.pools,

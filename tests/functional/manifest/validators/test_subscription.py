@@ -13,6 +13,10 @@
 
 import pathlib
 
+import pytest
+
+from imagebuild import exception
+from imagebuild import manifest
 from imagebuild.manifest.validators import subscription
 from imagebuild.remotes import fake
 from tests.unit.manifest.validators import guest
@@ -37,7 +41,8 @@ esac
 """
 
 
-def test_with_a_stub(tmp_path: pathlib.Path) -> None:
+def rhel(tmp_path: pathlib.Path) -> fake.FakeRemote:
+    """A system with the stub."""
     stub = tmp_path / 'subscription-manager'
     stub.write_text(STUB)
     stub.chmod(0o755)
@@ -48,6 +53,11 @@ def test_with_a_stub(tmp_path: pathlib.Path) -> None:
         subscription.UNREGISTER,
     ):
         guest.local(remote, script, {'PATH': f'{tmp_path}:/usr/bin:/bin'})
+    return remote
+
+
+def test_with_a_stub(tmp_path: pathlib.Path) -> None:
+    remote = rhel(tmp_path)
     loaded = guest.load(
         f'subscription: {{{LOGIN}, attach: [p1, p2], repos: [base]}}'
     )
@@ -67,3 +77,58 @@ def test_with_a_stub(tmp_path: pathlib.Path) -> None:
     assert 'still registered' in guest.failure(away, remote, reconcile=False)
     assert away.run(remote).steps[0].result == 'changed'
     assert away.run(remote).steps[0].result == 'ok'
+
+
+MANIFEST = f"""
+{guest.ARGUMENTS}
+validators:
+  - any: [subscription: {{{LOGIN}}}]
+  - script: {{fails: {{inline: 'exit 1'}}}}
+"""
+
+
+def test_given_back_when_a_later_step_fails(tmp_path: pathlib.Path) -> None:
+    remote = rhel(tmp_path)
+    remote.when(
+        lambda command: command.script is not None, fake.Answer('', '', 1)
+    )
+    with pytest.raises(exception.StepFailed, match=r'validators\[1\]'):
+        manifest.load(MANIFEST).run(remote)
+    assert (tmp_path / 'log').read_text() == (
+        'register --username=value --password=hush-hush\nclean\n'
+    )
+    assert not (tmp_path / 'registered').exists()
+
+
+def test_given_back_when_no_pool_is_found(tmp_path: pathlib.Path) -> None:
+    remote = rhel(tmp_path)
+    stub = tmp_path / 'subscription-manager'
+    stub.write_text(
+        STUB.replace('    repos)', '    attach) exit 70 ;;\n    repos)')
+    )
+    loaded = guest.load(f'subscription: {{{LOGIN}, attach: auto}}')
+    guest.failure(loaded, remote)
+    assert not (tmp_path / 'registered').exists()
+
+
+def test_what_was_registered_before_stays(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'registered').touch()
+    remote = rhel(tmp_path)
+    remote.when(
+        lambda command: command.script is not None, fake.Answer('', '', 1)
+    )
+    with pytest.raises(exception.StepFailed, match=r'validators\[1\]'):
+        manifest.load(MANIFEST).run(remote)
+    assert (tmp_path / 'registered').exists()
+
+
+def test_the_first_failure_is_reported(tmp_path: pathlib.Path) -> None:
+    """Giving back fails, too."""
+    remote = rhel(tmp_path)
+    stub = tmp_path / 'subscription-manager'
+    stub.write_text(STUB.replace('rm registered', 'exit 1'))
+    remote.when(
+        lambda command: command.script is not None, fake.Answer('', '', 1)
+    )
+    with pytest.raises(exception.StepFailed, match=r'validators\[1\]'):
+        manifest.load(MANIFEST).run(remote)

@@ -56,6 +56,7 @@ def test_other_families() -> None:
 def test_a_failure_does_not_tell_the_password() -> None:
     remote = fake.FakeRemote.of('rhel', '9.4')
     guest.answer(remote, subscription.LOOK)
+    guest.answer(remote, subscription.UNREGISTER, fake.Answer(exit_code=1))
     guest.answer(
         remote,
         subscription.REGISTER,
