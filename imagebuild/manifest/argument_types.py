@@ -21,6 +21,8 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+# Both end up in configuration files and in lines of scripts: no spaces,
+# quotation marks or control characters.
 _PATH = re.compile(r'/[A-Za-z0-9_.,:=@+~/-]*')
 _URL = re.compile(r'(?:https?|ftp|file)://[!#-&(-;=?-\[\]-_a-~]+')
 # Not as Python reads them, which takes 1_0 and the digits of all scripts.

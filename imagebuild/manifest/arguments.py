@@ -55,12 +55,10 @@ RESERVED = frozenset(
 #: Variables that decide what a program loads or how a shell starts.
 FORBIDDEN_VARIABLES = frozenset({'PATH', 'IFS', 'ENV', 'BASH_ENV', 'HOME'})
 
-# Both end up in configuration files and in lines of scripts: no spaces,
-# quotation marks or control characters.
-# yes and no arrive as text: the language reads YAML as version 1.2 does.
 #: Characters of a value that a message repeats.
 _SHOWN = 100
 
+# yes and no arrive as text: the language reads YAML as version 1.2 does.
 _BOOLEAN: Mapping[str, Any] = {
     'enum': [True, False, 'yes', 'no', 'on', 'off', 'Yes', 'No'],
 }

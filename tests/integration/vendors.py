@@ -71,7 +71,7 @@ class Vendor:
     def __init__(self, workspace: pathlib.Path) -> None:
         self._workspace = workspace
         self._home = workspace / 'gpg'
-        self._home.mkdir(mode=0o700)
+        self._home.mkdir(mode=0o700, parents=True)
         self._gpg(
             *('--passphrase', '', '--quick-gen-key', 'vendor@example.org'),
             *('rsa2048', 'sign', 'never'),
@@ -123,7 +123,7 @@ class Vendor:
 
     def deb(self, package: Package, pool: pathlib.Path) -> pathlib.Path:
         """Make one package file."""
-        tree = self._workspace / 'deb' / package.name / package.version
+        tree = pathlib.Path(tempfile.mkdtemp(dir=self._workspace)) / 'tree'
         _write_tree(tree, package)
         control = tree / 'DEBIAN'
         control.mkdir(parents=True)
