@@ -69,7 +69,7 @@ if [ -n "$guest_agent_requirements" ]; then
     $venv/bin/pip install -q "$@" -r "$guest_agent_requirements"
     set -- "$@" --no-deps
 fi
-$venv/bin/pip install -q "$@" "$what"
+$venv/bin/pip install -q "$@" -- "$what"
 if [ ! -x "$venv/bin/$guest_agent_program" ]; then
     echo "the guest agent brought no program $guest_agent_program" >&2
     exit 1

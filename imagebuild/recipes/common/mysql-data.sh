@@ -84,6 +84,7 @@ if ! timeout 300 "$server_program" --no-defaults --user=mysql \
     --init-file="$scratch/statements" > "$scratch/log" 2>&1; then
     kill "$writer" 2> /dev/null || :
     grep -v 'ALTER USER' "$scratch/log" | tail -n 20 >&2 || :
+    echo "the server could not be started with $data_directory" >&2
     exit 1
 fi
 wait "$writer"

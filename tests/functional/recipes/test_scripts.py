@@ -19,13 +19,17 @@ import os
 import pathlib
 import re
 import subprocess
+import tarfile
 
 import pytest
 
 from imagebuild.recipes import search
 
-#: What scripts look at that is there on some machines only.
-SYSTEM = re.compile(r"(?<![\w/}])/(?=etc/selinux/|\.autorelabel)")
+#: What scripts look at or make by names of their own.
+SYSTEM = re.compile(
+    r'(?<![\w/}])/'
+    r'(?=etc/selinux/|\.autorelabel|opt/guest-agent|var/lib/imagebuild)'
+)
 SEMANAGE = r"""#!/bin/sh
 kind=$1
 shift
@@ -387,3 +391,210 @@ def test_a_cluster_of_another_version(system):
         f'{data} holds a database cluster of PostgreSQL 15, which 16 does '
         'not read'
     )
+
+
+class TestPackageDirectory:
+    """Package files of a directory."""
+
+    SCRIPT = 'common/package-directory.sh'
+
+    def install(self, system, directory, packages='server tools', **more):
+        return system.run(
+            self.SCRIPT,
+            package_directory=str(directory),
+            packages=packages,
+            distro_family='debian',
+            **more,
+        )
+
+    @pytest.fixture(autouse=True)
+    def dpkg(self, system):
+        """What apt-get is given is installed, but for the tools."""
+        system.program(
+            'dpkg-query',
+            '#!/bin/sh\n[ -e "$ROOT/$4.installed" ] || exit 1\n'
+            'cat "$ROOT/$4.installed"\n',
+        )
+        system.program(
+            'apt-get',
+            '#!/bin/sh\nfor file do\n'
+            'case $file in *server*)'
+            ' echo "install ok installed" > "$ROOT/server.installed" ;;\n'
+            'esac\ndone\n',
+        )
+
+    def test_what_is_wrong_with_it(self, system):
+        said = self.install(system, '', test_only=True)
+        assert said == 'not all of these are installed: server tools'
+        said = self.install(system, '')
+        assert said == 'the argument package-directory is empty'
+        said = self.install(system, '/none')
+        assert said == 'there are no .deb files in /none'
+        (system.root / 'server_1.deb').touch()
+        said = self.install(system, system.root)
+        assert said.endswith('does not hold all of these: server tools')
+        (system.root / 'tools.installed').write_text('deinstall ok config\n')
+        said = self.install(system, '', test_only=True)
+        assert said == 'not all of these are installed: server tools'
+
+    def test_good(self, system):
+        (system.root / 'server_1.deb').touch()
+        assert not self.install(system, system.root, 'server')
+        assert not self.install(system, '', 'server', test_only=True)
+
+
+class TestDb2:
+    """What IBM gives."""
+
+    def install(self, system, **more):
+        return system.run(
+            'db2/11.5/db2-install.sh',
+            fetched_file=str(system.root / 'cache/db2.tar.gz'),
+            fetched_for=str(system.root / 'opt/bin'),
+            **more,
+        )
+
+    def test_the_licence(self, system):
+        said = self.install(system, license='refused', test_only=True)
+        assert said == 'Db2 is not installed'
+        said = self.install(system, license='refused')
+        assert 'only if its licence is accepted' in said
+
+    def test_another_archive(self, system):
+        (system.root / 'cache').mkdir()
+        with tarfile.open(system.root / 'cache/db2.tar.gz', 'w:gz'):
+            pass
+        said = self.install(system, license='accepted')
+        assert said == 'the archive holds no db2_install'
+
+
+class TestMysqlData:
+    """A server that does not do as it is told."""
+
+    def make(self, system, server, *, password="it's", **more):
+        system.program('chown', '#!/bin/sh\n')
+        system.program('mysqld', f'#!/bin/bash\n{server}\n')
+        return system.run(
+            'common/mysql-data.sh',
+            data_directory=str(system.root / 'data'),
+            server_program=str(system.root / 'bin/mysqld'),
+            install_program='',
+            root_password=password,
+            **more,
+        )
+
+    def test_two_lines(self, system):
+        said = self.make(system, 'exit 9', password='a\nb')
+        assert said == 'the password of root holds a line break'
+
+    def test_no_data_directory(self, system):
+        said = self.make(system, 'echo "no room"; exit 1')
+        assert said == 'no room'
+
+    def test_it_does_not_start(self, system):
+        (system.root / 'data/mysql').mkdir(parents=True)
+        said = self.make(system, "echo \"ALTER USER 'it''s'\"; exit 1")
+        # Neither the statement nor the password.
+        assert said == (
+            f'the server could not be started with {system.root}/data'
+        )
+
+    def test_the_statement_is_refused(self, system):
+        (system.root / 'data/mysql').mkdir(parents=True)
+        said = self.make(
+            system,
+            'for option do case $option in --init-file=*)'
+            ' cat "${option#*=}" > /dev/null ;; esac; done;'
+            'echo "[ERROR] near ALTER"',
+        )
+        assert said == 'the password of root could not be set'
+        said = self.make(system, '', test_only=True)
+        assert 'or root has another password' in said
+
+
+class TestGuestAgent:
+    """Sources that do not bring one."""
+
+    USUAL = {
+        'guest_agent': 'directory',
+        'guest_agent_repository': 'https://example.org/x',
+        'guest_agent_ref': 'master',
+        'guest_agent_directory': '',
+        'guest_agent_distribution': 'x',
+        'guest_agent_requirements': '',
+        'guest_agent_constraints': '',
+        'guest_agent_index': '',
+        'guest_agent_program': 'agent',
+    }
+
+    def install(self, system, **values):
+        return system.run('common/guest-agent.sh', **{**self.USUAL, **values})
+
+    def test_no_directory(self, system):
+        said = self.install(system, guest_agent_directory='/none')
+        assert said == 'there is no directory /none'
+        said = self.install(system, test_only=True)
+        assert said.startswith('the guest agent is not installed from: dir')
+
+    def test_no_repository(self, system):
+        said = self.install(
+            system,
+            guest_agent='git',
+            guest_agent_repository=f'file://{system.root}/none',
+        )
+        assert 'none' in said
+        said = self.install(
+            system, guest_agent_repository='https://me:pw@example.org/x'
+        )
+        assert 'would be left in the image' in said
+
+    def test_another_program(self, system):
+        """And names that begin as options do are names."""
+        system.program(
+            'python3',
+            '#!/bin/sh\nmkdir -p "$3/bin"\ncp "$ROOT/bin/pip" "$3/bin/pip"\n',
+        )
+        system.program('pip', '#!/bin/sh\necho "$*" >> "$ROOT/calls"\n')
+        said = self.install(
+            system, guest_agent='pypi', guest_agent_distribution='-e x'
+        )
+        assert said == 'the guest agent brought no program agent'
+        assert system.read('calls') == 'install -q -- -e x\n'
+
+
+def test_a_data_directory_that_is_none(system):
+    place = system.root / 'data'
+    place.touch()
+    said = system.run(
+        'common/data-directory.sh',
+        data_directory=str(place),
+        vendor_data_directory='/none',
+        data_owner='root:root',
+        data_mode='700',
+        selinux_type='',
+    )
+    assert said == f'{place} is not a directory'
+
+
+@pytest.mark.parametrize(
+    'values, wrong',
+    [
+        ({'clients': 'all; x'}, 'the argument clients is not a network'),
+        ({'root_password': 'a\nb'}, 'the password holds a line break'),
+    ],
+)
+def test_who_is_let_in(system, values, wrong):
+    (system.root / 'pg_hba.conf').write_text('local all all peer\n')
+    said = system.run(
+        'postgresql/common/postgresql-access.sh',
+        **{
+            'data_directory': str(system.root),
+            'vendor_data_directory': '',
+            'main_configuration': '',
+            'program_directory': '/none',
+            'clients': '',
+            'root_password': '',
+            **values,
+        },
+    )
+    assert said == wrong
