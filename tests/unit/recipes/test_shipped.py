@@ -21,6 +21,7 @@ from imagebuild import recipes
 from imagebuild.manifest import resource_files
 from imagebuild.manifest.validators import base
 from imagebuild.recipes import search
+from imagebuild.remotes import fake
 
 FILES = [
     path
@@ -47,6 +48,16 @@ def test_there_are_those_of_trove():
         *('cassandra', 'couchbase', 'couchdb', 'db2', 'mariadb', 'mongodb'),
         *('mysql', 'percona', 'postgresql', 'pxc', 'redis', 'vertica'),
     }
+
+
+def test_other_systems_are_refused(recipe):
+    """In one sentence, before anything is done there."""
+    remote = fake.FakeRemote.of('opensuse-leap', '15.6')
+    with pytest.raises(exception.DistroNotAccepted) as caught:
+        recipe.run(remote)
+    assert 'debian, redhat' in str(caught.value)
+    assert '\n' not in str(caught.value)
+    assert not remote.commands and not remote.written
 
 
 def test_it_says_what_it_is(recipe):
