@@ -118,6 +118,18 @@ FILES = {
     ),
     'resources/images/common/install_spark': '#!/bin/bash\ntrue\n',
     'packages/one.deb': '',
+    # Of no cloud that answers.
+    'clouds.yaml': (
+        'clouds:\n'
+        '  west:\n'
+        '    auth:\n'
+        '      auth_url: http://127.0.0.1:9/v3\n'
+        '      username: me\n'
+        '      password: mine\n'
+        '      project_name: ours\n'
+        '      user_domain_id: default\n'
+        '      project_domain_id: default\n'
+    ),
     'configure.sh': '#!/bin/bash\ntrue\n',
 }
 #: The same under other names.
@@ -172,6 +184,7 @@ def done(
     """What would have been packed; nothing is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setenv('OS_CLIENT_CONFIG_FILE', str(tmp_path / 'clouds.yaml'))
     seen: list[packing.PackSpec] = []
 
     def packed(spec: packing.PackSpec, *_: Any) -> packing.Outcome:
@@ -189,9 +202,11 @@ def done(
 
     def made(
         self: Any, options: Any, output: pathlib.Path, **more: Any
-    ) -> bootstrap.Disk:
+    ) -> bootstrap.FileArtifact:
         output.write_bytes(b'disk')
-        return bootstrap.Disk(output, more['disk_format'], 4)
+        return bootstrap.FileArtifact(
+            output, format=more['disk_format'], virtual_size=4
+        )
 
     monkeypatch.setattr(packing, 'pack', packed)
     monkeypatch.setattr(pack_base, 'pack', over_a_base)
