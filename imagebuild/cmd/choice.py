@@ -24,6 +24,7 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 from oslo_config import cfg
 
@@ -31,6 +32,10 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.cmd import program
+from imagebuild.common import strict_yaml
+
+#: Bytes of a file of arguments.
+_LARGEST = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +84,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         help='a directory with recipes of your own',
+    )
+    add(
+        '--arguments-file',
+        metavar='FILE',
+        type=path,
+        help='a YAML or JSON file that maps names of arguments to values; '
+        'unlike those of a command line, nobody else on this host sees them',
     )
     add(
         '--config-file',
@@ -153,13 +165,48 @@ def bind(
         if key.startswith('argument:') and value is not None
     }
     try:
-        what = chosen.bind({**given, **(more or {})})
+        what = chosen.bind({**options.from_file, **given, **(more or {})})
     except exception.InvalidArguments as error:
         separator = '\n  see' if '\n' in str(error) else '; see'
         raise exception.InvalidInput(
             f'{error}{separator} "{options.help_of} --help".'
         ) from None
     return chosen, what
+
+
+def _arguments_of(path: pathlib.Path) -> dict[str, Any]:
+    """Read a file of arguments; no message has a value of it.
+
+    :raises InvalidInput: it cannot be read, or is something else.
+    """
+    try:
+        with path.open('rb') as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise exception.InvalidInput(
+            f'The arguments file {path} cannot be read: {error.strerror}.'
+        ) from None
+    if len(content) > _LARGEST:
+        raise exception.InvalidInput(
+            f'The arguments file {path} is too large.'
+        )
+    try:
+        found = strict_yaml.parse(content)
+    except strict_yaml.InvalidYaml as error:
+        raise exception.InvalidInput(
+            f'The arguments file {path} is not valid: {error}.'
+        ) from None
+    if not isinstance(found, dict):
+        raise exception.InvalidInput(
+            f'The arguments file {path} does not map names to values.'
+        )
+    for name, value in found.items():
+        if value is None or isinstance(value, dict | list):
+            raise exception.InvalidInput(
+                f'The arguments file {path}: "{name}" is no text or number.'
+            )
+    # Numbers as they were written.
+    return {name: getattr(v, 'text', v) for name, v in found.items()}
 
 
 def parse(
@@ -199,6 +246,9 @@ def parse(
     parser.prog = ' '.join([parser.prog, *filter(None, named)])
     if unknown:
         parser.error(f'unrecognized arguments: {" ".join(unknown)}')
+    options.from_file = (
+        _arguments_of(options.arguments_file) if options.arguments_file else {}
+    )
     options.help_of = parser.prog
     options.loaded = loaded
     options.found = found

@@ -32,8 +32,9 @@ from imagebuild.manifest import document
 #: test compares them with the programs' parsers.
 RESERVED_NAMES = frozenset(
     {
-        'accelerator', 'accept-new', 'allow-host-network', 'ask-passphrase',
-        'ask-password', 'ask-sudo-password', 'backing-file', 'base',
+        'accelerator', 'accept-new', 'allow-host-network', 'arguments-file',
+        'ask-passphrase', 'ask-password', 'ask-sudo-password', 'backing-file',
+        'base',
         'base-checksum', 'base-checksum-file', 'base-keyring',
         'base-signature', 'cache', 'command-timeout', 'config-file',
         'connect-timeout', 'copy-in',

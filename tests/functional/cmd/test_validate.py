@@ -39,12 +39,11 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    (tmp_path / 'm.yaml').write_text(MANIFEST)
+    path = tmp_path / 'm.yaml'
+    path.write_text(MANIFEST)
 
     def run(*argv):
-        code = validate.main(
-            [*map(str, argv), '--manifest', str(tmp_path / 'm.yaml')]
-        )
+        code = validate.main(['--manifest', str(path), *map(str, argv)])
         return code, *capsys.readouterr()
 
     return run
@@ -143,3 +142,64 @@ def test_many_machines_that_are_nowhere(run, tmp_path):
     ]
     after = len([*pathlib.Path('/proc/self/fd').iterdir()])
     assert after <= before + 20
+
+
+# -- values that are on no command line -------------------------------------
+
+HIDING = """
+arguments:
+  secret: {required: true, hidden: true}
+  size: {default: '1'}
+  sure: {default: 'false'}
+validators:
+- script:
+    look.sh:
+      env_vars: [secret, size, sure]
+      inline: |
+        [ "$secret/$size/$sure" = "hush hush/007/true" ]
+"""
+
+
+def test_arguments_of_a_file(run, tmp_path):
+    (tmp_path / 'm.yaml').write_text(HIDING)
+    file = tmp_path / 'arguments.yaml'
+    file.write_text('{secret: hush hush, size: 007, sure: true}')
+    (tmp_path / 'password').write_text(f'{ssh_server.PASSWORD}\n')
+    known = tmp_path / 'known_hosts'
+    with ssh_server.SshServer() as server:
+        known.write_text(server.known)
+
+        def look(*more):
+            code, out, err = run(
+                '--host', f'root@127.0.0.1:{server.port}',
+                '--password-file', tmp_path / 'password',
+                '--known-hosts', known, '--arguments-file', file, *more,
+            )  # fmt: skip
+            assert 'hush hush' not in out + err
+            return code
+
+        assert look() == 0
+        # What is said by hand takes precedence.
+        assert look('--size', '8') == 1
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('secret: [hush]', '"secret" is no text or number'),
+        ('secret:', '"secret" is no text or number'),
+        ('[hush]', 'does not map names to values'),
+        ('{secret: hush', 'is not valid'),
+        ('{secret: hush, colour: hush}', 'colour: unknown argument'),
+        (None, 'cannot be read'),
+    ],
+)
+def test_what_is_no_file_of_arguments(run, tmp_path, text, said):
+    (tmp_path / 'm.yaml').write_text(HIDING)
+    file = tmp_path / 'arguments.yaml'
+    if text is not None:
+        file.write_text(text)
+    code, _, err = run('--host', 'a', '--arguments-file', file)
+    assert code == 2
+    assert said in err
+    assert 'hush' not in err
