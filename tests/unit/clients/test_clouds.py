@@ -180,7 +180,10 @@ def test_the_only_cloud(usual):
 
 @pytest.mark.parametrize(
     'text, message',
-    [(TEXT, '(clouds.yaml has app, regions, west).'), ('', '(none was found')],
+    [
+        (TEXT, '(clouds.yaml has app, regions, west).'),
+        ('clouds: {}', '(none was found'),
+    ],
 )
 def test_no_cloud_is_named(usual, text, message):
     usual(text)
