@@ -132,7 +132,10 @@ class Appliance:
 
 
 @pytest.fixture
-def handle() -> Appliance:
+def handle(monkeypatch: pytest.MonkeyPatch) -> Appliance:
+    # It may not go on between a command and what the command does.
+    now = time.time()
+    monkeypatch.setattr(time, 'time', lambda: now)
     return Appliance(
         processes={
             1: stat(1, 'init', 0),
