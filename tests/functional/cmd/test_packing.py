@@ -39,7 +39,8 @@ def line(tmp_path):
 
 
 def spec_of(line):
-    return pack._spec(*choice.parse(line, pack._PROGRAM))
+    options, conf = choice.parse(line, pack._PROGRAM)
+    return pack._spec(options, conf, console.ConsoleMonitor())
 
 
 @pytest.mark.parametrize(
