@@ -91,10 +91,9 @@ def test_a_signing_key(run, served):
     assert done.returncode == 0, done.stderr
     assert base64.b64decode(done.stdout, validate=True) == CONTENT
     done = run(repository.FETCH.text, f'{served}/nothing', '100000')
+    # Which key it was the step says.
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
-        f'the signing key {served}/nothing cannot be fetched'
-    )
+    assert '404' in done.stderr
 
 
 def test_a_signing_key_that_is_too_large(run, served):
@@ -127,9 +126,11 @@ def test_a_vendors_file(run, served, tmp_path):
     (tmp_path / 'made').unlink()
 
     done = run(script, test_only='0', **gone)
-    assert done.stderr.splitlines()[-1] == (f'{served}/gone cannot be fetched')
+    assert done.stderr.splitlines()[-1] == (
+        f'the argument archive: {served}/gone cannot be fetched'
+    )
     done = run(script, test_only='0', **{**env, 'archive_sha256': '0' * 64})
-    assert 'is another file: its SHA-256 is ' in done.stderr
+    assert 'is another file, its SHA-256 is ' in done.stderr
     assert not place.exists()
     done = run(script, test_only='0', **{**env, 'archive': ''})
     assert 'the argument archive is empty' in done.stderr
