@@ -32,6 +32,7 @@ from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
 from imagebuild.cmd import program
+from imagebuild.common import small_files
 from imagebuild.common import strict_yaml
 
 #: Bytes of a file of arguments.
@@ -179,17 +180,9 @@ def _arguments_of(path: pathlib.Path) -> dict[str, Any]:
 
     :raises InvalidInput: it cannot be read, or is something else.
     """
-    try:
-        with path.open('rb') as file:
-            content = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise exception.InvalidInput(
-            f'The arguments file {path} cannot be read: {error.strerror}.'
-        ) from None
-    if len(content) > _LARGEST:
-        raise exception.InvalidInput(
-            f'The arguments file {path} is too large.'
-        )
+    content = small_files.read(
+        path, _LARGEST, name=f'The arguments file {path}'
+    )
     try:
         found = strict_yaml.parse(content)
     except strict_yaml.InvalidYaml as error:

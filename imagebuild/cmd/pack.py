@@ -320,16 +320,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: its arguments, those of the process by default.
     :returns: exit code.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.getLogger('imagebuild').debug(
-        'imagebuild-pack with %d arguments', len(arguments)
-    )
-    report = json_report.JsonReport()
-    return program.run(
-        lambda: _work(arguments, report),
-        debug='--debug' in arguments,
-        report=report if '--json' in arguments else None,
-    )
+    return program.run_reporting(_work, argv)
 
 
 if __name__ == '__main__':

@@ -182,6 +182,25 @@ def run_parsed(
     return run(do, debug='--debug' in arguments, report=report)
 
 
+def run_reporting(
+    work: Callable[[Sequence[str], json_report.JsonReport], int],
+    argv: Sequence[str] | None,
+) -> int:
+    """Do the work of a program that has ``--json``; see :func:`run`.
+
+    :param work: is given the arguments, and the document to fill; returns an
+        exit code.
+    :param argv: the arguments, None for the process's own.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    report = json_report.JsonReport()
+    return run(
+        lambda: work(arguments, report),
+        debug='--debug' in arguments,
+        report=report if '--json' in arguments else None,
+    )
+
+
 def _describe(error: exception.ImageBuildError) -> str:
     """An error for people; a failed step shows what it printed."""
     failures = (

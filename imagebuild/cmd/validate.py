@@ -34,6 +34,7 @@ from imagebuild.cmd import json_report
 from imagebuild.cmd import program
 from imagebuild.cmd import validate_report
 from imagebuild.common import control_characters
+from imagebuild.common import small_files
 from imagebuild.machines import checks
 from imagebuild.machines import inventory
 from imagebuild.remotes import ssh
@@ -279,15 +280,7 @@ def _secret(options: argparse.Namespace, name: str, prompt: str) -> str | None:
 
 def _read(path: pathlib.Path, largest: int) -> str:
     try:
-        with path.open('rb') as file:
-            content = file.read(largest + 1)
-        if len(content) > largest:
-            raise exception.InvalidInput(f'{path} is too large.')
-        return content.decode()
-    except OSError as error:
-        raise exception.InvalidInput(
-            f'{path} cannot be read: {error.strerror}.'
-        ) from None
+        return small_files.read(path, largest).decode()
     except UnicodeDecodeError:
         raise exception.InvalidInput(f'{path} is not text.') from None
 
@@ -362,13 +355,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: its arguments, those of the process by default.
     :returns: exit code.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    report = json_report.JsonReport()
-    return program.run(
-        lambda: _work(arguments, report),
-        debug='--debug' in arguments,
-        report=report if '--json' in arguments else None,
-    )
+    return program.run_reporting(_work, argv)
 
 
 if __name__ == '__main__':

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild.common import small_files
 from imagebuild.conversion import cloud_init
 from imagebuild.conversion import dib
 from imagebuild.conversion import draft
@@ -79,7 +80,7 @@ def convert(
         damaged.
     :raises MissingDependency: its form needs a library that is not there.
     """
-    content = b'' if path.is_dir() else _read(path)
+    content = b'' if path.is_dir() else small_files.read(path, _MAX_BYTES)
     form = form or detect(path, content)
     made = draft.Draft(path.name or str(path), form)
     try:
@@ -99,22 +100,6 @@ def convert(
         ) from None
     writer.settle(made)
     return Converted(form, writer.text(made), made.resources, made.notes)
-
-
-def _read(path: pathlib.Path) -> bytes:
-    try:
-        with path.open('rb') as file:
-            content = file.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, 'strerror', None) or error
-        raise exception.InvalidInput(
-            f'{path} cannot be read: {reason}.'
-        ) from None
-    if len(content) > _MAX_BYTES:
-        raise exception.InvalidInput(
-            f'{path} is larger than {_MAX_BYTES // 1024**2} MiB.'
-        )
-    return content
 
 
 def _text(path: pathlib.Path, content: bytes) -> str:

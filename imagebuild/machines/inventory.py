@@ -21,6 +21,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.common import json_schema
+from imagebuild.common import small_files
 from imagebuild.common import strict_yaml
 from imagebuild.remotes import ssh_settings
 
@@ -118,14 +119,7 @@ def read(path: pathlib.Path) -> list[Entry]:
     :raises InvalidInput: it cannot be read, or something is wrong with it:
         everything at once.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise exception.InvalidInput(
-            f'The inventory {path} cannot be read: {error.strerror}.'
-        ) from None
-    if len(content) > _LARGEST:
-        raise exception.InvalidInput(f'The inventory {path} is too large.')
+    content = small_files.read(path, _LARGEST, name=f'The inventory {path}')
     try:
         document = strict_yaml.parse(content)
     except strict_yaml.InvalidYaml as error:
