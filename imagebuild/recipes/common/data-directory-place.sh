@@ -7,22 +7,25 @@ case $data_directory in
 '' | "${vendor_data_directory:=none}" | "$vendor_data_directory"/*)
     exit 0
     ;;
-/ | /bin | /bin/* | /boot | /boot/* | /etc | /etc/* | /lib* | /opt | /sbin | \
-    /sbin/* | /usr | /usr/* | /var | /var/cache | /var/lib | /var/log)
-    echo "the argument data-directory is $data_directory, which the system" \
-        'itself uses' >&2
-    exit 1
+/ | /opt | /var | /var/cache | /var/lib | /var/log) used=system ;;
+/var/lock | /var/lock/* | /var/run | /var/run/* | /var/tmp | /var/tmp/*)
+    used=lost
     ;;
-/dev | /dev/* | /proc | /proc/* | /run | /run/* | /sys | /sys/* | /tmp | \
-    /tmp/* | /var/lock | /var/lock/* | /var/run | /var/run/* | /var/tmp | \
-    /var/tmp/*)
-    echo "the argument data-directory is $data_directory, which is not kept" \
-        'in an image' >&2
-    exit 1
-    ;;
-/home | /home/* | /root | /root/*)
-    echo "the argument data-directory is $data_directory, which the units of" \
-        'servers do not let them see' >&2
-    exit 1
+*)
+    # All that is below them, too.
+    top=${data_directory#/}
+    case ${top%%/*} in
+    bin | boot | etc | lib* | sbin | usr) used=system ;;
+    dev | proc | run | sys | tmp) used=lost ;;
+    home | root) used=hidden ;;
+    *) exit 0 ;;
+    esac
     ;;
 esac
+case $used in
+system) why='which the system itself uses' ;;
+lost) why='which is not kept in an image' ;;
+hidden) why='which the units of servers do not let them see' ;;
+esac
+echo "the argument data-directory is $data_directory, $why" >&2
+exit 1
