@@ -176,10 +176,6 @@ class GlanceStore(base.Store):
             image=image,
             described=metadata.described(image, stamp, self._rules),
             stamp=stamp,
-            path=None,
-            checksum=None,
-            elsewhere=base.Elsewhere(),
-            on_progress=None,
             on_notice=on_notice,
         )
         adoption = glance_adoption.Adoption(

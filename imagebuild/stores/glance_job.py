@@ -46,11 +46,11 @@ class Job:
     image: base.ImageProperties
     described: Mapping[str, Any]
     stamp: base.Stamp
-    path: pathlib.Path | None
-    checksum: checksums.Checksum | None
-    elsewhere: base.Elsewhere
-    on_progress: transfer_progress.OnProgress | None
-    on_notice: base.OnNotice | None
+    path: pathlib.Path | None = None
+    checksum: checksums.Checksum | None = None
+    elsewhere: base.Elsewhere = base.Elsewhere()
+    on_progress: transfer_progress.OnProgress | None = None
+    on_notice: base.OnNotice | None = None
 
     @property
     def source(self) -> importing.Source:
