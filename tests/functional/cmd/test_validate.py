@@ -62,7 +62,7 @@ def run(tmp_path, capsys):
         ([x for n in range(1001) for x in ('--host', f'h{n}')],
          'These are 1001 machines'),
         (['--host', 'a', '--identity', '/nowhere'], 'cannot be read'),
-        (['--host', 'a', '--password-file', '/dev/zero'], 'too large'),
+        (['--host', 'a', '--password-file', '/dev/zero'], 'is larger than'),
         (['--inventory', '/nowhere'], 'cannot be read'),
     ],
 )  # fmt: skip
