@@ -24,6 +24,7 @@ import dataclasses
 import logging
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -37,6 +38,8 @@ LOG = logging.getLogger(__name__)
 
 _TICK = 0.25
 _LONGEST_REASON = 2000
+#: Waits for a line, and becomes the program; $0 is the program's input.
+_WAIT = 'read -r go && exec "$@" <"$0"'
 #: What programs say, in English, when they find no room.
 FULL = ('No space left on device', 'Disk quota exceeded')
 _PACKAGES = {
@@ -87,7 +90,8 @@ def run(
     :param argv: program and arguments.
     :param timeout: seconds after which it is killed; None: never.
     :param on_start: called with its process id, so that it can be written
-        down before anything else happens.
+        down. The program begins when that is done, and never if this process
+        is killed before.
     :param writes_to: what it writes, for the message when the disk is full.
     :param good_exit_codes: the codes that are no failure.
     :param files: what it reads and prints.
@@ -99,10 +103,11 @@ def run(
     :raises DiskFull: it found no room to write.
     """
     LOG.debug('Running %s', argv)
-    process = _start(argv, files)
+    process = _start(argv, files, waits=on_start is not None)
     try:
         if on_start:
             on_start(process.pid)
+            _let_go(process)
         stdout, stderr = _wait(process, argv[0], timeout, watch)
     except BaseException:
         _kill(process)
@@ -112,16 +117,27 @@ def run(
     return stdout
 
 
-def _start(argv: Sequence[str], files: Files) -> subprocess.Popen[str]:
+def _start(
+    argv: Sequence[str], files: Files, *, waits: bool
+) -> subprocess.Popen[str]:
+    """Start a program.
+
+    :param waits: it is not run before :func:`_let_go`.
+    """
+    source = files.input or pathlib.Path(os.devnull)
+    if waits:
+        if shutil.which(argv[0]) is None:
+            raise _missing(argv[0])
+        argv = ['/bin/sh', '-c', _WAIT, str(source), *argv]
     try:
         with contextlib.ExitStack() as stack:
-            stdin = stack.enter_context(open(files.input or os.devnull, 'rb'))
+            stdin = stack.enter_context(source.open('rb'))
             output = None
             if files.output is not None:
                 output = stack.enter_context(files.output.open('wb'))
             return subprocess.Popen(
                 list(argv),
-                stdin=stdin,
+                stdin=subprocess.PIPE if waits else stdin,
                 stdout=output or subprocess.PIPE,
                 stderr=output or subprocess.PIPE,
                 # Its process group is killed as a whole, and only by us.
@@ -132,16 +148,27 @@ def _start(argv: Sequence[str], files: Files) -> subprocess.Popen[str]:
                 env={**os.environ, 'LC_ALL': 'C'},
             )
     except FileNotFoundError as error:
-        raise exception.MissingDependency(
-            what=argv[0],
-            remedy=_PACKAGES.get(argv[0], 'install it'),
-        ) from error
+        raise _missing(argv[0]) from error
     except OSError as error:
         raise exception.HostCommandFailed(
             program=argv[0],
             exit_code='none',
             reason=f'it cannot be started: {error.strerror}',
         ) from error
+
+
+def _missing(program: str) -> exception.MissingDependency:
+    remedy = _PACKAGES.get(program, 'install it')
+    return exception.MissingDependency(what=program, remedy=remedy)
+
+
+def _let_go(process: subprocess.Popen[str]) -> None:
+    # communicate() would look at it again.
+    gate, process.stdin = process.stdin, None
+    if gate:
+        # It may have been killed by somebody, which _wait() finds out.
+        with contextlib.suppress(BrokenPipeError), gate:
+            gate.write('go\n')
 
 
 def _wait(
@@ -172,7 +199,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    for stream in (process.stdout, process.stderr):
+    for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             stream.close()
 

@@ -12,6 +12,8 @@
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -73,15 +75,13 @@ def script(file: pathlib.Path) -> list[str]:
 def test_timeout_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
     file = tmp_path / 'pid'
 
-    def wait_for_grandchild(_: int) -> None:
-        # The time is counted from here, however slow the start was.
+    def wait_for_grandchild() -> None:
+        # However slow the start is.
         while not (file.exists() and file.read_text().endswith('\n')):
             time.sleep(0.01)
 
     with pytest.raises(exception.HostCommandFailed, match='after 0.5 sec'):
-        host_command.run(
-            script(file), timeout=0.5, on_start=wait_for_grandchild
-        )
+        host_command.run(script(file), timeout=0.5, watch=wait_for_grandchild)
     assert tools.is_gone(grandchild(file))
 
 
@@ -106,6 +106,46 @@ def test_interrupt_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
         host_command.run(script(tmp_path / 'pid'))
     timer.join()
     assert tools.is_gone(grandchild(tmp_path / 'pid'))
+
+
+def test_nothing_begins_before_its_id_is_written_down(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / 'input').write_text('it')
+    reached = tmp_path / 'reached'
+
+    def on_start(_: int) -> None:
+        time.sleep(0.3)
+        assert not reached.exists()
+
+    told = host_command.run(
+        ['sh', '-c', f'touch {reached}; cat'],
+        on_start=on_start,
+        files=host_command.Files(input=tmp_path / 'input'),
+    )
+    assert (told, reached.exists()) == ('it', True)
+
+
+def test_nothing_begins_when_we_are_killed_first(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Nobody would know of it afterwards."""
+    program = f"""
+import os, signal
+from imagebuild.disks import host_command
+
+def on_start(pid):
+    print(pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+host_command.run(['touch', '{tmp_path}/reached'], on_start=on_start)
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', program], stdout=subprocess.PIPE, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert tools.is_gone(int(done.stdout))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_failure_of_on_start_ends_it() -> None:
