@@ -259,6 +259,8 @@ class Connection:
 
 def _reason(error: Exception) -> str:
     """Why a connection was not made; asyncio leaves the words out."""
+    if isinstance(error, asyncssh.ConnectionLost):
+        return 'it closed the connection before it let us in'
     number = getattr(error, 'errno', None)
     if isinstance(number, int) and not isinstance(error, socket.gaierror):
         return os.strerror(number)
