@@ -442,5 +442,8 @@ def test_nothing_is_left(place, server, phase, how):
     assert place.left() == ['x.img']
     if phase == 'copying':
         pid = int((path / 'reached').read_text())
+        end = time.monotonic() + 30
+        while is_running(pid) and time.monotonic() < end:
+            time.sleep(0.05)
         assert not is_running(pid)
     assert not list((path / 'cache').glob('*.part'))
