@@ -24,7 +24,6 @@ from imagebuild.boot import expectations
 from imagebuild.boot import machine
 from imagebuild.boot import seed
 from imagebuild.boot import signs
-from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
 
 #: Seconds; an emulated machine takes ten times what others take.
@@ -89,7 +88,7 @@ class Outcome:
 
 
 def run(
-    image: image_file.ImageInfo,
+    image: machine.BootImage,
     spec: BootSpec,
     workspace: workspaces.Workspace,
     *,
@@ -117,9 +116,7 @@ def run(
     ) as running:
         test.watch(running, file)
         if spec.screenshot and not test.is_off:
-            shown = workspace.path / 'screen.png'
-            running.screenshot(shown)
-            spec.screenshot.write(shown.read_bytes())
+            spec.screenshot.write(running.screenshot())
     return test.outcome()
 
 

@@ -15,20 +15,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import platform
 import re
 import select
 import socket
+import stat
 import time
+from typing import Protocol
 
 from imagebuild import exception
 from imagebuild.appliance import accelerator
 from imagebuild.appliance import appliance_settings
+from imagebuild.boot import confinement
 from imagebuild.boot import firmware
+from imagebuild.common import os_errors
+from imagebuild.disks import create
 from imagebuild.disks import image_file
 from imagebuild.disks import kept_process
-from imagebuild.disks import overlay
 from imagebuild.disks import qmp
 from imagebuild.disks import workspaces
 
@@ -41,6 +46,9 @@ _PIECE = 64 * 1024
 _WAITS = re.compile(
     r'-chardev \S+ info: QEMU waiting for connection on: \S+ ?'
 )
+_SECTOR = 512
+#: Bytes; the screen has less than a million points.
+_LARGEST_PICTURE = 16 * 1024 * 1024
 # Guests of some kernels do not start on an emulated CPU that has these.
 _EMULATED_CPU = 'max,la57=off,-erms'
 
@@ -62,6 +70,8 @@ class MachineSettings:
     :ivar cpus: virtual CPUs.
     :ivar accelerator: see
         :class:`~imagebuild.appliance.appliance_settings.ApplianceSettings`.
+    :ivar written: bytes of this host's disk that what it writes may take; 0
+        for no limit. More fails in the machine.
     """
 
     firmware: firmware.Firmware = 'bios'
@@ -73,6 +83,23 @@ class MachineSettings:
     )
     accelerator: appliance_settings.Accelerator = 'auto'
     disk_size: int = 0
+    written: int = 0
+
+
+class BootImage(Protocol):
+    """What is booted, as ``image_file.ImageInfo`` describes it.
+
+    :ivar path: its file, which has no backing file.
+    :ivar format: what it is, by QEMU's name.
+    :ivar virtual_size: bytes that the machine sees.
+    """
+
+    @property
+    def path(self) -> pathlib.Path: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def virtual_size(self) -> int: ...
 
 
 class Machine:
@@ -80,46 +107,90 @@ class Machine:
 
     What it writes goes to an overlay; the image is only read. It has a
     network whose DHCP server answers, and that leads nowhere. QEMU starts no
-    program and changes no user (``-sandbox``).
+    program and changes no user (``-sandbox``), and has next to nothing of
+    this host (:mod:`imagebuild.boot.confinement`).
 
     :param image: what it boots from.
     :param settings: how it is.
     :param workspace: for the overlay and the sockets.
-    :param seed: a directory that it sees as a small disk; None for none.
+    :param seed: a directory that it sees as a small disk, which becomes its
+        own; None for none.
     :param label: of that disk.
     :raises MissingDependency: QEMU or its firmware is not installed.
     :raises DiskFull: there is no room for the overlay.
+    :raises EnvironmentFault: there is no user for it on this host.
     :raises BootFailed: QEMU does not start.
     """
 
     def __init__(
         self,
-        image: image_file.ImageInfo,
+        image: BootImage,
         settings: MachineSettings,
         workspace: workspaces.Workspace,
         *,
         seed: pathlib.Path | None = None,
         label: str = '',
     ) -> None:
-        self._directory = workspace.path
-        overlay.create(
-            image, self._directory / 'disk.qcow2', size=settings.disk_size
-        )
-        argv = [_program(), *self._options(settings), *_seed(seed, label)]
-        self._process = kept_process.KeptProcess(argv, self._directory, 'qemu')
-        try:
+        # Not the workspace itself: what is noted there is believed by
+        # whoever removes it.
+        self._directory = workspace.path / 'machine'
+        self._screen = self._directory / 'screen.png'
+        with contextlib.ExitStack() as stack:
+            user = stack.enter_context(confinement.own_user())
+            opened = stack.enter_context(image_file.open_regular(image.path))
+            argv = self._prepared(image, opened, settings, seed, label)
+            confinement.give(self._directory, user)
+            self._process = kept_process.KeptProcess(
+                argv,
+                workspace.path,
+                'qemu',
+                through=confinement.command(
+                    self._directory.name,
+                    user,
+                    written=settings.written,
+                    kvm='kvm' in argv,
+                ),
+                pass_fds=(opened,),
+            )
+            stack.callback(self._process.kill)
             workspace.record_process(self._process.pid)
-            self._console = self._connected()
-        except BaseException:
-            self._process.kill()
-            raise
+            self._console = stack.enter_context(self._connected())
+            self._ends = stack.pop_all()
 
     def __enter__(self) -> Machine:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._process.kill()
-        self._console.close()
+        self._ends.close()
+
+    def _prepared(
+        self,
+        image: BootImage,
+        opened: int,
+        settings: MachineSettings,
+        seed: pathlib.Path | None,
+        label: str,
+    ) -> list[str]:
+        """Make its directory, and the command that starts it.
+
+        :param opened: descriptor of the image.
+        """
+        size = max(image.virtual_size, settings.disk_size)
+        with os_errors.on_write(self._directory):
+            self._directory.mkdir(mode=0o700)
+        create.empty_image(
+            self._directory / 'disk.qcow2',
+            'qcow2',
+            -(-size // _SECTOR) * _SECTOR,
+        )
+        if seed is not None:
+            seed = seed.rename(self._directory / 'seed')
+        return [
+            _program(),
+            *self._options(settings),
+            *_disk(image.format, opened),
+            *_seed(seed, label),
+        ]
 
     def _options(self, settings: MachineSettings) -> list[str]:
         chosen, _ = accelerator.choose(settings.accelerator)
@@ -138,9 +209,6 @@ class Machine:
             '-serial', 'chardev:console',
             '-chardev', 'socket,id=qmp,path=qmp,server=on,wait=off',
             '-mon', 'chardev=qmp,mode=control',
-            '-drive', 'file=disk.qcow2,format=qcow2,if=none,id=disk,'
-            'cache=unsafe,discard=unmap',
-            '-device', 'virtio-blk-pci,drive=disk,bootindex=1',
             '-nic', 'user,model=virtio-net-pci,restrict=on',
         ]  # fmt: skip
 
@@ -177,10 +245,9 @@ class Machine:
         if self._process.wait(5) and self._process.exit_code not in (0, None):
             raise self._failed('QEMU ended')
 
-    def screenshot(self, path: pathlib.Path) -> None:
-        """Write what its screen shows, as PNG.
+    def screenshot(self) -> bytes:
+        """What its screen shows, as PNG.
 
-        :param path: a file in the workspace.
         :raises BootFailed: QEMU cannot.
         """
         try:
@@ -189,8 +256,11 @@ class Machine:
             raise BootFailed(reason=f'no screenshot: {error}') from error
         with contextlib.closing(monitor):
             try:
-                monitor.execute('screendump', filename=str(path), format='png')
-            except qmp.QmpError as error:
+                monitor.execute(
+                    'screendump', filename=self._screen.name, format='png'
+                )
+                return _own_file(self._screen)
+            except (OSError, qmp.QmpError) as error:
                 raise BootFailed(
                     reason=f'QEMU makes no screenshot ({error})'
                 ) from error
@@ -208,6 +278,39 @@ def _program() -> str:
             remedy='images are booted on x86_64 only',
         )
     return PROGRAMS[machine]
+
+
+def _own_file(path: pathlib.Path) -> bytes:
+    """What QEMU has written, and nothing that it has a link to."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BootFailed(reason='QEMU has made no file of its screenshot')
+        return os.pread(descriptor, _LARGEST_PICTURE, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _disk(image_format: str, opened: int) -> list[str]:
+    """The disk: what it writes goes into a file over the image.
+
+    Each format is stated, so nothing is ever guessed from what is in a file.
+    """
+    return [
+        '-add-fd', f'fd={opened},set=1',
+        '-blockdev', 'driver=file,node-name=image-file,read-only=on,'
+        'filename=/dev/fdset/1',
+        '-blockdev', f'driver={image_format},node-name=image,read-only=on,'
+        'file=image-file',
+        '-blockdev', 'driver=file,node-name=disk-file,discard=unmap,'
+        'cache.no-flush=on,filename=disk.qcow2',
+        '-blockdev', 'driver=qcow2,node-name=disk,discard=unmap,'
+        'cache.no-flush=on,file=disk-file,backing=image',
+        # It goes on without what cannot be written.
+        '-device', 'virtio-blk-pci,drive=disk,bootindex=1,werror=report,'
+        'rerror=report',
+    ]  # fmt: skip
 
 
 def _seed(directory: pathlib.Path | None, label: str) -> list[str]:

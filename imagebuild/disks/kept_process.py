@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Sequence
 
 from imagebuild import exception
@@ -52,6 +53,8 @@ class KeptProcess:
     :param directory: a directory that is ours alone.
     :param name: of its files there.
     :param spawn: starts it somewhere else.
+    :param through: a command that becomes the daemon's, which follows it.
+    :param pass_fds: descriptors that the daemon has, too; without ``spawn``.
     :ivar pid: process id of the process that keeps it; with its end the
         daemon's comes.
     :raises MissingDependency: there is no such program.
@@ -64,6 +67,8 @@ class KeptProcess:
         name: str,
         *,
         spawn: Spawn | None = None,
+        through: Sequence[str] = (),
+        pass_fds: Collection[int] = (),
     ) -> None:
         self.program = argv[0]
         if shutil.which(self.program) is None:
@@ -75,7 +80,7 @@ class KeptProcess:
         self._child: subprocess.Popen[bytes] | None = None
         owner = 0 if spawn else os.getpid()
         command = [sys.executable, '-I', '-S', keeper.__file__, str(owner)]
-        command += [str(self._path), *argv]
+        command += [str(self._path), *through, *argv]
         if spawn:
             self.pid = spawn(command)
         else:
@@ -85,6 +90,7 @@ class KeptProcess:
                 stdout=subprocess.DEVNULL,
                 # A Ctrl-C on the terminal is not for it.
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
             self.pid = self._child.pid
         self._handle = _handle_of(self.pid)

@@ -41,6 +41,12 @@ _STOP = bytes.fromhex('f4ebfd909090909090909090909090')
 # mov dx,0x604; mov ax,0x2000; out dx,ax (the ACPI port that switches off);
 # hlt; jmp $-1
 _OFF = bytes.fromhex('ba0406b80020eff4ebfd9090909090')
+# Writes to the first disk until that fails: xor ax,ax; mov ds,ax;
+# next: mov si,0x7d00; mov ah,0x43; mov al,0; mov dl,0x80; int 0x13; jc end;
+# add dword [0x7d08],127; jmp next; end:
+_FILL = bytes.fromhex('31c08ed8be007db443b000b280cd1372086683 06087d7febeb')
+# What it writes: 127 sectors from 1000:0000, to sector 1 on.
+_PACKET = bytes.fromhex('10007f00000000100100000000000000')
 
 
 @pytest.fixture
@@ -129,6 +135,69 @@ def test_nothing_to_boot_from(tmp_path: pathlib.Path) -> None:
     outcome = run(image, expectations.Expectations())
     assert outcome.reason == 'no disk can be booted from'
     assert not outcome.passed
+
+
+def test_it_has_next_to_nothing_of_the_host(
+    sector: Callable[..., pathlib.Path],
+) -> None:
+    image = sector('login:')
+    with (
+        workspaces.Workspace(image) as workspace,
+        machine.Machine(
+            image_file.inspect(image),
+            machine.MachineSettings(memory=64, cpus=1, accelerator='tcg'),
+            workspace,
+        ) as running,
+    ):
+        assert running.read(30) is not None
+        [qemu] = _users_of(workspace.path / 'machine')
+        status = pathlib.Path(f'/proc/{qemu}/status').read_text()
+        found = dict(
+            line.split(':\t', 1)
+            for line in status.splitlines()
+            if ':\t' in line
+        )
+        network = os.readlink(f'/proc/{qemu}/ns/net')
+        kept = (workspace.path / 'processes.json').stat()
+    assert found['NoNewPrivs'] == '1'
+    assert found['Seccomp'] == '2'
+    if os.geteuid() != 0:
+        return
+    assert set(found['Uid'].split()) == set(found['Gid'].split())
+    assert int(found['Uid'].split()[0]) >= 0x7000_0000
+    assert not found['Groups'].strip()
+    for name in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'):
+        assert int(found[name], 16) == 0, name
+    assert network != os.readlink('/proc/self/ns/net')
+    assert kept.st_uid == 0, 'what is believed later is not its own'
+
+
+def test_it_cannot_fill_the_disk_of_the_host(tmp_path: pathlib.Path) -> None:
+    text = b'refused\n\0'
+    # mov si, behind itself
+    write = _WRITE.replace(b'\x22\x7c', b'\x3b\x7c')
+    code = (_FILL + write + _STOP + text).ljust(256, b'\0') + _PACKET
+    image = tmp_path / 'image.raw'
+    image.write_bytes(code.ljust(510, b'\0') + b'\x55\xaa')
+    os.truncate(image, 1024**3)
+    most = 8 * 1024**2
+    wanted = expectations.Expectations(console=('refused',))
+    spec = boot_test.BootSpec(
+        machine.MachineSettings(
+            memory=64, cpus=1, accelerator='tcg', written=most
+        ),
+        wanted,
+        60,
+    )
+    with workspaces.Workspace(image) as workspace:
+        overlay = workspace.path / 'machine/disk.qcow2'
+        outcome = boot_test.run(
+            image_file.inspect(image),
+            spec,
+            workspace,
+        )
+        assert outcome.passed, outcome
+        assert most - 1024**2 <= overlay.stat().st_size <= most
 
 
 def program(image: pathlib.Path, *options: str) -> 'subprocess.Popen[str]':

@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'sealing': set(),
     # Where a disk comes from and where it goes
     'disks': {'appliance'},
-    'boot': {'appliance', 'disks'},
+    'boot': {'appliance', 'disks', 'sandbox'},
     'clients': set(),
     'layers': {'disks'},
     'repository': {'disks'},

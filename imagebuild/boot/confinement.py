@@ -1,0 +1,105 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a machine of QEMU's has of this host: next to nothing.
+
+Whoever breaks out of a machine is QEMU. So QEMU is nobody here: it has ids
+that nothing else on this host has, no capability, and a network namespace
+without an interface (its own network needs none). What it opens lies in one
+directory, which is its own; the image comes as a descriptor.
+
+All of that only root can give it. Run by others, QEMU has what they have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+from imagebuild import exception
+from imagebuild.sandbox import identities
+
+_KVM = pathlib.Path('/dev/kvm')
+#: Descriptors that it opens: disks, sockets, those of KVM.
+_DESCRIPTORS = 1024
+
+
+@contextlib.contextmanager
+def own_user() -> Iterator[int | None]:
+    """Take an id of this host for a machine.
+
+    :returns: the id, of user and group; None where this process is not
+        root's, and cannot give it one.
+    :raises EnvironmentFault: there is none.
+    """
+    if os.geteuid() != 0:
+        yield None
+        return
+    try:
+        ids = identities.take()
+    except (OSError, identities.NoneLeft) as error:
+        raise exception.EnvironmentFault(
+            f'There is no user for a machine on this host: {error}.'
+        ) from error
+    try:
+        yield ids.first
+    finally:
+        os.close(ids.lock)
+
+
+def give(directory: pathlib.Path, user: int | None) -> None:
+    """Have a directory, with all in it, be that of a machine.
+
+    :param user: of :func:`own_user`.
+    """
+    if user is None:
+        return
+    # From below: nothing can be put in before all of it is done.
+    for root, directories, files in os.walk(directory, topdown=False):
+        for name in (*files, *directories):
+            os.lchown(os.path.join(root, name), user, user)
+    os.lchown(directory, user, user)
+
+
+def command(
+    directory: str, user: int | None, *, written: int, kvm: bool
+) -> list[str]:
+    """What becomes QEMU.
+
+    :param directory: in which QEMU works.
+    :param user: of :func:`own_user`.
+    :param written: bytes that a file may have which it writes; 0 for no
+        limit. What is beyond fails in the machine (EFBIG): whoever starts it
+        has SIGXFSZ ignored.
+    :param kvm: whether it needs KVM.
+    """
+    found = ['env', f'--chdir={directory}', 'prlimit', '--core=0']
+    found += [f'--nofile={_DESCRIPTORS}']
+    found += [f'--fsize={written}'] if written else []
+    if user is None:
+        return [*found, 'setpriv', '--no-new-privs']
+    return [
+        *found,
+        'unshare', '--net', '--ipc', '--uts',
+        # The last: with another id the kernel forgets what our end does to
+        # it.
+        'setpriv', '--pdeathsig', 'KILL', '--no-new-privs',
+        '--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all',
+        f'--reuid={user}', f'--regid={user}', *_groups(kvm=kvm),
+    ]  # fmt: skip
+
+
+def _groups(*, kvm: bool) -> list[str]:
+    if not kvm:
+        return ['--clear-groups']
+    return [f'--groups={_KVM.stat().st_gid}']
