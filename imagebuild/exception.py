@@ -338,6 +338,12 @@ class StepFailed(StepError):
         super().__init__(f'{path}: {reason}' if path else reason)
 
 
+class BootTestFailed(StepError):
+    """The finished image does not boot as it is expected to."""
+
+    msg_fmt = 'The image does not boot as expected: %(reason)s'
+
+
 class NotConforming(StepError):
     """The image is not in the described state (test only).
 

@@ -38,8 +38,10 @@ from imagebuild.api import schemas
 from imagebuild.api import validation
 from imagebuild.api.api_call import Call
 from imagebuild.api.api_call import Service
+from imagebuild.common import boot_tests
 from imagebuild.common import json_schema
 from imagebuild.common import placement as common_placement
+from imagebuild.conf import boot_test
 from imagebuild.conf import quota
 from imagebuild.exception import Problem
 
@@ -111,6 +113,7 @@ def prepare(call: Call) -> BuildRequest:
     problems = list(call.problems)
     request = _valid_fields(call.body, problems)
     authorize(call.context, request)
+    problems += _boot_test(call, request)
     problems += schemas.description.problems(
         request,
         given=call.body,
@@ -147,6 +150,21 @@ def _valid_fields(
             if name in schemas.description.FIELDS and name not in bad
         }
     )
+
+
+def _boot_test(call: Call, request: dict[str, Any]) -> list[Problem]:
+    """Have a request name everything of its boot test.
+
+    :param request: is changed: it has one, or has not.
+    :returns: why it can have none such.
+    """
+    rules = boot_test.rules(call.service.conf)
+    asked = request.pop(boot_tests.FIELD, None)
+    problems = list(rules.problems(asked))
+    wanted = None if problems else rules.normalized(asked)
+    if wanted:
+        request[boot_tests.FIELD] = wanted
+    return problems
 
 
 def _resolve(

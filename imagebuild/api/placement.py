@@ -23,6 +23,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild.api.api_call import Call
 from imagebuild.catalogue import OperatingSystem
+from imagebuild.common import boot_tests
 from imagebuild.common import placement
 from imagebuild.common.placement import Needs
 from imagebuild.exception import Problem
@@ -78,6 +79,7 @@ def needs_of(request: Mapping[str, Any], entry: OperatingSystem) -> Needs:
             entry.driver_options, request.get('driver_options', {})
         ),
         destinations=_further(request.get('destinations') or ()),
+        boot_test=boot_tests.firmware(request),
     )
 
 
@@ -199,7 +201,9 @@ def _inability(
 
 def _path(need: str, request: Mapping[str, Any]) -> str:
     """Where in a request a need comes from."""
-    if need == 'destinations' or (need == 'driver' and 'driver' in request):
+    if need in ('destinations', boot_tests.FIELD) or (
+        need == 'driver' and 'driver' in request
+    ):
         return need
     if need == 'isolation' and 'isolation' in request.get(
         'driver_options', {}

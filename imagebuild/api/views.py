@@ -16,6 +16,7 @@ from __future__ import annotations
 import datetime
 import math
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import catalogue
@@ -70,8 +71,20 @@ def build(record: db.Build, root: str) -> dict[str, Any]:
         ],
         checksum=_shown(schemas.base.CHECKSUM, record),
         progress=progress.progress(record),
+        boot_test=_boot_test(record.boot_test),
         links=links(root, f'/v1/builds/{record.id}'),
     )
+
+
+def _boot_test(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if found is None else _known(schemas.builds.BOOTED, found)
+
+
+def _known(
+    schema: schemas.base.Schema, found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a schema has of a document that another release may have kept."""
+    return {name: found.get(name) for name in schema['properties']}
 
 
 #: Fields of a request that may be large: in a build, but not in a list.
@@ -79,6 +92,7 @@ LARGE_FIELDS = frozenset(
     {
         *('packages', 'pip_packages', 'files', 'manifest', 'resources'),
         *('arguments', 'driver_options', 'properties', 'members'),
+        'boot_test',
     }
 )
 
@@ -91,6 +105,8 @@ def build_summary(record: db.Build, root: str) -> dict[str, Any]:
         for name, value in record.request.items()
         if name not in LARGE_FIELDS
     }
+    if found['boot_test']:
+        found['boot_test'] |= {'findings': [], 'telling': []}
     return found
 
 
@@ -178,7 +194,7 @@ def upload(record: db.Upload) -> dict[str, Any]:
 #: Not the files of its host that it has looked at.
 _OFFERED = (
     *('architectures', 'destinations', 'accelerator', 'free_disk'),
-    *('free_memory', 'cached_bases', 'cached_layers'),
+    *('free_memory', 'cached_bases', 'cached_layers', 'boot_tests'),
 )
 
 

@@ -160,6 +160,9 @@ class _BootTest:
                 self._read_on(running, deadline)
                 break
         self._end = time.monotonic()
+        rest = self._console.rest
+        if rest and self.word not in rest:
+            self._on_line(rest)
 
     def _read_on(self, running: machine.Machine, deadline: float) -> None:
         while (left := deadline - time.monotonic()) > 0:

@@ -60,7 +60,12 @@ class Console:
     @property
     def tail(self) -> str:
         """The last lines, cleaned."""
-        return self._tail + cleaned(self._held)
+        return self._tail + self.rest
+
+    @property
+    def rest(self) -> str:
+        """A last line that has no end: a prompt, mostly. Cleaned."""
+        return cleaned(self._held)
 
     def add(self, data: bytes) -> None:
         """Take what it wrote.

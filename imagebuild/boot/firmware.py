@@ -50,16 +50,31 @@ def options(
     :param directory: for the variables, which the machine may change.
     :raises MissingDependency: this host has none for UEFI.
     """
-    if firmware == 'bios':
+    found = find(firmware, known)
+    if found is None:
         return []
+    code, variables = found
+    shutil.copyfile(variables, directory / 'variables.fd')
+    common = 'if=pflash,format=raw'
+    return [
+        '-drive', f'{common},unit=0,readonly=on,file={code}',
+        '-drive', f'{common},unit=1,file=variables.fd',
+    ]  # fmt: skip
+
+
+def find(
+    firmware: Firmware, known: Sequence[tuple[str, str]] = _UEFI
+) -> tuple[str, str] | None:
+    """The files of a firmware: its code, and its variables.
+
+    :returns: None for one that QEMU brings along.
+    :raises MissingDependency: this host has none.
+    """
+    if firmware == 'bios':
+        return None
     for code, variables in known:
         if pathlib.Path(code).exists() and pathlib.Path(variables).exists():
-            shutil.copyfile(variables, directory / 'variables.fd')
-            common = 'if=pflash,format=raw'
-            return [
-                '-drive', f'{common},unit=0,readonly=on,file={code}',
-                '-drive', f'{common},unit=1,file=variables.fd',
-            ]  # fmt: skip
+            return code, variables
     raise exception.MissingDependency(
         what='The firmware for UEFI',
         remedy='install ovmf (Debian) or edk2-ovmf (Red Hat), or boot with '

@@ -186,7 +186,7 @@ class Machine:
         if seed is not None:
             seed = seed.rename(self._directory / 'seed')
         return [
-            _program(),
+            program(),
             *self._options(settings),
             *_disk(image.format, opened),
             *_seed(seed, label),
@@ -270,7 +270,11 @@ class Machine:
         return BootFailed(reason=_WAITS.sub('', described))
 
 
-def _program() -> str:
+def program() -> str:
+    """What runs machines here.
+
+    :raises MissingDependency: there are none for hosts of this kind.
+    """
     machine = platform.machine()
     if machine not in PROGRAMS:
         raise exception.MissingDependency(

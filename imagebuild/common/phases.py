@@ -33,12 +33,16 @@ APPLIANCE = 'appliance'
 STEPS = 'steps'
 #: Closing the disk and writing the image's file.
 CONVERT = 'convert'
+#: Booting the finished image, where that is asked for.
+BOOT_TEST = 'boot_test'
 #: Of conductors of an earlier release: the upload computes the checksum.
 CHECKSUM = 'checksum'
 UPLOAD = 'upload'
 
 #: In the order in which a build goes through them.
-ORDER = (BASE_IMAGE, APPLIANCE, STEPS, CONVERT, CHECKSUM, UPLOAD)
+ORDER = (
+    BASE_IMAGE, APPLIANCE, STEPS, CONVERT, BOOT_TEST, CHECKSUM, UPLOAD,
+)  # fmt: skip
 
 #: Parts of the whole where no earlier build is known.
 _SHARES: Mapping[str, float] = {
@@ -46,6 +50,8 @@ _SHARES: Mapping[str, float] = {
     APPLIANCE: 15.0,
     STEPS: 40.0,
     CONVERT: 15.0,
+    # Most builds have none.
+    BOOT_TEST: 0.0,
     CHECKSUM: 0.0,
     UPLOAD: 10.0,
 }

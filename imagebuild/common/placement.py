@@ -32,6 +32,7 @@ from typing import Any
 from typing import Protocol
 from typing import Self
 
+from imagebuild.common import boot_tests
 from imagebuild.common import tolerant
 
 _MOST_SHOWN = 5
@@ -60,6 +61,7 @@ class Needs:
     :ivar base: identity of the base image. Where there is a ``base_path``,
         the file there must have it; otherwise it is only preferred that the
         conductor has it already (:func:`preference`).
+    :ivar boot_test: firmware of the machine in which it boots the image.
     :ivar unknown: what a newer release wrote that this one does not know.
     """
 
@@ -75,6 +77,7 @@ class Needs:
     deletion: str = ''
     base_path: str = ''
     base: str = ''
+    boot_test: str = ''
     unknown: Mapping[str, Any] = dataclasses.field(
         default_factory=dict, hash=False
     )
@@ -169,6 +172,7 @@ def of_build(build: _Build) -> Needs:
             'architecture': build.architecture,
             # Its file will be there, so its uploads leave from there.
             'destinations': build.request.get('destinations') or [],
+            'boot_test': boot_tests.firmware(build.request),
             **of_base(build.base or {}),
         }
     )
@@ -200,6 +204,8 @@ class Capability:
     :ivar free_memory: bytes, None when that is not known.
     :ivar base_files: paths of base images that it has looked at, each with
         the identity of the file; '' where there is none that can be used.
+    :ivar boot_tests: firmwares of machines in which it can boot an image,
+        each with what is missing for it; empty in a release that boots none.
     :ivar cached_bases: identities of the base images that it has.
     :ivar cached_layers: identities of base images, each with the number of
         layers over it that it has.
@@ -226,6 +232,9 @@ class Capability:
     free_disk: int | None = None
     free_memory: int | None = None
     base_files: Mapping[str, str] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
+    boot_tests: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict, hash=False
     )
     cached_bases: tuple[str, ...] = ()
@@ -269,6 +278,10 @@ class Capability:
             base_files={
                 path: tolerant.text(identity)
                 for path, identity in tolerant.items(values.get('base_files'))
+            },
+            boot_tests={
+                name: tolerant.names(lacking)
+                for name, lacking in tolerant.items(values.get('boot_tests'))
             },
             cached_bases=tolerant.names(values.get('cached_bases')),
             cached_layers={
@@ -437,6 +450,13 @@ def _isolation(value: str, _needs: Needs, capability: Capability) -> str:
     return f'cannot open disks in the {value} ({lacks})' if lacks else ''
 
 
+def _boot_test(value: str, _needs: Needs, capability: Capability) -> str:
+    if value not in capability.boot_tests:
+        return f'boots no images ({value})'
+    lacks = '; '.join(capability.boot_tests[value])
+    return f'boots no images with {value} ({lacks})' if lacks else ''
+
+
 def _destination(value: str, _needs: Needs, capability: Capability) -> str:
     return _destinations((value,), _needs, capability)
 
@@ -485,6 +505,7 @@ _CHECKS = {
     'os': _os,
     'architecture': _architecture,
     'isolation': _isolation,
+    'boot_test': _boot_test,
     'destination': _destination,
     'destinations': _destinations,
     'holder': _holder,

@@ -79,6 +79,7 @@ class BuildAttempt(attempt.Attempt):
             max_log_size=context.conf.conductor.max_log_size,
             paths=self._paths,
             on_step=_count_step,
+            on_boot_test=_count_boot_test,
         )
         super().__init__(context, build.id, build, self._claim, on_end)
         self.driver = build.driver
@@ -397,6 +398,12 @@ def _paths(context: ConductorContext, build: db.Build) -> host_paths.HostPaths:
     if not os.path.isabs(location):
         return context.paths
     return context.paths.also({location: 'base image'})
+
+
+def _count_boot_test(passed: bool, seconds: float) -> None:
+    metrics.BOOT_SECONDS.observe(seconds)
+    if not passed:
+        metrics.BOOT_FAILURES.inc()
 
 
 def _count_step(validator: str, result: str, seconds: float) -> None:

@@ -42,6 +42,7 @@ from imagebuild.drivers import isolations
 from imagebuild.drivers import overlay_disk
 from imagebuild.drivers import registry
 from imagebuild.drivers.base import Driver
+from imagebuild.job import boot
 
 LOG = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class CapabilityProvider:
             operating_systems=tuple(section.operating_systems),
             architectures=(conductor_context.architecture(),),
             isolations=_isolations(setting),
+            boot_tests=_boot_tests(self._conf),
             destinations=tuple(destinations),
             deletions=tuple(configured),
             destination_documents={
@@ -202,6 +204,15 @@ def _isolations(setting: isolations.Setting) -> dict[str, tuple[str, ...]]:
             'disks are opened in the appliance only ([guestfs] isolation)',
         )
     return found
+
+
+def _boot_tests(conf: cfg.ConfigOpts) -> dict[str, tuple[str, ...]]:
+    """Firmwares to boot images with, each with what is missing for it."""
+    found = boot.missing()
+    if not conf.boot_test.enabled:
+        off = 'boot tests are switched off ([boot_test] enabled)'
+        found = {name: [off] for name in found}
+    return {name: tuple(lacking) for name, lacking in found.items()}
 
 
 def _destinations(conf: cfg.ConfigOpts) -> dict[str, Destination]:

@@ -47,6 +47,8 @@ _LONGEST_PAUSE = 10.0
 #: Seconds between two lines of the log that show how many bytes there are.
 _BYTES_PAUSE = 10.0
 _MOST_BYTES = 2**63 - 1
+#: Of a boot test; a request can expect no more.
+_MOST_FINDINGS = 200
 
 #: Called with each finished step: validator and seconds.
 OnStep = Callable[[str, str, float], None]
@@ -59,6 +61,8 @@ class EventRecorder:
     :param max_log_size: bytes that the whole log may have.
     :param paths: takes those of this host out of everything.
     :param on_step: called with each finished step: type, result, seconds.
+    :param on_boot_test: called with what came of a boot test: whether it has
+        passed, and seconds.
     """
 
     def __init__(
@@ -69,12 +73,14 @@ class EventRecorder:
         max_log_size: int,
         paths: host_paths.HostPaths | None = None,
         on_step: OnStep = lambda _validator, _result, _seconds: None,
+        on_boot_test: Callable[[bool, float], None] = lambda _passed, _s: None,
     ) -> None:
         self._database = database
         self._claim = claim
         self._max_log_size = max_log_size
         self._paths = paths or host_paths.HostPaths()
         self._on_step = on_step
+        self._on_boot_test = on_boot_test
         self._lock = threading.Lock()
         self._text: collections.deque[str] = collections.deque()
         self._characters = 0
@@ -183,6 +189,31 @@ class EventRecorder:
         self._on_step(step['validator'], step['result'], step['seconds'])
         message = f': {step["message"]}' if step['message'] else ''
         self.note(f'    {step["result"]}{message} ({step["seconds"]:.1f} s)')
+
+    def _booted(self, event: Mapping[str, Any]) -> None:
+        passed, seconds = event['passed'] is True, float(event['seconds'])
+        found = {
+            'passed': passed,
+            'seconds': seconds,
+            'reason': str(event['reason'])[:_LONGEST_TEXT],
+            'findings': [
+                {
+                    'what': str(each['what'])[:_LONGEST_TEXT],
+                    'holds': each['holds'] is True,
+                    'message': str(each['message'])[:_LONGEST_TEXT],
+                    'seconds': float(each['seconds']),
+                }
+                for each in event['findings'][:_MOST_FINDINGS]
+            ],
+            'telling': [
+                str(line)[:_LONGEST_TEXT]
+                for line in event['telling'][:_MOST_FINDINGS]
+            ],
+        }
+        self._set(boot_test=found)
+        self._on_boot_test(passed, seconds)
+        how = 'as expected' if passed else 'not as expected'
+        self.note(f'    it boots {how} ({seconds:.1f} s)')
 
     def _moved(self, event: Mapping[str, Any]) -> None:
         done, total = int(event['done']), int(event['total'])
@@ -320,4 +351,5 @@ _HANDLERS: dict[str, Callable[[EventRecorder, Mapping[str, Any]], None]] = {
     'notice': EventRecorder._notice,
     'step_finished': EventRecorder._step_finished,
     'progress': EventRecorder._moved,
+    'boot_test': EventRecorder._booted,
 }

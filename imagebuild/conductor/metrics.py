@@ -30,6 +30,15 @@ ATTEMPTS = prometheus_client.Counter(
     'Attempts of builds by how they ended.',
     ['outcome'],
 )
+BOOT_SECONDS = prometheus_client.Histogram(
+    'imagebuild_boot_test_seconds',
+    'Seconds that boot tests took, from the start of the machine.',
+    buckets=(1, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
+)
+BOOT_FAILURES = prometheus_client.Counter(
+    'imagebuild_boot_test_failures_total',
+    'Images that did not boot as expected.',
+)
 BUILD_SECONDS = prometheus_client.Histogram(
     'imagebuild_job_seconds',
     'Seconds that jobs took.',

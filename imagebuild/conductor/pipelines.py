@@ -45,12 +45,14 @@ from imagebuild import description
 from imagebuild import exception
 from imagebuild import sealing
 from imagebuild.catalogue import OperatingSystem
+from imagebuild.common import boot_tests
 from imagebuild.common import placement
 from imagebuild.conductor import capability
 from imagebuild.conductor import image_update
 from imagebuild.conductor import periodic_task
 from imagebuild.conductor import request_validation
 from imagebuild.conductor.conductor_context import ConductorContext
+from imagebuild.conf import boot_test
 from imagebuild.conf import quota
 from imagebuild.db import pipeline_records
 
@@ -350,6 +352,8 @@ class PipelineRunner:
             **pipeline.request,
             'reuse': 'never',
             'driver': pipeline.driver or entry.driver,
+            # It may be required by now.
+            **self._boot_test(pipeline.request),
         }
         secrets: Mapping[str, Any] = (
             sealing.unseal(keys, pipeline.secrets) if pipeline.secrets else {}
@@ -389,6 +393,11 @@ class PipelineRunner:
             ),
             'request_id': f'req-{uuid.uuid4()}',
         }
+
+    def _boot_test(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        rules = boot_test.rules(self._context.conf)
+        wanted = rules.normalized(request.get(boot_tests.FIELD))
+        return {boot_tests.FIELD: wanted} if wanted else {}
 
     def _resolved_base(
         self,

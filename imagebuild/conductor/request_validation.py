@@ -37,6 +37,7 @@ from imagebuild.catalogue import OperatingSystem
 from imagebuild.clients import images
 from imagebuild.clients import visibility
 from imagebuild.clients.glance import Glance
+from imagebuild.common import boot_tests
 from imagebuild.common import space
 from imagebuild.conductor import capability
 from imagebuild.conductor.conductor_context import OpenStore
@@ -287,6 +288,14 @@ class RequestValidator:
         if request.get('container_format', 'bare') != 'bare':
             problems.append(
                 Problem('container_format', f'{makes}: it is bare')
+            )
+        if request.get(boot_tests.FIELD):
+            problems.append(
+                Problem(
+                    boot_tests.FIELD,
+                    f'{makes}, and an image that a cloud has made is not '
+                    'booted here',
+                )
             )
         if problems:
             raise _Refused(*problems)

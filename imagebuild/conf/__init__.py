@@ -29,6 +29,7 @@ from oslo_config import cfg
 
 from imagebuild.common.config_options import Pairs
 from imagebuild.conf import api
+from imagebuild.conf import boot_test
 from imagebuild.conf import conductor
 from imagebuild.conf import database
 from imagebuild.conf import default
@@ -50,6 +51,7 @@ SECRETS = 'secret_options'
 
 _SECTIONS: tuple[Any, ...] = (
     api,
+    boot_test,
     conductor,
     database,
     destination,
@@ -99,6 +101,7 @@ def for_jobs(
     return {
         SECRETS: _secrets(conf, pairs),
         **extensions.values(conf, pairs),
+        'boot_test': boot_test.values(conf),
         'disks': disks.values(conf),
         'file_store': file_store.values(conf),
         'glance': glance.values(conf),

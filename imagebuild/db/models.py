@@ -146,6 +146,7 @@ class Build(Base):
     progress_total: Mapped[int] = mapped_column(default=0)
     progress_step: Mapped[str] = mapped_column(Text, default='')
     phases: Mapped[dict[str, Any] | None] = mapped_column(types.Json)
+    boot_test: Mapped[dict[str, Any] | None] = mapped_column(types.Json)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     log_size: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     request_id: Mapped[str] = mapped_column(Label, default='')

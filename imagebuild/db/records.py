@@ -86,6 +86,8 @@ class Build:
     :ivar log_size: bytes of UTF-8.
     :ivar phases: see :class:`imagebuild.common.phases.Phases`; None before the
         first one of an attempt.
+    :ivar boot_test: what came of booting the image: ``passed``, ``seconds``,
+        ``reason``, ``findings``, ``telling``; None before, and without.
     :ivar pipeline_id: the pipeline that started it; it may be gone.
     :ivar images: where its image is, this cloud ('') first.
     """
@@ -129,6 +131,7 @@ class Build:
     updated_at: datetime.datetime
     deleted_at: datetime.datetime | None
     phases: dict[str, Any] | None = None
+    boot_test: dict[str, Any] | None = None
     requeues: int = 0
     pipeline_id: str | None = None
     images: tuple[Image, ...] = ()

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import manifest
+from imagebuild.common import boot_tests
 from imagebuild.common import checkpoints
 from imagebuild.description import origin
 from imagebuild.description import plugin
@@ -163,9 +164,9 @@ class Description(manifest.Runnable):
             ``driver`` if the request names none.
         :param request: the body of the request: ``disk_format``,
             ``container_format``, ``driver``, ``driver_options``,
-            ``architecture``, ``destinations``; a default that is spelled out
-            makes no difference. ``driver_options`` are those that the
-            build will use, the catalogue's included.
+            ``architecture``, ``destinations``, ``boot_test``; a default
+            that is spelled out makes no difference. ``driver_options`` are
+            those that the build will use, the catalogue's included.
         :returns: 64 hexadecimal digits.
         :raises StepFailed: a recipe that is a plugin failed to compute its
             own.
@@ -193,6 +194,8 @@ class Description(manifest.Runnable):
             **_elsewhere(request),
             # Left out else: most images are made of none.
             **({'elements': [*self.elements]} if self.elements else {}),
+            # Nobody gets an image for a tested one that is not.
+            **_tested(request),
         }
         text = json.dumps(
             facts, sort_keys=True, ensure_ascii=True, separators=(',', ':')
@@ -243,6 +246,12 @@ class Description(manifest.Runnable):
         if self._plugin is not None:
             planned += plugin.plan(self._plugin, remote, self._plugin_name)
         return planned
+
+
+def _tested(request: Mapping[str, Any]) -> dict[str, Any]:
+    """How it is booted, left out where it is not."""
+    wanted = request.get(boot_tests.FIELD)
+    return {boot_tests.FIELD: wanted} if wanted else {}
 
 
 def _elsewhere(request: Mapping[str, Any]) -> dict[str, Any]:

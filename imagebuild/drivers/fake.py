@@ -25,6 +25,10 @@ option                    meaning
 ``fail``                  a message: the build fails with it at its end
 ``fault``                 whose fault that is: ``user``, ``service``, or
                           ``crash``: the process kills itself
+``console``               what the disk writes to its serial console when it
+                          is booted; '' for an empty disk
+``then``                  what it does then: ``wait``, switch itself ``off``,
+                          or ``repeat`` it
 ``artifact``              ``image``: what comes out is an image in Glance, as
                           if a cloud had made a snapshot (``file``)
 ``linger``                how long the build goes on after it has made that
@@ -51,12 +55,18 @@ from typing import ClassVar
 
 from imagebuild import artifacts
 from imagebuild import exception
+from imagebuild.common import os_errors
 from imagebuild.common import phases
+from imagebuild.disks import convert
 from imagebuild.disks import create
+from imagebuild.disks import image_file
+from imagebuild.disks import workspaces
 from imagebuild.drivers import attempt_images
 from imagebuild.drivers import base
+from imagebuild.drivers import boot_sector
 from imagebuild.drivers import isolations
 from imagebuild.drivers import option_schema
+from imagebuild.drivers import overlay_disk
 from imagebuild.remotes import always_succeeds
 from imagebuild.remotes.base import Remote
 
@@ -119,6 +129,24 @@ class Options(base.Options):
         metadata=option_schema.described(
             'Seconds that the build goes on after it has made that image.',
             {'type': 'number', 'minimum': 0, 'maximum': 86400},
+        ),
+    )
+    console: str = dataclasses.field(
+        default='',
+        metadata=option_schema.described(
+            'What its disk writes to the serial console when it is booted.',
+            {
+                'type': 'string',
+                'maxLength': boot_sector.LONGEST,
+                'pattern': r'^[\t\n\r -~]*$(?!\n)',
+                'x-message': 'is not a text of ASCII characters',
+            },
+        ),
+    )
+    then: boot_sector.Then = dataclasses.field(
+        default='wait',
+        metadata=option_schema.described(
+            'What it does then.', {'enum': ['wait', 'off', 'repeat']}
         ),
     )
     fault: str = dataclasses.field(
@@ -229,9 +257,27 @@ class FakeDisk(base.OpenDisk):
         with monitor.step(f'write the {disk_format} file'):
             self._sleep(self._options.seconds)
             self._fail()
-            create.empty_image(output, disk_format, self.virtual_size)
+            self._write(output, disk_format)
         self.remote.close()
         return base.FileArtifact(output, disk_format, self.virtual_size)
+
+    def _write(
+        self, output: pathlib.Path, disk_format: base.OutputFormat
+    ) -> None:
+        if not self._options.console:
+            create.empty_image(output, disk_format, self.virtual_size)
+            return
+        sector = boot_sector.content(self._options.console, self._options.then)
+        with workspaces.Workspace(output) as workspace:
+            raw = workspace.path / 'disk'
+            create.empty_image(raw, 'raw', self.virtual_size)
+            with os_errors.on_write(raw), raw.open('r+b') as file:
+                file.write(sector)
+            convert.convert(
+                image_file.inspect(raw),
+                output,
+                overlay_disk.FORMATS[disk_format],
+            )
 
     def _snapshot(
         self, path: pathlib.Path, disk_format: base.OutputFormat

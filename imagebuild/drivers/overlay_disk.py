@@ -44,7 +44,7 @@ from imagebuild.drivers import option_schema
 LOG = logging.getLogger(__name__)
 
 #: Our names of formats -> qemu's.
-_FORMATS: dict[base.OutputFormat, convert.TargetFormat] = {
+FORMATS: dict[base.OutputFormat, convert.TargetFormat] = {
     'qcow2': 'qcow2',
     'raw': 'raw',
     'vmdk': 'vmdk',
@@ -268,7 +268,7 @@ class OverlayDisk(base.OpenDisk):
         self, output: pathlib.Path, disk_format: base.OutputFormat
     ) -> base.FileArtifact:
         """See :meth:`base.OpenDisk.finish`."""
-        if disk_format not in _FORMATS:
+        if disk_format not in FORMATS:
             raise exception.InvalidInput(
                 f'Images cannot be written as "{disk_format}".'
             )
@@ -280,7 +280,7 @@ class OverlayDisk(base.OpenDisk):
             convert.convert(
                 disk,
                 output,
-                _FORMATS[disk_format],
+                FORMATS[disk_format],
                 compression=self._compression(disk_format),
             )
         return base.FileArtifact(output, disk_format, self.virtual_size)

@@ -42,9 +42,9 @@ The documents (every name is required unless it says otherwise)::
      "config"}
 
 ``config`` holds sections of the configuration by name, values by option:
-``guestfs``, ``disks`` (with ``cache_dir``), ``layers`` (optional),
-``keystone``, ``glance``, what the store wants, and ``DEFAULT`` with
-``recipe_path`` and ``debug``.
+``boot_test`` (optional), ``guestfs``, ``disks`` (with ``cache_dir``),
+``layers`` (optional), ``keystone``, ``glance``, what the store wants, and
+``DEFAULT`` with ``recipe_path`` and ``debug``.
 
 The events::
 
@@ -58,6 +58,8 @@ The events::
      "description", "result", "seconds", "message", "output"}
     {"event": "notice", "message"}
     {"event": "progress", "done", "total", "what"}
+    {"event": "boot_test", "passed", "seconds", "reason", "findings":
+     [{"what", "holds", "message", "seconds"}, ...], "telling": [line, ...]}
     {"event": "source_unusable"}
 
 ``phase`` is one of :data:`imagebuild.common.phases.ORDER` and ``what``

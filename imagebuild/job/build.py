@@ -27,6 +27,7 @@ from imagebuild import manifest
 from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import registry
+from imagebuild.job import boot
 from imagebuild.job import build_layers
 from imagebuild.job import channel
 from imagebuild.job import failure
@@ -73,6 +74,8 @@ def run(
             monitor.enter(phases.CONVERT)
             monitor.turn_to('writing the image')
             made = disk.finish(spec.output, spec.disk_format)
+    # When nothing holds memory for the disk any more.
+    boot.run(spec, made, events, monitor, deadline)
     return _result(made, report)
 
 

@@ -39,7 +39,13 @@ def database(tmp_path):
 
 
 @contextlib.contextmanager
-def program(directory, name='p1', **options):
+def program(
+    directory,
+    name='p1',
+    *,
+    module='tests.functional.conductor_program',
+    **options,
+):
     """A conductor in a process of its own; killed at the end."""
     conf = conductors.write_conf(directory, name, **options)
     command = [
@@ -47,7 +53,7 @@ def program(directory, name='p1', **options):
         '-W',
         'ignore',
         '-m',
-        'tests.functional.conductor_program',
+        module,
         '--config-file',
         str(conf),
     ]

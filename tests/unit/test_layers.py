@@ -74,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'job': {
         'appliance',
         'artifacts',
+        'boot',
         'catalogue',
         'clients',
         'description',

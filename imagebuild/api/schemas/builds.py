@@ -56,7 +56,8 @@ _PROGRESS: base.Schema = base.closed(
             {'enum': [*phases.ORDER, None]},
             'Where it is: "base_image" is fetched or made, the disk opened '
             '("appliance", in the sandbox, too), the "steps" run, the disk '
-            'closed and written ("convert"), and the image sent ("upload"), '
+            'closed and written ("convert"), the image booted ("boot_test", '
+            'where that is asked for), and sent ("upload"), '
             'its checksum computed meanwhile; "checksum" is a phase of '
             'conductors of earlier releases. Null before the first and once '
             'it is active; of one that failed the phase in which it did.',
@@ -101,6 +102,43 @@ _PROGRESS: base.Schema = base.closed(
         ),
     },
     description='How far it is.',
+)
+
+#: What came of a boot test.
+BOOTED: base.Schema = base.closed(
+    {
+        'passed': base.field(
+            base.BOOLEAN, 'Whether all that was expected holds.', True
+        ),
+        'seconds': base.field(
+            {'type': 'number'}, 'From the start of the machine.', 31.4
+        ),
+        'reason': base.text(
+            'Why it did not come up; empty when it did, or nothing is known.',
+            '',
+        ),
+        'findings': base.array(
+            base.closed(
+                {
+                    'what': base.text('What was expected.', 'port 22'),
+                    'holds': base.field(
+                        base.BOOLEAN, 'Whether it is so.', True
+                    ),
+                    'message': base.text('What was found in its place.', ''),
+                    'seconds': base.field(
+                        {'type': 'number'},
+                        'After the start of the machine.',
+                        29.8,
+                    ),
+                }
+            ),
+            'One for each thing that was expected. In a list of builds it is '
+            'empty, and so is "telling".',
+        ),
+        'telling': base.array(
+            base.TEXT, 'Lines of the console that say why it failed.'
+        ),
+    },
 )
 
 BUILD: base.Schema = base.closed(
@@ -152,6 +190,12 @@ BUILD: base.Schema = base.closed(
             0,
         ),
         'progress': _PROGRESS,
+        'boot_test': {
+            **BOOTED,
+            'type': ['object', 'null'],
+            'description': 'What came of its boot test; null without one, '
+            'and before it has ended.',
+        },
         'log_size': base.count('Bytes of its log.', 20480),
         'created_at': base.time('When it was requested.'),
         'started_at': base.maybe_time('When a conductor first started it.'),
@@ -162,7 +206,7 @@ BUILD: base.Schema = base.closed(
             'The request, with its defaults; values of hidden '
             'arguments are masked. In a list it lacks what may be large: '
             'packages, files, manifest, resources, arguments, driver options, '
-            'properties and members.',
+            'properties, members and boot test.',
             {
                 'name': 'web',
                 'os': 'debian-12',

@@ -42,6 +42,15 @@ CONDUCTOR: base.Schema = base.closed(
             'what is missing for it: nothing where it can.',
             {'appliance': [], 'sandbox': ['slirp4netns is not installed']},
         ),
+        'boot_tests': base.field(
+            {
+                'type': 'object',
+                'additionalProperties': {'type': 'array', 'items': base.TEXT},
+            },
+            'With what firmware (bios, uefi) it can boot a finished image, '
+            'each with what is missing for it: nothing where it can.',
+            {'bios': [], 'uefi': ['there is no firmware for UEFI']},
+        ),
         'architectures': base.array(
             base.TEXT, 'All that it can build images for.'
         ),

@@ -21,6 +21,7 @@ from typing import Any
 
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
+from imagebuild.common import boot_tests
 from imagebuild.common import element_names
 from imagebuild.common import image_properties
 from imagebuild.common import json_schema
@@ -246,6 +247,12 @@ _BUILD: Mapping[str, base.Schema] = {
         'Seconds; an image older than that is not reused.'
     ),
     'timeout': base.integer('Seconds for the build.', minimum=1),
+    'boot_test': base.field(
+        boot_tests.SCHEMA,
+        'Boot the image once before it is uploaded, in a machine that is '
+        'thrown away; true: as the operator has set it. If it does not boot '
+        'as expected, the build ends in "error".',
+    ),
 }
 
 DESCRIPTION: base.Schema = {

@@ -141,6 +141,9 @@ def _use(session: Session, build: Build, image: Image) -> None:
     build.size = image.size
     build.os_hash_algo = image.os_hash_algo
     build.os_hash_value = image.os_hash_value
+    # It is part of the key: whoever made the image has booted it so.
+    maker = rows.build(session, image.build_id)
+    build.boot_test = maker.boot_test if maker else None
     build.secrets = None
     build.finished_at = session.now
 

@@ -127,6 +127,7 @@ def _share(
         'progress_total',
         'progress_step',
         'phases',
+        'boot_test',
     ):
         setattr(follower, name, getattr(build, name))
     if outcome.status == 'active':
@@ -252,6 +253,7 @@ def put_back(session: Session, build: Build, reason: str) -> None:
     build.progress_total = 0
     build.progress_step = ''
     build.phases = None
+    build.boot_test = None
     build.updated_at = session.now
     history.note_status(session, build, f'requeued: {reason}')
 

@@ -22,6 +22,7 @@ EXPECTED = {
     'appliance': 20.0,
     'steps': 100.0,
     'convert': 40.0,
+    'boot_test': 0.0,
     'checksum': 0.0,
     'upload': 30.0,
 }
