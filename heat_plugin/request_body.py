@@ -67,6 +67,12 @@ def _described(
             {key: value for key, value in item.items() if value is not None}
             for item in body[schema.FILES]
         ]
+    if schema.BOOT_TEST in body:
+        body[schema.BOOT_TEST] = {
+            key: value
+            for key, value in body[schema.BOOT_TEST].items()
+            if value is not None
+        }
     # A template may leave the list empty; the service takes no empty one.
     if not body.get(schema.DESTINATIONS):
         body.pop(schema.DESTINATIONS, None)

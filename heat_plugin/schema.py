@@ -32,12 +32,12 @@ Schema = properties.Schema
 CONTENT = (
     OS, BASE_IMAGE, PACKAGES, PIP_PACKAGES, FILES, RECIPE, RECIPE_VERSION,
     MANIFEST, RESOURCES, ARGUMENTS, DRIVER, DRIVER_OPTIONS, DISK_FORMAT,
-    CONTAINER_FORMAT, DESTINATIONS, ELEMENTS,
+    CONTAINER_FORMAT, DESTINATIONS, ELEMENTS, BOOT_TEST,
 ) = (
     'os', 'base_image', 'packages', 'pip_packages', 'files', 'recipe',
     'recipe_version', 'manifest', 'resources', 'arguments', 'driver',
     'driver_options', 'disk_format', 'container_format', 'destinations',
-    'elements',
+    'elements', 'boot_test',
 )  # fmt: skip
 
 #: Those that say what is in a system, however it was made.
@@ -71,10 +71,10 @@ FILE_KEYS = (PATH, TEXT, BASE64, MODE, OWNER, GROUP) = (
 
 ATTRIBUTES = (
     IMAGE_ID, BUILD_ID, STATUS, PROGRESS, CONTENT_KEY, OS_HASH_VALUE, SIZE,
-    LOG, IMAGES,
+    LOG, IMAGES, BOOTED,
 ) = (
     'image_id', 'build_id', 'status', 'progress', 'content_key',
-    'os_hash_value', 'size', 'log', 'images',
+    'os_hash_value', 'size', 'log', 'images', 'boot_test',
 )  # fmt: skip
 
 
@@ -214,6 +214,16 @@ PROPERTIES: dict[str, Any] = {
         ),
         _string(_('Name of a cloud.'), _length()),
     ),
+    BOOT_TEST: _map(
+        _(
+            'Boot the image once before it is uploaded, in a machine that is '
+            'thrown away; the stack fails if it does not boot as expected. '
+            'What may be named: console (texts), cloud_init, systemd (true), '
+            'ports, commands, firmware (bios or uefi), memory (MiB), cpus, '
+            'disk_size (GiB) and timeout (seconds); {} for what the operator '
+            'has set.'
+        )
+    ),
     NAME: _string(
         _(
             'Name of the image; by default made of the names of stack and '
@@ -346,5 +356,13 @@ ATTRIBUTES_SCHEMA: dict[str, Any] = {
         _('The image in every destination: destination, image_id, status.'),
         Attribute.LIST,
         live=True,
+    ),
+    BOOTED: _attribute(
+        _(
+            'What came of the boot test: passed, seconds, reason, findings '
+            '(what, holds, message, seconds) and telling lines of the '
+            'console.'
+        ),
+        Attribute.MAP,
     ),
 }

@@ -63,7 +63,8 @@ class Progress(Record):
     :ivar done: steps done.
     :ivar total: steps in all, 0 while that is not known.
     :ivar step: short description of what is being done.
-    :ivar phase: base_image, appliance, steps, convert, checksum or upload;
+    :ivar phase: base_image, appliance, steps, convert, boot_test, checksum or
+        upload;
         '' before the first and after the last.
     :ivar phases: those so far, each with its name and seconds.
     :ivar bytes_done: of a download, a checksum or an upload; None while
@@ -117,6 +118,8 @@ class Build(Record):
     :ivar size: bytes of the image, None until known.
     :ivar attempt: how often a conductor began it.
     :ivar requeues: how many of these attempts do not count.
+    :ivar boot_test: what came of booting the image: passed, seconds, reason,
+        findings, telling; empty before, and without one.
     :ivar log_size: bytes of its log.
     :ivar request: the description that was asked for; the values of hidden
         arguments are not in it.
@@ -143,6 +146,7 @@ class Build(Record):
     attempt: int = 0
     requeues: int = 0
     progress: Progress = Progress()
+    boot_test: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     log_size: int = 0
     created_at: str = ''
     started_at: str = ''
@@ -366,6 +370,8 @@ class Conductor(Record):
     :ivar operating_systems: those it takes, none for all.
     :ivar isolations: in what it can open disks (``appliance``, ``sandbox``),
         each with what is missing for it; nothing where it can.
+    :ivar boot_tests: with what firmware it can boot images (``bios``,
+        ``uefi``), each with what is missing for it; nothing where it can.
     :ivar architectures: of the images that it can build.
     :ivar destinations: clouds that it can upload to, besides this one.
     :ivar accelerator: what its guests run on (``kvm``, ``tcg``); '' when that
@@ -383,6 +389,9 @@ class Conductor(Record):
     operating_systems: Sequence[str] = ()
     architecture: str = ''
     isolations: Mapping[str, Sequence[str]] = dataclasses.field(
+        default_factory=dict
+    )
+    boot_tests: Mapping[str, Sequence[str]] = dataclasses.field(
         default_factory=dict
     )
     architectures: Sequence[str] = ()

@@ -185,11 +185,16 @@ def _request(build: records.Build) -> Nested:
     return Nested(dict(build.request))
 
 
-def _isolations(conductor: records.Conductor) -> list[str]:
-    """What it can, and of what it cannot the reasons."""
+def _boot_test(build: records.Build) -> Nested:
+    """What came of it, or nothing."""
+    return Nested(dict(build.boot_test))
+
+
+def _possible(lacking: Mapping[str, Sequence[str]]) -> list[str]:
+    """What a conductor can, and of what it cannot the reasons."""
     return [
-        f'no {name} ({"; ".join(lacking)})' if lacking else name
-        for name, lacking in conductor.isolations.items()
+        f'no {name} ({"; ".join(reasons)})' if reasons else name
+        for name, reasons in lacking.items()
     ]
 
 
@@ -203,6 +208,7 @@ STEPS_LONG = (*STEPS, *_same('Description', 'Output'))
 BUILD: Sequence[Field] = (
     *_same('id', 'name', 'status', 'status_reason', 'fault'),
     ('progress', lambda build: Phases(build.progress)),
+    ('boot_test', _boot_test),
     *_same('image_id'),
     ('images', _images),
     *_same('size'),
@@ -298,7 +304,8 @@ CONDUCTORS: Sequence[Field] = (
     ('Drivers', lambda found: listed(found.drivers)),
     ('Operating Systems', lambda found: listed(found.operating_systems)),
     *_same('Architecture'),
-    ('Isolation', lambda found: listed(_isolations(found))),
+    ('Isolation', lambda found: listed(_possible(found.isolations))),
+    ('Boot Test', lambda found: listed(_possible(found.boot_tests))),
     *_same('Heartbeat At'),
 )
 CONDUCTORS_LONG: Sequence[Field] = (

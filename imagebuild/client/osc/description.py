@@ -73,7 +73,9 @@ def load_fields(args: argparse.Namespace) -> dict[str, Any]:
     for field in _LISTS:
         _extend(result, field, getattr(args, field) or [])
     _update(result, 'properties', args.properties or {})
-    _update(result, 'driver_options', _driver_options(args.driver_options))
+    options = _parsed('--driver-option', args.driver_options)
+    _update(result, 'driver_options', options)
+    _add_boot_test(result, args)
     _add_content(result, args)
     return result
 
@@ -140,14 +142,26 @@ def _arguments(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _driver_options(options: Mapping[str, str] | None) -> dict[str, Any]:
+def _add_boot_test(result: dict[str, Any], args: argparse.Namespace) -> None:
+    options = _parsed('--boot-test-option', args.boot_test_options)
+    known = result.get('boot_test')
+    if options:
+        # True is a test of which nothing is said.
+        known = {} if isinstance(known, bool) else known
+        _update(result, 'boot_test', {**(known or {}), **options})
+    elif args.boot_test and not known and known != {}:
+        result['boot_test'] = True
+
+
+def _parsed(option: str, values: Mapping[str, str] | None) -> dict[str, Any]:
+    """Values of an option, each read as YAML."""
     found = {}
-    for name, text in (options or {}).items():
+    for name, text in (values or {}).items():
         try:
             found[name] = yaml_file.parse(text)
         except ValueError as error:
             raise exceptions.CommandError(
-                f'--driver-option {name}: {error}.'
+                f'{option} {name}: {error}.'
             ) from None
     return found
 

@@ -292,6 +292,23 @@ def _add_building(
         'several)',
     )
     group.add_argument(
+        '--boot-test',
+        action='store_true',
+        default=None,
+        help='Boot the image once before it is uploaded; one that does not '
+        'boot is no image',
+    )
+    group.add_argument(
+        '--boot-test-option',
+        dest='boot_test_options',
+        metavar='<key>=<value>',
+        action=parseractions.KeyValueAction,
+        help='What is expected of it, and of what machine: console, '
+        'cloud_init, systemd, ports, commands, firmware, memory, cpus, '
+        'disk_size or timeout; the value is read as YAML, such as '
+        'ports=[22,80] (repeat for several; implies --boot-test)',
+    )
+    group.add_argument(
         '--timeout',
         metavar='<seconds>',
         type=int,
