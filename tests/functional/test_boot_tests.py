@@ -7,8 +7,10 @@ import signal
 
 import pytest
 
+from imagebuild.boot import availability
 from imagebuild.conductor import process
 from tests.functional import conductors
+from tests.functional import upload_service
 from tests.functional.conductors import processes_with
 from tests.functional.conductors import wait_for
 from tests.functional.conductors import wait_until
@@ -54,7 +56,15 @@ def run(tmp_path, database):
         each.stop()
 
 
-def add(database, console=LOGIN, *, disk_format='qcow2', then='wait', **test):
+def add(
+    database,
+    console=LOGIN,
+    *,
+    disk_format='qcow2',
+    then='wait',
+    seconds=60,
+    **test,
+):
     options = {'console': console, 'then': then}
     return conductors.add_build(
         database,
@@ -66,6 +76,7 @@ def add(database, console=LOGIN, *, disk_format='qcow2', then='wait', **test):
             'boot_test': {**WANTED, **test},
         },
         base={'kind': 'none', 'driver_options': options},
+        timeout=seconds,
     )
 
 
@@ -133,15 +144,6 @@ def test_a_host_without_qemu_is_no_fault_of_the_user(
     assert build.boot_test is None
 
 
-def test_the_end_of_a_flood_is_kept(database, run):
-    run()
-    build_id = add(database, 'x' * 390 + '\r\n', then='repeat', timeout=15)
-    build = wait_for(database, build_id, 'error', seconds=60)
-    assert 'the time of 15 seconds is up' in build.status_reason
-    log = database.read_log(build_id)[0]
-    assert len(log) < 2 * 1024**2
-
-
 def test_cancelled(tmp_path, database, run):
     run()
     build_id = add(database, 'started\r\n')
@@ -155,11 +157,10 @@ def test_cancelled(tmp_path, database, run):
 
 def test_the_time_of_the_build_is_up(database, run):
     run()
-    build_id = add(database, 'started\r\n')
-    database.update_build(build_id, {'timeout': 8})
+    build_id = add(database, 'started\r\n', seconds=6)
     build = wait_for(database, build_id, 'error', seconds=60)
     assert build.fault == 'user'
-    assert 'booting the image' in build.status_reason
+    assert 'limit of 6 seconds' in build.status_reason
     assert build.boot_test is None
 
 
@@ -214,3 +215,148 @@ def program_of(pid):
     with contextlib.suppress(OSError):
         return pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().decode()
     return ''
+
+
+# -- asked for by the API ----------------------------------------------------
+
+SMALL = {'memory': 64, 'cpus': 1}
+
+
+@pytest.fixture
+def service(tmp_path):
+    made = upload_service.Service(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+    made.conf.clear()
+
+
+def build(service, console=LOGIN, **request):
+    return service.build(driver_options={'console': console}, **request)
+
+
+def test_from_the_request_to_the_image(service):
+    made = build(service, boot_test=SMALL)
+    assert made.status == 'active', made.status_reason
+    shown = service.ask('GET', f'/v1/builds/{made.id}').json
+    assert shown['boot_test']['passed']
+    assert shown['request']['boot_test'] == {**WANTED, 'timeout': 600}
+    assert 'boot_test' in {
+        each['name'] for each in shown['progress']['phases']
+    }
+    [listed] = service.ask('GET', '/v1/builds').json['builds']
+    assert listed['boot_test']['findings'] == []
+    assert 'boot_test' not in listed['request']
+    [conductor] = service.ask('GET', '/v1/conductors').json['conductors']
+    assert conductor['boot_tests']['bios'] == []
+
+    # Nobody who wants it booted is given one that was not, or the reverse.
+    again = build(service, boot_test=SMALL)
+    assert again.reused_from == made.id
+    assert again.boot_test == made.boot_test
+    without = build(service)
+    assert without.reused_from is None
+    assert without.boot_test is None
+    other = build(service, boot_test={**SMALL, 'console': ['fake']})
+    assert other.reused_from is None
+
+
+def test_from_the_request_to_the_error(service, tmp_path):
+    made = build(
+        service, '\r\nSHELL: no\r\n', boot_test={**SMALL, 'timeout': 4}
+    )
+    assert (made.status, made.fault) == ('error', 'user')
+    assert 'the time of 4 seconds is up' in made.status_reason
+    assert service.stored('images') == []
+    assert [*(tmp_path / 'repository/artifacts').iterdir()] == []
+
+
+def test_required(service):
+    service.conf.set_override('required', True, 'boot_test')
+    service.conf.set_override('memory', 64, 'boot_test')
+    made = build(service)
+    assert made.boot_test['passed']
+    answer = service.ask(
+        'POST', '/v1/builds', name='x', os='fake-os', boot_test=False
+    )
+    assert answer.status_code == 400
+    assert 'boots every image' in answer.json['error']['message']
+
+
+@pytest.mark.parametrize(
+    ('section', 'boot_test', 'path', 'message'),
+    [
+        ({}, {'ports': ['ssh']}, 'boot_test.ports[0]', 'not of type'),
+        ({}, {'memory': 8192}, 'boot_test.memory', 'at most 4096 MiB'),
+        ({'enabled': False}, True, 'boot_test', 'boots no images'),
+    ],
+)
+def test_refused(service, section, boot_test, path, message):
+    for name, value in section.items():
+        service.conf.set_override(name, value, 'boot_test')
+    answer = service.ask(
+        'POST', '/v1/builds', name='x', os='fake-os', boot_test=boot_test
+    )
+    assert answer.status_code == 400
+    [error] = answer.json['error']['errors']
+    assert error['path'] == path
+    assert message in error['message']
+    assert service.database.list_builds() == []
+
+
+def test_no_conductor_boots_images(service, monkeypatch):
+    monkeypatch.setattr(availability, 'missing', lambda _firmware: ['no QEMU'])
+    service.stop()
+    service.start()
+    answer = service.ask(
+        'POST', '/v1/builds', name='x', os='fake-os',
+        boot_test={'firmware': 'uefi'},
+    )  # fmt: skip
+    assert answer.status_code == 400
+    [error] = answer.json['error']['errors']
+    assert error['path'] == 'boot_test'
+    assert 'c1 boots no images with uefi (no QEMU)' in error['message']
+
+
+def test_an_image_that_a_cloud_makes(service):
+    answer = service.ask(
+        'POST', '/v1/builds', name='x', os='fake-os', boot_test=True,
+        driver_options={'artifact': 'image'},
+    )  # fmt: skip
+    assert answer.status_code == 400
+    assert 'is not booted here' in answer.json['error']['message']
+
+
+def test_machines_wait_for_each_other(tmp_path, database, run):
+    run('max_running = 1', max_builds=2)
+    first = add(database, 'started\r\n')
+    in_the_machine(database, first)
+    second = add(database)
+    in_the_machine(database, second, 'Waiting for other machines')
+    database.request_cancel(first)
+    assert wait_for(database, second, 'active', seconds=60)
+    assert database.get_build(first).status == 'cancelled'
+
+
+def test_runs_of_a_pipeline(tmp_path, database, run):
+    run()
+    options = {'console': LOGIN}
+    id = database.create_pipeline(
+        {
+            'project_id': conductors.PROJECT,
+            'name': 'web',
+            'os': 'fake-os',
+            'request': {
+                'name': 'web',
+                'os': 'fake-os',
+                'driver_options': options,
+                'boot_test': WANTED,
+            },
+            'max_age': 3600,
+            'max_failures': 1,
+            'current_tag': 'current',
+        }
+    ).id
+    wait_until(lambda: database.get_pipeline(id).current_build_id, 60)
+    [made] = database.builds_of_pipeline(id)
+    assert made.boot_test['passed']

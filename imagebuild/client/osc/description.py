@@ -147,8 +147,9 @@ def _add_boot_test(result: dict[str, Any], args: argparse.Namespace) -> None:
     known = result.get('boot_test')
     if options:
         # True is a test of which nothing is said.
-        known = {} if isinstance(known, bool) else known
-        _update(result, 'boot_test', {**(known or {}), **options})
+        if isinstance(known, bool):
+            del result['boot_test']
+        _update(result, 'boot_test', options)
     elif args.boot_test and not known and known != {}:
         result['boot_test'] = True
 

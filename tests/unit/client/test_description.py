@@ -56,6 +56,13 @@ def load(*line):
             'driver_options',
             {'n': 5, 't': {'a': 'b'}},
         ),
+        (['--boot-test'], 'boot_test', True),
+        (
+            ['--boot-test-option', 'ports=[22,80]']
+            + ['--boot-test-option', 'systemd=true'],
+            'boot_test',
+            {'ports': [22, 80], 'systemd': True},
+        ),
         (['--disk-format', 'raw'], 'disk_format', 'raw'),
         (['--container-format', 'bare'], 'container_format', 'bare'),
         (['--min-disk', '5'], 'min_disk', 5),
@@ -161,6 +168,27 @@ def test_binary_file(tmp_path, content):
 def test_wrong_file(text):
     with pytest.raises(osc_exceptions.CommandError):
         load('web', '--file', text)
+
+
+@pytest.mark.parametrize(
+    ('in_file', 'line', 'found'),
+    [
+        ('true', [], True),
+        ('false', ['--boot-test'], True),
+        ('{}', ['--boot-test'], {}),
+        ('{memory: 512}', ['--boot-test'], {'memory': 512}),
+        ('true', ['--boot-test-option', 'cpus=1'], {'cpus': 1}),
+        (
+            '{memory: 512, cpus: 2}',
+            ['--boot-test-option', 'cpus=1'],
+            {'memory': 512, 'cpus': 1},
+        ),
+    ],
+)
+def test_a_boot_test_of_a_file(tmp_path, in_file, line, found):
+    path = tmp_path / 'web.yaml'
+    path.write_text(f'name: web\nboot_test: {in_file}\n')
+    assert load('--from', path, *line)['boot_test'] == found
 
 
 def test_wrong_driver_option():

@@ -21,6 +21,7 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import layers
 from imagebuild import sandbox
+from imagebuild.boot import availability
 from imagebuild.common.placement import Capability
 from imagebuild.conductor import capability
 from imagebuild.drivers import fake
@@ -171,6 +172,22 @@ def test_in_what_disks_can_be_opened(conf, monkeypatch):
     conf.set_override('isolation', 'auto', 'guestfs')
     provider.reload()
     assert provider.capability.isolations['sandbox'] == ('root rights',)
+
+
+def test_with_what_images_can_be_booted(conf, monkeypatch):
+    monkeypatch.setattr(
+        availability,
+        'missing',
+        lambda firmware: ['no ovmf'] if firmware == 'uefi' else [],
+    )
+    provider = capability.CapabilityProvider(conf, lambda: {'a': Driver()})
+    found = provider.capability
+    assert found.boot_tests == {'bios': (), 'uefi': ('no ovmf',)}
+    assert Capability.from_dict(found.to_dict()) == found
+    conf.set_override('enabled', False, 'boot_test')
+    provider.reload()
+    off = ('boot tests are switched off ([boot_test] enabled)',)
+    assert provider.capability.boot_tests == {'bios': off, 'uefi': off}
 
 
 @pytest.mark.parametrize(

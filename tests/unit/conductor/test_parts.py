@@ -193,6 +193,38 @@ def test_no_step_is_lost_when_one_comes_while_a_full_queue_is_written(
     assert written == [1, 2, 3]
 
 
+BOOTED = {
+    'event': 'boot_test',
+    'passed': False,
+    'seconds': 2.5,
+    'reason': 'the kernel panicked',
+    'findings': [
+        {'what': 'port 22', 'holds': False, 'message': 'no', 'seconds': 2}
+    ],
+    'telling': ['Kernel panic'],
+    'of a later release': 1,
+}
+
+
+def test_what_came_of_a_boot_test(database, claim):
+    counted = []
+    recorder = event_recorder.EventRecorder(
+        database,
+        claim,
+        max_log_size=1000,
+        on_boot_test=lambda *found: counted.append(found),
+    )
+    recorder.event({**BOOTED, 'telling': ['x' * 5000] * 300})
+    recorder.flush()
+    kept = database.update_build.call_args.args[1]['boot_test']
+    assert set(kept) == set(BOOTED) - {'event', 'of a later release'}
+    assert kept['findings'] == BOOTED['findings']
+    assert len(kept['telling']) == 200
+    assert len(kept['telling'][0]) == 4000
+    assert counted == [(False, 2.5)]
+    assert text_of(database) == '    it boots not as expected (2.5 s)\n'
+
+
 def test_events_become_log_steps_and_progress(recorder, database):
     recorder.event({'event': 'plan', 'total': 2})
     recorder.event({**STEP, 'event': 'step_started', 'total': 2, 'number': 1})
@@ -225,6 +257,9 @@ def test_events_become_log_steps_and_progress(recorder, database):
         {'event': 'phase', 'phase': '***'},
         {'event': 'phase', 'phase': 'upload', 'part': 1, 'parts': 'all'},
         {'event': 'step_finished', 'seconds': 'long'},
+        {'event': 'boot_test', 'passed': True},
+        {**BOOTED, 'findings': [1]},
+        {**BOOTED, 'seconds': 'long'},
     ],
 )
 def test_events_that_make_no_sense_are_left_out(recorder, database, event):

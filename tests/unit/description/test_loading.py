@@ -550,6 +550,7 @@ def key(request=(), **base):
         {'name': 'n', 'tags': ['t'], 'visibility': 'public', 'min_disk': 5},
         {'timeout': 5, 'max_age': 1, 'os': 'y', 'reuse': 'always'},
         {'destinations': ['']},
+        {'boot_test': None},
     ],
 )
 def test_what_is_not_content(request_):
@@ -572,6 +573,7 @@ def test_where_it_goes_to():
         ({'container_format': 'docker'}, {}),
         ({'driver_options': {'size': 5}}, {}),
         ({'architecture': 'aarch64'}, {}),
+        ({'boot_test': {'firmware': 'bios'}}, {}),
         ({}, {'identity': 'sha256:2'}),
         ({}, {'driver': 'bootstrap'}),
     ],

@@ -1,0 +1,104 @@
+"""What a request says of its boot test, and what the operator does."""
+
+import pytest
+
+from imagebuild.common import boot_tests
+from imagebuild.common import json_schema
+
+DEFAULTS = {
+    'firmware': 'bios',
+    'memory': 1024,
+    'cpus': 2,
+    'disk_size': 0,
+    'timeout': 600,
+    'console': [],
+    'cloud_init': False,
+    'systemd': True,
+    'ports': [22],
+    'commands': [],
+}
+
+
+def rules(*, enabled=True, required=False):
+    return boot_tests.Rules(
+        enabled,
+        required,
+        DEFAULTS,
+        {'memory': 2048, 'cpus': 4, 'timeout': 900},
+    )
+
+
+def test_it_names_everything():
+    assert set(DEFAULTS) == set(boot_tests.FIELDS)
+    for asked in (True, {}):
+        assert rules().normalized(asked) == DEFAULTS
+    given = {'ports': [80, 80.0, 22], 'memory': 512.0, 'systemd': False}
+    found = rules().normalized(given)
+    assert found == {
+        **DEFAULTS, 'ports': [80, 22], 'memory': 512, 'systemd': False,
+    }  # fmt: skip
+    assert type(found['memory']) is int
+    # What is stored may be asked for again.
+    assert rules().normalized(found) == found
+    assert json_schema.check(found, boot_tests.SCHEMA, 'boot_test') == []
+
+
+@pytest.mark.parametrize('asked', [None, False])
+def test_none(asked):
+    assert rules().normalized(asked) is None
+    assert list(rules(enabled=False).problems(asked)) == []
+
+
+def test_one_that_is_required():
+    required = rules(required=True)
+    assert required.normalized(None) == DEFAULTS
+    assert list(required.problems(None)) == []
+    [problem] = required.problems(False)
+    assert problem.message == 'this service boots every image that it makes'
+
+
+def test_more_than_the_operator_allows():
+    found = list(rules().problems({'memory': 4096, 'timeout': 901, 'cpus': 4}))
+    assert [(each.path, each.message) for each in found] == [
+        (
+            'boot_test.memory',
+            'this service boots images with at most 2048 MiB of memory',
+        ),
+        (
+            'boot_test.timeout',
+            'this service boots images with at most 900 seconds',
+        ),
+    ]
+    [problem] = rules(enabled=False).problems(True)
+    assert problem.message == 'this service boots no images'
+
+
+@pytest.mark.parametrize(
+    ('asked', 'path'),
+    [
+        ('yes', 'boot_test'),
+        ({'port': 22}, 'boot_test.port'),
+        ({'ports': [0]}, 'boot_test.ports[0]'),
+        ({'ports': [22] * 65}, 'boot_test.ports'),
+        ({'commands': ['a\nb']}, 'boot_test.commands[0]'),
+        ({'commands': ['x' * 1025]}, 'boot_test.commands[0]'),
+        ({'console': ['']}, 'boot_test.console[0]'),
+        ({'memory': 10**9}, 'boot_test.memory'),
+        ({'firmware': 'coreboot'}, 'boot_test.firmware'),
+        ({'systemd': 'yes'}, 'boot_test.systemd'),
+    ],
+)
+def test_what_is_none(asked, path):
+    [problem] = json_schema.check(asked, boot_tests.SCHEMA, 'boot_test')
+    assert problem.path == path
+
+
+def test_all_commands_fit_in_one_word_of_a_command_line():
+    script = boot_tests.MOST_TEXTS * boot_tests._LONGEST_TEXT * 4
+    assert (script * 4 / 3 + 8192) * 4 / 3 < 128 * 1024
+
+
+def test_firmware():
+    assert boot_tests.firmware({}) == ''
+    assert boot_tests.firmware({'boot_test': None}) == ''
+    assert boot_tests.firmware({'boot_test': DEFAULTS}) == 'bios'
