@@ -103,7 +103,12 @@ class ShowBuild(terminal.SafeOutput, command.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Shown:
         manager = plugin.client_of(self).builds
-        return columns.shown(columns.BUILD, manager.find(parsed_args.build))
+        found = manager.find(parsed_args.build)
+        if found.id != parsed_args.build:
+            # By its name it comes from a list, which has not all of it:
+            # packages, say, and findings of a boot test.
+            found = manager.get(found.id)
+        return columns.shown(columns.BUILD, found)
 
 
 class ListStep(terminal.SafeOutput, command.Lister):

@@ -400,10 +400,9 @@ def test_lines_of_phases(run, quick, requests_mock, body, capsys):
 
 
 def test_show_has_the_phases(run, requests_mock, body):
-    requests_mock.get(
-        URL, json={'builds': [body(status='building', progress=PHASED)]}
-    )
-    found = shown(run(builds.ShowBuild, 'web'))['progress']
+    build = body(status='building', progress=PHASED)
+    requests_mock.get(f'{URL}/{build["id"]}', json=build)
+    found = shown(run(builds.ShowBuild, build['id']))['progress']
     assert found.human_readable() == (
         '41 % steps [1/4] package nginx, about 2 min left\n'
         'base image 1:02, opening the disk 0:03, steps 0:05'
@@ -476,25 +475,26 @@ def test_list_long(run, requests_mock, body):
 
 
 def test_show(run, requests_mock, body):
-    requests_mock.get(
-        URL,
-        json={
-            'builds': [
-                body(
-                    status='error',
-                    fault='service',
-                    status_reason='No room.',
-                    checksum={'os_hash_algo': 'a', 'os_hash_value': 'b'},
-                    images=[{'image_id': 'i'}],
-                )
-            ]
-        },
+    whole = body(
+        status='error',
+        fault='service',
+        status_reason='No room.',
+        checksum={'os_hash_algo': 'a', 'os_hash_value': 'b'},
+        images=[{'image_id': 'i'}],
+        boot_test={'passed': False, 'findings': [{'what': 'port 22'}]},
+        request={'packages': ['nginx']},
     )
+    # As lists have it.
+    short = {**whole, 'request': {}, 'boot_test': {'passed': False}}
+    requests_mock.get(URL, json={'builds': [short]})
+    requests_mock.get(f'{URL}/{whole["id"]}', json=whole)
     found = shown(run(builds.ShowBuild, 'web'))
     assert found['fault'] == 'service'
     assert found['status_reason'] == 'No room.'
     assert found['checksum'] == 'a:b'
     assert '"image_id": "i"' in human(found['images'])
+    assert 'port 22' in human(found['boot_test'])
+    assert 'nginx' in human(found['request'])
     assert found['progress'].machine_readable() == {
         **dict.fromkeys(
             (
