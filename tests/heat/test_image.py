@@ -329,6 +329,19 @@ class TestCreate(base.HeatPluginTestCase):
             self.assertEqual(['p1'], sent['members'])
             self.assertEqual(['other'], sent['destinations'])
 
+    def test_a_boot_test(self):
+        found = {'passed': True, 'seconds': 2.5, 'findings': []}
+        self.service.outcome = {'status': 'active', 'boot_test': found}
+        web = self.web(changes={'boot_test': {'ports': [22], 'memory': None}})
+        [(_, sent)] = self.service.named('create')
+        self.assertEqual({'ports': [22]}, sent['boot_test'])
+        self.assertEqual(found, web.FnGetAtt('boot_test'))
+
+    def test_the_boot_test_of_the_operator(self):
+        self.web(changes={'boot_test': {}})
+        [(_, sent)] = self.service.named('create')
+        self.assertEqual({}, sent['boot_test'])
+
     def test_no_value_of_an_image_property(self):
         self.web(changes={'properties': {'a': None, 'b': True, 'c': 0}})
         [(_, sent)] = self.service.named('create')
@@ -465,6 +478,7 @@ class TestUpdate(base.HeatPluginTestCase):
             {'disk_format': 'raw'},
             {'container_format': 'ova'},
             {'destinations': ['other']},
+            {'boot_test': {}},
             {'base_image': 'x', 'os': None},
         ):
             updater = scheduler.TaskRunner(
