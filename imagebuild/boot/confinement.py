@@ -13,8 +13,9 @@
 
 Whoever breaks out of a machine is QEMU. So QEMU is nobody here: it has ids
 that nothing else on this host has, no capability, and a network namespace
-without an interface (its own network needs none). What it opens lies in one
-directory, which is its own; the image comes as a descriptor.
+without an interface (its own network needs none); its memory is limited. What
+it opens lies in one directory, which is its own; the image comes as a
+descriptor.
 
 All of that only root can give it. Run by others, QEMU has what they have.
 """
@@ -22,25 +23,56 @@ All of that only root can give it. Run by others, QEMU has what they have.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
+from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild.sandbox import cgroups
 from imagebuild.sandbox import identities
+from imagebuild.sandbox import sandbox_settings
 
 _KVM = pathlib.Path('/dev/kvm')
+# Its arguments: how many control groups there are, their files, the command.
+_JOIN = """
+left=$1
+shift
+while [ "$left" -gt 0 ]; do
+    echo 0 >"$1" || exit 125
+    shift
+    left=$((left - 1))
+done
+exec "$@"
+"""
+#: Of QEMU: one for each processor, and those that read and write.
+_THREADS = 512
 #: Descriptors that it opens: disks, sockets, those of KVM.
 _DESCRIPTORS = 1024
 
 
-@contextlib.contextmanager
-def own_user() -> Iterator[int | None]:
-    """Take an id of this host for a machine.
+@dataclasses.dataclass(frozen=True)
+class User:
+    """Who a machine is on this host.
 
-    :returns: the id, of user and group; None where this process is not
-        root's, and cannot give it one.
-    :raises EnvironmentFault: there is none.
+    :ivar id: of user and group.
+    :ivar groups: files of the control groups that limit it; it joins one by
+        writing 0 into it.
+    """
+
+    id: int
+    groups: Sequence[pathlib.Path] = ()
+
+
+@contextlib.contextmanager
+def own_user(*, memory: int) -> Iterator[User | None]:
+    """Take an id of this host for a machine, and limit its memory.
+
+    :param memory: MiB that QEMU may take with all that is in the machine,
+        where this host lets us limit it.
+    :returns: None where this process is not root's, and can do neither.
+    :raises EnvironmentFault: there is no id left.
     """
     if os.geteuid() != 0:
         yield None
@@ -51,13 +83,19 @@ def own_user() -> Iterator[int | None]:
         raise exception.EnvironmentFault(
             f'There is no user for a machine on this host: {error}.'
         ) from error
+    groups = cgroups.make(
+        ids.name,
+        sandbox_settings.SandboxSettings(memory=memory, processes=_THREADS),
+    )
+    groups.close()
     try:
-        yield ids.first
+        yield User(ids.first, tuple(groups.files))
     finally:
+        cgroups.remove(ids.name)
         os.close(ids.lock)
 
 
-def give(directory: pathlib.Path, user: int | None) -> None:
+def give(directory: pathlib.Path, user: User | None) -> None:
     """Have a directory, with all in it, be that of a machine.
 
     :param user: of :func:`own_user`.
@@ -67,12 +105,12 @@ def give(directory: pathlib.Path, user: int | None) -> None:
     # From below: nothing can be put in before all of it is done.
     for root, directories, files in os.walk(directory, topdown=False):
         for name in (*files, *directories):
-            os.lchown(os.path.join(root, name), user, user)
-    os.lchown(directory, user, user)
+            os.lchown(os.path.join(root, name), user.id, user.id)
+    os.lchown(directory, user.id, user.id)
 
 
 def command(
-    directory: str, user: int | None, *, written: int, kvm: bool
+    directory: str, user: User | None, *, written: int, kvm: bool
 ) -> list[str]:
     """What becomes QEMU.
 
@@ -88,14 +126,16 @@ def command(
     found += [f'--fsize={written}'] if written else []
     if user is None:
         return [*found, 'setpriv', '--no-new-privs']
+    files = [str(each) for each in user.groups]
     return [
+        *('sh', '-c', _JOIN, 'sh', str(len(files)), *files),
         *found,
         'unshare', '--net', '--ipc', '--uts',
         # The last: with another id the kernel forgets what our end does to
         # it.
         'setpriv', '--pdeathsig', 'KILL', '--no-new-privs',
         '--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all',
-        f'--reuid={user}', f'--regid={user}', *_groups(kvm=kvm),
+        f'--reuid={user.id}', f'--regid={user.id}', *_groups(kvm=kvm),
     ]  # fmt: skip
 
 

@@ -47,6 +47,11 @@ _WAITS = re.compile(
     r'-chardev \S+ info: QEMU waiting for connection on: \S+ ?'
 )
 _SECTOR = 512
+#: MiB for code that was translated, where the machine is emulated; QEMU would
+#: take 1024.
+_TRANSLATED = 256
+#: MiB that QEMU takes besides the memory of the machine.
+_OVERHEAD = 512
 #: Bytes; the screen has less than a million points.
 _LARGEST_PICTURE = 16 * 1024 * 1024
 # Guests of some kernels do not start on an emulated CPU that has these.
@@ -136,7 +141,9 @@ class Machine:
         self._directory = workspace.path / 'machine'
         self._screen = self._directory / 'screen.png'
         with contextlib.ExitStack() as stack:
-            user = stack.enter_context(confinement.own_user())
+            user = stack.enter_context(
+                confinement.own_user(memory=settings.memory + _OVERHEAD)
+            )
             opened = stack.enter_context(image_file.open_regular(image.path))
             argv = self._prepared(image, opened, settings, seed, label)
             confinement.give(self._directory, user)
@@ -195,9 +202,10 @@ class Machine:
     def _options(self, settings: MachineSettings) -> list[str]:
         chosen, _ = accelerator.choose(settings.accelerator)
         cpu = 'host' if chosen == 'kvm' else _EMULATED_CPU
+        accel = 'kvm' if chosen == 'kvm' else f'tcg,tb-size={_TRANSLATED}'
         return [
             # The firmware writes to the serial console, too.
-            '-machine', 'pc,graphics=off', '-accel', chosen, '-cpu', cpu,
+            '-machine', 'pc,graphics=off', '-accel', accel, '-cpu', cpu,
             '-smp', str(settings.cpus), '-m', f'{settings.memory}M',
             '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
             '-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,'

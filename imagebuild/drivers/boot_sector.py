@@ -28,20 +28,25 @@ LONGEST = 400
 _SIZE = 512
 _SIGNATURE = b'\x55\xaa'
 # 16-bit code at 0x7c00, which writes the text after the code to the first
-# serial port. Every end is as long as the others, so that the text has one
-# place: xor ax,ax; mov ds,ax; mov si,text; cld; next: lodsb; test al,al;
-# jz end; mov dx,0x3f8; out dx,al; jmp next; end:
-_WRITE = bytes.fromhex('31c08ed8be227cfcac84c07406baf803eeebf5')
+# serial port: xor ax,ax; mov ds,ax; mov si,text; cld; next: lodsb;
+# test al,al; jz end; mov ah,al; mov dx,0x3fd; wait: in al,dx; test al,0x20;
+# jz wait; mov al,ah; mov dx,0x3f8; out dx,al; jmp next; end:
+# It waits for the port: what comes while that is busy is lost.
+_WRITE = bytes.fromhex(
+    '31c08ed8be317cfcac84c0741288c4bafd03eca82074fb88e0baf803eeebe9'
+)
+#: Every end is as long as the others, so that the text has one place.
 _ENDS: Mapping[Then, bytes] = {
     # hlt; jmp $-1
     'wait': bytes.fromhex('f4ebfd'),
+    # mov dx,0x3fd; wait: in al,dx; test al,0x40; jz wait (all is sent);
     # mov dx,0x604; mov ax,0x2000; out dx,ax (the ACPI port that switches
     # off); hlt; jmp $-1
-    'off': bytes.fromhex('ba0406b80020eff4ebfd'),
+    'off': bytes.fromhex('bafd03eca84074fbba0406b80020eff4ebfd'),
     # jmp 0x7c00
-    'repeat': bytes.fromhex('ebeb'),
+    'repeat': bytes.fromhex('ebdf'),
 }
-_LONGEST_END = 15
+_LONGEST_END = 18
 
 
 def content(text: str, then: Then = 'wait') -> bytes:

@@ -109,6 +109,16 @@ class ControlGroups:
         if 'memory' in set_here:
             self._events = directory / events
 
+    @property
+    def files(self) -> list[pathlib.Path]:
+        """The files that :attr:`joins` has open."""
+        return [each / 'cgroup.procs' for each in self._directories]
+
+    def close(self) -> None:
+        """Close the descriptors; the groups stay."""
+        while self.joins:
+            os.close(self.joins.pop())
+
     def killed(self) -> int:
         """How many processes the kernel killed here for lack of memory."""
         if self._events is not None:

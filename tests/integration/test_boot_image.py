@@ -31,16 +31,9 @@ from imagebuild.boot import expectations
 from imagebuild.boot import machine
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
+from imagebuild.drivers import boot_sector
+from imagebuild.sandbox import cgroups
 
-# Writes the text after it to the first serial port, as 16-bit code at 0x7c00:
-# xor ax,ax; mov ds,ax; mov si,text; cld; next: lodsb; test al,al; jz end;
-# mov dx,0x3f8; out dx,al; jmp next; end:
-_WRITE = bytes.fromhex('31c08ed8be227cfcac84c07406baf803eeebf5')
-# hlt; jmp $-1, with room for the other one.
-_STOP = bytes.fromhex('f4ebfd909090909090909090909090')
-# mov dx,0x604; mov ax,0x2000; out dx,ax (the ACPI port that switches off);
-# hlt; jmp $-1
-_OFF = bytes.fromhex('ba0406b80020eff4ebfd9090909090')
 # Writes to the first disk until that fails: xor ax,ax; mov ds,ax;
 # next: mov si,0x7d00; mov ah,0x43; mov al,0; mov dl,0x80; int 0x13; jc end;
 # add dword [0x7d08],127; jmp next; end:
@@ -53,10 +46,10 @@ _PACKET = bytes.fromhex('10007f00000000100100000000000000')
 def sector(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
     """Makes a raw disk that says something when it boots."""
 
-    def make(text: str, end: bytes = _STOP) -> pathlib.Path:
-        code = (_WRITE + end + text.encode() + b'\0').ljust(510, b'\0')
+    def make(text: str, then: boot_sector.Then = 'wait') -> pathlib.Path:
         path = tmp_path / 'image.raw'
-        path.write_bytes((code + b'\x55\xaa').ljust(1024 * 1024, b'\0'))
+        path.write_bytes(boot_sector.content(text, then))
+        os.truncate(path, 1024 * 1024)
         return path
 
     return make
@@ -104,7 +97,7 @@ def test_the_time_is_up(sector: Callable[..., pathlib.Path]) -> None:
 
 
 def test_it_switches_itself_off(sector: Callable[..., pathlib.Path]) -> None:
-    image = sector('bye\n', _OFF)
+    image = sector('bye\n', 'off')
     outcome = run(image, expectations.Expectations(console=('bye', 'more')))
     assert outcome.reason == 'the machine switched itself off'
     assert [found.holds for found in outcome.findings] == [True, False]
@@ -159,6 +152,8 @@ def test_it_has_next_to_nothing_of_the_host(
         )
         network = os.readlink(f'/proc/{qemu}/ns/net')
         kept = (workspace.path / 'processes.json').stat()
+        groups = pathlib.Path(f'/proc/{qemu}/cgroup').read_text()
+        made = cgroups.names()
     assert found['NoNewPrivs'] == '1'
     assert found['Seccomp'] == '2'
     if os.geteuid() != 0:
@@ -169,14 +164,18 @@ def test_it_has_next_to_nothing_of_the_host(
     for name in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'):
         assert int(found[name], 16) == 0, name
     assert network != os.readlink('/proc/self/ns/net')
+    # As far as this host has control groups that can be made.
+    name = f'imagebuild-{found["Uid"].split()[0]}'
+    assert f'/{name}\n' in groups or name not in made
+    assert name not in cgroups.names(), 'it is removed'
     assert kept.st_uid == 0, 'what is believed later is not its own'
 
 
 def test_it_cannot_fill_the_disk_of_the_host(tmp_path: pathlib.Path) -> None:
-    text = b'refused\n\0'
-    # mov si, behind itself
-    write = _WRITE.replace(b'\x22\x7c', b'\x3b\x7c')
-    code = (_FILL + write + _STOP + text).ljust(256, b'\0') + _PACKET
+    # What writes the text stands behind it, and so does the text.
+    write = boot_sector.content('refused\n')[:128]
+    write = write.replace(b'\xbe\x31\x7c', b'\xbe\x4a\x7c')
+    code = (_FILL + write).ljust(256, b'\0') + _PACKET
     image = tmp_path / 'image.raw'
     image.write_bytes(code.ljust(510, b'\0') + b'\x55\xaa')
     os.truncate(image, 1024**3)
