@@ -24,6 +24,7 @@ from imagebuild.boot import expectations
 from imagebuild.boot import machine
 from imagebuild.boot import seed
 from imagebuild.boot import signs
+from imagebuild.common import space
 from imagebuild.disks import workspaces
 
 #: Seconds; an emulated machine takes ten times what others take.
@@ -115,6 +116,7 @@ def run(
         image, spec.settings, workspace, seed=directory, label=seed.LABEL
     ) as running:
         test.watch(running, file)
+        test.is_full = running.has_written_all
         if spec.screenshot and not test.is_off:
             spec.screenshot.write(running.screenshot())
     return test.outcome()
@@ -125,6 +127,7 @@ class _BootTest:
 
     :ivar word: begins the lines of the script in the machine.
     :ivar is_off: whether the machine has ended.
+    :ivar is_full: whether it has written as much as it may.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class _BootTest:
         self.wanted = spec.wanted.or_login()
         self.word = f'imagebuild-{secrets.token_hex(8)}'
         self.is_off = False
+        self.is_full = False
         self._spec = spec
         self._on_line = on_line
         self._report = seed.Report(self.word)
@@ -215,6 +219,13 @@ class _BootTest:
     def _reason(self) -> str:
         if self._is_done():
             return ''
+        reason = self._why_not_up()
+        if self.is_full:
+            most = space.human(self._spec.settings.written)
+            reason += f'; it has written {most}, which is all that it may'
+        return reason
+
+    def _why_not_up(self) -> str:
         if self._signs.fatal:
             return self._signs.fatal
         if self.is_off:

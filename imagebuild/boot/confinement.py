@@ -134,7 +134,7 @@ def command(
         # The last: with another id the kernel forgets what our end does to
         # it.
         'setpriv', '--pdeathsig', 'KILL', '--no-new-privs',
-        '--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all',
+        '--bounding-set=-all', '--inh-caps=-all',
         f'--reuid={user.id}', f'--regid={user.id}', *_groups(kvm=kvm),
     ]  # fmt: skip
 

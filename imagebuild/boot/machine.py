@@ -46,7 +46,10 @@ _PIECE = 64 * 1024
 _WAITS = re.compile(
     r'-chardev \S+ info: QEMU waiting for connection on: \S+ ?'
 )
+_DISK = 'disk.qcow2'
 _SECTOR = 512
+#: Bytes that a disk may lack to what it may have, and count as full.
+_SLACK = 1024 * 1024
 #: MiB for code that was translated, where the machine is emulated; QEMU would
 #: take 1024.
 _TRANSLATED = 256
@@ -138,6 +141,7 @@ class Machine:
     ) -> None:
         # Not the workspace itself: what is noted there is believed by
         # whoever removes it.
+        self._settings = settings
         self._directory = workspace.path / 'machine'
         self._screen = self._directory / 'screen.png'
         with contextlib.ExitStack() as stack:
@@ -186,7 +190,7 @@ class Machine:
         with os_errors.on_write(self._directory):
             self._directory.mkdir(mode=0o700)
         create.empty_image(
-            self._directory / 'disk.qcow2',
+            self._directory / _DISK,
             'qcow2',
             -(-size // _SECTOR) * _SECTOR,
         )
@@ -253,6 +257,14 @@ class Machine:
         if self._process.wait(5) and self._process.exit_code not in (0, None):
             raise self._failed('QEMU ended')
 
+    @property
+    def has_written_all(self) -> bool:
+        """Whether it has written as much as it may."""
+        if not self._settings.written:
+            return False
+        size = (self._directory / _DISK).stat().st_size
+        return size > self._settings.written - _SLACK
+
     def screenshot(self) -> bytes:
         """What its screen shows, as PNG.
 
@@ -316,7 +328,7 @@ def _disk(image_format: str, opened: int) -> list[str]:
         '-blockdev', f'driver={image_format},node-name=image,read-only=on,'
         'file=image-file',
         '-blockdev', 'driver=file,node-name=disk-file,discard=unmap,'
-        'cache.no-flush=on,filename=disk.qcow2',
+        f'cache.no-flush=on,filename={_DISK}',
         '-blockdev', 'driver=qcow2,node-name=disk,discard=unmap,'
         'cache.no-flush=on,file=disk-file,backing=image',
         # It goes on without what cannot be written.

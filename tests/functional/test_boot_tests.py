@@ -1,3 +1,14 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
 """Boot tests of builds: real jobs and machines, a sector for a system."""
 
 import contextlib
@@ -7,9 +18,11 @@ import signal
 
 import pytest
 
+from imagebuild import job as jobs
 from imagebuild.boot import availability
 from imagebuild.conductor import process
 from tests.functional import conductors
+from tests.functional import job_process
 from tests.functional import upload_service
 from tests.functional.conductors import processes_with
 from tests.functional.conductors import wait_for
@@ -215,6 +228,46 @@ def program_of(pid):
     with contextlib.suppress(OSError):
         return pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().decode()
     return ''
+
+
+def test_no_secret_is_said(tmp_path):
+    """What a machine says has no values of hidden arguments in it."""
+    workspace = tmp_path / 'workspace'
+    workspace.mkdir()
+    secret = 'correct horse'
+    job = job_process.Job(jobs.command(), tmp_path / 'stderr')
+    job.send(
+        {
+            'action': 'build',
+            'build_id': 'b1',
+            'attempt': 1,
+            'workspace': str(workspace),
+            'request': {
+                'manifest': {
+                    'arguments': {
+                        'password': {'hidden': True, 'required': True}
+                    },
+                    'validators': [{'package': 'nginx'}],
+                },
+                'arguments': {'password': secret},
+                'boot_test': {**WANTED, 'console': [secret, 'never']},
+            },
+            'base': {'kind': 'none', 'driver': 'fake'},
+            'driver': 'fake',
+            'driver_options': {
+                'console': f'\r\nKernel panic - not syncing: {secret}\r\n'
+            },
+            'output': str(workspace / 'image'),
+            'disk_format': 'qcow2',
+            'config': {'disks': {'cache_dir': str(tmp_path / 'cache')}},
+        }
+    )
+    assert job.wait() == 1
+    said = b''.join(job.lines).decode() + job.stderr
+    job.close()
+    assert job.events[-1]['fault'] == 'user', job.events[-1]
+    assert 'Kernel panic - not syncing: ***' in said
+    assert secret not in said
 
 
 # -- asked for by the API ----------------------------------------------------
