@@ -40,7 +40,7 @@ from imagebuild.api.api_call import Call
 from imagebuild.api.api_call import Service
 from imagebuild.common import boot_tests
 from imagebuild.common import json_schema
-from imagebuild.common import placement as common_placement
+from imagebuild.common import waiting
 from imagebuild.conf import boot_test
 from imagebuild.conf import quota
 from imagebuild.exception import Problem
@@ -387,9 +387,7 @@ def create_build(call: Call, prepared: BuildRequest) -> db.Build:
     )
     if not prepared.waits_for or build.status != 'queued':
         return build
-    call.database.note_waiting(
-        build.id, common_placement.waits_for(prepared.waits_for)
-    )
+    call.database.note_waiting(build.id, waiting.waits_for(prepared.waits_for))
     return call.database.get_build(build.id)
 
 

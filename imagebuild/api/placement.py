@@ -25,6 +25,7 @@ from imagebuild.api.api_call import Call
 from imagebuild.catalogue import OperatingSystem
 from imagebuild.common import boot_tests
 from imagebuild.common import placement
+from imagebuild.common import waiting
 from imagebuild.common.placement import Needs
 from imagebuild.exception import Problem
 
@@ -167,7 +168,7 @@ def cannot_be_checked(placed: Placement) -> exception.NoConductor:
 
 
 def _only(names: Sequence[str]) -> str:
-    return f'only {placement.shown(names)} could, and is down'
+    return f'only {waiting.shown(names)} could, and is down'
 
 
 def _inability(

@@ -35,7 +35,6 @@ from typing import Self
 from imagebuild.common import boot_tests
 from imagebuild.common import tolerant
 
-_MOST_SHOWN = 5
 #: So many conductors are told of a new build.
 MOST_WOKEN = 3
 
@@ -392,29 +391,6 @@ def to_wake(
         )
     )
     return [each.name for each in able[:most]]
-
-
-def waits_for(
-    names: Sequence[str], lacks: Sequence[str] = (), *, to: str = 'build'
-) -> str:
-    """For whom a job waits, as users are told it.
-
-    :param names: of the conductors that could do it and are down; none if no
-        conductor that is registered could.
-    :param lacks: what each of those that are up lacks, for that case.
-    :param to: the verb of what it would do.
-    """
-    if not names:
-        why = '; '.join(lacks[:_MOST_SHOWN]) or 'none is registered'
-        return f'Waits for a conductor that can {to} it: {why}.'
-    return f'Waits for a conductor: {shown(names)} could, and is down.'
-
-
-def shown(names: Sequence[str]) -> str:
-    """Names for a message, not more than a few."""
-    first = ', '.join(names[:_MOST_SHOWN])
-    more = len(names) - _MOST_SHOWN
-    return f'{first} or {more} others' if more > 0 else first
 
 
 # -- one function for each need: '' where the conductor can ------------------

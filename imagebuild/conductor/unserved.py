@@ -25,6 +25,7 @@ from collections.abc import Sequence
 
 from imagebuild import db
 from imagebuild.common import placement
+from imagebuild.common import waiting
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.db import transaction
 
@@ -101,7 +102,7 @@ def _end_uploads(context: ConductorContext, lane: _Lane) -> None:
     limit = context.conf.conductor.wait_for_conductor
     if not limit:
         return
-    why = placement.waits_for(lane.able, lane.lacks, to='upload')
+    why = waiting.waits_for(lane.able, lane.lacks, to='upload')
     reason = f'Waited in vain for {limit} seconds. {why}'
     for build in context.database.end_waiting_uploads(
         lane.id, seconds=limit, reason=reason
@@ -112,7 +113,7 @@ def _end_uploads(context: ConductorContext, lane: _Lane) -> None:
 
 def _wait(context: ConductorContext, lane: _Lane) -> None:
     limit = context.conf.conductor.wait_for_conductor
-    reason = placement.waits_for(lane.able, lane.lacks)
+    reason = waiting.waits_for(lane.able, lane.lacks)
     for build in context.database.queued_in_lane(lane.id):
         if build.since is None:
             context.database.note_waiting(build.id, reason)

@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from imagebuild.common import placement
+from imagebuild.common import waiting
 from imagebuild.db import models
 from tests.contract.database import claim
 from tests.contract.database import claimable
@@ -443,15 +444,15 @@ class ConductorContract:
         assert [each.id for each in found] == [first.id, second.id]
         assert {(each.reason, each.since) for each in found} == {('', None)}
         assert database.noted_as_waiting() == []
-        reason = placement.waits_for(['c9'])
+        reason = waiting.waits_for(['c9'])
         assert database.note_waiting(first.id, reason)
         noted = clock.time
         clock.forward(60)
-        other = placement.waits_for([])
+        other = waiting.waits_for([])
         assert database.note_waiting(first.id, other, keep_time=True)
-        [waiting] = database.noted_as_waiting()
-        assert (waiting.id, waiting.lane) == (first.id, lane.id)
-        assert (waiting.reason, waiting.since) == (other, noted)
+        [still] = database.noted_as_waiting()
+        assert (still.id, still.lane) == (first.id, lane.id)
+        assert (still.reason, still.since) == (other, noted)
         assert database.note_waiting(first.id, '')
         assert database.noted_as_waiting() == []
 
