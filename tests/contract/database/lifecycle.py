@@ -92,7 +92,12 @@ class LifecycleContract:
         leader, *followers = flight(database)
         phases = {'current': 'steps', 'spent': {'appliance': 4.2}}
         database.update_build(
-            leader.id, {'progress_step': 'script', 'phases': phases}
+            leader.id,
+            {
+                'progress_step': 'script',
+                'phases': phases,
+                'boot_test': {'passed': False},
+            },
         )
         finish(database, leader, 'error', reason='No.', fault='user')
         for follower in reread(database, followers):
@@ -100,6 +105,7 @@ class LifecycleContract:
             assert follower.status_reason == 'No.'
             assert follower.progress_step == 'script'
             assert follower.phases == phases
+            assert follower.boot_test == {'passed': False}
             assert (follower.leader_id, follower.secrets) == (None, None)
         again = database.create_build(values(content_key='k'))
         assert (again.status, again.leader_id) == ('queued', None)

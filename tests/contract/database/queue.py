@@ -273,6 +273,7 @@ class QueueContract:
                 'progress_done': 3,
                 'progress_step': 'x',
                 'phases': {'current': 'upload'},
+                'boot_test': {'passed': True},
             },
         )
         ours = {'conductor': 'c1', 'attempt': 1, 'reason': 'It drains.'}
@@ -289,6 +290,7 @@ class QueueContract:
         assert (again.conductor, again.claimed_at) == (None, None)
         assert (again.progress_done, again.progress_step) == (0, '')
         assert again.phases is None
+        assert again.boot_test is None
         second = claim(database, build.id, 'c2')
         assert second.attempt == 2
         assert second.started_at == build.started_at

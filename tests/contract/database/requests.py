@@ -82,9 +82,13 @@ class RequestContract:
     # -- reuse --------------------------------------------------------------
 
     def test_the_same_content_is_reused(self, database):
-        first = finish(database, start(database, content_key='k'))
+        made = start(database, content_key='k')
+        booted = {'passed': True}
+        database.update_build(made.id, {'boot_test': booted})
+        first = finish(database, made)
         assert first.image_id == 'glance-1'
         again = database.create_build(values(content_key='k', secrets='x'))
+        assert again.boot_test == first.boot_test == booted
         assert again.status == 'active'
         assert again.reused_from == first.id
         assert again.image_row_id == first.image_row_id
