@@ -26,6 +26,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from collections.abc import Sequence
 
@@ -46,6 +47,10 @@ while [ "$left" -gt 0 ]; do
 done
 exec "$@"
 """
+_UNSHARE = ('unshare', '--net', '--ipc', '--uts')
+#: Capabilities (linux/capability.h): chown, setgid, setuid, setpcap.
+_TO_GIVE = (0, 6, 7, 8)
+_SYS_ADMIN = 21
 #: Of QEMU: one for each processor, and those that read and write.
 _THREADS = 512
 #: Descriptors that it opens: disks, sockets, those of KVM.
@@ -71,10 +76,11 @@ def own_user(*, memory: int) -> Iterator[User | None]:
 
     :param memory: MiB that QEMU may take with all that is in the machine,
         where this host lets us limit it.
-    :returns: None where this process is not root's, and can do neither.
+    :returns: None where this process is not root's, or one in a container
+        that may do little, and can do neither.
     :raises EnvironmentFault: there is no id left.
     """
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or not _may(*_TO_GIVE):
         yield None
         return
     try:
@@ -130,13 +136,21 @@ def command(
     return [
         *('sh', '-c', _JOIN, 'sh', str(len(files)), *files),
         *found,
-        'unshare', '--net', '--ipc', '--uts',
+        *(_UNSHARE if _may(_SYS_ADMIN) else ()),
         # The last: with another id the kernel forgets what our end does to
         # it.
         'setpriv', '--pdeathsig', 'KILL', '--no-new-privs',
         '--bounding-set=-all', '--inh-caps=-all',
         f'--reuid={user.id}', f'--regid={user.id}', *_groups(kvm=kvm),
     ]  # fmt: skip
+
+
+def _may(*capabilities: int) -> bool:
+    """Whether this process has all of these."""
+    status = pathlib.Path('/proc/self/status').read_text()
+    found = re.search(r'^CapEff:\s*([0-9a-f]+)$', status, re.MULTILINE)
+    held = int(found[1], 16) if found else 0
+    return all(held >> number & 1 for number in capabilities)
 
 
 def _groups(*, kvm: bool) -> list[str]:
