@@ -143,6 +143,9 @@ def _most_telling(
 def _message(error: ValidationError) -> str:
     schema: Any = error.schema
     value: Any = error.validator_value
+    if schema.get('writeOnly'):
+        # A password in the place of its hash is not repeated.
+        return f'it {schema.get("x-message", "is not of the accepted form")}'
     message = schema.get('x-message')
     if error.validator == 'pattern':
         message = schema.get('x-pattern-message', message)
