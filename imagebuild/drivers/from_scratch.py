@@ -36,23 +36,26 @@ from typing import ClassVar
 from imagebuild import exception
 from imagebuild.common import os_errors
 from imagebuild.common import space
-from imagebuild.disks import bootable
-from imagebuild.disks import confined
 from imagebuild.disks import convert
-from imagebuild.disks import disk_plan
-from imagebuild.disks import host_command
 from imagebuild.disks import image_file
-from imagebuild.disks import root_file_systems
-from imagebuild.disks import tree_removal
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
-from imagebuild.drivers import disk_options
-from imagebuild.drivers import host_programs
 from imagebuild.drivers import isolations
-from imagebuild.drivers import option_schema
+from imagebuild.drivers import makings
 from imagebuild.drivers import overlay_disk
-from imagebuild.drivers import written_root
+from imagebuild.drivers.makings import DiskMaking
+from imagebuild.drivers.makings import Making
+from imagebuild.drivers.makings import Options
 from imagebuild.layers import content
+
+__all__ = [
+    'PROGRAMS',
+    'FromScratchDriver',
+    'DiskMaking',
+    'Options',
+    'Sections',
+    'Making',
+]
 
 #: Sections of the configuration by name, values by option.
 Sections = Mapping[str, Mapping[str, Any]]
@@ -67,102 +70,8 @@ PROGRAMS = {
     'mkfs.vfat': 'dosfstools',
     'mcopy': 'mtools',
 }
-#: Hours; a day's security updates are what an image may lack.
-_DEFAULT_REFRESH = 24
 #: Seconds.
 _HOUR = 3600
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(option_schema.Options):
-    """What all of these drivers are asked.
-
-    :ivar size: GiB of the disk; 0 for what the driver chooses.
-    :ivar file_system: of its root: ``ext4``, ``xfs`` or ``btrfs``.
-    :ivar partition_table: ``gpt`` or ``mbr``.
-    :ivar refresh: hours for which one that was made on this host is used
-        again by builds; 0: never.
-    :ivar isolation: in what its disk is opened by builds; only stricter than
-        the operator's setting.
-    :ivar compression_type: of what a build makes of it, see
-        :class:`imagebuild.drivers.overlay_disk.Options`.
-    """
-
-    size: int = dataclasses.field(
-        default=0,
-        metadata=option_schema.described(
-            'GiB of the disk.',
-            option_schema.integer(1, disk_options.LARGEST_SIZE, 'GiB'),
-        ),
-    )
-    file_system: root_file_systems.FileSystem = dataclasses.field(
-        default='ext4', metadata=disk_options.FILE_SYSTEM
-    )
-    partition_table: disk_plan.Table = dataclasses.field(
-        default='gpt', metadata=disk_options.PARTITION_TABLE
-    )
-    refresh: int = dataclasses.field(
-        default=_DEFAULT_REFRESH, metadata=disk_options.REFRESH
-    )
-    isolation: isolations.Setting = dataclasses.field(
-        default='auto', metadata=isolations.SCHEMA
-    )
-    compression_type: convert.Compression = dataclasses.field(
-        default='zstd', metadata=overlay_disk.COMPRESSION
-    )
-    conditions: ClassVar[Mapping[str, Any]] = {
-        'allOf': [disk_options.MBR_SIZE]
-    }
-
-    def facts(self) -> dict[str, Any]:
-        """What of this decides the content of a disk.
-
-        Defaults are left out: they were all there was once, and what was made
-        then is as good.
-        """
-        return {
-            name: value
-            for name, value, usual in (
-                ('file_system', self.file_system, 'ext4'),
-                ('partition_table', self.partition_table, 'gpt'),
-            )
-            if value != usual
-        }
-
-
-@dataclasses.dataclass(frozen=True)
-class Making(abc.ABC):
-    """One base image that is to be made.
-
-    :ivar label: what it is, for people, such as ``debian-12``.
-    :ivar options: how its disk is to be.
-    :ivar bootable: whether it can be started.
-    :ivar room: bytes needed beside the target while it is made.
-    """
-
-    label: str
-    options: Options
-    bootable: bool
-    room: int
-
-    @abc.abstractmethod
-    def make_tree(
-        self,
-        tree: pathlib.Path,
-        workspace: pathlib.Path,
-        plan: disk_plan.DiskPlan,
-        monitor: base.DiskMonitor,
-    ) -> None:
-        """Make the tree, complete but for its boot loader.
-
-        :param tree: the directory to make.
-        :param workspace: directory for what is thrown away afterwards.
-        :param plan: of the disk; its fstab is to be the tree's.
-        :param monitor: called with the steps.
-        :raises InvalidInput: what is asked for is not available.
-        :raises EnvironmentFault: this machine, its disk or its network
-            failed.
-        """
 
 
 class FromScratchDriver(base.Driver):
@@ -178,7 +87,9 @@ class FromScratchDriver(base.Driver):
         self._clock = clock
 
     @abc.abstractmethod
-    def making(self, options: Mapping[str, Any], sections: Sections) -> Making:
+    def making(
+        self, options: Mapping[str, Any], sections: Sections
+    ) -> DiskMaking:
         """What is to be made; nothing is looked at.
 
         :param options: as for :meth:`validate`.
@@ -220,11 +131,12 @@ class FromScratchDriver(base.Driver):
 
         Empty for what is made for one build only: no layers lie over it.
         """
-        parsed = self._parsed(context.options)
+        making = self.making(context.options, {})
+        parsed = making.options
         if not parsed.refresh:
             return ()
         return overlay_disk.possible_isolations(
-            context.settings, parsed.isolation, trusted=True
+            context.settings, parsed.isolation, trusted=making.trusted
         )
 
     @contextlib.contextmanager
@@ -252,7 +164,8 @@ class FromScratchDriver(base.Driver):
         The disk is made once per host and ``refresh`` hours, kept in the
         cache of base images, and every build works on an overlay over it.
         """
-        parsed = self._parsed(context.options)
+        making = self.making(context.options, {})
+        parsed = making.options
         location = context.base_image.location
         with (
             (
@@ -269,7 +182,7 @@ class FromScratchDriver(base.Driver):
                     compression_type=parsed.compression_type,
                 ),
                 context.workspace,
-                trusted=True,
+                trusted=making.trusted,
                 settings=context.settings,
                 monitor=context.monitor,
             ) as disk,
@@ -309,14 +222,7 @@ class FromScratchDriver(base.Driver):
         workspaces.sweep(path)
         space.check(path.parent, making.room)
         with workspaces.Workspace(path) as workspace:
-            try:
-                made, size = _Assembly(making, workspace.path, monitor).run(
-                    disk_format
-                )
-            except BaseException:
-                # Removing a workspace does not wait for dying processes.
-                tree_removal.discard(workspace.path / 'tree')
-                raise
+            made, size = making.make_disk(workspace, disk_format, monitor)
             with os_errors.on_write(path):
                 os.replace(made, path)
                 convert.flush(path.parent)
@@ -372,7 +278,7 @@ class FromScratchDriver(base.Driver):
     def _parsed(self, options: Mapping[str, Any]) -> Options:
         return self.making(options, {}).options
 
-    def _refuse_machine(self, making: Making) -> None:
+    def _refuse_machine(self, making: DiskMaking) -> None:
         if os.geteuid() != 0:
             raise exception.EnvironmentFault(
                 'Base images can be made by root only: files of other '
@@ -383,77 +289,5 @@ class FromScratchDriver(base.Driver):
                 'Bootable images can be made on x86_64 only; this machine '
                 f'is {platform.machine()}. Minimal ones can be made here.'
             )
-        kind = root_file_systems.KINDS[making.options.file_system]
-        missing = [
-            *self.missing_to_make(),
-            *host_programs.not_installed({kind.program: kind.package}),
-        ]
-        if missing:
-            raise exception.MissingDependency(
-                what=', '.join(missing),
-                remedy=host_programs.remedy(missing),
-            )
-        if kind.mounted:
-            written_root.check(making.options.file_system)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Assembly:
-    """A disk that is made of a tree, in a workspace."""
-
-    making: Making
-    directory: pathlib.Path
-    monitor: base.DiskMonitor
-
-    def run(self, disk_format: base.DiskFormat) -> tuple[pathlib.Path, int]:
-        """Make it.
-
-        :returns: the file, and the bytes of the disk.
-        """
-        options, tree = self.making.options, self.directory / 'tree'
-        plan = disk_plan.DiskPlan(
-            options.size * space.GIB,
-            bootable=self.making.bootable,
-            file_system=options.file_system,
-            table=options.partition_table,
-            title=self.making.label,
-        )
-        self.making.make_tree(tree, self.directory, plan, self.monitor)
-        plan = bootable.make(
-            tree,
-            self.directory / 'disk.raw',
-            plan,
-            self._command,
-            workspace=self.directory,
-            write_mounted=written_root.write,
-            step=self.monitor.step,
-        )
-        with self.monitor.step(f'write the {disk_format} file'):
-            # What is removed before it reached this host's disk is never
-            # written there, and the image does not wait for it.
-            tree_removal.discard(tree)
-            return self._written(disk_format), plan.size
-
-    def _written(self, disk_format: base.DiskFormat) -> pathlib.Path:
-        made = self.directory / 'disk.raw'
-        if disk_format != 'raw':
-            raw, made = made, self.directory / 'image'
-            self._command(
-                [
-                    'qemu-img', 'convert', '-q', '-f', 'raw', '-t', 'unsafe',
-                    '-O', disk_format, str(raw), str(made),
-                ]
-            )  # fmt: skip
-            raw.unlink()
-        with os_errors.on_write(made):
-            convert.flush(made)
-        return made
-
-    def _command(
-        self, argv: Sequence[str], *, input_file: pathlib.Path | None = None
-    ) -> None:
-        confined.run(
-            argv,
-            writes_to=self.directory,
-            files=host_command.Files(input_file),
-        )
+        makings.refuse_missing(self.missing_to_make())
+        making.check_host()
