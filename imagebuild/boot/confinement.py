@@ -47,7 +47,7 @@ while [ "$left" -gt 0 ]; do
 done
 exec "$@"
 """
-_UNSHARE = ('unshare', '--net', '--ipc', '--uts')
+_UNSHARE = ('unshare', '--ipc', '--uts')
 #: Capabilities (linux/capability.h): chown, setgid, setuid, setpcap.
 _TO_GIVE = (0, 6, 7, 8)
 _SYS_ADMIN = 21
@@ -116,7 +116,13 @@ def give(directory: pathlib.Path, user: User | None) -> None:
 
 
 def command(
-    directory: str, user: User | None, *, written: int, kvm: bool
+    directory: str,
+    user: User | None,
+    *,
+    written: int,
+    kvm: bool,
+    network: int | None = None,
+    own_network: bool = True,
 ) -> list[str]:
     """What becomes QEMU.
 
@@ -126,6 +132,9 @@ def command(
         limit. What is beyond fails in the machine (EFBIG): whoever starts it
         has SIGXFSZ ignored.
     :param kvm: whether it needs KVM.
+    :param network: descriptor, which QEMU inherits, of the network namespace
+        that it is to be in; None for an empty one of its own.
+    :param own_network: False for what is to be in that of this host.
     """
     found = ['env', f'--chdir={directory}', 'prlimit', '--core=0']
     found += [f'--nofile={_DESCRIPTORS}']
@@ -136,13 +145,19 @@ def command(
     return [
         *('sh', '-c', _JOIN, 'sh', str(len(files)), *files),
         *found,
-        *(_UNSHARE if _may(_SYS_ADMIN) else ()),
+        *(_namespaces(network, own=own_network) if _may(_SYS_ADMIN) else ()),
         # The last: with another id the kernel forgets what our end does to
         # it.
         'setpriv', '--pdeathsig', 'KILL', '--no-new-privs',
         '--bounding-set=-all', '--inh-caps=-all',
         f'--reuid={user.id}', f'--regid={user.id}', *_groups(kvm=kvm),
     ]  # fmt: skip
+
+
+def _namespaces(network: int | None, *, own: bool) -> list[str]:
+    if network is None:
+        return [*_UNSHARE, *(['--net'] if own else [])]
+    return [*_UNSHARE, 'nsenter', f'--net=/proc/self/fd/{network}']
 
 
 def _may(*capabilities: int) -> bool:

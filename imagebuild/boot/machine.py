@@ -30,6 +30,7 @@ from imagebuild.appliance import accelerator
 from imagebuild.appliance import appliance_settings
 from imagebuild.boot import confinement
 from imagebuild.boot import firmware
+from imagebuild.boot import installation
 from imagebuild.common import os_errors
 from imagebuild.disks import create
 from imagebuild.disks import image_file
@@ -47,6 +48,8 @@ _WAITS = re.compile(
     r'-chardev \S+ info: QEMU waiting for connection on: \S+ ?'
 )
 _DISK = 'disk.qcow2'
+#: A network whose DHCP server answers.
+_NOWHERE = ['-nic', 'user,model=virtio-net-pci,restrict=on']
 _SECTOR = 512
 #: Bytes that a disk may lack to what it may have, and count as full.
 _SLACK = 1024 * 1024
@@ -114,11 +117,12 @@ class Machine:
     """Runs while the ``with`` block does; ends with this process.
 
     What it writes goes to an overlay; the image is only read. It has a
-    network whose DHCP server answers, and that leads nowhere. QEMU starts no
+    network whose DHCP server answers, and that leads nowhere, or to the
+    mirrors of an :class:`~installation.Installation`. QEMU starts no
     program and changes no user (``-sandbox``), and has next to nothing of
     this host (:mod:`imagebuild.boot.confinement`).
 
-    :param image: what it boots from.
+    :param image: what it boots from; or what it installs, on an empty disk.
     :param settings: how it is.
     :param workspace: for the overlay and the sockets.
     :param seed: a directory that it sees as a small disk, which becomes its
@@ -132,7 +136,7 @@ class Machine:
 
     def __init__(
         self,
-        image: BootImage,
+        image: BootImage | installation.Installation,
         settings: MachineSettings,
         workspace: workspaces.Workspace,
         *,
@@ -148,8 +152,8 @@ class Machine:
             user = stack.enter_context(
                 confinement.own_user(memory=settings.memory + _OVERHEAD)
             )
-            opened = stack.enter_context(image_file.open_regular(image.path))
-            argv = self._prepared(image, opened, settings, seed, label)
+            argv, opened = self._prepared(image, settings, stack, seed, label)
+            network = _network_of(image)
             confinement.give(self._directory, user)
             self._process = kept_process.KeptProcess(
                 argv,
@@ -160,8 +164,11 @@ class Machine:
                     user,
                     written=settings.written,
                     kvm='kvm' in argv,
+                    network=network,
                 ),
-                pass_fds=(opened,),
+                pass_fds=[
+                    each for each in (opened, network) if each is not None
+                ],
             )
             stack.callback(self._process.kill)
             workspace.record_process(self._process.pid)
@@ -176,32 +183,42 @@ class Machine:
 
     def _prepared(
         self,
-        image: BootImage,
-        opened: int,
+        image: BootImage | installation.Installation,
         settings: MachineSettings,
+        stack: contextlib.ExitStack,
         seed: pathlib.Path | None,
         label: str,
-    ) -> list[str]:
+    ) -> tuple[list[str], int | None]:
         """Make its directory, and the command that starts it.
 
-        :param opened: descriptor of the image.
+        :param stack: closes what is opened.
+        :returns: the command, and the descriptor of the image or the medium.
         """
-        size = max(image.virtual_size, settings.disk_size)
         with os_errors.on_write(self._directory):
             self._directory.mkdir(mode=0o700)
-        create.empty_image(
-            self._directory / _DISK,
-            'qcow2',
-            -(-size // _SECTOR) * _SECTOR,
-        )
+        opened = None
+        if isinstance(image, installation.Installation):
+            disk, network = installation.prepare(
+                image, self._directory, settings.disk_size
+            )
+            if image.medium:
+                opened = stack.enter_context(
+                    image_file.open_regular(image.medium)
+                )
+                disk += installation.drive(opened)
+        else:
+            size = max(image.virtual_size, settings.disk_size)
+            create.empty_image(
+                self._directory / _DISK,
+                'qcow2',
+                -(-size // _SECTOR) * _SECTOR,
+            )
+            opened = stack.enter_context(image_file.open_regular(image.path))
+            disk, network = _disk(image.format, opened), _NOWHERE
         if seed is not None:
             seed = seed.rename(self._directory / 'seed')
-        return [
-            program(),
-            *self._options(settings),
-            *_disk(image.format, opened),
-            *_seed(seed, label),
-        ]
+        command = [program(), *self._options(settings), *network, *disk]
+        return [*command, *_seed(seed, label)], opened
 
     def _options(self, settings: MachineSettings) -> list[str]:
         chosen, _ = accelerator.choose(settings.accelerator)
@@ -221,7 +238,6 @@ class Machine:
             '-serial', 'chardev:console',
             '-chardev', 'socket,id=qmp,path=qmp,server=on,wait=off',
             '-mon', 'chardev=qmp,mode=control',
-            '-nic', 'user,model=virtio-net-pci,restrict=on',
         ]  # fmt: skip
 
     def _connected(self) -> socket.socket:
@@ -302,6 +318,12 @@ def program() -> str:
             remedy='images are booted on x86_64 only',
         )
     return PROGRAMS[machine]
+
+
+def _network_of(image: BootImage | installation.Installation) -> int | None:
+    if isinstance(image, installation.Installation):
+        return image.network
+    return None
 
 
 def _own_file(path: pathlib.Path) -> bytes:

@@ -183,7 +183,7 @@ def _enter_network(
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     syscalls.unshare(syscalls.CLONE_NEWNET)
-    _loopback_up()
+    loopback_up()
     if settings.network and not settings.allow_host_network:
         user_network.block_host(addresses)
     _set('net/ipv4/ping_group_range', f'0 {identities.SIZE - 2}')
@@ -199,7 +199,8 @@ def _set(name: str, value: str) -> None:
             stream.write(value)
 
 
-def _loopback_up() -> None:
+def loopback_up() -> None:
+    """Turn on the loopback interface of this thread's network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = struct.pack('16sh14x', b'lo', 0)
         found = fcntl.ioctl(control, _SIOCGIFFLAGS, request)
