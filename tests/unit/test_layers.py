@@ -59,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'drivers': {
         'appliance',
         'artifacts',
+        'boot',
         'clients',
         'disks',
         'layers',

@@ -73,7 +73,7 @@ def build(options, settings, tmp_path, work=None, **arguments):
 def test_every_driver_is_known():
     offered = {n for n, d in registry.drivers().items() if d.by_default}
     assert offered == {'bootstrap', 'diskimage_builder', 'guestfs'}
-    assert set(registry.drivers()) == {*offered, 'fake'}
+    assert set(registry.drivers()) == {*offered, 'fake', 'installer'}
 
 
 def test_unknown_driver():
