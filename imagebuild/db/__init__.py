@@ -24,6 +24,9 @@ share, ``transaction`` how they are run.
 """
 
 from imagebuild.db.api import Database
+from imagebuild.db.package_records import HeldPackage
+from imagebuild.db.package_records import PackagePlace
+from imagebuild.db.package_records import PackageVersion
 from imagebuild.db.pipeline_records import Pipeline
 from imagebuild.db.records import Artifact
 from imagebuild.db.records import Build
@@ -45,11 +48,14 @@ __all__ = [
     'Conductor',
     'Database',
     'Event',
+    'HeldPackage',
     'Image',
     'ImageMark',
     'Job',
     'Lane',
     'Outcome',
+    'PackagePlace',
+    'PackageVersion',
     'Pipeline',
     'Step',
     'Upload',

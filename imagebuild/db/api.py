@@ -28,6 +28,7 @@ from imagebuild.db.queries import builds
 from imagebuild.db.queries import cancellation
 from imagebuild.db.queries import claims
 from imagebuild.db.queries import conductors
+from imagebuild.db.queries import contents
 from imagebuild.db.queries import creation
 from imagebuild.db.queries import deletion
 from imagebuild.db.queries import history
@@ -164,6 +165,11 @@ class Database(transaction.Transactions):
     finish_deletion = deletion.finish_deletion
     requeue_deletion = deletion.requeue_deletion
     note_deletions = deletion.note_deletions
+
+    store_sbom = contents.store_sbom
+    get_sbom = contents.get_sbom
+    package_versions = contents.package_versions
+    images_with = contents.images_with
 
     judge_attempts = attempts.judge_attempts
     begin_leak_search = leaks.begin_leak_search

@@ -27,7 +27,7 @@ from sqlalchemy.orm import mapped_column
 from imagebuild.db import types
 
 # utf8mb4_bin: names that differ in case or accents are different names.
-_MYSQL = {
+MYSQL = {
     'mysql_engine': 'InnoDB',
     'mysql_charset': 'utf8mb4',
     'mysql_collate': 'utf8mb4_bin',
@@ -63,7 +63,7 @@ class Image(Base):
         sa.Index(None, 'status'),
         # For sums without a look at the rows.
         sa.Index(None, 'project_id', 'status', 'size'),
-        _MYSQL,
+        MYSQL,
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -102,7 +102,7 @@ class Build(Base):
         # All that is counted for quotas, without a look at the rows.
         sa.Index(None, 'project_id', 'deleted_at', 'request_size'),
         sa.Index(None, 'pipeline_id', 'finished_at'),
-        _MYSQL,
+        MYSQL,
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -168,7 +168,7 @@ class Pipeline(Base):
         # What conductors look for.
         sa.Index(None, 'next_run_at'),
         sa.Index(None, 'running_build_id'),
-        _MYSQL,
+        MYSQL,
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -211,7 +211,7 @@ class SingleFlight(Base):
     """The build of a content that others wait for; see ``single_flight``."""
 
     __tablename__ = 'flights'
-    __table_args__ = (sa.Index(None, 'build_id'), _MYSQL)
+    __table_args__ = (sa.Index(None, 'build_id'), MYSQL)
 
     project_id: Mapped[str] = mapped_column(Project, primary_key=True)
     content_key: Mapped[str] = mapped_column(Label, primary_key=True)
@@ -222,14 +222,14 @@ class ProjectLock(Base):
     """A row to lock when something is counted and changed for a project."""
 
     __tablename__ = 'project_locks'
-    __table_args__ = (_MYSQL,)
+    __table_args__ = (MYSQL,)
 
     project_id: Mapped[str] = mapped_column(Project, primary_key=True)
 
 
 class Quota(Base):
     __tablename__ = 'quotas'
-    __table_args__ = (_MYSQL,)
+    __table_args__ = (MYSQL,)
 
     project_id: Mapped[str] = mapped_column(Project, primary_key=True)
     resource: Mapped[str] = mapped_column(types.Name(32), primary_key=True)
@@ -242,7 +242,7 @@ class Upload(Base):
         sa.Index(None, 'build_id'),
         sa.Index(None, 'status'),
         sa.Index(None, 'project_id', 'created_at', 'id'),
-        _MYSQL,
+        MYSQL,
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -272,7 +272,7 @@ class Validation(Base):
     __table_args__ = (
         sa.Index(None, 'project_id', 'created_at', 'id'),
         sa.Index(None, 'created_at', 'id'),
-        _MYSQL,
+        MYSQL,
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -297,7 +297,7 @@ class Lane(Base):
     """A queue: jobs of one project and kind that need the same."""
 
     __tablename__ = 'lanes'
-    __table_args__ = (_MYSQL,)
+    __table_args__ = (MYSQL,)
 
     # A digest of the other columns; see queries.jobs.
     id: Mapped[str] = mapped_column(Label, primary_key=True)
@@ -316,7 +316,7 @@ class Job(Base):
         sa.Index(None, 'state', 'not_before'),
         sa.Index(None, 'conductor', 'state'),
         sa.Index(None, 'build_id', 'kind'),
-        _MYSQL,
+        MYSQL,
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -352,7 +352,7 @@ class Artifact(Base):
         sa.Index(None, 'build_id'),
         sa.Index(None, 'repository_id', 'status'),
         sa.Index(None, 'status', 'checked_at'),
-        _MYSQL,
+        MYSQL,
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -378,7 +378,7 @@ class LeakSearch(Base):
     """When a destination was last searched for images without a row."""
 
     __tablename__ = 'leak_searches'
-    __table_args__ = (_MYSQL,)
+    __table_args__ = (MYSQL,)
 
     destination: Mapped[str] = mapped_column(Name, primary_key=True)
     # The first time, or the first after a gap; what is older is left alone.
@@ -390,7 +390,7 @@ class Leak(Base):
     """An image of this service that no row knew when it was searched."""
 
     __tablename__ = 'leaks'
-    __table_args__ = (_MYSQL,)
+    __table_args__ = (MYSQL,)
 
     destination: Mapped[str] = mapped_column(Name, primary_key=True)
     image_id: Mapped[str] = mapped_column(Name, primary_key=True)
@@ -400,7 +400,7 @@ class Leak(Base):
 
 class Conductor(Base):
     __tablename__ = 'conductors'
-    __table_args__ = (_MYSQL,)
+    __table_args__ = (MYSQL,)
 
     name: Mapped[str] = mapped_column(Name, primary_key=True)
     # Lists that are read whole; no query looks into them.
@@ -421,7 +421,7 @@ class Conductor(Base):
 
 class Step(Base):
     __tablename__ = 'steps'
-    __table_args__ = (sa.Index(None, 'build_id'), _MYSQL)
+    __table_args__ = (sa.Index(None, 'build_id'), MYSQL)
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
@@ -439,7 +439,7 @@ class Step(Base):
 
 class Event(Base):
     __tablename__ = 'events'
-    __table_args__ = (sa.Index(None, 'build_id'), _MYSQL)
+    __table_args__ = (sa.Index(None, 'build_id'), MYSQL)
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     build_id: Mapped[str] = mapped_column(Id, sa.ForeignKey('builds.id'))
@@ -450,7 +450,7 @@ class Event(Base):
 
 class LogChunk(Base):
     __tablename__ = 'log_chunks'
-    __table_args__ = (_MYSQL,)
+    __table_args__ = (MYSQL,)
 
     build_id: Mapped[str] = mapped_column(
         Id, sa.ForeignKey('builds.id'), primary_key=True

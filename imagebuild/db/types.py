@@ -77,6 +77,18 @@ class LongText(sa.TypeDecorator[str]):
         return _cleaned(value)
 
 
+class Bytes(sa.TypeDecorator[bytes]):
+    """Up to 16 MiB."""
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
+        if dialect.name in _MYSQL:
+            return dialect.type_descriptor(mysql.MEDIUMBLOB())
+        return dialect.type_descriptor(sa.LargeBinary())
+
+
 class Json(sa.TypeDecorator[Any]):
     """A JSON document as text: MySQL's own type loses the order of keys."""
 

@@ -24,6 +24,7 @@ from imagebuild.db import records
 from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Upload
+from imagebuild.db.queries import contents
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import rows
@@ -84,6 +85,8 @@ def finish_deletion(
         for upload in session.scalars(sa.select(Upload).where(of_image)):
             session.change(sa.delete(Job).where(Job.id == upload.id))
             session.delete(upload)
+        session.flush()
+        contents.remove_unused(session, [image.build_id])
     session.delete(job)
     return True
 

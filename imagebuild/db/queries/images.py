@@ -26,6 +26,7 @@ from imagebuild.db.models import Build
 from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Upload
+from imagebuild.db.queries import contents
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
@@ -131,6 +132,8 @@ def image_deleted(session: Session, image_row_id: str) -> None:
         .where(Image.id == image_row_id, Image.status != 'deleted')
         .values(status='deleted', deleted_at=session.now)
     )
+    makers = sa.select(Image.build_id).where(Image.id == image_row_id)
+    contents.remove_unused(session, list(session.scalars(makers)))
 
 
 def delete_later(session: Session, image: Image) -> None:

@@ -24,6 +24,7 @@ from imagebuild.db.models import Build
 from imagebuild.db.models import Conductor
 from imagebuild.db.models import Image
 from imagebuild.db.queries import artifacts
+from imagebuild.db.queries import contents
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
 from imagebuild.db.queries import rows
@@ -34,6 +35,8 @@ from imagebuild.db.transaction import writer
 BATCH = 100
 #: Builds removed while another one is made.
 AT_ONCE = 5
+#: Packages removed in one transaction.
+PACKAGES = 2000
 
 _OF_A_BUILD = (
     models.SingleFlight,
@@ -53,7 +56,7 @@ def purge(
     Builds deleted, or ended ``error`` or ``cancelled``, before that time
     with their logs, steps, events and uploads; deleted images;
     conductors without a heartbeat since; rows of files that have left a
-    repository. Many small transactions.
+    repository; packages that no image holds. Many small transactions.
 
     :param older_than: naive UTC.
     :returns: how many builds were removed.
@@ -66,6 +69,8 @@ def purge(
         if batch < BATCH:
             break
     _purge_the_rest(database, older_than)
+    while _purge_packages(database) == PACKAGES:
+        pass
     return removed
 
 
@@ -139,7 +144,14 @@ def _remove(session: Session, ids: list[str]) -> int:
         sa.update(Build).where(Build.leader_id.in_(ids)).values(leader_id=None)
     )
     session.change(sa.delete(Build).where(Build.id.in_(ids)))
+    contents.remove_unused(session, ids)
     return len(ids)
+
+
+@writer
+def _purge_packages(session: Session) -> int:
+    """Remove up to PACKAGES packages; return how many."""
+    return contents.purge_packages(session, PACKAGES)
 
 
 @writer

@@ -16,6 +16,7 @@ Crowds take their time and are asked for by name.
 """
 
 from tests.contract.database import artifacts
+from tests.contract.database import contents
 from tests.contract.database import deletion
 from tests.contract.database import history
 from tests.contract.database import leaks
@@ -54,6 +55,10 @@ class TestLogs(history.LogContract):
 
 
 class TestHistory(history.HistoryContract):
+    pass
+
+
+class TestContents(contents.ContentsContract):
     pass
 
 

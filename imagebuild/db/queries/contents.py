@@ -1,0 +1,347 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is in images: their documents, and which of them hold a package.
+
+A document belongs to the build that has made the image, in however many
+stores that is and however many builds have it since. The query begins with
+the name, which an index has; versions are compared by those who ask, since no
+database knows the rules of the ecosystems.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import TypeVar
+
+import oslo_db.exception
+import sqlalchemy as sa
+
+from imagebuild import exception
+from imagebuild.db import package_records as records
+from imagebuild.db.models import Build
+from imagebuild.db.models import Image
+from imagebuild.db.package_models import Package
+from imagebuild.db.package_models import Sbom
+from imagebuild.db.package_models import SbomPackage
+from imagebuild.db.queries import rows
+from imagebuild.db.transaction import Session
+from imagebuild.db.transaction import reader
+from imagebuild.db.transaction import writer
+
+T = TypeVar('T')
+
+#: Type, name, version and architecture.
+Key = tuple[str, str, str, str]
+
+_COLUMNS = ('type', 'name', 'version', 'architecture')
+#: Values in one statement.
+_BATCH = 500
+
+
+@writer
+def store_sbom(
+    session: Session,
+    build_id: str,
+    document: bytes,
+    packages: Sequence[Key],
+    *,
+    conductor: str,
+    attempt: int,
+) -> bool:
+    """Keep what is in the image that an attempt has made.
+
+    In the place of what an earlier attempt has left.
+
+    :param document: compressed; at most 16 MiB.
+    :param packages: each once.
+    :returns: False when this conductor and attempt do not have the build any
+        more: nothing was done.
+    """
+    try:
+        build = rows.locked_build(session, build_id)
+    except exception.NotFound:
+        return False
+    if (build.conductor, build.attempt) != (conductor, attempt):
+        return False
+    if build.status != 'building' or build.deleted_at is not None:
+        return False
+    remove(session, [build_id])
+    sbom = Sbom(build_id=build_id, created_at=session.now, document=document)
+    session.add(sbom)
+    with _retry_on_conflict():
+        session.flush()
+        ids = _ids(session, build.project_id, packages)
+        for part in _batches(ids):
+            session.execute(
+                sa.insert(SbomPackage),
+                [{'package_id': id, 'sbom_id': sbom.id} for id in part],
+            )
+    return True
+
+
+@contextlib.contextmanager
+def _retry_on_conflict() -> Iterator[None]:
+    """Run the call again when another has made or removed the same package.
+
+    Those of a project wait for each other, so that is the purge.
+    """
+    try:
+        yield
+    except (
+        oslo_db.exception.DBDuplicateEntry,
+        oslo_db.exception.DBReferenceError,
+    ) as error:
+        raise oslo_db.exception.RetryRequest(error) from error
+
+
+def _ids(
+    session: Session, project_id: str, packages: Sequence[Key]
+) -> list[int]:
+    """The rows of packages, which are made where they are missing."""
+    wanted = {_digest(project_id, key): key for key in packages}
+    known: dict[str, int] = {}
+    for part in _batches(sorted(wanted)):
+        query = sa.select(Package.digest, Package.id)
+        found = session.execute(query.where(Package.digest.in_(part)))
+        known.update((digest, id) for digest, id in found)
+    missing = sorted(wanted.keys() - known.keys())
+    for part in _batches(missing):
+        made = [
+            {
+                'digest': digest,
+                'project_id': project_id,
+                **dict(zip(_COLUMNS, wanted[digest], strict=True)),
+            }
+            for digest in part
+        ]
+        session.execute(sa.insert(Package), made)
+        query = sa.select(Package.digest, Package.id)
+        found = session.execute(query.where(Package.digest.in_(part)))
+        known.update((digest, id) for digest, id in found)
+    return sorted(known.values())
+
+
+def _digest(project_id: str, key: Key) -> str:
+    # None of them holds a line feed.
+    return hashlib.sha256('\n'.join((project_id, *key)).encode()).hexdigest()
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]
+
+
+@reader
+def get_sbom(session: Session, build_id: str) -> bytes:
+    """Look up the document of the image that a build has, or is to have.
+
+    :returns: compressed.
+    :raises NotFound: there is no such build, or no document.
+    """
+    build = rows.live_build(session, build_id)
+    maker = build.reused_from or build.id
+    if build.image_row_id is not None:
+        maker = session.get_one(Image, build.image_row_id).build_id
+    query = sa.select(Sbom.document).where(Sbom.build_id == maker)
+    document = session.scalar(query)
+    if document is None:
+        raise exception.NotFound(
+            what='list of the packages of build', id=build_id
+        )
+    return document
+
+
+@reader
+def package_versions(
+    session: Session,
+    names: Sequence[tuple[str | None, str]],
+    *,
+    project_id: str | None,
+) -> list[records.PackageVersion]:
+    """Find the packages of a name, at any version.
+
+    They may be without an image.
+
+    :param names: each with the ecosystem, None for any.
+    :param project_id: whose; None for all.
+    :returns: in the order of their ids.
+    """
+    query = sa.select(Package).order_by(Package.id)
+    query = query.where(
+        sa.or_(
+            *(
+                sa.and_(
+                    Package.name == name,
+                    sa.true() if type is None else Package.type == type,
+                )
+                for type, name in names
+            )
+        )
+    )
+    if project_id is not None:
+        query = query.where(Package.project_id == project_id)
+    return [_version(row) for row in session.scalars(query)]
+
+
+def _version(row: Package) -> records.PackageVersion:
+    return rows.record(records.PackageVersion, row)
+
+
+@reader
+def images_with(
+    session: Session,
+    packages: Sequence[int],
+    *,
+    limit: int,
+    after: records.PackagePlace | None = None,
+) -> list[records.HeldPackage]:
+    """List the active images that hold packages.
+
+    :param packages: ids, as :func:`package_versions` gives them.
+    :param limit: how many at most.
+    :param after: go on after this one.
+    :returns: by package, and then in the order in which they were made.
+    """
+    wanted = sorted(
+        id for id in packages if after is None or id >= after.package
+    )
+    found: list[records.HeldPackage] = []
+    for part in _batches(wanted):
+        found += _held(session, part, limit - len(found), after)
+        if len(found) == limit:
+            break
+    return _with_builds(session, found)
+
+
+def _held(
+    session: Session,
+    packages: Sequence[int],
+    limit: int,
+    after: records.PackagePlace | None,
+) -> list[records.HeldPackage]:
+    query = (
+        sa.select(SbomPackage.sbom_id, Package, Image)
+        .join(Package, Package.id == SbomPackage.package_id)
+        .join(Sbom, Sbom.id == SbomPackage.sbom_id)
+        .join(Image, Image.build_id == Sbom.build_id)
+        .where(SbomPackage.package_id.in_(packages), Image.status == 'active')
+        .order_by(SbomPackage.package_id, SbomPackage.sbom_id, Image.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(_beyond(after))
+    return [
+        records.HeldPackage(
+            records.PackagePlace(package.id, sbom, image.id),
+            _version(package),
+            image.project_id,
+            image.image_id,
+            image.destination,
+            image.disk_format,
+            # For now.
+            build_id=image.build_id,
+        )
+        for sbom, package, image in session.execute(query)
+    ]
+
+
+def _beyond(after: records.PackagePlace) -> sa.ColumnElement[bool]:
+    package, sbom = SbomPackage.package_id, SbomPackage.sbom_id
+    return sa.or_(
+        package > after.package,
+        sa.and_(package == after.package, sbom > after.sbom),
+        sa.and_(
+            package == after.package,
+            sbom == after.sbom,
+            Image.id > after.image,
+        ),
+    )
+
+
+def _with_builds(
+    session: Session, found: Sequence[records.HeldPackage]
+) -> list[records.HeldPackage]:
+    """Name a build that is there for each: its maker, or who has it since."""
+    makers = sorted({each.build_id for each in found})
+    builds: dict[str, tuple[str, str]] = {}
+    for part in _batches(makers):
+        live = sa.select(Build.id, Build.name).where(
+            Build.id.in_(part), rows.LIVE
+        )
+        builds |= {id: (id, name) for id, name in session.execute(live)}
+    for part in _batches([each for each in makers if each not in builds]):
+        users = (
+            sa.select(Image.build_id, Build.id, Build.name)
+            .join(Build, Build.image_row_id == Image.id)
+            .where(Image.build_id.in_(part), rows.LIVE)
+            .order_by(Build.created_at.desc(), Build.id)
+        )
+        builds |= {
+            maker: (id, name) for maker, id, name in session.execute(users)
+        }
+    return [_of_build(each, builds.get(each.build_id)) for each in found]
+
+
+def _of_build(
+    held: records.HeldPackage, build: tuple[str, str] | None
+) -> records.HeldPackage:
+    id, name = build or ('', '')
+    return dataclasses.replace(held, build_id=id, build_name=name)
+
+
+# -- the end ----------------------------------------------------------------
+
+
+def remove(session: Session, build_ids: Sequence[str]) -> None:
+    """Remove the documents of builds; their packages go with the purge."""
+    for part in _batches(build_ids):
+        sboms = sa.select(Sbom.id).where(Sbom.build_id.in_(part))
+        ids = list(session.scalars(sboms))
+        if ids:
+            links = sa.delete(SbomPackage).where(SbomPackage.sbom_id.in_(ids))
+            session.change(links)
+            session.change(sa.delete(Sbom).where(Sbom.id.in_(ids)))
+
+
+def remove_unused(session: Session, build_ids: Sequence[str]) -> None:
+    """Remove the documents of builds that nobody has an image of any more."""
+    images = sa.exists().where(
+        Image.build_id == Sbom.build_id, Image.status != 'deleted'
+    )
+    builds = sa.exists().where(Build.id == Sbom.build_id, rows.LIVE)
+    for part in _batches(build_ids):
+        query = sa.select(Sbom.build_id).where(
+            Sbom.build_id.in_(part), ~images, ~builds
+        )
+        remove(session, list(session.scalars(query)))
+
+
+def purge_packages(session: Session, limit: int) -> int:
+    """Remove packages that no document lists.
+
+    :param limit: how many at most.
+    :returns: how many there were.
+    """
+    unused = ~sa.exists().where(SbomPackage.package_id == Package.id)
+    query = sa.select(Package.id).where(unused).order_by(Package.id)
+    ids = list(session.scalars(query.limit(limit)))
+    removed = 0
+    with _retry_on_conflict():
+        for part in _batches(ids):
+            removed += session.change(
+                sa.delete(Package).where(Package.id.in_(part), unused)
+            )
+    return removed
