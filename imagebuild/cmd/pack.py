@@ -33,6 +33,7 @@ from imagebuild.cmd import copied_in
 from imagebuild.cmd import json_report
 from imagebuild.cmd import pack_base
 from imagebuild.cmd import pack_layers
+from imagebuild.cmd import pack_sbom
 from imagebuild.cmd import packing
 from imagebuild.cmd import program
 from imagebuild.common import control_characters
@@ -107,6 +108,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help='a directory of this host that is at PATH in the image while '
         'steps run, such as one of packages, and is removed at the end',
+    )
+    add(
+        '--sbom',
+        metavar='FILE',
+        type=path,
+        help='write down what is in the image: a document of SPDX 2.3 (JSON)',
     )
     add(
         '--cache',
@@ -239,7 +246,20 @@ def _spec(
         generalize=options.generalize,
         sparsify=options.sparsify,
         cache=_cache(options, conf),
+        sbom=_sbom(options),
     )
+
+
+def _sbom(options: argparse.Namespace) -> pathlib.Path | None:
+    if options.sbom is None:
+        return None
+    if options.plan:
+        raise exception.InvalidInput(
+            '--sbom and --plan exclude each other: a plan makes no image.'
+        )
+    pack_sbom.check(options.sbom)
+    path: pathlib.Path = options.sbom
+    return path
 
 
 def _cache(

@@ -23,6 +23,7 @@ from imagebuild import layers
 from imagebuild import manifest
 from imagebuild.cmd import console
 from imagebuild.cmd import pack_layers
+from imagebuild.cmd import pack_sbom
 from imagebuild.disks import image_file
 from imagebuild.disks import in_place
 from imagebuild.drivers import isolations
@@ -55,6 +56,7 @@ class PackSpec:
     :ivar sparsify: make the file as small as it can be.
     :ivar cache: where layers are kept, None for nowhere.
     :ivar made: the file that it becomes, for messages; None if it is one.
+    :ivar sbom: where the list of what is in it goes, None for nowhere.
     """
 
     image: pathlib.Path
@@ -70,6 +72,7 @@ class PackSpec:
     sparsify: bool
     cache: pack_layers.CacheSpec | None = None
     made: pathlib.Path | None = None
+    sbom: pathlib.Path | None = None
 
     @property
     def shown(self) -> pathlib.Path:
@@ -183,7 +186,8 @@ def _with_disk(
             report = spec.what.run(
                 opened.remote, reconcile=False, monitor=monitor
             )
-            return Outcome('conforms', report)
+            with _sbom(spec, opened, monitor):
+                return Outcome('conforms', report)
         return _pack(spec, disk, opened, steps, monitor)
 
 
@@ -233,11 +237,23 @@ def _pack(
         before_cleanup=lambda: monitor.doing('Tidying up'),
         cache=steps,
     )
-    if not report.changed and not spec.generalize:
-        # Not even a mount's trace in a journal is written back.
-        return Outcome('unchanged', report)
-    monitor.doing('Closing the disk')
-    opened.close(trim=spec.sparsify)
-    monitor.doing(f'Writing {spec.shown.name}')
-    disk.commit(sparsify=spec.sparsify, disk=opened.top)
-    return Outcome('packed', report)
+    with _sbom(spec, opened, monitor):
+        if not report.changed and not spec.generalize:
+            # Not even a mount's trace in a journal is written back.
+            return Outcome('unchanged', report)
+        monitor.doing('Closing the disk')
+        opened.close(trim=spec.sparsify)
+        monitor.doing(f'Writing {spec.shown.name}')
+        disk.commit(sparsify=spec.sparsify, disk=opened.top)
+        return Outcome('packed', report)
+
+
+def _sbom(
+    spec: PackSpec,
+    opened: open_disk.OpenedDisk,
+    monitor: console.ConsoleMonitor,
+) -> contextlib.AbstractContextManager[None]:
+    """Write down what is in the image, if that was asked for."""
+    if spec.sbom:
+        monitor.doing('Listing the packages')
+    return pack_sbom.written(spec.sbom, opened.remote, spec.shown.name)

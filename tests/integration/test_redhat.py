@@ -23,6 +23,8 @@ import sys
 from typing import Any
 
 import pytest
+from spdx_tools.spdx.parser import parse_anything
+from spdx_tools.spdx.validation import document_validator
 
 from imagebuild.drivers import isolations
 
@@ -44,6 +46,12 @@ validators:
   - centos-9:
     - script:
         says its version: {inline: 'demo-tool | grep -q "1[.]0"'}
+    - script:
+        lists all:
+          inline: |
+            all=$(rpm -qa --qf '%%{NAME}-%%{VERSION}\\n' | sort | xargs)
+            [ "$all" = 'demo-lib-1.0 demo-tool-1.0 nfs-utils-2.5.4' ] ||
+                { echo "$all"; exit 1; }
 """
 BROKEN = 'validators: [{package: nfs-utils}, {package: broken-demo}]\n'
 
@@ -57,7 +65,7 @@ def packed(
     """An image packed with PINNED, and the report of that."""
     image = tmp_path_factory.mktemp('packed') / 'redhat.qcow2'
     shutil.copyfile(redhat_image, image)
-    done = _pack(image, isolation, PINNED % '1.0')
+    done = _pack(image, isolation, PINNED % '1.0', '--sbom', str(_sbom(image)))
     assert done.returncode == 0, done.stderr
     return image, json.loads(done.stdout)
 
@@ -80,6 +88,10 @@ def _pack(
     )
 
 
+def _sbom(image: pathlib.Path) -> pathlib.Path:
+    return image.with_suffix('.spdx.json')
+
+
 def _checksum(image: pathlib.Path) -> str:
     with image.open('rb') as stream:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
@@ -91,6 +103,22 @@ def test_packages_are_installed(packed: tuple[pathlib.Path, Any]) -> None:
     text = json.dumps(report)
     assert 'demo-tool (1.0)' in text
     assert 'not-for-this-family' not in text
+
+
+def test_all_packages_are_in_the_sbom(
+    packed: tuple[pathlib.Path, dict[str, Any]],
+) -> None:
+    image, _ = packed
+    path = str(_sbom(image))
+    found = parse_anything.parse_file(path)
+    assert document_validator.validate_full_spdx_document(found) == []
+    listed = {
+        f'{each.name}-{str(each.version).rpartition("-")[0]}'
+        for each in found.packages
+        if each.spdx_id.startswith('SPDXRef-rpm-')
+    }
+    # As the step of PINNED has found that rpm -qa does.
+    assert listed == {'demo-lib-1.0', 'demo-tool-1.0', 'nfs-utils-2.5.4'}
 
 
 def test_a_second_pack_changes_nothing(
