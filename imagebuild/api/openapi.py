@@ -177,7 +177,7 @@ def _parameter(
     return {
         'name': parameter.name,
         'in': where,
-        'required': required,
+        'required': required or parameter.required,
         'description': parameter.description,
         'schema': schema,
     }

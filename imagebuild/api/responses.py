@@ -27,6 +27,11 @@ def ok(content: Any, status: int = 200) -> flask.Response:
     )
 
 
+def json_text(content: bytes) -> flask.Response:
+    """Return an answer that is JSON already."""
+    return flask.Response(content, mimetype='application/json')
+
+
 def accepted(content: Any, location: str) -> flask.Response:
     """Return a JSON answer to what goes on after it (202).
 

@@ -25,6 +25,7 @@ from imagebuild.api.handlers import conductors
 from imagebuild.api.handlers import destinations
 from imagebuild.api.handlers import drivers
 from imagebuild.api.handlers import operating_systems
+from imagebuild.api.handlers import packages
 from imagebuild.api.handlers import pipelines
 from imagebuild.api.handlers import recipes
 from imagebuild.api.handlers import service
@@ -109,6 +110,16 @@ ROUTES: tuple[route.Route, ...] = (
         'GET', f'{_BUILD}/steps', builds.steps,
         'Lists the finished steps of a build.',
         answer=schemas.builds.STEPS, errors=[404],
+    ),
+    route.Route(
+        'GET', f'{_BUILD}/sbom', packages.sbom,
+        "Shows what is in a build's image, as a document of SPDX.",
+        answer=base.ref('Sbom'), errors=[404],
+    ),
+    route.Route(
+        'GET', '/v1/packages', packages.index,
+        'Lists the active images that hold a package.',
+        query=schemas.packages.LIST_QUERY, answer=schemas.packages.LIST,
     ),
     route.Route(
         'POST', '/v1/pipelines', pipelines.create,

@@ -60,7 +60,7 @@ def query(
     """Read and check the query of a request.
 
     :returns: name to value, of the parameters that were given.
-    :raises InvalidRequest: unknown, repeated or bad parameters.
+    :raises InvalidRequest: unknown, repeated, missing or bad parameters.
     """
     problems: list[Problem] = []
     result: dict[str, Any] = {}
@@ -83,6 +83,11 @@ def query(
             problems.extend(_wrong(name, value, known[name].schema))
             continue
         problems.append(Problem(json_schema.join('', name), message))
+    problems += [
+        Problem(each.name, 'is missing')
+        for each in parameters
+        if each.required and each.name not in request.args
+    ]
     refuse(problems)
     return result
 

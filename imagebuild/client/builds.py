@@ -215,6 +215,17 @@ class BuildManager(managers.Manager):
             self._pages(records.Step, _path(build_id, 'steps'), 'steps')
         )
 
+    def sbom(self, build_id: str) -> dict[str, Any]:
+        """Return what is in the image of a build: a document of SPDX 2.3.
+
+        :raises NotFound: there is no such build; or its image is not made
+            yet, or nobody could say what is in it.
+        """
+        body: dict[str, Any] = self._transport.json(
+            'GET', _path(build_id, 'sbom')
+        )
+        return body
+
     def wait(
         self,
         build_id: str,

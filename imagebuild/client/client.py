@@ -104,5 +104,6 @@ class Client:
         self.destinations = listings.DestinationManager(transport)
         self.drivers = listings.DriverManager(transport)
         self.operating_systems = listings.OperatingSystemManager(transport)
+        self.packages = listings.PackageManager(transport)
         self.conductors = listings.ConductorManager(transport)
         self.uploads = listings.UploadManager(transport)

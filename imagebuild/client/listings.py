@@ -73,6 +73,38 @@ class ConductorManager(managers.Manager):
         return self._pages(records.Conductor, '/conductors', 'conductors')
 
 
+class PackageManager(managers.Manager):
+    """``client.packages``: what is in the images."""
+
+    def list(
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        limit: int | None = None,
+        marker: str | None = None,
+        **filters: Any,
+    ) -> Iterator[records.HeldPackage]:
+        """Go through the active images that hold a package.
+
+        :param name: of the package, exactly.
+        :param version: conditions such as ``<3.0.15`` or ``>=3.0,<3.0.15``,
+            compared as the package's ecosystem does.
+        :param limit: at most so many in all.
+        :param marker: begin after the item with this id.
+        :param filters: ``type`` (``deb``, ``pypi`` or ``rpm``), and for
+            administrators ``all_projects`` and ``project_id``.
+        """
+        params = {'name': name, 'version': version, 'marker': marker}
+        return self._pages(
+            records.HeldPackage,
+            '/packages',
+            'packages',
+            {**params, **filters},
+            limit=limit,
+        )
+
+
 class UploadManager(managers.Manager):
     """``client.uploads``: the ways of images to clouds."""
 

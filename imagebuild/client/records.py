@@ -409,6 +409,28 @@ class Conductor(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class HeldPackage(Record):
+    """A package, and an active image that holds it.
+
+    :ivar type: deb, pypi or rpm.
+    :ivar destination: the cloud that has the image, '' for this one.
+    :ivar build_id: a build that has the image.
+    """
+
+    id: str
+    name: str = ''
+    version: str = ''
+    type: str = ''
+    architecture: str = ''
+    image_id: str = ''
+    destination: str = ''
+    disk_format: str = ''
+    build_id: str = ''
+    build_name: str = ''
+    project_id: str = ''
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Upload(Record):
     """The way of a build's image to one cloud.
 

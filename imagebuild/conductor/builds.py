@@ -42,6 +42,7 @@ from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import build_end
 from imagebuild.conductor import claims
+from imagebuild.conductor import contents
 from imagebuild.conductor import estimates
 from imagebuild.conductor import event_recorder
 from imagebuild.conductor import job_supervisor
@@ -164,6 +165,7 @@ class BuildAttempt(attempt.Attempt):
         result = supervisor.run(spec.to_document(), self._build.timeout)
         self._count_cache()
         if result.get('image'):
+            self._list_contents(spec)
             self._leave_to_adoption(result['image'])
         else:
             self._keep(spec, result)
@@ -190,11 +192,27 @@ class BuildAttempt(attempt.Attempt):
             ),
         )
         try:
+            self._list_contents(
+                spec, {kept.checksum.algo: kept.checksum.value}
+            )
             self._queue_uploads(repository=images.id, artifact=kept.id)
         except claims.Interrupted:
             images.remove(kept.id)
             raise
         self._remove_former()
+
+    def _list_contents(
+        self,
+        spec: specs.BuildSpec,
+        checksums: Mapping[str, str] | None = None,
+    ) -> None:
+        contents.keep(
+            self._context,
+            self._build,
+            spec.output.parent,
+            self._recorder,
+            checksums,
+        )
 
     def _leave_to_adoption(self, made: Mapping[str, Any]) -> None:
         """Leave an image that a cloud has made to the upload that adopts it.

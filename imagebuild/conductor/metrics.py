@@ -73,6 +73,11 @@ CACHED_STEPS = prometheus_client.Counter(
     'Steps that were not run, since a layer had what they do.',
     ['validator'],
 )
+SBOMS = prometheus_client.Counter(
+    'imagebuild_sboms_total',
+    'Images that were made, by whether what is in them is kept.',
+    ['outcome'],
+)
 LAYER_BYTES = prometheus_client.Gauge(
     'imagebuild_layer_bytes', 'Bytes that the layers of this host take.'
 )

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
+import pathlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -24,6 +26,8 @@ from imagebuild import description
 from imagebuild import exception
 from imagebuild import layers
 from imagebuild import manifest
+from imagebuild import sbom
+from imagebuild.common import os_errors
 from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import registry
@@ -71,6 +75,7 @@ def run(
             ),
         ):
             report = _apply(described, disk, monitor, cache)
+            _list_packages(disk, monitor, spec.output.parent)
             monitor.enter(phases.CONVERT)
             monitor.turn_to('writing the image')
             made = disk.finish(spec.output, spec.disk_format)
@@ -170,6 +175,30 @@ def _apply(
         generalize=description.CLEANUP['generalize'],
         cache=cache,
     )
+
+
+def _list_packages(
+    disk: drivers.OpenDisk,
+    monitor: job_monitor.JobMonitor,
+    directory: pathlib.Path,
+) -> None:
+    """Write down what is in the image, if its system can say it.
+
+    An image without such a list is an image nevertheless.
+
+    :param directory: where the conductor looks for the list.
+    """
+    monitor.turn_to('listing the packages')
+    try:
+        contents = sbom.read(disk.remote)
+    except exception.BuildTimeout:
+        raise
+    except exception.StepError as error:
+        monitor.notice(f'There will be no list of packages. {error}')
+        return
+    path = directory / sbom.FILE_NAME
+    with os_errors.on_write(path):
+        path.write_text(json.dumps(contents.to_document()))
 
 
 def _result(made: drivers.Artifact, report: manifest.Report) -> dict[str, Any]:

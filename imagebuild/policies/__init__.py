@@ -26,6 +26,7 @@ from imagebuild.policies import conductors
 from imagebuild.policies import destinations
 from imagebuild.policies import drivers
 from imagebuild.policies import operating_systems
+from imagebuild.policies import packages
 from imagebuild.policies import pipelines
 from imagebuild.policies import recipes
 from imagebuild.policies import uploads
@@ -38,6 +39,7 @@ __all__ = [
     'destinations',
     'drivers',
     'operating_systems',
+    'packages',
     'pipelines',
     'recipes',
     'uploads',
@@ -57,6 +59,7 @@ def list_rules() -> list[policy.RuleDefault]:
         *destinations.RULES,
         *drivers.RULES,
         *operating_systems.RULES,
+        *packages.RULES,
         *pipelines.RULES,
         *recipes.RULES,
         *uploads.RULES,

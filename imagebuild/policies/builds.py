@@ -20,6 +20,7 @@ LIST_ALL = 'image-build:builds:list:all_projects'
 SHOW = 'image-build:builds:show'
 LOG = 'image-build:builds:log'
 STEPS = 'image-build:builds:steps'
+SBOM = 'image-build:builds:sbom'
 PLAN = 'image-build:builds:plan'
 CREATE = 'image-build:builds:create'
 CREATE_MANIFEST = 'image-build:builds:create:manifest'
@@ -60,6 +61,12 @@ RULES = [
         base.READER_OR_ADMIN,
         'Show the steps of a build with the ends of their output.',
         f'{_SHOW}/steps',
+    ),
+    base.rule(
+        SBOM,
+        base.READER_OR_ADMIN,
+        "Show what is in a build's image.",
+        f'{_SHOW}/sbom',
     ),
     base.rule(
         PLAN,

@@ -29,6 +29,8 @@ from imagebuild.remotes import fake
 #: In the script that looks at files.
 _LOOKS_AT_FILES = 'sha256sum < "$path"'
 _INSTALL = ('install', '--')
+#: In the script that lists all packages.
+_LISTS_PACKAGES = 'imagebuild-lists-packages'
 #: In the scripts that look at units and change them; the latter has both.
 _LOOKS_AT_UNITS = 'systemctl --root=/ is-enabled'
 _CHANGES_UNITS = 'systemctl --root=/ "$1" "$2"'
@@ -77,6 +79,8 @@ class AlwaysSucceedsRemote(fake.FakeRemote):
             return fake.Answer(self._dump())
         text = ' '.join(command.argv[:_SHELL_WORDS])
         words = command.argv[_SHELL_WORDS:]
+        if _LISTS_PACKAGES in text:
+            return fake.Answer(self._packages_and_sources())
         if _LOOKS_AT_FILES in text:
             return fake.Answer(''.join(self._look(path) for path in words))
         if _CHANGES_UNITS in text:
@@ -101,6 +105,12 @@ class AlwaysSucceedsRemote(fake.FakeRemote):
     def _dump(self) -> str:
         return ''.join(
             f'ii \t{name}\t{version}\tamd64\t\n'
+            for name, version in self._packages.items()
+        )
+
+    def _packages_and_sources(self) -> str:
+        return 'database\tdeb\n' + ''.join(
+            f'deb\tii \t{name}\t{version}\tamd64\t{name}\t{version}\n'
             for name, version in self._packages.items()
         )
 

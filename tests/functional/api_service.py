@@ -193,11 +193,21 @@ class Service:
             }
         )
 
-    def finish(self, build_id, image_id='glance-1', **ending):
+    def finish(
+        self, build_id, image_id='glance-1', *, packages=(), sbom=b'', **ending
+    ):
         """Build it, as a conductor would."""
         job = self.database.claim('builder-1', job=build_id)
         assert job is not None, 'it cannot be claimed'
         build = self.database.get_build(build_id)
+        if sbom:
+            self.database.store_sbom(
+                build_id,
+                sbom,
+                packages,
+                conductor='builder-1',
+                attempt=build.attempt,
+            )
         image = {
             'image_id': image_id,
             'disk_format': 'qcow2',

@@ -11,6 +11,7 @@
 # under the License.
 """A conductor with real jobs that start no guest."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -138,6 +139,7 @@ def test_an_image_goes_to_each_destination(tmp_path):
             request={
                 'name': 'x',
                 'driver': 'fake',
+                'packages': ['tree', {'zip': {'version': '3.0-1'}}],
                 'destinations': ['', 'archive'],
             },
         )
@@ -153,3 +155,16 @@ def test_an_image_goes_to_each_destination(tmp_path):
         '': here['id'],
         'archive': there['id'],
     }
+    # And what is in it is known, of both.
+    made = json.loads(gzip.decompress(database.get_sbom(build_id)))
+    image, *packages = made['packages']
+    assert [(each['name'], each['versionInfo']) for each in packages] == [
+        ('tree', '1.0'),
+        ('zip', '3.0-1'),
+    ]
+    [algorithm] = image['checksums']
+    assert algorithm['checksumValue'] == here['os_hash_value']
+    found = database.package_versions([('deb', 'zip')], project_id=None)
+    held = database.images_with([each.id for each in found], limit=5)
+    assert {each.image_id for each in held} == {here['id'], there['id']}
+    assert '2 packages are in the image.' in database.read_log(build_id)[0]

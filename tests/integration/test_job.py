@@ -11,18 +11,23 @@
 # under the License.
 """Builds by the job program over a real disk, as a conductor starts them."""
 
+import datetime
 import json
 import pathlib
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from spdx_tools.spdx.parser.jsonlikedict import json_like_dict_parser
+from spdx_tools.spdx.validation import document_validator
 
 from imagebuild import job as jobs
+from imagebuild import sbom
 from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
 from imagebuild.drivers import isolations
@@ -174,6 +179,29 @@ def run(*argv: object) -> str:
     return done.stdout.decode()
 
 
+def told_by_dpkg(status: str, directory: pathlib.Path) -> set[str]:
+    """What dpkg-query lists of a database."""
+    (directory / 'status').write_text(status)
+    form = '${Package} ${Version} ${Architecture}\n'
+    listed = run('dpkg-query', f'--admindir={directory}', '-W', '-f', form)
+    return set(listed.splitlines())
+
+
+def in_sbom(path: pathlib.Path) -> set[str]:
+    """The same of the document that is made of what the job has left."""
+    contents = sbom.Contents.from_document(json.loads(path.read_text()))
+    subject = sbom.Subject('x', str(uuid.uuid4()), datetime.datetime.now())
+    made = sbom.document(contents, subject)
+    found = json_like_dict_parser.JsonLikeDictParser().parse(made)
+    assert document_validator.validate_full_spdx_document(found) == []
+    assert len(found.packages) == len(contents.packages) + 1 > 50
+    return {
+        f'{each.name} {each.version} {each.architecture}'
+        for each in contents.packages
+        if each.type == 'deb'
+    }
+
+
 @pytest.mark.both_isolations
 def test_build(
     start: Callable[..., job_process.Job],
@@ -217,8 +245,8 @@ def test_build(
     lines = [e['line'] for e in job.events if e['event'] == 'output']
     assert 'the password is ***' in lines
     assert SECRET not in repr(job.events) + job.stderr
-    # The image alone is left, and it is what was told.
-    [image] = directory.iterdir()
+    # Two files are left, and the image is what was told.
+    image, packages = sorted(directory.iterdir())
     assert str(image) == result['path']
     assert image.stat().st_size == result['size']
     content = image.read_bytes()
@@ -227,7 +255,9 @@ def test_build(
     assert inside.cat('/etc/said') == 'all before\n'
     assert inside.cat('/etc/motd.d/ours') == 'welcome\n'
     assert 'Mode:  0600' in inside.stat('/etc/motd.d/ours')
-    assert 'Package: tree\n' in inside.cat('/var/lib/dpkg/status')
+    status = inside.cat('/var/lib/dpkg/status')
+    assert 'Package: tree\n' in status
+    assert in_sbom(packages) == told_by_dpkg(status, tmp_path)
     assert inside.cat('/etc/machine-id').strip() in ('', 'uninitialized')
     assert 'Size: 0' in inside.stat('/var/log/dpkg.log')
 

@@ -156,13 +156,13 @@ def index(call: Call) -> flask.Response:
 
 def show(call: Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}"""
-    build = _visible(call, build_id)
+    build = visible(call, build_id)
     return responses.ok(views.build(build, call.root))
 
 
 def log(call: Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/log"""
-    build = _visible(call, build_id)
+    build = visible(call, build_id)
     call.context.can(policies.builds.LOG, build)
     text, offset = call.database.read_log(
         build.id,
@@ -174,7 +174,7 @@ def log(call: Call, build_id: str) -> flask.Response:
 
 def steps(call: Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/steps"""
-    build = _visible(call, build_id)
+    build = visible(call, build_id)
     call.context.can(policies.builds.STEPS, build)
     found = call.database.list_steps(build.id)
     return responses.ok({'steps': [views.step(step) for step in found]})
@@ -182,7 +182,7 @@ def steps(call: Call, build_id: str) -> flask.Response:
 
 def update(call: Call, build_id: str) -> flask.Response:
     """PATCH /v1/builds/{build_id}"""
-    build = _visible(call, build_id)
+    build = visible(call, build_id)
     call.context.can(policies.builds.UPDATE, build)
     changes = _image_change(call, build)
     if build.status != 'active':
@@ -257,7 +257,7 @@ def _update_reused_image(call: Call, build: db.Build) -> None:
 
 def cancel(call: Call, build_id: str) -> flask.Response:
     """POST /v1/builds/{build_id}/cancel"""
-    build = _visible(call, build_id)
+    build = visible(call, build_id)
     call.context.can(policies.builds.CANCEL, build)
     if build.status in _FINISHED:
         raise exception.Conflict(
@@ -276,7 +276,7 @@ def cancel(call: Call, build_id: str) -> flask.Response:
 
 def delete(call: Call, build_id: str) -> flask.Response:
     """DELETE /v1/builds/{build_id}"""
-    build = _visible(call, build_id)
+    build = visible(call, build_id)
     call.context.can(policies.builds.DELETE, build)
     protection.check(call, build)
     # The row decides; if the message is lost, a sweep finds the row.
@@ -285,7 +285,7 @@ def delete(call: Call, build_id: str) -> flask.Response:
     return responses.no_content()
 
 
-def _visible(call: Call, build_id: str) -> db.Build:
+def visible(call: Call, build_id: str) -> db.Build:
     """Look a build up.
 
     :raises NotFound: it does not exist, or the user may not see it: the

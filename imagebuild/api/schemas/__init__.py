@@ -25,6 +25,7 @@ from imagebuild.api.schemas import description
 from imagebuild.api.schemas import destinations
 from imagebuild.api.schemas import drivers
 from imagebuild.api.schemas import operating_systems
+from imagebuild.api.schemas import packages
 from imagebuild.api.schemas import pipelines
 from imagebuild.api.schemas import recipes
 from imagebuild.api.schemas import service
@@ -40,6 +41,7 @@ __all__ = [
     'destinations',
     'drivers',
     'operating_systems',
+    'packages',
     'pipelines',
     'recipes',
     'service',

@@ -66,12 +66,14 @@ class Parameter:
     :ivar description: for the OpenAPI document.
     :ivar schema: of the value; its type is string, integer or boolean.
     :ivar repeatable: it may be given several times; its value is a list.
+    :ivar required: of the query: it must be given.
     """
 
     name: str
     description: str
     schema: Schema = dataclasses.field(default_factory=lambda: LABEL)
     repeatable: bool = False
+    required: bool = False
 
 
 def closed(

@@ -19,6 +19,7 @@ from imagebuild.api.schemas import conductors
 from imagebuild.api.schemas import destinations
 from imagebuild.api.schemas import drivers
 from imagebuild.api.schemas import operating_systems
+from imagebuild.api.schemas import packages
 from imagebuild.api.schemas import pipelines
 from imagebuild.api.schemas import recipes
 from imagebuild.api.schemas import uploads
@@ -34,10 +35,12 @@ BY_NAME: dict[str, base.Schema] = {
     'Driver': drivers.DRIVER,
     'Error': base.ERROR,
     'OperatingSystem': operating_systems.OPERATING_SYSTEM,
+    'Package': packages.PACKAGE,
     'Pipeline': pipelines.PIPELINE,
     'Plan': builds.PLAN,
     'Recipe': recipes.RECIPE,
     'RecipeSummary': recipes.RECIPE_SUMMARY,
+    'Sbom': packages.SBOM,
     'Step': builds.STEP,
     'Upload': uploads.UPLOAD,
     'Validation': validations.VALIDATION,

@@ -99,7 +99,7 @@ class ShowBuild(terminal.SafeOutput, command.ShowOne):
     """Show a build"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        return _with_build(super().get_parser(prog_name))
+        return with_build(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Shown:
         manager = plugin.client_of(self).builds
@@ -115,7 +115,7 @@ class ListStep(terminal.SafeOutput, command.Lister):
     """List the steps of a build that have ended"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = _with_build(super().get_parser(prog_name))
+        parser = with_build(super().get_parser(prog_name))
         parser.add_argument(
             '--long', action='store_true', help='With what they printed'
         )
@@ -135,7 +135,7 @@ class SetBuild(terminal.SafeOutput, command.ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = _with_build(super().get_parser(prog_name))
+        parser = with_build(super().get_parser(prog_name))
         options.add_changes(parser)
         return parser
 
@@ -199,7 +199,7 @@ class LogBuild(terminal.SafeOutput, command.Command):
     """Print the log of a build"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = _with_build(super().get_parser(prog_name))
+        parser = with_build(super().get_parser(prog_name))
         parser.add_argument(
             '--follow',
             action='store_true',
@@ -240,7 +240,8 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _with_build(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def with_build(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the argument that names a build."""
     parser.add_argument('build', metavar='<build>', help='Build (name or ID)')
     return parser
 

@@ -261,6 +261,11 @@ VALIDATION: Sequence[Field] = (
     ('request', _request),
 )
 
+PACKAGES: Sequence[Field] = (
+    *_same('Name', 'Version', 'Type', 'Architecture', 'Image ID'),
+    *_same('Destination', 'Build ID', 'Build Name'),
+)
+
 UPLOADS: Sequence[Field] = (
     *_same('ID', 'Build ID', 'Destination', 'Disk Format', 'Status'),
     *_same('Bytes Done', 'Size'),

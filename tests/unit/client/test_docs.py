@@ -20,6 +20,7 @@ from cliff import command
 
 from imagebuild.client.osc import builds
 from imagebuild.client.osc import catalogue
+from imagebuild.client.osc import contents
 from imagebuild.client.osc import create
 from imagebuild.client.osc import pipelines
 from imagebuild.client.osc import uploads
@@ -40,6 +41,8 @@ COMMANDS = {
     'build log': builds.LogBuild,
     'build wait': wait.WaitBuild,
     'build steps': builds.ListStep,
+    'build sbom': contents.ShowSbom,
+    'build package list': contents.ListPackage,
     'build upload create': uploads.CreateUpload,
     'build upload list': uploads.ListUpload,
     'build upload show': uploads.ShowUpload,
