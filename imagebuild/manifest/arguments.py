@@ -43,8 +43,8 @@ RESERVED_NAMES = frozenset(
         'keep-cache', 'known-hosts', 'manifest', 'memory', 'no-network',
         'no-signature', 'os-cloud', 'output', 'parallel', 'passphrase-file',
         'password-file', 'plan', 'recipe-path', 'reconcile', 'resource-root',
-        'root-filesystem', 'sparsify', 'sudo-password-file', 'test-only',
-        'timeout', 'verbose', 'version',
+        'root-filesystem', 'sbom', 'sparsify', 'sudo-password-file',
+        'test-only', 'timeout', 'verbose', 'version',
     }
 )  # fmt: skip
 
