@@ -117,6 +117,11 @@ ROUTES: tuple[route.Route, ...] = (
         answer=base.ref('Sbom'), errors=[404],
     ),
     route.Route(
+        'GET', f'{_BUILD}/provenance', packages.origin,
+        "Shows where a build's image comes from, as a statement of in-toto.",
+        answer=base.ref('Provenance'), errors=[404],
+    ),
+    route.Route(
         'GET', '/v1/packages', packages.index,
         'Lists the active images that hold a package.',
         query=schemas.packages.LIST_QUERY, answer=schemas.packages.LIST,

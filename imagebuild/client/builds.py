@@ -226,6 +226,17 @@ class BuildManager(managers.Manager):
         )
         return body
 
+    def provenance(self, build_id: str) -> dict[str, Any]:
+        """Return where the image of a build comes from.
+
+        :returns: a statement of in-toto with SLSA's predicate.
+        :raises NotFound: there is no such build, or it has no image.
+        """
+        body: dict[str, Any] = self._transport.json(
+            'GET', _path(build_id, 'provenance')
+        )
+        return body
+
     def wait(
         self,
         build_id: str,

@@ -21,6 +21,7 @@ SHOW = 'image-build:builds:show'
 LOG = 'image-build:builds:log'
 STEPS = 'image-build:builds:steps'
 SBOM = 'image-build:builds:sbom'
+PROVENANCE = 'image-build:builds:provenance'
 PLAN = 'image-build:builds:plan'
 CREATE = 'image-build:builds:create'
 CREATE_MANIFEST = 'image-build:builds:create:manifest'
@@ -67,6 +68,12 @@ RULES = [
         base.READER_OR_ADMIN,
         "Show what is in a build's image.",
         f'{_SHOW}/sbom',
+    ),
+    base.rule(
+        PROVENANCE,
+        base.READER_OR_ADMIN,
+        "Show where a build's image comes from.",
+        f'{_SHOW}/provenance',
     ),
     base.rule(
         PLAN,

@@ -22,6 +22,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import policies
 from imagebuild.api import paging
+from imagebuild.api import provenance
 from imagebuild.api import responses
 from imagebuild.api.api_call import Call
 from imagebuild.api.handlers import builds
@@ -102,3 +103,21 @@ def sbom(call: Call, build_id: str) -> flask.Response:
             'image yet, or its log says why there is none.'
         ) from None
     return responses.json_text(gzip.decompress(document))
+
+
+def origin(call: Call, build_id: str) -> flask.Response:
+    """GET /v1/builds/{build_id}/provenance"""
+    build = builds.visible(call, build_id)
+    call.context.can(policies.builds.PROVENANCE, build)
+    if not build.images:
+        raise exception.NotFound(
+            f'There is no provenance of build {build.id}: it has no image.'
+        )
+    images, maker = build.images, build
+    if images[0].build_id != build.id:
+        try:
+            maker = call.database.get_build(images[0].build_id)
+        except exception.NotFound:
+            # This one is of the same content.
+            pass
+    return responses.ok(provenance.statement(maker, images, call.root))

@@ -38,6 +38,7 @@ BY_NAME: dict[str, base.Schema] = {
     'Package': packages.PACKAGE,
     'Pipeline': pipelines.PIPELINE,
     'Plan': builds.PLAN,
+    'Provenance': packages.PROVENANCE,
     'Recipe': recipes.RECIPE,
     'RecipeSummary': recipes.RECIPE_SUMMARY,
     'Sbom': packages.SBOM,

@@ -62,6 +62,24 @@ SBOM: base.Schema = {
     },
 }
 
+PROVENANCE: base.Schema = base.closed(
+    {
+        '_type': base.text('Its type.', 'https://in-toto.io/Statement/v1'),
+        'subject': base.array(
+            {'type': 'object'}, 'The images, each with its digest.'
+        ),
+        'predicateType': base.text(
+            'Type of the predicate.', 'https://slsa.dev/provenance/v1'
+        ),
+        'predicate': base.field(
+            {'type': 'object'},
+            'What was built of what, and by whom; values of hidden arguments '
+            'are masked.',
+        ),
+    },
+    description='A statement of in-toto.',
+)
+
 PACKAGE: base.Schema = base.closed(
     {
         'id': base.field(

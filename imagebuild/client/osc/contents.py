@@ -43,6 +43,20 @@ class ShowSbom(terminal.SafeOutput, command.Command):
         write(document, parsed_args.file)
 
 
+class ShowProvenance(terminal.SafeOutput, command.Command):
+    """Print where the image of a build comes from, as in-toto and SLSA"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = builds.with_build(super().get_parser(prog_name))
+        add_file(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        manager = plugin.client_of(self).builds
+        statement = manager.provenance(manager.find(parsed_args.build).id)
+        write(statement, parsed_args.file)
+
+
 class ListPackage(terminal.SafeOutput, command.Lister):
     """List the active images that hold a package"""
 

@@ -74,6 +74,13 @@ def test_a_build_without_sbom(run, build, requests_mock):
         run(contents.ShowSbom, ID)
 
 
+def test_provenance(run, build, requests_mock, capsys):
+    statement = {'_type': 'https://in-toto.io/Statement/v1'}
+    requests_mock.get(f'{URL}/builds/{ID}/provenance', json=statement)
+    run(contents.ShowProvenance, ID)
+    assert json.loads(capsys.readouterr().out) == statement
+
+
 def test_packages_are_listed_page_by_page(run, requests_mock):
     item = {
         'id': 'x',

@@ -42,6 +42,7 @@ COMMANDS = {
     'build wait': wait.WaitBuild,
     'build steps': builds.ListStep,
     'build sbom': contents.ShowSbom,
+    'build provenance': contents.ShowProvenance,
     'build package list': contents.ListPackage,
     'build upload create': uploads.CreateUpload,
     'build upload list': uploads.ListUpload,
