@@ -61,6 +61,8 @@ def laid_over(
     result['destination'] = found.to_document()
     if not name:
         return result
+    # The certificate is in the Barbican of this cloud.
+    result.pop('signing', None)
     if found.cloud:
         _log_in(result, found)
     if found.region_name:

@@ -44,6 +44,7 @@ from imagebuild.conf import layers
 from imagebuild.conf import pipelines
 from imagebuild.conf import quota
 from imagebuild.conf import repository
+from imagebuild.conf import signing
 from imagebuild.conf import validation
 
 #: A section of what jobs are given that names their secrets.
@@ -64,6 +65,7 @@ _SECTIONS: tuple[Any, ...] = (
     pipelines,
     quota,
     repository,
+    signing,
     validation,
 )
 
@@ -109,6 +111,7 @@ def for_jobs(
         'keystone': keystone.values(conf),
         'layers': layers.values(conf),
         'repository': repository.values(conf),
+        'signing': dict(conf.signing),
     }
 
 

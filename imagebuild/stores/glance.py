@@ -41,6 +41,7 @@ must be deleted.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import pathlib
 import time
@@ -67,6 +68,7 @@ from imagebuild.stores import glance_adoption
 from imagebuild.stores import glance_job
 from imagebuild.stores import glance_records
 from imagebuild.stores import glance_upload
+from imagebuild.stores import image_signature
 from imagebuild.stores import import_watch
 from imagebuild.stores import metadata
 from imagebuild.stores import stamps
@@ -89,6 +91,7 @@ class GlanceStore(base.Store):
     :param rules: which properties an image may have.
     :param service_id: tells its images from those of another imagebuild
         service; '' for the id of the service user.
+    :param signing: section of the configuration; empty for no signatures.
     :param sleep: waits for some seconds.
     """
 
@@ -104,6 +107,7 @@ class GlanceStore(base.Store):
         limits: import_watch.Limits | None = None,
         rules: image_properties.Rules | None = None,
         service_id: str = '',
+        signing: Mapping[str, Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._glance = client
@@ -112,13 +116,14 @@ class GlanceStore(base.Store):
         self._settings = settings or glance_job.Settings()
         self._limits = limits or import_watch.Limits()
         self._rules = rules or image_properties.Rules()
+        self._signing = signing or {}
         self._sleep = sleep
 
     @classmethod
     def from_config(cls, config: Mapping[str, Mapping[str, Any]]) -> Self:
         """See :meth:`base.Store.from_config`.
 
-        :param config: ``keystone``, ``glance`` and, of a further
+        :param config: ``keystone``, ``glance``, ``signing`` and, of a further
             destination, ``destination``.
         """
         section = dict(config.get('glance', {}))
@@ -134,6 +139,7 @@ class GlanceStore(base.Store):
             limits=import_watch.Limits.from_section(section),
             rules=image_properties.Rules.from_section(section),
             service_id=section.get('service_id') or '',
+            signing=config.get('signing'),
         )
 
     def upload(
@@ -161,7 +167,23 @@ class GlanceStore(base.Store):
         with job.content():
             # A file that cannot be read is found before Glance is asked.
             pass
+        job = self._signed(job)
         return self._retried(job, self._upload(job).attempt)
+
+    def _signed(self, job: glance_job.Job) -> glance_job.Job:
+        """Sign what is sent; before it is: Glance verifies it then.
+
+        :raises SigningFailed: it cannot be done.
+        """
+        signer = image_signature.Signer.from_section(self._signing)
+        copies = job.elsewhere.copies
+        if signer is None or not (job.path or job.elsewhere.url or copies):
+            return job
+        known = job.checksum or next((copy.checksum for copy in copies), None)
+        signature = signer.properties(job.path, known)
+        return dataclasses.replace(
+            job, described={**job.described, **signature}
+        )
 
     def adopt(
         self,

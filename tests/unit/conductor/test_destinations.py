@@ -177,3 +177,14 @@ def test_paths_of_this_host_are_not_shown(conf, tmp_path):
         client_cache.ClientCache(conf).store('west')
     assert str(tmp_path) in str(caught.value)
     assert str(tmp_path) not in paths.hide(str(caught.value))
+
+
+def test_images_of_this_cloud_alone_are_signed(conf):
+    conf.set_override('private_key', '/etc/signing.pem', 'signing')
+    conf.set_override('certificate_uuid', 'x', 'signing')
+    assert conductor_context.job_config(conf)['signing'] == {
+        'private_key': '/etc/signing.pem',
+        'certificate_uuid': 'x',
+    }
+    elsewhere = conductor_context.job_config(conf, 'other-region')
+    assert 'signing' not in elsewhere

@@ -21,6 +21,9 @@ from imagebuild.stores import registry
 from tests import fake_glance
 from tests.contract import adoption_contract
 from tests.contract import store_contract
+from tests.unit.stores import test_image_signature
+
+SIGNING_KEY = test_image_signature.KEYS['RSA-PSS']
 
 
 class TestGlanceStore(adoption_contract.AdoptionContract):
@@ -74,6 +77,53 @@ class TestGlanceStore(adoption_contract.AdoptionContract):
         with pytest.raises(exception.InvalidInput, match='Not him'):
             store.adopt(made, image, stamp)
         assert not store.exists(made.image_id)
+
+
+class TestSigningGlanceStore(TestGlanceStore):
+    """One that signs what it uploads does all the same."""
+
+    @pytest.fixture
+    def store(self, glance, tmp_path):
+        key = tmp_path / 'signing.pem'
+        key.write_bytes(test_image_signature.pem(SIGNING_KEY))
+        signing = {
+            'private_key': str(key),
+            'certificate_uuid': test_image_signature.UUID,
+        }
+        store = registry.load('glance', {**glance.config, 'signing': signing})
+        store.glance_of_test = glance
+        return store
+
+    def test_the_signature_is_there_before_the_data(
+        self, store, glance, file, image, stamp, barbican, monkeypatch
+    ):
+        certificate = test_image_signature.certificate(SIGNING_KEY)
+        barbican[test_image_signature.UUID] = certificate
+        sent, real = [], store._glance.send
+
+        def send(image_id, *args, **kwargs):
+            test_image_signature.verify(
+                glance.images[image_id], file.read_bytes()
+            )
+            sent.append(image_id)
+            return real(image_id, *args, **kwargs)
+
+        monkeypatch.setattr(store._glance, 'send', send)
+        stored = store.upload(file, image, stamp)
+        assert sent == [stored.image_id]
+        # Whoever changes the image later does not lose it.
+        store.update(stored.image_id, image, dropped=['img_signature'])
+        store.update(stored.image_id, image)
+        found = glance.images[stored.image_id]
+        assert found['img_signature_key_type'] == 'RSA-PSS'
+
+    def test_a_key_that_is_gone_uploads_nothing(
+        self, store, glance, file, image, stamp, tmp_path
+    ):
+        (tmp_path / 'signing.pem').unlink()
+        with pytest.raises(exception.EnvironmentFault, match='be signed'):
+            store.upload(file, image, stamp)
+        assert glance.images == {}
 
 
 class TestFileStore(store_contract.StoreContract):
