@@ -49,6 +49,8 @@ Key = tuple[str, str, str, str]
 _COLUMNS = ('type', 'name', 'version', 'architecture')
 #: Values in one statement.
 _BATCH = 500
+#: Links that are looked at at once, at least.
+_FEWEST = 50
 
 
 @writer
@@ -215,12 +217,10 @@ def images_with(
     :param after: go on after this one.
     :returns: by package, and then in the order in which they were made.
     """
-    wanted = sorted(
-        id for id in packages if after is None or id >= after.package
-    )
     found: list[records.HeldPackage] = []
-    for part in _batches(wanted):
-        found += _held(session, part, limit - len(found), after)
+    for part in _batches(sorted(packages)):
+        if after is None or part[-1] >= after.package:
+            found += _held(session, part, limit - len(found), after)
         if len(found) == limit:
             break
     return _with_builds(session, found)
@@ -232,43 +232,87 @@ def _held(
     limit: int,
     after: records.PackagePlace | None,
 ) -> list[records.HeldPackage]:
-    query = (
-        sa.select(SbomPackage.sbom_id, Package, Image)
-        .join(Package, Package.id == SbomPackage.package_id)
-        .join(Sbom, Sbom.id == SbomPackage.sbom_id)
-        .join(Image, Image.build_id == Sbom.build_id)
-        .where(SbomPackage.package_id.in_(packages), Image.status == 'active')
-        .order_by(SbomPackage.package_id, SbomPackage.sbom_id, Image.id)
-        .limit(limit)
+    """Those of some packages.
+
+    Each step is a query with one condition that has an index. In a join with
+    the status of images SQLite, which has no statistics, begins with that: it
+    reads every active image.
+    """
+    query = sa.select(Package).where(Package.id.in_(packages))
+    versions = {each.id: _version(each) for each in session.scalars(query)}
+    found: list[records.HeldPackage] = []
+    last = None if after is None else (after.package, after.sbom - 1)
+    while len(found) < limit:
+        links = _links(session, packages, last, limit - len(found))
+        if not links:
+            break
+        makers = {link.build_id for link in links}
+        images = _active(session, sorted(makers))
+        for package, sbom, maker in links:
+            for image in images.get(maker, ()):
+                place = records.PackagePlace(package, sbom, image.id)
+                if after is None or place > after:
+                    held = _held_by(place, versions[package], image)
+                    found.append(held)
+        last = links[-1].package_id, links[-1].sbom_id
+    return found[:limit]
+
+
+def _held_by(
+    place: records.PackagePlace,
+    version: records.PackageVersion,
+    image: Image,
+) -> records.HeldPackage:
+    return records.HeldPackage(
+        place,
+        version,
+        image.project_id,
+        image.image_id,
+        image.destination,
+        image.disk_format,
+        # For now.
+        build_id=image.build_id,
     )
-    if after is not None:
-        query = query.where(_beyond(after))
-    return [
-        records.HeldPackage(
-            records.PackagePlace(package.id, sbom, image.id),
-            _version(package),
-            image.project_id,
-            image.image_id,
-            image.destination,
-            image.disk_format,
-            # For now.
-            build_id=image.build_id,
-        )
-        for sbom, package, image in session.execute(query)
-    ]
 
 
-def _beyond(after: records.PackagePlace) -> sa.ColumnElement[bool]:
+def _links(
+    session: Session,
+    packages: Sequence[int],
+    last: tuple[int, int] | None,
+    number: int,
+) -> Sequence[sa.Row[int, int, str]]:
+    """Package, document and maker of some links, in their order.
+
+    :param last: package and document; those after it.
+    :param number: how many images are still wanted.
+    """
     package, sbom = SbomPackage.package_id, SbomPackage.sbom_id
-    return sa.or_(
-        package > after.package,
-        sa.and_(package == after.package, sbom > after.sbom),
-        sa.and_(
-            package == after.package,
-            sbom == after.sbom,
-            Image.id > after.image,
-        ),
+    query = (
+        sa.select(package, sbom, Sbom.build_id)
+        .join(Sbom, Sbom.id == sbom)
+        .where(package.in_(packages))
+        .order_by(package, sbom)
+        # Some may have no image any more.
+        .limit(min(max(number, _FEWEST), _BATCH))
     )
+    if last is not None:
+        query = query.where(
+            sa.or_(
+                package > last[0],
+                sa.and_(package == last[0], sbom > last[1]),
+            )
+        )
+    return session.execute(query).all()
+
+
+def _active(session: Session, makers: Sequence[str]) -> dict[str, list[Image]]:
+    """The active images that builds have made, by the build."""
+    query = sa.select(Image).where(Image.build_id.in_(makers))
+    found: dict[str, list[Image]] = {}
+    for image in session.scalars(query.order_by(Image.id)):
+        if image.status == 'active':
+            found.setdefault(image.build_id, []).append(image)
+    return found
 
 
 def _with_builds(
@@ -278,21 +322,35 @@ def _with_builds(
     makers = sorted({each.build_id for each in found})
     builds: dict[str, tuple[str, str]] = {}
     for part in _batches(makers):
-        live = sa.select(Build.id, Build.name).where(
-            Build.id.in_(part), rows.LIVE
-        )
-        builds |= {id: (id, name) for id, name in session.execute(live)}
-    for part in _batches([each for each in makers if each not in builds]):
-        users = (
-            sa.select(Image.build_id, Build.id, Build.name)
-            .join(Build, Build.image_row_id == Image.id)
-            .where(Image.build_id.in_(part), rows.LIVE)
-            .order_by(Build.created_at.desc(), Build.id)
-        )
+        query = sa.select(Build).where(Build.id.in_(part))
         builds |= {
-            maker: (id, name) for maker, id, name in session.execute(users)
+            each.id: (each.id, each.name)
+            for each in session.scalars(query)
+            if each.deleted_at is None
         }
+    for part in _batches([each for each in makers if each not in builds]):
+        builds |= _users(session, part)
     return [_of_build(each, builds.get(each.build_id)) for each in found]
+
+
+def _users(
+    session: Session, makers: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """The oldest build that has an image of each of these."""
+    query = sa.select(Image.id, Image.build_id)
+    made = session.execute(query.where(Image.build_id.in_(makers)))
+    maker_of = {row.id: row.build_id for row in made}
+    found: dict[str, tuple[str, str]] = {}
+    for part in _batches(sorted(maker_of)):
+        users = sa.select(
+            Build.id, Build.name, Build.image_row_id, Build.deleted_at
+        ).where(Build.image_row_id.in_(part))
+        for id, name, row_id, deleted in session.execute(
+            users.order_by(Build.created_at, Build.id)
+        ):
+            if deleted is None and row_id is not None:
+                found.setdefault(maker_of[row_id], (id, name))
+    return found
 
 
 def _of_build(

@@ -21,6 +21,8 @@ import sqlalchemy as sa
 
 from benchmarks.queue import finished
 from imagebuild import db
+from imagebuild.db import models
+from imagebuild.db import package_models
 
 #: What reads all that there is, and is called seldom.
 _GROWS = {
@@ -76,6 +78,70 @@ def steps(database, call):
 def test_growth(filled, name):
     few, many = (steps(each, finished.CALLS[name]) for each in filled)
     # Ten times as many rows; trees that are a level deeper.
+    assert many <= few * 1.5 + 100, f'{few} steps became {many}'
+
+
+@pytest.fixture(scope='module')
+def images(empty_file, tmp_path_factory):
+    """Databases with few and with many images, all of them active.
+
+    Every image holds package 1, three of them package 2.
+    """
+    found = []
+    for number in (300, 3000):
+        path = tmp_path_factory.mktemp('images') / 'imagebuild.sqlite'
+        path.write_bytes(empty_file.read_bytes())
+        database = db.Database(f'sqlite:///{path}')
+        _fill(database, number)
+        found.append(database)
+    yield found
+    for each in found:
+        each.close()
+
+
+def _fill(database, number):
+    packages = [
+        {'id': id, 'digest': f'{id}', 'project_id': 'p1', 'type': 'deb',
+         'name': f'package-{id}', 'version': '1', 'architecture': 'all'}
+        for id in range(1, number)
+    ]  # fmt: skip
+    ids = range(1, number + 1)
+    sboms = [
+        {'id': id, 'build_id': f'b{id}', 'created_at': database._clock(),
+         'document': b''}
+        for id in ids
+    ]  # fmt: skip
+    images = [
+        {'id': f'i{id}', 'project_id': 'p1', 'content_key': 'k',
+         'image_id': f'g{id}', 'build_id': f'b{id}',
+         'created_at': database._clock()}
+        for id in ids
+    ]  # fmt: skip
+    links = [{'package_id': 1, 'sbom_id': id} for id in ids] + [
+        {'package_id': 2, 'sbom_id': id} for id in ids[-3:]
+    ]
+    with database._engine.begin() as connection:
+        for model, values in (
+            (package_models.Package, packages),
+            (package_models.Sbom, sboms),
+            (models.Image, images),
+            (package_models.SbomPackage, links),
+        ):
+            connection.execute(sa.insert(model), values)
+
+
+def _holders(database, name, limit):
+    found = database.package_versions([(None, name)], project_id='p1')
+    held = database.images_with([each.id for each in found], limit=limit)
+    assert len(held) == min(limit, 3 if name == 'package-2' else limit)
+
+
+@pytest.mark.parametrize('name', ['package-1', 'package-2'])
+def test_who_holds_a_package_does_not_grow_with_the_images(images, name):
+    few, many = (
+        steps(each, lambda database: _holders(database, name, 20))
+        for each in images
+    )
     assert many <= few * 1.5 + 100, f'{few} steps became {many}'
 
 
