@@ -66,7 +66,8 @@ export PBR_VERSION
     --disable-pip-version-check -c "$WORK/constraints.txt" \
     --editable '.[service,ssh,packer,mysql,postgresql,client,dib]' \
     pytest pytest-timeout requests-mock hypothesis gabbi \
-    openapi-spec-validator </dev/null
+    openapi-spec-validator \
+    spdx-tools packageurl-python cursive in-toto-attestation </dev/null
 "$WORK/venv/bin/python" tools/lower_bounds.py --installed
 nice "$WORK/venv/bin/python" -m pytest -q -p no:cacheprovider \
     "${TESTS[@]}" "$@" </dev/null
