@@ -16,6 +16,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -36,6 +38,7 @@ from imagebuild.drivers import installer
 from imagebuild.drivers.installer import run
 from tests.contract import driver_contract
 from tests.integration import netboot
+from tests.integration import stand_in_installer
 
 #: What is killed: it makes a disk, and says where it is.
 _PROGRAM = """
@@ -226,27 +229,63 @@ def test_network(mirror: str, tmp_path: pathlib.Path) -> None:
     until(lambda: not [each for each in started if _name(each)])
 
 
-@pytest.fixture
-def installed(
-    minimal_image: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What an installer has made is there at once."""
-
-    def install(self: run.Run) -> pathlib.Path:
-        disk = self.workspace.path / 'disk.raw'
-        host_command.run(
-            [
-                'qemu-img', 'convert', '-O', 'raw', str(minimal_image),
-                str(disk),
-            ]
-        )  # fmt: skip
-        os.truncate(disk, self.options.size * 1024**3)
-        return disk
-
-    monkeypatch.setattr(run.Run, 'install', install)
+OPTIONS: dict[str, Any] = {
+    'installer': stand_in_installer.NAME,
+    'size': 3,
+    'hostname': 'web-1',
+    'users': [
+        {
+            'name': 'ann',
+            'sudo': True,
+            'ssh_keys': [f"ssh-ed25519 {'A' * 68} ann's $(id)"],
+        }
+    ],
+}
 
 
-@pytest.mark.usefixtures('installed')
+@pytest.fixture(scope='module')
+def installers(
+    tmp_path_factory: pytest.TempPathFactory,
+    image_cache: pathlib.Path,
+    minimal_image: pathlib.Path,
+) -> dict[str, Any]:
+    """A section of the configuration with an installer that is quick."""
+    file = tmp_path_factory.mktemp('stand-in') / 'installers.yaml'
+    url = 'http://mirror.example/debian'
+    stand_in_installer.write(file, image_cache, minimal_image, url)
+    return {'installers_file': str(file), 'memory': 768, 'silence': 250}
+
+
+@pytest.fixture(scope='module')
+def disk(
+    tmp_path_factory: pytest.TempPathFactory, installers: dict[str, Any]
+) -> pathlib.Path:
+    """A raw disk that it has made. About 30 s."""
+    path = tmp_path_factory.mktemp('installed') / 'disk'
+    listener = driver_contract.Listener()
+    installer.InstallerDriver().create_disk(
+        OPTIONS,
+        path,
+        disk_format='raw',
+        monitor=listener,
+        sections={'installer': installers},
+    )
+    assert listener.started == [
+        'check the installer',
+        'boot the installer',
+        'start the installer',
+        'set up the network of the installer',
+        'partition the disk',
+        'install the base system',
+        'install packages with the installer',
+        'finish the installation',
+        'write the raw file',
+    ]
+    assert [name for name, _ in listener.finished] == listener.started
+    assert os.listdir(path.parent) == ['disk']
+    return path
+
+
 class TestInstaller(driver_contract.DriverContract):
     """What becomes of a disk that was installed."""
 
@@ -259,27 +298,45 @@ class TestInstaller(driver_contract.DriverContract):
         self,
         driver: base.Driver,
         tmp_path: pathlib.Path,
-        isolation: str,
+        monkeypatch: pytest.MonkeyPatch,
+        disk: pathlib.Path,
+        installers: dict[str, Any],
     ) -> driver_contract.Opening:
-        file = tmp_path / 'installers.yaml'
-        checksum = 'sha256:' + 'a' * 64
-        entry = {
-            'family': 'debian', 'mirror': 'http://mirror.example/debian',
-            'kernel': '/none', 'kernel_checksum': checksum,
-            'initrd': '/none', 'initrd_checksum': checksum,
-        }  # fmt: skip
-        # JSON is YAML.
-        file.write_text(json.dumps({'one': entry}))
-
         def no_glance() -> None:
             raise AssertionError('no test here needs Glance')
 
+        def install(self: run.Run) -> pathlib.Path:
+            # It was installed already.
+            made = self.workspace.path / 'disk'
+            host_command.run(['cp', '--sparse=always', str(disk), str(made)])
+            return made
+
+        monkeypatch.setattr(run.Run, 'install', install)
         settings = base.Settings(
             base_images.Cache(tmp_path / 'cache'),
             no_glance,  # type: ignore
-            isolation=isolation,  # type: ignore
-            sections={'installer': {'installers_file': str(file)}},
+            isolation='sandbox',
+            sections={'installer': installers},
         )
         return driver_contract.Opening(
-            driver, base.BaseImage(), {'installer': 'one'}, settings
+            driver, base.BaseImage(), OPTIONS, settings
         )
+
+    def test_what_was_installed(
+        self, opening: driver_contract.Opening, workspace: pathlib.Path
+    ) -> None:
+        with opening.open(workspace) as found:
+            read = found.remote.read_file
+            assert read('/etc/hostname') == b'web-1\n'
+            keys = read('/home/ann/.ssh/authorized_keys').decode()
+            assert keys == f'{OPTIONS["users"][0]["ssh_keys"][0]}\n'
+            rules = read('/etc/sudoers.d/90-imagebuild').decode()
+            assert rules == 'ann ALL=(ALL:ALL) NOPASSWD: ALL\n'
+            shown = found.remote.run(
+                ['sh', '-c', 'getent shadow root ann; ls /etc/apt /var/tmp']
+            ).stdout
+            assert re.search('^root:!', shown, re.MULTILINE)
+            assert re.search('^ann:!', shown, re.MULTILINE)
+            # The proxy, and the script itself.
+            assert 'apt.conf\n' not in shown
+            assert 'imagebuild' not in shown
