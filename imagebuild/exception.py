@@ -165,6 +165,7 @@ class QuotaExceeded(InvalidInput):
         'queued': ': wait until some have begun, or cancel some',
         'stored_bytes': ': delete builds whose images are not needed',
         'builds': ': delete builds that are not needed',
+        'channels': ': delete channels that are not needed',
         'request_bytes': ': ask for less, or delete builds that are not '
         'needed',
     }

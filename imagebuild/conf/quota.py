@@ -99,6 +99,16 @@ A request beyond that is refused with 403. The requests of all of them may
 hold request_bytes, too, besides those of the builds. -1 is no limit.
 """,
     ),
+    cfg.IntOpt(
+        'channels',
+        default=1000,
+        min=-1,
+        help="""
+Channels of one project, counted for each name of an image.
+
+A promotion to one more is refused with 403. -1 is no limit.
+""",
+    ),
 ]
 
 

@@ -24,6 +24,10 @@ share, ``transaction`` how they are run.
 """
 
 from imagebuild.db.api import Database
+from imagebuild.db.channel_records import TAG_PREFIX as CHANNEL_TAG_PREFIX
+from imagebuild.db.channel_records import Channel
+from imagebuild.db.channel_records import Expectation
+from imagebuild.db.channel_records import Promotion
 from imagebuild.db.package_records import HeldPackage
 from imagebuild.db.package_records import PackagePlace
 from imagebuild.db.package_records import PackageVersion
@@ -43,12 +47,15 @@ from imagebuild.db.records import UploadOutcome
 from imagebuild.db.records import Validation
 
 __all__ = [
+    'CHANNEL_TAG_PREFIX',
     'Artifact',
     'Build',
+    'Channel',
     'Conductor',
     'Database',
     'Event',
     'HeldPackage',
+    'Expectation',
     'Image',
     'ImageMark',
     'Job',
@@ -57,6 +64,7 @@ __all__ = [
     'PackagePlace',
     'PackageVersion',
     'Pipeline',
+    'Promotion',
     'Step',
     'Upload',
     'UploadOutcome',

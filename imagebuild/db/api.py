@@ -26,6 +26,9 @@ from imagebuild.db.queries import artifacts
 from imagebuild.db.queries import attempts
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import cancellation
+from imagebuild.db.queries import channel_care
+from imagebuild.db.queries import channel_use
+from imagebuild.db.queries import channels
 from imagebuild.db.queries import claims
 from imagebuild.db.queries import conductors
 from imagebuild.db.queries import contents
@@ -229,6 +232,23 @@ class Database(transaction.Transactions):
     refuse_run = pipeline_runs.refuse_run
     refresh_pipeline = pipeline_runs.refresh_pipeline
     settle_pipeline = pipeline_runs.settle_pipeline
+
+    promote_build = channels.promote_build
+    roll_back = channels.roll_back
+    get_channel = channels.get_channel
+    find_channel = channels.find_channel
+    list_channels = channels.list_channels
+    list_promotions = channels.list_promotions
+    count_channels = channels.count_channels
+    delete_channel = channels.delete_channel
+    channel_tags = channel_use.channel_tags
+    check_unused = channel_use.check_unused
+
+    channels_to_attend = channel_care.channels_to_attend
+    hold_channel = channel_care.hold_channel
+    release_channel = channel_care.release_channel
+    images_of_channel = channel_care.images_of_channel
+    settle_channel = channel_care.settle_channel
 
     get_quotas = quotas.get_quotas
     set_quota = quotas.set_quota

@@ -150,6 +150,9 @@ class Build(Base):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     log_size: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     request_id: Mapped[str] = mapped_column(Label, default='')
+    delete_when_unused: Mapped[bool] = mapped_column(
+        default=False, server_default=sa.false()
+    )
     # No foreign key: what a pipeline has built outlives it.
     pipeline_id: Mapped[str | None] = mapped_column(Id)
     created_at: Mapped[datetime.datetime] = mapped_column(Time)

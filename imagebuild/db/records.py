@@ -89,6 +89,7 @@ class Build:
     :ivar boot_test: what came of booting the image: ``passed``, ``seconds``,
         ``reason``, ``findings``, ``telling``; None before, and without.
     :ivar pipeline_id: the pipeline that started it; it may be gone.
+    :ivar delete_when_unused: it is deleted when no channel has it any more.
     :ivar images: where its image is, this cloud ('') first.
     """
 
@@ -134,6 +135,7 @@ class Build:
     boot_test: dict[str, Any] | None = None
     requeues: int = 0
     pipeline_id: str | None = None
+    delete_when_unused: bool = False
     images: tuple[Image, ...] = ()
 
     @property

@@ -18,6 +18,7 @@ from typing import Literal
 
 from alembic import context
 
+from imagebuild.db import channel_models  # noqa: F401
 from imagebuild.db import models
 from imagebuild.db import package_models  # noqa: F401 - its tables
 from imagebuild.db import types

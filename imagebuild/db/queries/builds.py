@@ -43,6 +43,7 @@ _NOT_BY_UPDATE = {
     'id', 'project_id', 'content_key', 'conductor', 'attempt', 'leader_id',
     'reused_from', 'image_row_id', 'log_size', 'request_size', 'requeues',
     'created_at', 'updated_at', 'deleted_at', 'pipeline_id',
+    'delete_when_unused',
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from imagebuild.db import records
 from imagebuild.db.models import Image
 from imagebuild.db.models import Job
 from imagebuild.db.models import Upload
+from imagebuild.db.queries import channel_use
 from imagebuild.db.queries import deletion
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
@@ -109,7 +110,9 @@ def delete_upload(session: Session, id: str) -> None:
 
 
 @writer
-def delete_build(session: Session, id: str) -> records.Image | None:
+def delete_build(
+    session: Session, id: str, *, when_unused: bool = False
+) -> records.Image | None:
     """Delete a build.
 
     One that no conductor has is deleted now (not found any more). A
@@ -118,9 +121,12 @@ def delete_build(session: Session, id: str) -> records.Image | None:
     followers go on with a new leader in both cases. Deleting twice is no
     error while it is ``deleting``.
 
+    :param when_unused: one that a channel has is deleted when no channel has
+        it any more.
     :returns: the image in this cloud that lost its last user, now
         ``deleting``. None if there is none.
     :raises NotFound: there is no such build.
+    :raises Conflict: a channel has it, as the current one or the one before.
     """
     build = rows.locked_build(session, id)
     if build.deleted_at is not None:
@@ -137,5 +143,11 @@ def delete_build(session: Session, id: str) -> records.Image | None:
         uploading.cancel_waiting(session, build)
         return None
     if build.status == 'deleting':
+        return None
+    if not when_unused:
+        channel_use.refuse_held(session, id)
+    elif channel_use.holding(session, id):
+        build.delete_when_unused = True
+        build.updated_at = session.now
         return None
     return lifecycle.delete(session, build)

@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 from imagebuild import exception
 from imagebuild.db import records
+from imagebuild.db.channel_models import Channel
 from imagebuild.db.models import Build
 from imagebuild.db.models import Pipeline
 from imagebuild.db.models import Quota
@@ -37,7 +38,7 @@ from imagebuild.db.transaction import writer
 
 RESOURCES = (
     'queued', 'running', 'stored_bytes', 'builds', 'request_bytes',
-    'pipelines',
+    'pipelines', 'channels',
 )  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def set_quota(
     """Give a project a limit of its own.
 
     :param resource: ``queued``, ``running``, ``stored_bytes``,
-        ``builds``, ``request_bytes`` or ``pipelines``.
+        ``builds``, ``request_bytes``, ``pipelines`` or ``channels``.
     :param hard_limit: -1 for unlimited, None to take it back.
     :raises InvalidInput: there is no such resource.
     """
@@ -162,6 +163,38 @@ def check_pipeline(
                 limit=limit,
                 used=used[resource],
             )
+
+
+def check_channels(
+    session: Session,
+    project_id: str,
+    quotas: Mapping[str, int],
+    *,
+    besides: str | None,
+) -> None:
+    """See that a project may have one more channel.
+
+    :param besides: id of a row that is there and does not count.
+    :param quotas: the limits of a project that has none of its own.
+    :raises QuotaExceeded: it may not.
+    """
+    limits = {**quotas, **get_quotas(session, project_id)}
+    limit = limits.get('channels', -1)
+    if limit < 0:
+        return
+    # Those that were deleted count until their tags are gone.
+    used = int(
+        session.scalar(
+            sa.select(sa.func.count()).where(
+                Channel.project_id == project_id, Channel.id != (besides or '')
+            )
+        )
+        or 0
+    )
+    if used >= limit:
+        raise exception.QuotaExceeded(
+            project=project_id, resource='channels', limit=limit, used=used
+        )
 
 
 def check_queued(

@@ -16,6 +16,7 @@ Crowds take their time and are asked for by name.
 """
 
 from tests.contract.database import artifacts
+from tests.contract.database import channels
 from tests.contract.database import contents
 from tests.contract.database import deletion
 from tests.contract.database import history
@@ -107,4 +108,16 @@ class TestPipelines(pipelines.PipelineContract):
 
 
 class TestLostPipelineCommits(pipelines.LostPipelineCommitContract):
+    pass
+
+
+class TestChannels(channels.ChannelContract):
+    pass
+
+
+class TestChannelTags(channels.ChannelTagContract):
+    pass
+
+
+class TestLostChannelCommits(channels.LostChannelCommitContract):
     pass
