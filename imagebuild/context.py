@@ -38,28 +38,32 @@ class RequestContext(context.RequestContext):
 
     enforcer: policy.Enforcer | None = None
 
-    def may(self, rule: str, target: Owned | None = None) -> bool:
+    def may(self, rule: str, target: Owned | None = None, **more: str) -> bool:
         """Whether a rule of :mod:`imagebuild.policies` lets this happen.
 
         :param target: what it happens to; without one, the project of the
             token itself.
+        :param more: what else rules may look at, by name.
         """
         if self.enforcer is None or not self.project_id:
             return False
         project_id = target.project_id if target else self.project_id
         return bool(
             self.enforcer.authorize(
-                rule, {'project_id': project_id}, self, do_raise=False
+                rule,
+                {'project_id': project_id, **more},
+                self,
+                do_raise=False,
             )
         )
 
-    def can(self, rule: str, target: Owned | None = None) -> None:
+    def can(self, rule: str, target: Owned | None = None, **more: str) -> None:
         """Pass when a rule lets this happen.
 
-        :param target: as of :meth:`may`.
+        :param target: as of :meth:`may`, and so are the others.
         :raises Forbidden: it does not.
         """
-        if not self.may(rule, target):
+        if not self.may(rule, target, **more):
             raise exception.Forbidden(rule=rule)
 
     def to_dict(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from oslo_middleware import http_proxy_to_wsgi
 from oslo_middleware import request_id
 
 from imagebuild import db
+from imagebuild import exception
 from imagebuild import policies
 from imagebuild.api import api_call
 from imagebuild.api import auth
@@ -38,6 +39,7 @@ from imagebuild.api import strict_json
 from imagebuild.api import validation
 from imagebuild.api.api_call import Call
 from imagebuild.api.api_call import Service
+from imagebuild.conf import promotion
 from imagebuild.messaging import notifications
 from imagebuild.messaging import rpcapi
 
@@ -63,7 +65,10 @@ def create_app(
         default: ``conductor_api``.
     :returns: a WSGI application; may be used by many threads at once.
     :raises UnsafeBinding: without authentication it would not be local.
+    :raises InvalidInput: options contradict each other.
     """
+    for problem in promotion.problems(conf):
+        raise exception.InvalidInput(problem)
     service = Service(
         conf=conf,
         routes=routes.ROUTES,

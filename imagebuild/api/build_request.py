@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import catalogue
+from imagebuild import channel_bases
 from imagebuild import context
 from imagebuild import db
 from imagebuild import description
@@ -113,6 +114,32 @@ def prepare(call: Call) -> BuildRequest:
     problems = list(call.problems)
     request = _valid_fields(call.body, problems)
     authorize(call.context, request)
+    named = channel_bases.of_request(
+        call.service.database, _project(call), request
+    )
+    if named is None:
+        return _prepare(call, request, problems)
+    try:
+        found = _prepare(
+            call, named.without(request), [*problems, *named.problems()], named
+        )
+    except exception.InvalidRequest as error:
+        raise exception.InvalidRequest(
+            map(channel_bases.moved, error.errors)
+        ) from error
+    return dataclasses.replace(found, request=named.within(found.request))
+
+
+def _prepare(
+    call: Call,
+    request: dict[str, Any],
+    problems: list[Problem],
+    named: channel_bases.ChannelBase | None = None,
+) -> BuildRequest:
+    """The same with the base that the request means.
+
+    :param named: the channel that says it.
+    """
     problems += _boot_test(call, request)
     problems += schemas.description.problems(
         request,
@@ -127,6 +154,8 @@ def prepare(call: Call) -> BuildRequest:
     unknown = offers.destination_problems(call, request)
     problems += unknown
     entry = placement.entry_of(call, request, problems)
+    if named is not None and entry is not None:
+        entry = named.entry(entry)
     # Said once: nobody uploads to a destination that there is not.
     asked = {**request, 'destinations': ()} if unknown else request
     needs = placement.needs_of(asked, entry) if entry else None
@@ -367,7 +396,7 @@ def create_build(call: Call, prepared: BuildRequest) -> db.Build:
             'project_id': _project(call),
             'user_id': call.context.user_id,
             'name': prepared.request['name'],
-            'os': prepared.request.get('os', ''),
+            'os': prepared.entry.name,
             'driver': prepared.request['driver'],
             'architecture': prepared.architecture,
             'request': dict(prepared.request),

@@ -56,6 +56,7 @@ class _Collector(registry.Collector):
         yield _uploads(self.service)
         yield _deleting(self.service)
         yield _pipelines(self.service)
+        yield _channels(self.service)
         yield from _statistics(self.service)
         # In imagebuild-standalone the conductor shares this process, and its
         # metrics are in the global registry, with those of Python itself.
@@ -191,4 +192,16 @@ def _pipelines(service: Service) -> core.GaugeMetricFamily:
     counts = service.database.count_pipelines()
     for status in statuses.PIPELINE:
         family.add_metric([status], counts.get(status, 0))
+    return family
+
+
+def _channels(service: Service) -> core.GaugeMetricFamily:
+    family = core.GaugeMetricFamily(
+        'imagebuild_channels',
+        'Channels; those that are "waiting" have images whose tags are not '
+        'as they should be',
+        labels=['tags'],
+    )
+    for tags, number in sorted(service.database.count_channels().items()):
+        family.add_metric([tags], number)
     return family

@@ -33,6 +33,7 @@ _PARAMETER = re.compile(r'<(\w+)>')
 _PATH_PARAMETERS = {
     'build_id': base.Parameter('build_id', 'Id of a build.', base.UUID),
     'name': base.Parameter('name', 'Name of a recipe.', base.NAME),
+    'channel_id': base.Parameter('channel_id', 'Id of a channel.', base.UUID),
     'pipeline_id': base.Parameter(
         'pipeline_id', 'Id of a pipeline.', base.UUID
     ),

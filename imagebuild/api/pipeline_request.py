@@ -179,11 +179,14 @@ def _image_columns(
         *schemas.pipelines.NOT_IN_IMAGE,
         *(name for name in _RESOLVED if name not in given),
     }
+    if isinstance(given.get('os'), Mapping) and 'base_image' not in given:
+        # Each run takes what is in the channel then.
+        dropped.add('base_image')
     keys = call.service.conf.encryption_keys
     secrets = prepared.secrets
     return {
         'user_id': call.context.user_id,
-        'os': prepared.request.get('os') or '',
+        'os': prepared.entry.name,
         'entry': prepared.entry.to_dict(),
         'driver': given.get('driver') or '',
         'request': {

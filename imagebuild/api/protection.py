@@ -22,10 +22,21 @@ from imagebuild.api.api_call import Call
 def check(call: Call, build: db.Build) -> None:
     """Refuse to delete the last build that uses a protected image.
 
+    And one that a channel has.
+
     Only for an early error: other builds may begin and end in between, and
     the store itself refuses to delete what is protected.
 
     :raises Conflict: it is, with a message about what to do.
+    """
+    call.database.check_unused(build.id)
+    check_images(call, build)
+
+
+def check_images(call: Call, build: db.Build) -> None:
+    """The same without a look at channels.
+
+    :raises Conflict: as of :func:`check`.
     """
     images = call.database.images_only_used_by(build.id)
     if not images:

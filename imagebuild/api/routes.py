@@ -21,6 +21,7 @@ from __future__ import annotations
 from imagebuild.api import route
 from imagebuild.api import schemas
 from imagebuild.api.handlers import builds
+from imagebuild.api.handlers import channels
 from imagebuild.api.handlers import conductors
 from imagebuild.api.handlers import destinations
 from imagebuild.api.handlers import drivers
@@ -42,6 +43,7 @@ _NEXT_OFFSET = base.Parameter(
 )
 
 _BUILD = '/v1/builds/<build_id>'
+_CHANNEL = '/v1/channels/<channel_id>'
 _PIPELINE = '/v1/pipelines/<pipeline_id>'
 _UPLOAD = '/v1/uploads/<upload_id>'
 _UPLOAD_LOCATION = base.Parameter('Location', 'Where the upload is found.')
@@ -92,7 +94,7 @@ ROUTES: tuple[route.Route, ...] = (
     route.Route(
         'DELETE', _BUILD, builds.delete,
         'Deletes a build, and its image with the last build that uses it.',
-        status=204, errors=[404, 409],
+        query=schemas.builds.DELETE_QUERY, status=204, errors=[404, 409],
     ),
     route.Route(
         'POST', f'{_BUILD}/cancel', builds.cancel,
@@ -125,6 +127,38 @@ ROUTES: tuple[route.Route, ...] = (
         'GET', '/v1/packages', packages.index,
         'Lists the active images that hold a package.',
         query=schemas.packages.LIST_QUERY, answer=schemas.packages.LIST,
+    ),
+    route.Route(
+        'POST', f'{_BUILD}/promote', channels.promote,
+        'Makes the image of a build the current one of a channel.',
+        body=schemas.channels.PROMOTE, answer=base.ref('Channel'),
+        errors=[404, 409, 503],
+    ),
+    route.Route(
+        'POST', f'{_BUILD}/rollback', channels.roll_back,
+        'Takes a build back from a channel: the one before is current again.',
+        body=schemas.channels.ROLLBACK, answer=base.ref('Channel'),
+        errors=[404, 409, 503],
+    ),
+    route.Route(
+        'GET', '/v1/channels', channels.index,
+        'Lists channels, the oldest first.',
+        query=schemas.channels.LIST_QUERY, answer=schemas.channels.LIST,
+    ),
+    route.Route(
+        'GET', _CHANNEL, channels.show,
+        'Shows a channel: its current image, and the one before.',
+        answer=base.ref('Channel'), errors=[404],
+    ),
+    route.Route(
+        'GET', f'{_CHANNEL}/history', channels.history,
+        'Lists what was promoted to a channel, the newest first.',
+        answer=schemas.channels.HISTORY, errors=[404],
+    ),
+    route.Route(
+        'DELETE', _CHANNEL, channels.delete,
+        'Deletes a channel; its images stay, and lose its tags.',
+        status=204, errors=[404],
     ),
     route.Route(
         'POST', '/v1/pipelines', pipelines.create,

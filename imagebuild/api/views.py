@@ -129,6 +129,22 @@ def pipeline(
     )
 
 
+def channel(record: db.Channel, root: str) -> dict[str, Any]:
+    """Return a channel as the API shows it."""
+    return _shown(
+        schemas.channels.CHANNEL,
+        record,
+        status_reason=record.status_reason or None,
+        settled=record.is_settled,
+        links=links(root, f'/v1/channels/{record.id}'),
+    )
+
+
+def promotion(record: db.Promotion) -> dict[str, Any]:
+    """Return a change of a channel."""
+    return _shown(schemas.channels.PROMOTION, record)
+
+
 def validation(record: db.Validation, root: str) -> dict[str, Any]:
     """Return a validation as the API shows it."""
     return _shown(

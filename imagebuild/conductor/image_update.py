@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -57,6 +58,7 @@ def update_image(
             for user in database.users_of_image(build_id)
         ]
     )
+    whole['tags'] = _with(whole['tags'], database.channel_tags(build_id))
     wanted = upload_rows.image(build, whole)
     dropped = set(build.request.get('properties') or ()) - set(
         whole.get('properties') or ()
@@ -89,7 +91,8 @@ def change_tags(
     """Change some tags of a build's image, and nothing else of it.
 
     What others have changed in the store since, its protection above all,
-    stays. A tag that another build of the image wants is not removed.
+    stays. A tag that another build or a channel of the image wants is not
+    removed.
 
     :returns: as :func:`update_image` does.
     :raises NotFound: there is no such build, or its image is gone.
@@ -106,6 +109,7 @@ def change_tags(
         ],
         'tags',
     )
+    wanted = _with(wanted, database.channel_tags(build_id))
     try:
         for image in _present(build):
             open_store(image.destination).change_tags(
@@ -206,6 +210,10 @@ def _all(requests: Sequence[Mapping[str, Any]], name: str) -> list[str]:
     """Every item of any of the lists, once."""
     lists = [request.get(name) or () for request in requests]
     return list(dict.fromkeys(itertools.chain.from_iterable(lists)))
+
+
+def _with(some: Iterable[str], more: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*some, *more]))
 
 
 def _most(requests: Sequence[Mapping[str, Any]], name: str) -> int:

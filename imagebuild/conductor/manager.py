@@ -79,6 +79,7 @@ class Manager:
         :meth:`imagebuild.conductor.scheduler.Scheduler.call`.
     :param wake_reaper: has it sweep.
     :param wake_pipelines: has it look for runs of pipelines.
+    :param wake_channels: has it look for channels that have changed.
     """
 
     target = bus.TARGET
@@ -92,6 +93,7 @@ class Manager:
         wake_scheduler: Callable[[str, int | None], None],
         wake_reaper: Callable[[], None],
         wake_pipelines: Callable[[], None],
+        wake_channels: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = context.database
         self._running = running
@@ -102,6 +104,7 @@ class Manager:
         self._wake_scheduler = wake_scheduler
         self._wake_reaper = wake_reaper
         self._wake_pipelines = wake_pipelines
+        self._wake_channels = wake_channels
 
     # -- casts --------------------------------------------------------------
 
@@ -118,6 +121,11 @@ class Manager:
 
     def pipeline(self, _context: Context, pipeline_id: str) -> None:
         self._wake_pipelines()
+
+    def channel(self, _context: Context, channel_id: str) -> None:
+        self._wake_channels()
+        # A build that waited for the channel may be deleted now.
+        self._wake_reaper()
 
     def delete(self, _context: Context, build_id: str) -> None:
         self.cancel(_context, build_id)

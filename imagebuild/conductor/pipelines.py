@@ -40,6 +40,7 @@ from typing import Any
 from typing import Protocol
 
 from imagebuild import catalogue
+from imagebuild import channel_bases
 from imagebuild import db
 from imagebuild import description
 from imagebuild import exception
@@ -253,7 +254,8 @@ class PipelineRunner:
                 f'Image {protected[0]} is protected and stays, although more '
                 'images are there than are kept.'
             ]
-        self._database.delete_build(build.id)
+        # One that a channel has stays until no channel has it any more.
+        self._database.delete_build(build.id, when_unused=True)
         self._wake_reaper()
         LOG.info('Deleted build %s: its pipeline keeps newer ones', build.id)
         return []
@@ -265,7 +267,8 @@ class PipelineRunner:
     ) -> OperatingSystem | None:
         """The entry of the catalogue; None when it was removed there."""
         if not pipeline.os:
-            return OperatingSystem('')
+            # Of a base image it has the architecture, at most.
+            return OperatingSystem.from_dict({'name': '', **pipeline.entry})
         if self._catalogue is None:
             return OperatingSystem.from_dict(pipeline.entry)
         return self._catalogue.get(pipeline.os)
@@ -347,6 +350,11 @@ class PipelineRunner:
         :raises SealingFailed: the keys do not fit.
         """
         entry = self._entry(pipeline) or OperatingSystem('')
+        named = channel_bases.of_request(
+            self._database, pipeline.project_id, pipeline.request
+        )
+        if named is not None and named.problem:
+            raise exception.InvalidRequest(named.problems())
         keys = self._context.conf.encryption_keys
         request = {
             **pipeline.request,
@@ -368,6 +376,9 @@ class PipelineRunner:
             ],
         )
         request = description.pinned(described, request)
+        if named is not None:
+            request = named.within(named.without(request))
+            entry = named.entry(entry)
         base, content_key = description.resolve(
             described,
             request,

@@ -17,6 +17,7 @@ thread         what it does
 heartbeat      one row in the database every ``heartbeat_interval``
 scheduler      claims jobs when woken, and every ``sweep_interval``
 pipelines      begins runs of pipelines, and moves their tags
+channels       moves the tags of channels, and repairs them
 repository     which finished images are there, and which may go
 leaks          images in the stores that no row knows
 reaper         what dead conductors and failures left behind
@@ -62,6 +63,7 @@ from imagebuild.conductor import attempt_reaper
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import builds
 from imagebuild.conductor import capability
+from imagebuild.conductor import channels
 from imagebuild.conductor import claims
 from imagebuild.conductor import client_cache
 from imagebuild.conductor import conductor_context
@@ -169,6 +171,7 @@ class Conductor:
         self.attempts = attempt_reaper.AttemptReaper(
             self.context, self.capability_provider.offered
         )
+        self.channels = channels.ChannelCare(self.context)
         self.validator = self._make_validator()
         self.pipelines = pipelines.PipelineRunner(
             self.context,
@@ -289,6 +292,7 @@ class Conductor:
         self.reaper.start()
         self.scheduler.start()
         self.pipelines.start()
+        self.channels.start()
         self.leaks.start()
         self.attempts.start()
         LOG.info('Conductor %s is up', self.context.name)
@@ -342,6 +346,7 @@ class Conductor:
         self.leaks.stop()
         self.attempts.stop()
         self.pipelines.stop()
+        self.channels.stop()
         self.scheduler.stop()
         for running in self._running_jobs():
             running.stop(
@@ -452,6 +457,7 @@ class Conductor:
             wake_scheduler=self.scheduler.call,
             wake_reaper=self._wake_deletion,
             wake_pipelines=self.pipelines.wake,
+            wake_channels=self.channels.wake,
         )
         server = bus.get_rpc_server(
             self._transport, self.context.name, endpoint

@@ -42,6 +42,7 @@ from imagebuild.conf import guestfs
 from imagebuild.conf import keystone
 from imagebuild.conf import layers
 from imagebuild.conf import pipelines
+from imagebuild.conf import promotion
 from imagebuild.conf import quota
 from imagebuild.conf import repository
 from imagebuild.conf import signing
@@ -63,6 +64,7 @@ _SECTIONS: tuple[Any, ...] = (
     keystone,
     layers,
     pipelines,
+    promotion,
     quota,
     repository,
     signing,

@@ -19,6 +19,10 @@ image_build.build.end      INFO      the build is ``active`` or ``cancelled``
 image_build.build.error    ERROR     the build is ``error``
 =========================  ========  ======================================
 
+And, with a payload of its own (:func:`channel_payload`),
+``image_build.channel.promote`` and ``image_build.channel.rollback`` when
+another build has become the current one of a channel.
+
 A build that no conductor has (there is an image already, it waited for
 another, it was cancelled in the queue) has no start.
 
@@ -69,12 +73,18 @@ from imagebuild.messaging import bus
 LOG = logging.getLogger(__name__)
 
 PREFIX = 'image_build.build'
+CHANNEL_PREFIX = 'image_build.channel'
 
 _COPIED = (
     'name', 'project_id', 'user_id', 'request_id', 'status', 'status_reason',
     'fault', 'os', 'driver', 'architecture', 'content_key', 'attempt',
     'conductor', 'image_id', 'size', 'os_hash_algo', 'os_hash_value',
     'reused_from',
+)  # fmt: skip
+_OF_CHANNEL = (
+    'name', 'channel', 'project_id', 'user_id', 'tag', 'tags',
+    'current_build_id', 'current_image_id', 'previous_build_id',
+    'previous_image_id',
 )  # fmt: skip
 _TIMES = ('created_at', 'started_at', 'finished_at')
 
@@ -101,6 +111,27 @@ class Notifier:
         else:
             self._send('info', 'end', build)
 
+    def promoted(
+        self, channel: db.Channel, action: str, request_id: str | None
+    ) -> None:
+        """A build has become the current one of a channel.
+
+        :param action: ``promote`` or ``rollback``.
+        :param request_id: of the request that did it.
+        """
+        context = {
+            'request_id': request_id,
+            'project_id': channel.project_id,
+        }
+        self._sender.send(
+            f'The notification "{action}" of channel {channel.id}',
+            lambda: self._notifier.info(
+                context,
+                f'{CHANNEL_PREFIX}.{action}',
+                {**channel_payload(channel), 'request_id': request_id},
+            ),
+        )
+
     def _send(self, priority: str, event: str, build: db.Build) -> None:
         context = {
             'request_id': build.request_id,
@@ -121,6 +152,13 @@ def payload(build: db.Build) -> dict[str, Any]:
     found.update((name, getattr(build, name)) for name in _COPIED)
     found.update((name, _iso(getattr(build, name))) for name in _TIMES)
     return found
+
+
+def channel_payload(channel: db.Channel) -> dict[str, Any]:
+    """What a notification holds of a channel."""
+    found: dict[str, Any] = {'channel_id': channel.id}
+    found.update((name, getattr(channel, name)) for name in _OF_CHANNEL)
+    return {**found, 'updated_at': _iso(channel.updated_at)}
 
 
 def _iso(time: datetime.datetime | None) -> str | None:

@@ -95,6 +95,10 @@ class ConductorAPI:
         """Say that a run of a pipeline may be due."""
         self._cast('pipeline', pipeline_id=pipeline_id)
 
+    def channel(self, channel_id: str) -> None:
+        """Say that a channel has changed, as its row already does."""
+        self._cast('channel', channel_id=channel_id)
+
     def cancel(self, build_id: str) -> None:
         """Say that a build is to be cancelled, as its row already does."""
         self._cast('cancel', build_id=build_id)

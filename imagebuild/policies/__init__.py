@@ -22,6 +22,7 @@ from oslo_policy import policy
 
 from imagebuild.policies import base
 from imagebuild.policies import builds
+from imagebuild.policies import channels
 from imagebuild.policies import conductors
 from imagebuild.policies import destinations
 from imagebuild.policies import drivers
@@ -35,6 +36,7 @@ from imagebuild.policies import validations
 __all__ = [
     'base',
     'builds',
+    'channels',
     'conductors',
     'destinations',
     'drivers',
@@ -55,6 +57,7 @@ def list_rules() -> list[policy.RuleDefault]:
     return [
         *base.RULES,
         *builds.RULES,
+        *channels.RULES,
         *conductors.RULES,
         *destinations.RULES,
         *drivers.RULES,

@@ -42,9 +42,10 @@ RULES = [
     base.rule(
         LIST_ALL,
         base.ADMIN,
-        "List the builds, pipelines and uploads of other projects "
+        "List the builds, channels, pipelines and uploads of other projects "
         "('all_projects', 'project_id').",
         _LIST,
+        'GET /v1/channels',
         'GET /v1/pipelines',
         'GET /v1/uploads',
     ),

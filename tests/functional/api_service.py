@@ -104,6 +104,9 @@ class Conductors:
     def pipeline(self, pipeline_id):
         self.casts.append(('pipeline', pipeline_id))
 
+    def channel(self, channel_id):
+        self.casts.append(('channel', channel_id))
+
     def cancel(self, build_id):
         self.casts.append(('cancel', build_id))
 

@@ -26,3 +26,6 @@ class Notices:
 
     def ended(self, build):
         self.seen.append((build.status, build.id))
+
+    def promoted(self, channel, action, request_id):
+        self.seen.append((action, channel.id))

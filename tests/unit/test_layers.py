@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What the API, the conductors and the jobs all read
     'context': {'policies'},
     'catalogue': {'manifest'},
+    'channel_bases': {'catalogue', 'db'},
     'description': {'manifest', 'recipes'},
     'destinations': set(),
     'sealing': set(),
@@ -96,6 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'conductor': {
         'artifacts',
         'catalogue',
+        'channel_bases',
         'clients',
         'conf',
         'context',
@@ -115,6 +117,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     'api': {
         'catalogue',
+        'channel_bases',
         'clients.references',
         'conf',
         'context',

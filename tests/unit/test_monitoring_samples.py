@@ -35,6 +35,7 @@ _SERIES = ('_bucket', '_sum', '_count', '')
 
 def api_families():
     database = mock.Mock()
+    database.count_channels.return_value = {'settled': 1, 'waiting': 0}
     database.count_builds.return_value = {('error', 'service'): 1}
     database.oldest_queued.return_value = datetime.datetime(2026, 1, 1)
     database.list_conductors.return_value = []

@@ -89,7 +89,7 @@ def plan(call: Call) -> flask.Response:
     return responses.ok(
         {
             'content_key': prepared.content_key,
-            'os': prepared.request.get('os'),
+            'os': prepared.entry.name or None,
             'driver': prepared.request['driver'],
             'architecture': prepared.architecture,
             'base': _base(prepared.base),
@@ -278,9 +278,12 @@ def delete(call: Call, build_id: str) -> flask.Response:
     """DELETE /v1/builds/{build_id}"""
     build = visible(call, build_id)
     call.context.can(policies.builds.DELETE, build)
-    protection.check(call, build)
+    when_unused = call.query.get('when_unused', False)
+    if not when_unused:
+        call.database.check_unused(build.id)
+    protection.check_images(call, build)
     # The row decides; if the message is lost, a sweep finds the row.
-    call.database.delete_build(build.id)
+    call.database.delete_build(build.id, when_unused=when_unused)
     call.conductor_api.delete(build.id)
     return responses.no_content()
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from imagebuild.api.schemas import base
 from imagebuild.api.schemas import builds
+from imagebuild.api.schemas import channels
 from imagebuild.api.schemas import components
 from imagebuild.api.schemas import conductors
 from imagebuild.api.schemas import description
@@ -36,6 +37,7 @@ __all__ = [
     'base',
     'builds',
     'components',
+    'channels',
     'conductors',
     'description',
     'destinations',

@@ -196,6 +196,11 @@ BUILD: base.Schema = base.closed(
             'description': 'What came of its boot test; null without one, '
             'and before it has ended.',
         },
+        'delete_when_unused': base.field(
+            base.BOOLEAN,
+            'Whether it is deleted when no channel has it any more.',
+            False,
+        ),
         'log_size': base.count('Bytes of its log.', 20480),
         'created_at': base.time('When it was requested.'),
         'started_at': base.maybe_time('When a conductor first started it.'),
@@ -298,6 +303,15 @@ PLAN: base.Schema = base.closed(
             [],
         ),
     }
+)
+
+DELETE_QUERY = (
+    base.Parameter(
+        'when_unused',
+        'Whether one that a channel has is deleted when no channel has it any '
+        'more. Without it, that is refused.',
+        base.BOOLEAN,
+    ),
 )
 
 CREATE = description.DESCRIPTION

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from imagebuild.api.schemas import base
 from imagebuild.api.schemas import builds
+from imagebuild.api.schemas import channels
 from imagebuild.api.schemas import conductors
 from imagebuild.api.schemas import destinations
 from imagebuild.api.schemas import drivers
@@ -29,6 +30,7 @@ from imagebuild.api.schemas import validations
 BY_NAME: dict[str, base.Schema] = {
     'Build': builds.BUILD,
     'Changes': builds.UPDATE,
+    'Channel': channels.CHANNEL,
     'Conductor': conductors.CONDUCTOR,
     'Description': builds.CREATE,
     'Destination': destinations.DESTINATION,
@@ -38,6 +40,7 @@ BY_NAME: dict[str, base.Schema] = {
     'Package': packages.PACKAGE,
     'Pipeline': pipelines.PIPELINE,
     'Plan': builds.PLAN,
+    'Promotion': channels.PROMOTION,
     'Provenance': packages.PROVENANCE,
     'Recipe': recipes.RECIPE,
     'RecipeSummary': recipes.RECIPE_SUMMARY,

@@ -21,6 +21,7 @@ from typing import Any
 
 from imagebuild.api import strict_json
 from imagebuild.api.schemas import base
+from imagebuild.api.schemas import channels
 from imagebuild.common import boot_tests
 from imagebuild.common import element_names
 from imagebuild.common import image_properties
@@ -127,7 +128,25 @@ _FILE: base.Schema = {
 }
 
 _SOURCE: Mapping[str, base.Schema] = {
-    'os': base.field(base.NAME, 'Name of one of /v1/operating-systems.'),
+    'os': {
+        'anyOf': [
+            {**base.NAME, 'title': 'a name'},
+            {
+                'title': 'a channel',
+                'type': 'object',
+                'additionalProperties': False,
+                'required': ['channel', 'name'],
+                'properties': {
+                    'channel': base.field(
+                        channels.NAME, 'Name of the channel.'
+                    ),
+                    'name': base.field(base.NAME, 'Name of its images.'),
+                },
+            },
+        ],
+        'description': 'Name of one of /v1/operating-systems; or a channel of '
+        'the project, whose current image is the base.',
+    },
     'base_image': base.field(
         base.NAME,
         'Id or name of an image, instead of the one that "os" names.',

@@ -50,7 +50,7 @@ def make(tmp_path):
 WRITES = {
     name
     for name in NAMES
-    if re.search(r':(create|update|cancel|delete|run)', name)
+    if re.search(r':(create|update|cancel|delete|run|promote|rollback)', name)
 }
 ADMINS = {
     'image-build:builds:list:all_projects',
@@ -107,3 +107,17 @@ def test_operations_are_routes():
 def test_every_rule_is_one_of_its_module():
     assert len(set(NAMES)) == len(NAMES)
     assert all(name.startswith('image-build:') for name in NAMES)
+
+
+def test_a_rule_may_look_at_the_channel(make):
+    rule = "rule:project_member and (role:release or not 'prod':%(channel)s)"
+    text = f'"{policies.channels.PROMOTE}": "{rule}"\n'
+    own = Owned('red')
+
+    def may(channel, *roles):
+        who = make(['member', *roles], text=text)
+        return who.may(policies.channels.PROMOTE, own, channel=channel)
+
+    assert may('test')
+    assert not may('prod')
+    assert may('prod', 'release')
