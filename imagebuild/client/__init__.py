@@ -34,6 +34,7 @@ from imagebuild.client import exceptions
 from imagebuild.client.client import Client
 from imagebuild.client.records import Build
 from imagebuild.client.records import BuildImage
+from imagebuild.client.records import Channel
 from imagebuild.client.records import Conductor
 from imagebuild.client.records import Destination
 from imagebuild.client.records import Driver
@@ -42,6 +43,7 @@ from imagebuild.client.records import OperatingSystem
 from imagebuild.client.records import Pipeline
 from imagebuild.client.records import Plan
 from imagebuild.client.records import Progress
+from imagebuild.client.records import Promotion
 from imagebuild.client.records import Recipe
 from imagebuild.client.records import Step
 from imagebuild.client.records import Upload
@@ -50,6 +52,7 @@ from imagebuild.client.records import Validation
 __all__ = [
     'Build',
     'BuildImage',
+    'Channel',
     'Client',
     'Conductor',
     'Destination',
@@ -59,6 +62,7 @@ __all__ = [
     'Pipeline',
     'Plan',
     'Progress',
+    'Promotion',
     'Recipe',
     'Step',
     'Upload',

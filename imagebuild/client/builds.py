@@ -121,13 +121,16 @@ class BuildManager(managers.Manager):
             )
         return found[0]
 
-    def delete(self, build_id: str) -> None:
+    def delete(self, build_id: str, *, when_unused: bool = False) -> None:
         """Delete a build, and its image if no other build uses it.
 
+        :param when_unused: one that a channel has is deleted when no channel
+            has it any more.
         :raises NotFound: it does not exist, or not for this project.
-        :raises Conflict: its image is protected.
+        :raises Conflict: its image is protected, or a channel has it.
         """
-        self._transport.request('DELETE', _path(build_id))
+        params = {'when_unused': 'true'} if when_unused else {}
+        self._transport.request('DELETE', _path(build_id), params=params)
 
     def wait_deleted(
         self,

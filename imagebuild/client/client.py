@@ -21,6 +21,7 @@ import keystoneauth1.plugin
 import keystoneauth1.session
 
 from imagebuild.client import builds
+from imagebuild.client import channels
 from imagebuild.client import http
 from imagebuild.client import listings
 from imagebuild.client import pipelines
@@ -98,6 +99,7 @@ class Client:
             retry_delay=retry_delay,
         )
         self.builds = builds.BuildManager(transport)
+        self.channels = channels.ChannelManager(transport)
         self.pipelines = pipelines.PipelineManager(transport)
         self.validations = validations.ValidationManager(transport)
         self.recipes = listings.RecipeManager(transport)

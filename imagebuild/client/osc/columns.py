@@ -250,6 +250,31 @@ PIPELINE: Sequence[Field] = (
     ('image', lambda found: Nested(dict(found.image))),
 )
 
+CHANNELS: Sequence[Field] = (
+    *_same('ID', 'Name', 'Channel'),
+    ('Current Image', lambda found: found.current_image_id),
+    *_same('Updated At'),
+)
+CHANNELS_LONG: Sequence[Field] = (
+    *CHANNELS,
+    ('Current Build', lambda found: found.current_build_id),
+    ('Previous Build', lambda found: found.previous_build_id),
+    ('Tags', lambda found: Nested(list(found.tags))),
+    *_same('Settled'),
+    _REASON,
+)
+CHANNEL: Sequence[Field] = (
+    *_same('id', 'name', 'channel', 'current_image_id', 'current_build_id'),
+    *_same('previous_image_id', 'previous_build_id', 'tag'),
+    ('tags', lambda found: Nested(list(found.tags))),
+    *_same('settled', 'status_reason'),
+    *_same('project_id', 'user_id', 'created_at', 'updated_at'),
+)
+PROMOTIONS: Sequence[Field] = (
+    *_same('At', 'Action', 'Build ID', 'Image ID', 'Replaced Build ID'),
+    *_same('User ID'),
+)
+
 VALIDATIONS: Sequence[Field] = (
     *_same('ID', 'Name', 'Status', 'Created At', 'Finished At'),
     _REASON,

@@ -70,6 +70,13 @@ def load_fields(args: argparse.Namespace) -> dict[str, Any]:
     for field in _SINGLE:
         if getattr(args, field) is not None:
             result[field] = getattr(args, field)
+    if args.base_channel:
+        if args.os is not None:
+            raise exceptions.CommandError(
+                'The base is one of --os and --base-channel.'
+            )
+        name, channel = args.base_channel
+        result['os'] = {'channel': channel, 'name': name}
     for field in _LISTS:
         _extend(result, field, getattr(args, field) or [])
     _update(result, 'properties', args.properties or {})

@@ -98,6 +98,13 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
         metavar='<image>',
         help='Glance image (name or ID), in place of what --os gives',
     )
+    base.add_argument(
+        '--base-channel',
+        metavar=('<name>', '<channel>'),
+        nargs=2,
+        help='Current image of a channel, in place of what --os gives; see '
+        '"openstack image channel list"',
+    )
     _add_fields(parser)
 
 

@@ -926,7 +926,7 @@ def test_every_entry_point_is_a_command():
                 importlib.import_module(f'imagebuild.client.osc.{module}'),
                 command,
             )
-    assert len(found) == 36
+    assert len(found) == 41
     assert all(
         issubclass(each, terminal.SafeOutput) for each in found.values()
     )

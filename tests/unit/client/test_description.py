@@ -39,6 +39,11 @@ def load(*line):
     [
         (['--os', 'debian-12'], 'os', 'debian-12'),
         (['--base-image', 'x'], 'base_image', 'x'),
+        (
+            ['--base-channel', 'web', 'prod'],
+            'os',
+            {'name': 'web', 'channel': 'prod'},
+        ),
         (['--package', 'a', '--package', 'b'], 'packages', ['a', 'b']),
         (
             ['--package', 'a=1:2~rc1'],

@@ -20,6 +20,7 @@ from cliff import command
 
 from imagebuild.client.osc import builds
 from imagebuild.client.osc import catalogue
+from imagebuild.client.osc import channels
 from imagebuild.client.osc import contents
 from imagebuild.client.osc import create
 from imagebuild.client.osc import pipelines
@@ -48,6 +49,11 @@ COMMANDS = {
     'build upload list': uploads.ListUpload,
     'build upload show': uploads.ShowUpload,
     'build upload delete': uploads.DeleteUpload,
+    'build promote': channels.PromoteBuild,
+    'channel list': channels.ListChannel,
+    'channel show': channels.ShowChannel,
+    'channel history': channels.ListPromotion,
+    'channel delete': channels.DeleteChannel,
     'build validate': validations.ValidateMachines,
     'validation list': validations.ListValidation,
     'validation show': validations.ShowValidation,
