@@ -53,22 +53,42 @@ def cancel(service: Client, build_id: str) -> None:
 
 def cancel_and_delete(
     service: Client, build_id: str, *, is_final: bool
-) -> None:
+) -> bool:
     """Have a build deleted, whatever its status; may be called again.
 
     :param is_final: raise a refusal, which may be for a passing reason.
+    :returns: whether nothing more is to be done, although it is there: it is
+        deleted when no channel has it any more.
     :raises NotFound: it is gone.
     :raises Conflict: its image is protected.
     """
     build = service.builds.get(build_id)
     if build.status == 'deleting':
-        return
+        return False
+    if build.delete_when_unused:
+        return True
     try:
         if not build.finished:
             service.builds.cancel(build_id)
         service.builds.delete(build_id)
     except exceptions.Conflict:
-        # Another change is in progress, or the image is protected. The
-        # latter does not pass, so report it before the stack times out.
-        if build.finished and is_final:
-            raise
+        # Another change is in progress, the image is protected, or a channel
+        # has it. The second does not pass, so report it before the stack
+        # times out.
+        if build.finished and not _leave_to_channels(service, build_id):
+            if is_final:
+                raise
+    return False
+
+
+def _leave_to_channels(service: Client, build_id: str) -> bool:
+    """Have a build deleted when no channel has it any more.
+
+    :returns: False when the service does not want that, either; or one of
+        the release before does not know it.
+    """
+    try:
+        service.builds.delete(build_id, when_unused=True)
+    except (exceptions.Conflict, exceptions.BadRequest):
+        return False
+    return True

@@ -165,7 +165,8 @@ class Image(service_resource.ServiceResource):
         state = PollState(
             request=request_body.create(
                 self.properties, self.physical_resource_name()
-            )
+            ),
+            promotion=request_body.promotion(self.properties),
         )
         self._post(state)
         return state
@@ -208,7 +209,26 @@ class Image(service_resource.ServiceResource):
             # Heat calls again after the delay; returning False would poll
             # every second.
             raise resource.PollDelay(state.delay())
-        return self._finish(build)
+        return self._finish(build) and self._promoted(state)
+
+    def _promoted(self, state: PollState) -> bool:
+        """Promote the image, if it is to be and is not yet.
+
+        :raises PollDelay: the service is away; it is retried.
+        """
+        promotion = state.promotion
+        if promotion is not None:
+            with self._reported(exceptions.ImageBuildRefused):
+                answer = state.call(
+                    lambda: self._service().channels.promote(
+                        self._id(), **promotion
+                    )
+                )
+            if answer is None:
+                raise resource.PollDelay(state.delay())
+            state.promotion = None
+            self.data_set(schema.CHANNEL, promotion[schema.CHANNEL])
+        return True
 
     def _poll(self, state: PollState) -> None:
         with self._reported(exceptions.ImageBuildFailed):
@@ -279,7 +299,9 @@ class Image(service_resource.ServiceResource):
         self, json_snippet: Any, tmpl_diff: Any, prop_diff: Mapping[str, Any]
     ) -> PollState:
         changes = request_body.update(prop_diff, self.physical_resource_name())
-        state = PollState(request=changes or None)
+        state = PollState(
+            request=changes or None, promotion=self._promotion(prop_diff)
+        )
         self._patch(state)
         return state
 
@@ -287,7 +309,18 @@ class Image(service_resource.ServiceResource):
         self._patch(state)
         if state.request is not None:
             raise resource.PollDelay(state.delay())
-        return True
+        return self._promoted(state)
+
+    def _promotion(
+        self, prop_diff: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """What an update has to promote: what changes, or has failed."""
+        wanted = request_body.promotion(self.properties, prop_diff)
+        if wanted is None:
+            return None
+        done = self.data().get(schema.CHANNEL) == wanted[schema.CHANNEL]
+        changed = any(name in prop_diff for name in schema.PROMOTION)
+        return wanted if changed or not done else None
 
     def _patch(self, state: PollState) -> None:
         changes = state.request
@@ -310,6 +343,7 @@ class Image(service_resource.ServiceResource):
     def check_delete_complete(self, state: PollState | None) -> bool:
         """Cancel and delete the build, whatever its status, until it is gone.
 
+        What a channel has stays there, and is deleted when no channel has it.
         Only the status of the build is looked at, so deleting may be retried
         any number of times, by any engine.
         """
@@ -317,7 +351,7 @@ class Image(service_resource.ServiceResource):
             return True
         with self._reported(exceptions.ImageBuildRefused):
             try:
-                state.call(
+                left = state.call(
                     lambda: builds.cancel_and_delete(
                         self._service(),
                         self._id(),
@@ -326,6 +360,8 @@ class Image(service_resource.ServiceResource):
                 )
             except client.exceptions.NotFound:
                 return True
+        if left:
+            return True
         raise resource.PollDelay(state.delay(last=_DELETE_DELAY))
 
     # -- adopt --------------------------------------------------------------
@@ -397,9 +433,13 @@ class Image(service_resource.ServiceResource):
         """Return whether a failed resource needs another build.
 
         Not if the image exists: then only an update of its name, tags or the
-        like failed.
+        like failed. But if it is to be promoted and is not: Heat takes a
+        failed resource of the same template for complete. The other build
+        gets the same image.
         """
         if self.resource_id is None or schema.IMAGE_ID not in self.data():
+            return True
+        if self._promotion({}) is not None:
             return True
         try:
             return bool(self._image_problems())

@@ -45,6 +45,8 @@ class PollState:
     each ``check_*_complete``.
 
     :ivar request: body still to be sent; None once the service accepted it.
+    :ivar promotion: what is still to be promoted where, see
+        ``request_body.promotion``; None for nothing.
     :ivar build: the build as last polled, None before.
     :ivar response_lost: the connection broke, so the service may have
         accepted the request.
@@ -52,6 +54,7 @@ class PollState:
     """
 
     request: Mapping[str, Any] | None = None
+    promotion: Mapping[str, Any] | None = None
     build: Build | None = None
     response_lost: bool = False
     polls: int = 0

@@ -73,6 +73,8 @@ def _described(
             for key, value in body[schema.BOOT_TEST].items()
             if value is not None
         }
+    if base := body.pop(schema.BASE_CHANNEL, None):
+        body[schema.OS] = dict(base)
     # A template may leave the list empty; the service takes no empty one.
     if not body.get(schema.DESTINATIONS):
         body.pop(schema.DESTINATIONS, None)
@@ -102,6 +104,26 @@ def update(prop_diff: Mapping[str, Any], name: str) -> dict[str, Any]:
     if schema.IMAGE_PROPERTIES in body:
         body[schema.IMAGE_PROPERTIES] = strings(body[schema.IMAGE_PROPERTIES])
     return body
+
+
+def promotion(
+    properties: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """Return what is to be promoted where.
+
+    :param properties: Heat's.
+    :param changes: new values of some.
+    :returns: arguments of the client's ``promote``; None for nothing.
+    """
+    given = {key: properties[key] for key in schema.PROMOTION}
+    given |= {
+        key: value for key, value in (changes or {}).items() if key in given
+    }
+    channel = stripped(schema.CHANNEL, given[schema.CHANNEL])
+    if not channel:
+        return None
+    tags = stripped(schema.CHANNEL_TAGS, given[schema.CHANNEL_TAGS])
+    return {'channel': channel} | ({} if tags is None else {'tags': tags})
 
 
 def stripped(key: str, value: Any) -> Any:

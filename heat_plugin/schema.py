@@ -32,12 +32,12 @@ Schema = properties.Schema
 CONTENT = (
     OS, BASE_IMAGE, PACKAGES, PIP_PACKAGES, FILES, RECIPE, RECIPE_VERSION,
     MANIFEST, RESOURCES, ARGUMENTS, DRIVER, DRIVER_OPTIONS, DISK_FORMAT,
-    CONTAINER_FORMAT, DESTINATIONS, ELEMENTS, BOOT_TEST,
+    CONTAINER_FORMAT, DESTINATIONS, ELEMENTS, BOOT_TEST, BASE_CHANNEL,
 ) = (
     'os', 'base_image', 'packages', 'pip_packages', 'files', 'recipe',
     'recipe_version', 'manifest', 'resources', 'arguments', 'driver',
     'driver_options', 'disk_format', 'container_format', 'destinations',
-    'elements', 'boot_test',
+    'elements', 'boot_test', 'base_channel',
 )  # fmt: skip
 
 #: Those that say what is in a system, however it was made.
@@ -58,10 +58,17 @@ ABOUT = (
 #: Say how a build goes: a change holds for the next one.
 BUILDING = (REUSE, MAX_AGE, TIMEOUT) = ('reuse', 'max_age', 'timeout')
 
+#: Say what becomes of an image that is there.
+PROMOTION = (CHANNEL, CHANNEL_TAGS) = ('channel', 'channel_tags')
+
+#: Of ``base_channel``.
+CHANNEL_NAME = 'name'
+
 #: Names: the blanks around them mean nothing.
-NAMES = (OS, RECIPE, RECIPE_VERSION, DRIVER)
+NAMES = (OS, RECIPE, RECIPE_VERSION, DRIVER, CHANNEL)
 LISTS_OF_NAMES = (
     PACKAGES, PIP_PACKAGES, DESTINATIONS, TAGS, MEMBERS, ELEMENTS,
+    CHANNEL_TAGS,
 )  # fmt: skip
 
 #: Of an entry of ``files``.
@@ -138,6 +145,22 @@ PROPERTIES: dict[str, Any] = {
             'built.'
         ),
         constraints.CustomConstraint('imagebuild.base_image'),
+    ),
+    BASE_CHANNEL: Schema(
+        Schema.MAP,
+        _(
+            'Channel whose current image to build upon, instead of os or '
+            'base_image. It is looked up when the image is built: what is '
+            'promoted later changes nothing.'
+        ),
+        schema={
+            CHANNEL_NAME: _string(
+                _('Name of its images.'), _length(), required=True
+            ),
+            CHANNEL: _string(
+                _('Channel, such as prod.'), _length(), required=True
+            ),
+        },
     ),
     PACKAGES: _list(
         _(
@@ -278,6 +301,25 @@ PROPERTIES: dict[str, Any] = {
     ),
     MIN_RAM: _number(
         _('Memory that a server needs at least, in MiB.'),
+        update_allowed=True,
+    ),
+    CHANNEL: _string(
+        _(
+            'Channel, such as prod, whose current image it becomes once it '
+            'is built, under its name; needs name. A change promotes it to '
+            'the other channel; the one before keeps it. Deleting the '
+            'resource takes nothing from a channel: the image is deleted '
+            'when no channel has it any more.'
+        ),
+        constraints.CustomConstraint('imagebuild.channel'),
+        update_allowed=True,
+    ),
+    CHANNEL_TAGS: _list(
+        _(
+            'Further tags that go with the channel, such as the '
+            "amp_image_tag of Octavia; by default those that it has."
+        ),
+        _string(_('Tag.'), _length()),
         update_allowed=True,
     ),
     REUSE: _string(

@@ -21,8 +21,17 @@ from heat_plugin.known_properties import KnownProperties
 
 def problems(given: KnownProperties) -> Iterator[str]:
     """Yield the mistakes that the schema of single properties allows."""
-    if not (given.has(schema.OS) or given.has(schema.BASE_IMAGE)):
-        yield 'either "os" or "base_image" is needed'
+    bases = (schema.OS, schema.BASE_IMAGE, schema.BASE_CHANNEL)
+    if not any(given.has(name) for name in bases):
+        yield 'either "os", "base_image" or "base_channel" is needed'
+    if given.has(schema.BASE_CHANNEL) and any(
+        given.has(name) for name in bases[:2]
+    ):
+        yield '"base_channel" is given instead of "os" and "base_image"'
+    if given.has(schema.CHANNEL) and not given.has(schema.NAME):
+        yield '"channel" needs "name": a channel is one of that name'
+    if given.has(schema.CHANNEL_TAGS) and not given.has(schema.CHANNEL):
+        yield '"channel_tags" is of no use without "channel"'
     if given.has(schema.RECIPE) and given.has(schema.MANIFEST):
         yield 'only one of "recipe" and "manifest" can be given'
     if given.has(schema.RECIPE_VERSION) and not given.has(schema.RECIPE):

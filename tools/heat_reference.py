@@ -54,7 +54,8 @@ image.
           flavor: m1.small
           networks: [{network: private}]
 
-Either ``os`` or ``base_image`` is needed, everything else may be left out.
+One of ``os``, ``base_image`` and ``base_channel`` is needed, everything else
+may be left out.
 First the packages are installed, then the Python packages, then the files are
 written, then the recipe or manifest is applied.
 """
@@ -76,6 +77,11 @@ _GROUPS = (
         'A change costs nothing and holds for the next build.',
         schema.BUILDING,
     ),
+    (
+        'Properties that promote the image',
+        'When it is built, and when they change: :doc:`../user/channels`.',
+        schema.PROMOTION,
+    ),
 )
 
 _CONSTRAINTS = """\
@@ -87,6 +93,9 @@ before anything is done:
 
 ``imagebuild.base_image``
     An image in Glance, by its id or name.
+
+``imagebuild.channel``
+    A channel that the service has.
 
 ``imagebuild.os``
     An operating system of the service's catalogue.

@@ -77,6 +77,12 @@ class OsConstraint(_NameConstraint):
     resource_getter_name = 'find_os'
 
 
+class ChannelConstraint(_NameConstraint):
+    """``imagebuild.channel``: a channel that can be promoted to."""
+
+    resource_getter_name = 'find_channel'
+
+
 class BaseImageConstraint(_NameConstraint):
     """``imagebuild.base_image``: an image in Glance, by its id or name."""
 

@@ -104,6 +104,14 @@ class ImageBuildClientPlugin(client_plugin.ClientPlugin):
             (item.name for item in listed),
         )
 
+    def find_channel(self, name: str) -> str:
+        """Return the name of a channel that can be promoted to.
+
+        :raises UnknownName: there is none of this name.
+        """
+        available = self.client().channels.available()
+        return _find_name('channel', name.strip(), available)
+
     def find_base_image(self, name: str) -> str:
         """Return the id of an image in Glance by its id or name.
 

@@ -55,6 +55,7 @@ class Service:
         self._left = {}
         self._numbers = itertools.count(1)
         self.builds = Builds(self)
+        self.channels = Channels(self)
         self.pipelines = Pipelines(self)
         self.validations = Validations(self)
         self.recipes = _listing(
@@ -195,11 +196,17 @@ class Builds:
         ]
         return iter(found[:limit])
 
-    def delete(self, build_id):
-        self.service.note('delete', build_id)
+    def delete(self, build_id, *, when_unused=False):
+        more = [when_unused] if when_unused else []
+        self.service.note('delete', build_id, *more)
         build = self._known(build_id)
         if not build.finished:
             raise exceptions.Conflict('It is not done.')
+        if build_id in self.service.channels.held():
+            if not when_unused:
+                raise exceptions.Conflict('A channel has it.')
+            self._set(build_id, delete_when_unused=True)
+            return
         self._set(build_id, status='deleting')
         used = any(
             other.image_id == build.image_id and other.status == 'active'
@@ -242,6 +249,32 @@ class Builds:
                 'reuse': {'image_id': None, 'build_id': None},
             }
         )
+
+
+class Channels:
+    """In place of ``client.channels``.
+
+    :ivar current: (name, channel) -> the builds, the newest first.
+    """
+
+    def __init__(self, service):
+        self.service = service
+        self.current = {}
+
+    def available(self):
+        self.service.note('available')
+        return ('dev', 'test', 'prod')
+
+    def held(self):
+        return {id for ids in self.current.values() for id in ids[:2]}
+
+    def promote(self, build_id, channel, **values):
+        self.service.note('promote', build_id, channel, values)
+        name = self.service.builds._known(build_id).name
+        builds = self.current.setdefault((name, channel), [])
+        if builds[:1] != [build_id]:
+            builds.insert(0, build_id)
+        return client.Channel.from_dict({'id': 'channel-1'})
 
 
 class Pipelines:

@@ -617,7 +617,7 @@ class TestDelete(base.HeatPluginTestCase):
             exception.ResourceFailure, scheduler.TaskRunner(web.delete)
         )
         self.assertIn('It is protected.', str(error))
-        self.assertLess(self.service.count('delete'), 20)
+        self.assertLess(self.service.count('delete'), 40)
 
     def test_refusal_is_told(self):
         web = self.web()
@@ -827,7 +827,7 @@ class TestClass(base.HeatPluginTestCase):
             {
                 'name', 'tags', 'visibility', 'protected', 'members',
                 'properties', 'min_disk', 'min_ram', 'reuse', 'max_age',
-                'timeout',
+                'timeout', 'channel', 'channel_tags',
             },
             allowed,
         )  # fmt: skip
