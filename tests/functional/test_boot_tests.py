@@ -329,6 +329,12 @@ def test_required(service):
     service.conf.set_override('memory', 64, 'boot_test')
     made = build(service)
     assert made.boot_test['passed']
+    service.conf.set_override('require_boot_test', ['prod'], 'promotion')
+    promoted = service.ask(
+        'POST', f'/v1/builds/{made.id}/promote', channel='prod'
+    )
+    assert promoted.status_code == 200, promoted.json
+    assert promoted.json['current_image_id'] == made.image_id
     answer = service.ask(
         'POST', '/v1/builds', name='x', os='fake-os', boot_test=False
     )

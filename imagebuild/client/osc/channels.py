@@ -19,6 +19,8 @@ from typing import Any
 import osc_lib.exceptions
 from osc_lib.command import command
 
+from imagebuild.client import Client
+from imagebuild.client import managers
 from imagebuild.client import records
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import options
@@ -31,6 +33,7 @@ class PromoteBuild(terminal.SafeOutput, command.ShowOne):
 
     With --rollback the other way round: the build, which is the current one
     now, is taken back from the channel, and the one before is current again.
+    Their name is enough for that.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -79,8 +82,8 @@ class PromoteBuild(terminal.SafeOutput, command.ShowOne):
                     'With --rollback there is no --tag, --no-tag or '
                     '--if-current.'
                 )
-            build = client.builds.find(name)
-            found = client.channels.roll_back(build.id, parsed_args.channel)
+            build_id = _current(client, name, parsed_args.channel)
+            found = client.channels.roll_back(build_id, parsed_args.channel)
         else:
             build = client.builds.find(name)
             found = client.channels.promote(
@@ -184,6 +187,16 @@ def _found(
 ) -> records.Channel:
     manager = plugin.client_of(asked_by).channels
     return manager.find(args.name, args.channel)
+
+
+def _current(client: Client, name_or_id: str, channel: str) -> str:
+    """The build to take back: the current one where a name is given.
+
+    At least two builds have that name.
+    """
+    if managers.is_id(name_or_id):
+        return name_or_id
+    return client.channels.find(name_or_id, channel).current_build_id
 
 
 def _values(args: argparse.Namespace) -> dict[str, Any]:

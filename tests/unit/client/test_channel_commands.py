@@ -92,6 +92,9 @@ def test_roll_back(run, web):
     run(channels.PromoteBuild, BUILD, 'prod', '--rollback')
     assert web.last_request.path.endswith('/rollback')
     assert web.last_request.json() == {'channel': 'prod'}
+    # By the name of the images: the current one.
+    run(channels.PromoteBuild, 'web', 'prod', '--rollback')
+    assert web.last_request.path.endswith(f'/{BUILD}/rollback')
     sent = web.call_count
     with pytest.raises(osc_exceptions.CommandError, match='no --tag'):
         run(channels.PromoteBuild, BUILD, 'prod', '--rollback', '--no-tag')
