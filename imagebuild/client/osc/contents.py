@@ -68,8 +68,9 @@ class ListPackage(terminal.SafeOutput, command.Lister):
             required=True,
             help='Name of the package, exactly',
         )
+        # "--version" is the program's own, wherever it is on the line.
         parser.add_argument(
-            '--version',
+            '--package-version',
             metavar='<conditions>',
             help="A version, or conditions such as '<3.0.15' or "
             "'>=3.0,<3.0.15', compared as the package's ecosystem does",
@@ -94,7 +95,7 @@ class ListPackage(terminal.SafeOutput, command.Lister):
             fields = (*fields, columns.PROJECT)
         found = plugin.client_of(self).packages.list(
             parsed_args.name,
-            version=parsed_args.version,
+            version=parsed_args.package_version,
             type=parsed_args.type,
             all_projects=parsed_args.all_projects or None,
             limit=parsed_args.limit,

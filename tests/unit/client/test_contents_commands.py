@@ -104,8 +104,8 @@ def test_packages_are_listed_page_by_page(run, requests_mock):
     )
     names, rows = run(
         contents.ListPackage,
-        *('--name', 'openssl', '--version', '<3.0.15', '--type', 'deb'),
-        '--all-projects',
+        *('--name', 'openssl', '--package-version', '<3.0.15'),
+        *('--type', 'deb', '--all-projects'),
     )
     assert len(rows) == 2
     assert names[:3] == ('Name', 'Version', 'Type')

@@ -17,6 +17,7 @@ import shlex
 
 import pytest
 from cliff import command
+from openstackclient import shell
 
 from imagebuild.client.osc import builds
 from imagebuild.client.osc import catalogue
@@ -120,6 +121,14 @@ def own_options(name):
         parser_of('recipe show')
     )
     return strings(parser_of(name)) - everyones
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_no_option_is_one_of_the_program(name):
+    """Which takes its own wherever they are on the line."""
+    everyones = strings(shell.OpenStackShell().parser) - {'--help'}
+    assert '--version' in everyones
+    assert strings(parser_of(name)) & everyones == set()
 
 
 @pytest.mark.parametrize('name', COMMANDS)
