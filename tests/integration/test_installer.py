@@ -28,14 +28,18 @@ from typing import Any
 
 import pytest
 
+from imagebuild import exception
 from imagebuild.boot import mirror_network
+from imagebuild.common import checksums
 from imagebuild.common import processes
 from imagebuild.disks import base_images
 from imagebuild.disks import host_command
 from imagebuild.disks import workspaces
 from imagebuild.drivers import base
 from imagebuild.drivers import installer
+from imagebuild.drivers.installer import inputs
 from imagebuild.drivers.installer import run
+from imagebuild.drivers.installer import settings
 from tests.contract import driver_contract
 from tests.integration import netboot
 from tests.integration import stand_in_installer
@@ -229,6 +233,46 @@ def test_network(mirror: str, tmp_path: pathlib.Path) -> None:
     until(lambda: not [each for each in started if _name(each)])
 
 
+def test_medium(tmp_path: pathlib.Path) -> None:
+    """Kernel and initrd are taken from a CD, by their names there."""
+    boot = tmp_path / 'tree' / 'images' / 'pxeboot'
+    boot.mkdir(parents=True)
+    (boot / 'vmlinuz').write_bytes(b'kernel' * 5000)
+    (boot / 'initrd.img').write_bytes(b'initrd' * 5000)
+    medium = tmp_path / 'medium.iso'
+    host_command.run(
+        [
+            'genisoimage',
+            '-quiet',
+            '-R',
+            '-o',
+            str(medium),
+            str(boot.parents[1]),
+        ]
+    )
+    digest = checksums.compute(medium, ('sha256',))['sha256']
+    made = tmp_path / 'made'
+    made.mkdir()
+
+    def gather(kernel: str) -> inputs.Inputs:
+        on_it = [
+            settings.InputFile(pathlib.Path(f'/images/pxeboot/{name}'))
+            for name in (kernel, 'initrd.img')
+        ]
+        whole = settings.InputFile(medium, f'sha256:{digest}')
+        named = settings.Installer('one', 'redhat', *on_it, whole)
+        return inputs.gather(named, made)
+
+    found = gather('vmlinuz')
+    assert found.kernel.read_bytes() == b'kernel' * 5000
+    assert found.initrd.read_bytes() == b'initrd' * 5000
+    with pytest.raises(exception.EnvironmentFault, match='not on the medium'):
+        gather('vmlinuz; x')
+    medium.write_bytes(b'another')
+    with pytest.raises(exception.ChecksumMismatch):
+        gather('vmlinuz')
+
+
 OPTIONS: dict[str, Any] = {
     'installer': stand_in_installer.NAME,
     'size': 3,
@@ -312,14 +356,14 @@ class TestInstaller(driver_contract.DriverContract):
             return made
 
         monkeypatch.setattr(run.Run, 'install', install)
-        settings = base.Settings(
+        conductor = base.Settings(
             base_images.Cache(tmp_path / 'cache'),
             no_glance,  # type: ignore
             isolation='sandbox',
             sections={'installer': installers},
         )
         return driver_contract.Opening(
-            driver, base.BaseImage(), OPTIONS, settings
+            driver, base.BaseImage(), OPTIONS, conductor
         )
 
     def test_what_was_installed(
