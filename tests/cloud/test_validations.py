@@ -19,15 +19,25 @@ has told it.
 import base64
 import json
 import pathlib
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import asyncssh
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from keystoneauth1 import session as ksa_session
+from keystoneauth1.identity import v3
 
+from imagebuild import exception
+from imagebuild.disks import create
+from imagebuild.stores import base
+from imagebuild.stores import registry
 from tests.cloud import people
 from tests.cloud import stacks as stack_tools
 from tests.integration import machines
+from tests.unit.stores import test_image_signature
 from tools.cloud import clouds
 from tools.cloud import identity
 from tools.cloud.servers import barbican
@@ -293,3 +303,72 @@ def test_stacks(
     assert [each['result'] for each in outputs['results']] == ['reconciled']
     assert machine.run('cat', '/etc/wanted') == 'yes\n'
     stacks.delete(name)
+
+
+# -- signed images: what else needs a Barbican -------------------------------
+
+
+def _certificate(cloud: clouds.Cloud, content: bytes) -> str:
+    """Put one into Barbican; returns its id."""
+    values = cloud.site.credentials('imagebuild')
+    session = ksa_session.Session(
+        auth=v3.Password(
+            auth_url=values['auth_url'],
+            username=values['username'],
+            password=values['password'],
+            project_name=values['project_name'],
+            user_domain_name=values['user_domain_name'],
+            project_domain_name=values['project_domain_name'],
+        )
+    )
+    answer = session.post(
+        f'{cloud.site.url("barbican")}/v1/secrets',
+        json={
+            'payload': base64.b64encode(content).decode(),
+            'payload_content_type': 'application/octet-stream',
+            'payload_content_encoding': 'base64',
+            'secret_type': 'certificate',
+        },
+    )
+    return str(answer.json()['secret_ref']).rpartition('/')[2]
+
+
+def test_glance_verifies_what_is_signed(
+    cloud: clouds.Cloud, tmp_path: pathlib.Path
+) -> None:
+    values = cloud.site.credentials('imagebuild')
+    key = test_image_signature.KEYS['RSA-PSS']
+    another = test_image_signature.KEYS['ECC_SECP384R1']
+    (tmp_path / 'key.pem').write_bytes(test_image_signature.pem(key))
+    disk = tmp_path / 'disk.qcow2'
+    create.empty_image(disk, 'qcow2', 1024**2)
+    project = cloud.openstack(
+        *('token', 'issue', '-f', 'value', '-c', 'project_id')
+    )
+    image = base.ImageProperties(name='signed', owner=project)
+
+    def upload(signer: Any) -> tuple[base.Store, base.StoredImage]:
+        der = test_image_signature.certificate(signer)
+        pem = x509.load_der_x509_certificate(der).public_bytes(
+            serialization.Encoding.PEM
+        )
+        store = registry.load(
+            'glance',
+            {
+                'keystone': values,
+                'glance': {'retry_timeout': 20},
+                'signing': {
+                    'private_key': str(tmp_path / 'key.pem'),
+                    'certificate_uuid': _certificate(cloud, pem),
+                },
+            },
+        )
+        stamp = base.Stamp(str(uuid.uuid4()), str(uuid.uuid4()), 'ab' * 32)
+        return store, store.upload(disk, image, stamp)
+
+    store, stored = upload(key)
+    assert store.exists(stored.image_id)
+    store.delete(stored.image_id)
+    with pytest.raises(exception.ImageBuildError) as caught:
+        upload(another)
+    assert 'ignature' in str(caught.value)

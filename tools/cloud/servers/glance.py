@@ -73,6 +73,8 @@ class Glance(service.WsgiService):
                 # Any: a Glance that is fetched from has one of its own.
                 'allowed_ports': '[]',
             },
+            # Where there is a Barbican: certificates of signed images.
+            'barbican': {'auth_endpoint': self.site.auth_url},
             'database': {'connection': self.site.database(self._database)},
             'paste_deploy': {'flavor': 'keystone'},
             'keystone_authtoken': self.site.authtoken('glance'),
