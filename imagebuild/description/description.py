@@ -20,9 +20,11 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from imagebuild import exception
 from imagebuild import manifest
 from imagebuild.common import boot_tests
 from imagebuild.common import checkpoints
+from imagebuild.common import guest_program
 from imagebuild.description import origin
 from imagebuild.description import plugin
 from imagebuild.manifest import content_key
@@ -233,6 +235,27 @@ class Description(manifest.Runnable):
             monitor=monitor,
             cache=cache,
         )
+
+    def program(self) -> guest_program.GuestProgram:
+        """Say it in shell, for a guest that nobody reaches from outside.
+
+        :raises InvalidRequest: it cannot be said so, with every problem.
+        """
+        if self._plugin is not None:
+            raise exception.InvalidRequest(
+                [
+                    exception.Problem(
+                        'recipe',
+                        f'"{self._plugin_name}" is a program of its own, and '
+                        'not steps that a guest could run alone; that needs '
+                        'a way into the guest',
+                    )
+                ]
+            )
+        try:
+            return self._steps.program()
+        except exception.InvalidManifest as error:
+            raise exception.InvalidRequest(error.errors) from error
 
     def cached(
         self, checkpoint: checkpoints.Checkpoint

@@ -172,5 +172,9 @@ class Distro(abc.ABC):
         clean-up, and must not fail when there is nothing to remove.
         """
 
+    #: Shell text for a guest that nobody reaches from outside: it is true
+    #: when the package ``$1`` is installed, at the version ``$2`` unless that
+    #: is empty. Families without it cannot be used there.
+    look_script: ClassVar[str] = ''
     #: Packages that make Python virtual environments and pip work.
     pip_packages: ClassVar[tuple[Package, ...]] = ()

@@ -80,6 +80,22 @@ rm -f /var/lib/apt/lists/partial/* /var/cache/apt/*.bin \
 """
 
 
+_LOOK = r"""
+if [ -n "$2" ]; then
+    dpkg-query -W -f='${db:Status-Status} ${Version}\n' -- "$1" 2> /dev/null |
+        grep -qxF "installed $2"
+else
+    dpkg-query -W -f='${db:Status-Status} ${Package} ${Provides}\n' |
+        sed 's/([^)]*)//g; s/,/ /g' |
+        awk -v wanted="${1%%:*}" '
+            $1 == "installed" {
+                for (i = 2; i <= NF; i++) if ($i == wanted) found = 1
+            }
+            END { exit !found }'
+fi
+"""
+
+
 class Debian(base.Distro):
     """Debian, Ubuntu and their relatives."""
 
@@ -91,6 +107,7 @@ class Debian(base.Distro):
             'proxmox', 'trisquel', 'pureos', 'astra', 'tails', 'siduction',
         }
     )  # fmt: skip
+    look_script: ClassVar[str] = _LOOK
     pip_packages: ClassVar[tuple[base.Package, ...]] = (
         base.Package('python3-pip'),
         base.Package('python3-venv'),

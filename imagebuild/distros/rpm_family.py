@@ -32,6 +32,20 @@ shift 3
 """
 
 
+_LOOK = r"""
+case "$1" in
+@*) return 1 ;;
+esac
+if [ -n "$2" ]; then
+    release='%{VERSION}-%{RELEASE}'
+    rpm -q --qf "%{VERSION}\\n$release\\n%{EPOCHNUM}:$release\\n" -- "$1" \
+        2> /dev/null | grep -qxF "$2"
+else
+    rpm -q --whatprovides -- "$1" > /dev/null 2>&1
+fi
+"""
+
+
 class RpmDistro(base.Distro):
     """What the families with rpm share.
 
@@ -41,6 +55,7 @@ class RpmDistro(base.Distro):
         fetched first.
     """
 
+    look_script: ClassVar[str] = _LOOK
     program: ClassVar[str]
     install_script: ClassVar[str]
 

@@ -29,6 +29,7 @@ from imagebuild.manifest.manifests import Manifest
 from imagebuild.manifest.monitors import Monitor
 from imagebuild.manifest.monitors import RunningStep
 from imagebuild.manifest.plans import PlannedStep
+from imagebuild.manifest.programs import followed
 from imagebuild.manifest.reports import Report
 from imagebuild.manifest.reports import Result
 from imagebuild.manifest.reports import StepReport
@@ -48,6 +49,7 @@ __all__ = [
     'RunningStep',
     'StepCache',
     'StepReport',
+    'followed',
     'load',
     'resolve',
 ]

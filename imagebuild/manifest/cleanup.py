@@ -27,7 +27,8 @@ from imagebuild.remotes.base import Remote
 # not removed: systemd mounts over the file when / is read-only, and cannot
 # make one then. A missing host key
 # is made again by sshd's or cloud-init's first start.
-_GENERALIZE = """
+#: Shell text; it removes what must differ.
+GENERALIZE = """
 [ -e /etc/machine-id ] && : >/etc/machine-id
 [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
 rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
@@ -127,6 +128,6 @@ def clean_up(
     if not keep_cache:
         script += distros.detect(remote).cache_cleanup() + '\n'
     if generalize:
-        script += _GENERALIZE
+        script += GENERALIZE
     if script:
         remote.run(['/bin/sh', '-c', script + '\nexit 0\n'])

@@ -23,12 +23,14 @@ from typing import Any
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild.common import checkpoints
+from imagebuild.common import guest_program
 from imagebuild.manifest import arguments
 from imagebuild.manifest import content_key
 from imagebuild.manifest import contexts
 from imagebuild.manifest import monitors
 from imagebuild.manifest import package_cache
 from imagebuild.manifest import plans
+from imagebuild.manifest import programs
 from imagebuild.manifest import reports
 from imagebuild.manifest import runnable
 from imagebuild.manifest import runner
@@ -127,6 +129,19 @@ class BoundManifest(runnable.Runnable):
             _remove(context)
             context.monitor.run_finished(report)
         return report
+
+    def program(self) -> guest_program.GuestProgram:
+        """Say it in shell, for a guest that nobody reaches from outside.
+
+        :raises InvalidManifest: it cannot be said so, each step with its
+            path.
+        """
+        return programs.compiled(
+            self.manifest.validators,
+            self._declared(),
+            self.values,
+            self.manifest.os,
+        )
 
     def cached(
         self, checkpoint: checkpoints.Checkpoint, *, operators: bool = False

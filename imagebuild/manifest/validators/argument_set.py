@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -20,9 +21,11 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.common import guest_program
 from imagebuild.common import json_schema
 from imagebuild.manifest import arguments
 from imagebuild.manifest import document
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 
 
@@ -76,6 +79,12 @@ class ArgumentSetValidator(base.Validator):
     def foresee(self, context: base.Context) -> bool:
         context.set_value(self.name, self.value)
         return True
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        compiler.set_value(self.name, self.value)
+        yield from ()
 
     def key(self) -> Any:
         return {'argument_set': [self.name, self.value]}

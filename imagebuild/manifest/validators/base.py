@@ -38,10 +38,12 @@ from typing import Self
 
 from imagebuild import distros
 from imagebuild import exception
+from imagebuild.common import guest_program
 from imagebuild.common import json_schema
 from imagebuild.manifest import arguments
 from imagebuild.manifest import plans
 from imagebuild.manifest import resource_files
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.contexts import Context
 from imagebuild.manifest.contexts import StepRecord
 from imagebuild.manifest.reports import Result
@@ -327,6 +329,15 @@ class Validator(abc.ABC):
         yield plans.PlannedStep(
             self.path, self.type_name, context.describe(self)
         )
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        """Say it in shell, for a guest that nobody reaches from outside.
+
+        :raises NotInShell: it cannot be said so.
+        """
+        raise shell_compiler.NotInShell('cannot be run by the guest alone')
 
     @abc.abstractmethod
     def key(self) -> Any:

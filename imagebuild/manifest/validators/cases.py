@@ -21,9 +21,11 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.common import guest_program
 from imagebuild.common import json_schema
 from imagebuild.manifest import arguments
 from imagebuild.manifest import document
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 
 _BRANCH: Mapping[str, Any] = {
@@ -91,6 +93,17 @@ class OsCaseValidator(base.Validator):
 
     def argument_names(self) -> Sequence[str]:
         return ()
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        tried: list[str] = []
+        for name, validators in self.branches:
+            condition = shell_compiler.is_named(name)
+            with compiler.where(' && '.join([*tried, condition])):
+                for validator in validators:
+                    yield from compiler.compiled(validator)
+            tried.append(f'! {condition}')
 
     def key(self) -> Any:
         return {
@@ -195,6 +208,16 @@ class ArgumentCaseValidator(base.Validator):
 
     def argument_names(self) -> Sequence[str]:
         return (self.name,)
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        value = compiler.value(self.name)
+        chosen: Sequence[base.Validator] = self.default
+        if value is not None:
+            chosen = self.cases.get(value, self.default)
+        for validator in chosen:
+            yield from compiler.compiled(validator)
 
     def key(self) -> Any:
         return {

@@ -14,12 +14,15 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild.common import guest_program
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 
 
@@ -73,6 +76,17 @@ class CopyScriptValidator(base.Validator):
         context.remote.write_file(self.target, self.content, mode=0o755)
         context.temporary.append(self.target)
         record.message = 'removed again when the run ends'
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        writing = shell_compiler.writing(self.target, self.content, 0o755)
+        yield compiler.step(
+            self,
+            f'{writing}'
+            f'printf "%s\\n" {shell_compiler.quoted(self.target)} '
+            '>> "$imagebuild_temporary"\n',
+        )
 
     def argument_names(self) -> Sequence[str]:
         return ()

@@ -27,10 +27,12 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.common import guest_program
 from imagebuild.common import strict_yaml
 from imagebuild.manifest import document
 from imagebuild.manifest import placeholders
 from imagebuild.manifest import resource_files
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
 from imagebuild.manifest.validators import target_files
@@ -122,6 +124,36 @@ class FileValidator(target_files.TargetFilesValidator):
             for text in _texts(item)
             for name in template.argument_names(text)
         ]
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        parts = []
+        for item in self.wanted:
+            path = compiler.rendered(item.file.path)
+            wrong = path_error(path)
+            if wrong:
+                raise shell_compiler.NotInShell(
+                    f'has the path {path}: {wrong}'
+                )
+            content = item.file.content
+            if content is None:
+                parts.append(
+                    f'rm -f -- {shell_compiler.quoted(path)} || exit\n'
+                )
+                continue
+            if item.template:
+                content = compiler.rendered(content.decode()).encode()
+            parts.append(
+                shell_compiler.writing(
+                    path,
+                    content,
+                    item.file.mode,
+                    item.file.owner,
+                    item.file.group,
+                )
+            )
+        yield compiler.step(self, ''.join(parts))
 
     def key(self) -> Any:
         return {'file': [_key(item) for item in self.wanted]}

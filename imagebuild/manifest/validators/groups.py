@@ -21,8 +21,10 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.common import guest_program
 from imagebuild.manifest import plans
 from imagebuild.manifest import runner
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 
 _LIST: Mapping[str, Any] = {
@@ -60,6 +62,12 @@ class AllValidator(base.Validator):
 
     def argument_names(self) -> Sequence[str]:
         return ()
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        for validator in self.validators:
+            yield from compiler.compiled(validator)
 
     def key(self) -> Any:
         return {'all': [child.key() for child in self.validators]}

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -20,9 +21,11 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.common import guest_program
 from imagebuild.common import json_schema
 from imagebuild.manifest import arguments
 from imagebuild.manifest import document
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 
 #: A file inside a file inside ... that many.
@@ -94,6 +97,12 @@ class IncludeValidator(base.Validator):
 
     def argument_names(self) -> Sequence[str]:
         return ()
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        for validator in self.validators:
+            yield from compiler.compiled(validator)
 
     def key(self) -> Any:
         return {'include': [child.key() for child in self.validators]}

@@ -25,8 +25,10 @@ from typing import Self
 
 from imagebuild import distros
 from imagebuild import exception
+from imagebuild.common import guest_program
 from imagebuild.common import strict_yaml
 from imagebuild.manifest import plans
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 
 _NAME: Mapping[str, Any] = {
@@ -256,6 +258,12 @@ class PackageValidator(base.Validator):
 
     def argument_names(self) -> Sequence[str]:
         return ()
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        script = compiler.installing(self.wanted)
+        yield compiler.step(self, f'imagebuild_did=\n{script}imagebuild_end\n')
 
     def key(self) -> Any:
         return {

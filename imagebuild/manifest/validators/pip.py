@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import urllib.parse
 from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +26,9 @@ from typing import Self
 from packaging import requirements
 
 from imagebuild import exception
+from imagebuild.common import guest_program
 from imagebuild.manifest import placeholders
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import file
 from imagebuild.manifest.validators import pip_state
@@ -139,6 +142,36 @@ class PipValidator(state.StateValidator):
 
     def argument_names(self) -> Sequence[str]:
         return template.argument_names(self.index_url)
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        url = compiler.rendered(self.index_url)
+        texts = sorted(str(item) for item in self.wanted)
+        if pip_state.secrets([url, *texts]):
+            raise shell_compiler.NotInShell(
+                'names an index or a URL with a login, which servers and '
+                'their consoles show'
+            )
+        cases = [
+            f'{shell_compiler.quoted(family)})\n'
+            f'{compiler.installing(packages)}\n;;'
+            for family, packages in shell_compiler.pip_packages().items()
+        ]
+        python = shell_compiler.quoted(pip_state.python(self.virtualenv))
+        env = pip_state.environment(self.virtualenv, url)
+        command = shell_compiler.quoted(
+            *('env', *[f'{name}={value}' for name, value in env.items()]),
+            *('/bin/sh', '-c', pip_state.INSTALL.text, 'imagebuild'),
+            *(self.virtualenv, *texts),
+        )
+        joined = '\n'.join(cases)
+        yield compiler.step(
+            self,
+            f"{python} -I -c 'import pip' > /dev/null 2>&1 || "
+            f'case "$distro_family" in\n{joined}\nesac\n'
+            f'imagebuild_network\n{command}\n',
+        )
 
     def key(self) -> Any:
         return {

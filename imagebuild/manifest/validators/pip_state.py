@@ -221,30 +221,36 @@ def install(
         it ends, for it must be searched for the URL as a whole.
     :raises StepFailed: pip failed.
     """
-    env = {'PIP_ROOT_USER_ACTION': 'ignore'}
-    if not virtualenv:
-        # As --break-system-packages; ignored by a pip that lacks it.
-        env['PIP_BREAK_SYSTEM_PACKAGES'] = '1'
-    if index_url:
-        env['PIP_INDEX_URL'] = index_url
-    secrets = _secrets([index_url, *wanted])
+    env = environment(virtualenv, index_url)
+    hidden = secrets([index_url, *wanted])
     try:
         output = INSTALL.run(
             context,
             virtualenv,
             *wanted,
             env=env,
-            record=None if secrets else record,
+            record=None if hidden else record,
         )
     except exception.StepFailed as error:
         raise exception.StepFailed(
-            _redact(_unknown(error.output) or error.reason, secrets),
+            _redact(_unknown(error.output) or error.reason, hidden),
             command=error.command,
             command_exit_code=error.command_exit_code,
-            output=_redact(error.output, secrets),
+            output=_redact(error.output, hidden),
         ) from None
-    if secrets:
-        record.on_output('stdout', _redact(output, secrets))
+    if hidden:
+        record.on_output('stdout', _redact(output, hidden))
+
+
+def environment(virtualenv: str, index_url: str) -> dict[str, str]:
+    """Variables for pip."""
+    env = {'PIP_ROOT_USER_ACTION': 'ignore'}
+    if not virtualenv:
+        # As --break-system-packages; ignored by a pip that lacks it.
+        env['PIP_BREAK_SYSTEM_PACKAGES'] = '1'
+    if index_url:
+        env['PIP_INDEX_URL'] = index_url
+    return env
 
 
 def _unknown(output: str) -> str:
@@ -255,7 +261,7 @@ def _unknown(output: str) -> str:
     return f"Python package '{found[1]}' is not known to pip of this image"
 
 
-def _secrets(texts: Sequence[str]) -> list[str]:
+def secrets(texts: Sequence[str]) -> list[str]:
     """URLs and logins in texts, longest first."""
     found = set()
     for text in texts:

@@ -20,9 +20,11 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from imagebuild.common import guest_program
 from imagebuild.common import json_schema
 from imagebuild.manifest import arguments
 from imagebuild.manifest import plans
+from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
 
 _NAMES: Mapping[str, Any] = {
@@ -168,6 +170,23 @@ class ScriptValidator(base.Validator):
 
     def foresee(self, context: base.Context) -> bool:
         return not self.output
+
+    def in_shell(
+        self, compiler: shell_compiler.Compiler
+    ) -> Iterator[guest_program.GuestStep]:
+        if self.output:
+            raise shell_compiler.NotInShell(
+                'keeps what it prints for later steps'
+            )
+        yield compiler.step(
+            self,
+            shell_compiler.running(
+                self.content,
+                self.name.rpartition('/')[2],
+                compiler.environment(self.names),
+            ),
+            seconds=self.timeout,
+        )
 
     def key(self) -> Any:
         return {
