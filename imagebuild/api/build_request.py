@@ -341,6 +341,9 @@ def _check(
     )
     base: dict[str, Any] = answer['base']
     validation.refuse(_without_elements(described, base))
+    if answer.get('by_program'):
+        # It raises what is wrong.
+        described.program()
     return base
 
 

@@ -127,7 +127,8 @@ class RequestValidator:
             whether another conductor may find none; and ``base``: see
             :class:`imagebuild.drivers.base.BaseImage`, and in it
             ``driver_options`` with those of the catalogue; None when there
-            are problems.
+            are problems; ``by_program``, whether what is described must be
+            such that the guest can do it alone.
         :raises EnvironmentFault: a file or service that is needed is not
             available here.
         :raises ServiceUnavailable: Glance is needed and is away.
@@ -146,7 +147,13 @@ class RequestValidator:
                 'base': None,
                 'elsewhere': refused.elsewhere,
             }
-        return {'problems': [], 'base': base, 'elsewhere': False}
+        by_program = base.pop('by_program')
+        return {
+            'problems': [],
+            'base': base,
+            'elsewhere': False,
+            'by_program': by_program,
+        }
 
     def verify_image(self, image_row_id: str) -> bool:
         """Whether an image can still be used; its row is changed if not.
@@ -207,10 +214,20 @@ class RequestValidator:
         # Whose fault a broken image is depends on who has named it.
         named = '' if request.get('base_image') else entry.name
         found = BaseImage.from_dict({**base, 'driver': name, 'os': named})
+        if driver.wants_base and found.kind not in driver.base_kinds:
+            raise _refused(
+                'base_image' if request.get('base_image') else 'os',
+                f'the driver "{name}" starts from images in Glance, and this '
+                'base image is none',
+            )
         # Who can write to a file is a matter of its host.
         with _refused_at(_ISOLATION, elsewhere=found.kind == 'path'):
             isolations.refuse_sandbox(found, _asked(given))
-        return {**found.to_dict(), 'driver_options': options}
+        return {
+            **found.to_dict(),
+            'driver_options': options,
+            'by_program': driver.runs_program(options),
+        }
 
     def _narrow_isolation(
         self,

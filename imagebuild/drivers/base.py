@@ -33,6 +33,7 @@ call                  by                             in
 ``prepared``          build job                      child process
 ``open``, ``finish``  build job                      child process
 ``makes``             conductor, ``check_request``   conductor's process
+``runs_program``      conductor and build job        both
 ``works_in_cloud``    conductor                      conductor's process
 ``reap``              reap job                       child process
 ``left_behind``       reap job                       child process
@@ -66,8 +67,10 @@ from imagebuild.artifacts import ImageArtifact
 from imagebuild.artifacts import Kind
 from imagebuild.artifacts import OutputFormat
 from imagebuild.common import config_options
+from imagebuild.common import guest_program
 from imagebuild.disks import workspaces
 from imagebuild.drivers.build_context import BaseImage
+from imagebuild.drivers.build_context import BaseImageKind
 from imagebuild.drivers.build_context import BuildContext
 from imagebuild.drivers.disk_monitor import DiskMonitor
 from imagebuild.drivers.option_schema import InvalidDriverOptions
@@ -105,12 +108,32 @@ class OpenDisk(abc.ABC):
     """A disk that one build works on, from :meth:`Driver.open`.
 
     :ivar remote: reaches inside; it is closed by :meth:`finish` and at the
-        end of the ``with`` block.
+        end of the ``with`` block. Not there where
+        :meth:`Driver.runs_program`.
     :ivar virtual_size: bytes that the guest sees.
     """
 
     remote: Remote
     virtual_size: int
+
+    def run_program(
+        self,
+        program: guest_program.GuestProgram,
+        listener: guest_program.Listener,
+    ) -> None:
+        """Have the system do by itself what is described; only once.
+
+        Called by the job, before :meth:`finish`, where
+        :meth:`Driver.runs_program`; in place of everything that it would do
+        over the Remote. Returns when the system is as described and has been
+        cleaned up, or when the listener was told which step has failed.
+
+        :param listener: told about steps as they are heard of.
+        :raises InvalidInput: it cannot be run, and nothing was begun.
+        :raises StepFailed: the system is gone, or says nothing.
+        :raises EnvironmentFault: the cloud has failed.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def finish(
@@ -147,6 +170,7 @@ class Driver(abc.ABC):
     :cvar wants_base: whether it works on a base image, which the catalogue
         entry or ``base_image`` of the request then must name; a driver that
         wants none is given one of kind ``none``.
+    :cvar base_kinds: where a base image may be.
     :cvar takes_elements: whether it makes disks out of elements of
         diskimage-builder; it has an option ``elements`` then.
     :cvar options: its options with their JSON schema.
@@ -156,6 +180,7 @@ class Driver(abc.ABC):
 
     name: ClassVar[str]
     wants_base: ClassVar[bool]
+    base_kinds: ClassVar[Sequence[BaseImageKind]] = ('glance', 'url', 'path')
     options: ClassVar[type[Options]]
     by_default: ClassVar[bool] = True
     takes_elements: ClassVar[bool] = False
@@ -258,6 +283,16 @@ class Driver(abc.ABC):
             destination, and no conductor keeps a file of it.
         """
         return 'file'
+
+    def runs_program(self, options: Mapping[str, Any]) -> bool:
+        """Whether nobody reaches into the system while it is configured.
+
+        It then is given a program, :meth:`OpenDisk.run_program`; what is
+        described must be such that one can be made of it.
+
+        :param options: as for :meth:`validate`, which is called first.
+        """
+        return False
 
     def works_in_cloud(
         self, sections: Mapping[str, Mapping[str, Any]]

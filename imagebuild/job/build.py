@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import pathlib
@@ -60,6 +61,21 @@ def run(
     events.hide(described.secrets())
     driver = registry.get(spec.driver)
     driver.validate(spec.driver_options)
+    make = _by_program if driver.runs_program(spec.driver_options) else _made
+    made, report = make(spec, described, driver, monitor, deadline)
+    # When nothing holds memory for the disk any more.
+    boot.run(spec, made, events, monitor, deadline)
+    return _result(made, report)
+
+
+def _made(
+    spec: specs.BuildSpec,
+    described: description.Description,
+    driver: drivers.Driver,
+    monitor: job_monitor.JobMonitor,
+    deadline: limits.Deadline,
+) -> tuple[drivers.Artifact, manifest.Report]:
+    """Make the image of a disk that is opened here."""
     context = _context(spec, monitor, deadline)
     monitor.enter(phases.BASE_IMAGE)
     monitor.turn_to('opening the disk')
@@ -78,10 +94,39 @@ def run(
             _list_packages(disk, monitor, spec.output.parent)
             monitor.enter(phases.CONVERT)
             monitor.turn_to('writing the image')
-            made = disk.finish(spec.output, spec.disk_format)
-    # When nothing holds memory for the disk any more.
-    boot.run(spec, made, events, monitor, deadline)
-    return _result(made, report)
+            return disk.finish(spec.output, spec.disk_format), report
+
+
+def _by_program(
+    spec: specs.BuildSpec,
+    described: description.Description,
+    driver: drivers.Driver,
+    monitor: job_monitor.JobMonitor,
+    deadline: limits.Deadline,
+) -> tuple[drivers.Artifact, manifest.Report]:
+    """Make the image of a system that configures itself.
+
+    Nothing of it is kept as a layer: nobody sees its disk.
+    """
+    # Before anything is begun.
+    program = described.program()
+    context = _context(spec, monitor, deadline)
+    monitor.enter(phases.BASE_IMAGE)
+    monitor.turn_to('opening the disk')
+    with driver.prepared(context) as base:
+        context = dataclasses.replace(context, base_image=base)
+        with driver.open(context) as disk:
+            _check_size(described, disk)
+            report = manifest.followed(
+                program,
+                functools.partial(disk.run_program, program),
+                monitor,
+            )
+            # Nobody can ask the system.
+            monitor.notice('There will be no list of packages.')
+            monitor.enter(phases.CONVERT)
+            monitor.turn_to('making the image')
+            return disk.finish(spec.output, spec.disk_format), report
 
 
 def _context(
@@ -159,12 +204,7 @@ def _apply(
     monitor: job_monitor.JobMonitor,
     cache: manifest.StepCache | None,
 ) -> manifest.Report:
-    if disk.virtual_size < described.min_disk * _GIB:
-        raise exception.InvalidInput(
-            f'The recipe or manifest needs a disk of {described.min_disk} '
-            f'GiB, and that of the base image has '
-            f'{disk.virtual_size / _GIB:.1f}.'
-        )
+    _check_size(described, disk)
     monitor.turn_to('the start of the run')
     return cleanup.run(
         described,
@@ -199,6 +239,17 @@ def _list_packages(
     path = directory / sbom.FILE_NAME
     with os_errors.on_write(path):
         path.write_text(json.dumps(contents.to_document()))
+
+
+def _check_size(
+    described: description.Description, disk: drivers.OpenDisk
+) -> None:
+    if disk.virtual_size < described.min_disk * _GIB:
+        raise exception.InvalidInput(
+            f'The recipe or manifest needs a disk of {described.min_disk} '
+            f'GiB, and that of the base image has '
+            f'{disk.virtual_size / _GIB:.1f}.'
+        )
 
 
 def _result(made: drivers.Artifact, report: manifest.Report) -> dict[str, Any]:

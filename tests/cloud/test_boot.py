@@ -26,6 +26,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.cloud import people
+from tests.cloud import snapshots
 from tests.cloud import stacks as stack_tools
 from tests.integration import sample_agent
 from tools.cloud import clouds
@@ -182,6 +184,40 @@ def test_database_server(
         'the guest agent is up',
     ):
         wait_for(directory, console, line)
+
+
+@pytest.mark.timeout(3600)
+def test_what_nova_made(
+    libvirt_cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    """A server becomes an image, whose conductor is killed meanwhile."""
+    snapshots.offer(libvirt_cloud)
+    ours, nova = people.client(libvirt_cloud), snapshots.nova_of(libvirt_cloud)
+    with snapshots.plugged(libvirt_cloud, nova):
+        template = snapshots.template()
+        name = stacks.create(template, wait=False, timeout_mins=50)
+        snapshots.until(lambda: [*nova.servers('imagebuild-')])
+        [build] = ours.builds.list(status='building', name='snapshot')
+        libvirt_cloud.service(build.conductor).kill()
+        libvirt_cloud.up(host_is_ready=True)
+        stacks.expect(name, 'CREATE_COMPLETE', 2 * snapshots.WITHIN)
+    outputs = stacks.outputs(name)
+    build = ours.builds.get(outputs['build_id'])
+    assert build.attempt == 2
+    results = [step.result for step in ours.builds.steps(build.id)]
+    assert results == ['changed', 'ran', 'ran', 'ran']
+    # Nothing is left of either attempt, and the image is the project's.
+    snapshots.until(lambda: not [*nova.servers('imagebuild-')])
+    image = stack_tools.image_of(libvirt_cloud, outputs['image_id'])
+    assert image['owner'] == build.project_id
+    assert not {'base_image_ref', 'instance_uuid', 'boot_roles'} & set(image)
+    # The same manifest over a disk comes to the same packages.
+    same = snapshots.by_guestfs(ours, outputs['plain'])
+    assert {each for each in same if each.startswith('tree=')}
+    server = outputs['server_id']
+    snapshots.until(
+        lambda: snapshots.says_the_same(libvirt_cloud, server, same)
+    )
 
 
 def test_no_cloud(tmp_path: pathlib.Path) -> None:

@@ -49,6 +49,7 @@ class FakeDriver:
     name = 'fake'
     by_default = True
     wants_base = False
+    base_kinds = ('glance', 'url', 'path')
     takes_elements = False
 
     def combined(self, of_entry, asked):
@@ -68,6 +69,9 @@ class FakeDriver:
 
     def makes(self, options):
         return 'file'
+
+    def runs_program(self, options):
+        return False
 
     def works_in_cloud(self, sections):
         return False

@@ -175,6 +175,21 @@ def test_elements_are_checked_where_they_are_named(service, client):
     assert answer.json['error']['errors'][0]['path'] == 'elements[1]'
 
 
+def test_what_a_guest_cannot_do_alone_is_refused(service, client):
+    service.conductors.answer = {
+        'problems': [],
+        'base': api_service.BASE,
+        'by_program': True,
+    }
+    assert ask(client, WEB, '/v1/builds/plan').status_code == 200
+    manifest = {'validators': [{'user': {'bob': {}}}, {'package': 'nginx'}]}
+    answer = ask(client, {**WEB, 'manifest': manifest})
+    assert answer.status_code == 400
+    [problem] = answer.json['error']['errors']
+    assert problem['path'] == 'manifest.validators[0].user'
+    assert 'needs a way into the guest' in problem['message']
+
+
 def test_elements_are_not_left_out_by_an_older_conductor(service, client):
     body = {**WEB, 'elements': ['vm']}
     answer = ask(client, body)

@@ -73,7 +73,12 @@ def build(options, settings, tmp_path, work=None, **arguments):
 def test_every_driver_is_known():
     offered = {n for n, d in registry.drivers().items() if d.by_default}
     assert offered == {'bootstrap', 'diskimage_builder', 'guestfs'}
-    assert set(registry.drivers()) == {*offered, 'fake', 'installer'}
+    assert set(registry.drivers()) == {
+        *offered,
+        'fake',
+        'installer',
+        'snapshot',
+    }
 
 
 def test_unknown_driver():

@@ -76,7 +76,9 @@ def test_with_one_it_is_asked(section):
 )
 def test_a_request_for_one_is_refused(request_, path):
     """A 400 of that field, not a 503 that asks to try again."""
-    driver = mock.Mock(wants_base=True, takes_elements=False)
+    driver = mock.Mock(
+        wants_base=True, takes_elements=False, base_kinds=('glance',)
+    )
     driver.combined.side_effect = lambda entry, asked: {**entry, **asked}
     driver.name = 'wants'
     provider = mock.Mock()

@@ -67,7 +67,9 @@ def driver(name, wants_base):
     made.name, made.wants_base = name, wants_base
     made.takes_elements = not wants_base
     made.combined.side_effect = lambda entry, asked: {**entry, **asked}
+    made.base_kinds = ('glance', 'url', 'path')
     made.makes.return_value = 'file'
+    made.runs_program.return_value = False
     made.disk_size.side_effect = lambda options: options.get('size', 4) * GIB
     made.identity.side_effect = lambda options: f'{name}:{options}'
     return made
@@ -244,6 +246,31 @@ def test_what_an_image_of_a_cloud_cannot_be(
         'driver "makes" has this cloud make the image' in each['message']
         for each in problems
     )
+
+
+def test_a_driver_of_images_in_glance_alone(validator, provider):
+    wants = provider.driver('wants')
+    request = {'os': 'by-url'}
+    assert validator.check_request('p1', request)['problems'] == []
+    wants.base_kinds = ('glance',)
+    answer = validator.check_request('p1', request)
+    assert answer['problems'] == [
+        {
+            'path': 'os',
+            'message': 'the driver "wants" starts from images in Glance, and '
+            'this base image is none',
+        }
+    ]
+    assert validator.check_request('p1', {'os': 'by-id'})['problems'] == []
+
+
+def test_what_a_guest_must_do_alone(validator, provider):
+    request = {'os': 'scratch'}
+    assert validator.check_request('p1', request)['by_program'] is False
+    provider.driver('makes').runs_program.return_value = True
+    answer = validator.check_request('p1', request)
+    assert answer['by_program'] is True
+    assert 'by_program' not in answer['base']
 
 
 def test_a_store_that_adopts_nothing(validator, provider, store):

@@ -1,0 +1,147 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The disk of a server, as the build job sees it."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from typing import TYPE_CHECKING
+
+from imagebuild import exception
+from imagebuild.common import guest_program
+from imagebuild.drivers import base
+from imagebuild.drivers.snapshot import console
+from imagebuild.drivers.snapshot import server as servers
+from imagebuild.drivers.snapshot import ssh_access
+
+if TYPE_CHECKING:
+    # It imports this.
+    from imagebuild.drivers.snapshot import driver
+
+
+class NotAccepted(exception.DistroNotAccepted):
+    """The program is not for the system that the server runs."""
+
+    msg_fmt = 'The description is not for this system: %(reason)s.'
+
+
+class ServerDisk(base.OpenDisk):
+    """The disk of a server, of which Nova makes an image."""
+
+    def __init__(self, attempt: driver.Attempt, virtual_size: int) -> None:
+        self.virtual_size = virtual_size
+        self._attempt = attempt
+
+    def finish(
+        self, output: pathlib.Path, disk_format: base.OutputFormat
+    ) -> base.Artifact:
+        """See :meth:`base.OpenDisk.finish`."""
+        attempt, server = self._attempt, self._server()
+        monitor = attempt.context.monitor
+        with monitor.step('stop the server'):
+            server.stop()
+        with monitor.step('make an image of the server'):
+            image = server.snapshot(attempt.context.settings.glance())
+        with monitor.step('delete the server'):
+            attempt.give_up()
+        return base.ImageArtifact(image.id, attempt.stamp)
+
+    def _server(self) -> servers.Server:
+        if self._attempt.server is None:
+            raise exception.EnvironmentFault('There is no server any more.')
+        return self._attempt.server
+
+
+class ProgramDisk(ServerDisk):
+    """A server that configures itself."""
+
+    def run_program(
+        self,
+        program: guest_program.GuestProgram,
+        listener: guest_program.Listener,
+    ) -> None:
+        """See :meth:`base.OpenDisk.run_program`."""
+        attempt = self._attempt
+        with attempt.context.monitor.step('make the server'):
+            token = attempt.start(program)
+        heard = console.Console(token, listener)
+        since = time.monotonic()
+        while not heard.over:
+            time.sleep(attempt.limits.poll_interval)
+            self._look(heard, since)
+
+    def _look(self, heard: console.Console, since: float) -> None:
+        server = self._server()
+        text = server.console(console.LINES)
+        if text is not None:
+            try:
+                heard.read(text)
+            except console.Refused as refused:
+                raise NotAccepted(reason=refused) from refused
+        if heard.over:
+            return
+        status = server.look().get('status')
+        now, limits = time.monotonic(), self._attempt.limits
+        said = heard.last_lines()
+        last = f' The last of its console: {said}' if said else ''
+        if status not in ('ACTIVE', 'REBOOT'):
+            raise exception.StepFailed(
+                f'the server is {status} before it was done.{last}'
+            )
+        if not heard.begun and now > since + limits.boot_timeout:
+            raise exception.StepFailed(
+                'the server did not begin with the description in '
+                f'{limits.boot_timeout:.10g} seconds: has its image '
+                f'cloud-init, and a serial console?{last}'
+            )
+        if heard.begun and now > heard.heard + limits.silence_timeout:
+            raise exception.StepFailed(
+                'nothing was heard of the server for '
+                f'{limits.silence_timeout:.10g} seconds.{last}'
+            )
+
+
+class SshDisk(ServerDisk):
+    """A server that is reached by SSH.
+
+    :raises ServerFailed: it was not made, or has no address.
+    :raises HostUnreachable: it does not let us in.
+    """
+
+    def __init__(self, attempt: driver.Attempt, virtual_size: int) -> None:
+        super().__init__(attempt, virtual_size)
+        context, limits = attempt.context, attempt.limits
+        self._access = ssh_access.Access()
+        with context.monitor.step('make the server'):
+            server = attempt.make(self._access.user_data)
+        with context.monitor.step('wait until the server lets us in'):
+            self.remote = self._access.connect(
+                ssh_access.address_of(server.look()),
+                limits.ssh_port,
+                seconds=limits.boot_timeout,
+                command_timeout=context.settings.command_timeout,
+                run_timeout=context.settings.run_timeout,
+                look=server.look,
+            )
+
+    def finish(
+        self, output: pathlib.Path, disk_format: base.OutputFormat
+    ) -> base.Artifact:
+        """See :meth:`base.OpenDisk.finish`."""
+        self._access.leave(self.remote, self._attempt.stamp.name)
+        self.close()
+        return super().finish(output, disk_format)
+
+    def close(self) -> None:
+        """Close the way in."""
+        self.remote.close()

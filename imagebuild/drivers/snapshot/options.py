@@ -1,0 +1,143 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What users and entries of the catalogue say about the server."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from imagebuild import exception
+from imagebuild.drivers import base
+from imagebuild.drivers import option_schema
+from imagebuild.drivers.snapshot import settings
+
+_NAME: Mapping[str, Any] = {
+    'type': 'string',
+    'pattern': r'^[A-Za-z0-9_.-][A-Za-z0-9_. :@-]{0,254}$(?!\n)',
+    'x-message': 'is not a name or an id',
+}
+_UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotOptions(base.Options):
+    """Options of the driver ``snapshot``; each has its description.
+
+    :ivar networks: None for those of the configuration.
+    """
+
+    configure: str = dataclasses.field(
+        default='cloud-init',
+        metadata=option_schema.described(
+            'How the server comes to be as described: cloud-init, by its '
+            'user data, so that nothing has to reach it; ssh, by the '
+            'conductor, which must reach its first address.',
+            {'enum': ['cloud-init', 'ssh']},
+        ),
+    )
+    flavor: str = dataclasses.field(
+        default='',
+        metadata=option_schema.described(
+            'Name or id of the flavor of the server; by default what the '
+            'operator has set.',
+            _NAME,
+        ),
+    )
+    networks: Sequence[str] | None = dataclasses.field(
+        default=None,
+        metadata=option_schema.described(
+            'Ids of the networks of the server; an empty list for a server '
+            'without a network; by default what the operator has set.',
+            {
+                'type': 'array',
+                'maxItems': 8,
+                'uniqueItems': True,
+                'items': {
+                    'type': 'string',
+                    'pattern': f'^{_UUID}$(?!\\n)',
+                    'x-message': 'is not the id of a network',
+                },
+            },
+        ),
+    )
+    availability_zone: str = dataclasses.field(
+        default='',
+        metadata=option_schema.described(
+            'Availability zone of the server; by default what the operator '
+            'has set.',
+            _NAME,
+        ),
+    )
+    config_drive: bool | None = dataclasses.field(
+        default=None,
+        metadata=option_schema.described(
+            'Whether the server is given a config drive, which it always is '
+            'without a network.',
+            option_schema.BOOLEAN,
+        ),
+    )
+
+    def networks_with(
+        self, limits: settings.SnapshotSettings
+    ) -> Sequence[str]:
+        """The networks of the server, those of the configuration if none."""
+        return limits.networks if self.networks is None else self.networks
+
+
+def way_problems(
+    options: Mapping[str, Any], limits: settings.SnapshotSettings
+) -> list[exception.Problem]:
+    """What is against the way by which the server is to be configured.
+
+    :param options: which have been validated.
+    """
+    parsed = SnapshotOptions.parse(options)
+    if parsed.configure != 'ssh' or parsed.networks_with(limits):
+        return []
+    return [
+        exception.Problem(
+            'configure', 'a server without a network is not reached by SSH'
+        )
+    ]
+
+
+def asked_problems(
+    asked: Mapping[str, Any], allowed: settings.SnapshotSettings
+) -> list[exception.Problem]:
+    """What users may not ask for.
+
+    :param asked: options of a request, which have been validated.
+    """
+    problems = []
+    flavor = asked.get('flavor')
+    if flavor and not _may(flavor, allowed.allowed_flavors, [allowed.flavor]):
+        problems.append(
+            exception.Problem(
+                'flavor', f'the operator allows no flavor "{flavor}"'
+            )
+        )
+    for number, each in enumerate(asked.get('networks') or ()):
+        if not _may(each, allowed.allowed_networks, allowed.networks):
+            problems.append(
+                exception.Problem(
+                    f'networks[{number}]',
+                    f'the operator allows no network {each}',
+                )
+            )
+    return problems
+
+
+def _may(name: str, allowed: Sequence[str], usual: Sequence[str]) -> bool:
+    return settings.EVERYTHING in allowed or name in (*allowed, *usual)

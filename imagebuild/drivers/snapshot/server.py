@@ -1,0 +1,234 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The server of one attempt, and what is left of it.
+
+Everything has the stamp of the attempt: the server in its metadata and its
+name, the image in its properties from its beginning on. Its ports are Nova's,
+which deletes them with the server.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+from typing import TypeVar
+
+from imagebuild import artifacts
+from imagebuild import exception
+from imagebuild.clients import compute
+from imagebuild.clients import glance
+from imagebuild.clients import images
+from imagebuild.clients import retries
+from imagebuild.common import control_characters
+from imagebuild.drivers.snapshot import settings
+
+LOG = logging.getLogger(__name__)
+T = TypeVar('T')
+
+_NO_HOST = 'No valid host was found'
+#: Characters of what Nova says of a fault.
+_LONGEST = 400
+
+
+class ServerFailed(exception.EnvironmentFault):
+    """The cloud did not do with the server what it was asked for."""
+
+    msg_fmt = '%(reason)s'
+
+
+class Server:
+    """A server.
+
+    :param limits: seconds for everything that is waited for.
+    :param retry_timeout: seconds for which Nova may be away.
+    :ivar id: of the server.
+    """
+
+    def __init__(
+        self,
+        client: compute.Compute,
+        server_id: str,
+        stamp: artifacts.AttemptStamp,
+        limits: settings.SnapshotSettings,
+        retry_timeout: float,
+    ) -> None:
+        self.id = server_id
+        self._client = client
+        self._stamp = stamp
+        self._limits = limits
+        self._retry_timeout = retry_timeout
+
+    def retried(self, call: Callable[[], T]) -> T:
+        """Ask until Nova is there."""
+        return retries.retry_while_unavailable(
+            call, timeout=self._retry_timeout
+        )
+
+    def look(self) -> dict[str, Any]:
+        """What Nova says of it.
+
+        :raises ServerFailed: it is in error, with the reason, or gone.
+        """
+        try:
+            found = self.retried(lambda: self._client.server(self.id))
+        except exception.NotFound as error:
+            raise ServerFailed(
+                reason='The server was deleted while the image was made.'
+            ) from error
+        if found.get('status') == 'ERROR':
+            raise ServerFailed(reason=_fault(found))
+        return found
+
+    def wait_for(self, status: str, seconds: float) -> None:
+        """Wait until it is so.
+
+        :raises ServerFailed: it is in error, or time is up.
+        """
+        end = time.monotonic() + seconds
+        while (found := self.look()).get('status') != status:
+            if time.monotonic() > end:
+                raise ServerFailed(
+                    reason=f'The server is {found.get("status")}, and not '
+                    f'{status}, after {seconds:.10g} seconds.'
+                )
+            time.sleep(self._limits.poll_interval)
+
+    def console(self, lines: int) -> str | None:
+        """The end of its console; None when there is none now."""
+        try:
+            return self.retried(lambda: self._client.console(self.id, lines))
+        except (exception.NotFound, exception.Conflict):
+            return None
+
+    def stop(self) -> None:
+        """Stop it, and wait for that.
+
+        :raises ServerFailed: it does not stop.
+        """
+        if self.look().get('status') != 'SHUTOFF':
+            try:
+                self.retried(lambda: self._client.stop(self.id))
+            except exception.Conflict:
+                # It stops by itself, or an answer was lost.
+                LOG.info('Server %s is being stopped already', self.id)
+        self.wait_for('SHUTOFF', self._limits.stop_timeout)
+
+    def snapshot(self, images_of: glance.Glance) -> images.GlanceImage:
+        """Have an image made of it, and wait until it is active.
+
+        :raises ServerFailed: it came to nothing, or time is up.
+        """
+        image_id = self._client.snapshot(
+            self.id, self._stamp.name, self._stamp.properties()
+        )
+        end = time.monotonic() + self._limits.image_timeout
+        while True:
+            image = self._image(images_of, image_id)
+            if image.status == 'active':
+                return image
+            if image.status in ('killed', 'deleted', 'pending_delete'):
+                raise ServerFailed(
+                    reason=f'The image of the server is {image.status}.'
+                )
+            if image.status == 'queued':
+                # Nova has given it up, or has not begun.
+                self.look()
+            if time.monotonic() > end:
+                raise ServerFailed(
+                    reason=f'The image of the server is {image.status} after '
+                    f'{self._limits.image_timeout:.10g} seconds.'
+                )
+            time.sleep(self._limits.poll_interval)
+
+    def _image(
+        self, images_of: glance.Glance, image_id: str
+    ) -> images.GlanceImage:
+        try:
+            return self.retried(lambda: images_of.get(image_id))
+        except exception.NotFound as error:
+            # Nova deletes what it could not finish.
+            self.look()
+            raise ServerFailed(
+                reason='Nova could not make an image of the server, and has '
+                'removed what it had of it; its log says why.'
+            ) from error
+
+    def delete(self) -> None:
+        """Delete it, and wait until it is gone; no error when it is.
+
+        :raises ServerFailed: it is still there.
+        """
+        end = time.monotonic() + self._limits.stop_timeout
+        asked = False
+        while True:
+            try:
+                if not asked:
+                    self.retried(lambda: self._client.delete_server(self.id))
+                    asked = True
+                self.retried(lambda: self._client.server(self.id))
+            except exception.NotFound:
+                return
+            except exception.Conflict as error:
+                LOG.info('Server %s cannot be deleted yet: %s', self.id, error)
+            if time.monotonic() > end:
+                raise ServerFailed(
+                    reason=f'Server {self.id} is still there '
+                    f'{self._limits.stop_timeout:.10g} seconds after it was '
+                    'deleted.'
+                )
+            time.sleep(self._limits.poll_interval)
+
+
+def left(
+    client: compute.Compute, service: str
+) -> Iterator[tuple[artifacts.AttemptStamp, str]]:
+    """The servers of a service's attempts.
+
+    :param service: id of the service.
+    :returns: of each the stamp and its id.
+    """
+    # Nova finds servers by their names alone.
+    prefix = artifacts.AttemptStamp(service, '', 1).name.rpartition('--')[0]
+    for found in client.servers(prefix):
+        stamp = _stamp_of(found, service)
+        if stamp is not None:
+            yield stamp, str(found['id'])
+
+
+def _stamp_of(
+    found: Mapping[str, Any], service: str
+) -> artifacts.AttemptStamp | None:
+    read = artifacts.AttemptStamp
+    of_name = read.from_name(str(found.get('name')), service)
+    stamp = read.from_properties(found.get('metadata') or {}, service)
+    return stamp if stamp is not None and stamp == of_name else None
+
+
+def _fault(found: Mapping[str, Any]) -> str:
+    """Why a server is in error, in Nova's words and plain ones."""
+    fault = found.get('fault') or {}
+    said = control_characters.escaped(str(fault.get('message') or ''))
+    said = said[:_LONGEST].strip(' .')
+    if _NO_HOST in said:
+        return (
+            'No host of the cloud has room for the server, or none fits its '
+            f'flavor, image and availability zone: {said}.'
+        )
+    if 'quota' in said.lower():
+        return (
+            f'The project of this service has no room for the server: {said}.'
+        )
+    return f'The server is in error: {said or "Nova does not say why"}.'

@@ -1,0 +1,162 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a test of the driver ``snapshot`` needs, on a real Nova.
+
+Servers have no network of Neutron's here. They are given one that qemu itself
+serves, as the benchmark of user data does.
+"""
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.user_data import guests
+from imagebuild.client import client as clients
+from imagebuild.clients import compute
+from tests.cloud import people
+from tests.cloud import stacks as stack_tools
+from tools.cloud import cloud_site
+from tools.cloud import clouds
+from tools.cloud import ini
+
+#: Seconds; guests are emulated, beside other work.
+WITHIN = 900
+#: The network of qemu comes without anybody's asking for it.
+_DHCP = {
+    'path': '/etc/systemd/network/90-any.network',
+    'content': '[Match]\nType=ether\n[Network]\nDHCP=yes\n',
+}
+#: Says on the console what was installed when the image was made.
+_UNIT = """\
+[Unit]
+Description=what is installed
+After=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'sed s/^/package:/ /etc/packages > /dev/console'
+ExecStart=/bin/sh -c 'sed s/^/package:/ /etc/packages > /dev/console'
+[Install]
+WantedBy=multi-user.target
+"""
+_LIST = 'dpkg-query -W -f=\'${Package}=${Version}\\n\' | tee /etc/packages'
+MANIFEST = {
+    'validators': [
+        {'package': 'tree'},
+        {'file': {'/etc/systemd/system/said.service': {'content': _UNIT}}},
+        {'script': {'enable': {'inline': 'systemctl enable said.service'}}},
+        {'script': {'list': {'inline': _LIST}}},
+    ]
+}
+PACKAGE = re.compile(r'package:(\S+=[^\s\x1b]+)')
+LISTED = re.compile(r'^ {4}([a-z0-9][a-z0-9.+-]*=[0-9][^\s]*)$', re.MULTILINE)
+
+
+def offer(cloud: clouds.Cloud) -> None:
+    """Have the conductors of a cloud offer the driver."""
+    extra = cloud.service('imagebuild-api').extra
+    text = extra.read_text()
+    if '[snapshot]' in text:
+        return
+    drivers = 'drivers = bootstrap, diskimage_builder, guestfs, fake, snapshot'
+    text = text.replace('[conductor]', f'[conductor]\n{drivers}')
+    sections: ini.Sections = {
+        'snapshot': {'flavor': 'm1.small', 'poll_interval': 2}
+    }
+    ini.write(extra, f'{text}\n{ini.text(sections)}')
+    cloud.up(host_is_ready=True)
+
+
+def nova_of(cloud: clouds.Cloud) -> compute.Compute:
+    """What the service user has there."""
+    session = people.session(cloud, 'imagebuild')
+    return compute.Compute(session, region_name=cloud_site.REGION)
+
+
+@contextlib.contextmanager
+def plugged(cloud: clouds.Cloud, nova: compute.Compute) -> Iterator[None]:
+    """Give every server of a build a network, within the block."""
+    done: set[str] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(1):
+            for server in nova.servers('imagebuild-'):
+                guest = guests.Guest(cloud.site.state, server['id'])
+                if server['id'] not in done and guest.is_there():
+                    with contextlib.suppress(SystemExit):
+                        guest.plug_in()
+                        done.add(server['id'])
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(60)
+
+
+def until(condition: Any, seconds: float = WITHIN) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(1)
+    return found
+
+
+def template() -> dict[str, Any]:
+    """A stack with an image, another one of it, and a server of that."""
+    made = stack_tools.with_server(
+        name='snapshot',
+        base_image={'get_resource': 'plain'},
+        driver='snapshot',
+        manifest=MANIFEST,
+        reuse='never',
+    )
+    made['resources']['server']['properties']['flavor'] = 'm1.small'
+    made['resources']['plain'] = {
+        'type': stack_tools.IMAGE,
+        'properties': {'name': 'plain', 'os': 'debian-12', 'files': [_DHCP]},
+    }
+    made['outputs']['plain'] = {'value': {'get_resource': 'plain'}}
+    return made
+
+
+def by_guestfs(ours: clients.Client, base_image: str) -> set[str]:
+    """What the same manifest over a disk says is installed."""
+    build = ours.builds.create(
+        name='same',
+        base_image=base_image,
+        driver='guestfs',
+        manifest=MANIFEST,
+        reuse='never',
+    )
+    build = people.wait(ours, build.id, seconds=WITHIN)
+    assert build.status == 'active', build.status_reason
+    return set(LISTED.findall(ours.builds.log(build.id).text))
+
+
+def says_the_same(
+    cloud: clouds.Cloud, server_id: str, listed: set[str]
+) -> bool:
+    """Whether a server has said that exactly these are installed."""
+    text = cloud.openstack('console', 'log', 'show', server_id)
+    said = set(PACKAGE.findall(text))
+    # The kernel speaks in between, at the ends of some.
+    return listed <= said and _names(listed) == _names(said)
+
+
+def _names(packages: set[str]) -> set[str]:
+    return {each.partition('=')[0] for each in packages}

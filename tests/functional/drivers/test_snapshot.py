@@ -1,0 +1,290 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The driver ``snapshot`` alone, over services that answer by HTTP."""
+
+import json
+import uuid
+
+import jsonschema
+import pytest
+
+from imagebuild import artifacts
+from imagebuild import exception
+from imagebuild import manifest
+from imagebuild.drivers import base
+from imagebuild.drivers import registry
+from imagebuild.drivers import snapshot
+from tests import fake_glance
+from tests import fake_nova
+
+MANIFEST = {
+    'validators': [{'package': 'nginx'}, {'script': {'s': {'inline': 'x'}}}]
+}
+NETWORK = '0a5c3ab8-5b5d-4a3c-8f60-1f3c0d1e2a9b'
+
+
+@pytest.fixture
+def glance():
+    with fake_glance.FakeGlance() as server:
+        yield server
+
+
+@pytest.fixture
+def nova(glance):
+    with fake_nova.FakeNova(glance) as server:
+        yield server
+
+
+@pytest.fixture
+def sections(glance, nova, tmp_path):
+    return {
+        **glance.config,
+        'disks': {'cache_dir': str(tmp_path / 'cache')},
+        'snapshot': {
+            'endpoint_override': nova.url,
+            'flavor': 'm1.tiny',
+            'poll_interval': 0.01,
+        },
+    }
+
+
+@pytest.fixture
+def driver():
+    return registry.get('snapshot')
+
+
+@pytest.fixture
+def build(driver, glance, sections, tmp_path):
+    """Build as a job does; what came of it."""
+    image = glance.add(b'disk', visibility='public')
+
+    def build(description=None, kind='glance', **options):
+        program = manifest.load(description or MANIFEST).bind().program()
+        context = base.BuildContext(
+            base_image=base.BaseImage(kind=kind, id=image['id']),
+            options=options,
+            workspace=tmp_path,
+            settings=base.Settings.from_config(sections),
+            build_id=str(uuid.uuid4()),
+        )
+        with driver.open(context) as disk:
+            report = manifest.followed(
+                program,
+                lambda listener: disk.run_program(program, listener),
+                manifest.Monitor(),
+            )
+            return report, disk.finish(tmp_path / 'image', 'qcow2')
+
+    return build
+
+
+def test_says_what_it_is(driver):
+    assert isinstance(driver, snapshot.SnapshotDriver)
+    assert driver.makes({}) == 'image'
+    assert driver.runs_program({}) is True
+    assert driver.by_default is False
+    assert driver.works_in_cloud({}) is False
+    assert driver.works_in_cloud({'keystone': {'auth_url': 'x'}}) is True
+    schema = driver.options.published()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert json.loads(json.dumps(schema)) == schema
+    for name, option in schema['properties'].items():
+        assert option['description'].endswith('.'), name
+
+
+def test_a_server_becomes_an_image(build, glance, nova):
+    report, made = build()
+    assert [step.result for step in report.steps] == ['changed', 'changed']
+    image = glance.images[made.image_id]
+    assert image['status'] == 'active'
+    assert image[artifacts.ATTEMPT] == f'{made.stamp.build_id}/1'
+    assert nova.servers == {}
+
+
+@pytest.mark.parametrize(
+    ('trouble', 'kind', 'reason'),
+    [
+        (
+            {'fault': 'No valid host was found. There are not enough hosts.'},
+            exception.EnvironmentFault,
+            'No host of the cloud has room for the server',
+        ),
+        (
+            {'fault': 'Exceeded maximum number of retries.\x1b[2J'},
+            exception.EnvironmentFault,
+            r'in error: Exceeded maximum number of retries.\x1b[2J.',
+        ),
+        (
+            {
+                'refuses': {
+                    'POST /servers$': (
+                        403,
+                        'Quota exceeded for instances: Requested 1, but '
+                        'already used 10 of 10 instances',
+                    )
+                }
+            },
+            exception.EnvironmentFault,
+            'The project of this service has no room for a server more: '
+            'Quota exceeded for instances',
+        ),
+        (
+            {'refuses': {'POST /servers$': (400, 'Invalid zone')}},
+            exception.InvalidInput,
+            'The compute service refuses this: Invalid zone (HTTP 400)',
+        ),
+        (
+            {'refused': 'debian 12 is none of these: centos'},
+            exception.InvalidInput,
+            'The description is not for this system: debian 12 is none',
+        ),
+        (
+            {'failing': (3, 'so\x1b[2J it is')},
+            exception.StepFailed,
+            r'so\x1b[2J it is',
+        ),
+        (
+            {'refuses': {'createImage|/action$': (404, 'gone')}},
+            None,
+            '',
+        ),
+    ],
+)
+def test_what_goes_wrong_is_said(trouble, kind, reason, build, nova, glance):
+    for name, value in trouble.items():
+        setattr(nova, name, value)
+    if kind is None:
+        # A console that is not there yet.
+        build()
+        return
+    with pytest.raises(kind) as caught:
+        build()
+    assert reason in str(caught.value)
+    assert nova.servers == {}
+    assert len(glance.images) == 1
+
+
+@pytest.mark.parametrize(
+    ('hold', 'option', 'reason'),
+    [
+        ('BUILD', 'server_timeout', 'is BUILD, and not ACTIVE, after 0.3 s'),
+        ('console', 'boot_timeout', 'Linux version 6.1'),
+        ('stop', 'stop_timeout', 'is ACTIVE, and not SHUTOFF, after 0.3 s'),
+        ('image', 'image_timeout', 'is queued after 0.3 s'),
+    ],
+)
+def test_every_wait_has_an_end(
+    hold, option, reason, build, driver, sections, nova, glance
+):
+    nova.hold.add(hold)
+    sections['snapshot'][option] = 0.3
+    with pytest.raises(exception.ImageBuildError, match=reason):
+        build()
+    assert nova.servers == {}
+    # What has been begun is found, whoever knew of it.
+    settings = base.Settings.from_config(sections)
+    for build_id, attempt in set(driver.left_behind('this-service', settings)):
+        assert driver.reap(settings.stamp(build_id, attempt), settings) == 1
+    assert len(glance.images) == 1
+
+
+def test_reaped(driver, sections, nova, glance):
+    """Servers first, of several pages, and nothing of others."""
+    settings = base.Settings.from_config(sections)
+    stamps = [settings.stamp(str(uuid.uuid4()), 1) for _ in range(5)]
+    other = artifacts.AttemptStamp('another', stamps[0].build_id, 1)
+    for number, stamp in enumerate([*stamps, other]):
+        server_id = f'{number:08}-0000-0000-0000-000000000000'
+        body = {'name': stamp.name, 'metadata': stamp.properties()}
+        nova.servers[server_id] = fake_nova.Server(server_id, body)
+        glance.add(b'x', **stamp.properties())
+    left = set(driver.left_behind('this-service', settings))
+    assert left == {(each.build_id, 1) for each in stamps}
+    assert driver.reap(stamps[0], settings) == 2
+    assert driver.reap(stamps[0], settings) == 0
+    assert len(nova.servers) == len(glance.images) == 5
+    nova.hold.add('delete')
+    sections['snapshot']['stop_timeout'] = 0.2
+    settings = base.Settings.from_config(sections)
+    with pytest.raises(exception.EnvironmentFault, match='still there'):
+        driver.reap(stamps[1], settings)
+
+
+def test_servers_are_as_the_operator_says(build, sections, nova):
+    sections['snapshot'].update(
+        networks=[NETWORK],
+        security_groups=['mirrors'],
+        availability_zone='here',
+    )
+    build()
+    build(networks=[], config_drive=False, availability_zone='there')
+    first, second = (server.body for server in nova.made)
+    assert first['networks'] == [{'uuid': NETWORK}]
+    assert first['security_groups'] == [{'name': 'mirrors'}]
+    assert first['config_drive'] is False
+    assert second['networks'] == 'none'
+    assert 'security_groups' not in second
+    # Nothing else brings it its user data.
+    assert second['config_drive'] is True
+    assert second['availability_zone'] == 'there'
+
+
+def test_what_users_may_not_ask_for(driver, sections):
+    asked = {'flavor': 'huge', 'networks': [NETWORK]}
+    driver.validate(asked)
+    with pytest.raises(base.InvalidDriverOptions) as caught:
+        driver.check_asked(asked, asked, sections)
+    assert [each.path for each in caught.value.errors] == [
+        'flavor', 'networks[0]'
+    ]  # fmt: skip
+    # What an entry of the catalogue says is the operator's.
+    driver.check_asked({}, asked, sections)
+    sections['snapshot'].update(
+        allowed_flavors=['huge'], allowed_networks=['*']
+    )
+    driver.check_asked(asked, asked, sections)
+    with pytest.raises(base.InvalidDriverOptions, match='has set none'):
+        driver.check_asked({}, {}, {})
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'flavor': '--x'},
+        {'flavor': 'a\n'},
+        {'networks': ['net; rm']},
+        {'configure': 'telnet'},
+        {'nonsense': 1, 'more': 2},
+    ],
+)
+def test_bad_options(driver, options):
+    if options == {'flavor': '--x'}:
+        # A name is a name, wherever it begins.
+        driver.validate(options)
+        return
+    with pytest.raises(base.InvalidDriverOptions):
+        driver.validate(options)
+
+
+def test_before_a_server_is_made(build, nova, glance, sections):
+    with pytest.raises(exception.InvalidInput, match='no flavor "huge"'):
+        build(flavor='huge')
+    with pytest.raises(exception.InvalidInput, match='image in Glance'):
+        build(kind='url')
+    [image] = glance.images.values()
+    image['min_disk'] = 10
+    with pytest.raises(exception.InvalidInput, match='needs a disk of 10'):
+        build()
+    sections['snapshot']['endpoint_override'] = 'http://127.0.0.1:9'
+    with pytest.raises(exception.ServiceUnavailable, match='compute'):
+        build()
+    assert nova.made == []

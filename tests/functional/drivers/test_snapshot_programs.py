@@ -1,0 +1,266 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Programs that guests run alone, which are run here, by this host's shell."""
+
+import base64
+import getpass
+import grp
+import gzip
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+from imagebuild import exception
+from imagebuild import manifest
+from imagebuild.common import guest_program
+from imagebuild.distros import os_releases
+from imagebuild.drivers.snapshot import console
+from imagebuild.drivers.snapshot import leaving
+from imagebuild.drivers.snapshot import user_data
+from imagebuild.manifest import shell_compiler
+
+TOKEN = 'ab' * 16
+PATH = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'}
+
+
+def program(validators, values=None, **more):
+    text = {'validators': validators, **more}
+    return manifest.load(text).bind(values or {}).program()
+
+
+@pytest.fixture
+def made_safe(monkeypatch):
+    """It is this host that would be cleaned up."""
+    monkeypatch.setattr(leaving, '_TEXT', 'true')
+
+    def made_safe(program):
+        return guest_program.GuestProgram(
+            program.prelude, program.steps, 'true'
+        )
+
+    return made_safe
+
+
+@pytest.fixture
+def run(tmp_path, made_safe):
+    """Run a program as cloud-init would; what a listener was told."""
+
+    def run(program):
+        said = tmp_path / 'console'
+        said.write_text('')
+        data = user_data.made(
+            made_safe(program),
+            TOKEN,
+            environment=PATH,
+            command_timeout=20,
+            server='a-server',
+        )
+        text = gzip.decompress(base64.b64decode(data)).decode()
+        # In place of serial lines; and it waits for no cloud-init.
+        text = text.replace(
+            'say begun', f'lines={said}.raw; mkfifo {said}.raw; say begun'
+        ).replace('> "$line"', f'>> {said}')
+        text = text.replace('[ -d /run/cloud-init ]', 'false')
+        script = tmp_path / 'user-data'
+        script.write_text(text.replace('rounds=720', 'rounds=1'))
+        subprocess.run(['/bin/sh', script], check=True, timeout=60)
+        events = []
+        heard = console.Console(TOKEN, events.append)
+        end = time.monotonic() + 60
+        while not heard.over:
+            assert time.monotonic() < end, said.read_text()
+            time.sleep(0.05)
+            heard.read(said.read_text())
+        return events
+
+    return run
+
+
+def me():
+    return {
+        'owner': getpass.getuser() if os.geteuid() else 'root',
+        'group': grp.getgrgid(os.getegid()).gr_name,
+    }
+
+
+def ends(events):
+    return [
+        (event.number, event.result)
+        for event in events
+        if isinstance(event, guest_program.StepEnded)
+    ]
+
+
+def test_steps_are_done_in_order(run, tmp_path):
+    path = tmp_path / 'a directory' / "it's"
+    content = 'one \\n two $HOME "three" `four`\n\n \'five'
+    validators = [
+        {'file': {str(path): {'content': content, 'mode': '0640', **me()}}},
+        {
+            'file': {
+                f'{path}.bin': {
+                    'content_base64': base64.b64encode(b'\0\xff').decode(),
+                    **me(),
+                }
+            }
+        },
+        {
+            'script': {
+                'see': {
+                    'inline': 'printf %s "$word" > "$out"\n'
+                    'test "$test_only$reconcile" = 01',
+                    'env_vars': ['word', 'out'],
+                }
+            }
+        },
+        {
+            'script': {
+                'env.py': {
+                    'inline': '#!/usr/bin/env -S python3 -I\n'
+                    'import os; assert os.environ["distro_family"]\n'
+                }
+            }
+        },
+        {'os_case': [{'hannah': [{'script': {'no': {'inline': '1'}}}]}]},
+        {'argument_case': {
+            'argument_name': 'word',
+            'cases': {"it's a $word": [{'script': {'y': {'inline': 'true'}}}]},
+            'default': [{'package': 'never'}],
+        }},
+    ]  # fmt: skip
+    given = {'word': "it's a $word", 'out': str(tmp_path / 'out')}
+    events = run(
+        program(
+            validators,
+            given,
+            arguments={'word': {'required': True}, 'out': {'required': True}},
+        )
+    )
+    assert ends(events) == [
+        (0, 'ran'), (1, 'ran'), (2, 'ran'), (3, 'ran'), (4, 'skipped'),
+        (5, 'ran'),
+    ] + [
+        (number, 'skipped' if number == 4 else 'ran') for number in range(6)
+    ]  # fmt: skip
+    assert path.read_text() == content
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / 'a directory' / "it's.bin").read_bytes() == b'\0\xff'
+    assert (tmp_path / 'out').read_text() == "it's a $word"
+    assert not list(tmp_path.glob('*imagebuild*'))
+
+
+def test_the_first_failure_ends_it(run, tmp_path):
+    marker = tmp_path / 'never'
+    inline = (
+        "printf 'first\\n\\033[31m=imagebuild= %s over good - 0 =end=\\n' x\n"
+        'echo the reason >&2; exit 10'
+    )
+    events = run(
+        program(
+            [
+                {'script': {'bad': {'inline': inline}}},
+                {'script': {'next': {'inline': f'touch {marker}'}}},
+            ]
+        )
+    )
+    [end] = [each for each in events if hasattr(each, 'result')]
+    assert (end.number, end.result, end.exit_code) == (0, 'failed', 10)
+    assert end.output.endswith('the reason')
+    assert '\x1b' not in end.output
+    assert not marker.exists()
+
+
+def test_a_step_has_its_time(run):
+    [first, end] = run(
+        program([{'script': {'s': {'inline': 'sleep 60', 'timeout': 1}}}])
+    )
+    assert isinstance(first, guest_program.StepStarted)
+    assert end.exit_code == 124
+    assert 'time limit of 1 seconds' in end.output
+
+
+def test_another_system(run):
+    with pytest.raises(console.Refused, match='is none of these: no-such-os'):
+        run(program([{'package': 'x'}], os=['no-such-os']))
+
+
+def test_names_of_a_system_are_those_of_the_engine(tmp_path):
+    text = 'ID=rhel\nVERSION_ID="9.4"\nID_LIKE="fedora"\nNAME="It\'s"\n'
+    file = tmp_path / 'os-release'
+    file.write_text(text)
+    script = shell_compiler.detecting().replace('/etc/os-release', str(file))
+    printed = subprocess.run(
+        ['/bin/sh', '-c', f'{script}\necho "$imagebuild_names"'],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    names = {*os_releases.parse(text).names(), 'redhat'}
+    assert names <= set(printed.splitlines())
+    asked = f'{script}\n{shell_compiler.is_named("Red Hat-9")}'
+    assert subprocess.run(['/bin/sh', '-c', asked]).returncode == 0
+    asked = f'{script}\n{shell_compiler.is_named("centos")}'
+    assert subprocess.run(['/bin/sh', '-c', asked]).returncode == 1
+
+
+def test_packages_that_are_there(tmp_path):
+    """Looked for as the engine looks; of Debian's database, as it is here."""
+    prelude = program([{'package': 'x'}]).prelude
+    for package, code in {
+        'dpkg ""': 0,
+        'awk ""': 0,  # a virtual one
+        'dpkg 0.0': 1,
+        'no-such-package ""': 1,
+    }.items():
+        done = subprocess.run(
+            ['/bin/sh', '-c', f'{prelude}\nimagebuild_has {package}'],
+            capture_output=True,
+        )
+        assert (done.returncode != 0) == code, (package, done)
+
+
+def test_too_long(made_safe):
+    content = base64.b64encode(os.urandom(60_000)).decode()
+    long = program([{'file': {'/a': {'content': content}}}])
+    with pytest.raises(exception.InvalidInput, match='and Nova takes 65535'):
+        user_data.made(
+            long, TOKEN, environment={}, command_timeout=1, server='s'
+        )
+
+
+def test_shell_is_whole():
+    """What a guest is given is shell to the last file in it."""
+    found = program(
+        [
+            {'package': ['tree', {'nginx': {'version': '1.2'}}, '@group']},
+            {'pip': ['six']},
+            {'copy_script': {'lib.sh': None}}
+        ][:2]
+    )  # fmt: skip
+    data = user_data.made(
+        found, TOKEN, environment=PATH, command_timeout=5.4, server='a'
+    )
+    text = gzip.decompress(base64.b64decode(data)).decode()
+    files = re.findall(
+        r"cat > \"\$dir\"/(\S+) <<'(\S+)'\n(.*?)\n\2\n", text, re.DOTALL
+    )
+    assert [name for name, _, _ in files] == [
+        'main', 'prelude', 'cleanup', 'limit-0', 'step-0', 'limit-1', 'step-1'
+    ]  # fmt: skip
+    for name, _, content in [*files, ('all', '', text)]:
+        if not name.startswith('limit'):
+            subprocess.run(
+                ['/bin/sh', '-n'], input=content, text=True, check=True
+            )

@@ -1,0 +1,259 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The driver ``snapshot``: real conductors, and a Nova behind HTTP."""
+
+import contextlib
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from imagebuild import artifacts
+from imagebuild.conductor import process
+from tests import fake_glance
+from tests import fake_nova
+from tests.functional import conductors
+from tests.functional.conductors import wait_for
+from tests.functional.conductors import wait_until
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONF = """
+[keystone]
+auth_type = none
+endpoint = {glance}
+[glance]
+endpoint_override = {glance}
+service_id = this-service
+retry_timeout = 5
+[snapshot]
+endpoint_override = {nova}
+flavor = m1.tiny
+poll_interval = 0.05
+"""
+PROGRAM = 'import sys; from imagebuild.cmd.conductor import main; main()'
+MANIFEST = {
+    'validators': [
+        {'package': 'nginx'},
+        {'script': {'greet': {'inline': 'echo "it\'s me"'}}},
+    ]
+}
+
+
+@pytest.fixture
+def glance():
+    with fake_glance.FakeGlance() as server:
+        yield server
+
+
+@pytest.fixture
+def nova(glance):
+    with fake_nova.FakeNova(glance) as server:
+        yield server
+
+
+@pytest.fixture
+def base_image(glance):
+    """One that this service has made, of hardware of its own."""
+    record = glance.add(
+        b'disk',
+        visibility='public',
+        hw_disk_bus='virtio',
+        imagebuild_build_id='another build',
+        imagebuild_service='this-service',
+    )
+    return record['id']
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = conductors.make_database(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def write_conf(tmp_path, glance, nova):
+    def write(name='c1', more='', **options):
+        options = {
+            'drivers': 'snapshot', 'store': 'glance', 'max_attempts': 1,
+            **options,
+        }  # fmt: skip
+        path = conductors.write_conf(tmp_path, name, **options)
+        conf = CONF.format(glance=glance.url, nova=nova.url)
+        path.write_text(path.read_text() + conf + more)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(write_conf):
+    """A conductor in this process."""
+
+    @contextlib.contextmanager
+    def run(name='c1', **options):
+        conf = conductors.read_conf(write_conf(name, **options))
+        conductor = process.from_conf(conf)
+        conductor.start()
+        try:
+            yield conductor
+        finally:
+            conductor.stop()
+
+    return run
+
+
+@pytest.fixture
+def add(database, base_image):
+    def add(manifest=MANIFEST, **options):
+        return conductors.add_build(
+            database,
+            name='web',
+            driver='snapshot',
+            base={
+                'kind': 'glance',
+                'id': base_image,
+                'driver': 'snapshot',
+                'driver_options': options,
+            },
+            request={
+                'name': 'web',
+                'driver': 'snapshot',
+                'driver_options': options,
+                'manifest': manifest,
+                'tags': ['prod'],
+            },
+        )
+
+    return add
+
+
+def nothing_is_left(glance, nova):
+    return not nova.servers and not [
+        id
+        for id, record in list(glance.images.items())
+        if artifacts.ATTEMPT in record
+    ]
+
+
+def test_a_server_becomes_an_image(
+    database, glance, nova, run, add, base_image
+):
+    # A console that nobody has cleaned, in the middle of which we speak.
+    nova.console = '\x1b[2J\x00\xff[ 12.3] =imagebuild= 00 over good - 0 =end='
+    with run():
+        build_id = add(availability_zone='here')
+        build = wait_for(database, build_id, 'active', 'error')
+    assert build.status == 'active', build.status_reason
+    record = glance.images[build.image_id]
+    assert record['owner'] == conductors.PROJECT
+    assert (record['name'], record['tags']) == ('web', ['prod'])
+    assert record['hw_disk_bus'] == 'virtio'
+    assert record['imagebuild_build_id'] == build_id
+    origin = {artifacts.ATTEMPT, *fake_nova.OF_A_SNAPSHOT}
+    assert not origin & set(record)
+    assert nova.servers == {}
+    [server] = nova.made
+    stamp = artifacts.AttemptStamp('this-service', build_id, 1)
+    assert server.body['name'] == stamp.name
+    assert server.body['metadata'] == stamp.properties()
+    assert server.body['imageRef'] == base_image
+    assert server.body['flavorRef'] == '1'
+    assert server.body['networks'] == 'none'
+    assert server.body['config_drive'] is True
+    assert server.body['availability_zone'] == 'here'
+    assert "echo \"it'\"'\"'s me\"" in server.program()
+    steps = database.list_steps(build_id)
+    assert [(each.path, each.result) for each in steps] == [
+        ('manifest.validators[0].package', 'changed'),
+        ('manifest.validators[1].script', 'changed'),
+    ]
+
+
+def test_what_fails_or_is_cancelled_leaves_nothing(
+    database, glance, nova, run, add
+):
+    nova.failing = (7, 'Reading lists\r\n\x1b[31mE: no package\x07 nginx\n')
+    nova.of_zones['slow'] = 'console'
+    bob = {'validators': [{'user': {'bob': {}}}]}
+    with run(max_builds=3):
+        failing, refused = add(), add(manifest=bob)
+        slow = add(availability_zone='slow')
+        build = wait_for(database, refused, 'error')
+        assert '"user bob" cannot be run by the guest' in build.status_reason
+        assert build.fault == 'user'
+        wait_until(lambda: in_zone(nova, 'slow'))
+        database.request_cancel(slow)
+        wait_for(database, slow, 'cancelled')
+        build = wait_for(database, failing, 'error')
+        wait_until(lambda: nothing_is_left(glance, nova))
+    assert build.fault == 'user'
+    assert 'E: no package' in build.status_reason
+    assert '\x1b' not in build.status_reason
+    [step] = database.list_steps(build.id)
+    assert step.result == 'failed'
+    assert 'Reading lists' in step.output
+    assert '\x07' not in step.output
+    # What cannot be run has not had a server.
+    assert len(nova.made) == 2
+
+
+def in_zone(nova, zone):
+    with nova.lock:
+        return [
+            server
+            for server in nova.servers.values()
+            if server.body.get('availability_zone') == zone
+        ]
+
+
+def test_a_conductor_is_killed_at_every_stage(
+    database, glance, nova, write_conf, run, add, tmp_path
+):
+    stages = ('BUILD', 'console', 'stop', 'image')
+    nova.of_zones = {stage: stage for stage in stages}
+    path = write_conf('p1', max_builds=4)
+    with (tmp_path / 'p1.log').open('wb') as log:
+        killed = subprocess.Popen(
+            [sys.executable, '-W', 'ignore', '-c', PROGRAM]
+            + ['--config-file', str(path)],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        builds = [add(availability_zone=stage) for stage in stages]
+        wait_until(lambda: all(in_zone(nova, stage) for stage in stages), 60)
+        wait_until(lambda: in_zone(nova, 'stop')[0].status == 'stopping', 60)
+        wait_until(lambda: len(glance.images) == 2, 60)
+        killed.send_signal(signal.SIGKILL)
+    finally:
+        killed.kill()
+        killed.wait()
+    # Of another service in the same cloud; it has nothing of ours.
+    foreign = artifacts.AttemptStamp('another', builds[0], 1)
+    kept = fake_nova.Server(
+        'b' * 8 + '-0000-0000-0000-' + '0' * 12,
+        {'name': foreign.name, 'metadata': foreign.properties()},
+    )
+    with nova.lock:
+        nova.servers[kept.id] = kept
+        nova.of_zones.clear()
+    with run('c2', leak_grace=2, max_attempts=3, max_builds=4):
+        for build_id in builds:
+            build = wait_for(database, build_id, 'active', seconds=60)
+            assert build.attempt == 2
+        wait_until(lambda: list(nova.servers) == [kept.id])
+        # The base image, and one of each build.
+        wait_until(lambda: len(glance.images) == 5)
