@@ -130,12 +130,11 @@ def template() -> dict[str, Any]:
         'type': stack_tools.IMAGE,
         'properties': {'name': 'plain', 'os': 'debian-12', 'files': [_DHCP]},
     }
-    made['outputs']['plain'] = {'value': {'get_resource': 'plain'}}
     return made
 
 
-def by_guestfs(ours: clients.Client, base_image: str) -> set[str]:
-    """What the same manifest over a disk says is installed."""
+def by_guestfs(ours: clients.Client, base_image: str) -> str:
+    """Have the same manifest built over a disk; the id of the build."""
     build = ours.builds.create(
         name='same',
         base_image=base_image,
@@ -143,7 +142,12 @@ def by_guestfs(ours: clients.Client, base_image: str) -> set[str]:
         manifest=MANIFEST,
         reuse='never',
     )
-    build = people.wait(ours, build.id, seconds=WITHIN)
+    return str(build.id)
+
+
+def listed_by(ours: clients.Client, build_id: str) -> set[str]:
+    """What a build says is installed, when it has ended."""
+    build = people.wait(ours, build_id, seconds=WITHIN)
     assert build.status == 'active', build.status_reason
     return set(LISTED.findall(ours.builds.log(build.id).text))
 

@@ -200,6 +200,7 @@ def test_what_nova_made(
         [build] = ours.builds.list(status='building', name='snapshot')
         libvirt_cloud.service(build.conductor).kill()
         libvirt_cloud.up(host_is_ready=True)
+        over_disk = snapshots.by_guestfs(ours, build.request['base_image'])
         stacks.expect(name, 'CREATE_COMPLETE', 2 * snapshots.WITHIN)
     outputs = stacks.outputs(name)
     build = ours.builds.get(outputs['build_id'])
@@ -212,7 +213,7 @@ def test_what_nova_made(
     assert image['owner'] == build.project_id
     assert not {'base_image_ref', 'instance_uuid', 'boot_roles'} & set(image)
     # The same manifest over a disk comes to the same packages.
-    same = snapshots.by_guestfs(ours, outputs['plain'])
+    same = snapshots.listed_by(ours, over_disk)
     assert {each for each in same if each.startswith('tree=')}
     server = outputs['server_id']
     snapshots.until(

@@ -88,7 +88,7 @@ def load(block):
     scripts = {
         other.caption: other.text
         for other in blocks(block.page)
-        if other.caption and other.language in ('bash', 'yaml')
+        if other.caption and other.language in ('bash', 'jinja', 'yaml')
     }
     if block.page.name == 'README.rst':
         # A script that the page only names.

@@ -296,3 +296,48 @@ def test_what_is_no_sshd(sent: bytes | None, said: str) -> None:
     listener.close()
     for each in accepted:
         each.close()
+
+
+PLAYBOOK = """\
+- hosts: all
+  tasks:
+    - name: the page
+      ansible.builtin.template: {src: page.j2, dest: /srv/page, mode: '0640'}
+"""
+
+
+def test_ansible(machine: machines.Machine) -> None:
+    """The real one; most of the time it is installed, 25 s in all."""
+    files = {'site.yml': PLAYBOOK, 'page.j2': 'of {{ greeting }}\n'}
+    step = {
+        'ansible': {
+            'source': 'site.yml',
+            'files': ['page.j2'],
+            'variables': ['greeting'],
+        }
+    }
+    wanted = manifest.load(
+        {
+            'arguments': {'greeting': {'default': "it's"}},
+            'validators': [
+                {'package': 'ansible-core'},
+                {'configuration': step},
+            ],
+        },
+        resources=files,
+    )
+    with ssh.SshRemote(machine.target(command_timeout=600.0)) as remote:
+        first = wanted.run(remote)
+        assert [str(each.result) for each in first.steps] == ['changed'] * 2
+        assert remote.read_file('/srv/page') == b"of it's\n"
+        again = wanted.run(remote)
+        assert [str(each.result) for each in again.steps] == ['ok'] * 2
+        assert wanted.run(remote, reconcile=False)
+        remote.write_file('/srv/page', b'another')
+        with pytest.raises(
+            exception.NotConforming, match='ansible would change 1 thing'
+        ):
+            wanted.run(remote, reconcile=False)
+        left = remote.run(['ls', '-A', '/root', '/tmp', '/var/tmp']).stdout
+    assert 'ansible' not in left
+    assert 'imagebuild' not in left
