@@ -171,6 +171,76 @@ def test_a_server_follows_a_pipeline(
     assert list(pipelines.list(name=name)) == []
 
 
+def test_a_server_from_a_channel(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    name, tag = uuid.uuid4().hex, f'amphora-{uuid.uuid4()}'
+    promoted = {'name': name, 'channel': 'prod', 'channel_tags': [tag]}
+    stack = stacks.create(
+        stack_tools.with_server(**promoted, **content(tags=['mine']))
+    )
+    first = stacks.outputs(stack)['image_id']
+    channels = people.client(cloud).channels
+    channel = channels.find(name, 'prod')
+    assert channel.current_image_id == first
+    own = f'imagebuild_channel:prod:{name}'
+    _wait_for_tags(cloud, {own: first, tag: first})
+    stacks.update(
+        stack, stack_tools.with_server(**promoted, **content(tags=['mine']))
+    )
+    outputs = stacks.outputs(stack)
+    second = outputs['image_id']
+    channel = channels.get(channel.id)
+    assert channel.current_image_id == second != first
+    assert channel.previous_image_id == first
+    _wait_for_tags(cloud, {own: second, tag: second})
+    server = stack_tools.server_of(cloud, outputs['server_id'])
+    assert second in str(server['image'])
+    # Whoever makes a server of the channel has the new image.
+    assert _image_of_new_server(cloud, name) == second
+    found = channels.roll_back(channel.current_build_id, 'prod')
+    assert found.current_image_id == first
+    _wait_for_tags(cloud, {own: first, tag: first})
+    # The stack goes, and takes nothing from the channel.
+    stacks.delete(stack)
+    for image_id in (first, second):
+        image = stack_tools.image_of(cloud, image_id)
+        assert image is not None and image['status'] == 'active'
+    channels.delete(channel.id)
+    assert _gone(cloud, first)
+    assert _gone(cloud, second)
+
+
+def _wait_for_tags(cloud: clouds.Cloud, wanted: dict[str, str]) -> None:
+    """Wait until each tag is that of this image, and of no other."""
+    end = time.monotonic() + 60
+    while True:
+        found = {tag: _tagged(cloud, tag) for tag in wanted}
+        if all(found[tag] == [image_id] for tag, image_id in wanted.items()):
+            return
+        assert time.monotonic() < end, found
+        time.sleep(1)
+
+
+def _image_of_new_server(cloud: clouds.Cloud, name: str) -> str:
+    """Make a server of a channel, as its page says, and delete it."""
+    image_id = people.openstack(
+        cloud,
+        *('image', 'channel', 'show', name, 'prod'),
+        *('-c', 'current_image_id', '-f', 'value'),
+    ).stdout.strip()
+    server_id = cloud.openstack(
+        *('server', 'create', f'of-{name}', '--image', image_id),
+        *('--flavor', 'm1.tiny', '--nic', 'none', '--wait'),
+        *('-f', 'value', '-c', 'id'),
+    ).strip()
+    server = stack_tools.server_of(cloud, server_id)
+    cloud.openstack('server', 'delete', server_id, '--wait')
+    assert server['status'] == 'ACTIVE'
+    assert image_id in str(server['image'])
+    return image_id
+
+
 def _tagged(cloud: clouds.Cloud, tag: str) -> list[str]:
     found = people.glance(cloud).images.list(filters={'tag': [tag]})
     return [image['id'] for image in found]

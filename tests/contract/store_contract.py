@@ -226,6 +226,30 @@ class StoreContract(abc.ABC):
         assert self.content(store, stored.image_id) == file.read_bytes()
         assert store.discard(stamp) == 1
 
+    def test_change_tags(self, store, file, image, stamp):
+        tagged = dataclasses.replace(
+            image, tags=['old', 'thr/ee'], min_disk=4, protected=True
+        )
+        stored = store.upload(file, tagged, stamp)
+        before = dict(self.look(store, stored.image_id))
+        for _ in range(2):
+            store.change_tags(
+                stored.image_id,
+                add=['new', 'two words'],
+                remove=['old', 'nobody has it'],
+            )
+            seen = dict(self.look(store, stored.image_id))
+            assert sorted(seen['tags']) == ['new', 'thr/ee', 'two words']
+        # Nothing else of it.
+        changed = {name for name in before if before[name] != seen[name]}
+        assert changed <= {'tags', 'updated_at'}
+        store.change_tags(stored.image_id, remove=seen['tags'])
+        assert list(self.look(store, stored.image_id)['tags']) == []
+        store.update(stored.image_id, dataclasses.replace(image, tags=['x']))
+        store.delete(stored.image_id)
+        with pytest.raises(exception.NotFound):
+            store.change_tags(str(uuid.uuid4()), add=['new'])
+
     # -- the rest -----------------------------------------------------------
 
     def test_delete(self, store, file, image, stamp):
