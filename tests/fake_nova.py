@@ -81,7 +81,6 @@ class FakeNova:
 
     :param glance: where its snapshots are.
     :ivar servers: id to server.
-    :ivar keypairs: name to public key.
     :ivar hold: stages that do not end: ``BUILD``, ``console``, ``stop``,
         ``image``, ``delete``.
     :ivar of_zones: the same for the servers of an availability zone.
@@ -96,7 +95,6 @@ class FakeNova:
     def __init__(self, glance):
         self.glance = glance
         self.servers = {}
-        self.keypairs = {}
         self.hold = set()
         self.of_zones = {}
         self.fault = ''

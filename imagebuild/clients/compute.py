@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The compute service: servers, their consoles and key pairs.
+"""The compute service: servers and their consoles.
 
 Asked as the service user, in the service user's project. Only what drivers
 need of it.
@@ -172,7 +172,7 @@ class Compute:
     def _act(self, server_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._call('POST', f'/servers/{server_id}/action', body)
 
-    # -- flavors and key pairs ----------------------------------------------
+    # -- flavors ------------------------------------------------------------
 
     def flavor(self, name: str) -> dict[str, Any]:
         """A flavor by its name or id.
@@ -183,23 +183,6 @@ class Compute:
             if name in (each['name'], each['id']):
                 return dict(each)
         raise ComputeRefused(reason=f'there is no flavor "{name}".')
-
-    def create_keypair(self, name: str, public_key: str) -> None:
-        """Have a key pair of the service user."""
-        pair = {'name': name, 'public_key': public_key}
-        self._call('POST', '/os-keypairs', {'keypair': pair})
-
-    def keypairs(self) -> list[str]:
-        """Names of the key pairs of the service user."""
-        found = self._call('GET', '/os-keypairs')['keypairs']
-        return [str(each['keypair']['name']) for each in found]
-
-    def delete_keypair(self, name: str) -> None:
-        """Have a key pair deleted.
-
-        :raises NotFound: there is none.
-        """
-        self._call('DELETE', f'/os-keypairs/{name}')
 
     # -- the way there ------------------------------------------------------
 
