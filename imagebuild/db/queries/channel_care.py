@@ -18,7 +18,6 @@ wanted by then, and then it is done again.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection
 
 import sqlalchemy as sa
@@ -31,6 +30,7 @@ from imagebuild.db.models import Build
 from imagebuild.db.models import Image
 from imagebuild.db.queries import channel_use
 from imagebuild.db.queries import channels
+from imagebuild.db.queries import holds
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
@@ -55,7 +55,7 @@ def channels_to_attend(
     query = (
         sa.select(Channel.id)
         .where(
-            _free(session, conductor),
+            holds.free(session, Channel, conductor),
             sa.or_(
                 waiting,
                 Channel.settled_at.is_(None),
@@ -70,15 +70,6 @@ def channels_to_attend(
     return list(session.scalars(query))
 
 
-def _free(session: Session, conductor: str) -> sa.ColumnElement[bool]:
-    """The condition that a conductor may work on a channel now."""
-    return sa.or_(
-        Channel.held_until.is_(None),
-        Channel.held_until < session.now,
-        Channel.conductor == conductor,
-    )
-
-
 @writer
 def hold_channel(
     session: Session, id: str, conductor: str, seconds: float
@@ -88,16 +79,8 @@ def hold_channel(
     :param seconds: for so long at most.
     :returns: the channel; None when another one holds it, or it is gone.
     """
-    until = session.now + datetime.timedelta(seconds=seconds)
-    session.change(
-        sa.update(Channel)
-        .where(Channel.id == id, _free(session, conductor))
-        .values(conductor=conductor, held_until=until)
-    )
-    row = session.get(Channel, id, populate_existing=True)
-    if row is None or (row.conductor, row.held_until) != (conductor, until):
-        return None
-    return channels.to_record(session, row)
+    row = holds.take(session, Channel, id, conductor, seconds)
+    return None if row is None else channels.to_record(session, row)
 
 
 @writer
@@ -108,16 +91,7 @@ def release_channel(
 
     :param seconds: not before so long; not this conductor either.
     """
-    until = session.now + datetime.timedelta(seconds=seconds)
-    session.change(
-        sa.update(Channel)
-        .where(
-            Channel.id == id,
-            Channel.conductor == conductor,
-            Channel.held_until.is_not(None),
-        )
-        .values(conductor=None, held_until=until if seconds else None)
-    )
+    holds.release(session, Channel, id, conductor, seconds)
 
 
 @reader

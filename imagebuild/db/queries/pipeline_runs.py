@@ -32,6 +32,7 @@ from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.models import Pipeline
 from imagebuild.db.queries import creation
+from imagebuild.db.queries import holds
 from imagebuild.db.queries import pipelines
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
@@ -53,7 +54,7 @@ def pipelines_to_attend(
         that was killed.
     :param limit: at most so many.
     """
-    free = _free(session, conductor)
+    free = holds.free(session, Pipeline, conductor)
     due = sa.and_(
         Pipeline.running_build_id.is_(None),
         sa.or_(
@@ -96,15 +97,6 @@ def pipelines_to_attend(
     ]
 
 
-def _free(session: Session, conductor: str) -> sa.ColumnElement[bool]:
-    """The condition that a conductor may work on a pipeline now."""
-    return sa.or_(
-        Pipeline.held_until.is_(None),
-        Pipeline.held_until < session.now,
-        Pipeline.conductor == conductor,
-    )
-
-
 @writer
 def hold_pipeline(
     session: Session, id: str, conductor: str, seconds: float
@@ -114,16 +106,8 @@ def hold_pipeline(
     :param seconds: for so long at most.
     :returns: the pipeline; None when another one holds it, or it is gone.
     """
-    until = session.now + datetime.timedelta(seconds=seconds)
-    session.change(
-        sa.update(Pipeline)
-        .where(Pipeline.id == id, _free(session, conductor))
-        .values(conductor=conductor, held_until=until)
-    )
-    row = session.get(Pipeline, id, populate_existing=True)
-    if row is None or (row.conductor, row.held_until) != (conductor, until):
-        return None
-    return pipelines.to_record(session, row)
+    row = holds.take(session, Pipeline, id, conductor, seconds)
+    return None if row is None else pipelines.to_record(session, row)
 
 
 @writer
@@ -134,16 +118,7 @@ def release_pipeline(
 
     :param seconds: not before so long; not this conductor either.
     """
-    until = session.now + datetime.timedelta(seconds=seconds)
-    session.change(
-        sa.update(Pipeline)
-        .where(
-            Pipeline.id == id,
-            Pipeline.conductor == conductor,
-            Pipeline.held_until.is_not(None),
-        )
-        .values(conductor=None, held_until=until if seconds else None)
-    )
+    holds.release(session, Pipeline, id, conductor, seconds)
 
 
 @writer
