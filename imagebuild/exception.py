@@ -166,8 +166,7 @@ class QuotaExceeded(InvalidInput):
         'stored_bytes': ': delete builds whose images are not needed',
         'builds': ': delete builds that are not needed',
         'channels': ': delete channels that are not needed',
-        'request_bytes': ': ask for less, or delete builds that are not '
-        'needed',
+        'request_bytes': ': ask for less, or delete builds',
     }
 
     def __init__(self, message: str | None = None, **kwargs: Any) -> None:

@@ -31,10 +31,11 @@ it may be used from several threads at once.
 from __future__ import annotations
 
 from imagebuild.client import exceptions
+from imagebuild.client.channel_records import Channel
+from imagebuild.client.channel_records import Promotion
 from imagebuild.client.client import Client
 from imagebuild.client.records import Build
 from imagebuild.client.records import BuildImage
-from imagebuild.client.records import Channel
 from imagebuild.client.records import Conductor
 from imagebuild.client.records import Destination
 from imagebuild.client.records import Driver
@@ -43,7 +44,6 @@ from imagebuild.client.records import OperatingSystem
 from imagebuild.client.records import Pipeline
 from imagebuild.client.records import Plan
 from imagebuild.client.records import Progress
-from imagebuild.client.records import Promotion
 from imagebuild.client.records import Recipe
 from imagebuild.client.records import Step
 from imagebuild.client.records import Upload

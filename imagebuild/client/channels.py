@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
+from imagebuild.client import channel_records
 from imagebuild.client import exceptions
 from imagebuild.client import managers
-from imagebuild.client import records
 
 #: A channel has a field "channel".
 _ENVELOPE = 'image_channel'
@@ -30,7 +30,7 @@ class ChannelManager(managers.Manager):
 
     def promote(
         self, build_id: str, channel: str, **values: Any
-    ) -> records.Channel:
+    ) -> channel_records.Channel:
         """Make the image of a build the current one of a channel.
 
         :param channel: such as ``prod``; of the build's name.
@@ -48,9 +48,11 @@ class ChannelManager(managers.Manager):
             f'/builds/{managers.quoted(build_id)}/promote',
             json={'channel': channel, **values},
         )
-        return managers.record(records.Channel, body, _ENVELOPE)
+        return managers.record(channel_records.Channel, body, _ENVELOPE)
 
-    def roll_back(self, build_id: str, channel: str) -> records.Channel:
+    def roll_back(
+        self, build_id: str, channel: str
+    ) -> channel_records.Channel:
         """Take a build back: the one before is the current one again.
 
         :raises Conflict: it is not the current one, or there is none before.
@@ -61,7 +63,7 @@ class ChannelManager(managers.Manager):
             f'/builds/{managers.quoted(build_id)}/rollback',
             json={'channel': channel},
         )
-        return managers.record(records.Channel, body, _ENVELOPE)
+        return managers.record(channel_records.Channel, body, _ENVELOPE)
 
     def list(
         self,
@@ -69,7 +71,7 @@ class ChannelManager(managers.Manager):
         limit: int | None = None,
         marker: str | None = None,
         **filters: Any,
-    ) -> Iterator[records.Channel]:
+    ) -> Iterator[channel_records.Channel]:
         """Go through the channels of the project, page by page.
 
         :param limit: at most so many in all.
@@ -79,7 +81,11 @@ class ChannelManager(managers.Manager):
         """
         params = {'marker': marker, **filters}
         return self._pages(
-            records.Channel, '/channels', 'channels', params, limit=limit
+            channel_records.Channel,
+            '/channels',
+            'channels',
+            params,
+            limit=limit,
         )
 
     def available(self) -> Sequence[str]:
@@ -88,14 +94,14 @@ class ChannelManager(managers.Manager):
         names = body.get('available') if isinstance(body, dict) else None
         return tuple(names or ())
 
-    def get(self, channel_id: str) -> records.Channel:
+    def get(self, channel_id: str) -> channel_records.Channel:
         """Return one channel.
 
         :raises NotFound: it does not exist, or not for this project.
         """
-        return self._get(records.Channel, _path(channel_id), _ENVELOPE)
+        return self._get(channel_records.Channel, _path(channel_id), _ENVELOPE)
 
-    def find(self, name: str, channel: str) -> records.Channel:
+    def find(self, name: str, channel: str) -> channel_records.Channel:
         """Return the channel of an image's name.
 
         :raises NotFound: nothing was promoted to it.
@@ -107,11 +113,13 @@ class ChannelManager(managers.Manager):
             'promoted to it.'
         )
 
-    def history(self, channel_id: str) -> Sequence[records.Promotion]:
+    def history(self, channel_id: str) -> Sequence[channel_records.Promotion]:
         """Return what was promoted to a channel, the newest first."""
         return tuple(
             self._pages(
-                records.Promotion, _path(channel_id, 'history'), 'history'
+                channel_records.Promotion,
+                _path(channel_id, 'history'),
+                'history',
             )
         )
 

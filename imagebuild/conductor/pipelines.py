@@ -355,27 +355,16 @@ class PipelineRunner:
         )
         if named is not None and named.problem:
             raise exception.InvalidRequest(named.problems())
-        keys = self._context.conf.encryption_keys
-        request = {
-            **pipeline.request,
-            'reuse': 'never',
-            'driver': pipeline.driver or entry.driver,
-            # It may be required by now.
-            **self._boot_test(pipeline.request),
-        }
-        secrets: Mapping[str, Any] = (
-            sealing.unseal(keys, pipeline.secrets) if pipeline.secrets else {}
+        described, request = self._described(
+            pipeline,
+            {
+                **pipeline.request,
+                'reuse': 'never',
+                'driver': pipeline.driver or entry.driver,
+                # It may be required by now.
+                **self._boot_test(pipeline.request),
+            },
         )
-        whole = dict(request)
-        if secrets:
-            whole['arguments'] = {**request['arguments'], **secrets}
-        described = description.load(
-            whole,
-            recipe_paths=[
-                pathlib.Path(path) for path in self._context.conf.recipe_path
-            ],
-        )
-        request = description.pinned(described, request)
         if named is not None:
             request = named.within(named.without(request))
             entry = named.entry(entry)
@@ -385,7 +374,8 @@ class PipelineRunner:
             self._resolved_base(pipeline, request, entry),
             entry.architecture,
         )
-        if secrets:
+        if pipeline.secrets:
+            keys = self._context.conf.encryption_keys
             content_key = sealing.digest(keys, content_key)
         return {
             'project_id': pipeline.project_id,
@@ -404,6 +394,23 @@ class PipelineRunner:
             ),
             'request_id': f'req-{uuid.uuid4()}',
         }
+
+    def _described(
+        self, pipeline: db.Pipeline, request: dict[str, Any]
+    ) -> tuple[description.Description, dict[str, Any]]:
+        """Load what a request describes, with its hidden arguments.
+
+        :returns: it, and the request with what it includes pinned.
+        """
+        whole = dict(request)
+        if pipeline.secrets:
+            secrets = sealing.unseal(
+                self._context.conf.encryption_keys, pipeline.secrets
+            )
+            whole['arguments'] = {**request['arguments'], **secrets}
+        paths = map(pathlib.Path, self._context.conf.recipe_path)
+        described = description.load(whole, recipe_paths=list(paths))
+        return described, description.pinned(described, request)
 
     def _boot_test(self, request: Mapping[str, Any]) -> dict[str, Any]:
         rules = boot_test.rules(self._context.conf)

@@ -496,7 +496,5 @@ def _asked_of(
 
 def _below(path: str, problem: Problem) -> Problem:
     """The same problem of something that lies at a path of the request."""
-    if not problem.path:
-        return Problem(path, problem.message)
-    dot = '' if problem.path.startswith('[') else '.'
+    dot = '' if problem.path[:1] in ('', '[') else '.'
     return Problem(f'{path}{dot}{problem.path}', problem.message)

@@ -138,9 +138,8 @@ class Conductor:
         self._server: Any = None
         self._serving = threading.Lock()
         self._listens = threading.Event()
-        self._bus = threading.Thread(
-            target=self._serve, name='bus', daemon=True
-        )
+        self._bus = threading.Thread(target=self._serve, name='bus')
+        self._bus.daemon = True
         self._name_lock: int | None = None
         self._clients = client_cache.ClientCache(conf)
         self.running_builds = scheduler.RunningJobs()

@@ -20,8 +20,8 @@ import osc_lib.exceptions
 from osc_lib.command import command
 
 from imagebuild.client import Client
+from imagebuild.client import channel_records
 from imagebuild.client import managers
-from imagebuild.client import records
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import options
 from imagebuild.client.osc import plugin
@@ -184,7 +184,7 @@ def _with_channel(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _found(
     asked_by: command.Command, args: argparse.Namespace
-) -> records.Channel:
+) -> channel_records.Channel:
     manager = plugin.client_of(asked_by).channels
     return manager.find(args.name, args.channel)
 

@@ -75,7 +75,8 @@ def list_opts() -> config_options.Pairs:
         'them, and are deleted with the build. The driver is offered where '
         '[conductor] drivers names it.',
     )
-    return [(group, [*_of_servers(cfg), *_of_limits(cfg), *_of_compute(cfg)])]
+    options = [*_of_servers(cfg), *_of_networks(cfg)]
+    return [(group, [*options, *_of_limits(cfg), *_of_compute(cfg)])]
 
 
 def _of_servers(cfg: Any) -> list[Any]:
@@ -96,6 +97,27 @@ Names or ids of the flavors that users may ask for besides that one; "*" for
 all that the service user sees.
 """,
         ),
+        cfg.StrOpt(
+            'availability_zone',
+            default='',
+            help="""
+Where servers are made for which neither the request nor the operating
+system's entry says it; empty leaves it to Nova.
+""",
+        ),
+        cfg.BoolOpt(
+            'config_drive',
+            default=False,
+            help="""
+Give servers a config drive even if they have a network. Those without a
+network always have one: nothing else brings them their user data.
+""",
+        ),
+    ]
+
+
+def _of_networks(cfg: Any) -> list[Any]:
+    return [
         cfg.ListOpt(
             'networks',
             default=[],
@@ -124,27 +146,11 @@ Names or ids of the security groups of servers, in the project of the service
 user; empty for its default one.
 """,
         ),
-        cfg.StrOpt(
-            'availability_zone',
-            default='',
-            help="""
-Where servers are made for which neither the request nor the operating
-system's entry says it; empty leaves it to Nova.
-""",
-        ),
         cfg.PortOpt(
             'ssh_port',
             default=22,
             help="""
 Port at which servers are reached that are configured over SSH.
-""",
-        ),
-        cfg.BoolOpt(
-            'config_drive',
-            default=False,
-            help="""
-Give servers a config drive even if they have a network. Those without a
-network always have one: nothing else brings them their user data.
 """,
         ),
     ]
