@@ -27,6 +27,7 @@ from imagebuild.db.queries import attempts
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import cancellation
 from imagebuild.db.queries import channel_care
+from imagebuild.db.queries import channel_lookup
 from imagebuild.db.queries import channel_use
 from imagebuild.db.queries import channels
 from imagebuild.db.queries import claims
@@ -235,11 +236,11 @@ class Database(transaction.Transactions):
 
     promote_build = channels.promote_build
     roll_back = channels.roll_back
-    get_channel = channels.get_channel
-    find_channel = channels.find_channel
-    list_channels = channels.list_channels
-    list_promotions = channels.list_promotions
-    count_channels = channels.count_channels
+    get_channel = channel_lookup.get_channel
+    find_channel = channel_lookup.find_channel
+    list_channels = channel_lookup.list_channels
+    list_promotions = channel_lookup.list_promotions
+    count_channels = channel_lookup.count_channels
     delete_channel = channels.delete_channel
     channel_tags = channel_use.channel_tags
     check_unused = channel_use.check_unused

@@ -28,6 +28,7 @@ from imagebuild.db.channel_models import Channel
 from imagebuild.db.channel_models import Promotion
 from imagebuild.db.models import Build
 from imagebuild.db.models import Image
+from imagebuild.db.queries import channel_lookup
 from imagebuild.db.queries import channel_use
 from imagebuild.db.queries import channels
 from imagebuild.db.queries import holds
@@ -80,7 +81,7 @@ def hold_channel(
     :returns: the channel; None when another one holds it, or it is gone.
     """
     row = holds.take(session, Channel, id, conductor, seconds)
-    return None if row is None else channels.to_record(session, row)
+    return None if row is None else channel_lookup.to_record(session, row)
 
 
 @writer

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Channels: promotions, rollbacks, lists.
+"""Channels: promotions, rollbacks, their end.
 
 Which build is the current one of a channel is one value of one row, so there
 is one at any moment, whatever has been killed. The tags in the stores follow:
@@ -32,13 +32,13 @@ from imagebuild.db.channel_models import Channel
 from imagebuild.db.channel_models import Promotion
 from imagebuild.db.models import Build
 from imagebuild.db.models import Image
+from imagebuild.db.queries import channel_lookup
 from imagebuild.db.queries import channel_use
 from imagebuild.db.queries import history
 from imagebuild.db.queries import lifecycle
 from imagebuild.db.queries import quotas as quota_queries
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
-from imagebuild.db.transaction import reader
 from imagebuild.db.transaction import writer
 
 #: Changes of one channel that are remembered.
@@ -73,10 +73,12 @@ def promote_build(
     :raises QuotaExceeded: the project has as many channels as it may.
     """
     build = _promotable(session, build_id, tested=tested)
-    row = _row(session, build.project_id, build.name, channel)
+    row = channel_lookup.find_row(
+        session, build.project_id, build.name, channel
+    )
     current = row.current_build_id if row is not None else None
     if row is not None and current == build_id and session.is_retry:
-        return to_record(session, row)
+        return channel_lookup.to_record(session, row)
     if expected is not None and current != expected.build_id:
         raise _not_expected(build_id, build.name, channel, current)
     if current is None:
@@ -88,7 +90,7 @@ def promote_build(
     else:
         row.revision += 1
         row.updated_at = session.now
-    return to_record(session, row)
+    return channel_lookup.to_record(session, row)
 
 
 @writer
@@ -119,7 +121,7 @@ def roll_back(
     for row in here:
         # This very call, before its answer was lost.
         if row.previous_build_id == build_id and session.did(row.updated_at):
-            return to_record(session, row)
+            return channel_lookup.to_record(session, row)
     current = [row for row in here if row.current_build_id == build_id]
     if not current:
         raise _refused(
@@ -146,117 +148,7 @@ def roll_back(
             reason='there is no image left to go back to',
         )
     _replace(session, row, before, user_id, 'rollback')
-    return to_record(session, row)
-
-
-@reader
-def get_channel(
-    session: Session, id: str, *, project_id: str | None = None
-) -> channel_records.Channel:
-    """Look a channel up.
-
-    :param project_id: only if it is this project's; None for any.
-    :raises NotFound: there is none.
-    """
-    row = session.get(Channel, id)
-    if (
-        row is None
-        or row.current_build_id is None
-        or project_id not in (None, row.project_id)
-    ):
-        raise exception.NotFound(what='channel', id=id)
-    return to_record(session, row)
-
-
-@reader
-def find_channel(
-    session: Session, project_id: str, name: str, channel: str
-) -> channel_records.Channel | None:
-    """Find a channel of a project; None while nothing is promoted to it."""
-    row = _row(session, project_id, name, channel, lock=False)
-    if row is None or row.current_build_id is None:
-        return None
-    return to_record(session, row)
-
-
-@reader
-def list_channels(
-    session: Session,
-    *,
-    project_id: str | None = None,
-    name: str | None = None,
-    channel: str | None = None,
-    build_id: str | None = None,
-    limit: int | None = None,
-    marker: str | None = None,
-) -> list[channel_records.Channel]:
-    """List channels, the oldest first.
-
-    :param project_id: only this project's; None for all, as in the others.
-    :param build_id: only those that have this build, as the current one or
-        the one before.
-    :param limit: at most so many.
-    :param marker: id of the last channel of the page before.
-    :raises NotFound: there is no channel of the marker's id.
-    """
-    query = (
-        sa.select(Channel)
-        .where(Channel.current_build_id.is_not(None))
-        .order_by(Channel.created_at, Channel.id)
-    )
-    for column, wanted in (
-        (Channel.project_id, project_id),
-        (Channel.name, name),
-        (Channel.channel, channel),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
-    if build_id is not None:
-        query = query.where(
-            sa.or_(
-                Channel.current_build_id == build_id,
-                Channel.previous_build_id == build_id,
-            )
-        )
-    if marker is not None:
-        last = get_channel(session, marker, project_id=project_id)
-        query = query.where(
-            sa.or_(
-                Channel.created_at > last.created_at,
-                sa.and_(
-                    Channel.created_at == last.created_at,
-                    Channel.id > last.id,
-                ),
-            )
-        )
-    return to_records(session, session.scalars(query.limit(limit)))
-
-
-@reader
-def list_promotions(
-    session: Session, channel_id: str
-) -> list[channel_records.Promotion]:
-    """What became the current build of a channel, the newest first."""
-    query = (
-        sa.select(Promotion)
-        .where(Promotion.channel_id == channel_id)
-        .order_by(Promotion.id.desc())
-    )
-    return [
-        rows.record(channel_records.Promotion, row)
-        for row in session.scalars(query)
-    ]
-
-
-@reader
-def count_channels(session: Session) -> dict[str, int]:
-    """Count channels: ``settled``, and ``waiting`` for their tags."""
-    settled = Channel.settled_revision >= Channel.revision
-    query = sa.select(settled, sa.func.count()).group_by(settled)
-    found = {
-        bool(done): int(number) for done, number in session.execute(query)
-    }
-    return {'settled': found.get(True, 0), 'waiting': found.get(False, 0)}
+    return channel_lookup.to_record(session, row)
 
 
 @writer
@@ -273,7 +165,7 @@ def delete_channel(session: Session, id: str) -> None:
         if session.is_retry:
             return
         raise exception.NotFound(what='channel', id=id)
-    held = _held(row)
+    held = channel_lookup.held_by(row)
     _drop_images(session, row)
     row.dropped_tags = sorted({*row.dropped_tags, *channel_use.tags_of(row)})
     row.current_build_id = row.previous_build_id = None
@@ -324,26 +216,6 @@ def _not_expected(
         f'another one was expected in the channel "{channel}" of "{name}", '
         f'which has {found} now',
     )
-
-
-def _row(
-    session: Session,
-    project_id: str,
-    name: str,
-    channel: str,
-    *,
-    lock: bool = True,
-) -> Channel | None:
-    query = sa.select(Channel).where(
-        Channel.project_id == project_id,
-        Channel.name == name,
-        Channel.channel == channel,
-    )
-    if lock:
-        query = query.with_for_update().execution_options(
-            populate_existing=True
-        )
-    return session.scalar(query)
 
 
 def _begin(
@@ -403,7 +275,7 @@ def _replace(
     session: Session, row: Channel, build: Build, user_id: str, action: str
 ) -> None:
     """Make a build the current one, and the current one the one before."""
-    held = _held(row)
+    held = channel_lookup.held_by(row)
     replaced = row.current_build_id
     _drop_images(session, row)
     row.current_build_id, row.previous_build_id = build.id, replaced
@@ -434,11 +306,7 @@ def _replace(
     )
     session.flush()
     _forget_old(session, row)
-    _let_go(session, held - _held(row))
-
-
-def _held(row: Channel) -> set[str]:
-    return {id for id in (row.current_build_id, row.previous_build_id) if id}
+    _let_go(session, held - channel_lookup.held_by(row))
 
 
 def _drop_images(session: Session, row: Channel) -> None:
@@ -498,36 +366,3 @@ def _image_id(images: Iterable[Image]) -> str | None:
     return next(
         (each.image_id for each in images if not each.destination), None
     )
-
-
-def to_record(session: Session, row: Channel) -> channel_records.Channel:
-    """As :func:`to_records`, of one row."""
-    [copy] = to_records(session, [row])
-    return copy
-
-
-def to_records(
-    session: Session, found: Iterable[Channel]
-) -> list[channel_records.Channel]:
-    """Copy rows, each with the ids of its images in this cloud."""
-    session.flush()
-    found = list(found)
-    ids = sorted({id for row in found for id in _held(row)})
-    images: dict[str, str] = {}
-    if ids:
-        query = (
-            sa.select(Build.id, Image.image_id)
-            .join(Image, Image.id == Build.image_row_id)
-            .where(Build.id.in_(ids), rows.LIVE, Image.status == 'active')
-        )
-        for build_id, image_id in session.execute(query):
-            images[build_id] = image_id
-    return [
-        rows.record(
-            channel_records.Channel,
-            row,
-            current_image_id=images.get(row.current_build_id or ''),
-            previous_image_id=images.get(row.previous_build_id or ''),
-        )
-        for row in found
-    ]
