@@ -94,7 +94,9 @@ class Pipeline(service_resource.ServiceResource):
         """Let the service check the image, if it can at once."""
         image = self._image(self.properties)
         if not (image.get(schema.OS) or image.get(schema.BASE_IMAGE)):
-            raise self._invalid('image: either "os" or "base_image" is needed')
+            raise self._invalid(
+                'image: either "os", "base_image" or "base_channel" is needed'
+            )
         try:
             self.client_plugin().plan({schema.NAME: self.name, **image})
         except client.exceptions.BadRequest as error:

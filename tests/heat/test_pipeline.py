@@ -124,7 +124,7 @@ class TestValidate(PipelineTestCase):
 
     def test_mistakes(self):
         self.assertIn('only one of', self.invalid(max_age=60))
-        self.assertIn('"os" or "base_image"', self.invalid(image={}))
+        self.assertIn('or "base_channel" is', self.invalid(image={}))
         self.assertIn('debian-99', self.invalid(image={'os': 'debian-99'}))
         self.assertIn('reuse', self.invalid(image={'reuse': 'never'}))
 

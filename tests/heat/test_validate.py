@@ -88,7 +88,10 @@ class TestValidate(base.HeatPluginTestCase):
 
     def test_what_is_wrong(self):
         rows = [
-            ({'os': None}, 'either "os" or "base_image" is needed'),
+            (
+                {'os': None},
+                'either "os", "base_image" or "base_channel" is needed',
+            ),
             (
                 {'recipe': 'redis', 'manifest': {'a': 1}},
                 'only one of "recipe" and "manifest"',
