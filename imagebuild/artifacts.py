@@ -113,7 +113,8 @@ class ImageArtifact:
     """An image that a driver has had a cloud make: a snapshot, say.
 
     It is active, has :meth:`AttemptStamp.properties`, and belongs to the
-    service user's project or to the one that asked for the build.
+    service user's project, where ``Driver.reap`` looks for it, or to the one
+    that asked for the build.
 
     :ivar image_id: its id in Glance.
     :ivar stamp: of the attempt that made it.

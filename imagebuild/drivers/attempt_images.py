@@ -13,6 +13,11 @@
 
 For ``Driver.reap`` and ``Driver.left_behind`` of drivers that end with an
 image in Glance.
+
+The stamp is no proof: whoever boots a server from an image and makes an image
+of that server has its properties, the stamp with them, and anybody can give it
+to an image that others boot from. So an image must be of this service's
+project, too, as its servers are.
 """
 
 from __future__ import annotations
@@ -41,8 +46,9 @@ def left(client: glance.Glance, service: str) -> Iterator[tuple[str, int]]:
     """
     if not service:
         return
+    own = client.project_id()
     for image in client.each(**{artifacts.SERVICE: service}):
-        stamp = _stamp_of(image, service)
+        stamp = _stamp_of(image, service, own)
         if stamp is not None:
             yield stamp.build_id, stamp.attempt
 
@@ -54,7 +60,7 @@ def reap(client: glance.Glance, stamp: artifacts.AttemptStamp) -> int:
     :raises Conflict: one is in use.
     :raises ServiceUnavailable: Glance is away.
     """
-    name = artifacts.ATTEMPT
+    name, own = artifacts.ATTEMPT, client.project_id()
     reaped = 0
     for found in client.each(**{name: stamp.properties()[name]}):
         # As it is now: it may have been adopted, or be gone.
@@ -62,7 +68,7 @@ def reap(client: glance.Glance, stamp: artifacts.AttemptStamp) -> int:
             image = client.get(found.id)
         except exception.NotFound:
             continue
-        if _stamp_of(image, stamp.service) != stamp:
+        if _stamp_of(image, stamp.service, own) != stamp:
             continue
         if image.protected:
             client.update(image.id, protected=False)
@@ -73,6 +79,9 @@ def reap(client: glance.Glance, stamp: artifacts.AttemptStamp) -> int:
 
 
 def _stamp_of(
-    image: images.GlanceImage, service: str
+    image: images.GlanceImage, service: str, own: str
 ) -> artifacts.AttemptStamp | None:
+    # Without Keystone there are no projects.
+    if own and image.owner != own:
+        return None
     return artifacts.AttemptStamp.from_properties(image.properties, service)

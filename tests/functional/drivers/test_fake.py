@@ -18,6 +18,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild.clients import glance as glance_client
 from imagebuild.disks import base_images
 from imagebuild.drivers import base
 from imagebuild.drivers import fake
@@ -124,6 +125,28 @@ def test_an_image_in_glance(tmp_path):
             assert driver.reap(stamp, settings) == 1
             assert driver.reap(stamp, settings) == 0
         assert left() == set()
+
+
+def test_images_of_others_are_not_reaped(tmp_path, monkeypatch):
+    """A snapshot of a server has the properties of the server's image."""
+    monkeypatch.setattr(
+        glance_client.Glance, 'project_id', lambda self: 'service'
+    )
+    driver = fake.FakeDriver()
+    with fake_glance.FakeGlance() as server:
+        settings = base.Settings.from_config(
+            {**server.config, 'disks': {'cache_dir': str(tmp_path / 'cache')}}
+        )
+        stamp = settings.stamp(str(uuid.uuid4()), 1)
+        theirs = server.add(b'x', owner='tenant', **stamp.properties())
+        assert set(driver.left_behind('this-service', settings)) == set()
+        assert driver.reap(stamp, settings) == 0
+        server.add(b'x', owner='service', **stamp.properties())
+        assert set(driver.left_behind('this-service', settings)) == {
+            (stamp.build_id, 1)
+        }
+        assert driver.reap(stamp, settings) == 1
+        assert list(server.images) == [theirs['id']]
 
 
 def test_a_manifest_runs(settings, tmp_path):
