@@ -28,6 +28,12 @@ _NAME: Mapping[str, Any] = {
     'pattern': r'^[A-Za-z0-9_.-][A-Za-z0-9_. :@-]{0,254}$(?!\n)',
     'x-message': 'is not a name or an id',
 }
+#: Without a colon: "zone:host" names a host, past the scheduler.
+_ZONE: Mapping[str, Any] = {
+    'type': 'string',
+    'pattern': r'^[A-Za-z0-9_.-][A-Za-z0-9_. -]{0,254}$(?!\n)',
+    'x-message': 'is not the name of an availability zone',
+}
 _UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 
 
@@ -77,7 +83,7 @@ class SnapshotOptions(base.Options):
         metadata=option_schema.described(
             'Availability zone of the server; by default what the operator '
             'has set.',
-            _NAME,
+            _ZONE,
         ),
     )
     config_drive: bool | None = dataclasses.field(
