@@ -31,6 +31,7 @@ from typing import ClassVar
 from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.clients import compute
+from imagebuild.clients import images
 from imagebuild.common import config_options
 from imagebuild.common import guest_program
 from imagebuild.common import phases
@@ -48,6 +49,9 @@ from imagebuild.drivers.snapshot.options import SnapshotOptions
 from imagebuild.remotes import invocations
 
 LOG = logging.getLogger(__name__)
+
+#: Property of images by which Nova gives servers volumes.
+_VOLUMES = 'block_device_mapping'
 
 
 class SnapshotDriver(base.Driver):
@@ -182,6 +186,7 @@ class Attempt:
         self._flavor = self.client.flavor(name)
         size = int(self._flavor.get('disk') or 0) * space.GIB
         image = settings.glance().get(self.context.base_image.id)
+        _refuse_volumes(image)
         needed = max(image.virtual_size, image.min_disk * space.GIB)
         if size and needed > size:
             raise exception.InvalidInput(
@@ -263,6 +268,21 @@ class Attempt:
         except exception.ImageBuildError as error:
             LOG.warning('%s It is deleted later.', error)
         self.server = None
+
+
+def _refuse_volumes(image: images.GlanceImage) -> None:
+    """Refuse an image by which Nova would attach volumes.
+
+    Whose volumes they are is decided by the rights of this service's user,
+    not of the one who made the image.
+
+    :raises InvalidInput: it names some, or may.
+    """
+    if image.properties.get(_VOLUMES, '[]') != '[]':
+        raise exception.InvalidInput(
+            f'The base image names volumes (its property "{_VOLUMES}"): '
+            'servers are made of images with data only.'
+        )
 
 
 def _client(settings: base.Settings) -> compute.Compute:

@@ -264,6 +264,9 @@ def test_what_users_may_not_ask_for(driver, sections):
         {'networks': ['net; rm']},
         {'configure': 'telnet'},
         {'nonsense': 1, 'more': 2},
+        # A host, which only administrators may choose: as which Nova is asked.
+        {'availability_zone': 'nova:compute-1'},
+        {'availability_zone': 'nova\u2028'},
     ],
 )
 def test_bad_options(driver, options):
@@ -281,6 +284,10 @@ def test_before_a_server_is_made(build, nova, glance, sections):
     with pytest.raises(exception.InvalidInput, match='image in Glance'):
         build(kind='url')
     [image] = glance.images.values()
+    image['block_device_mapping'] = '[{"volume_id": "of-somebody-else"}]'
+    with pytest.raises(exception.InvalidInput, match='names volumes'):
+        build()
+    del image['block_device_mapping']
     image['min_disk'] = 10
     with pytest.raises(exception.InvalidInput, match='needs a disk of 10'):
         build()
