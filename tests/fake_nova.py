@@ -88,6 +88,7 @@ class FakeNova:
     :ivar failing: (exit code, output) of the first step, if it fails.
     :ivar refused: why the program is for other systems, '' if it is not.
     :ivar refuses: path to (status, message) of the next such request.
+    :ivar nonsense: path to what is answered in place of the truth.
     :ivar on_create: called with each new server.
     :ivar console: what stands before and between the lines of the program.
     """
@@ -101,6 +102,7 @@ class FakeNova:
         self.failing = None
         self.refused = ''
         self.refuses = {}
+        self.nonsense = {}
         self.on_create = lambda server: None
         self.console = '[    0.000000] Linux version 6.1\r\n'
         self.requests = []
@@ -202,6 +204,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for pattern in list(self.nova.refuses):
             if re.search(pattern, key):
                 raise _Refused(*self.nova.refuses.pop(pattern))
+        for pattern, answer in self.nova.nonsense.items():
+            if re.search(pattern, key):
+                return 200, answer
         if url.path == '/flavors/detail':
             flavor = {'id': '1', 'name': 'm1.tiny', 'disk': 4, 'ram': 256}
             return 200, {'flavors': [flavor]}

@@ -106,7 +106,8 @@ class Compute:
         :raises ComputeFault: a quota is used up.
         """
         answer = self._call('POST', '/servers', {'server': dict(server)})
-        return str(answer['server']['id'])
+        with _translated():
+            return str(answer['server']['id'])
 
     def server(self, server_id: str) -> dict[str, Any]:
         """A server.
@@ -114,7 +115,8 @@ class Compute:
         :raises NotFound: there is none.
         """
         answer = self._call('GET', f'/servers/{server_id}')
-        return dict(answer['server'])
+        with _translated():
+            return _object(answer['server'])
 
     def servers(self, name: str) -> Iterator[dict[str, Any]]:
         """The servers of the project that have this in their names.
@@ -126,11 +128,16 @@ class Compute:
             query = f'?name={name}&limit={_PAGE}' + (
                 f'&marker={marker}' if marker else ''
             )
-            page = self._call('GET', f'/servers/detail{query}')['servers']
+            answer = self._call('GET', f'/servers/detail{query}')
+            with _translated():
+                page = [_object(each) for each in answer['servers']]
+                last = str(page[-1]['id']) if page else ''
+                if last and last == marker:
+                    raise ValueError('the same page again')
             yield from page
             if not page:
                 return
-            marker = page[-1]['id']
+            marker = last
 
     def delete_server(self, server_id: str) -> None:
         """Have a server deleted.
@@ -157,7 +164,8 @@ class Compute:
             server_id,
             {'createImage': {'name': name, 'metadata': dict(properties)}},
         )
-        return str(answer['image_id'])
+        with _translated():
+            return str(answer['image_id'])
 
     def console(self, server_id: str, lines: int) -> str:
         """The last lines of a server's console; whatever it has printed.
@@ -177,11 +185,14 @@ class Compute:
     def flavor(self, name: str) -> dict[str, Any]:
         """A flavor by its name or id.
 
+        :returns: with ``disk``, GiB.
         :raises ComputeRefused: there is none.
         """
-        for each in self._call('GET', '/flavors/detail')['flavors']:
-            if name in (each['name'], each['id']):
-                return dict(each)
+        answer = self._call('GET', '/flavors/detail')
+        with _translated():
+            for each in answer['flavors']:
+                if name in (each['name'], each['id']):
+                    return {**each, 'disk': int(each.get('disk') or 0)}
         raise ComputeRefused(reason=f'there is no flavor "{name}".')
 
     # -- the way there ------------------------------------------------------
@@ -198,9 +209,13 @@ class Compute:
             if answer.status_code >= 400:
                 raise _of_answer(answer.status_code, _reason(answer))
             found = answer.json() if answer.content else {}
-            if not isinstance(found, dict):
-                raise ValueError('not an object')
-            return found
+            return _object(found)
+
+
+def _object(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise ValueError('not an object')
+    return found
 
 
 def _reason(answer: Any) -> str:
@@ -251,7 +266,7 @@ def _translated() -> Iterator[None]:
         raise exception.ServiceUnavailable(
             service=SERVICE, reason=answers.keystone_failure(error)
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise exception.ServiceUnavailable(
             service=SERVICE, reason='its answer cannot be understood'
         ) from error

@@ -184,7 +184,7 @@ class Attempt:
         settings = self.context.settings
         name = self._options.flavor or self.limits.flavor
         self._flavor = self.client.flavor(name)
-        size = int(self._flavor.get('disk') or 0) * space.GIB
+        size = int(self._flavor['disk']) * space.GIB
         image = settings.glance().get(self.context.base_image.id)
         _refuse_volumes(image)
         needed = max(image.virtual_size, image.min_disk * space.GIB)

@@ -213,14 +213,19 @@ def _stamp_of(
 ) -> artifacts.AttemptStamp | None:
     read = artifacts.AttemptStamp
     of_name = read.from_name(str(found.get('name')), service)
-    stamp = read.from_properties(found.get('metadata') or {}, service)
+    stamp = read.from_properties(_mapping(found, 'metadata'), service)
     return stamp if stamp is not None and stamp == of_name else None
+
+
+def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = found.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _fault(found: Mapping[str, Any]) -> str:
     """Why a server is in error, in Nova's words and plain ones."""
-    fault = found.get('fault') or {}
-    said = control_characters.escaped(str(fault.get('message') or ''))
+    fault = _mapping(found, 'fault').get('message')
+    said = control_characters.escaped(str(fault or ''))
     said = said[:_LONGEST].strip(' .')
     if _NO_HOST in said:
         return (

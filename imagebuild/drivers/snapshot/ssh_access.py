@@ -176,11 +176,17 @@ def address_of(found: Mapping[str, Any]) -> str:
     :param found: the server, as Nova has it.
     :raises ServerFailed: it has none, or one that is no machine's.
     """
-    addresses = [
-        ipaddress.ip_address(each['addr'])
-        for network in (found.get('addresses') or {}).values()
-        for each in network
-    ]
+    try:
+        addresses = [
+            ipaddress.ip_address(each['addr'])
+            for network in (found.get('addresses') or {}).values()
+            for each in network
+        ]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise servers.ServerFailed(
+            reason='What Nova says of the addresses of the server cannot be '
+            'understood.'
+        ) from error
     for version in (4, 6):
         for address in addresses:
             if address.version == version and not _is_apart(address):

@@ -23,6 +23,7 @@ from imagebuild import manifest
 from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.drivers import snapshot
+from imagebuild.drivers.snapshot import ssh_access
 from tests import fake_glance
 from tests import fake_nova
 
@@ -171,6 +172,53 @@ def test_what_goes_wrong_is_said(trouble, kind, reason, build, nova, glance):
     assert reason in str(caught.value)
     assert nova.servers == {}
     assert len(glance.images) == 1
+
+
+@pytest.mark.parametrize(
+    ('path', 'answer'),
+    [
+        ('GET /flavors', {}),
+        ('GET /flavors', {'flavors': [{'id': '1'}]}),
+        ('GET /flavors', {'flavors': ['m1.tiny']}),
+        (
+            'GET /flavors',
+            {'flavors': [{'id': '1', 'name': 'm1.tiny', 'disk': 'much'}]},
+        ),
+        ('POST /servers$', {}),
+        ('POST /servers$', {'server': 'here'}),
+        ('GET /servers/', {}),
+        ('GET /servers/', {'server': ['ACTIVE']}),
+        ('GET /servers/', {'server': {'status': 'ERROR', 'fault': 'bad'}}),
+        ('/action$', ['output']),
+        ('/action$', {}),
+    ],
+)
+def test_nonsense_is_a_sentence(path, answer, build, nova, sections):
+    """No KeyError is a reason; whatever is left is reaped by its stamp."""
+    nova.nonsense[path] = answer
+    sections['glance']['retry_timeout'] = 0.1
+    sections['snapshot'].update(boot_timeout=0.1, stop_timeout=0.1)
+    with pytest.raises(exception.ImageBuildError):
+        build()
+
+
+@pytest.mark.parametrize(
+    'page', [{}, {'servers': 'x'}, {'servers': [{'id': 'a'}]}]
+)
+def test_nonsense_in_a_list(page, driver, nova, sections):
+    """One that is the same for ever is no list either."""
+    nova.nonsense['/servers/detail'] = page
+    settings = base.Settings.from_config(sections)
+    with pytest.raises(exception.ServiceUnavailable, match='understood'):
+        set(driver.left_behind('this-service', settings))
+
+
+@pytest.mark.parametrize(
+    'addresses', ['x', {'a': 'b'}, {'a': [{'addr': 1.5}]}]
+)
+def test_nonsense_of_addresses(addresses):
+    with pytest.raises(exception.EnvironmentFault, match='address'):
+        ssh_access.address_of({'addresses': addresses})
 
 
 @pytest.mark.parametrize(
