@@ -68,9 +68,12 @@ class Access:
 
     :ivar user_data: for the server, base64.
     :ivar fingerprint: of the key by which the server is known.
+    :raises MissingDependency: the library is not installed.
     """
 
     def __init__(self) -> None:
+        # Before a server is made.
+        self._ssh, self._ssh_settings = _library()
         login, host = _Key(), _Key()
         self.private_key = login.private
         self.public_key = login.public
@@ -107,9 +110,8 @@ class Access:
         :param seconds: until then.
         :param look: called between two tries; raises when it is in vain.
         :raises HostUnreachable: it does not let us in.
-        :raises MissingDependency: the library is not installed.
         """
-        ssh, settings = _library()
+        ssh, settings = self._ssh, self._ssh_settings
         target = settings.Target(
             settings.Address(address, port, 'root'),
             settings.Login(keys=[self.private_key]),
