@@ -82,7 +82,7 @@ class FakeNova:
     :param glance: where its snapshots are.
     :ivar servers: id to server.
     :ivar hold: stages that do not end: ``BUILD``, ``console``, ``stop``,
-        ``image``, ``delete``.
+        ``image``, ``delete``; ``reclaim``: the deleted are kept.
     :ivar of_zones: the same for the servers of an availability zone.
     :ivar fault: of the next servers: they end in error with it.
     :ivar failing: (exit code, output) of the first step, if it fails.
@@ -223,7 +223,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 name = action.replace('-', '_')
                 return getattr(self, f'_{name}')(server, arguments)
             if self.command == 'DELETE':
-                if not self.nova.holds(server, 'delete'):
+                if self.nova.holds(server, 'reclaim'):
+                    server.status = 'SOFT_DELETED'
+                elif not self.nova.holds(server, 'delete'):
                     del self.nova.servers[server.id]
                 return 204, None
             return 200, {'server': self._look(server)}

@@ -169,6 +169,9 @@ class Server:
     def delete(self) -> None:
         """Delete it, and wait until it is gone; no error when it is.
 
+        One that Nova keeps for a while ([DEFAULT] reclaim_instance_interval)
+        is gone, for whoever asks.
+
         :raises ServerFailed: it is still there.
         """
         end = time.monotonic() + self._limits.stop_timeout
@@ -178,7 +181,9 @@ class Server:
                 if not asked:
                     self.retried(lambda: self._client.delete_server(self.id))
                     asked = True
-                self.retried(lambda: self._client.server(self.id))
+                found = self.retried(lambda: self._client.server(self.id))
+                if found.get('status') in ('DELETED', 'SOFT_DELETED'):
+                    return
             except exception.NotFound:
                 return
             except exception.Conflict as error:

@@ -12,6 +12,7 @@
 """The driver ``snapshot`` alone, over services that answer by HTTP."""
 
 import json
+import sys
 import uuid
 
 import jsonschema
@@ -20,6 +21,7 @@ import pytest
 from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild import remotes
 from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.drivers import snapshot
@@ -265,6 +267,23 @@ def test_reaped(driver, sections, nova, glance):
     settings = base.Settings.from_config(sections)
     with pytest.raises(exception.EnvironmentFault, match='still there'):
         driver.reap(stamps[1], settings)
+
+
+def test_deleted_servers_that_are_kept(build, nova, sections):
+    """By a Nova that has them reclaimed later."""
+    nova.hold.add('reclaim')
+    sections['snapshot']['stop_timeout'] = 3600
+    build()
+    [server] = nova.servers.values()
+    assert server.status == 'SOFT_DELETED'
+
+
+def test_ssh_without_its_library(build, nova, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'imagebuild.remotes.ssh', None)
+    monkeypatch.delattr(remotes, 'ssh', raising=False)
+    with pytest.raises(exception.MissingDependency):
+        build(configure='ssh', networks=[NETWORK])
+    assert nova.made == []
 
 
 def test_servers_are_as_the_operator_says(build, sections, nova):
