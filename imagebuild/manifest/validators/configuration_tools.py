@@ -49,7 +49,8 @@ class Tool:
     :ivar program: that must be there.
     :ivar command: the command of a call.
     :ivar changes: finds in what was printed how many things were changed, or
-        would be; each match has a number, or counts as one.
+        would be; each match has a number, or counts as one. What is printed
+        may be anything: a number has no more than nine digits.
     :ivar environment: variables of the command, of those of the manifest and
         the directory of the files.
     :ivar good: exit codes besides 0 that mean success.
@@ -133,7 +134,7 @@ TOOLS: Mapping[str, Tool] = {
             'ansible',
             'ansible-playbook',
             _ansible,
-            re.compile(r'\bok=\d+ +changed=(\d+)'),
+            re.compile(r'\bok=\d{1,9} +changed=(\d{1,9})'),
             environment=_of_ansible,
         ),
         Tool(
@@ -152,14 +153,17 @@ TOOLS: Mapping[str, Tool] = {
             'chef',
             'chef-client',
             _chef,
-            re.compile(r'(\d+)/\d+ resources (?:would have been )?updated'),
+            re.compile(
+                r'(?<!\d)(\d{1,9})/\d{1,9} resources '
+                r'(?:would have been )?updated'
+            ),
             environment=_nothing,
         ),
         Tool(
             'salt',
             'salt-call',
             _salt,
-            re.compile(r'(?:un)?changed=(\d+)'),
+            re.compile(r'(?:un)?changed=(\d{1,9})'),
             environment=_nothing,
         ),
     )

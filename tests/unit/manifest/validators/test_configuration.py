@@ -136,6 +136,18 @@ def test_what_tools_print(name: str, printed: str, changes: int) -> None:
 
 
 @pytest.mark.parametrize('name', tools.TOOLS)
+def test_what_only_looks_like_a_number(name: str) -> None:
+    """It would be read in time that grows with its square, or not at all."""
+    digits = '1' * 200_000
+    for printed in (
+        digits,
+        f'ok=1  changed={digits}',
+        f'{digits}/1 resources',
+    ):
+        tools.TOOLS[name].changed(printed)
+
+
+@pytest.mark.parametrize('name', tools.TOOLS)
 def test_commands(name: str) -> None:
     tool = tools.TOOLS[name]
     apply = tool.command(tools.Call('a/b.x', check=False))
