@@ -33,8 +33,9 @@ MARK, END = '=imagebuild=', '=end='
 #: Lines that are asked for, and characters of them that are looked at.
 LINES = 600
 _LARGEST = 256 * 1024
-#: Pieces of what a failing step has printed.
+#: Pieces of what a failing step has printed, and characters of each.
 _PIECES = 100
+_LONGEST_PIECE = 128
 _LINE = re.compile(
     rf'{MARK} ([0-9a-f]+) ([a-z]+(?: [A-Za-z0-9+/=-]+){{0,4}}) {END}'
 )
@@ -80,14 +81,21 @@ class Console:
         :raises Refused: the program says that it is for other systems.
         """
         self._tail = text[-_LARGEST:]
+        # Of what is not there any more nothing is kept: a guest that knows
+        # the token may say something new for hours.
+        seen: set[str] = set()
         for said in self._lines(self._tail):
-            if said in self._seen or self.over:
+            if self.over:
+                break
+            if said in self._seen or said in seen:
+                seen.add(said)
                 continue
             self.begun = True
             self.heard = self._clock()
             # One whose pieces were lost is looked at again.
             if self._take(said.split()):
-                self._seen.add(said)
+                seen.add(said)
+        self._seen = seen
 
     def last_lines(self, count: int = 5) -> str:
         """The last lines of the console that are not ours, for people."""
@@ -112,7 +120,7 @@ class Console:
             if result:
                 self._listener(guest_program.StepEnded(int(rest[0]), result))
         elif kind == 'out' and len(rest) == 3 and _are_numbers(rest[:2]):
-            if len(self._out) < _PIECES:
+            if len(self._out) < _PIECES and len(rest[2]) <= _LONGEST_PIECE:
                 self._out[int(rest[0]), int(rest[1])] = rest[2]
         elif kind == 'over' and len(rest) >= 3:
             return self._end(*rest)

@@ -19,6 +19,7 @@ import os
 import re
 import subprocess
 import time
+import tracemalloc
 
 import pytest
 
@@ -180,6 +181,26 @@ def test_the_first_failure_ends_it(run, tmp_path):
     assert end.output.endswith('the reason')
     assert '\x1b' not in end.output
     assert not marker.exists()
+
+
+def test_what_a_guest_may_have_kept_here():
+    """It is root there, and can read the token."""
+    events = []
+    heard = console.Console(TOKEN, events.append)
+    mark = f'{console.MARK} {TOKEN}'
+    tracemalloc.start()
+    try:
+        for turn in range(40):
+            lines = [
+                f'{mark} alive {turn}-{number} {console.END}'
+                for number in range(2000)
+            ]
+            lines.append(f'{mark} out 0 {turn} {"A" * 60000} {console.END}')
+            heard.read('\n'.join(lines))
+        assert tracemalloc.get_traced_memory()[0] < 2 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert heard.begun and not heard.over and events == []
 
 
 def test_a_step_has_its_time(run):
