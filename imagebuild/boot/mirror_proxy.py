@@ -99,6 +99,11 @@ class Place:
             found.path.rstrip('/') + '/',
         )
 
+    @property
+    def name(self) -> str:
+        """The host as URLs and headers have it: IPv6 is in brackets."""
+        return f'[{self.host}]' if ':' in self.host else self.host
+
     def holds(self, asked: Place) -> bool:
         """Whether another one lies in it."""
         return (self.secure, self.host, self.port) == (
@@ -152,7 +157,7 @@ def parse(data: bytes, mirrors: Sequence[Place]) -> Request:
 
 def _tunnel(where: str, mirrors: Sequence[Place], shown: str) -> Place:
     for mirror in mirrors:
-        if mirror.secure and where.lower() == f'{mirror.host}:{mirror.port}':
+        if mirror.secure and where.lower() == f'{mirror.name}:{mirror.port}':
             return mirror
     raise Refused('403 Forbidden', shown)
 
@@ -173,7 +178,7 @@ def _get(
         raise Refused('403 Forbidden', shown)
     query = urllib.parse.urlsplit(url).query
     path = asked.path + (f'?{query}' if query else '')
-    host = asked.host if asked.port == 80 else f'{asked.host}:{asked.port}'
+    host = asked.name if asked.port == 80 else f'{asked.name}:{asked.port}'
     lines = [
         f'{method} {path} HTTP/1.1',
         f'Host: {host}',

@@ -19,6 +19,7 @@ MIRRORS = [
     mirror_proxy.Place.of('http://mirror.example/debian/'),
     mirror_proxy.Place.of('http://[2001:db8::1]:8080'),
     mirror_proxy.Place.of('https://safe.example/os'),
+    mirror_proxy.Place.of('https://[2001:DB8::2]/os'),
 ]
 
 
@@ -48,6 +49,7 @@ def test_a_request_is_handed_on() -> None:
     ]
     found = parsed('HEAD http://[2001:db8::1]:8080/anything')
     assert (found.target.host, found.target.port) == ('2001:db8::1', 8080)
+    assert b'\r\nHost: [2001:db8::1]:8080\r\n' in found.head
 
 
 def test_a_tunnel() -> None:
@@ -55,6 +57,7 @@ def test_a_tunnel() -> None:
     assert (found.target.host, found.target.port, found.head) == (
         'safe.example', 443, b'',
     )  # fmt: skip
+    assert parsed('CONNECT [2001:db8::2]:443').target.host == '2001:db8::2'
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,8 @@ def test_a_tunnel() -> None:
         'CONNECT mirror.example:80',
         'CONNECT safe.example:22',
         'CONNECT 127.0.0.1:443',
+        'CONNECT 2001:db8::2:443',
+        'CONNECT [2001:db8::2]:4433',
         'POST http://mirror.example/debian/x',
         'GET /debian/x',
         'GET file:///etc/passwd',
