@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import urllib.parse
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 from typing import Literal
@@ -139,7 +141,13 @@ class Installer:
                 for each in (self.kernel, self.initrd, self.medium)
                 if each
             ],
-            'mirror': self.mirror,
+            # What is on a medium has no checksum of its own.
+            'on_medium': [
+                str(each.path)
+                for each in (self.kernel, self.initrd)
+                if not each.checksum
+            ],
+            'mirrors': [self.mirror, *self.more_mirrors],
             'kernel_arguments': list(self.kernel_arguments),
         }
 
@@ -238,10 +246,30 @@ def _checksum_problems(
         elif each != 'medium' and 'medium' not in entry:
             text = 'is missing (without a medium it is a file of this host)'
             found.append(exception.Problem(path, text))
+    found += _mirror_problems(name, entry)
     if 'mirror' not in entry and 'medium' not in entry:
         path = json_schema.join('', name)
         found.append(exception.Problem(path, 'needs a mirror or a medium'))
     return found
+
+
+def _mirror_problems(
+    name: str, entry: Mapping[str, Any]
+) -> Iterator[exception.Problem]:
+    """URLs that a pattern lets pass, and that lead nowhere."""
+    given = {'mirror': entry['mirror']} if 'mirror' in entry else {}
+    for number, each in enumerate(entry.get('more_mirrors', ())):
+        given[f'more_mirrors[{number}]'] = each
+    for key, url in given.items():
+        try:
+            parts = urllib.parse.urlsplit(url)
+            good = parts.port != 0 and parts.hostname
+        except ValueError:
+            good = None
+        if not good:
+            yield exception.Problem(
+                json_schema.join('', name, key), f'{url} is no URL of a mirror'
+            )
 
 
 def _installer(name: str, entry: Mapping[str, Any]) -> Installer:

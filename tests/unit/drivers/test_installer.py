@@ -82,6 +82,12 @@ def test_settings(file: pathlib.Path) -> None:
         ('  mirror: http://mirror.example/debian/\n', '', 'mirror or a medi'),
         ('http://mirror.example/debian/', 'ftp://x', 'ftp://x'),
         ('http://mirror.example/debian/', '"http://x/ y"', 'http://x/ y'),
+        ('http://mirror.example/debian/', 'http://x:99999/', 'x:99999'),
+        ('http://mirror.example/debian/', 'http://x:0/', 'x:0'),
+        ('http://mirror.example/debian/', '"http://[::1/"', 'no URL'),
+        ('http://mirror.example/debian/', 'http://:80/', 'no URL'),
+        ('http://mirror.example/debian/',
+         'http://x/\n  more_mirrors: ["http://y:port/"]', 'more_mirrors[0]'),
         ('/var/lib/imagebuild/linux', 'linux', 'linux'),
         ('debian-12:', '"a b":', 'a b'),
         ('debian-12:', '- x', 'line'),
@@ -131,6 +137,22 @@ def test_identity(file: pathlib.Path) -> None:
     assert DRIVER.identity(plain) == DRIVER.identity(full)
     for more in ({'swap': 1}, {'late_commands': ['x']}, {'hostname': 'x'}):
         assert DRIVER.identity({**plain, **more}) != DRIVER.identity(plain)
+    made = {ENTRY}
+    for old, new in (
+        ('debian/\n', 'debian/\n  more_mirrors: ["http://two.example/"]\n'),
+        ('mirror.example', 'other.example'),
+    ):
+        made.add(ENTRY.replace(old, new))
+    found = set()
+    for text in made:
+        file.write_text(text)
+        found.add(DRIVER.on_this_host(plain, sections(file)))
+    assert len(found) == len(made) == 3
+    other = {'installer': 'rocky-9'}
+    before = DRIVER.on_this_host(other, sections(file))
+    file.write_text(ENTRY.replace('pxeboot/vmlinuz', 'other/vmlinuz'))
+    assert DRIVER.on_this_host(other, sections(file)) != before
+    file.write_text(ENTRY)
     here = DRIVER.on_this_host(plain, sections(file))
     file.write_text(ENTRY.replace(SUM, 'sha256:' + 'b' * 64, 1))
     assert DRIVER.on_this_host(plain, sections(file)) != here
