@@ -75,7 +75,7 @@ def _texts(pattern: str, what: str) -> dict[str, Any]:
         'uniqueItems': True,
         'items': {
             'type': 'string',
-            'pattern': rf'^{pattern}\Z',
+            'pattern': rf'^{pattern}$(?!\n)',
             'x-message': f'is not {what}',
         },
         'x-message': f'is not a list of at most {_MOST} different names',
@@ -131,7 +131,7 @@ class DibOptions(from_scratch.Options):
             '(DIB_RELEASE).',
             {
                 'type': 'string',
-                'pattern': rf'^{_RELEASE}\Z',
+                'pattern': rf'^{_RELEASE}$(?!\n)',
                 'x-message': 'is not the name of a release',
             },
         ),
@@ -152,12 +152,12 @@ class DibOptions(from_scratch.Options):
                 'type': 'object',
                 'maxProperties': _MOST,
                 'propertyNames': {
-                    'pattern': rf'^{_VARIABLE}\Z',
+                    'pattern': rf'^{_VARIABLE}$(?!\n)',
                     'x-message': 'is not the name of a variable',
                 },
                 'additionalProperties': {
                     'type': 'string',
-                    'pattern': rf'^{_VALUE}\Z',
+                    'pattern': rf'^{_VALUE}$(?!\n)',
                     'x-message': 'is not a text of one line',
                 },
                 'x-message': 'is not a mapping of at most '

@@ -45,7 +45,7 @@ _KEY = (
 def _text(pattern: str, what: str) -> dict[str, Any]:
     return {
         'type': 'string',
-        'pattern': rf'^{pattern}\Z',
+        'pattern': rf'^{pattern}$(?!\n)',
         'x-message': f'is not {what}',
     }
 
@@ -152,7 +152,7 @@ class InstallerOptions(from_scratch.Options):
         metadata=option_schema.described(
             'Time zone.',
             _text(
-                r'[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,2}',
+                r'[A-Za-z0-9_+][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,32}){0,2}',
                 'a time zone such as Europe/Berlin',
             ),
         ),
@@ -206,7 +206,7 @@ class InstallerOptions(from_scratch.Options):
                     'type': 'string',
                     'minLength': 1,
                     'maxLength': 4096,
-                    'pattern': r'^[^\x00-\x08\x0b-\x1f\x7f]*\Z',
+                    'pattern': r'^[^\x00-\x08\x0b-\x1f\x7f]*$(?!\n)',
                     'x-message': 'is not a command of at most 4096 characters',
                 },
                 'commands',

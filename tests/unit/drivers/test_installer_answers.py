@@ -266,6 +266,14 @@ def test_values_stay_values(name: str, breaker: str) -> None:
         assert [each.path for each in caught.value.errors] == [name]
 
 
+@pytest.mark.parametrize('name', ['installer', 'timezone', 'hostname'])
+def test_values_are_no_options_of_commands(name: str) -> None:
+    """Of a kickstart's, such as "timezone --nontp"."""
+    for bad in ('--nontp', '-x'):
+        with pytest.raises(base.InvalidDriverOptions):
+            InstallerOptions.parse({**FULL, name: bad})
+
+
 @pytest.mark.parametrize('breaker', BREAKERS)
 def test_entries_stay_entries(breaker: str) -> None:
     bad = {

@@ -10,12 +10,15 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import json
+import re
 from typing import Any
 
 import pytest
 
 from imagebuild.drivers import base
 from imagebuild.drivers import bootstrap
+from imagebuild.drivers import registry
 from imagebuild.drivers.bootstrap import releases
 
 
@@ -85,3 +88,11 @@ def test_an_unknown_system_names_the_known_ones() -> None:
         bootstrap.BootstrapOptions.parse({'os': 'debian-3'})
     for name in releases.RELEASES:
         assert name in str(caught.value)
+
+
+def test_patterns_are_those_of_every_language() -> None:
+    """Clients check requests by ECMA 262, which refuses what Python adds."""
+    of_python = re.compile(r'\\\\[AZ]|\(\?(?:P|#|[aiLmsux])')
+    for name, driver in registry.drivers().items():
+        schema = json.dumps(driver.options.published())
+        assert not of_python.search(schema), name
