@@ -183,7 +183,7 @@ class Attempt:
         """
         settings = self.context.settings
         name = self._options.flavor or self.limits.flavor
-        self._flavor = self.client.flavor(name)
+        self._flavor = self._known_flavor(name)
         size = int(self._flavor['disk']) * space.GIB
         image = settings.glance().get(self.context.base_image.id)
         _refuse_volumes(image)
@@ -195,6 +195,16 @@ class Attempt:
             )
         settings.check_size(size or needed)
         return disk.ProgramDisk(self, size or needed)
+
+    def _known_flavor(self, name: str) -> dict[str, Any]:
+        try:
+            return self.client.flavor(name)
+        except compute.ComputeRefused as error:
+            if self._options.flavor:
+                raise
+            raise server.ServerFailed(
+                reason=f'[snapshot] flavor: {error.kwargs["reason"]}'
+            ) from error
 
     def start(self, program: guest_program.GuestProgram) -> str:
         """Have a server made that runs a program; wait until it runs.

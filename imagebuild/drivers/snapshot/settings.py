@@ -24,6 +24,7 @@ from imagebuild.common import config_options
 SECTION = 'snapshot'
 #: Allows everything.
 EVERYTHING = '*'
+_UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,8 @@ def list_opts() -> config_options.Pairs:
 
 
 def _of_servers(cfg: Any) -> list[Any]:
+    from oslo_config import types
+
     return [
         cfg.StrOpt(
             'flavor',
@@ -121,6 +124,7 @@ def _of_networks(cfg: Any) -> list[Any]:
         cfg.ListOpt(
             'networks',
             default=[],
+            item_type=types.String(regex=rf'^{_UUID}\Z'),
             help="""
 Ids of the networks of servers for which neither the request nor the operating
 system's entry names any.
@@ -133,6 +137,7 @@ them a network from which only the mirrors can be reached.
         cfg.ListOpt(
             'allowed_networks',
             default=[],
+            item_type=types.String(regex=rf'^(?:{_UUID}|\*)\Z'),
             help="""
 Ids of the networks that users may ask for besides those; "*" for all, which
 lets users attach a server to any network that the service user may use.

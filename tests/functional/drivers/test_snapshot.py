@@ -348,6 +348,12 @@ def test_bad_options(driver, options):
 def test_before_a_server_is_made(build, nova, glance, sections):
     with pytest.raises(exception.InvalidInput, match='no flavor "huge"'):
         build(flavor='huge')
+    sections['snapshot']['flavor'] = 'm9.typo'
+    with pytest.raises(
+        exception.EnvironmentFault, match=r'^\[snapshot\] flavor: there is no'
+    ):
+        build()
+    sections['snapshot']['flavor'] = 'm1.tiny'
     with pytest.raises(exception.InvalidInput, match='image in Glance'):
         build(kind='url')
     [image] = glance.images.values()

@@ -21,6 +21,7 @@ from imagebuild import conf as imagebuild_conf
 from imagebuild import exception
 from imagebuild.clients import keystone
 from imagebuild.drivers import settings
+from imagebuild.drivers.snapshot import settings as snapshot_settings
 from imagebuild.job import masking
 from imagebuild.stores import registry
 
@@ -155,6 +156,21 @@ def test_values_that_no_job_can_be_given(read, text, message):
     with pytest.raises(exception.InvalidInput, match=message) as caught:
         imagebuild_conf.for_jobs(read(f'[acme]\n{text}\n'), PAIRS)
     assert '7-9' not in str(caught.value)
+
+
+@pytest.mark.parametrize('name', ['networks', 'allowed_networks'])
+def test_networks_are_ids(read, name):
+    """Else Nova refuses each build, as if it were a mistake of the user's."""
+    pairs = snapshot_settings.list_opts()
+    known = '0a5c3ab8-5b5d-4a3c-8f60-1f3c0d1e2a9b'
+    values = imagebuild_conf.for_jobs(
+        read(f'[snapshot]\n{name} = {known}\n'), pairs
+    )
+    assert values['snapshot'][name] == [known]
+    with pytest.raises(exception.InvalidInput, match=rf'\[snapshot\] {name}'):
+        imagebuild_conf.for_jobs(
+            read(f'[snapshot]\n{name} = private\n'), pairs
+        )
 
 
 def test_options_of_extensions_are_registered_like_ours(read):
