@@ -267,6 +267,8 @@ class Watch:
             raise exception.DiskFull(path=directory)
         said = self._network.said() if self._network else []
         reason = f'{self._problem}, at the stage "{self.stages.stage}".'
+        if running := self.stages.report.running:
+            reason = f'{self._problem}, while late command {running} ran.'
         lines = self.stages.shown()
         if lines:
             shown = '; '.join(each[:_LONGEST] for each in lines)
@@ -279,7 +281,8 @@ class Watch:
 
     def _is_of_request(self, said: list[str]) -> bool:
         """Whether another attempt would fail the same way."""
-        if self.stages.report.failed:
+        report = self.stages.report
+        if report.failed or report.running:
             return True
         # Packages that the mirror does not have are asked for by name: what
         # it has refused is the mirror's.

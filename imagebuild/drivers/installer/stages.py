@@ -166,11 +166,13 @@ class Report:
     :ivar done: it came to its end.
     :ivar failed: number of a command that failed; 0 for none.
     :ivar code: its exit code.
+    :ivar running: number of the command that runs; 0 for none.
     """
 
     done: bool = False
     failed: int = 0
     code: int = 0
+    running: int = 0
 
 
 class Stages:
@@ -216,14 +218,19 @@ class Stages:
         if self._reported(line, whole):
             return False
         self._signs.add(line, whole)
+        # What a command of the request prints is not the installer's.
+        if not self.report.running:
+            self._look(line)
+        if whole and line.strip():
+            self._remember(' '.join(line.split()))
+        return True
+
+    def _look(self, line: str) -> None:
         for number, (name, pattern) in enumerate(self._stages):
             if number > self._number and pattern.search(line):
                 self._number, self.stage = number, name
         if self._ask.search(line) and not self.question:
             self.question = self._asked(line)
-        if whole and line.strip():
-            self._remember(' '.join(line.split()))
-        return True
 
     def _remember(self, line: str) -> None:
         self._lines = [*self._lines, line][-_MOST_LINES:]
@@ -239,7 +246,11 @@ class Stages:
             return found is not None
         kind, number, code = found.groups()
         if kind == 'done':
-            self.report = dataclasses.replace(self.report, done=True)
+            self.report = dataclasses.replace(
+                self.report, done=True, running=0
+            )
+        elif kind == 'runs' and number:
+            self.report = Report(running=int(number))
         elif kind == 'failed' and code:
             self.report = Report(failed=int(number), code=int(code))
         return True

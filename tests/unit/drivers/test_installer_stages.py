@@ -157,7 +157,10 @@ def test_kernel_panic() -> None:
 
 def test_report() -> None:
     found, _ = read('debian', f'bar ... 5%{WORD} runs 1\n')
-    assert found.report == stages.Report()
+    assert found.report == stages.Report(running=1)
+    found.add(f'{WORD} done')
+    assert found.report == stages.Report(done=True)
+    found, _ = read('debian', 'nothing yet\n')
     # A number of which the rest is still to come is not believed.
     found.add(f'{WORD} failed 1 1', whole=False)
     assert found.report == stages.Report()
@@ -281,6 +284,36 @@ def test_a_command_fails(clock: None, tmp_path: pathlib.Path) -> None:
     error = failure(watch, tmp_path)
     assert isinstance(error, run.InstallationFailed)
     assert 'late command 2 failed with exit code 7' in str(error)
+
+
+@pytest.mark.parametrize(
+    'pieces, what',
+    [
+        ((), 'it hangs: it has written nothing for 30 seconds'),
+        ((b'. ',) * 200, 'its time of 60 seconds is up'),
+        ((None,), 'the machine was switched off before'),
+    ],
+)
+def test_a_command_has_no_end(
+    clock: None, tmp_path: pathlib.Path, pieces: Any, what: str
+) -> None:
+    """It would not have one at another attempt."""
+    text = f'{DEBIAN}{DEBIAN_LATER}\n{WORD} runs 3\n'
+    watch, _ = watched(text.encode(), *pieces, timeout=60, silence=30)
+    error = failure(watch, tmp_path)
+    assert isinstance(error, run.InstallationFailed)
+    assert f'{what}' in str(error)
+    assert 'while late command 3 ran' in str(error)
+
+
+def test_a_command_asks_nothing(clock: None, tmp_path: pathlib.Path) -> None:
+    """Whatever it prints, nobody waits for an answer."""
+    text = (
+        f"{DEBIAN}{DEBIAN_LATER}\n{WORD} runs 1\nPrompt: '?' for help> \n"
+        f'[Press enter to continue]\n{WORD} done\n'
+    )
+    watch, _ = watched(text.encode(), None)
+    watch.check(tmp_path)
 
 
 def test_it_hangs(clock: None, tmp_path: pathlib.Path) -> None:
