@@ -269,11 +269,12 @@ def test_reaped(driver, sections, nova, glance):
         driver.reap(stamps[1], settings)
 
 
-def test_deleted_servers_that_are_kept(build, nova, sections):
+def test_deleted_servers_that_are_kept(build, nova, sections, caplog):
     """By a Nova that has them reclaimed later."""
     nova.hold.add('reclaim')
-    sections['snapshot']['stop_timeout'] = 3600
+    sections['snapshot']['stop_timeout'] = 20
     build()
+    assert 'still there' not in caplog.text
     [server] = nova.servers.values()
     assert server.status == 'SOFT_DELETED'
 
