@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from imagebuild import exception
@@ -22,6 +23,8 @@ from imagebuild.job import channel
 from imagebuild.job import job_monitor
 from imagebuild.job import limits
 from imagebuild.job import specs
+
+LOG = logging.getLogger(__name__)
 
 
 class ReapTimeout(exception.EnvironmentFault):
@@ -42,6 +45,8 @@ def run(
 ) -> dict[str, Any]:
     """Reap attempts, and look what is left.
 
+    One that cannot be reaped does not keep the others waiting.
+
     :returns: ``result`` of the last event.
     :raises ImageBuildError: something is left, or nobody knows.
     """
@@ -49,10 +54,16 @@ def run(
     settings = drivers.Settings.from_config(
         spec.config, run_timeout=deadline.left()
     )
-    reaped = 0
+    reaped, failed = 0, None
     for build_id, attempt in spec.attempts:
         monitor.turn_to(f'what attempt {attempt} of {build_id} has left')
-        reaped += driver.reap(settings.stamp(build_id, attempt), settings)
+        try:
+            reaped += driver.reap(settings.stamp(build_id, attempt), settings)
+        except exception.ImageBuildError as error:
+            failed = failed or error
+            LOG.warning('Of attempt %d of %s: %s', attempt, build_id, error)
+    if failed is not None:
+        raise failed
     left: set[tuple[str, int]] = set()
     if spec.look:
         monitor.turn_to('what attempts have left')
