@@ -301,6 +301,23 @@ def test_what_the_store_refuses_is_said(world):
     assert world.database.get_channel(channel.id).status_reason == ''
 
 
+def test_what_was_refused_is_not_forgotten(world):
+    first, second, third = (world.build() for _ in range(3))
+    channel = world.database.promote_build(first.id, 'prod', tags=['old'])
+    care = world.care()
+    care.sweep()
+    world.database.promote_build(second.id, 'prod', tags=['new'])
+    world.store.error = exception.InvalidInput('Too many tags.')
+    care.sweep()
+    world.store.error = None
+    # The first is not even the one before any more.
+    world.database.promote_build(third.id, 'prod')
+    care.sweep()
+    assert world.tagged() == world.tagged('new') == {third.image_id}
+    assert not world.tagged('old')
+    assert world.database.get_channel(channel.id).dropped_tags == []
+
+
 def test_an_image_that_is_gone(world):
     first, second = world.build(), world.build()
     world.database.promote_build(first.id, 'prod')

@@ -174,6 +174,13 @@ def settle_channel(
         return True
     row.settled_revision = revision
     row.settled_at = session.now
-    row.dropped_tags, row.dropped_images = [], []
     row.status_reason = reason
+    if not reason:
+        row.dropped_tags, row.dropped_images = [], []
+        return True
+    # Some that are there may have tags still.
+    there = sa.select(Image.id).where(
+        Image.id.in_(row.dropped_images), Image.status == 'active'
+    )
+    row.dropped_images = sorted(session.scalars(there))
     return True
