@@ -29,6 +29,7 @@ from imagebuild.clients.glance import Glance
 from imagebuild.conductor import conductor_context
 from imagebuild.conf import destination as destination_section
 from imagebuild.destinations import HERE
+from imagebuild.stores import image_signature
 from imagebuild.stores import registry
 from imagebuild.stores.base import Store
 
@@ -62,8 +63,19 @@ class ClientCache:
         return registry.load(config['destination']['store'], config)
 
     def problems(self) -> list[exception.ImageBuildError]:
-        """What is wrong with further destinations; nothing is contacted."""
-        found = []
+        """What is wrong with further destinations, and with [signing].
+
+        Nothing is contacted.
+        """
+        found: list[exception.ImageBuildError] = []
+        try:
+            signer = image_signature.Signer.from_section(
+                conductor_context.job_config(self._conf)['signing']
+            )
+            if signer is not None:
+                signer.check()
+        except image_signature.SigningFailed as error:
+            found.append(error)
         for name in destination_section.names(self._conf):
             if name == HERE:
                 continue

@@ -67,6 +67,13 @@ class Signer:
             raise SigningFailed(reason=f'{name} is not set')
         return cls(pathlib.Path(key), str(uuid))
 
+    def check(self) -> None:
+        """See that the key can be used, before an image waits for it.
+
+        :raises SigningFailed: it cannot.
+        """
+        self._signed(checksums.Checksum('sha512', '00' * 64))
+
     def properties(
         self, path: pathlib.Path | None, checksum: checksums.Checksum | None
     ) -> dict[str, str]:

@@ -188,3 +188,15 @@ def test_images_of_this_cloud_alone_are_signed(conf):
     }
     elsewhere = conductor_context.job_config(conf, 'other-region')
     assert 'signing' not in elsewhere
+
+
+def test_a_key_that_cannot_be_used_is_said_at_the_start(conf, tmp_path):
+    assert client_cache.ClientCache(conf).problems() == []
+    conf.set_override('private_key', str(tmp_path / 'no.pem'), 'signing')
+    [problem] = client_cache.ClientCache(conf).problems()
+    assert 'certificate_uuid is not set' in str(problem)
+    conf.set_override('certificate_uuid', 'x', 'signing')
+    [problem] = client_cache.ClientCache(conf).problems()
+    assert '[signing]' in str(problem) and 'private_key' in str(problem)
+    # Conductors end with it.
+    assert isinstance(problem, exception.EnvironmentFault)

@@ -173,6 +173,13 @@ def test_keys_that_cannot_be_used(key, reason, signer, image):
     with pytest.raises(image_signature.SigningFailed, match=reason) as caught:
         signer(key).properties(image, None)
     assert 'hush' not in str(caught.value)
+    with pytest.raises(image_signature.SigningFailed, match=reason):
+        signer(key).check()
+
+
+@pytest.mark.parametrize('key', KEYS.values(), ids=KEYS)
+def test_keys_that_can_be_used(key, signer):
+    signer(key).check()
 
 
 def test_a_key_that_is_not_there(image, tmp_path):
