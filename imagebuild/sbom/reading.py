@@ -19,6 +19,8 @@ is kept.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 
 from imagebuild import exception
@@ -120,9 +122,9 @@ def read(remote: Remote) -> packages.Contents:
         answer = 'unread\tdeb\n'
     os_id, os_version = _release(remote)
     listed = Listing(answer)
-    found = list(listed.packages())
+    found = listed.packages()
     if 'deb' in listed.unread:
-        found += _from_status(remote)
+        found = itertools.chain(found, _from_status(remote))
         listed.databases.add('deb')
     listed.judge()
     return packages.Contents.of(found, os_id=os_id, os_version=os_version)
@@ -138,20 +140,32 @@ class Listing:
     """
 
     def __init__(self, answer: str) -> None:
-        lines = [line.split('\t') for line in answer.split('\n')]
-        self._entries = [line for line in lines if line[0] in packages.TYPES]
-        marks = {line[0]: set[str]() for line in lines}
-        for line in lines:
-            if len(line) == 2:
-                marks[line[0]].add(line[1])
-        self.databases = marks.get('database', set())
-        self.unread = marks.get('unread', set())
-        self.broken = marks.get('broken', set())
+        self._answer = answer
+        self._has_entries = False
+        self.databases = set[str]()
+        self.unread = set[str]()
+        self.broken = set[str]()
+        marks = {
+            'database': self.databases,
+            'unread': self.unread,
+            'broken': self.broken,
+        }
+        for first, *rest in self._lines():
+            if first in marks and len(rest) == 1 and rest[0] in packages.TYPES:
+                marks[first].add(rest[0])
+            self._has_entries |= first in packages.TYPES
+
+    def _lines(self) -> Iterator[list[str]]:
+        # One after the other: a guest can print millions.
+        for match in re.finditer(r'[^\n]+', self._answer):
+            yield match.group().split('\t', _RPM)
 
     def packages(self) -> Iterator[packages.Package | None]:
         """Its packages; None for each entry that cannot be one."""
-        for type, *fields in self._entries:
+        for type, *fields in self._lines():
             number = len(fields) + 1
+            if type not in packages.TYPES:
+                continue
             if type == 'deb' and number == _DEB:
                 if fields[0][1:2] not in _NO_FILES:
                     yield deb(*fields[1:])
@@ -174,7 +188,7 @@ class Listing:
             raise packages.Unreadable(
                 reason=f'its {" and ".join(missing)} database cannot be read'
             )
-        if not self.databases and not self._entries:
+        if not self.databases and not self._has_entries:
             raise packages.Unreadable(reason='it has no package database')
 
 
@@ -225,7 +239,7 @@ def _release(remote: Remote) -> tuple[str, str]:
     return release.id, release.version_id
 
 
-def _from_status(remote: Remote) -> list[packages.Package | None]:
+def _from_status(remote: Remote) -> Iterator[packages.Package | None]:
     try:
         content = remote.read_file(dpkg_status.PATH)
     except exception.RemoteFileNotFound:
@@ -233,7 +247,7 @@ def _from_status(remote: Remote) -> list[packages.Package | None]:
             reason='it has no program that lists its packages, and no '
             'database of dpkg'
         ) from None
-    return [
+    return (
         deb(*fields)
         for fields in dpkg_status.installed(content.decode('utf-8', 'replace'))
-    ]
+    )

@@ -11,8 +11,10 @@
 # under the License.
 """What a system says of its packages, and what is made of it."""
 
+import contextlib
 import datetime
 import json
+import tracemalloc
 
 import pytest
 from packageurl import PackageURL
@@ -25,6 +27,7 @@ from imagebuild import sbom
 from imagebuild.remotes import fake
 from imagebuild.sbom import dpkg_status
 from imagebuild.sbom import packages
+from imagebuild.sbom import reading
 from imagebuild.sbom import spdx
 
 ID = '3a1f9e6c-0d5b-4b52-9f0e-7d1b6a4f2c11'
@@ -158,6 +161,23 @@ def test_more_packages_than_anybody_has():
     lines = (f'deb\tii \tx{n}\t1\tall\tx{n}\t1' for n in range(20_001))
     with pytest.raises(sbom.Unreadable, match='more than 20000 packages'):
         read('database\tdeb\n' + '\n'.join(lines))
+
+
+@pytest.mark.parametrize(
+    'line', ['\n', 'a{}\n', 'database\t{}\n', 'pypi\ta\t1\n', 'deb\n', '\t']
+)
+def test_what_a_guest_prints_takes_no_memory(line):
+    answer = ''.join(line.format(number) for number in range(100_000))
+    tracemalloc.start()
+    try:
+        listed = reading.Listing(answer)
+        with contextlib.suppress(sbom.Unreadable):
+            sbom.Contents.of(listed.packages())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # It was 30 times as much as the answer, of which 16 MiB are kept.
+    assert most < max(2 * len(answer), 200_000)
 
 
 @pytest.mark.parametrize(
