@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import re
 from collections.abc import Iterable
@@ -31,6 +32,10 @@ LARGEST_FILE = 16 * 1024 * 1024
 #: Packages of one system. A list that is cut off would be no answer to what
 #: is in an image, so a system with more has none.
 MOST = 20_000
+#: Versions of one package in one system, likewise: who has a package is found
+#: by its name, so a guest of one name at 20000 versions would cost everybody
+#: who asks.
+MOST_VERSIONS = 500
 #: Ecosystems, as package URLs call them.
 TYPES = ('deb', 'pypi', 'rpm')
 
@@ -141,11 +146,18 @@ class Contents:
         :raises Unreadable: they are too many.
         """
         kept: dict[tuple[str, ...], Package] = {}
+        versions = collections.Counter[tuple[str, str]]()
         for each in found:
             if each is None:
                 left_out += 1
-            else:
-                kept.setdefault(each.key, each)
+            elif each.key not in kept:
+                kept[each.key] = each
+                versions[each.type, each.name] += 1
+                if versions[each.type, each.name] > MOST_VERSIONS:
+                    raise Unreadable(
+                        reason=f'it has more than {MOST_VERSIONS} versions of '
+                        'one package'
+                    )
             if len(kept) > MOST or left_out > MOST:
                 raise Unreadable(
                     reason=f'it has more than {MOST} packages, or entries '

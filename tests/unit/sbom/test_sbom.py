@@ -163,6 +163,14 @@ def test_more_packages_than_anybody_has():
         read('database\tdeb\n' + '\n'.join(lines))
 
 
+def test_more_versions_than_a_package_has():
+    lines = [f'deb\tii \tx\t1.{n}\tall\tx\t1' for n in range(500)]
+    assert len(read('database\tdeb\n' + '\n'.join(lines)).packages) == 500
+    lines.append('deb\tii \tx\t2\tall\tx\t1')
+    with pytest.raises(sbom.Unreadable, match='than 500 versions of one'):
+        read('database\tdeb\n' + '\n'.join(lines))
+
+
 @pytest.mark.parametrize(
     'line', ['\n', 'a{}\n', 'database\t{}\n', 'pypi\ta\t1\n', 'deb\n', '\t']
 )
