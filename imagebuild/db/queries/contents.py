@@ -374,6 +374,18 @@ def remove(session: Session, build_ids: Sequence[str]) -> None:
             session.change(sa.delete(Sbom).where(Sbom.id.in_(ids)))
 
 
+def remove_former(session: Session, build_id: str) -> None:
+    """Remove the document of an attempt that has made no image.
+
+    What the next one makes may hold other packages.
+    """
+    images = sa.select(Image.id).where(
+        Image.build_id == build_id, Image.status != 'deleted'
+    )
+    if session.scalar(images.limit(1)) is None:
+        remove(session, [build_id])
+
+
 def remove_unused(session: Session, build_ids: Sequence[str]) -> None:
     """Remove the documents of builds that nobody has an image of any more."""
     images = sa.exists().where(

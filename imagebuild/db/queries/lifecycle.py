@@ -22,6 +22,7 @@ from imagebuild.common import statuses
 from imagebuild.db import records
 from imagebuild.db.models import Build
 from imagebuild.db.models import Image
+from imagebuild.db.queries import contents
 from imagebuild.db.queries import history
 from imagebuild.db.queries import images
 from imagebuild.db.queries import jobs
@@ -254,6 +255,7 @@ def put_back(session: Session, build: Build, reason: str) -> None:
     build.progress_step = ''
     build.phases = None
     build.boot_test = None
+    contents.remove_former(session, build.id)
     build.updated_at = session.now
     history.note_status(session, build, f'requeued: {reason}')
 

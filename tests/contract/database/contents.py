@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.db import package_models
+from tests.contract.database import claim
 from tests.contract.database import delete_image
 from tests.contract.database import finish
 from tests.contract.database import image_row
@@ -105,6 +106,19 @@ class ContentsContract:
         [found] = held(database, 'openssl')
         assert found.package.version == '3.0.15-1'
         assert held(database, 'nginx') == []
+
+    def test_an_attempt_that_ended_leaves_none(self, database):
+        build = start(database)
+        store(database, build, OPENSSL)
+        assert database.requeue_build(
+            build.id, conductor='c1', attempt=1, reason='It is dead.'
+        )
+        # The next one may not be able to list what it has made.
+        build = claim(database, build.id, 'c2')
+        finish(database, build)
+        with pytest.raises(exception.NotFound):
+            database.get_sbom(build.id)
+        assert held(database, 'openssl') == []
 
     def test_which_images_hold_a_package(self, database):
         old = made(database, OPENSSL, NGINX, name='old')
