@@ -55,7 +55,7 @@ RULES = [
     base.rule(
         DELETE,
         base.MEMBER_OR_ADMIN,
-        'Delete a channel. Its images stay.',
+        'Delete a channel. Its images stay. It may look at %(channel)s, too.',
         f'DELETE {_ONE}',
     ),
 ]

@@ -16,6 +16,7 @@ import concurrent.futures
 import pytest
 from werkzeug import test as werkzeug_test
 
+from imagebuild import context
 from imagebuild import exception
 from imagebuild.api import app
 from tests.functional import api_service
@@ -222,6 +223,24 @@ def test_of_two_at_once_one_wins(client, make, post):
     [won] = [each.json for each in answers if each.status_code == 200]
     [found] = done(client.get('/v1/channels', headers=ROSE))['channels']
     assert found['current_build_id'] == won['current_build_id']
+
+
+def test_rules_of_changes_see_the_channel(client, make, post, monkeypatch):
+    seen, may = {}, context.RequestContext.may
+
+    def asked(self, rule, target=None, **more):
+        seen[rule] = more
+        return may(self, rule, target, **more)
+
+    monkeypatch.setattr(context.RequestContext, 'may', asked)
+    done(post(make('one')))
+    second = make('two')
+    path = f'/v1/channels/{done(post(second))["id"]}'
+    done(post(second, 'rollback'))
+    assert client.delete(path, headers=ROSE).status_code == 204
+    for change in ('promote', 'rollback', 'delete'):
+        more = seen[f'image-build:channels:{change}']
+        assert more == {'channel': 'prod'}, change
 
 
 def test_what_a_channel_has_is_not_deleted(service, client, make, post):

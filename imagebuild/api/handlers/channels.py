@@ -109,7 +109,7 @@ def history(call: Call, channel_id: str) -> flask.Response:
 def delete(call: Call, channel_id: str) -> flask.Response:
     """DELETE /v1/channels/{channel_id}"""
     record = _visible(call, channel_id)
-    call.context.can(policies.channels.DELETE, record)
+    call.context.can(policies.channels.DELETE, record, channel=record.channel)
     call.database.delete_channel(record.id)
     call.conductor_api.channel(record.id)
     return responses.no_content()

@@ -112,12 +112,15 @@ def test_every_rule_is_one_of_its_module():
 def test_a_rule_may_look_at_the_channel(make):
     rule = "rule:project_member and (role:release or not 'prod':%(channel)s)"
     text = f'"{policies.channels.PROMOTE}": "{rule}"\n'
+    # As the operators' page has it.
+    text += f'"{policies.channels.DELETE}": "rule:{policies.channels.PROMOTE}"'
     own = Owned('red')
 
-    def may(channel, *roles):
+    def may(channel, *roles, rule=policies.channels.PROMOTE):
         who = make(['member', *roles], text=text)
-        return who.may(policies.channels.PROMOTE, own, channel=channel)
+        return who.may(rule, own, channel=channel)
 
-    assert may('test')
-    assert not may('prod')
-    assert may('prod', 'release')
+    for each in (policies.channels.PROMOTE, policies.channels.DELETE):
+        assert may('test', rule=each)
+        assert not may('prod', rule=each)
+        assert may('prod', 'release', rule=each)
