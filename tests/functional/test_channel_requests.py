@@ -225,6 +225,23 @@ def test_of_two_at_once_one_wins(client, make, post):
     assert found['current_build_id'] == won['current_build_id']
 
 
+def test_nobody_gives_the_tag_of_a_channel_himself(client, make, post):
+    """The image would have it whatever is promoted, or who may do so."""
+    tags = ['imagebuild_channel:prod:web']
+    body = {'name': 'web', 'os': 'debian-12', 'tags': tags}
+    pipeline = {'name': 'web', 'image': body}
+    patch = client.patch(
+        f'/v1/builds/{make()}', json={'tags': tags}, headers=ROSE
+    )
+    for answer in (
+        *(client.post('/v1/builds', json=body, headers=ROSE), patch),
+        client.post('/v1/builds/plan', json=body, headers=ROSE),
+        client.post('/v1/pipelines', json=pipeline, headers=ROSE),
+    ):
+        assert 'channels have by themselves' in refused(answer, 400)
+    done(post(make(tags=['imagebuild_channels', 'x:imagebuild_channel:'])))
+
+
 def test_rules_of_changes_see_the_channel(client, make, post, monkeypatch):
     seen, may = {}, context.RequestContext.may
 

@@ -142,13 +142,6 @@ def _problems(call: Call, build: db.Build, channel: str) -> Iterator[Problem]:
             f'{schemas.channels.NAME_LENGTH} characters, so that no tag can '
             'have it',
         )
-    for number, tag in enumerate(call.body.get('tags') or ()):
-        if tag.startswith(db.CHANNEL_TAG_PREFIX):
-            yield Problem(
-                f'tags[{number}]',
-                f'tags that begin with "{db.CHANNEL_TAG_PREFIX}" are those '
-                'that channels have by themselves',
-            )
 
 
 def _look_for_image(call: Call, build: db.Build | str) -> None:

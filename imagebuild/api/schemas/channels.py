@@ -14,10 +14,20 @@
 from __future__ import annotations
 
 from imagebuild.api.schemas import base
+from imagebuild.common import control_characters
 from imagebuild.conf import promotion
+from imagebuild.db import CHANNEL_TAG_PREFIX
 
 #: A name of so many characters leaves room in its tag, which Glance limits.
-NAME_LENGTH = 255 - len('imagebuild_channel::') - promotion.LONGEST_NAME
+NAME_LENGTH = 255 - len(f'{CHANNEL_TAG_PREFIX}:') - promotion.LONGEST_NAME
+#: A tag that no channel gives by itself.
+OTHER_TAG: base.Schema = {
+    **base.NAME,
+    'pattern': rf'^(?!{CHANNEL_TAG_PREFIX})[^{control_characters.CLASS}]*'
+    r'$(?!\n)',
+    'x-pattern-message': 'holds a control character, or begins with '
+    f'"{CHANNEL_TAG_PREFIX}", as those that channels have by themselves',
+}
 #: Further tags of a channel.
 _MOST_TAGS = 16
 
@@ -39,7 +49,7 @@ PROMOTE: base.Schema = {
     'properties': {
         'channel': _CHANNEL,
         'tags': base.array(
-            base.NAME,
+            OTHER_TAG,
             f'{_TAGS_TEXT} Those of before stay when this is not given.',
             maxItems=_MOST_TAGS,
             uniqueItems=True,

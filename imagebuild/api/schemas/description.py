@@ -226,7 +226,7 @@ _IMAGE: Mapping[str, base.Schema] = {
         'description': 'Whether the image can not be deleted.',
     },
     'tags': base.array(
-        base.NAME,
+        channels.OTHER_TAG,
         'Tags of the image.',
         maxItems=_GLANCE_QUOTA,
         uniqueItems=True,
