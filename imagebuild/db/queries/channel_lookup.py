@@ -177,13 +177,21 @@ def to_records(
     ids = sorted({id for row in found for id in held_by(row)})
     images: dict[str, str] = {}
     if ids:
+        maker = sa.func.coalesce(Build.reused_from, Build.id)
         query = (
             sa.select(Build.id, Image.image_id)
-            .join(Image, Image.id == Build.image_row_id)
-            .where(Build.id.in_(ids), rows.LIVE, Image.status == 'active')
+            .join(Image, Image.build_id == maker)
+            .where(
+                Build.id.in_(ids),
+                rows.LIVE,
+                Image.status == 'active',
+                # What the row of a build names may be in another cloud.
+                Image.destination == '',
+            )
+            .order_by(Image.created_at)
         )
         for build_id, image_id in session.execute(query):
-            images[build_id] = image_id
+            images.setdefault(build_id, image_id)
     return [
         rows.record(
             channel_records.Channel,

@@ -126,6 +126,18 @@ class ChannelContract:
         assert found.current_build_id == second.id
         assert found.previous_image_id is None
 
+    def test_an_image_of_another_cloud_is_none_of_this(self, database):
+        """Its id may be that of anything here: builds begin with it."""
+        build = database.create_build(values())
+        image = {**IMAGE, 'image_id': 'theirs', 'destination': 'north'}
+        finish(database, claim(database, build.id, 'c1'), image=image)
+        channel = database.promote_build(build.id, 'prod')
+        assert channel.current_image_id is None
+        image_row(database, build, '')
+        found = database.get_channel(channel.id)
+        assert found.current_image_id == 'g-'
+        assert database.list_channels() == [found]
+
     def test_channels_are_apart(self, database):
         build, prod = promoted(database)
         other = made(database, name='db', image_id='other')
