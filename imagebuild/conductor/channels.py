@@ -20,6 +20,7 @@ image gets the tags, *then* the others lose them.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from collections.abc import Sequence
 
 from imagebuild import db
@@ -105,22 +106,22 @@ class ChannelCare:
 
         :raises ServiceUnavailable: a store is away; it is done again.
         """
-        problems: list[str] = []
         images = self._database.images_of_channel(channel.id)
         own = [channel.tag, *channel.tags]
         current = [each for each in images if each.is_current]
+        changes = _Changes(self._change)
         # In this order: whoever looks for a tag finds two images for a
         # moment, and never none.
         for each in current:
-            problems += self._change(each, add=own, remove=())
-        if not problems:
-            for each in current:
-                former = sorted({*channel.dropped_tags} - {*own})
-                problems += self._change(each, add=(), remove=former)
-            for each in images:
-                if not each.is_current:
-                    every = sorted({*own, *channel.dropped_tags})
-                    problems += self._change(each, add=(), remove=every)
+            if not changes.make(each, add=own):
+                changes.leave_out(each.image.destination)
+        for each in images:
+            dropped = {*channel.dropped_tags}
+            dropped = dropped - {*own} if each.is_current else dropped | {*own}
+            changes.make(each, remove=sorted(dropped))
+        if changes.away:
+            raise changes.away[0]
+        problems = changes.problems
         if channel.current_build_id is not None and not current:
             problems.append(
                 f'The image of build {channel.current_build_id} is gone.'
@@ -161,3 +162,44 @@ class ChannelCare:
                 f'be changed: {self._context.paths.hide(str(error))}'
             ]
         return []
+
+
+class _Changes:
+    """Changes of tags: what one destination refuses does not concern others.
+
+    :param change: as :meth:`ChannelCare._change`.
+    :ivar problems: what stores have against them, as sentences.
+    :ivar away: why they are to be made once more.
+    """
+
+    def __init__(self, change: Callable[..., list[str]]) -> None:
+        self._change = change
+        self._left_out: set[str] = set()
+        self.problems: list[str] = []
+        self.away: list[exception.ServiceUnavailable] = []
+
+    def leave_out(self, destination: str) -> None:
+        """Make no more of them at a destination."""
+        self._left_out.add(destination)
+
+    def make(
+        self,
+        image: channel_records.ChannelImage,
+        *,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+    ) -> bool:
+        """Change tags of an image.
+
+        :returns: whether they are as they should be.
+        """
+        if image.image.destination in self._left_out:
+            return False
+        try:
+            found = self._change(image, add=add, remove=remove)
+        except exception.ServiceUnavailable as error:
+            self.away.append(error)
+            self.leave_out(image.image.destination)
+            return False
+        self.problems += found
+        return not found

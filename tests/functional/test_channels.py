@@ -24,6 +24,7 @@ from imagebuild.conductor import channels
 from imagebuild.conductor import image_update
 from imagebuild.db import channel_models
 from imagebuild.stores import base
+from tests.contract.database import image_row
 from tests.functional import conductors
 
 TAG = 'imagebuild_channel:prod:web'
@@ -71,6 +72,8 @@ class World:
         self.directory = directory
         self.database = database
         self.store = Store(directory)
+        #: Of further destinations.
+        self.stores = {}
         self.contexts = {}
 
     def care(self, name='c1'):
@@ -82,7 +85,7 @@ class World:
             conductor = conductors.make_conductor(
                 conf,
                 database=self.database,
-                open_store=lambda _destination: self.store,
+                open_store=lambda name: self.stores.get(name, self.store),
             )
             self.contexts[name] = conductor.context
         return channels.ChannelCare(self.contexts[name])
@@ -299,6 +302,29 @@ def test_what_the_store_refuses_is_said(world):
     world.forget_hold()
     care.sweep()
     assert world.database.get_channel(channel.id).status_reason == ''
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        exception.InvalidInput('There is no such destination.'),
+        exception.ServiceUnavailable(service='glance', reason='no route'),
+    ],
+)
+def test_another_cloud_does_not_keep_the_tags_here(world, error):
+    first, second = world.build(), world.build()
+    care = world.care()
+    channel = world.database.promote_build(first.id, 'prod', tags=['old'])
+    care.sweep()
+    image_row(world.database, second, 'north')
+    world.stores['north'] = Store(world.directory)
+    world.stores['north'].error = error
+    world.database.promote_build(second.id, 'prod', tags=['new'])
+    care.sweep()
+    assert world.tagged() == world.tagged('new') == {second.image_id}
+    assert not world.tagged('old')
+    found = world.database.get_channel(channel.id)
+    assert found.status_reason or not found.is_settled
 
 
 def test_what_was_refused_is_not_forgotten(world):
