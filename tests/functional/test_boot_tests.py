@@ -196,13 +196,13 @@ def test_killed(tmp_path, database, whom):
             conductor.wait()
         wait_until(lambda: not processes_with(mine))
         if whom == 'job':
-            wait_until(lambda: machines_in(f'{build_id}-2'))
+            wait_until(lambda: machines_in(f'{build_id}-2'), seconds=90)
             assert mine not in workspaces_in(tmp_path)
             database.request_cancel(build_id)
             wait_for(database, build_id, 'cancelled')
     if whom == 'conductor':
         with program(tmp_path, module=module, drivers='fake'):
-            wait_until(lambda: machines_in(f'{build_id}-2'))
+            wait_until(lambda: machines_in(f'{build_id}-2'), seconds=90)
             assert mine not in workspaces_in(tmp_path)
     wait_until(lambda: not processes_with(str(tmp_path)))
 

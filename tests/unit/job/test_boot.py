@@ -12,6 +12,7 @@
 """What a build job does around a machine; machines have tests of their own."""
 
 import threading
+import time
 
 import pytest
 
@@ -71,14 +72,17 @@ def test_one_machine_at_a_time(tmp_path, monkeypatch):
     with boot._place(config, Monitor(), never):
         thread = threading.Thread(target=second)
         thread.start()
-        thread.join(0.2)
+        deadline = time.monotonic() + 60
+        while not monitor.begun:
+            assert time.monotonic() < deadline, 'it does not wait'
+            time.sleep(0.01)
         assert not ended
         late = limits.Deadline(0.05, lambda: 'waiting')
         with pytest.raises(exception.BuildTimeout):
             with boot._place(config, Monitor(), late):
                 pass
         ended.append('first')
-    thread.join(10)
+    thread.join(60)
     assert ended == ['first', 'second']
     assert monitor.begun == ['waiting for other machines of this host']
 
