@@ -19,6 +19,7 @@ Python's, PEP 440, has a library. The tests compare with the real ``dpkg
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 import re
 from collections.abc import Callable
@@ -98,8 +99,19 @@ def compare_deb(left: str, right: str) -> int:
 
     :raises ValueError: one is none.
     """
-    (e1, v1, r1), (e2, v2, r2) = _split_deb(left), _split_deb(right)
-    return _numbers(e1, e2) or _deb_part(v1, v2) or _deb_part(r1, r2)
+    one, other = _deb_key(left), _deb_key(right)
+    return (one > other) - (one < other)
+
+
+# A question compares one of few with many, each many times.
+@functools.lru_cache(maxsize=64)
+def _deb_key(version: str) -> tuple[object, ...]:
+    """What sorts as the version does.
+
+    :raises ValueError: it is none.
+    """
+    epoch, upstream, revision = _split_deb(version)
+    return _number(epoch), _deb_part(upstream), _deb_part(revision)
 
 
 def _split_deb(version: str) -> tuple[str, str, str]:
@@ -112,34 +124,21 @@ def _split_deb(version: str) -> tuple[str, str, str]:
     return (epoch, upstream or revision, revision if upstream else '')
 
 
-def _deb_part(left: str, right: str) -> int:
-    while left or right:
-        # Non-digits, and then digits, from the start of both.
-        mine, left = _leading(left, digits=False)
-        theirs, right = _leading(right, digits=False)
-        for place in range(max(len(mine), len(theirs))):
-            order = _deb_weight(mine, place) - _deb_weight(theirs, place)
-            if order:
-                return order
-        mine, left = _leading(left, digits=True)
-        theirs, right = _leading(right, digits=True)
-        if order := _numbers(mine, theirs):
-            return order
-    return 0
+_DEB_PART = re.compile('([^0-9]*)([0-9]*)')
 
 
-def _leading(text: str, *, digits: bool) -> tuple[str, str]:
-    end = 0
-    while end < len(text) and text[end].isdecimal() == digits:
-        end += 1
-    return text[:end], text[end:]
+def _deb_part(text: str) -> tuple[object, ...]:
+    # Non-digits, and then digits, up to the end, which is none of both.
+    found = [
+        ((*map(_deb_weight, letters), 0), _number(digits))
+        for letters, digits in _DEB_PART.findall(text)
+    ]
+    # "" is "0".
+    return tuple(found if len(found) > 1 else found * 2)
 
 
-def _deb_weight(text: str, place: int) -> int:
-    """A tilde is before the end, which is before letters and the rest."""
-    if place >= len(text):
-        return 0
-    character = text[place]
+def _deb_weight(character: str) -> int:
+    """A tilde is before the end (0), which is before letters and the rest."""
     if character == '~':
         return -1
     return ord(character) + (0 if character.isalpha() else 256)
@@ -218,11 +217,14 @@ def compare_pypi(left: str, right: str) -> int:
 # ---------------------------------------------------------------------------
 
 
+def _number(digits: str) -> tuple[int, str]:
+    """What sorts as a row of digits, of any length, does; '' is 0."""
+    found = digits.lstrip('0')
+    return len(found), found
+
+
 def _numbers(left: str, right: str) -> int:
-    """Compare two rows of digits, of any length; '' is 0."""
-    one, other = left.lstrip('0'), right.lstrip('0')
-    if len(one) != len(other):
-        return len(one) - len(other)
+    one, other = _number(left), _number(right)
     return (one > other) - (one < other)
 
 
