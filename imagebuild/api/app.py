@@ -39,6 +39,7 @@ from imagebuild.api import strict_json
 from imagebuild.api import validation
 from imagebuild.api.api_call import Call
 from imagebuild.api.api_call import Service
+from imagebuild.conf import boot_test
 from imagebuild.conf import promotion
 from imagebuild.messaging import notifications
 from imagebuild.messaging import rpcapi
@@ -67,7 +68,7 @@ def create_app(
     :raises UnsafeBinding: without authentication it would not be local.
     :raises InvalidInput: options contradict each other.
     """
-    for problem in promotion.problems(conf):
+    for problem in (*boot_test.problems(conf), *promotion.problems(conf)):
         raise exception.InvalidInput(problem)
     service = Service(
         conf=conf,

@@ -215,6 +215,23 @@ def rules(conf: cfg.ConfigOpts) -> boot_tests.Rules:
     )
 
 
+def problems(conf: cfg.ConfigOpts) -> list[str]:
+    """What is wrong with the options together, as sentences."""
+    section = conf[GROUP.name]
+    found = [
+        f'[boot_test] {name} is {section[name]}, which is more than '
+        f'max_{name} ({most}) lets requests have.'
+        for name, most in rules(conf).most.items()
+        if section[name] > most
+    ]
+    if section.required and not section.enabled:
+        found.append(
+            '[boot_test] required is true, and enabled is false: no image '
+            'could be made.'
+        )
+    return found
+
+
 def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
     """The section as build jobs take it.
 

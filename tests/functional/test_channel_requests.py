@@ -365,8 +365,20 @@ def test_no_conductor_can_say_whether_it_is_there(service, make, post):
     assert 'none is up' in refused(post(build), 503)
 
 
-def test_the_api_does_not_begin_with_a_demand_of_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ('section', 'options', 'message'),
+    [
+        ('promotion', {'require_boot_test': ['prdo']}, 'names "prdo"'),
+        ('boot_test', {'memory': 8192}, 'memory is 8192, which is more than'),
+        ('boot_test', {'timeout': 3601}, 'max_timeout .3600. lets requests'),
+        ('boot_test', {'required': True, 'enabled': False}, 'no image could'),
+    ],
+)
+def test_the_api_does_not_begin_with_contradictions(
+    tmp_path, section, options, message
+):
     conf = api_service.make_conf(tmp_path)
-    conf.set_override('require_boot_test', ['prdo'], 'promotion')
-    with pytest.raises(exception.InvalidInput, match='names "prdo"'):
+    for name, value in options.items():
+        conf.set_override(name, value, section)
+    with pytest.raises(exception.InvalidInput, match=message):
         app.create_app(conf, database=None, conductor_api=None, notifier=None)
