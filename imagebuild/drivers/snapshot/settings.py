@@ -81,8 +81,6 @@ def list_opts() -> config_options.Pairs:
 
 
 def _of_servers(cfg: Any) -> list[Any]:
-    from oslo_config import types
-
     return [
         cfg.StrOpt(
             'flavor',
@@ -120,6 +118,8 @@ network always have one: nothing else brings them their user data.
 
 
 def _of_networks(cfg: Any) -> list[Any]:
+    from oslo_config import types
+
     return [
         cfg.ListOpt(
             'networks',
