@@ -37,7 +37,7 @@ _OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
     '>': operator.gt,
 }
 _CONDITION = re.compile(
-    r'\s*(?P<operator><=|>=|==|<|>|=|)\s*'
+    r'\s*(?:(?P<operator><=|>=|==|<|>|=)\s*)?'
     r'(?P<version>[A-Za-z0-9][A-Za-z0-9.+:~^_!-]{0,254})\s*'
 )
 _MOST = 10

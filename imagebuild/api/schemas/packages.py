@@ -16,7 +16,12 @@ from __future__ import annotations
 from imagebuild.api.schemas import base
 
 #: Such as ">=3.0,<3.0.15"; sbom.versions reads it.
-_ONE = r'\s*(?:<=|>=|==|<|>|=)?\s*[A-Za-z0-9][A-Za-z0-9.+:~^_!-]{0,254}\s*'
+#: Blanks can be read in one way only: with two the time of a refusal would
+#: grow with each condition ninetyfold.
+_ONE = (
+    r'\s*(?:(?:<=|>=|==|<|>|=)\s*)?'
+    r'[A-Za-z0-9][A-Za-z0-9.+:~^_!-]{0,254}\s*'
+)
 _CONDITIONS: base.Schema = {
     'type': 'string',
     'maxLength': 1000,

@@ -11,15 +11,19 @@
 # under the License.
 """Every value that a request may hold has a bound."""
 
+import contextlib
 import json
+import time
 
 import pytest
 
 from imagebuild import exception
 from imagebuild.api import openapi
 from imagebuild.api import routes
+from imagebuild.api import schemas
 from imagebuild.api import strict_json
 from imagebuild.common import json_schema
+from imagebuild.sbom import versions
 
 
 def _types(schema):
@@ -97,3 +101,19 @@ def test_a_path_of_a_problem_is_short():
         strict_json.parse(json.dumps({key: '\0'}).encode())
     assert len(caught.value.errors[0].path) < 200
     assert json_schema.join('', 'a', 'plain') == 'a.plain'
+
+
+@pytest.mark.parametrize('end', ['', ' ', '\u00fc', ',', '<'])
+def test_blanks_in_conditions_take_no_time(end):
+    """They could be read in so many ways that one request never ended."""
+    text = '1' + (',' + ' ' * 30 + '1') * 5 + end
+    [version] = (
+        each for each in schemas.packages.LIST_QUERY if each.name == 'version'
+    )
+    begun = time.process_time()
+    found = json_schema.check(text, version.schema, 'version')
+    assert time.process_time() - begun < 2
+    assert bool(found) is (end.strip() != '')
+    with contextlib.suppress(versions.InvalidCondition):
+        versions.Conditions.parse(text)
+    assert time.process_time() - begun < 2
