@@ -275,7 +275,9 @@ def test_what_a_channel_has_is_not_deleted(service, client, make, post):
     refused(client.get(f'/v1/builds/{first}', headers=ROSE), 404)
 
 
-def test_a_pipeline_deletes_no_image_of_a_channel(service, client, make, post):
+def test_a_pipeline_deletes_no_image_of_a_channel(
+    service, client, post, monkeypatch
+):
     made = client.post(
         '/v1/pipelines',
         json={'name': 'web', 'image': {'os': 'debian-12'}},
@@ -292,6 +294,10 @@ def test_a_pipeline_deletes_no_image_of_a_channel(service, client, make, post):
     path = f'/v1/pipelines/{made["id"]}?delete_images=true'
     assert 'current image' in refused(client.delete(path, headers=ROSE))
     assert service.database.get_pipeline(made['id'])
+    # It is promoted after it was looked at.
+    monkeypatch.setattr(service.database, 'check_unused', lambda _id: None)
+    assert client.delete(path, headers=ROSE).status_code == 204
+    assert service.database.get_build(build.id).delete_when_unused
 
 
 # -- as a base ---------------------------------------------------------------

@@ -135,7 +135,8 @@ def _stop(call: Call, build: db.Build) -> None:
 
 def _delete_build(call: Call, build_id: str) -> None:
     try:
-        call.database.delete_build(build_id)
+        # One that was promoted since goes when no channel has it any more.
+        call.database.delete_build(build_id, when_unused=True)
     except exception.NotFound:
         return
     call.conductor_api.delete(build_id)
