@@ -129,7 +129,8 @@ def roll_back(
             'not the current one',
             f'the channel "{channel}" has nothing to take back from it',
         )
-    [row] = current[:1]
+    # A build that was renamed may be that of two names.
+    row = min(current, key=lambda each: (each.name != build.name, each.id))
     before = row.previous_build_id and rows.build(
         session, row.previous_build_id
     )

@@ -109,6 +109,18 @@ class ChannelContract:
             ('promote', first.id),
         ]
 
+    def test_a_build_of_two_names_is_taken_back_from_its_own(self, database):
+        for names in (('web', 'shop'), ('shop2', 'web2')):
+            builds = [made(database, name=names[0]) for _ in range(2)]
+            for name in names:
+                for build in builds:
+                    database.update_build(build.id, {'name': name})
+                    database.promote_build(build.id, 'prod')
+            found = database.roll_back(builds[1].id, 'prod')
+            assert found.name == names[1]
+            former = database.find_channel('p1', names[0], 'prod')
+            assert former.current_build_id == builds[1].id
+
     def test_there_is_nothing_before_the_first(self, database):
         build, _ = promoted(database)
         with pytest.raises(exception.Conflict, match='none before it'):
