@@ -88,7 +88,8 @@ class FakeNova:
     :ivar failing: (exit code, output) of the first step, if it fails.
     :ivar refused: why the program is for other systems, '' if it is not.
     :ivar refuses: path to (status, message) of the next such request.
-    :ivar nonsense: path to what is answered in place of the truth.
+    :ivar nonsense: path to what is answered in place of the truth; a pair has
+        the status, bytes are no JSON.
     :ivar on_create: called with each new server.
     :ivar console: what stands before and between the lines of the program.
     """
@@ -165,6 +166,12 @@ class _Refused(Exception):  # noqa: N818
         self.message = message
 
 
+def _content(answer):
+    if answer is None or isinstance(answer, bytes):
+        return answer or b''
+    return json.dumps(answer).encode()
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     disable_nagle_algorithm = True
@@ -190,7 +197,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                     'message': refused.message,
                 }
             }
-        content = b'' if answer is None else json.dumps(answer).encode()
+        content = _content(answer)
         self.send_response(status)
         self.send_header('Content-Type', 'application/json')
         self.send_header('Content-Length', str(len(content)))
@@ -206,7 +213,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 raise _Refused(*self.nova.refuses.pop(pattern))
         for pattern, answer in self.nova.nonsense.items():
             if re.search(pattern, key):
-                return 200, answer
+                return answer if isinstance(answer, tuple) else (200, answer)
         if url.path == '/flavors/detail':
             flavor = {'id': '1', 'name': 'm1.tiny', 'disk': 4, 'ram': 256}
             return 200, {'flavors': [flavor]}

@@ -18,6 +18,7 @@ need of it.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Self
 
 import keystoneauth1.exceptions
 import keystoneauth1.session
+import requests
 from keystoneauth1 import adapter
 
 from imagebuild import exception
@@ -40,6 +42,10 @@ _OPTIONS = ('region_name', 'endpoint_override')
 _PAGE = 500
 #: Bytes of an answer that are read.
 _LARGEST = 16 * 1024 * 1024
+_PIECE = 64 * 1024
+_LONGEST_REASON = 64 * 1024
+#: Raised by what is done with an answer that is none.
+_NONSENSE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 #: Answers that are no matter of the request.
 _NOT_THE_REQUEST = (401, 408, 425, 429)
 
@@ -202,14 +208,25 @@ class Compute:
     ) -> dict[str, Any]:
         with _translated():
             answer = self._adapter.request(
-                path, method, **({'json': body} if body is not None else {})
+                path,
+                method,
+                stream=True,
+                **({'json': body} if body is not None else {}),
             )
-            if len(answer.content) > _LARGEST:
-                raise ValueError('too long')
+            with contextlib.closing(answer):
+                content = _content(answer)
             if answer.status_code >= 400:
-                raise _of_answer(answer.status_code, _reason(answer))
-            found = answer.json() if answer.content else {}
-            return _object(found)
+                raise _of_answer(answer.status_code, _reason(content))
+            return _object(json.loads(content) if content else {})
+
+
+def _content(answer: requests.Response) -> bytes:
+    content = b''
+    for piece in answer.iter_content(_PIECE):
+        content += piece
+        if len(content) > _LARGEST:
+            raise ValueError('too long')
+    return content
 
 
 def _object(found: Any) -> dict[str, Any]:
@@ -218,12 +235,16 @@ def _object(found: Any) -> dict[str, Any]:
     return found
 
 
-def _reason(answer: Any) -> str:
-    """What Nova says, which is one key and a message in it."""
-    with contextlib.suppress(ValueError, AttributeError, IndexError):
-        [inner] = answer.json().values()
+def _reason(content: bytes) -> str:
+    """What Nova says, which is one key and a message in it.
+
+    What stands before Nova says something else.
+    """
+    with contextlib.suppress(*_NONSENSE):
+        [inner] = json.loads(content).values()
         return answers.message_of(str(inner['message']))
-    return answers.message_of(answer.text or '') or 'without a reason'
+    text = content[:_LONGEST_REASON].decode('utf-8', 'replace')
+    return answers.message_of(text) or 'without a reason'
 
 
 def _of_answer(code: int, reason: str) -> exception.ImageBuildError:
@@ -266,7 +287,11 @@ def _translated() -> Iterator[None]:
         raise exception.ServiceUnavailable(
             service=SERVICE, reason=answers.keystone_failure(error)
         ) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except requests.RequestException as error:
+        raise exception.ServiceUnavailable(
+            service=SERVICE, reason=answers.connection_failure(error)
+        ) from error
+    except _NONSENSE as error:
         raise exception.ServiceUnavailable(
             service=SERVICE, reason='its answer cannot be understood'
         ) from error

@@ -191,6 +191,8 @@ def test_what_goes_wrong_is_said(trouble, kind, reason, build, nova, glance):
         ('GET /servers/', {}),
         ('GET /servers/', {'server': ['ACTIVE']}),
         ('GET /servers/', {'server': {'status': 'ERROR', 'fault': 'bad'}}),
+        ('GET /servers/', b'[' * 100_000),
+        ('GET /servers/', b'{"server": "' + b'x' * 17_000_000 + b'"}'),
         ('/action$', ['output']),
         ('/action$', {}),
     ],
@@ -213,6 +215,20 @@ def test_nonsense_in_a_list(page, driver, nova, sections):
     settings = base.Settings.from_config(sections)
     with pytest.raises(exception.ServiceUnavailable, match='understood'):
         set(driver.left_behind('this-service', settings))
+
+
+@pytest.mark.parametrize(
+    'body', [{'error': 'gone'}, {'a': {'code': 404}}, {}, [], b'<p>gone</p>']
+)
+def test_an_error_is_one_whatever_says_it(body, driver, nova, sections):
+    """Not always Nova's own words: a server that is gone is gone."""
+    settings = base.Settings.from_config(sections)
+    stamp = settings.stamp(str(uuid.uuid4()), 1)
+    made = {'name': stamp.name, 'metadata': stamp.properties()}
+    server_id = str(uuid.uuid4())
+    nova.servers[server_id] = fake_nova.Server(server_id, made)
+    nova.nonsense[f'/servers/{server_id}$'] = (404, body)
+    assert driver.reap(stamp, settings) == 1
 
 
 @pytest.mark.parametrize(
