@@ -87,6 +87,7 @@ class FakeNova:
     :ivar fault: of the next servers: they end in error with it.
     :ivar failing: (exit code, output) of the first step, if it fails.
     :ivar refused: why the program is for other systems, '' if it is not.
+    :ivar unclean: whether the clean-up takes too long.
     :ivar refuses: path to (status, message) of the next such request.
     :ivar nonsense: path to what is answered in place of the truth; a pair has
         the status, bytes are no JSON.
@@ -102,6 +103,7 @@ class FakeNova:
         self.fault = ''
         self.failing = None
         self.refused = ''
+        self.unclean = False
         self.refuses = {}
         self.nonsense = {}
         self.on_create = lambda server: None
@@ -150,6 +152,8 @@ class FakeNova:
         else:
             for number in range(steps):
                 says += [f'begin {number}', f'end {number} c']
+            if self.unclean:
+                says += [f'over unclean {steps} 124 0']
             says += [f'over good -{"c" * steps} 0'] * 2
         return self.console + self.console.join(
             f'\r\n=imagebuild= {token} {each} =end=\r\n' for each in says

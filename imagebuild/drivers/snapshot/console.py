@@ -48,6 +48,10 @@ class Refused(Exception):  # noqa: N818
     """The program is not for the system that it finds itself in."""
 
 
+class Unclean(Exception):  # noqa: N818
+    """What must not be in an image may still be there."""
+
+
 class Console:
     """Reads the console of one guest, as often as it is asked for.
 
@@ -79,6 +83,7 @@ class Console:
         """Take the console as it is now, its end or all of it.
 
         :raises Refused: the program says that it is for other systems.
+        :raises Unclean: its last part did not come to its end.
         """
         self._tail = text[-_LARGEST:]
         # Of what is not there any more nothing is kept: a guest that knows
@@ -142,6 +147,8 @@ class Console:
             self.over = True
             if kind == 'refused':
                 raise Refused(output)
+            if kind == 'unclean':
+                raise Unclean(f'exit code {code}. {output}'.rstrip())
             self._listener(
                 guest_program.StepEnded(number, 'failed', code, output)
             )

@@ -88,6 +88,10 @@ class ProgramDisk(ServerDisk):
                 heard.read(text)
             except console.Refused as refused:
                 raise NotAccepted(reason=refused) from refused
+            except console.Unclean as unclean:
+                raise exception.StepFailed(
+                    f'the server was not cleaned up ({unclean})'
+                ) from unclean
         if heard.over:
             return
         status = server.look().get('status')

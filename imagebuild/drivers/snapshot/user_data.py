@@ -149,8 +149,11 @@ while [ "$number" -lt @COUNT@ ]; do
 done
 kill "$beating"
 run cleanup 900
+code=$?
+told=$(tail -c 4000 "$dir"/log | encoded)
 rm -rf "$dir"
 sync
+[ "$code" = 0 ] || repeat outcome over unclean "$number" "$code"
 told=
 repeat outcome over good "-$results" 0
 """
@@ -168,7 +171,7 @@ cd /
 _CLEANUP = r"""
 while read -r path; do
     rm -f -- "$path"
-done < "$imagebuild_temporary" 2> /dev/null
+done 2> /dev/null < "$imagebuild_temporary"
 """
 
 

@@ -263,6 +263,14 @@ def test_every_wait_has_an_end(
     assert len(glance.images) == 1
 
 
+def test_an_unclean_server_is_no_image(build, nova, glance):
+    nova.unclean = True
+    with pytest.raises(exception.StepFailed, match=r'cleaned up \(exit code'):
+        build()
+    assert nova.servers == {}
+    assert len(glance.images) == 1
+
+
 def test_reaped(driver, sections, nova, glance):
     """Servers first, of several pages, and nothing of others."""
     settings = base.Settings.from_config(sections)

@@ -46,9 +46,9 @@ def made_safe(monkeypatch):
     """It is this host that would be cleaned up."""
     monkeypatch.setattr(leaving, '_TEXT', 'true')
 
-    def made_safe(program):
+    def made_safe(program, cleanup='true'):
         return guest_program.GuestProgram(
-            program.prelude, program.steps, 'true'
+            program.prelude, program.steps, cleanup
         )
 
     return made_safe
@@ -58,11 +58,11 @@ def made_safe(monkeypatch):
 def run(tmp_path, made_safe):
     """Run a program as cloud-init would; what a listener was told."""
 
-    def run(program):
+    def run(program, cleanup='true'):
         said = tmp_path / 'console'
         said.write_text('')
         data = user_data.made(
-            made_safe(program),
+            made_safe(program, cleanup),
             TOKEN,
             environment=PATH,
             command_timeout=20,
@@ -74,6 +74,7 @@ def run(tmp_path, made_safe):
             'say begun', f'lines={said}.raw; mkfifo {said}.raw; say begun'
         ).replace('> "$line"', f'>> {said}')
         text = text.replace('[ -d /run/cloud-init ]', 'false')
+        text = text.replace('run cleanup 900', 'run cleanup 2')
         script = tmp_path / 'user-data'
         script.write_text(text.replace('rounds=720', 'rounds=1'))
         subprocess.run(['/bin/sh', script], check=True, timeout=60)
@@ -210,6 +211,13 @@ def test_a_step_has_its_time(run):
     assert isinstance(first, guest_program.StepStarted)
     assert end.exit_code == 124
     assert 'time limit of 1 seconds' in end.output
+
+
+def test_what_is_not_cleaned_up_is_no_image(run):
+    """Its host keys would be those of every machine made of it."""
+    step = program([{'script': {'s': {'inline': 'true'}}}])
+    with pytest.raises(console.Unclean, match=r'exit code 124\. so far'):
+        run(step, cleanup='echo so far; sleep 60')
 
 
 def test_another_system(run):
