@@ -19,6 +19,7 @@ user, until the image is adopted for the one that asked for it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import secrets
 from collections.abc import Iterable
@@ -49,6 +50,10 @@ from imagebuild.drivers.snapshot.options import SnapshotOptions
 from imagebuild.remotes import invocations
 
 LOG = logging.getLogger(__name__)
+
+#: Seconds for which a server may go when it is reaped. The twenty attempts of
+#: one job have ten minutes: whoever is not gone is asked for again.
+_REAPED = 20.0
 
 #: Property of images by which Nova gives servers volumes.
 _VOLUMES = 'block_device_mapping'
@@ -119,6 +124,9 @@ class SnapshotDriver(base.Driver):
         """
         client = _client(settings)
         limits = _limits(settings)
+        limits = dataclasses.replace(
+            limits, stop_timeout=min(limits.stop_timeout, _REAPED)
+        )
         reaped = 0
         for found, server_id in [*server.left(client, stamp.service)]:
             if found == stamp:

@@ -25,6 +25,7 @@ from imagebuild import remotes
 from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.drivers import snapshot
+from imagebuild.drivers.snapshot import driver as snapshot_driver
 from imagebuild.drivers.snapshot import ssh_access
 from tests import fake_glance
 from tests import fake_nova
@@ -271,7 +272,7 @@ def test_an_unclean_server_is_no_image(build, nova, glance):
     assert len(glance.images) == 1
 
 
-def test_reaped(driver, sections, nova, glance):
+def test_reaped(driver, sections, nova, glance, monkeypatch):
     """Servers first, of several pages, and nothing of others."""
     settings = base.Settings.from_config(sections)
     stamps = [settings.stamp(str(uuid.uuid4()), 1) for _ in range(5)]
@@ -290,6 +291,12 @@ def test_reaped(driver, sections, nova, glance):
     sections['snapshot']['stop_timeout'] = 0.2
     settings = base.Settings.from_config(sections)
     with pytest.raises(exception.EnvironmentFault, match='still there'):
+        driver.reap(stamps[1], settings)
+    # Others are waiting, however long an operator lets a build wait.
+    sections['snapshot']['stop_timeout'] = 60
+    monkeypatch.setattr(snapshot_driver, '_REAPED', 0.3)
+    settings = base.Settings.from_config(sections)
+    with pytest.raises(exception.EnvironmentFault, match='there 0.3 seconds'):
         driver.reap(stamps[1], settings)
 
 
