@@ -24,6 +24,7 @@ from imagebuild.boot import expectations
 from imagebuild.boot import machine
 from imagebuild.boot import seed
 from imagebuild.boot import signs
+from imagebuild.common import boot_tests
 from imagebuild.common import space
 from imagebuild.disks import workspaces
 
@@ -233,7 +234,7 @@ class _BootTest:
         reason = f'the time of {self._spec.timeout:.0f} seconds is up'
         if self.wanted.asks_inside and not self._report.ended:
             # It may have come up, and have nobody who runs the script.
-            if expectations.LOGIN in self._console.tail:
+            if boot_tests.LOGIN in self._console.tail:
                 reason += (
                     ', and there is a login prompt: the image may have no '
                     'cloud-init, or one that takes no NoCloud disk'

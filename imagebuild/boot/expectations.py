@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 
-#: On the console of an image of which nothing else is expected.
-LOGIN = 'login:'
+from imagebuild.common import boot_tests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Expectations:
         """The same; a login prompt where nothing is expected."""
         if self.console or self.asks_inside:
             return self
-        return dataclasses.replace(self, console=(LOGIN,))
+        return dataclasses.replace(self, console=(boot_tests.LOGIN,))
 
 
 @dataclasses.dataclass(frozen=True)

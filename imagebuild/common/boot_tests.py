@@ -27,6 +27,8 @@ from imagebuild.common import control_characters
 from imagebuild.exception import Problem
 
 FIELD = 'boot_test'
+#: On the console of an image of which nothing else is expected.
+LOGIN = 'login:'
 FIRMWARES = ('bios', 'uefi')
 LARGEST_MEMORY = 1024 * 1024
 MOST_CPUS = 64
@@ -116,6 +118,7 @@ SCHEMA: Mapping[str, Any] = {
     ],
 }
 _LISTS = ('console', 'ports', 'commands')
+_FLAGS = ('cloud_init', 'systemd')
 _NUMBERS = ('memory', 'cpus', 'disk_size', 'timeout')
 
 
@@ -149,6 +152,30 @@ class Rules:
             name: _plain(name, found[name]) for name in FIELDS if name in found
         }
 
+    def unmet(self, tested: Mapping[str, Any] | None) -> list[str]:
+        """Find what the operator expects and a test did not look at.
+
+        :param tested: the boot test of a request, as stored.
+        :returns: for people: ``systemd``, ``ports 22``.
+        """
+        tested = tested or {}
+        wanted = dict(self.defaults)
+        if not _is_anything_expected(wanted):
+            # It has seen something of a system that is up.
+            if _is_anything_expected({**tested, 'console': []}):
+                return []
+            wanted['console'] = [LOGIN]
+        found = []
+        for name in _LISTS:
+            seen = tested.get(name) or []
+            if name == 'console' and not _is_anything_expected(tested):
+                seen = [LOGIN]
+            missing = [str(each) for each in wanted[name] if each not in seen]
+            found += [f'{name} {", ".join(missing)}'] if missing else []
+        return found + [
+            name for name in _FLAGS if wanted[name] and not tested.get(name)
+        ]
+
     def problems(self, asked: Any) -> Iterator[Problem]:
         """Find what is wrong with it besides its form.
 
@@ -172,6 +199,10 @@ class Rules:
 
 
 _UNITS = {'memory': ' MiB of memory', 'cpus': ' CPUs', 'timeout': ' seconds'}
+
+
+def _is_anything_expected(test: Mapping[str, Any]) -> bool:
+    return any(test.get(name) for name in (*_LISTS, *_FLAGS))
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -67,8 +67,8 @@ deleted. Names have at most 32 letters, digits, ".", "_" and "-".
 Channels that take only images that have passed a boot test.
 
 None by default.
-A build has one when it is asked for, or when [boot_test] required is true.
-A rollback is not held up by it.
+A build has one when it is asked for, or when [boot_test] required is true; it
+must have expected at least what [boot_test] expects by default. A rollback is not held up by it.
 """,
     ),
     cfg.IntOpt(

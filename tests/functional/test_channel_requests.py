@@ -193,6 +193,24 @@ def test_only_what_was_booted(service, make, post):
     done(post(build))
 
 
+def test_only_what_the_operator_expects(service, make, post):
+    service.conf.set_override('require_boot_test', ['prod'], 'promotion')
+    service.conf.set_override('ports', [22], 'boot_test')
+    build = make()
+    passed = {'boot_test': {'passed': True}}
+    request = service.database.get_build(build).request
+    less = {'console': ['GRUB'], 'ports': [80]}
+    service.database.update_build(
+        build, {**passed, 'request': {**request, 'boot_test': less}}
+    )
+    assert 'did not expect: ports 22' in refused(post(build))
+    more = {'ports': [80, 22]}
+    service.database.update_build(
+        build, {'request': {**request, 'boot_test': more}}
+    )
+    done(post(build))
+
+
 def test_a_channel_that_the_operator_takes_away(service, client, make, post):
     first, second = make('one'), make('two')
     done(post(first))

@@ -32,6 +32,7 @@ import time
 from imagebuild.boot import boot_test
 from imagebuild.boot import expectations
 from imagebuild.boot import machine
+from imagebuild.common import boot_tests
 from imagebuild.disks import base_images
 from imagebuild.disks import image_file
 from imagebuild.disks import workspaces
@@ -121,7 +122,7 @@ def _run(place: pathlib.Path, mirror: str) -> int:
             image_file.inspect(image),
             boot_test.BootSpec(
                 machine.MachineSettings(),
-                expectations.Expectations(console=(expectations.LOGIN,)),
+                expectations.Expectations(console=(boot_tests.LOGIN,)),
             ),
             space,
             on_line=monitor.output,

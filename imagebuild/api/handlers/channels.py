@@ -28,6 +28,8 @@ from imagebuild.api import validation
 from imagebuild.api import views
 from imagebuild.api.api_call import Call
 from imagebuild.api.handlers import builds
+from imagebuild.common import boot_tests
+from imagebuild.conf import boot_test
 from imagebuild.conf import promotion
 from imagebuild.conf import quota
 from imagebuild.exception import Problem
@@ -40,6 +42,9 @@ def promote(call: Call, build_id: str) -> flask.Response:
     build = builds.visible(call, build_id)
     channel = _asked_channel(call, build, policies.channels.PROMOTE)
     validation.refuse(_problems(call, build, channel))
+    tested = promotion.needs_boot_test(call.service.conf, channel)
+    if tested:
+        _check_boot_test(call, build)
     _look_for_image(call, build)
     expected = None
     if 'current_build_id' in call.body:
@@ -49,7 +54,7 @@ def promote(call: Call, build_id: str) -> flask.Response:
         channel,
         tags=call.body.get('tags'),
         user_id=call.context.user_id or '',
-        tested=promotion.needs_boot_test(call.service.conf, channel),
+        tested=tested,
         expected=expected,
         quotas=quota.limits(call.service.conf),
     )
@@ -141,6 +146,26 @@ def _problems(call: Call, build: db.Build, channel: str) -> Iterator[Problem]:
             f'the name of the build is longer than '
             f'{schemas.channels.NAME_LENGTH} characters, so that no tag can '
             'have it',
+        )
+
+
+def _check_boot_test(call: Call, build: db.Build) -> None:
+    """Look whether a test that passed was one of the operator's.
+
+    :raises Conflict: it expected less.
+    """
+    if not (build.boot_test or {}).get('passed'):
+        # That is looked at with the build locked.
+        return
+    rules = boot_test.rules(call.service.conf)
+    unmet = rules.unmet(build.request.get(boot_tests.FIELD))
+    if unmet:
+        raise exception.Conflict(
+            what='Build',
+            id=build.id,
+            status='not tested enough',
+            reason='this channel takes images that have passed the boot test '
+            f'of this service, and its own did not expect: {"; ".join(unmet)}',
         )
 
 

@@ -113,3 +113,34 @@ def test_firmware():
     assert boot_tests.firmware({}) == ''
     assert boot_tests.firmware({'boot_test': None}) == ''
     assert boot_tests.firmware({'boot_test': DEFAULTS}) == 'bios'
+
+
+@pytest.mark.parametrize(
+    ('tested', 'unmet'),
+    [
+        ({'systemd': True, 'ports': [22, 80], 'console': ['x']}, []),
+        ({'console': ['GRUB']}, ['ports 22', 'systemd']),
+        ({}, ['ports 22', 'systemd']),
+        (None, ['ports 22', 'systemd']),
+        ({'systemd': True, 'ports': [80]}, ['ports 22']),
+    ],
+)
+def test_what_the_operator_expects(tested, unmet):
+    assert rules().unmet(tested) == unmet
+
+
+@pytest.mark.parametrize(
+    ('tested', 'unmet'),
+    [
+        # A login prompt is.
+        ({}, []),
+        ({'console': ['login:', 'x']}, []),
+        ({'cloud_init': True}, []),
+        ({'commands': ['true'], 'console': ['GRUB']}, []),
+        ({'console': ['GRUB']}, ['console login:']),
+    ],
+)
+def test_nothing_is_expected(tested, unmet):
+    nothing = {**DEFAULTS, 'systemd': False, 'ports': []}
+    found = boot_tests.Rules(True, False, nothing, {})
+    assert found.unmet(tested) == unmet
