@@ -38,6 +38,7 @@ from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
 from imagebuild.conductor import claims
+from imagebuild.conductor import conductor_context
 from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import leftovers
 from imagebuild.conductor import metrics
@@ -232,7 +233,7 @@ class AttemptReaper:
         spec = specs.ReapSpec(
             driver=driver,
             attempts=attempts,
-            config=self._context.job_config(),
+            config=conductor_context.unsigned(self._context.job_config()),
             timeout=TIMEOUT,
             look=look,
         )

@@ -42,6 +42,7 @@ from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import build_end
 from imagebuild.conductor import claims
+from imagebuild.conductor import conductor_context
 from imagebuild.conductor import contents
 from imagebuild.conductor import estimates
 from imagebuild.conductor import event_recorder
@@ -315,7 +316,7 @@ class BuildAttempt(attempt.Attempt):
             workspace=supervisor.directory,
             output=supervisor.directory / f'image.{disk_format}',
             disk_format=cast(drivers.OutputFormat, disk_format),
-            config=self._context.job_config(),
+            config=conductor_context.unsigned(self._context.job_config()),
             steps_digest=build.base.get('steps_key'),
             project_id=build.project_id,
             build_id=build.id,

@@ -99,6 +99,14 @@ def architecture() -> str:
     return platform.machine()
 
 
+def unsigned(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The same configuration without the way to the key of signatures.
+
+    For jobs that work with what tenants describe, and sign nothing.
+    """
+    return {key: value for key, value in sections.items() if key != 'signing'}
+
+
 def job_config(conf: cfg.ConfigOpts, destination: str = '') -> dict[str, Any]:
     """The part of the configuration that jobs and stores work with.
 

@@ -257,7 +257,11 @@ class PipelineRunner:
         # One that a channel has stays until no channel has it any more.
         self._database.delete_build(build.id, when_unused=True)
         self._wake_reaper()
-        LOG.info('Deleted build %s: its pipeline keeps newer ones', build.id)
+        LOG.info(
+            'Build %s is deleted, when no channel has it: its pipeline keeps '
+            'newer ones',
+            build.id,
+        )
         return []
 
     # -- runs ---------------------------------------------------------------

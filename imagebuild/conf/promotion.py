@@ -68,7 +68,8 @@ Channels that take only images that have passed a boot test.
 
 None by default.
 A build has one when it is asked for, or when [boot_test] required is true; it
-must have expected at least what [boot_test] expects by default. A rollback is not held up by it.
+must have expected at least what [boot_test] expects by default. A rollback is
+not held up by it.
 """,
     ),
     cfg.IntOpt(

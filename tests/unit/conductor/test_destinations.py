@@ -12,6 +12,7 @@
 """The stores of destinations, and what they are given."""
 
 import json
+from unittest import mock
 
 import pytest
 from oslo_config import cfg
@@ -19,6 +20,7 @@ from oslo_config import cfg
 from imagebuild import conf as imagebuild_conf
 from imagebuild import exception
 from imagebuild.common import host_paths
+from imagebuild.conductor import builds
 from imagebuild.conductor import client_cache
 from imagebuild.conductor import conductor_context
 from imagebuild.destinations import Destination
@@ -188,6 +190,17 @@ def test_images_of_this_cloud_alone_are_signed(conf):
     }
     elsewhere = conductor_context.job_config(conf, 'other-region')
     assert 'signing' not in elsewhere
+
+
+def test_builds_know_no_key_of_signatures(conf):
+    """They work with what tenants describe."""
+    base = {'kind': 'path', 'path': '/b', 'checksum': 'sha256:0'}
+    build = mock.Mock(request={}, base=base, secrets=None)
+    given = mock.Mock()
+    given._build = build
+    given._context.job_config = lambda: conductor_context.job_config(conf)
+    spec = builds.BuildAttempt._spec(given, mock.MagicMock())
+    assert 'glance' in spec.config and 'signing' not in spec.config
 
 
 def test_a_key_that_cannot_be_used_is_said_at_the_start(conf, tmp_path):
