@@ -11,6 +11,7 @@
 # under the License.
 """Pipelines, as conductors of this process run them."""
 
+import contextlib
 import datetime
 import json
 import time
@@ -105,10 +106,12 @@ def run_once(database, conductor, id, **values):
 
 def images(tmp_path):
     """Image id -> its metadata, of all that are in the store."""
-    return {
-        path.parent.name: json.loads(path.read_text())
-        for path in conductors.store(tmp_path).directory.glob('*/*.json')
-    }
+    found = {}
+    for path in conductors.store(tmp_path).directory.glob('*/*.json'):
+        # It may have been deleted meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            found[path.parent.name] = json.loads(path.read_text())
+    return found
 
 
 def tagged(tmp_path):

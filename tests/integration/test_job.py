@@ -366,7 +366,7 @@ def test_edit_of_the_last_step(
 
     assert build('three') == ['ran', 'ran', 'ran']
     assert build('four') == ['cached', 'cached', 'ran']
-    [image] = directory.iterdir()
+    [image] = directory.glob('*.qcow2')
     described = run('qemu-img', 'info', image)
     assert 'backing file' not in described
     inside = Inside(image, tmp_path)
