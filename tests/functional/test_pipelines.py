@@ -14,6 +14,7 @@
 import contextlib
 import datetime
 import json
+import os
 import time
 import uuid
 from unittest import mock
@@ -107,10 +108,13 @@ def run_once(database, conductor, id, **values):
 def images(tmp_path):
     """Image id -> its metadata, of all that are in the store."""
     found = {}
-    for path in conductors.store(tmp_path).directory.glob('*/*.json'):
+    for directory in conductors.store(tmp_path).directory.iterdir():
         # It may have been deleted meanwhile.
-        with contextlib.suppress(FileNotFoundError):
-            found[path.parent.name] = json.loads(path.read_text())
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(directory):
+                if name.endswith('.json'):
+                    text = (directory / name).read_text()
+                    found[directory.name] = json.loads(text)
     return found
 
 
