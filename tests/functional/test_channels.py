@@ -11,6 +11,7 @@
 # under the License.
 """Tags of channels in a store: they follow the database, whoever died."""
 
+import contextlib
 import json
 import time
 import uuid
@@ -125,10 +126,13 @@ class World:
 
     def tags(self):
         """Image id -> its tags, of all that are in the store."""
-        return {
-            path.parent.name: set(json.loads(path.read_text())['tags'])
-            for path in self.store.real.directory.glob('*/*.json')
-        }
+        while True:
+            # One may be deleted meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                return {
+                    path.parent.name: set(json.loads(path.read_text())['tags'])
+                    for path in self.store.real.directory.glob('*/*.json')
+                }
 
     def tagged(self, tag=TAG):
         return {id for id, tags in self.tags().items() if tag in tags}
