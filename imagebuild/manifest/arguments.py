@@ -326,6 +326,33 @@ def variables(name: str, argument: Argument | None) -> Sequence[str]:
     return list(dict.fromkeys(names))
 
 
+def find(declared: Iterable[Argument], name: str) -> Argument | None:
+    """The declared argument that scripts see under a name."""
+    for argument in declared:
+        if name in variables(argument.name, argument):
+            return argument
+    return None
+
+
+def value_of(
+    declared: Iterable[Argument], values: Mapping[str, str], name: str
+) -> str | None:
+    """The value of an argument, by its name or target variable.
+
+    :param values: by the names of arguments, and of stored outputs.
+    :returns: None where it has none.
+    """
+    if name in values:
+        return values[name]
+    argument = find(declared, name)
+    if argument is not None:
+        return values.get(argument.name)
+    for known, value in values.items():
+        if name in variables(known, None):
+            return value
+    return None
+
+
 def resolve(
     declared: Sequence[Argument], values: Mapping[str, Any] | None
 ) -> dict[str, str]:

@@ -321,22 +321,11 @@ class Context:
 
     def value(self, name: str) -> str | None:
         """The value of an argument, by its name or target variable."""
-        if name in self.values:
-            return self.values[name]
-        argument = self.argument(name)
-        if argument is not None:
-            return self.values.get(argument.name)
-        for known, value in self.values.items():
-            if name in arguments.variables(known, None):
-                return value
-        return None
+        return arguments.value_of(self.declared.values(), self.values, name)
 
     def argument(self, name: str) -> arguments.Argument | None:
         """The declared argument that scripts see under a name."""
-        for argument in self.declared.values():
-            if name in arguments.variables(argument.name, argument):
-                return argument
-        return None
+        return arguments.find(self.declared.values(), name)
 
     def environment(self, names: Sequence[str]) -> dict[str, str]:
         """Variables for a script.

@@ -148,15 +148,7 @@ class Compiler:
 
     def value(self, name: str) -> str | None:
         """The value of an argument, by its name or target variable."""
-        if name in self.values:
-            return self.values[name]
-        argument = self._argument(name)
-        if argument is not None:
-            return self.values.get(argument.name)
-        for known, value in self.values.items():
-            if name in arguments.variables(known, None):
-                return value
-        return None
+        return arguments.value_of(self.declared.values(), self.values, name)
 
     def text_value(self, name: str) -> str | None:
         """What ``{{ name }}`` stands for; None for what only a run knows."""
@@ -194,17 +186,11 @@ class Compiler:
             if value is None:
                 continue
             env[name] = value
-            argument = self._argument(name)
+            argument = arguments.find(self.declared.values(), name)
             known = argument.name if argument else name
             for variable in arguments.variables(known, argument):
                 env[variable] = value
         return env
-
-    def _argument(self, name: str) -> arguments.Argument | None:
-        for argument in self.declared.values():
-            if name in arguments.variables(argument.name, argument):
-                return argument
-        return None
 
     # -- packages -----------------------------------------------------------
 
