@@ -51,8 +51,8 @@ REQUEST = {
 #: As cloud-init does: arguments are the private key and the public ones.
 _FIRST_BOOT = """
 set -e
-mkdir -p -m 700 /root/.ssh
-echo "$3" > /root/.ssh/authorized_keys
+mkdir -p -m 700 ~root/.ssh
+echo "$3" > ~root/.ssh/authorized_keys
 rm -f /etc/ssh/ssh_host_*
 umask 077
 printf %s "$1" > /etc/ssh/ssh_host_ed25519_key

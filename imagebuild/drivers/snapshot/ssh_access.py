@@ -49,7 +49,7 @@ done
 """
 #: Argument: the public key.
 _FORGET = r"""
-keys=/root/.ssh/authorized_keys
+keys=~root/.ssh/authorized_keys
 if [ -e "$keys" ]; then
     left=$(grep -vF -- "$1" "$keys")
     if [ -n "$left" ]; then
