@@ -59,6 +59,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Literal
 
+from imagebuild import exception
 from imagebuild import sandbox
 from imagebuild.artifacts import Artifact
 from imagebuild.artifacts import AttemptStamp
@@ -133,7 +134,9 @@ class OpenDisk(abc.ABC):
         :raises StepFailed: the system is gone, or says nothing.
         :raises EnvironmentFault: the cloud has failed.
         """
-        raise NotImplementedError
+        raise exception.EnvironmentFault(
+            'The driver of this build gives its systems no programs.'
+        )
 
     @abc.abstractmethod
     def finish(
