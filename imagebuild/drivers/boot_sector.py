@@ -28,12 +28,14 @@ LONGEST = 400
 _SIZE = 512
 _SIGNATURE = b'\x55\xaa'
 # 16-bit code at 0x7c00, which writes the text after the code to the first
-# serial port: xor ax,ax; mov ds,ax; mov si,text; cld; next: lodsb;
+# serial port: cli; xor ax,ax; mov ds,ax; mov si,text; cld; next: lodsb;
 # test al,al; jz end; mov ah,al; mov dx,0x3fd; wait: in al,dx; test al,0x20;
 # jz wait; mov al,ah; mov dx,0x3f8; out dx,al; jmp next; end:
-# It waits for the port: what comes while that is busy is lost.
+# It waits for the port: what comes while that is busy is lost. No interrupt
+# comes in between: at the next tick of its clock, SeaBIOS writes what is left
+# of its own words (src/sercon.c: sercon_check_event).
 _WRITE = bytes.fromhex(
-    '31c08ed8be317cfcac84c0741288c4bafd03eca82074fb88e0baf803eeebe9'
+    'fa31c08ed8be327cfcac84c0741288c4bafd03eca82074fb88e0baf803eeebe9'
 )
 #: Every end is as long as the others, so that the text has one place.
 _ENDS: Mapping[Then, bytes] = {
@@ -44,7 +46,7 @@ _ENDS: Mapping[Then, bytes] = {
     # off); hlt; jmp $-1
     'off': bytes.fromhex('bafd03eca84074fbba0406b80020eff4ebfd'),
     # jmp 0x7c00
-    'repeat': bytes.fromhex('ebdf'),
+    'repeat': bytes.fromhex('ebde'),
 }
 _LONGEST_END = 18
 

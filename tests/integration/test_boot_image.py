@@ -88,6 +88,29 @@ def test_it_says_what_is_expected(
     assert sorted(os.listdir(tmp_path)) == ['image.raw', 'screen.png']
 
 
+def test_its_words_are_its_own(sector: Callable[..., pathlib.Path]) -> None:
+    # SeaBIOS writes the end of what it said when its clock ticks.
+    text = '0123456789' * 39
+    lines: list[str] = []
+    image = sector(f'{text}\r\n', 'repeat')
+    with workspaces.Workspace(image) as workspace:
+        boot_test.run(
+            image_file.inspect(image),
+            boot_test.BootSpec(
+                machine.MachineSettings(memory=64, cpus=1, accelerator='tcg'),
+                expectations.Expectations(console=('never',)),
+                4,
+            ),
+            workspace,
+            on_line=lines.append,
+        )
+    first, *others = [line for line in lines if '123' in line]
+    # What SeaBIOS had begun stands before it.
+    assert first.endswith(text)
+    assert len(others) > 3
+    assert set(others[:-1]) == {text}
+
+
 def test_the_time_is_up(sector: Callable[..., pathlib.Path]) -> None:
     outcome = run(
         sector('nothing'), expectations.Expectations(ports=(22,)), timeout=4
@@ -174,7 +197,7 @@ def test_it_has_next_to_nothing_of_the_host(
 def test_it_cannot_fill_the_disk_of_the_host(tmp_path: pathlib.Path) -> None:
     # What writes the text stands behind it, and so does the text.
     write = boot_sector.content('refused\n')[:128]
-    write = write.replace(b'\xbe\x31\x7c', b'\xbe\x4a\x7c')
+    write = write.replace(b'\xbe\x32\x7c', b'\xbe\x4b\x7c')
     code = (_FILL + write).ljust(256, b'\0') + _PACKET
     image = tmp_path / 'image.raw'
     image.write_bytes(code.ljust(510, b'\0') + b'\x55\xaa')
