@@ -87,6 +87,7 @@ class FakeNova:
     :ivar fault: of the next servers: they end in error with it.
     :ivar failing: (exit code, output) of the first step, if it fails.
     :ivar refused: why the program is for other systems, '' if it is not.
+    :ivar listed: what the guest says of what is in it.
     :ivar unclean: whether the clean-up takes too long.
     :ivar refuses: path to (status, message) of the next such request.
     :ivar nonsense: path to what is answered in place of the truth; a pair has
@@ -103,6 +104,7 @@ class FakeNova:
         self.fault = ''
         self.failing = None
         self.refused = ''
+        self.listed = ''
         self.unclean = False
         self.refuses = {}
         self.nonsense = {}
@@ -154,10 +156,17 @@ class FakeNova:
                 says += [f'begin {number}', f'end {number} c']
             if self.unclean:
                 says += [f'over unclean {steps} 124 0']
-            says += [f'over good -{"c" * steps} 0'] * 2
+            pieces = _pieces(self.listed) if self.listed else []
+            says += [f'out {steps} {n} {each}' for n, each in pieces]
+            says += [f'over good -{"c" * steps} 0 {len(pieces)}'] * 2
         return self.console + self.console.join(
             f'\r\n=imagebuild= {token} {each} =end=\r\n' for each in says
         )
+
+
+def _pieces(text):
+    packed = base64.b64encode(gzip.compress(text.encode())).decode()
+    return [*enumerate(re.findall('.{1,1000}', packed))]
 
 
 def _encoded(text):

@@ -58,11 +58,14 @@ class GuestProgram:
     :ivar steps: in order.
     :ivar cleanup: shell text that removes what must not be in an image; run
         when all steps were good.
+    :ivar listing: shell text that prints what is in the image, run before the
+        clean-up; '' for nobody who asks. An image is one without it.
     """
 
     prelude: str
     steps: Sequence[GuestStep]
     cleanup: str
+    listing: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +94,16 @@ class StepEnded:
     output: str = ''
 
 
-Event = StepStarted | StepEnded
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """The guest has said what is in the image.
+
+    :ivar text: what :attr:`GuestProgram.listing` has printed, as it is.
+    """
+
+    text: str
+
+
+Event = StepStarted | StepEnded | Listed
 #: Told about each event, in order.
 Listener = Callable[[Event], None]

@@ -19,6 +19,7 @@ import functools
 import json
 import logging
 import pathlib
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -28,6 +29,7 @@ from imagebuild import exception
 from imagebuild import layers
 from imagebuild import manifest
 from imagebuild import sbom
+from imagebuild.common import guest_program
 from imagebuild.common import os_errors
 from imagebuild.common import phases
 from imagebuild.drivers import base as drivers
@@ -91,7 +93,11 @@ def _made(
             ),
         ):
             report = _apply(described, disk, monitor, cache)
-            _list_packages(disk, monitor, spec.output.parent)
+            _keep_packages(
+                functools.partial(sbom.read, disk.remote),
+                monitor,
+                spec.output.parent,
+            )
             monitor.enter(phases.CONVERT)
             monitor.turn_to('writing the image')
             return disk.finish(spec.output, spec.disk_format), report
@@ -109,7 +115,8 @@ def _by_program(
     Nothing of it is kept as a layer: nobody sees its disk.
     """
     # Before anything is begun.
-    program = described.program()
+    program = dataclasses.replace(described.program(), listing=sbom.script())
+    listed = _Listed()
     context = _context(spec, monitor, deadline)
     monitor.enter(phases.BASE_IMAGE)
     monitor.turn_to('opening the disk')
@@ -119,14 +126,47 @@ def _by_program(
             _check_size(described, disk)
             report = manifest.followed(
                 program,
-                functools.partial(disk.run_program, program),
+                functools.partial(listed.follow, disk, program),
                 monitor,
             )
-            # Nobody can ask the system.
-            monitor.notice('There will be no list of packages.')
+            _keep_packages(listed.contents, monitor, spec.output.parent)
             monitor.enter(phases.CONVERT)
             monitor.turn_to('making the image')
             return disk.finish(spec.output, spec.disk_format), report
+
+
+class _Listed:
+    """What a system that configures itself has said of what is in it."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+
+    def follow(
+        self,
+        disk: drivers.OpenDisk,
+        program: guest_program.GuestProgram,
+        listener: guest_program.Listener,
+    ) -> None:
+        """Have the program run, and take its list out of what is told."""
+
+        def hear(event: guest_program.Event) -> None:
+            if isinstance(event, guest_program.Listed):
+                self._text = event.text
+            listener(event)
+
+        disk.run_program(program, hear)
+
+    def contents(self) -> sbom.Contents:
+        """The list.
+
+        :raises Unreadable: there is none that can be read.
+        """
+        if self._text is None:
+            raise sbom.Unreadable(
+                reason='its system has not said it, or not in so few '
+                'characters as a console holds'
+            )
+        return sbom.told(self._text)
 
 
 def _context(
@@ -217,8 +257,8 @@ def _apply(
     )
 
 
-def _list_packages(
-    disk: drivers.OpenDisk,
+def _keep_packages(
+    read: Callable[[], sbom.Contents],
     monitor: job_monitor.JobMonitor,
     directory: pathlib.Path,
 ) -> None:
@@ -226,11 +266,12 @@ def _list_packages(
 
     An image without such a list is an image nevertheless.
 
+    :param read: lists them.
     :param directory: where the conductor looks for the list.
     """
     monitor.turn_to('listing the packages')
     try:
-        contents = sbom.read(disk.remote)
+        contents = read()
     except exception.BuildTimeout:
         raise
     except exception.StepError as error:

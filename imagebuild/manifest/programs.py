@@ -119,6 +119,9 @@ class _Follower:
         self._ended: set[int] = set()
 
     def event(self, event: guest_program.Event) -> None:
+        if isinstance(event, guest_program.Listed):
+            # It is of the image, and no step.
+            return
         if not 0 <= event.number < len(self._program.steps):
             return
         if isinstance(event, guest_program.StepStarted):

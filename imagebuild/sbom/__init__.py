@@ -24,6 +24,8 @@ from imagebuild.sbom.packages import Contents
 from imagebuild.sbom.packages import Package
 from imagebuild.sbom.packages import Unreadable
 from imagebuild.sbom.reading import read
+from imagebuild.sbom.reading import script
+from imagebuild.sbom.reading import told
 from imagebuild.sbom.spdx import Subject
 from imagebuild.sbom.spdx import document
 from imagebuild.sbom.versions import Conditions
@@ -38,4 +40,6 @@ __all__ = [
     'Unreadable',
     'document',
     'read',
+    'script',
+    'told',
 ]

@@ -101,6 +101,22 @@ fi
 exit 0
 """
 
+# What a guest prints that nobody can ask: its release as well, and a last line
+# by which a list that was cut off is known.
+_ALONE = rf"""
+(
+    release=/etc/os-release
+    [ -r "$release" ] || release=/usr/lib/os-release
+    . "$release"
+    printf 'release\t%s\t%s\n' "$ID" "$VERSION_ID"
+) 2>/dev/null
+(
+{_SCRIPT}
+)
+echo complete
+"""
+_RELEASE, _COMPLETE = 'release\t', 'complete'
+
 _DEB, _RPM, _PYPI = 7, 8, 3
 #: What the second letter of dpkg's state is where there are no files.
 _NO_FILES = frozenset('nc')
@@ -128,6 +144,34 @@ def read(remote: Remote) -> packages.Contents:
         listed.databases.add('deb')
     listed.judge()
     return packages.Contents.of(found, os_id=os_id, os_version=os_version)
+
+
+def script() -> str:
+    """Shell text for a guest that lists what is installed in itself.
+
+    :returns: what it prints is read by :func:`told`.
+    """
+    return _ALONE
+
+
+def told(answer: str) -> packages.Contents:
+    """Read what :func:`script` has printed in a guest.
+
+    :raises Unreadable: as :func:`read` does, or it was cut off.
+    """
+    if answer.rpartition('\n' + _COMPLETE)[2].strip() or not answer.strip():
+        raise packages.Unreadable(reason='its system was not done with it')
+    os_id, os_version = '', ''
+    first, _, rest = answer.partition('\n')
+    if first.startswith(_RELEASE):
+        os_id, _, os_version = first[len(_RELEASE) :].partition('\t')
+        answer = rest
+    listed = Listing(answer)
+    contents = packages.Contents.of(
+        listed.packages(), os_id=os_id, os_version=os_version
+    )
+    listed.judge()
+    return contents
 
 
 class Listing:

@@ -215,6 +215,10 @@ def test_what_nova_made(
     # The same manifest over a disk comes to the same packages.
     same = snapshots.listed_by(ours, over_disk)
     assert {each for each in same if each.startswith('tree=')}
+    listed = ours.builds.sbom(build.id)['packages']
+    assert same <= {
+        f'{each["name"]}={each["versionInfo"]}' for each in listed[1:]
+    }
     server = outputs['server_id']
     snapshots.until(
         lambda: snapshots.says_the_same(libvirt_cloud, server, same)

@@ -12,6 +12,8 @@
 """The driver ``snapshot``: real conductors, and a Nova behind HTTP."""
 
 import contextlib
+import gzip
+import json
 import pathlib
 import signal
 import subprocess
@@ -20,6 +22,7 @@ import sys
 import pytest
 
 from imagebuild import artifacts
+from imagebuild import exception
 from imagebuild.conductor import process
 from tests import fake_glance
 from tests import fake_nova
@@ -145,6 +148,32 @@ def nothing_is_left(glance, nova):
         for id, record in list(glance.images.items())
         if artifacts.ATTEMPT in record
     ]
+
+
+def test_what_is_in_it(database, nova, run, add):
+    nova.listed = (
+        'release\tdebian\t12\ndatabase\tdeb\n'
+        'deb\tii \tzip\t3.0-1\tamd64\tzip\t3.0-1\ncomplete\n'
+    )
+    with run():
+        build_id = add()
+        build = wait_for(database, build_id, 'active', 'error')
+        nova.listed = nova.listed.replace('complete', '')
+        other_id = add()
+        other = wait_for(database, other_id, 'active', 'error')
+    assert build.status == 'active', build.status_reason
+    made = json.loads(gzip.decompress(database.get_sbom(build_id)))
+    [package] = made['packages'][1:]
+    assert (package['name'], package['versionInfo']) == ('zip', '3.0-1')
+    assert '1 packages are in the image.' in database.read_log(build_id)[0]
+    # One that was cut off is none.
+    assert other.status == 'active', other.status_reason
+    with pytest.raises(exception.NotFound):
+        database.get_sbom(other_id)
+    assert (
+        'There will be no list of packages. What is in the image cannot be '
+        'listed: its system was not done with it.'
+    ) in database.read_log(other_id)[0]
 
 
 def test_a_server_becomes_an_image(

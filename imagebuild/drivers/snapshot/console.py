@@ -23,6 +23,7 @@ import base64
 import binascii
 import re
 import time
+import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
 
@@ -33,9 +34,17 @@ MARK, END = '=imagebuild=', '=end='
 #: Lines that are asked for, and characters of them that are looked at.
 LINES = 600
 _LARGEST = 256 * 1024
-#: Pieces of what a failing step has printed, and characters of each.
+#: Characters of a piece of what the guest says at length, and its pieces.
+LONGEST_PIECE = 1000
 _PIECES = 100
-_LONGEST_PIECE = 128
+#: Bytes of a compressed list of what is in the image, some thousand packages:
+#: of the console as Nova's libvirt driver gives it, its last 100 KiB
+#: (MAX_CONSOLE_BYTES), all of it is to be seen at once.
+LONGEST_LIST = 48 * 1024
+#: Bytes of the list itself.
+_LARGEST_LIST = 16 * 1024 * 1024
+#: Seconds for which it is waited for. It is repeated every five.
+_LIST_TIMEOUT = 60.0
 _LINE = re.compile(
     rf'{MARK} ([0-9a-f]+) ([a-z]+(?: [A-Za-z0-9+/=-]+){{0,4}}) {END}'
 )
@@ -77,6 +86,7 @@ class Console:
         self._clock = clock
         self._seen: set[str] = set()
         self._out: dict[tuple[int, int], str] = {}
+        self._done: float | None = None
         self._tail = ''
 
     def read(self, text: str) -> None:
@@ -125,7 +135,7 @@ class Console:
             if result:
                 self._listener(guest_program.StepEnded(int(rest[0]), result))
         elif kind == 'out' and len(rest) == 3 and _are_numbers(rest[:2]):
-            if len(self._out) < _PIECES and len(rest[2]) <= _LONGEST_PIECE:
+            if len(self._out) < _PIECES and len(rest[2]) <= LONGEST_PIECE:
                 self._out[int(rest[0]), int(rest[1])] = rest[2]
         elif kind == 'over' and len(rest) >= 3:
             return self._end(*rest)
@@ -133,6 +143,8 @@ class Console:
 
     def _end(self, kind: str, *words: str) -> bool:
         if kind == 'good':
+            if not self._has_list(words):
+                return False
             for number, letter in enumerate(words[0].lstrip('-')):
                 self._listener(
                     guest_program.StepEnded(
@@ -155,8 +167,35 @@ class Console:
         self.over = True
         return True
 
+    def _has_list(self, words: tuple[str, ...]) -> bool:
+        """Whether the list of what is in the image was told, or is none."""
+        if len(words) != 3 or not _are_numbers(words[2:]):
+            return True
+        count = int(words[2])
+        if not count:
+            return True
+        number = len(words[0].lstrip('-'))
+        packed = self._bytes(number, count)
+        if packed is None:
+            if self._done is None:
+                self._done = self._clock()
+            return self._clock() > self._done + _LIST_TIMEOUT
+        text = _unpacked(packed)
+        if text is not None:
+            self._listener(guest_program.Listed(text))
+        return True
+
     def _output(self, number: int, count: int) -> str | None:
         """What a step has printed; None while a piece of it is missing."""
+        text = self._bytes(number, count)
+        if text is None:
+            return None
+        return control_characters.escaped(
+            text.decode('utf-8', 'replace').replace('\r', ''), layout=True
+        ).strip('\n')
+
+    def _bytes(self, number: int, count: int) -> bytes | None:
+        """What was told in pieces; None while one of them is missing."""
         pieces = [
             self._out.get((number, index))
             for index in range(min(count, _PIECES))
@@ -169,9 +208,19 @@ class Console:
                 text += base64.b64decode(piece, validate=True)
             except binascii.Error:
                 return None
-        return control_characters.escaped(
-            text.decode('utf-8', 'replace').replace('\r', ''), layout=True
-        ).strip('\n')
+        return text
+
+
+def _unpacked(packed: bytes) -> str | None:
+    """The list; None when it is too long, or nothing that a guest packs."""
+    if len(packed) > LONGEST_LIST:
+        return None
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        text = unpacking.decompress(packed, _LARGEST_LIST)
+    except zlib.error:
+        return None
+    return text.decode('utf-8', 'replace') if unpacking.eof else None
 
 
 def _are_numbers(words: list[str] | tuple[str, ...]) -> bool:

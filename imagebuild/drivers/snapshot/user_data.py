@@ -147,6 +147,12 @@ while [ "$number" -lt @COUNT@ ]; do
     say end "$number" "$result"
     number=$((number + 1))
 done
+listed=
+if [ -s "$dir"/listing ]; then
+    listed=$(env -i @ENVIRONMENT@ timeout -k 10 300 /bin/sh "$dir"/listing \
+        2> /dev/null < /dev/null | gzip -9 2> /dev/null |
+        head -c @LISTED@ | LC_ALL=C base64 -w @PIECE@)
+fi
 kill "$beating"
 run cleanup 900
 code=$?
@@ -154,7 +160,7 @@ told=$(tail -c 4000 "$dir"/log | encoded)
 rm -rf "$dir"
 sync
 [ "$code" = 0 ] || repeat outcome over unclean "$number" "$code"
-told=
+told=$listed
 repeat outcome over good "-$results" 0
 """
 
@@ -192,24 +198,14 @@ def made(
     :returns: base64, as Nova takes it.
     :raises InvalidInput: it is longer than Nova takes.
     """
-    values = {
-        '@TOKEN@': token,
-        '@MARK@': console.MARK,
-        '@END@': console.END,
-        '@ENVIRONMENT@': ' '.join(
-            shlex.quote(f'{name}={value}')
-            for name, value in environment.items()
-        ),
-        '@COUNT@': str(len(program.steps)),
-    }
-    cleanup = '\n'.join(
-        [_STEP, _CLEANUP, leaving.text(server), program.cleanup, 'exit 0']
-    )
+    values = _values(program, token, environment)
     files = {
         'main': _filled(_MAIN, values),
         'prelude': program.prelude,
-        'cleanup': cleanup,
+        'cleanup': _cleanup(program, server),
     }
+    if program.listing:
+        files['listing'] = program.listing
     for number, step in enumerate(program.steps):
         limit = step.seconds or command_timeout
         files[f'limit-{number}'] = f'{max(limit, 1):.0f}'
@@ -233,6 +229,32 @@ def made(
             f'{LARGEST}: have large files fetched by a script.'
         )
     return encoded
+
+
+def _values(
+    program: guest_program.GuestProgram,
+    token: str,
+    environment: Mapping[str, str],
+) -> dict[str, str]:
+    return {
+        '@TOKEN@': token,
+        '@MARK@': console.MARK,
+        '@END@': console.END,
+        '@ENVIRONMENT@': ' '.join(
+            shlex.quote(f'{name}={value}')
+            for name, value in environment.items()
+        ),
+        '@COUNT@': str(len(program.steps)),
+        # A list that is longer is cut off, by which it is known.
+        '@LISTED@': str(console.LONGEST_LIST + 1),
+        '@PIECE@': str(console.LONGEST_PIECE),
+    }
+
+
+def _cleanup(program: guest_program.GuestProgram, server: str) -> str:
+    return '\n'.join(
+        [_STEP, _CLEANUP, leaving.text(server), program.cleanup, 'exit 0']
+    )
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@
 """Programs that guests run alone, which are run here, by this host's shell."""
 
 import base64
+import dataclasses
 import getpass
 import grp
 import gzip
@@ -25,6 +26,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild import sbom
 from imagebuild.common import guest_program
 from imagebuild.distros import os_releases
 from imagebuild.drivers.snapshot import console
@@ -47,9 +49,7 @@ def made_safe(monkeypatch):
     monkeypatch.setattr(leaving, '_TEXT', 'true')
 
     def made_safe(program, cleanup='true'):
-        return guest_program.GuestProgram(
-            program.prelude, program.steps, cleanup
-        )
+        return dataclasses.replace(program, cleanup=cleanup)
 
     return made_safe
 
@@ -218,6 +218,85 @@ def test_what_is_not_cleaned_up_is_no_image(run):
     step = program([{'script': {'s': {'inline': 'true'}}}])
     with pytest.raises(console.Unclean, match=r'exit code 124\. so far'):
         run(step, cleanup='echo so far; sleep 60')
+
+
+def test_it_says_what_is_in_it(run):
+    step = program([{'script': {'s': {'inline': 'true'}}}])
+    events = run(dataclasses.replace(step, listing=sbom.script()))
+    [listed] = [each for each in events if hasattr(each, 'text')]
+    contents = sbom.told(listed.text)
+    assert (contents.os_id, contents.os_version) == ('debian', '12')
+    asked = ['dpkg-query', '-W', '-f', '${db:Status-Abbrev}${Package}\n']
+    lines = subprocess.check_output(asked, text=True).splitlines()
+    found = {each.name for each in contents.packages if each.type == 'deb'}
+    assert found == {line[3:] for line in lines if line.startswith('ii')}
+    assert ends(events) == [(0, 'ran')] * 2
+
+
+def told(list_text, count=None, missing=(), **more):
+    """The console of a guest with a list, and its pieces."""
+    packed = gzip.compress(list_text) if more.get('packs', True) else list_text
+    text = base64.b64encode(packed).decode()
+    size = console.LONGEST_PIECE
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    says = [
+        f'out 1 {number} {piece}'
+        for number, piece in enumerate(pieces)
+        if number not in missing
+    ]
+    says.append(f'over good -r 0 {count or len(pieces)}')
+    return ''.join(f'=imagebuild= {TOKEN} {each} =end=\r\n' for each in says)
+
+
+def heard(text):
+    now = [0.0]
+    events = []
+    result = console.Console(TOKEN, events.append, clock=lambda: now[0])
+    result.read(text)
+    return result, events, now
+
+
+def test_a_list_is_waited_for():
+    text = os.urandom(3000).hex().encode()
+    guest, events, now = heard(told(text, missing=[1]))
+    assert not guest.over and events == []
+    now[0] = 50
+    guest.read(told(text, missing=[0]))
+    assert guest.over
+    assert events == [
+        guest_program.Listed(text.decode()),
+        guest_program.StepEnded(0, 'ran'),
+    ]
+
+
+def test_a_list_is_not_waited_for_ever():
+    text = os.urandom(3000).hex().encode()
+    guest, events, now = heard(told(text, missing=[1]))
+    now[0] = 61
+    guest.read(told(text, missing=[1]))
+    assert guest.over
+    assert events == [guest_program.StepEnded(0, 'ran')]
+
+
+@pytest.mark.parametrize(
+    'console_text',
+    [
+        told(b'no list', packs=False),
+        told(gzip.compress(b'x')[:-4], packs=False),
+        # More than a guest may say: 100 MB of nothing, and a long one.
+        told(bytes(40 * 1024**2)),
+        told(os.urandom(console.LONGEST_LIST)),
+    ],
+)
+def test_a_list_that_is_none(console_text):
+    tracemalloc.start()
+    try:
+        guest, events, _ = heard(console_text)
+        assert tracemalloc.get_traced_memory()[1] < 40 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert guest.over
+    assert events == [guest_program.StepEnded(0, 'ran')]
 
 
 def test_another_system(run):

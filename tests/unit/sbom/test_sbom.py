@@ -347,3 +347,31 @@ def test_a_release_of_nonsense_is_in_no_url():
     assert spdx.purl(contents.packages[0], contents) == (
         'pkg:deb/debian/half@1.0?arch=all'
     )
+
+
+def test_what_a_system_tells_alone():
+    contents = sbom.told(f'release\tdebian\t12\n{DEB}{PYPI}complete\n')
+    assert (contents.os_id, contents.os_version) == ('debian', '12')
+    assert {each.name for each in contents.packages} == {
+        'libssl3', 'login', 'half', 'pyyaml', 'zope-interface'
+    }  # fmt: skip
+    contents = sbom.told(f'release\t; rm\n{DEB}complete\n')
+    assert (contents.os_id, contents.os_version) == ('', '')
+    assert len(contents.packages) == 3
+
+
+@pytest.mark.parametrize(
+    ('told', 'reason'),
+    [
+        ('', 'was not done'),
+        (f'{DEB}', 'was not done'),
+        (f'{DEB}deb\tii \tcomp', 'was not done'),
+        (f'{DEB}complete\nmore', 'was not done'),
+        ('release\talpine\t3\ncomplete\n', 'no package database'),
+        ('database\tdeb\nbroken\tdeb\ncomplete\n', 'deb database'),
+        ('unread\trpm\ncomplete\n', 'rpm database cannot be read'),
+    ],
+)
+def test_what_a_system_tells_badly(told, reason):
+    with pytest.raises(sbom.Unreadable, match=reason):
+        sbom.told(told)
