@@ -90,7 +90,7 @@ class StepError(ImageBuildError):
     """A step of the manifest failed, or the image does not conform."""
 
     code = 409
-    fault = 'user'
+    fault: ClassVar[Literal['user', 'service']] = 'user'
     exit_code = 1
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import ClassVar
+from typing import Literal
 
 from imagebuild import exception
 
@@ -108,8 +109,11 @@ class RepositoryUnusable(exception.StepFailed):
 
 
 class RepositoryUnreachable(RepositoryUnusable):
-    """One of them did not answer."""
+    """One of them did not answer; later it may."""
 
+    fault: ClassVar[Literal['user', 'service']] = (
+        exception.EnvironmentFault.fault
+    )
     exit_code: ClassVar[int] = exception.EnvironmentFault.exit_code
 
 

@@ -429,11 +429,12 @@ def _named(text: str) -> str:
 def _not_fetched(
     source: str, error: exception.StepFailed
 ) -> exception.StepFailed:
-    # A file is missing, or a server does not answer.
+    # A server does not answer, or it does, or a file is missing.
+    problem = distros.RepositoryProblem(source, error.reason)
     kind = (
-        exception.StepFailed
-        if source.startswith('file:')
-        else distros.RepositoryUnreachable
+        distros.RepositoryUnreachable
+        if problem.unreachable and not source.startswith('file:')
+        else exception.StepFailed
     )
     return kind(
         f'the signing key {source} cannot be fetched: {error.reason}',

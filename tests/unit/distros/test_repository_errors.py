@@ -178,7 +178,7 @@ def test_the_sentence_names_argument_and_address():
         '"mirror") cannot be used: Could not connect to 127.0.0.1:9 '
         '(127.0.0.1). - connect (111: refused)'
     )
-    assert error.exit_code == 3
+    assert (error.exit_code, error.fault) == (3, 'service')
     assert error.command == 'apt-get install server'
     assert error.command_exit_code == 100
     assert 'Unable to locate' in error.output
@@ -187,7 +187,7 @@ def test_the_sentence_names_argument_and_address():
 def test_what_was_answered_is_no_fault_of_the_network():
     error = failure(EXPIRED.replace('http://a/x', 'http://127.0.0.1:9'))
     assert 'argument "mirror") cannot be used: is expired' in str(error)
-    assert error.exit_code == 1
+    assert (error.exit_code, error.fault) == (1, 'user')
 
 
 def test_in_an_alternative():
@@ -196,7 +196,7 @@ def test_in_an_alternative():
         '- package: server', '- any: [package: server, package: server]'
     )
     error = failure(DOWN, text)
-    assert error.exit_code == 3
+    assert (error.exit_code, error.fault) == (3, 'service')
     assert 'none of the alternatives is available' in str(error)
 
 
@@ -213,3 +213,17 @@ def test_a_key_that_cannot_be_fetched():
         'the signing key https://127.0.0.1:9/key (from the argument "key") '
         'cannot be fetched: curl: (7) Connection refused'
     )
+
+
+def test_a_key_that_is_not_there():
+    text = MANIFEST.replace(
+        'main}', "main, key_url: 'https://127.0.0.1:9/key'}"
+    )
+    remote = Guest(DOWN)
+    remote.when(
+        lambda command: 'file=$(mktemp)' in ' '.join(command.argv),
+        fake.Answer('', 'curl: (22) The requested URL returned error: 404', 1),
+    )
+    with pytest.raises(exception.StepFailed, match='error: 404') as caught:
+        manifest.load(text).run(remote)
+    assert (caught.value.exit_code, caught.value.fault) == (1, 'user')
