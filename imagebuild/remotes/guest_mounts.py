@@ -53,6 +53,7 @@ def mount_all(
     image: str,
     wanted: str | None,
     on_notice: Callable[[str], None],
+    filesystems: Mapping[str, str] | None = None,
 ) -> str:
     """Mount an operating system with all its file systems.
 
@@ -60,6 +61,7 @@ def mount_all(
     :param image: the image's path, for messages.
     :param wanted: the root file system the user chose, None to find it.
     :param on_notice: called for file systems that are left out.
+    :param filesystems: those of the handle and their kinds, if that is known.
     :returns: the root file system.
     :raises NoOperatingSystem: there is none.
     :raises AmbiguousRoot: there are several and none was chosen.
@@ -67,7 +69,8 @@ def mount_all(
     :raises InvalidImage: a file system that the system needs is missing or
         cannot be mounted.
     """
-    filesystems: Mapping[str, str] = handle.list_filesystems()
+    if filesystems is None:
+        filesystems = handle.list_filesystems()
     devices = _Devices(handle, filesystems)
     roots = dict(_roots(handle, filesystems, devices))
     root = _choose(roots, wanted, image, filesystems)

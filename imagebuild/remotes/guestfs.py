@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from imagebuild import appliance as appliances
 from imagebuild import exception
+from imagebuild.remotes import appliance_disks
 from imagebuild.remotes import appliance_state
 from imagebuild.remotes import base
 from imagebuild.remotes import disk_remote
@@ -107,6 +108,9 @@ class GuestfsRemote(disk_remote.DiskRemote):
                 image=self._name,
                 wanted=settings.root_filesystem,
                 on_notice=on_notice or LOG.warning,
+                filesystems=self._guest_call(
+                    appliance_disks.filesystems, self._handle
+                ),
             )
         except exception.StepError as error:
             self.close()

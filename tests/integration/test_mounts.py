@@ -32,6 +32,7 @@ from imagebuild import exception
 from imagebuild.disks import image_file
 from imagebuild.disks import overlay
 from imagebuild.disks import server
+from imagebuild.remotes import appliance_disks
 from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guestfs
 from tests.integration import native_disk
@@ -259,6 +260,7 @@ def build(lab: Lab) -> None:
     build_roots(lab)
     build_usr(lab)
     lab.filesystems = lab.handle.list_filesystems()
+    assert appliance_disks.filesystems(lab.handle) == lab.filesystems
 
 
 @pytest.fixture(scope='module')
