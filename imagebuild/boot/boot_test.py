@@ -17,11 +17,13 @@ import dataclasses
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from imagebuild.boot import console
 from imagebuild.boot import expectations
 from imagebuild.boot import machine
+from imagebuild.boot import running as machines
 from imagebuild.boot import seed
 from imagebuild.boot import signs
 from imagebuild.common import boot_tests
@@ -47,12 +49,14 @@ class BootSpec:
     :ivar wanted: what is expected.
     :ivar timeout: seconds until it must hold.
     :ivar screenshot: a file for what the screen shows at the end, as PNG.
+    :ivar seed: where its cloud-init finds what is asked inside, for people.
     """
 
     settings: machine.MachineSettings = machine.MachineSettings()
     wanted: expectations.Expectations = expectations.Expectations()
     timeout: float = TIMEOUT
     screenshot: BinaryIO | None = None
+    seed: str = 'a NoCloud disk'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +127,29 @@ def run(
     return test.outcome()
 
 
+def run_elsewhere(
+    start: Callable[[str], AbstractContextManager[machines.Running]],
+    spec: BootSpec,
+    *,
+    on_line: Callable[[str], object] = lambda _line: None,
+) -> Outcome:
+    """Boot an image in a machine that somebody else runs.
+
+    :param start: given the user data of its cloud-init, '' for none; the
+        machine is there within the block.
+    :param spec: what is expected.
+    :param on_line: as of :func:`run`.
+    :raises ImageBuildError: as ``start`` and the machine raise it.
+    """
+    test = _BootTest(spec, on_line)
+    data = ''
+    if test.wanted.asks_inside:
+        data = seed.user_data(test.word, test.wanted, seed.READ_LATER)
+    with start(data) as running:
+        test.watch(running, None)
+    return test.outcome()
+
+
 class _BootTest:
     """One test: what has been seen so far.
 
@@ -147,11 +174,11 @@ class _BootTest:
         self._start = time.monotonic()
         self._end = self._start
 
-    def watch(self, running: machine.Machine, file: BinaryIO | None) -> None:
+    def watch(self, running: machines.Running, file: BinaryIO | None) -> None:
         """Read the console until all is known, or the time is up."""
         self._start = time.monotonic()
         self._console = console.Console(self._line, file)
-        deadline = self._start + self._spec.timeout
+        deadline = self._start + self._spec.timeout + running.lag
         while not self._is_done() and time.monotonic() < deadline:
             data = running.read(min(_TICK, deadline - time.monotonic()))
             if data is None:
@@ -161,7 +188,8 @@ class _BootTest:
             self._console.add(data)
             if self._signs.fatal:
                 # Once: what comes after the first such line belongs to it.
-                deadline = min(deadline, time.monotonic() + _AFTERMATH)
+                end = time.monotonic() + _AFTERMATH + running.lag
+                deadline = min(deadline, end)
                 self._read_on(running, deadline)
                 break
         self._end = time.monotonic()
@@ -169,7 +197,7 @@ class _BootTest:
         if rest and self.word not in rest:
             self._on_line(rest)
 
-    def _read_on(self, running: machine.Machine, deadline: float) -> None:
+    def _read_on(self, running: machines.Running, deadline: float) -> None:
         while (left := deadline - time.monotonic()) > 0:
             data = running.read(left)
             if data is None:
@@ -237,6 +265,6 @@ class _BootTest:
             if boot_tests.LOGIN in self._console.tail:
                 reason += (
                     ', and there is a login prompt: the image may have no '
-                    'cloud-init, or one that takes no NoCloud disk'
+                    f'cloud-init, or one that does not take {self._spec.seed}'
                 )
         return reason

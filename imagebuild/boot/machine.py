@@ -134,6 +134,9 @@ class Machine:
     :raises BootFailed: QEMU does not start.
     """
 
+    #: See :class:`running.Running`: it waits for whoever reads its console.
+    lag: float = 0.0
+
     def __init__(
         self,
         image: BootImage | installation.Installation,

@@ -17,12 +17,13 @@ not wait for it.
 
 It writes lines to the serial console, each with a word that no other program
 knows. Other programs write there too, in the middle of a line if it comes to
-that; so everything is said three times.
+that; so everything is said several times.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import pathlib
 import re
@@ -89,12 +90,32 @@ for command in @COMMANDS@; do
     number=$((number + 1))
 done
 note end holds -
-for turn in 1 2 3; do
+left=@TURNS@
+while [ "$left" -gt 0 ]; do
     printf '\n%s' "$report" >"$console"
-    sleep 1
+    left=$((left - 1))
+    sleep @PAUSE@
 done
 """
 _LINE = r'{word} ([a-z_0-9-]+) (holds|fails) (\S*)\s*$'
+
+
+@dataclasses.dataclass(frozen=True)
+class Turns:
+    """How often the script says its report.
+
+    :ivar count: so often, unless the machine is gone before.
+    :ivar pause: seconds in between.
+    """
+
+    count: int
+    pause: int
+
+
+#: On a console of which nothing is lost, but for what others write into it.
+READ_AT_ONCE = Turns(3, 1)
+#: On one of which the last lines are looked at now and then.
+READ_LATER = Turns(120, 5)
 
 
 def write(
@@ -106,7 +127,19 @@ def write(
     :param word: begins every line of the script's report.
     """
     directory.mkdir()
-    script = _filled(word, wanted)
+    (directory / 'user-data').write_text(user_data(word, wanted))
+    (directory / 'meta-data').write_text(f'instance-id: {word}\n')
+
+
+def user_data(
+    word: str, wanted: expectations.Expectations, turns: Turns = READ_AT_ONCE
+) -> str:
+    """What cloud-init is given.
+
+    :param word: begins every line of the script's report.
+    :param turns: of the report.
+    """
+    script = _filled(word, wanted, turns)
     start = (
         'path=/run/imagebuild-boot-test; '
         f'printf %s {shlex.quote(_encoded(script))} | base64 -d >"$path"; '
@@ -117,12 +150,13 @@ def write(
     )
     # JSON is YAML, and quotes by itself.
     data = json.dumps({'bootcmd': [['/bin/sh', '-c', start]]})
-    (directory / 'user-data').write_text(f'#cloud-config\n{data}\n')
-    (directory / 'meta-data').write_text(f'instance-id: {word}\n')
+    return f'#cloud-config\n{data}\n'
 
 
-def _filled(word: str, wanted: expectations.Expectations) -> str:
+def _filled(word: str, wanted: expectations.Expectations, turns: Turns) -> str:
     values = {
+        'TURNS': str(turns.count),
+        'PAUSE': str(turns.pause),
         'WORD': word,
         'CLOUD_INIT': str(int(wanted.cloud_init)),
         'SYSTEMD': str(int(wanted.systemd)),

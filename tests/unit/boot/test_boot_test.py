@@ -24,6 +24,8 @@ from imagebuild.boot import machine
 class Told:
     """Stands in for a machine: says what it is told to."""
 
+    lag = 0.0
+
     def __init__(self, said: Iterable[bytes | None]) -> None:
         self._said = list(said)
         self.reads = 0
