@@ -244,7 +244,8 @@ PROPERTIES: dict[str, Any] = {
             'What may be named: console (texts), cloud_init, systemd (true), '
             'ports, commands, firmware (bios or uefi), memory (MiB), cpus, '
             'disk_size (GiB) and timeout (seconds); {} for what the operator '
-            'has set.'
+            'has set. firmware, memory, cpus and disk_size are refused for '
+            'images that a cloud makes, which that cloud boots.'
         )
     ),
     NAME: _string(

@@ -63,6 +63,15 @@ class Server:
         packed = base64.b64decode(self.body['user_data'])
         return gzip.decompress(packed).decode()
 
+    def script(self):
+        """What a boot test has it run at its start; '' for nothing."""
+        data = json.loads(self.program().removeprefix('#cloud-config\n'))
+        if 'bootcmd' not in data:
+            return ''
+        [[*_, start]] = data['bootcmd']
+        [encoded] = re.findall(r"printf %s '?([A-Za-z0-9+/=]+)'? \|", start)
+        return base64.b64decode(encoded).decode()
+
     def record(self):
         record = {
             'id': self.id,
@@ -82,9 +91,10 @@ class FakeNova:
     :param glance: where its snapshots are.
     :ivar servers: id to server.
     :ivar hold: stages that do not end: ``BUILD``, ``console``, ``stop``,
-        ``image``, ``delete``; ``reclaim``: the deleted are kept.
+        ``image``, ``boot``, ``delete``; ``reclaim``: the deleted are kept.
     :ivar of_zones: the same for the servers of an availability zone.
     :ivar fault: of the next servers: they end in error with it.
+    :ivar fault_of_booted: of the next servers that boot what was made.
     :ivar failing: (exit code, output) of the first step, if it fails.
     :ivar refused: why the program is for other systems, '' if it is not.
     :ivar listed: what the guest says of what is in it.
@@ -93,6 +103,8 @@ class FakeNova:
     :ivar nonsense: path to what is answered in place of the truth; a pair has
         the status, bytes are no JSON.
     :ivar on_create: called with each new server.
+    :ivar dies: what servers that boot what was made say in place of coming
+        up; with ``off`` in ``hold`` they stop then.
     :ivar console: what stands before and between the lines of the program.
     """
 
@@ -102,6 +114,8 @@ class FakeNova:
         self.hold = set()
         self.of_zones = {}
         self.fault = ''
+        self.fault_of_booted = ''
+        self.dies = ''
         self.failing = None
         self.refused = ''
         self.listed = ''
@@ -138,8 +152,32 @@ class FakeNova:
         zone = server.body.get('availability_zone')
         return stage in self.hold or stage == self.of_zones.get(zone)
 
+    def boots_image(self, server):
+        """Whether it boots what was made of another one: for a boot test."""
+        packed = base64.b64decode(server.body['user_data'])
+        return packed.startswith(b'\x1f\x8b') and server.program().startswith(
+            '#cloud-config'
+        )
+
+    def _booted(self, server):
+        """The console of such a server."""
+        if self.holds(server, 'boot'):
+            return self.console
+        if self.dies:
+            return self.console + self.dies
+        said = self.console + '\nfake login: '
+        if script := server.script():
+            word = re.search('^word=(.*)$', script, re.MULTILINE)[1]
+            ports = re.search('^for port in (.*); do$', script, re.MULTILINE)
+            names = ['cloud_init', 'systemd', 'command-0', 'end']
+            names += [f'port-{port}' for port in ports[1].split()]
+            said += ''.join(f'\n{word} {each} holds -' for each in names)
+        return f'{said}\n'
+
     def said(self, server):
         """The console of a server."""
+        if self.boots_image(server):
+            return self._booted(server)
         if self.holds(server, 'console'):
             return self.console
         text = server.program()
@@ -253,7 +291,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _create(self, body):
         server = Server(str(uuid.uuid4()), body)
-        server.fault = self.nova.fault
+        server.fault = (
+            self.nova.fault_of_booted
+            if self.nova.boots_image(server)
+            else self.nova.fault
+        )
         self.nova.servers[server.id] = server
         self.nova.made.append(server)
         self.nova.on_create(server)
@@ -285,6 +327,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 server, 'stop'
             ):
                 server.status = 'SHUTOFF'
+            if server.status == 'ACTIVE' and self.nova.holds(server, 'off'):
+                if self.nova.boots_image(server):
+                    server.status = 'SHUTOFF'
         record = server.record()
         if record['status'] == 'stopping':
             record['status'] = 'ACTIVE'

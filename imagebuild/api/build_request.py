@@ -208,10 +208,12 @@ def _resolve(
     request['driver'] = request.get('driver', entry.driver)
     request = description.pinned(described, request)
     masked = _masked(request, secrets)
-    found = _check(call, masked, entry, placed, described)
+    answer = _check(call, masked, entry, placed, described)
+    if answer.get('boots'):
+        request, masked = map(boot_tests.left_to_driver, (request, masked))
     try:
         base, content_key = description.resolve(
-            described, request, found, entry.architecture
+            described, request, answer['base'], entry.architecture
         )
     except exception.StepError as error:
         raise _recipe_problem(error) from error
@@ -321,6 +323,7 @@ def _check(
 ) -> dict[str, Any]:
     """Have a conductor check the request and resolve the base image.
 
+    :returns: as ``RequestValidator.check_request``, without problems.
     :raises InvalidRequest: with the problems that it found.
     """
     answer = call.conductor_api.check_request(
@@ -339,12 +342,16 @@ def _check(
         )
         for problem in answer.get('problems', ())
     )
-    base: dict[str, Any] = answer['base']
-    validation.refuse(_without_elements(described, base))
+    validation.refuse(_without_elements(described, answer['base']))
+    if answer.get('boots'):
+        asked = call.body.get(boot_tests.FIELD)
+        validation.refuse(
+            boot_tests.machine_problems(asked, request['driver'])
+        )
     if answer.get('by_program'):
         # It raises what is wrong.
         described.program()
-    return base
+    return answer
 
 
 def _without_elements(

@@ -72,15 +72,16 @@ def needs_of(request: Mapping[str, Any], entry: OperatingSystem) -> Needs:
     :param request: with its defaults.
     :param entry: of :func:`entry_of`.
     """
+    driver = request.get('driver', entry.driver)
     return Needs(
         os=entry.name,
-        driver=request.get('driver', entry.driver),
+        driver=driver,
         architecture=entry.architecture,
         isolation=_isolation(
             entry.driver_options, request.get('driver_options', {})
         ),
         destinations=_further(request.get('destinations') or ()),
-        boot_test=boot_tests.firmware(request),
+        boot_test=boot_tests.need(request, driver),
     )
 
 

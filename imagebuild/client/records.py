@@ -373,7 +373,8 @@ class Conductor(Record):
     :ivar isolations: in what it can open disks (``appliance``, ``sandbox``),
         each with what is missing for it; nothing where it can.
     :ivar boot_tests: with what firmware it can boot images (``bios``,
-        ``uefi``), each with what is missing for it; nothing where it can.
+        ``uefi``), and for which drivers it has their cloud boot them, each
+        with what is missing for it; nothing where it can.
     :ivar architectures: of the images that it can build.
     :ivar destinations: clouds that it can upload to, besides this one.
     :ivar accelerator: what its guests run on (``kvm``, ``tcg``); '' when that

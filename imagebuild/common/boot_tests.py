@@ -71,7 +71,8 @@ def _array(most: int, items: Any, description: str) -> dict[str, Any]:
 FIELDS: Mapping[str, Mapping[str, Any]] = {
     'firmware': {
         'enum': [*FIRMWARES],
-        'description': 'What starts the machine.',
+        'description': 'What starts the machine. This, memory, cpus and '
+        'disk_size are refused for images that their cloud boots.',
     },
     'memory': _integer(64, LARGEST_MEMORY, 'MiB of the machine.'),
     'cpus': _integer(1, MOST_CPUS, 'Processors of the machine.'),
@@ -117,6 +118,8 @@ SCHEMA: Mapping[str, Any] = {
         },
     ],
 }
+#: How the machine is. Of no image that a cloud boots.
+MACHINE = ('firmware', 'memory', 'cpus', 'disk_size')
 _LISTS = ('console', 'ports', 'commands')
 _FLAGS = ('cloud_init', 'systemd')
 _NUMBERS = ('memory', 'cpus', 'disk_size', 'timeout')
@@ -213,11 +216,47 @@ def _plain(name: str, value: Any) -> Any:
     return int(value) if name in _NUMBERS else value
 
 
-def firmware(request: Mapping[str, Any]) -> str:
+def need(request: Mapping[str, Any], driver: str) -> str:
     """What a build must be booted with.
 
-    :param request: stored, so in the form of :meth:`Rules.normalized`.
-    :returns: '' where it has no boot test.
+    :param request: in the form of :meth:`Rules.normalized`, or stored.
+    :param driver: its name.
+    :returns: a firmware; the driver, where that boots what it makes
+        (:func:`left_to_driver`); '' where there is no boot test.
     """
     found = request.get(FIELD)
-    return str(found.get('firmware')) if isinstance(found, Mapping) else ''
+    if not isinstance(found, Mapping):
+        return ''
+    return str(found.get('firmware') or driver)
+
+
+def left_to_driver(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The same request, for a driver that boots what it makes.
+
+    Of its boot test there is what is expected, and nothing of the machine.
+    """
+    wanted = request.get(FIELD)
+    if not isinstance(wanted, Mapping):
+        return dict(request)
+    left = {
+        name: value for name, value in wanted.items() if name not in MACHINE
+    }
+    return {**request, FIELD: left}
+
+
+def machine_problems(asked: Any, driver: str) -> list[Problem]:
+    """Refuse to say how a machine is where the driver boots what it makes.
+
+    :param asked: what the request says of its boot test.
+    :param driver: its name.
+    """
+    given = asked if isinstance(asked, Mapping) else {}
+    return [
+        Problem(
+            f'{FIELD}.{name}',
+            f'the driver "{driver}" has this cloud boot the image, in a '
+            'machine as its flavor and the image say',
+        )
+        for name in MACHINE
+        if given.get(name)
+    ]

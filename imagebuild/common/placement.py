@@ -60,7 +60,8 @@ class Needs:
     :ivar base: identity of the base image. Where there is a ``base_path``,
         the file there must have it; otherwise it is only preferred that the
         conductor has it already (:func:`preference`).
-    :ivar boot_test: firmware of the machine in which it boots the image.
+    :ivar boot_test: firmware of the machine in which it boots the image; or
+        the name of the driver, which has its cloud boot it.
     :ivar unknown: what a newer release wrote that this one does not know.
     """
 
@@ -171,7 +172,7 @@ def of_build(build: _Build) -> Needs:
             'architecture': build.architecture,
             # Its file will be there, so its uploads leave from there.
             'destinations': build.request.get('destinations') or [],
-            'boot_test': boot_tests.firmware(build.request),
+            'boot_test': boot_tests.need(build.request, build.driver),
             **of_base(build.base or {}),
         }
     )
@@ -203,8 +204,9 @@ class Capability:
     :ivar free_memory: bytes, None when that is not known.
     :ivar base_files: paths of base images that it has looked at, each with
         the identity of the file; '' where there is none that can be used.
-    :ivar boot_tests: firmwares of machines in which it can boot an image,
-        each with what is missing for it; empty in a release that boots none.
+    :ivar boot_tests: firmwares of machines in which it can boot an image, and
+        names of drivers that have their cloud boot it, each with what is
+        missing for it; empty in a release that boots none.
     :ivar cached_bases: identities of the base images that it has.
     :ivar cached_layers: identities of base images, each with the number of
         layers over it that it has.
@@ -426,7 +428,10 @@ def _isolation(value: str, _needs: Needs, capability: Capability) -> str:
     return f'cannot open disks in the {value} ({lacks})' if lacks else ''
 
 
-def _boot_test(value: str, _needs: Needs, capability: Capability) -> str:
+def _boot_test(value: str, needs: Needs, capability: Capability) -> str:
+    # Before a request was looked at nobody knows who boots its image.
+    if needs.driver in capability.boot_tests:
+        value = needs.driver
     if value not in capability.boot_tests:
         return f'boots no images ({value})'
     lacks = '; '.join(capability.boot_tests[value])

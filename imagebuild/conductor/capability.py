@@ -21,6 +21,7 @@ import pathlib
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -132,7 +133,7 @@ class CapabilityProvider:
             operating_systems=tuple(section.operating_systems),
             architectures=(conductor_context.architecture(),),
             isolations=_isolations(setting),
-            boot_tests=_boot_tests(self._conf),
+            boot_tests=_boot_tests(self._conf, installed, drivers),
             destinations=tuple(destinations),
             deletions=tuple(configured),
             destination_documents={
@@ -206,9 +207,17 @@ def _isolations(setting: isolations.Setting) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _boot_tests(conf: cfg.ConfigOpts) -> dict[str, tuple[str, ...]]:
-    """Firmwares to boot images with, each with what is missing for it."""
+def _boot_tests(
+    conf: cfg.ConfigOpts,
+    installed: Mapping[str, Driver],
+    drivers: Iterable[str],
+) -> dict[str, tuple[str, ...]]:
+    """What images are booted with, each with what is missing for it.
+
+    Firmwares of machines of this host, and drivers that have a cloud do it.
+    """
     found = boot.missing()
+    found |= {name: [] for name in drivers if installed[name].boots}
     if not conf.boot_test.enabled:
         off = 'boot tests are switched off ([boot_test] enabled)'
         found = {name: [off] for name in found}

@@ -372,11 +372,11 @@ class PipelineRunner:
         if named is not None:
             request = named.within(named.without(request))
             entry = named.entry(entry)
+        answer = self._checked(pipeline, request, entry)
+        if answer['boots']:
+            request = boot_tests.left_to_driver(request)
         base, content_key = description.resolve(
-            described,
-            request,
-            self._resolved_base(pipeline, request, entry),
-            entry.architecture,
+            described, request, answer['base'], entry.architecture
         )
         if pipeline.secrets:
             keys = self._context.conf.encryption_keys
@@ -421,7 +421,7 @@ class PipelineRunner:
         wanted = rules.normalized(request.get(boot_tests.FIELD))
         return {boot_tests.FIELD: wanted} if wanted else {}
 
-    def _resolved_base(
+    def _checked(
         self,
         pipeline: db.Pipeline,
         request: Mapping[str, Any],
@@ -435,8 +435,7 @@ class PipelineRunner:
                 exception.Problem(problem['path'], problem['message'])
                 for problem in answer['problems']
             )
-        base: dict[str, Any] = answer['base']
-        return base
+        return answer
 
 
 def _summary(error: exception.ImageBuildError) -> str:

@@ -128,7 +128,8 @@ class RequestValidator:
             :class:`imagebuild.drivers.base.BaseImage`, and in it
             ``driver_options`` with those of the catalogue; None when there
             are problems; ``by_program``, whether what is described must be
-            such that the guest can do it alone.
+            such that the guest can do it alone; ``boots``, whether the driver
+            boots what it makes.
         :raises EnvironmentFault: a file or service that is needed is not
             available here.
         :raises ServiceUnavailable: Glance is needed and is away.
@@ -147,12 +148,14 @@ class RequestValidator:
                 'base': None,
                 'elsewhere': refused.elsewhere,
             }
-        by_program = base.pop('by_program')
+        driver = self._capability_provider.driver(base['driver'])
+        options = base['driver_options']
         return {
             'problems': [],
             'base': base,
             'elsewhere': False,
-            'by_program': by_program,
+            'by_program': bool(driver and driver.runs_program(options)),
+            'boots': bool(driver and driver.boots),
         }
 
     def verify_image(self, image_row_id: str) -> bool:
@@ -223,11 +226,7 @@ class RequestValidator:
         # Who can write to a file is a matter of its host.
         with _refused_at(_ISOLATION, elsewhere=found.kind == 'path'):
             isolations.refuse_sandbox(found, _asked(given))
-        return {
-            **found.to_dict(),
-            'driver_options': options,
-            'by_program': driver.runs_program(options),
-        }
+        return {**found.to_dict(), 'driver_options': options}
 
     def _narrow_isolation(
         self,
@@ -306,12 +305,12 @@ class RequestValidator:
             problems.append(
                 Problem('container_format', f'{makes}: it is bare')
             )
-        if request.get(boot_tests.FIELD):
+        if request.get(boot_tests.FIELD) and not driver.boots:
             problems.append(
                 Problem(
                     boot_tests.FIELD,
-                    f'{makes}, and an image that a cloud has made is not '
-                    'booted here',
+                    f'{makes}, and does not have it boot it; it is not '
+                    'booted here either',
                 )
             )
         if problems:

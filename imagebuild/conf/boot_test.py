@@ -25,7 +25,10 @@ GROUP = cfg.OptGroup(
     'boot_test',
     title='Boot tests',
     help='Finished images that conductors boot once, in a machine of QEMU '
-    'that is thrown away, before they are uploaded.',
+    'that is thrown away, before they are uploaded. Images that a cloud makes '
+    '(driver snapshot) are booted by that cloud, in a server as [snapshot] '
+    'says: firmware, memory, cpus, max_running and max_written are not for '
+    'those.',
 )
 
 OPTS: list[cfg.Opt] = [
@@ -36,9 +39,9 @@ OPTS: list[cfg.Opt] = [
 Whether images are booted.
 
 In the file of an API server: whether requests may ask for it. In that of a
-conductor: whether it does so; it also needs QEMU, and OVMF for UEFI. A machine
-runs the kernel of whoever asked for the image. It has no network, QEMU is
-nobody on this host and starts nothing.
+conductor: whether it does so; for what no cloud boots it also needs QEMU, and
+OVMF for UEFI. A machine runs the kernel of whoever asked for the image. It has
+no network, QEMU is nobody on this host and starts nothing.
 """,
     ),
     cfg.BoolOpt(
@@ -47,8 +50,9 @@ nobody on this host and starts nothing.
         help="""
 Whether every image is booted, asked for or not.
 
-Requests that say nothing get the test of the options below, and drivers whose
-images are made by a cloud can not be used: those can not be booted here.
+Requests that say nothing get the test of the options below. Drivers whose
+images are made by a cloud, and that do not have it boot them, can not be used.
+Of the drivers that come with imagebuild none is such a one.
 """,
     ),
     cfg.StrOpt(

@@ -32,6 +32,8 @@ call                  by                             in
 ``wants_base``        conductor, ``check_request``   conductor's process
 ``prepared``          build job                      child process
 ``open``, ``finish``  build job                      child process
+``boots``             conductor and build job        both
+``boot``              build job                      child process
 ``makes``             conductor, ``check_request``   conductor's process
 ``runs_program``      conductor and build job        both
 ``works_in_cloud``    conductor                      conductor's process
@@ -80,6 +82,8 @@ from imagebuild.drivers.settings import Settings
 from imagebuild.remotes.base import Remote
 
 if TYPE_CHECKING:
+    from imagebuild.boot import running
+
     # It imports this.
     from imagebuild.drivers import isolations
 
@@ -179,6 +183,8 @@ class Driver(abc.ABC):
     :cvar options: its options with their JSON schema.
     :cvar by_default: whether a conductor whose ``[conductor] drivers`` is
         empty offers it. Others must be named there.
+    :cvar boots: whether it boots what it makes, by :meth:`boot`. Otherwise a
+        boot test is one of a file, in a machine of the conductor's host.
     """
 
     name: ClassVar[str]
@@ -187,6 +193,7 @@ class Driver(abc.ABC):
     options: ClassVar[type[Options]]
     by_default: ClassVar[bool] = True
     takes_elements: ClassVar[bool] = False
+    boots: ClassVar[bool] = False
 
     @classmethod
     def list_opts(cls) -> config_options.Pairs:
@@ -389,6 +396,27 @@ class Driver(abc.ABC):
         :raises EnvironmentFault: this machine, its disk, its network or a
             service failed.
         """
+
+    def boot(
+        self, context: BuildContext, made: Artifact, user_data: str
+    ) -> AbstractContextManager[running.Running]:
+        """Boot what was made, once, in a machine that is thrown away.
+
+        Called by the build job where :attr:`boots` and the request wants it,
+        once, after the block of :meth:`open` has ended. The machine runs when
+        the block begins, and is removed at its end, however that comes; what
+        is left is found by its stamp. What the machine writes is not in what
+        was made.
+
+        :param made: of :meth:`OpenDisk.finish`.
+        :param user_data: for the machine's cloud-init; '' for none.
+        :raises InvalidInput: what was made cannot be booted like that.
+        :raises EnvironmentFault: the cloud has failed; nothing is known of
+            the image.
+        """
+        raise exception.EnvironmentFault(
+            'The driver of this build boots nothing.'
+        )
 
 
 def canonical_identity(name: str, options: Mapping[str, Any]) -> str:

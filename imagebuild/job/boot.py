@@ -9,8 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The boot test of a build: its finished file is booted once.
+"""The boot test of a build: its finished image is booted once.
 
+A file in a machine of this host, and what a cloud has made by its driver.
 After the driver has written it, since nobody boots anything else, and before
 it is kept or uploaded: what does not boot is never anybody's image.
 """
@@ -23,8 +24,10 @@ import fcntl
 import os
 import pathlib
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from typing import get_args
 
@@ -35,6 +38,7 @@ from imagebuild.boot import boot_test
 from imagebuild.boot import expectations
 from imagebuild.boot import firmware
 from imagebuild.boot import machine
+from imagebuild.boot import running
 from imagebuild.common import boot_tests
 from imagebuild.common import phases
 from imagebuild.common import space
@@ -54,6 +58,9 @@ _LOGGED = 1024 * 1024
 _LAST_LINES = 50
 #: Our names of formats -> QEMU's.
 _FORMATS: Mapping[artifacts.OutputFormat, str] = {'vhd': 'vpc'}
+
+#: Starts a machine elsewhere, given the user data of its cloud-init.
+Start = Callable[[str], AbstractContextManager[running.Running]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +86,12 @@ def run(
     events: channel.Events,
     monitor: job_monitor.JobMonitor,
     deadline: limits.Deadline,
+    start: Start | None = None,
 ) -> None:
     """Boot the image if the request wants it; sends what came of it.
 
     :param made: what the driver has made.
+    :param start: has it boot elsewhere, where the driver does so.
     :raises BootTestFailed: it does not boot as expected.
     :raises BuildTimeout: the time of the build is up.
     :raises EnvironmentFault: the machine could not be run.
@@ -90,23 +99,62 @@ def run(
     wanted = spec.request.get(boot_tests.FIELD)
     if not wanted:
         return
-    if isinstance(made, artifacts.ImageArtifact):
+    monitor.enter(phases.BOOT_TEST)
+    if start is not None:
+        outcome = _elsewhere(start, wanted, monitor, deadline)
+    elif isinstance(made, artifacts.FileArtifact):
+        outcome = _here(spec, made, wanted, monitor, deadline)
+    else:
         # The request was to be refused.
         raise exception.InvalidInput(
             'An image that a cloud has made is not booted here.'
         )
-    monitor.enter(phases.BOOT_TEST)
-    config = spec.config.get('boot_test') or {}
-    with _place(config, monitor, deadline):
-        monitor.begin('booting the image')
-        left = deadline.left() or float('inf')
-        wanted = {**wanted, 'timeout': min(wanted['timeout'], left)}
-        outcome = _booted(spec, made, wanted, config, monitor)
     if not outcome.passed:
         deadline.left()
     events.send('boot_test', **_document(outcome))
     if not outcome.passed:
         raise exception.BootTestFailed(reason=_reason(outcome))
+
+
+def _elsewhere(
+    start: Start,
+    wanted: Mapping[str, Any],
+    monitor: job_monitor.JobMonitor,
+    deadline: limits.Deadline,
+) -> boot_test.Outcome:
+    """Boot it in a machine of a cloud, which has its own limits."""
+    monitor.begin('booting the image')
+    log = _Log(monitor)
+    outcome = boot_test.run_elsewhere(
+        start,
+        boot_test.BootSpec(
+            wanted=_expected(wanted),
+            timeout=_timeout(wanted, deadline),
+            seed='the user data of a server',
+        ),
+        on_line=log.add,
+    )
+    log.end(outcome)
+    return outcome
+
+
+def _here(
+    spec: specs.BuildSpec,
+    made: artifacts.FileArtifact,
+    wanted: Mapping[str, Any],
+    monitor: job_monitor.JobMonitor,
+    deadline: limits.Deadline,
+) -> boot_test.Outcome:
+    """Boot it in a machine of this host, when there is a place for one."""
+    config = spec.config.get('boot_test') or {}
+    with _place(config, monitor, deadline):
+        monitor.begin('booting the image')
+        wanted = {**wanted, 'timeout': _timeout(wanted, deadline)}
+        return _booted(spec, made, wanted, config, monitor)
+
+
+def _timeout(wanted: Mapping[str, Any], deadline: limits.Deadline) -> float:
+    return min(float(wanted['timeout']), deadline.left() or float('inf'))
 
 
 def _booted(
@@ -156,14 +204,18 @@ def _spec(
             disk_size=int(wanted['disk_size']) * space.GIB,
             written=written,
         ),
-        expectations.Expectations(
-            console=tuple(wanted['console']),
-            cloud_init=bool(wanted['cloud_init']),
-            systemd=bool(wanted['systemd']),
-            ports=tuple(wanted['ports']),
-            commands=tuple(wanted['commands']),
-        ),
+        _expected(wanted),
         float(wanted['timeout']),
+    )
+
+
+def _expected(wanted: Mapping[str, Any]) -> expectations.Expectations:
+    return expectations.Expectations(
+        console=tuple(wanted['console']),
+        cloud_init=bool(wanted['cloud_init']),
+        systemd=bool(wanted['systemd']),
+        ports=tuple(wanted['ports']),
+        commands=tuple(wanted['commands']),
     )
 
 

@@ -65,9 +65,25 @@ def run(
     driver.validate(spec.driver_options)
     make = _by_program if driver.runs_program(spec.driver_options) else _made
     made, report = make(spec, described, driver, monitor, deadline)
+    start = _start(spec, driver, made, monitor, deadline)
     # When nothing holds memory for the disk any more.
-    boot.run(spec, made, events, monitor, deadline)
+    boot.run(spec, made, events, monitor, deadline, start)
     return _result(made, report)
+
+
+def _start(
+    spec: specs.BuildSpec,
+    driver: drivers.Driver,
+    made: drivers.Artifact,
+    monitor: job_monitor.JobMonitor,
+    deadline: limits.Deadline,
+) -> boot.Start | None:
+    """Have the image booted by its driver, if that does so."""
+    if not driver.boots:
+        return None
+    return lambda data: driver.boot(
+        _context(spec, monitor, deadline), made, data
+    )
 
 
 def _made(

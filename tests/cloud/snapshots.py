@@ -124,6 +124,8 @@ def template() -> dict[str, Any]:
         driver='snapshot',
         manifest=MANIFEST,
         reuse='never',
+        # Nova boots it before it is anybody's. What is asked is asked early.
+        boot_test={'commands': ['tree --version'], 'timeout': WITHIN},
     )
     made['resources']['server']['properties']['flavor'] = 'm1.small'
     made['resources']['plain'] = {

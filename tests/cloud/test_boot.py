@@ -207,6 +207,9 @@ def test_what_nova_made(
     assert build.attempt == 2
     results = [step.result for step in ours.builds.steps(build.id)]
     assert results == ['changed', 'ran', 'ran', 'ran']
+    assert build.boot_test['passed']
+    [finding] = build.boot_test['findings']
+    assert finding['what'] == '"tree --version" succeeds'
     # Nothing is left of either attempt, and the image is the project's.
     snapshots.until(lambda: not [*nova.servers('imagebuild-')])
     image = stack_tools.image_of(libvirt_cloud, outputs['image_id'])

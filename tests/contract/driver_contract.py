@@ -116,6 +116,7 @@ class DriverContract:
         assert isinstance(driver, base.Driver)
         assert isinstance(driver.wants_base, bool)
         assert isinstance(driver.by_default, bool)
+        assert isinstance(driver.boots, bool)
         assert all(isinstance(name, str) for name in driver.missing())
 
     def test_options_are_described_for_users(self, driver):

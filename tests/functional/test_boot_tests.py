@@ -21,6 +21,7 @@ import pytest
 from imagebuild import job as jobs
 from imagebuild.boot import availability
 from imagebuild.conductor import process
+from imagebuild.drivers import fake
 from tests.functional import conductors
 from tests.functional import job_process
 from tests.functional import upload_service
@@ -384,6 +385,35 @@ def test_an_image_that_a_cloud_makes(service):
     )  # fmt: skip
     assert answer.status_code == 400
     assert 'is not booted here' in answer.json['error']['message']
+
+
+def test_a_driver_that_boots_what_it_makes(service, monkeypatch):
+    """Nothing of this host is needed, and nothing is said of a machine."""
+    monkeypatch.setattr(availability, 'missing', lambda _firmware: ['no QEMU'])
+    monkeypatch.setattr(fake.FakeDriver, 'boots', True)
+    service.stop()
+    service.start()
+    [conductor] = service.ask('GET', '/v1/conductors').json['conductors']
+    assert conductor['boot_tests'] == {
+        'bios': ['no QEMU'], 'uefi': ['no QEMU'], 'fake': []
+    }  # fmt: skip
+    plan = {'name': 'x', 'os': 'fake-os'}
+    answer = service.ask(
+        'POST', '/v1/builds/plan', **plan, boot_test={'systemd': True}
+    )
+    assert answer.json['conductors'] == ['c1'], answer.json
+    answer = service.ask(
+        'POST', '/v1/builds/plan', **plan, boot_test={'cpus': 2, 'memory': 512}
+    )
+    assert answer.status_code == 400
+    assert {
+        (each['path'], each['message'].partition(':')[0])
+        for each in answer.json['error']['errors']
+    } == {
+        (f'boot_test.{name}', 'the driver "fake" has this cloud boot the '
+         'image, in a machine as its flavor and the image say')
+        for name in ('cpus', 'memory')
+    }  # fmt: skip
 
 
 def test_machines_wait_for_each_other(tmp_path, database, run):

@@ -26,6 +26,7 @@ from imagebuild import exception
 from imagebuild.conductor import process
 from tests import fake_glance
 from tests import fake_nova
+from tests.functional import api_service
 from tests.functional import conductors
 from tests.functional.conductors import wait_for
 from tests.functional.conductors import wait_until
@@ -119,7 +120,7 @@ def run(write_conf):
 
 @pytest.fixture
 def add(database, base_image):
-    def add(manifest=MANIFEST, **options):
+    def add(manifest=MANIFEST, boot_test=None, **options):
         return conductors.add_build(
             database,
             name='web',
@@ -136,6 +137,7 @@ def add(database, base_image):
                 'driver_options': options,
                 'manifest': manifest,
                 'tags': ['prod'],
+                **({'boot_test': boot_test} if boot_test else {}),
             },
         )
 
@@ -238,6 +240,116 @@ def test_what_fails_or_is_cancelled_leaves_nothing(
     assert len(nova.made) == 2
 
 
+FILES = [{'path': '/etc/motd', 'content': 'hello'}]
+#: As it is stored.
+BOOTED = {
+    **{'console': [], 'cloud_init': True, 'systemd': False, 'ports': [22]},
+    **{'commands': [], 'timeout': 60},
+}
+
+
+def test_what_it_has_made_is_booted(database, glance, nova, run, add):
+    nova.console = '[ 0.5] booting\r\n\x1b[0;32m  OK  \x1b[0m reached\r\n'
+    with run():
+        build_id = add(boot_test=BOOTED)
+        build = wait_for(database, build_id, 'active', 'error')
+    assert build.status == 'active', build.status_reason
+    assert build.boot_test['passed']
+    assert [each['what'] for each in build.boot_test['findings']] == [
+        'cloud-init ended without an error',
+        'port 22 is listened on',
+    ]
+    assert build.phases['spent']['boot_test'] > 0
+    log = database.read_log(build_id)[0]
+    assert '  OK   reached' in log
+    assert 'it boots as expected' in log
+    assert 'imagebuild-boot-test' not in log
+    assert artifacts.ATTEMPT not in glance.images[build.image_id]
+    assert nova.servers == {}
+    made = [server.body['imageRef'] for server in nova.made]
+    assert made[1] == build.image_id
+
+
+def test_what_does_not_boot_is_no_image(
+    database, glance, nova, run, add, base_image
+):
+    nova.dies = '\nKernel panic - not syncing: no init\n'
+    nova.of_zones['slow'] = 'boot'
+    with run(max_builds=2):
+        dies = add(boot_test=BOOTED)
+        slow = add(boot_test=BOOTED, availability_zone='slow')
+        build = wait_for(database, dies, 'error', 'active')
+        wait_until(lambda: booted_in(nova, 'slow'))
+        database.request_cancel(slow)
+        wait_for(database, slow, 'cancelled')
+        wait_until(lambda: nothing_is_left(glance, nova))
+    assert (build.fault, build.attempt) == ('user', 1)
+    assert build.status_reason.startswith(
+        'The image does not boot as expected: the kernel panicked: no init ('
+    )
+    assert not build.boot_test['passed']
+    assert build.boot_test['telling'] == [
+        'Kernel panic - not syncing: no init'
+    ]
+    assert build.phases['current'] == 'boot_test'
+    assert list(glance.images) == [base_image]
+
+
+def test_a_cloud_without_room_for_the_boot_is_asked_again(
+    database, glance, nova, run, add
+):
+    nova.fault_of_booted = 'No valid host was found.'
+    with run(max_attempts=2, retry_delay=0):
+        build_id = add(boot_test=BOOTED)
+        build = wait_for(database, build_id, 'error', 'active')
+        wait_until(lambda: nothing_is_left(glance, nova))
+    assert (build.fault, build.attempt) == ('service', 2)
+    assert 'No host of the cloud has room' in build.status_reason
+    assert build.boot_test is None
+
+
+def test_asked_for_by_the_api(database, nova, run, base_image, tmp_path):
+    """Where every image is booted, and only such are promoted."""
+    conf = api_service.make_conf(tmp_path)
+    conf.set_override('required', True, 'boot_test')
+    conf.set_override('systemd', True, 'boot_test')
+    conf.set_override('require_boot_test', ['prod'], 'promotion')
+    client = api_service.over_bus(conf, database)
+    asked = {'name': 'web', 'driver': 'snapshot', 'base_image': base_image}
+    with run() as conductor:
+        wait_until(lambda: conductor._server, what='the bus')
+        answer = client.post(
+            '/v1/builds', json={**asked, 'boot_test': {'firmware': 'uefi'}}
+        )
+        assert answer.status_code == 400
+        [error] = answer.json['error']['errors']
+        assert error['path'] == 'boot_test.firmware'
+        answer = client.post(
+            '/v1/builds', json={**asked, 'files': FILES, 'timeout': 300}
+        )
+        assert answer.status_code == 202, answer.json
+        build_id = answer.json['id']
+        build = wait_for(database, build_id, 'active', 'error')
+        assert build.status == 'active', build.status_reason
+        shown = client.get(f'/v1/builds/{build_id}').json
+        assert shown['boot_test']['passed']
+        # As much as is true of it.
+        assert shown['request']['boot_test'] == {
+            **BOOTED, 'cloud_init': False, 'systemd': True, 'ports': [],
+            'timeout': 600,
+        }  # fmt: skip
+        answer = client.post(
+            f'/v1/builds/{build_id}/promote', json={'channel': 'prod'}
+        )
+        assert answer.json['current_image_id'] == build.image_id, answer.json
+    assert len(nova.made) == 2
+
+
+def booted_in(nova, zone):
+    with nova.lock:
+        return [each for each in in_zone(nova, zone) if nova.boots_image(each)]
+
+
 def in_zone(nova, zone):
     with nova.lock:
         return [
@@ -250,9 +362,9 @@ def in_zone(nova, zone):
 def test_a_conductor_is_killed_at_every_stage(
     database, glance, nova, write_conf, run, add, tmp_path
 ):
-    stages = ('BUILD', 'console', 'stop', 'image')
+    stages = ('BUILD', 'console', 'stop', 'image', 'boot')
     nova.of_zones = {stage: stage for stage in stages}
-    path = write_conf('p1', max_builds=4)
+    path = write_conf('p1', max_builds=5)
     with (tmp_path / 'p1.log').open('wb') as log:
         killed = subprocess.Popen(
             [sys.executable, '-W', 'ignore', '-c', PROGRAM]
@@ -262,10 +374,17 @@ def test_a_conductor_is_killed_at_every_stage(
             stderr=log,
         )
     try:
-        builds = [add(availability_zone=stage) for stage in stages]
+        builds = [
+            add(
+                availability_zone=stage,
+                boot_test=BOOTED if stage == 'boot' else None,
+            )
+            for stage in stages
+        ]
         wait_until(lambda: all(in_zone(nova, stage) for stage in stages), 60)
         wait_until(lambda: in_zone(nova, 'stop')[0].status == 'stopping', 60)
-        wait_until(lambda: len(glance.images) == 2, 60)
+        wait_until(lambda: booted_in(nova, 'boot'), 60)
+        wait_until(lambda: len(glance.images) == 3, 60)
         killed.send_signal(signal.SIGKILL)
     finally:
         killed.kill()
@@ -279,10 +398,10 @@ def test_a_conductor_is_killed_at_every_stage(
     with nova.lock:
         nova.servers[kept.id] = kept
         nova.of_zones.clear()
-    with run('c2', leak_grace=2, max_attempts=3, max_builds=4):
+    with run('c2', leak_grace=2, max_attempts=3, max_builds=5):
         for build_id in builds:
             build = wait_for(database, build_id, 'active', seconds=60)
             assert build.attempt == 2
         wait_until(lambda: list(nova.servers) == [kept.id])
         # The base image, and one of each build.
-        wait_until(lambda: len(glance.images) == 5)
+        wait_until(lambda: len(glance.images) == 6)

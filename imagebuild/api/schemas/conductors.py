@@ -48,7 +48,8 @@ CONDUCTOR: base.Schema = base.closed(
                 'additionalProperties': {'type': 'array', 'items': base.TEXT},
             },
             'With what firmware (bios, uefi) it can boot a finished image, '
-            'each with what is missing for it: nothing where it can.',
+            'and for which drivers it has their cloud boot it, each with '
+            'what is missing for it: nothing where it can.',
             {'bios': [], 'uefi': ['there is no firmware for UEFI']},
         ),
         'architectures': base.array(

@@ -313,7 +313,8 @@ def _add_building(
         help='What is expected of it, and of what machine: console, '
         'cloud_init, systemd, ports, commands, firmware, memory, cpus, '
         'disk_size or timeout; the value is read as YAML, such as '
-        'ports=[22,80] (repeat for several; implies --boot-test)',
+        'ports=[22,80] (repeat for several; implies --boot-test). firmware, '
+        'memory, cpus and disk_size are not for images that a cloud makes',
     )
     group.add_argument(
         '--timeout',

@@ -31,6 +31,7 @@ from typing import ClassVar
 
 from imagebuild import artifacts
 from imagebuild import exception
+from imagebuild.boot import running
 from imagebuild.clients import compute
 from imagebuild.clients import images
 from imagebuild.common import config_options
@@ -41,6 +42,7 @@ from imagebuild.drivers import attempt_images
 from imagebuild.drivers import base
 from imagebuild.drivers import isolations
 from imagebuild.drivers.build_context import BaseImageKind
+from imagebuild.drivers.snapshot import boot
 from imagebuild.drivers.snapshot import disk
 from imagebuild.drivers.snapshot import options as snapshot_options
 from imagebuild.drivers.snapshot import server
@@ -71,6 +73,7 @@ class SnapshotDriver(base.Driver):
     base_kinds: ClassVar[Sequence[BaseImageKind]] = ('glance',)
     options: ClassVar[type[base.Options]] = SnapshotOptions
     by_default: ClassVar[bool] = False
+    boots: ClassVar[bool] = True
 
     @classmethod
     def list_opts(cls) -> config_options.Pairs:
@@ -169,6 +172,26 @@ class SnapshotDriver(base.Driver):
                 stack.callback(opened.close)
             yield opened
 
+    @contextlib.contextmanager
+    def boot(
+        self,
+        context: base.BuildContext,
+        made: artifacts.Artifact,
+        user_data: str,
+    ) -> Iterator[running.Running]:
+        """See :meth:`base.Driver.boot`: in a server like the build's own."""
+        attempt = Attempt(
+            boot.context_of(context, made),
+            SnapshotOptions.parse(context.options),
+        )
+        with contextlib.ExitStack() as stack:
+            stack.callback(attempt.give_up)
+            with context.monitor.step('make a server of the image'):
+                attempt.opened()
+                data = boot.packed(user_data)
+                server = attempt.make(data, or_off=True)
+            yield boot.Booted(server, attempt.limits.poll_interval)
+
 
 class Attempt:
     """One attempt: what it asks Nova for."""
@@ -233,10 +256,11 @@ class Attempt:
         self.make(data)
         return token
 
-    def make(self, data: str) -> server.Server:
+    def make(self, data: str, *, or_off: bool = False) -> server.Server:
         """Have a server made, and wait until it runs.
 
         :param data: its user data, base64.
+        :param or_off: it may have stopped itself by then.
         :raises ComputeRefused: Nova does not want that.
         :raises ServerFailed: it came to nothing.
         """
@@ -248,7 +272,9 @@ class Attempt:
             self.limits,
             self.context.settings.retry_timeout,
         )
-        self.server.wait_for('ACTIVE', self.limits.server_timeout)
+        self.server.wait_for(
+            'ACTIVE', self.limits.server_timeout, or_off=or_off
+        )
         return self.server
 
     def _body(self, data: str) -> dict[str, Any]:

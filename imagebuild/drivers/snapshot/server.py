@@ -38,6 +38,8 @@ from imagebuild.drivers.snapshot import settings
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')
 
+#: Status of a server that has stopped, by itself or not.
+OFF = 'SHUTOFF'
 _NO_HOST = 'No valid host was found'
 #: Characters of what Nova says of a fault.
 _LONGEST = 400
@@ -86,19 +88,23 @@ class Server:
             found = self.retried(lambda: self._client.server(self.id))
         except exception.NotFound as error:
             raise ServerFailed(
-                reason='The server was deleted while the image was made.'
+                reason='The server was deleted by somebody else.'
             ) from error
         if found.get('status') == 'ERROR':
             raise ServerFailed(reason=_fault(found))
         return found
 
-    def wait_for(self, status: str, seconds: float) -> None:
+    def wait_for(
+        self, status: str, seconds: float, *, or_off: bool = False
+    ) -> None:
         """Wait until it is so.
 
+        :param or_off: or until it is off: it may have stopped itself.
         :raises ServerFailed: it is in error, or time is up.
         """
         end = time.monotonic() + seconds
-        while (found := self.look()).get('status') != status:
+        wanted = (status, OFF) if or_off else (status,)
+        while (found := self.look()).get('status') not in wanted:
             if time.monotonic() > end:
                 raise ServerFailed(
                     reason=f'The server is {found.get("status")}, and not '
@@ -118,13 +124,13 @@ class Server:
 
         :raises ServerFailed: it does not stop.
         """
-        if self.look().get('status') != 'SHUTOFF':
+        if self.look().get('status') != OFF:
             try:
                 self.retried(lambda: self._client.stop(self.id))
             except exception.Conflict:
                 # It stops by itself, or an answer was lost.
                 LOG.info('Server %s is being stopped already', self.id)
-        self.wait_for('SHUTOFF', self._limits.stop_timeout)
+        self.wait_for(OFF, self._limits.stop_timeout)
 
     def snapshot(self, images_of: glance.Glance) -> images.GlanceImage:
         """Have an image made of it, and wait until it is active.

@@ -22,6 +22,8 @@ from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import remotes
+from imagebuild.boot import boot_test
+from imagebuild.boot import expectations
 from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.drivers import snapshot
@@ -86,9 +88,127 @@ def build(driver, glance, sections, tmp_path):
                 lambda listener: disk.run_program(program, listener),
                 manifest.Monitor(),
             )
-            return report, disk.finish(tmp_path / 'image', 'qcow2')
+            made = disk.finish(tmp_path / 'image', 'qcow2')
+        build.context = context
+        return report, made
 
     return build
+
+
+@pytest.fixture
+def boot(build, driver):
+    """Build, and boot what comes of it; how that went."""
+
+    def boot(timeout=60, **wanted):
+        _, made = build()
+        return boot_test.run_elsewhere(
+            lambda data: driver.boot(build.context, made, data),
+            boot_test.BootSpec(
+                wanted=expectations.Expectations(**wanted), timeout=timeout
+            ),
+        )
+
+    return boot
+
+
+def test_boots_what_it_has_made(boot, glance, nova):
+    outcome = boot(cloud_init=True, ports=(22,), commands=('true',))
+    assert outcome.passed, outcome
+    assert nova.servers == {}
+    assert 'login:' in outcome.console
+    first, second = nova.made
+    [image] = [
+        each for each in glance.images.values() if artifacts.ATTEMPT in each
+    ]
+    assert second.body['imageRef'] == image['id']
+    assert 'for port in 22; do' in second.script()
+    # As the first one in all else.
+    for each in (first, second):
+        del each.body['imageRef'], each.body['user_data']
+    assert first.body == second.body
+
+
+def test_boots_without_being_asked_anything(boot, nova):
+    assert boot().passed
+    assert nova.made[1].program() == '#cloud-config\n{}\n'
+
+
+@pytest.mark.parametrize(
+    ('dies', 'hold', 'reason'),
+    [
+        ('\nKernel panic - not syncing: no init\n', '', 'the kernel panicked'),
+        ('', 'off', 'the machine switched itself off'),
+        ('', 'boot', 'the time of 1 seconds is up'),
+    ],
+)
+def test_what_does_not_boot(dies, hold, reason, boot, nova):
+    nova.dies = dies
+    nova.hold.add(hold)
+    outcome = boot(timeout=1, systemd=True)
+    assert not outcome.passed
+    assert outcome.reason.startswith(reason)
+    assert nova.servers == {}
+
+
+@pytest.mark.parametrize(
+    ('trouble', 'reason'),
+    [
+        (
+            {'fault_of_booted': 'No valid host was found.'},
+            'No host of the cloud has room for the server',
+        ),
+        (
+            {
+                'later': {
+                    'POST /servers$': (403, 'Quota exceeded for instances')
+                }
+            },
+            'The project of this service has no room',
+        ),
+        (
+            {'later': {'GET /servers/': (404, 'Instance could not be found')}},
+            'was deleted by somebody else',
+        ),
+    ],
+)
+def test_trouble_of_nova_is_no_fault_of_the_image(
+    trouble, reason, boot, nova, glance
+):
+    later = trouble.pop('later', {})
+    for name, value in trouble.items():
+        setattr(nova, name, value)
+
+    def on_create(server):
+        if nova.boots_image(server):
+            nova.refuses.update(
+                {path: said for path, said in later.items() if 'GET' in path}
+            )
+
+    nova.on_create = on_create
+    if 'POST /servers$' in later:
+        # The next one: the server of the build is there by then.
+        nova.on_create = lambda server: nova.refuses.update(later)
+    with pytest.raises(exception.EnvironmentFault, match=reason):
+        boot()
+    assert nova.servers == {}
+
+
+def test_a_server_that_does_not_come_to_be(build, driver, nova, sections):
+    _, made = build()
+    nova.hold.add('BUILD')
+    sections['snapshot']['server_timeout'] = 0.3
+    with pytest.raises(exception.EnvironmentFault, match='not ACTIVE, after'):
+        with driver.boot(build.context, made, ''):
+            pass
+    assert nova.servers == {}
+
+
+def test_a_file_is_not_booted_by_nova(build, driver, tmp_path):
+    build()
+    made = artifacts.FileArtifact(tmp_path / 'image', 'qcow2', 1)
+    with pytest.raises(exception.InvalidInput, match='made of an image'):
+        with driver.boot(build.context, made, ''):
+            pass
 
 
 def test_says_what_it_is(driver):

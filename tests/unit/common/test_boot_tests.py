@@ -109,10 +109,31 @@ def test_all_commands_fit_in_one_word_of_a_command_line():
     assert (script * 4 / 3 + 8192) * 4 / 3 < 128 * 1024
 
 
-def test_firmware():
-    assert boot_tests.firmware({}) == ''
-    assert boot_tests.firmware({'boot_test': None}) == ''
-    assert boot_tests.firmware({'boot_test': DEFAULTS}) == 'bios'
+def test_what_boots_it():
+    assert boot_tests.need({}, 'snapshot') == ''
+    assert boot_tests.need({'boot_test': None}, 'snapshot') == ''
+    request = {'boot_test': DEFAULTS, 'name': 'web'}
+    assert boot_tests.need(request, 'snapshot') == 'bios'
+    left = boot_tests.left_to_driver(request)
+    assert boot_tests.need(left, 'snapshot') == 'snapshot'
+    assert left['name'] == 'web'
+    assert left['boot_test'].keys() == DEFAULTS.keys() - {*boot_tests.MACHINE}
+    assert boot_tests.left_to_driver({'name': 'x'}) == {'name': 'x'}
+
+
+@pytest.mark.parametrize('asked', [None, True, {}, {'timeout': 5}])
+def test_what_a_cloud_can_be_asked(asked):
+    assert boot_tests.machine_problems(asked, 'snapshot') == []
+
+
+def test_what_a_cloud_cannot_be_asked():
+    # 0 is what there is without it.
+    asked = {'memory': 512, 'firmware': 'bios', 'disk_size': 0}
+    found = boot_tests.machine_problems(asked, 'snapshot')
+    assert [each.path for each in found] == [
+        'boot_test.firmware', 'boot_test.memory'
+    ]  # fmt: skip
+    assert 'the driver "snapshot" has this cloud boot' in found[0].message
 
 
 @pytest.mark.parametrize(

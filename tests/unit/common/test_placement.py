@@ -109,6 +109,31 @@ def test_what_is_missing(needs, problems):
     assert placement.missing(Needs(**needs), ABLE) == problems
 
 
+@pytest.mark.parametrize(
+    ('boot_tests', 'problems'),
+    [
+        ({'bios': ('no QEMU',), 'snapshot': ()}, []),
+        (
+            {'bios': (), 'snapshot': ('switched off',)},
+            ['boots no images with snapshot (switched off)'],
+        ),
+        # Of a release before, or of a driver that boots nothing.
+        ({'bios': ()}, ['boots no images (snapshot)']),
+    ],
+)
+def test_a_driver_that_boots_what_it_makes(boot_tests, problems):
+    conductor = dataclasses.replace(
+        ABLE, drivers=('snapshot',), boot_tests=boot_tests
+    )
+    needs = Needs(driver='snapshot', boot_test='snapshot')
+    assert placement.missing(needs, conductor) == problems
+    # Of a request, before anybody knows who boots its image.
+    asked = placement.missing(
+        Needs(driver='snapshot', boot_test='bios'), conductor
+    )
+    assert asked == (problems if 'snapshot' in boot_tests else [])
+
+
 def test_able_of_all():
     assert placement.missing(ALL, ABLE) == []
 

@@ -31,6 +31,7 @@ from imagebuild.layers import entries
 
 
 class Driver:
+    boots = False
     by_default = True
     options = fake.Options
 
@@ -180,14 +181,18 @@ def test_with_what_images_can_be_booted(conf, monkeypatch):
         'missing',
         lambda firmware: ['no ovmf'] if firmware == 'uefi' else [],
     )
-    provider = capability.CapabilityProvider(conf, lambda: {'a': Driver()})
+    drivers = {'a': Driver(), 'b': Driver(), 'c': Driver('root rights')}
+    drivers['b'].boots = drivers['c'].boots = True
+    provider = capability.CapabilityProvider(conf, lambda: drivers)
     found = provider.capability
-    assert found.boot_tests == {'bios': (), 'uefi': ('no ovmf',)}
+    assert found.boot_tests == {'bios': (), 'uefi': ('no ovmf',), 'b': ()}
     assert Capability.from_dict(found.to_dict()) == found
     conf.set_override('enabled', False, 'boot_test')
     provider.reload()
     off = ('boot tests are switched off ([boot_test] enabled)',)
-    assert provider.capability.boot_tests == {'bios': off, 'uefi': off}
+    assert provider.capability.boot_tests == {
+        'bios': off, 'uefi': off, 'b': off
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

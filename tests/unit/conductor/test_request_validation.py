@@ -69,7 +69,7 @@ def driver(name, wants_base):
     made.combined.side_effect = lambda entry, asked: {**entry, **asked}
     made.base_kinds = ('glance', 'url', 'path')
     made.makes.return_value = 'file'
-    made.runs_program.return_value = False
+    made.runs_program.return_value = made.boots = False
     made.disk_size.side_effect = lambda options: options.get('size', 4) * GIB
     made.identity.side_effect = lambda options: f'{name}:{options}'
     return made
@@ -271,6 +271,15 @@ def test_what_a_guest_must_do_alone(validator, provider):
     answer = validator.check_request('p1', request)
     assert answer['by_program'] is True
     assert 'by_program' not in answer['base']
+
+
+def test_who_boots_what_is_made(validator, provider):
+    request = {'os': 'scratch'}
+    assert validator.check_request('p1', request)['boots'] is False
+    provider.driver('makes').boots = True
+    answer = validator.check_request('p1', request)
+    assert answer['boots'] is True
+    assert 'boots' not in answer['base']
 
 
 def test_a_store_that_adopts_nothing(validator, provider, store):
