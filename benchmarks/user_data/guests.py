@@ -57,7 +57,12 @@ class Guest:
         """
         netdev = _NETDEV.format(host=cloud_state.LOOPBACK, port=self._port)
         self._monitor(f'netdev_add {netdev}')
-        self._monitor(f'device_add {_DEVICE}')
+        try:
+            self._monitor(f'device_add {_DEVICE}')
+        except SystemExit:
+            # It may be repeated.
+            self._monitor('netdev_del benchmark')
+            raise
 
     def page(self) -> str:
         """The first page that it serves; '' while it serves none."""

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.user_data import guests
+from imagebuild import exception
 from imagebuild.client import client as clients
 from imagebuild.clients import compute
 from tests.cloud import people
@@ -92,12 +93,17 @@ def plugged(cloud: clouds.Cloud, nova: compute.Compute) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(1):
-            for server in nova.servers('imagebuild-'):
-                guest = guests.Guest(cloud.site.state, server['id'])
-                if server['id'] not in done and guest.is_there():
-                    with contextlib.suppress(SystemExit):
-                        guest.plug_in()
-                        done.add(server['id'])
+            # Services are restarted meanwhile.
+            with contextlib.suppress(exception.ImageBuildError):
+                plug_in()
+
+    def plug_in() -> None:
+        for server in nova.servers('imagebuild-'):
+            guest = guests.Guest(cloud.site.state, server['id'])
+            if server['id'] not in done and guest.is_there():
+                with contextlib.suppress(SystemExit):
+                    guest.plug_in()
+                    done.add(server['id'])
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
