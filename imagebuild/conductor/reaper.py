@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import pathlib
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ from imagebuild.conductor import upload_rows
 from imagebuild.conductor import validation_reaper
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.db import records
+from imagebuild.drivers import base
 
 LOG = logging.getLogger(__name__)
 
@@ -107,6 +109,7 @@ class Reaper:
         """Do everything once; what fails is retried the next time."""
         for work in (
             self.sweep_workspaces,
+            self.sweep_base_images,
             self.bound_layers,
             self.requeue_orphans,
             self.requeue_idle_builds,
@@ -136,6 +139,14 @@ class Reaper:
     def sweep_workspaces(self) -> None:
         """Remove workspaces of dead conductors with their processes."""
         attempt_workspace.sweep(self._context.work_dir)
+
+    def sweep_base_images(self) -> None:
+        """Remove what killed jobs have left of base images they made.
+
+        Whoever makes the next one does so, too; there may be none.
+        """
+        directory = self._context.job_config()['disks']['cache_dir']
+        base.sweep(pathlib.Path(directory))
 
     def bound_layers(self) -> None:
         """Remove layers that exceed their limits."""

@@ -24,6 +24,8 @@ from imagebuild.conductor import metrics
 from imagebuild.conductor import reaper as reaper_module
 from imagebuild.conductor import store_pauses
 from imagebuild.conductor import upload_rows
+from imagebuild.disks import base_images
+from imagebuild.disks import workspaces
 from imagebuild.stores import base as stores_base
 from tests.unit.conductor.test_parts import make_build
 
@@ -64,7 +66,7 @@ class Setting:
         )
         self.database_stable_for = 100.0
         self.running = set()
-        self.config = {}
+        self.config = {'disks': {'cache_dir': str(tmp_path / 'cache')}}
         self.released = mock.Mock()
         self.reaper = reaper_module.Reaper(
             conductor_context.ConductorContext(
@@ -242,11 +244,27 @@ def test_an_upload_has_the_same_id_however_often():
     assert upload_rows.upload_id(build_id, 'edge') not in ids
 
 
+def test_half_base_images_of_the_killed_go(setting, tmp_path):
+    # There is none yet.
+    setting.reaper.sweep_base_images()
+    cache = base_images.Cache(tmp_path / 'cache')
+    with cache.make('key', lambda path: path.write_bytes(b'disk')):
+        kept = os.listdir(cache.directory)
+    made = workspaces.Workspace(cache.directory / 'made-1.part').__enter__()
+    (made.path / 'disk.raw').touch()
+    setting.reaper.sweep()
+    assert made.path.exists(), 'whoever makes it lives'
+    # As a process that is killed lets it go.
+    os.close(made._locked.give())
+    setting.reaper.sweep()
+    assert os.listdir(cache.directory) == kept
+
+
 def test_layers_are_bounded(setting, tmp_path):
     directory = tmp_path / 'layers'
-    setting.config = {
-        'layers': {'enabled': True, 'directory': str(directory), 'max_age': 9}
-    }
+    setting.config['layers'] = {
+        'enabled': True, 'directory': str(directory), 'max_age': 9,
+    }  # fmt: skip
     setting.reaper.bound_layers()
     assert not directory.exists()
     store = layers.Store(directory)
