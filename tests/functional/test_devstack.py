@@ -576,6 +576,21 @@ def test_a_catalogue_of_ones_own(tmp_path: pathlib.Path) -> None:
     assert written.read_text() == mine.read_text()
 
 
+def test_installers_of_ones_own(tmp_path: pathlib.Path) -> None:
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text('mine: {}\n')
+    made = devstack(
+        tmp_path,
+        IMAGEBUILD_INSTALLERS=mine,
+        IMAGEBUILD_DRIVERS='fake, installer',
+    )
+    made.succeed('stack pre-install', 'stack post-config')
+    written = made.etc / 'installers.yaml'
+    assert written.read_text() == mine.read_text()
+    section = phases.ini(made.conf)['installer']
+    assert dict(section) == {'installers_file': str(written)}
+
+
 REFUSED = [
     ({'ENABLED_SERVICES': 'g-api'}, 'needs the service key'),
     ({'ENABLED_SERVICES': 'key'}, 'needs the service g-api'),
@@ -586,6 +601,25 @@ REFUSED = [
             'IMAGEBUILD_BEHIND_APACHE': 'False',
         },
         'has to be behind Apache',
+    ),
+    (
+        {'IMAGEBUILD_INSTALLERS': '/etc/hostname'},
+        'which IMAGEBUILD_DRIVERS does not name: nothing',
+    ),
+    (
+        {
+            'IMAGEBUILD_INSTALLERS': '/etc/hostname',
+            'IMAGEBUILD_DRIVERS': 'guestfs,installer',
+            'IMAGEBUILD_CONDUCTOR_USER': 'stack',
+        },
+        'wants IMAGEBUILD_CONDUCTOR_USER=root',
+    ),
+    (
+        {
+            'IMAGEBUILD_INSTALLERS': '/no/such',
+            'IMAGEBUILD_DRIVERS': 'installer',
+        },
+        'IMAGEBUILD_INSTALLERS cannot be read: /no/such',
     ),
 ]
 

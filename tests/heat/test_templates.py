@@ -28,9 +28,10 @@ from tests.heat import base
 DIRECTORY = pathlib.Path(__file__).parents[2] / 'templates' / 'heat'
 TEMPLATES = sorted(path.name for path in DIRECTORY.glob('*.yaml'))
 
-#: Parameters without a default.
+#: Parameters without a default, or with one that the fake service has not.
 VALUES = {
     'server-of-image.yaml': {'image': 'web'},
+    'installed.yaml': {'os': 'debian-12'},
     'user-data-before.yaml': {'image': 'web', 'network': 'private'},
     'one-image.yaml': {
         'index': 0,

@@ -66,14 +66,16 @@ class _ImageBuild(service.Service):
                 **site.credentials('imagebuild'),
             },
             'guestfs': {'isolation': 'auto'},
+            'installer': {'installers_file': self.installers},
             'conductor': {
-                # The fake one is not offered unless it is named.
+                # The last ones are not offered unless they are named.
                 'drivers': [
                     'bootstrap',
                     'diskimage_builder',
                     'guestfs',
                     'fake',
-                ],  # fmt: skip
+                    'installer',
+                ],
                 'heartbeat_interval': 2,
                 'dead_after': 10,
             },
@@ -82,8 +84,9 @@ class _ImageBuild(service.Service):
     def copy_shipped(self) -> None:
         if not self.catalogue.exists():
             ini.write(self.catalogue, OPERATING_SYSTEMS)
-        if not self.extra.exists():
-            ini.write(self.extra, '')
+        for path in (self.installers, self.extra):
+            if not path.exists():
+                ini.write(path, '')
 
     def sync_database(self) -> None:
         self.manage('db', 'sync')
@@ -110,6 +113,11 @@ class _ImageBuild(service.Service):
     def catalogue(self) -> pathlib.Path:
         """The operating systems that there are; tests may change it."""
         return self.etc / 'operating-systems.yaml'
+
+    @property
+    def installers(self) -> pathlib.Path:
+        """What the driver ``installer`` may boot: nothing, in a new cloud."""
+        return self.etc / 'installers.yaml'
 
     @property
     def config_files(self) -> list[pathlib.Path]:
