@@ -273,7 +273,8 @@ class Machine:
 
         :raises BootFailed: it failed; that the machine is off is no failure.
         """
-        if self._process.wait(5) and self._process.exit_code not in (0, None):
+        # Without a code it was killed, with the process that keeps it.
+        if self._process.wait(5) and self._process.exit_code != 0:
             raise self._failed('QEMU ended')
 
     @property

@@ -57,9 +57,25 @@ class MirrorNetwork:
     :ivar descriptor: of the namespace.
     """
 
-    def __init__(self, descriptor: int, log: pathlib.Path) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        log: pathlib.Path,
+        proxy: kept_process.KeptProcess,
+    ) -> None:
         self.descriptor = descriptor
         self._log = log
+        self._proxy = proxy
+
+    @property
+    def failed(self) -> str:
+        """How the proxy has ended; '' while it serves."""
+        if not self._proxy.has_exited:
+            return ''
+        code = self._proxy.exit_code
+        if code is not None and code > 128:
+            return f'it was ended by signal {code - 128}'
+        return 'it ended'
 
     def said(self) -> list[str]:
         """What mirrors did not have, and what was refused."""
@@ -104,7 +120,7 @@ def opened(
         stack.callback(process.kill)
         workspace.record_process(process.pid)
         _wait(process)
-        yield MirrorNetwork(descriptor, directory / 'proxy.log')
+        yield MirrorNetwork(descriptor, directory / 'proxy.log', process)
 
 
 def _wait(process: kept_process.KeptProcess) -> None:

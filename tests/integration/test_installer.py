@@ -229,6 +229,15 @@ def test_network(mirror: str, tmp_path: pathlib.Path) -> None:
             f'404 Not Found: GET {mirror}/none',
             'refused: GET http://127.0.0.1/',
         ]
+        assert network.failed == ''
+        (proxy,) = (
+            each
+            for each in set(below(os.getpid())) - others
+            if 'mirror_proxy' in _name(each) and 'keeper' not in _name(each)
+        )
+        os.kill(proxy, signal.SIGKILL)
+        until(lambda: network.failed)
+        assert network.failed == 'it was ended by signal 9'
         (directory,) = (pathlib.Path(workspace.path),)
         started = set(below(os.getpid())) - others
     assert not directory.exists()

@@ -275,7 +275,13 @@ class Watch:
             reason += f' The console says: {shown}.'
         if said:
             reason += f' The mirror: {"; ".join(said[-_SHOWN:])}.'
-        if self._is_of_request(said):
+        failed = self._network.failed if self._network else ''
+        if failed:
+            reason += (
+                ' The proxy that leads to its mirrors was not there to the '
+                f'end: {failed}.'
+            )
+        if not failed and self._is_of_request(said):
             raise InstallationFailed(reason=reason)
         raise InstallerFailed(reason=reason)
 

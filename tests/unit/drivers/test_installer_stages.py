@@ -188,8 +188,9 @@ class Machine:
 
 
 class Network:
-    def __init__(self, *lines: str) -> None:
+    def __init__(self, *lines: str, failed: str = '') -> None:
         self._lines = lines
+        self.failed = failed
 
     def said(self) -> list[str]:
         return [*self._lines]
@@ -276,6 +277,24 @@ def test_whose_fault_a_question_is(
     assert isinstance(failure(watch, tmp_path), exception.StepError)
     watch, _ = watched(text, network=Network('502 Bad Gateway: GET x'))
     assert isinstance(failure(watch, tmp_path), exception.EnvironmentFault)
+
+
+@pytest.mark.parametrize('asks', [True, False])
+def test_the_way_to_the_mirror_has_ended(
+    clock: None, tmp_path: pathlib.Path, asks: bool
+) -> None:
+    """Neither a package nor a command of the request is to blame."""
+    text = DEBIAN + DEBIAN_LATER.split('Installing GRUB')[0] + ASKED
+    if not asks:
+        text = f'{DEBIAN}{DEBIAN_LATER}\n{WORD} failed 2 100\n'
+    ended = Network(failed='it was ended by signal 9')
+    watch, _ = watched(text.encode(), network=ended)
+    error = failure(watch, tmp_path)
+    assert isinstance(error, exception.EnvironmentFault)
+    assert (
+        'The proxy that leads to its mirrors was not there to the end: it '
+        'was ended by signal 9.'
+    ) in str(error)
 
 
 def test_a_command_fails(clock: None, tmp_path: pathlib.Path) -> None:
