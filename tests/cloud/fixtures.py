@@ -35,6 +35,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cloud import installers
 from tests.cloud import people
 from tools.cloud import cloud_state
 from tools.cloud import clouds
@@ -96,6 +97,7 @@ def libvirt_cloud(
     )
     cloud = clouds.Cloud(directory, level='nova', virt='libvirt')
     _configure(cloud, image_cache)
+    installers.write_system(cloud)
     cloud.up(host_is_ready=True)
     yield cloud
     if not kept:
@@ -116,6 +118,8 @@ def _configure(cloud: clouds.Cloud, directory: pathlib.Path) -> None:
             'compute_endpoint': f'{site.url("nova-api")}/v2.1',
             'key_manager_endpoint': site.url('barbican'),
         },
+        # For the one that copies a disk (installers.py).
+        'installer': {'memory': 768, 'silence': 300},
         # No base image is made twice in a session.
         'disks': {'cache_dir': directory / 'made'},
         # A token that was revoked is refused at once.

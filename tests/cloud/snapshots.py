@@ -70,8 +70,10 @@ def offer(cloud: clouds.Cloud) -> None:
     text = extra.read_text()
     if '[snapshot]' in text:
         return
-    drivers = 'drivers = bootstrap, diskimage_builder, guestfs, fake, snapshot'
-    text = text.replace('[conductor]', f'[conductor]\n{drivers}')
+    drivers = (
+        'bootstrap, diskimage_builder, guestfs, fake, installer, snapshot'
+    )
+    text = text.replace('[conductor]', f'[conductor]\ndrivers = {drivers}')
     sections: ini.Sections = {
         'snapshot': {'flavor': 'm1.small', 'poll_interval': 2}
     }

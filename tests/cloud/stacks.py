@@ -18,12 +18,15 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from heatclient import client as heatclient
 from heatclient import exc
 
 from tests.cloud import people
 from tools.cloud import clouds
+from tools.cloud import venv
 
+GALLERY = venv.ROOT / 'templates' / 'heat'
 IMAGE = 'OS::ImageBuild::Image'
 
 
@@ -92,6 +95,15 @@ class Stacks:
         if wait:
             self.expect(name, 'CREATE_COMPLETE')
         return name
+
+    def create_of(self, template: str, **parameters: Any) -> dict[str, Any]:
+        """Make a stack of a template of the gallery.
+
+        :returns: its outputs.
+        """
+        content = yaml.safe_load((GALLERY / f'{template}.yaml').read_text())
+        name = self.create(content, parameters=parameters)
+        return self.outputs(name)
 
     def update(
         self,

@@ -26,10 +26,13 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.cloud import installers
+from tests.cloud import nova_kills
 from tests.cloud import people
 from tests.cloud import snapshots
 from tests.cloud import stacks as stack_tools
 from tests.integration import sample_agent
+from tests.integration.kills import listener
 from tools.cloud import clouds
 from tools.cloud import venv
 
@@ -187,6 +190,16 @@ def test_database_server(
 
 
 @pytest.mark.timeout(3600)
+def test_a_conductor_is_killed(libvirt_cloud: clouds.Cloud) -> None:
+    """Nothing is left: one stage of those of the program nova_kills."""
+    with nova_kills.rounds_of(libvirt_cloud) as rounds:
+        aim = listener.Aim('image asked for', 'conductor, job')
+        done = rounds.run(aim)
+    assert done.hit and not done.faults, done
+    assert (done.ended, done.attempts) == ('active', 2), done
+
+
+@pytest.mark.timeout(3600)
 def test_what_nova_made(
     libvirt_cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
@@ -226,6 +239,29 @@ def test_what_nova_made(
     snapshots.until(
         lambda: snapshots.says_the_same(libvirt_cloud, server, same)
     )
+
+
+@pytest.mark.timeout(3600)
+def test_what_an_installer_made(
+    libvirt_cloud: clouds.Cloud,
+    stacks: stack_tools.Stacks,
+    image_cache: pathlib.Path,
+) -> None:
+    """From the installer's first stage to a server's login prompt."""
+    installers.offer(libvirt_cloud, image_cache)
+    outputs = stacks.create_of(
+        'installed', size=installers.SIZE, flavor='m1.tiny'
+    )
+    ours = people.client(libvirt_cloud)
+    build = ours.builds.get(outputs['build_id'])
+    assert (build.driver, build.attempt) == ('installer', 1)
+    installers.check_log(ours.builds.log(build.id).text)
+    server = stack_tools.server_of(libvirt_cloud, outputs['server_id'])
+    assert outputs['image_id'] in str(server['image'])
+    directory = libvirt_cloud.directory
+    console = ['openstack', 'console', 'log', 'show', server['id']]
+    wait_for(directory, console, installers.PROMPT)
+    people.assert_nothing_left(libvirt_cloud)
 
 
 def test_no_cloud(tmp_path: pathlib.Path) -> None:

@@ -11,8 +11,9 @@
 # under the License.
 """What builds is killed, and nothing of it stays: the short form.
 
-Each phase and each victim once; tests/integration/kills is the program that
-does it as often as is wanted. Root; 30 s in all.
+Each phase and each victim once, of installations two;
+tests/integration/kills is the program that does it as often as is wanted.
+Root; 60 s in all.
 """
 
 import pathlib
@@ -20,6 +21,7 @@ import pathlib
 import pytest
 
 from tests.integration.kills import build_rounds
+from tests.integration.kills import installer_rounds
 from tests.integration.kills import listener
 from tests.integration.kills import pack_rounds
 
@@ -46,6 +48,11 @@ BUILDS = [
     # In its upload: what is built is not built again.
     (('placing', 'conductor', 0.0), 1),
 ]
+#: Of a build whose base image is installed.
+INSTALLATIONS = [
+    ('install the base system', 'conductor', 0.0),
+    ('write the qcow2 file', 'conductor, job', 0.0),
+]
 
 
 def test_pack(tmp_path: pathlib.Path) -> None:
@@ -67,5 +74,17 @@ def test_build(tmp_path: pathlib.Path) -> None:
             assert done.hit and not done.faults, (cell, done)
             assert done.ended == 'active', (cell, done)
             assert done.attempts == attempts, (cell, done)
+    finally:
+        rounds.close()
+
+
+@pytest.mark.timeout(900)
+def test_installer(tmp_path: pathlib.Path, image_cache: pathlib.Path) -> None:
+    rounds = installer_rounds.InstallerRounds(tmp_path / 'work', image_cache)
+    try:
+        for number, cell in enumerate(INSTALLATIONS):
+            done = rounds.run(listener.Aim(*cell), number)
+            assert done.hit and not done.faults, (cell, done)
+            assert (done.ended, done.attempts) == ('active', 2), (cell, done)
     finally:
         rounds.close()

@@ -21,6 +21,7 @@ loop devices, control groups and files. It prints each round, and a table.
 
 import argparse
 import itertools
+import os
 import pathlib
 import random
 import shutil
@@ -31,6 +32,7 @@ import time
 from collections.abc import Iterator
 
 from tests.integration.kills import build_rounds
+from tests.integration.kills import installer_rounds
 from tests.integration.kills import listener
 from tests.integration.kills import pack_rounds
 from tests.integration.kills import result
@@ -44,6 +46,7 @@ def aims(form: str, phases: list[str]) -> list[tuple[str, str, float]]:
         'pack': pack_rounds.PHASES,
         'appliance': pack_rounds.APPLIANCE,
         'conductor': build_rounds.PHASES,
+        'installer': installer_rounds.PHASES,
     }[form]
     return [
         (phase, victim, seconds)
@@ -62,6 +65,11 @@ def run(
     made: pack_rounds.PackRounds | build_rounds.BuildRounds
     if form == 'conductor':
         made = build_rounds.BuildRounds(place / 'work')
+    elif form == 'installer':
+        kept = os.environ.get('IMAGEBUILD_TEST_CACHE')
+        cache = pathlib.Path(kept) if kept else place / 'netboot'
+        cache.mkdir(parents=True, exist_ok=True)
+        made = installer_rounds.InstallerRounds(place / 'work', cache)
     else:
         isolation = 'sandbox' if form == 'pack' else form
         made = pack_rounds.PackRounds(place / 'work', isolation=isolation)
@@ -96,7 +104,9 @@ def main() -> int:
     parser.add_argument('--rounds', type=int, default=1)
     parser.add_argument('--minutes', type=float, default=600.0)
     parser.add_argument(
-        '--form', choices=('pack', 'appliance', 'conductor'), default='pack'
+        '--form',
+        choices=('pack', 'appliance', 'conductor', 'installer'),
+        default='pack',
     )
     parser.add_argument('--phase', action='append', default=[])
     parser.add_argument('--seed', type=int, default=1)
@@ -109,14 +119,7 @@ def main() -> int:
     try:
         for each in run(options.form, cells, options.rounds):
             done.append(each)
-            told = '; '.join(each.faults) or 'clean'
-            if not each.hit:
-                told = 'not hit'
-            print(
-                f'{each.phase} / {each.victim}: {each.ended} '
-                f'({each.reason[:110]}): {told}',
-                flush=True,
-            )
+            print(each.told(), flush=True)
             if time.monotonic() > end:
                 break
     finally:

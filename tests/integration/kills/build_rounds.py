@@ -56,7 +56,6 @@ PHASES: dict[str, tuple[tuple[str, ...], float]] = {
     'placing': (('job', 'conductor'), 0.05),
 }  # fmt: skip
 _ROOT = pathlib.Path(__file__).parents[3]
-_LONGEST = 120
 #: Whose end ends the attempt, by the user's fault.
 _USERS = ('command',)
 
@@ -67,26 +66,44 @@ class BuildRounds:
     :param directory: its ``state_path``.
     """
 
+    form = 'conductor'
+    #: Those that are offered.
+    drivers = 'guestfs'
+    #: Seconds until a build must have ended.
+    longest = 120
+
     def __init__(self, directory: pathlib.Path) -> None:
         directory.mkdir()
         self._directory = directory
-        self._base = guest.make(directory / 'base.img')
-        digest = checksums.compute(self._base, ['sha256'])['sha256']
-        self._identity = f'sha256:{digest}'
         self._socket = directory / 'hooks'
         self._database = conductors.make_database(directory)
         self._conf = conductors.write_conf(
-            directory, 'c1', drivers='guestfs', max_attempts=3, max_builds=1
+            directory,
+            'c1',
+            drivers=self.drivers,
+            max_attempts=3,
+            max_builds=1,
         )
+        sections = self._prepared()
         with self._conf.open('a') as conf:
             conf.write(
                 '[guestfs]\nisolation = sandbox\n'
                 '[layers]\nenabled = true\nmin_seconds = 0\nmax_size = 1\n'
-                f'[file_store]\nfolder = {directory}/images\n'
+                f'[file_store]\nfolder = {directory}/images\n{sections}'
             )
         self._starts = itertools.count(1)
         self._conductor: subprocess.Popen[bytes] | None = None
         self._begin()
+
+    def _prepared(self) -> str:
+        """Make what builds start from.
+
+        :returns: more sections of the configuration.
+        """
+        self._base = guest.make(self._directory / 'base.img')
+        digest = checksums.compute(self._base, ['sha256'])['sha256']
+        self._identity = f'sha256:{digest}'
+        return ''
 
     def _begin(self) -> None:
         """Start the conductor; returns when it is up."""
@@ -120,7 +137,7 @@ class BuildRounds:
     def run(self, aim: listener.Aim, number: int) -> result.Round:
         """Build, kill, wait until the image is there."""
         assert self._conductor is not None
-        made = result.Round('conductor', aim.phase, aim.victim)
+        made = result.Round(self.form, aim.phase, aim.victim)
         pid = self._conductor.pid
         with listener.Listener(self._socket, aim, pid) as heard:
             build_id = self._queue(aim.phase, number)
@@ -128,11 +145,11 @@ class BuildRounds:
         made.hit = bool(heard.known)
         made.reason = self._build(build_id).status_reason
         if made.hit:
-            if aim.victim == 'conductor':
+            if 'conductor' in aim.victim:
                 self._conductor.wait()
                 self._begin()
             self._judge(made, self._ended(made, build_id), number)
-            made.faults += self._left(heard.known)
+            made.faults += self._left(heard)
         else:
             self._ended(made, build_id)
         self._forget(build_id)
@@ -168,7 +185,7 @@ class BuildRounds:
 
     def _wait(self, build_id: str, heard: listener.Listener) -> None:
         """Wait until something was killed or the build has ended."""
-        end = time.monotonic() + _LONGEST
+        end = time.monotonic() + self.longest
         while not heard.hit.wait(0.1) and time.monotonic() < end:
             if self._build(build_id).status in ('active', 'error'):
                 return
@@ -177,7 +194,7 @@ class BuildRounds:
         return self._database.get_build(build_id)
 
     def _ended(self, made: result.Round, build_id: str) -> db.Build:
-        end = time.monotonic() + _LONGEST
+        end = time.monotonic() + self.longest
         build = self._build(build_id)
         while build.status not in ('active', 'error'):
             if time.monotonic() > end:
@@ -213,12 +230,16 @@ class BuildRounds:
             made.faults.append(f'images: {found}, not {wanted}')
         if build.status == 'active':
             image = self._directory / 'images' / str(build.image_id) / 'image'
-            wrong = guest.problem(image, number)
+            wrong = self._wrong(image, number)
             made.kept = not wrong
             if wrong:
                 made.faults.append(f'the image: {wrong}')
 
-    def _left(self, known: dict[int, int]) -> list[str]:
+    def _wrong(self, image: pathlib.Path, number: int) -> str:
+        """What is wrong with the image of a round; '' for nothing."""
+        return guest.problem(image, number)
+
+    def _left(self, heard: listener.Listener) -> list[str]:
         assert self._conductor is not None
         end = time.monotonic() + 5
         while conductors.workspaces_in(self._directory):
@@ -228,8 +249,12 @@ class BuildRounds:
         images = {each['id'] for each in conductors.images_in(self._directory)}
         return [
             *traces.left(
-                self._directory, known, allowed=[self._conductor.pid]
+                self._directory,
+                heard.known,
+                allowed=[self._conductor.pid],
+                networks=heard.networks,
             ),
+            *traces.unfinished(self._directory / 'base-images'),
             *traces.files(self._directory / 'work', ['.c1.lock']),
             *traces.files(self._directory / 'tmp', ()),
             *traces.files(self._directory / 'images', images),

@@ -16,6 +16,7 @@ import random
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 
 _START = 1024 * 1024
 _SIZE = 64 * 1024 * 1024
@@ -32,7 +33,10 @@ _FILES = {
     'etc/group': 'root:x:0:\n',
     'var/lib/dpkg/status': '',
 }
-_DIRECTORIES = ('tmp', 'root', 'proc', 'sys', 'dev', 'run', 'usr/bin')
+_DIRECTORIES = (
+    'tmp', 'root', 'proc', 'sys', 'dev', 'run', 'usr/bin', 'var/tmp',
+    'etc/apt',
+)  # fmt: skip
 
 #: Three steps; each leaves a file, however often it runs. The second waits.
 MANIFEST = """\
@@ -49,11 +53,16 @@ validators:
 """
 
 
-def make(path: pathlib.Path) -> pathlib.Path:
-    """Make the disk: raw, of 66 MiB, most of them never written."""
+def make(
+    path: pathlib.Path, more: Mapping[str, str] | None = None
+) -> pathlib.Path:
+    """Make the disk: raw, of 66 MiB, most of them never written.
+
+    :param more: programs by the names that they get there.
+    """
     with tempfile.TemporaryDirectory(dir=path.parent) as name:
         tree = pathlib.Path(name, 'tree')
-        _fill(tree)
+        _fill(tree, {**{each: each for each in _PROGRAMS}, **(more or {})})
         part = pathlib.Path(name, 'part')
         for file, size in ((part, _SIZE), (path, _SIZE + 2 * _START)):
             with file.open('wb') as made:
@@ -75,7 +84,7 @@ def make(path: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def _fill(tree: pathlib.Path) -> None:
+def _fill(tree: pathlib.Path, programs: Mapping[str, str]) -> None:
     for name in _DIRECTORIES:
         (tree / name).mkdir(parents=True)
     (tree / 'tmp').chmod(0o1777)
@@ -83,9 +92,9 @@ def _fill(tree: pathlib.Path) -> None:
     for name in ('bin', 'lib', 'lib64'):
         (tree / 'usr' / name).mkdir(exist_ok=True)
         (tree / name).symlink_to(f'usr/{name}')
-    for name in _PROGRAMS:
-        found = shutil.which(name)
-        assert found, name
+    for name, program in programs.items():
+        found = shutil.which(program)
+        assert found, program
         shutil.copy(found, tree / 'usr/bin' / name)
         needed = subprocess.run(['ldd', found], capture_output=True, text=True)
         for word in needed.stdout.split():

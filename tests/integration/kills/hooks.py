@@ -61,6 +61,34 @@ def at_stages() -> None:
     in_place.InPlaceImage._stage = stage  # type: ignore[method-assign]
 
 
+def at_steps_of_drivers() -> None:
+    """Reach each step of a driver, by its name."""
+    from imagebuild.job import job_monitor
+
+    original = job_monitor.DriverMonitor.step_started
+
+    @functools.wraps(original)
+    def wrapped(self: Any, name: str) -> None:
+        original(self, name)
+        reach(name)
+
+    job_monitor.DriverMonitor.step_started = wrapped  # type: ignore
+
+
+def at_installations() -> None:
+    """Reach what is between the steps of the driver ``installer``."""
+    from imagebuild.boot import installation
+    from imagebuild.boot import mirror_network
+    from imagebuild.disks import base_images
+    from imagebuild.drivers.installer import run
+
+    before(mirror_network, 'opened', 'mirror network')
+    before(run.Run, '_written', 'answers')
+    before(installation, 'prepare', 'its disk')
+    before(run.Watch, 'check', 'power-off')
+    before(base_images.Cache, 'make_room', 'keeping')
+
+
 def in_the_step(owner: Any, *, after: bool) -> None:
     """Reach the step: when it runs, or is about to."""
     original = owner._exec if hasattr(owner, '_exec') else owner.exec
@@ -94,6 +122,8 @@ def install() -> None:
     from imagebuild.stores import file
 
     at_stages()
+    at_steps_of_drivers()
+    at_installations()
     before(availability, '_try', 'trial')
     before(base_files, '_inspected', 'base image')
     before(open_disk, '_opened', 'opening')

@@ -19,6 +19,7 @@ import threading
 import time
 from typing import NamedTuple
 
+from tests.integration.kills import traces
 from tests.integration.kills import victims
 
 
@@ -40,6 +41,7 @@ class Listener:
     :ivar job: process id of what reached the phase.
     :ivar known: processes that there were, see :func:`victims.kill`; {} as
         long as nothing was killed.
+    :ivar networks: network namespaces that they had.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Listener:
         self._armed = True
         self.job = 0
         self.known: dict[int, int] = {}
+        self.networks: set[str] = set()
         self.hit = threading.Event()
         path.unlink(missing_ok=True)
         self._path = path
@@ -77,6 +80,7 @@ class Listener:
             if self._aim.delay:
                 there.send(b'g')
                 time.sleep(random.uniform(0, self._aim.delay))
+            self.networks = traces.networks(traces.below(pid))
             self.known = victims.kill(self._aim.victim, pid, self._conductor)
             self.hit.set()
         with contextlib.suppress(OSError):

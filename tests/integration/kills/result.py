@@ -39,6 +39,14 @@ class Round:
     kept: bool = True
     faults: list[str] = dataclasses.field(default_factory=list)
 
+    def told(self) -> str:
+        """A line about it."""
+        told = '; '.join(self.faults) or 'clean'
+        return (
+            f'{self.phase} / {self.victim}: {self.ended} '
+            f'({self.reason[:110]}): {told if self.hit else "not hit"}'
+        )
+
 
 def table(rounds: Iterable[Round]) -> str:
     """A line for each phase and victim."""
@@ -47,15 +55,16 @@ def table(rounds: Iterable[Round]) -> str:
         if each.hit:
             key = (each.form, each.phase, each.victim)
             cells.setdefault(key, []).append(each)
+    width = max([13, *(len(phase) for _, phase, _ in cells)])
     lines = [
-        f'{"form":9} {"phase":13} {"killed":22} {"rounds":>6} {"clean":>5} '
-        f'{"file":>5}  ends (attempts)'
+        f'{"form":9} {"phase":{width}} {"killed":22} {"rounds":>6} '
+        f'{"clean":>5} {"file":>5}  ends (attempts)'
     ]
     for (form, phase, victim), found in cells.items():
         clean = sum(not each.faults for each in found)
         kept = sum(each.kept for each in found)
         lines.append(
-            f'{form:9} {phase:13} {victim:22} {len(found):6} {clean:5} '
+            f'{form:9} {phase:{width}} {victim:22} {len(found):6} {clean:5} '
             f'{kept:5}  {_ends(found)}'
         )
     hits = [each for found in cells.values() for each in found]

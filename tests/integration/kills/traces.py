@@ -19,6 +19,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -81,16 +82,19 @@ def left(
     known: Mapping[int, int],
     *,
     allowed: Iterable[int] = (),
+    networks: Collection[str] = (),
 ) -> list[str]:
     """What is left after the next start and some time; [] for nothing.
 
     :param place: a directory that all its files are in.
     :param known: processes that it had.
     :param allowed: processes that may go on.
+    :param networks: network namespaces that it had.
     """
     return _patiently(
         lambda: [
             *_running(place, known, allowed),
+            *_networks_left(networks),
             *_control_groups(),
             *_trials(),
         ]
@@ -131,6 +135,37 @@ def _processes(
             found.append(f'process {pid} {line[:80]} (by its directory)')
         elif text in _mounts(pid):
             found.append(f'mount, seen by {pid} {line[:80]}')
+    return found
+
+
+def networks(known: Iterable[int]) -> set[str]:
+    """Network namespaces that processes are in or hold; not this one's."""
+    found = set()
+    for pid in known:
+        found.update(_networks_of(pid))
+    return found - {_link(os.getpid(), 'ns/net')}
+
+
+def _networks_of(pid: int) -> set[str]:
+    found = {_link(pid, 'ns/net')}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(PROC / str(pid) / 'fd'):
+            target = _link(pid, f'fd/{name}')
+            if target.startswith('net:['):
+                found.add(target)
+    return found - {''}
+
+
+def _networks_left(known: Collection[str]) -> list[str]:
+    """Those that somebody is in, holds, or has mounted."""
+    if not known:
+        return []
+    found = []
+    for pid in pids():
+        mounts = _mounts(pid)
+        for network in known:
+            if network in _networks_of(pid) or network in mounts:
+                found.append(f'network namespace {network} of {pid}')
     return found
 
 
@@ -191,6 +226,21 @@ def files(directory: pathlib.Path, allowed: Iterable[str]) -> list[str]:
             for name in sorted(set(os.listdir(directory)) - set(allowed))
         ]
     return []
+
+
+def unfinished(cache: pathlib.Path) -> list[str]:
+    """What is in a cache of base images and is no image, after some time."""
+
+    def look() -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            return [
+                f'{cache.name}/{name}'
+                for name in sorted(os.listdir(cache))
+                if name.startswith('.') or name.endswith('.part')
+            ]
+        return []
+
+    return _patiently(look)
 
 
 def half_layers(store: pathlib.Path) -> list[str]:

@@ -17,12 +17,14 @@ import signal
 import time
 from collections.abc import Sequence
 
+from imagebuild.boot import machine
 from tests.integration.kills import traces
 
 #: What is killed -> the processes, in this order.
 VICTIMS = {
     'job': ('job',),
     'conductor': ('conductor',),
+    'conductor, job': ('conductor', 'job'),
     'watch': ('watch',),
     'supervisor': ('supervisor',),
     'job, watch, supervisor': ('watch', 'job', 'supervisor'),
@@ -34,6 +36,8 @@ VICTIMS = {
     'command': ('command',),
     'qemu-img': ('qemu-img',),
     'qemu': ('qemu',),
+    "qemu's keeper": ('keeper of qemu',),
+    'mirror proxy': ('mirror proxy',),
 }
 _PROGRAMS = {
     'qemu-storage-daemon': 'storage daemon',
@@ -67,9 +71,12 @@ def _kind(line: Sequence[str], parent: str) -> str:
     program = os.path.basename(line[0])
     text = ' '.join(line)
     if 'keeper.py' in text:
-        for name, kind in _PROGRAMS.items():
+        for name, kind in {**_PROGRAMS, machine.program(): 'qemu'}.items():
             if name in line:
                 return f'keeper of {kind}'
+        return ''
+    if 'mirror_proxy.py' in text and program.startswith('python'):
+        return 'mirror proxy'
     if program in _PROGRAMS:
         return _PROGRAMS[program]
     if program.startswith('qemu-system'):
