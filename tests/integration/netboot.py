@@ -14,6 +14,7 @@
 import fcntl
 import pathlib
 import subprocess
+from typing import Any
 
 import yaml
 
@@ -25,9 +26,9 @@ from imagebuild.drivers.bootstrap import releases
 PACKAGE = 'debian-installer-12-netboot-amd64'
 NAME = 'debian-12'
 _INSIDE = (
-    './usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64'
+    './usr/lib/debian-installer/images/{}/amd64/text/debian-installer/amd64'
 )
-_FILES = ('linux', 'initrd.gz')
+FILES = ('linux', 'initrd.gz')
 
 
 def fetched(cache: pathlib.Path) -> pathlib.Path:
@@ -56,20 +57,31 @@ def _unpack(directory: pathlib.Path) -> None:
         timeout=200,
     )
     (package,) = directory.glob('*.deb')
+    unpack(package, directory, '12')
+    package.unlink()
+
+
+def unpack(
+    package: pathlib.Path, directory: pathlib.Path, release: str
+) -> None:
+    """Take the kernel and the initrd from such a package.
+
+    :param release: of Debian, as "12".
+    """
+    inside = _INSIDE.format(release)
     with subprocess.Popen(
         ['dpkg-deb', '--fsys-tarfile', str(package)], stdout=subprocess.PIPE
     ) as reading:
         subprocess.run(
             [
                 'tar', '-x', '-C', str(directory), '--no-same-owner',
-                f'--strip-components={_INSIDE.count("/") + 1}',
-                *(f'{_INSIDE}/{name}' for name in _FILES),
+                f'--strip-components={inside.count("/") + 1}',
+                *(f'{inside}/{name}' for name in FILES),
             ],
             stdin=reading.stdout,
             check=True,
             timeout=100,
         )  # fmt: skip
-    package.unlink()
 
 
 def mirror() -> str:
@@ -90,11 +102,19 @@ def write(path: pathlib.Path, cache: pathlib.Path, url: str) -> None:
 
     :param url: of the mirror.
     """
-    directory = fetched(cache)
-    entry = {'family': 'debian', 'mirror': url}
-    for kind, name in zip(('kernel', 'initrd'), _FILES, strict=True):
+    path.write_text(yaml.safe_dump({NAME: entry(fetched(cache), url)}))
+
+
+def entry(directory: pathlib.Path, url: str) -> dict[str, Any]:
+    """What a file of installers says of one.
+
+    :param directory: with its kernel and its initrd.
+    :param url: of the mirror.
+    """
+    made: dict[str, Any] = {'family': 'debian', 'mirror': url}
+    for kind, name in zip(('kernel', 'initrd'), FILES, strict=True):
         file = directory / name
         digest = checksums.compute(file, ('sha256',))['sha256']
-        entry[kind] = str(file)
-        entry[f'{kind}_checksum'] = f'sha256:{digest}'
-    path.write_text(yaml.safe_dump({NAME: entry}))
+        made[kind] = str(file)
+        made[f'{kind}_checksum'] = f'sha256:{digest}'
+    return made

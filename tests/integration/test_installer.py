@@ -20,7 +20,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -41,6 +40,7 @@ from imagebuild.drivers.installer import inputs
 from imagebuild.drivers.installer import run
 from imagebuild.drivers.installer import settings
 from tests.contract import driver_contract
+from tests.integration import loopback
 from tests.integration import netboot
 from tests.integration import stand_in_installer
 
@@ -174,15 +174,8 @@ class _Mirror(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Mirror)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f'http://127.0.0.1:{server.server_address[1]}/debian'
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback.serving(_Mirror) as url:
+        yield f'{url}/debian'
 
 
 #: Asks from within a machine's network; prints each status and size.
