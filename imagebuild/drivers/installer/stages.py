@@ -127,10 +127,13 @@ _STAGES: Mapping[settings.Family, _Stages] = {
 }
 
 #: What is seen when an installer waits for an answer, or has given up. In the
-#: last line, which has no end yet, or in one that has.
+#: last line, which has no end yet, or in one that has. Debian's asks for what
+#: is not to be seen with its description only.
 _QUESTIONS: Mapping[settings.Family, re.Pattern[str]] = {
     'debian': re.compile(
         r"^Prompt: '\?' for help.*> ?$|\[Press enter to cont"
+        r'|^(?:Root password|Choose a password|Re-enter password|Encryption '
+        r'passphrase|Enter passphrase|Re-enter passphrase)[^.]*: ?$'
     ),
     'redhat': re.compile(
         r"Please make (?:a|your) selection from|Please respond 'yes' or 'no'"

@@ -202,7 +202,8 @@ def test_preseed() -> None:
     assert found['mirror/http/directory'] == '/debian'
     assert found['mirror/http/proxy'] == mirror_network.PROXY
     assert found['pkgsel/include'] == 'vim libc++-dev=1:2~3'
-    assert found['passwd/root-password-crypted'] == '!'
+    # Debian 13 asks for another where it is "!".
+    assert found['passwd/root-password-crypted'] == '*'
     recipe = found['partman-auto/expert_recipe']
     assert recipe.count('{') == recipe.count('}')
     parts = recipe.split(' . ')

@@ -50,15 +50,31 @@ select a different mirror, or cancel and choose another installation method.
 Downloading a file failed:
   1: Retry [*],  2: Change mirror,      3: Cancel,
 Prompt: '?' for help, default=1> """
-#: Titles of its progress bars (debian-installer's templates).
+#: Of Debian 13's, recorded. What is typed would not be seen.
+ASKED_FOR_A_PASSWORD = """\
+Set up users and passwords
+--------------------------
+
+Some account needs to be available with administrative super-user privileges.
+The password for that account should be something that cannot be guessed.
+
+Note: what you type here will be hidden (unless you select to show it).
+Root password:
+"""
+#: Of Debian 13's, recorded; a bar is one line from its begin to its end.
 DEBIAN_LATER = """\
-Starting up the partitioner  ... 0%... 50%... 100%
+Loading additional components  ... 0%... 10%... 47%... 90%... 100%
+Detecting disks and all other hardware  ... 2%... 95%... 100%
+Loading additional components  ... 12%... 25%... 87%... 100%
+Starting up the partitioner  ... 4%... 13%... 91%... 100%
+Guided partitioning  ... 20%... 40%... 60%... 80%
 Partitions formatting  ... 33%
-Installing the base system  ... 0%... 3%... 100%
-Configuring apt  ... 14%... 100%
-Select and install software  ... 1%... 100%
-Installing GRUB boot loader  ... 16%... 100%
-Finishing the installation  ... 1%... 4%
+Partitions formatting
+Installing the base system  ... 0%... 3%... 79%... 83%... 91%... 100%
+Configuring apt  ... 7%... 14%... 14%... 92%... 100%
+Select and install software  ... 1%... 80%... 77%... 81%... 90%... 100%
+Installing GRUB boot loader  ... 16%... 33%... 50%... 83%... 100%
+Finishing the installation  ... 3%... 11%
 """
 #: Of reports of users of Anaconda; not recorded by us.
 ANACONDA = """\
@@ -143,6 +159,9 @@ def test_a_question() -> None:
         'Download installer components: The installer failed to download'
     )
     assert 'Retry' in found.question
+    found, _ = read('debian', DEBIAN + ASKED_FOR_A_PASSWORD)
+    assert found.question.startswith('Set up users and passwords: Some')
+    assert found.question.endswith('Root password:')
     found, _ = read('redhat', ANACONDA + ANACONDA_FAILED)
     assert 'Non interactive installation failed' in found.question
     found, _ = read('ubuntu', 'Continue with autoinstall? (yes|no)')
