@@ -28,12 +28,14 @@ _SCRIPT = 'imagebuild-late'
 _LEAST_ROOT = 1500
 
 #: Root's password is that of the script at the end. Debian 13's installer
-#: takes "!" for none and asks for one; nobody's password has this hash.
+#: takes "!" for none and asks for one; nobody's password has this hash. An
+#: image has no microcode for the CPU of the machine that it was made in.
 _FIXED = """\
 d-i debconf/priority select critical
 d-i netcfg/choose_interface select auto
 d-i netcfg/get_domain string localdomain
 d-i hw-detect/load_firmware boolean false
+d-i hw-detect/firmware-lookup string never
 d-i passwd/root-login boolean true
 d-i passwd/root-password-crypted password *
 d-i passwd/make-user boolean false

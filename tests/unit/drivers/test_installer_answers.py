@@ -202,6 +202,7 @@ def test_preseed() -> None:
     assert found['mirror/http/directory'] == '/debian'
     assert found['mirror/http/proxy'] == mirror_network.PROXY
     assert found['pkgsel/include'] == 'vim libc++-dev=1:2~3'
+    assert found['hw-detect/firmware-lookup'] == 'never'
     # Debian 13 asks for another where it is "!".
     assert found['passwd/root-password-crypted'] == '*'
     recipe = found['partman-auto/expert_recipe']
