@@ -33,6 +33,7 @@ from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.boot import running
 from imagebuild.clients import compute
+from imagebuild.clients import rest
 from imagebuild.clients import images
 from imagebuild.common import config_options
 from imagebuild.common import guest_program
@@ -230,7 +231,7 @@ class Attempt:
     def _known_flavor(self, name: str) -> dict[str, Any]:
         try:
             return self.client.flavor(name)
-        except compute.ComputeRefused as error:
+        except rest.Refused as error:
             if self._options.flavor:
                 raise
             raise server.ServerFailed(
@@ -242,7 +243,7 @@ class Attempt:
 
         :returns: the token by which what it says is known.
         :raises InvalidInput: the program is too long.
-        :raises ComputeRefused: Nova does not want that.
+        :raises Refused: Nova does not want that.
         :raises ServerFailed: it came to nothing.
         """
         token = secrets.token_hex(16)
@@ -261,7 +262,7 @@ class Attempt:
 
         :param data: its user data, base64.
         :param or_off: it may have stopped itself by then.
-        :raises ComputeRefused: Nova does not want that.
+        :raises Refused: Nova does not want that.
         :raises ServerFailed: it came to nothing.
         """
         made = self.client.create_server(self._body(data))
