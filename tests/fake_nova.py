@@ -24,12 +24,11 @@ guest: its console says what the program in its user data would say.
 import base64
 import dataclasses
 import gzip
-import http.server
 import json
 import re
-import threading
-import urllib.parse
 import uuid
+
+from tests import json_service
 
 TOKEN = re.compile(r"<<'end-of-file-([0-9a-f]{32})'")
 STEPS = re.compile(r'^cat > "\$dir"/step-', re.MULTILINE)
@@ -57,6 +56,12 @@ class Server:
     status: str = 'BUILD'
     looks: int = 0
     fault: str = ''
+    address: str = '127.0.0.1'
+
+    def volumes(self):
+        """Ids of the volumes that it boots from."""
+        mapping = self.body.get('block_device_mapping_v2', ())
+        return [each['uuid'] for each in mapping]
 
     def program(self):
         """What its user data say."""
@@ -78,75 +83,55 @@ class Server:
             'name': self.body['name'],
             'status': self.status,
             'metadata': self.body.get('metadata', {}),
-            'addresses': {'net': [{'addr': '127.0.0.1', 'version': 4}]},
+            'addresses': {'net': [{'addr': self.address, 'version': 4}]},
         }
         if self.fault:
             record['fault'] = {'code': 500, 'message': self.fault}
         return record
 
 
-class FakeNova:
+class FakeNova(json_service.JsonService):
     """The service; its state can be looked at and changed.
 
     :param glance: where its snapshots are.
+    :param cinder: whose volumes servers boot from, if there is one.
     :ivar servers: id to server.
     :ivar hold: stages that do not end: ``BUILD``, ``console``, ``stop``,
         ``image``, ``boot``, ``delete``; ``reclaim``: the deleted are kept.
     :ivar of_zones: the same for the servers of an availability zone.
     :ivar fault: of the next servers: they end in error with it.
     :ivar fault_of_booted: of the next servers that boot what was made.
+    :ivar address: of the next servers.
     :ivar failing: (exit code, output) of the first step, if it fails.
     :ivar refused: why the program is for other systems, '' if it is not.
     :ivar listed: what the guest says of what is in it.
     :ivar unclean: whether the clean-up takes too long.
-    :ivar refuses: path to (status, message) of the next such request.
-    :ivar nonsense: path to what is answered in place of the truth; a pair has
-        the status, bytes are no JSON.
     :ivar on_create: called with each new server.
     :ivar dies: what servers that boot what was made say in place of coming
         up; with ``off`` in ``hold`` they stop then.
+    :ivar acts: method, path and action of all that was done to servers.
     :ivar console: what stands before and between the lines of the program.
     """
 
-    def __init__(self, glance):
+    def __init__(self, glance, cinder=None):
+        super().__init__()
         self.glance = glance
+        self.cinder = cinder
         self.servers = {}
         self.hold = set()
         self.of_zones = {}
         self.fault = ''
         self.fault_of_booted = ''
         self.dies = ''
+        self.address = '127.0.0.1'
         self.failing = None
         self.refused = ''
         self.listed = ''
         self.unclean = False
-        self.refuses = {}
-        self.nonsense = {}
         self.on_create = lambda server: None
         self.console = '[    0.000000] Linux version 6.1\r\n'
-        self.requests = []
+        self.acts = []
         self.made = []
-        self.lock = threading.RLock()
-
-    def __enter__(self):
-        outer = self
-
-        class Handler(_Handler):
-            nova = outer
-
-        self._server = http.server.ThreadingHTTPServer(
-            ('127.0.0.1', 0), Handler
-        )
-        self._server.daemon_threads = True
-        self.url = f'http://127.0.0.1:{self._server.server_port}'
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.01,), daemon=True
-        ).start()
-        return self
-
-    def __exit__(self, *exc_info):
-        self._server.shutdown()
-        self._server.server_close()
 
     def holds(self, server, stage):
         zone = server.body.get('availability_zone')
@@ -201,134 +186,88 @@ class FakeNova:
             f'\r\n=imagebuild= {token} {each} =end=\r\n' for each in says
         )
 
+    # -- requests -----------------------------------------------------------
 
-def _pieces(text):
-    packed = base64.b64encode(gzip.compress(text.encode())).decode()
-    return [*enumerate(re.findall('.{1,1000}', packed))]
-
-
-def _encoded(text):
-    return base64.b64encode(text.encode()).decode()
-
-
-class _Refused(Exception):  # noqa: N818
-    def __init__(self, status, message):
-        self.status = status
-        self.message = message
-
-
-def _content(answer):
-    if answer is None or isinstance(answer, bytes):
-        return answer or b''
-    return json.dumps(answer).encode()
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    disable_nagle_algorithm = True
-    nova: FakeNova
-
-    def log_message(self, *args):
-        pass
-
-    def _serve(self):
-        length = int(self.headers.get('Content-Length') or 0)
-        body = json.loads(self.rfile.read(length) or b'null')
-        url = urllib.parse.urlsplit(self.path)
-        self.nova.requests.append((self.command, self.path))
-        try:
-            with self.nova.lock:
-                status, answer = self._dispatch(url, body)
-        except _Refused as refused:
-            status = refused.status
-            name = {404: 'itemNotFound', 409: 'conflictingRequest'}
-            answer = {
-                name.get(status, 'badRequest'): {
-                    'code': status,
-                    'message': refused.message,
-                }
-            }
-        content = _content(answer)
-        self.send_response(status)
-        self.send_header('Content-Type', 'application/json')
-        self.send_header('Content-Length', str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_DELETE = _serve  # noqa: N815
-
-    def _dispatch(self, url, body):
-        key = f'{self.command} {url.path}'
-        for pattern in list(self.nova.refuses):
-            if re.search(pattern, key):
-                raise _Refused(*self.nova.refuses.pop(pattern))
-        for pattern, answer in self.nova.nonsense.items():
-            if re.search(pattern, key):
-                return answer if isinstance(answer, tuple) else (200, answer)
-        if url.path == '/flavors/detail':
+    def answer(self, method, path, query, body):
+        if path == '/flavors/detail':
             flavor = {'id': '1', 'name': 'm1.tiny', 'disk': 4, 'ram': 256}
             return 200, {'flavors': [flavor]}
-        if key == 'POST /servers':
+        if (method, path) == ('POST', '/servers'):
             return self._create(body['server'])
-        if url.path == '/servers/detail':
-            return self._list(urllib.parse.parse_qs(url.query))
-        if match := SERVER.fullmatch(url.path):
-            server = self.nova.servers.get(match[1])
+        if path == '/servers/detail':
+            return self._list(query)
+        if match := SERVER.fullmatch(path):
+            server = self.servers.get(match[1])
             if server is None:
-                raise _Refused(404, f'Instance {match[1]} could not be found.')
+                raise json_service.fault(
+                    404, f'Instance {match[1]} could not be found.'
+                )
             if match[2]:
                 [(action, arguments)] = body.items()
+                self.acts.append((method, path, action))
                 name = action.replace('-', '_')
                 return getattr(self, f'_{name}')(server, arguments)
-            if self.command == 'DELETE':
-                if self.nova.holds(server, 'reclaim'):
+            if method == 'DELETE':
+                if self.holds(server, 'reclaim'):
+                    # Its volumes stay with it.
                     server.status = 'SOFT_DELETED'
-                elif not self.nova.holds(server, 'delete'):
-                    del self.nova.servers[server.id]
+                else:
+                    self._delete(server)
                 return 204, None
             return 200, {'server': self._look(server)}
-        raise _Refused(404, 'not a path of this fake')
+        raise json_service.fault(404, 'not a path of this fake')
+
+    def _delete(self, server):
+        if self.holds(server, 'delete'):
+            return
+        del self.servers[server.id]
+        for volume in server.volumes():
+            self.cinder.detach(volume)
+
+    def _forceDelete(self, server, _):  # noqa: N802
+        self._delete(server)
+        return 202, None
 
     def _create(self, body):
         server = Server(str(uuid.uuid4()), body)
+        for volume in server.volumes():
+            if why := self.cinder.attach(volume):
+                raise json_service.fault(400, f'Block Device {volume}: {why}.')
+        server.address = self.address
         server.fault = (
-            self.nova.fault_of_booted
-            if self.nova.boots_image(server)
-            else self.nova.fault
+            self.fault_of_booted if self.boots_image(server) else self.fault
         )
-        self.nova.servers[server.id] = server
-        self.nova.made.append(server)
-        self.nova.on_create(server)
+        self.servers[server.id] = server
+        self.made.append(server)
+        self.on_create(server)
         return 202, {'server': {'id': server.id}}
 
     def _list(self, query):
-        [name] = query['name']
+        name = query['name']
         found = [
             each.record()
-            for each in self.nova.servers.values()
+            for each in self.servers.values()
             if re.search(name, each.body['name'])
         ]
         marker = query.get('marker')
         ids = [each['id'] for each in found]
-        if marker and marker[0] not in ids:
-            raise _Refused(400, f'Marker {marker[0]} could not be found.')
-        start = ids.index(marker[0]) + 1 if marker else 0
+        if marker and marker not in ids:
+            raise json_service.fault(
+                400, f'Marker {marker} could not be found.'
+            )
+        start = ids.index(marker) + 1 if marker else 0
         # Pages of two.
         return 200, {'servers': found[start : start + 2]}
 
     def _look(self, server):
         server.looks += 1
         if server.looks >= 2:
-            if server.status == 'BUILD' and not self.nova.holds(
-                server, 'BUILD'
-            ):
+            if server.status == 'BUILD' and not self.holds(server, 'BUILD'):
                 server.status = 'ERROR' if server.fault else 'ACTIVE'
-            if server.status == 'stopping' and not self.nova.holds(
-                server, 'stop'
-            ):
+            if server.status == 'stopping' and not self.holds(server, 'stop'):
                 server.status = 'SHUTOFF'
-            if server.status == 'ACTIVE' and self.nova.holds(server, 'off'):
-                if self.nova.boots_image(server):
+            if server.status == 'ACTIVE' and self.holds(server, 'off'):
+                if self.boots_image(server):
                     server.status = 'SHUTOFF'
         record = server.record()
         if record['status'] == 'stopping':
@@ -337,25 +276,37 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _os_stop(self, server, _):
         if server.status != 'ACTIVE':
-            raise _Refused(409, "Cannot 'stop' instance: wrong state")
+            raise json_service.fault(
+                409, "Cannot 'stop' instance: wrong state"
+            )
         server.status, server.looks = 'stopping', 0
         return 202, None
 
     def _os_getConsoleOutput(self, server, arguments):  # noqa: N802
         if server.status != 'ACTIVE':
-            raise _Refused(404, 'Unable to get console log')
-        lines = self.nova.said(server).split('\n')
+            raise json_service.fault(404, 'Unable to get console log')
+        lines = self.said(server).split('\n')
         return 200, {'output': '\n'.join(lines[-arguments['length'] :])}
 
     def _createImage(self, server, arguments):  # noqa: N802
-        glance = self.nova.glance
+        glance = self.glance
+        if server.volumes():
+            # What is no image: nothing but a name of a snapshot of Cinder's.
+            image = glance.add(
+                status='active',
+                size=0,
+                name=arguments['name'],
+                block_device_mapping='[{"source_type": "snapshot"}]',
+                **arguments['metadata'],
+            )
+            return 202, {'image_id': image['id']}
         base = glance.images[server.body['imageRef']]
         inherited = {
             name: value
             for name, value in base.items()
             if name.startswith(('hw_', 'imagebuild_'))
         }
-        held = self.nova.holds(server, 'image')
+        held = self.holds(server, 'image')
         image = glance.add(
             b'' if held else b'QFI\xfb a snapshot',
             name=arguments['name'],
@@ -365,3 +316,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             **{**inherited, **OF_A_SNAPSHOT, **arguments['metadata']},
         )
         return 202, {'image_id': image['id']}
+
+
+def _pieces(text):
+    packed = base64.b64encode(gzip.compress(text.encode())).decode()
+    return [*enumerate(re.findall('.{1,1000}', packed))]
+
+
+def _encoded(text):
+    return base64.b64encode(text.encode()).decode()

@@ -32,7 +32,7 @@ class Compute(rest.Service):
     thing: ClassVar[str] = 'server'
     needed: ClassVar[str] = 'the driver "snapshot" needs'
     #: Of Pike. 2.37: servers without a network; 2.45: the id of a snapshot.
-    versions: ClassVar[Mapping[str, str]] = {'default_microversion': '2.45'}
+    versions: ClassVar[Mapping[str, Any]] = {'default_microversion': '2.45'}
 
     # -- servers ------------------------------------------------------------
 
@@ -72,7 +72,7 @@ class Compute(rest.Service):
         self._call('DELETE', f'/servers/{server_id}')
 
     def delete_at_once(self, server_id: str) -> None:
-        """Delete a server that Nova keeps for a while after its deletion.
+        """Have a server deleted, whatever Nova keeps for a while.
 
         :raises NotFound: there is none.
         :raises Conflict: it is in a state in which it cannot be.

@@ -79,7 +79,7 @@ class Service:
     service: ClassVar[str]
     thing: ClassVar[str]
     needed: ClassVar[str]
-    versions: ClassVar[Mapping[str, str]] = {}
+    versions: ClassVar[Mapping[str, Any]] = {}
     full: ClassVar[tuple[int, ...]] = (403, 413)
 
     def __init__(
@@ -179,8 +179,9 @@ class Service:
                 last = str(page[-1]['id']) if page else ''
                 if last and last == asked.get('marker'):
                     raise ValueError('the same page again')
+                is_last = not page or self._is_last(answer, key)
             yield from page
-            if not page or self._is_last(answer, key):
+            if is_last:
                 return
             asked['marker'] = last
 

@@ -24,7 +24,9 @@ import pytest
 from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.conductor import process
+from tests import fake_cinder
 from tests import fake_glance
+from tests import fake_neutron
 from tests import fake_nova
 from tests.functional import api_service
 from tests.functional import conductors
@@ -42,6 +44,8 @@ service_id = this-service
 retry_timeout = 5
 [snapshot]
 endpoint_override = {nova}
+volume_endpoint_override = {cinder}
+network_endpoint_override = {neutron}
 flavor = m1.tiny
 poll_interval = 0.05
 """
@@ -61,8 +65,22 @@ def glance():
 
 
 @pytest.fixture
-def nova(glance):
-    with fake_nova.FakeNova(glance) as server:
+def cinder(glance):
+    with fake_cinder.FakeCinder(glance) as server:
+        yield server
+
+
+@pytest.fixture
+def nova(glance, cinder):
+    with fake_nova.FakeNova(glance, cinder) as server:
+        yield server
+
+
+@pytest.fixture
+def neutron(nova):
+    with fake_neutron.FakeNeutron(nova) as server:
+        # Of a network that is for documentation: nobody answers.
+        server.address = '203.0.113.7'
         yield server
 
 
@@ -87,14 +105,19 @@ def database(tmp_path):
 
 
 @pytest.fixture
-def write_conf(tmp_path, glance, nova):
+def write_conf(tmp_path, glance, nova, cinder, neutron):
     def write(name='c1', more='', **options):
         options = {
             'drivers': 'snapshot', 'store': 'glance', 'max_attempts': 1,
             **options,
         }  # fmt: skip
         path = conductors.write_conf(tmp_path, name, **options)
-        conf = CONF.format(glance=glance.url, nova=nova.url)
+        conf = CONF.format(
+            glance=glance.url,
+            nova=nova.url,
+            cinder=cinder.url,
+            neutron=neutron.url,
+        )
         path.write_text(path.read_text() + conf + more)
         return path
 
@@ -359,13 +382,10 @@ def in_zone(nova, zone):
         ]
 
 
-def test_a_conductor_is_killed_at_every_stage(
-    database, glance, nova, write_conf, run, add, tmp_path
-):
-    stages = ('BUILD', 'console', 'stop', 'image', 'boot')
-    nova.of_zones = {stage: stage for stage in stages}
-    path = write_conf('p1', max_builds=5)
-    with (tmp_path / 'p1.log').open('wb') as log:
+@contextlib.contextmanager
+def killed_after(path, tmp_path):
+    """A conductor of its own, which is killed after the block."""
+    with (tmp_path / 'killed.log').open('wb') as log:
         killed = subprocess.Popen(
             [sys.executable, '-W', 'ignore', '-c', PROGRAM]
             + ['--config-file', str(path)],
@@ -374,6 +394,19 @@ def test_a_conductor_is_killed_at_every_stage(
             stderr=log,
         )
     try:
+        yield
+        killed.send_signal(signal.SIGKILL)
+    finally:
+        killed.kill()
+        killed.wait()
+
+
+def test_a_conductor_is_killed_at_every_stage(
+    database, glance, nova, write_conf, run, add, tmp_path
+):
+    stages = ('BUILD', 'console', 'stop', 'image', 'boot')
+    nova.of_zones = {stage: stage for stage in stages}
+    with killed_after(write_conf('p1', max_builds=5), tmp_path):
         builds = [
             add(
                 availability_zone=stage,
@@ -385,10 +418,6 @@ def test_a_conductor_is_killed_at_every_stage(
         wait_until(lambda: in_zone(nova, 'stop')[0].status == 'stopping', 60)
         wait_until(lambda: booted_in(nova, 'boot'), 60)
         wait_until(lambda: len(glance.images) == 3, 60)
-        killed.send_signal(signal.SIGKILL)
-    finally:
-        killed.kill()
-        killed.wait()
     # Of another service in the same cloud; it has nothing of ours.
     foreign = artifacts.AttemptStamp('another', builds[0], 1)
     kept = fake_nova.Server(
@@ -405,3 +434,91 @@ def test_a_conductor_is_killed_at_every_stage(
         wait_until(lambda: list(nova.servers) == [kept.id])
         # The base image, and one of each build.
         wait_until(lambda: len(glance.images) == 6)
+
+
+def test_a_server_that_boots_from_a_volume(
+    database, glance, nova, cinder, run, add
+):
+    """Its image has data, and is handed over as others are."""
+    with run(more='boot_from = volume\nvolume_size = 2\n'):
+        build = wait_for(database, add(), 'active', 'error', seconds=60)
+        assert build.status == 'active', build.status_reason
+        wait_until(lambda: not cinder.volumes)
+    record = glance.images[build.image_id]
+    assert record['owner'] == conductors.PROJECT
+    assert (record['name'], record['min_disk']) == ('web', 2)
+    assert record['size']
+    assert record['hw_disk_bus'] == 'virtio'
+    assert record['imagebuild_build_id'] == build.id
+    assert artifacts.ATTEMPT not in record
+    assert nova.servers == {}
+    assert not [act for _, _, act in nova.acts if act == 'createImage']
+
+
+def test_volumes_that_fail_or_are_cancelled_leave_nothing(
+    database, glance, nova, cinder, run, add
+):
+    cinder.types += ['made', 'written']
+    cinder.of_types = {'made': 'create', 'written': 'upload'}
+    with run(more='boot_from = volume\n', max_builds=3):
+        slow = {kind: add(volume_type=kind) for kind in cinder.of_types}
+        wait_until(lambda: states(cinder) == {'creating', 'uploading'}, 60)
+        for build_id in slow.values():
+            database.request_cancel(build_id)
+        for build_id in slow.values():
+            wait_for(database, build_id, 'cancelled', seconds=60)
+        cinder.of_types.clear()
+        cinder.gigabytes = 0
+        full = wait_for(database, add(), 'error', seconds=60)
+        wait_until(lambda: not cinder.volumes, 60)
+        wait_until(lambda: nothing_is_left(glance, nova), 60)
+    assert full.fault == 'service'
+    assert 'has no room for a volume more' in full.status_reason
+
+
+def states(cinder):
+    with cinder.lock:
+        return {each.status for each in cinder.volumes.values()}
+
+
+def test_a_conductor_with_volumes_is_killed_at_every_stage(
+    database, glance, nova, cinder, neutron, write_conf, run, add, tmp_path
+):
+    """Also while it waits for a server that lets nobody in."""
+    of_nova = ('BUILD', 'console', 'stop', 'delete')
+    of_cinder = ('create', 'upload')
+    nova.of_zones = {stage: stage for stage in of_nova}
+    cinder.types += of_cinder
+    cinder.of_types = {stage: stage for stage in of_cinder}
+    network = '0a5c3ab8-5b5d-4a3c-8f60-1f3c0d1e2a9b'
+    more = f'boot_from = volume\nfloating_network = {network}\n'
+    with killed_after(write_conf('p1', more=more, max_builds=7), tmp_path):
+        builds = [add(availability_zone=stage) for stage in of_nova]
+        builds += [add(volume_type=stage) for stage in of_cinder]
+        reached = add(configure='ssh', networks=[network])
+        wait_until(lambda: all(in_zone(nova, stage) for stage in of_nova), 90)
+        wait_until(lambda: in_zone(nova, 'stop')[0].status == 'stopping', 90)
+        wait_until(lambda: states(cinder) >= {'creating', 'uploading'}, 90)
+        wait_until(lambda: neutron.addresses, 90)
+        wait_until(lambda: deletion_was_asked_for(nova), 90)
+    assert len(cinder.volumes) == len(builds) + 1
+    database.request_cancel(reached)
+    with nova.lock, cinder.lock:
+        nova.of_zones.clear()
+        cinder.of_types.clear()
+    with run('c2', more=more, leak_grace=2, max_attempts=3, max_builds=4):
+        for build_id in builds:
+            build = wait_for(database, build_id, 'active', seconds=120)
+            assert build.attempt == 2
+        wait_for(database, reached, 'cancelled', seconds=60)
+        wait_until(lambda: not nova.servers, 60)
+        wait_until(lambda: not neutron.addresses, 60)
+        wait_until(lambda: not cinder.volumes, 60)
+        # The base image, and one of each build.
+        wait_until(lambda: len(glance.images) == 1 + len(builds), 60)
+
+
+def deletion_was_asked_for(nova):
+    """Of the server that does not go."""
+    [server] = in_zone(nova, 'delete')
+    return ('POST', f'/servers/{server.id}/action', 'forceDelete') in nova.acts

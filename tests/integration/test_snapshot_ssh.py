@@ -24,7 +24,9 @@ from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.drivers.snapshot import ssh_access
 from imagebuild.manifest import cleanup
+from tests import fake_cinder
 from tests import fake_glance
+from tests import fake_neutron
 from tests import fake_nova
 from tests.integration import machines
 
@@ -88,14 +90,19 @@ def test_the_engine_runs_in_a_server(
     with (
         machines.Machine(machine_tree, tmp_path / 'machine') as machine,
         fake_glance.FakeGlance() as glance,
-        fake_nova.FakeNova(glance) as nova,
+        fake_cinder.FakeCinder(glance) as cinder,
+        fake_nova.FakeNova(glance, cinder) as nova,
+        fake_neutron.FakeNeutron(nova) as neutron,
     ):
+        # It boots from a volume, and is reached by another address than
+        # that of its own network.
+        nova.address = '192.0.2.7'
         nova.on_create = lambda server: boot(machine, server)
         context = base.BuildContext(
             base_image=base.BaseImage(
                 kind='glance', id=glance.add(b'disk')['id']
             ),
-            options={'configure': 'ssh'},
+            options={'configure': 'ssh', 'boot_from': 'volume'},
             workspace=tmp_path,
             settings=base.Settings.from_config(
                 {
@@ -103,6 +110,9 @@ def test_the_engine_runs_in_a_server(
                     'disks': {'cache_dir': str(tmp_path / 'cache')},
                     'snapshot': {
                         'endpoint_override': nova.url,
+                        'volume_endpoint_override': cinder.url,
+                        'network_endpoint_override': neutron.url,
+                        'floating_network': str(uuid.uuid4()),
                         'flavor': 'm1.tiny',
                         'networks': [str(uuid.uuid4())],
                         'poll_interval': 0.05,
@@ -122,7 +132,7 @@ def test_the_engine_runs_in_a_server(
                 disk.remote.read_file('/etc/made')
         assert isinstance(made, base.ImageArtifact)
         assert glance.images[made.image_id]['status'] == 'active'
-        assert nova.servers == {}
+        assert nova.servers == cinder.volumes == neutron.addresses == {}
         [server] = nova.made
         # What nothing but a way in can do, and what is not left of it.
         assert (

@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 from imagebuild import exception
 from imagebuild.drivers import base
+from imagebuild.drivers.snapshot import resource
 from imagebuild.drivers.snapshot import server as servers
 from imagebuild.drivers.snapshot import user_data
 
@@ -85,7 +86,7 @@ class Booted:
         status = self._server.look().get('status')
         self._is_off = status == servers.OFF
         if not self._is_off and status not in _RUNS:
-            raise servers.ServerFailed(
+            raise resource.ServerFailed(
                 reason=f'The server that boots the image is {status}, which '
                 'it does not become by itself.'
             )

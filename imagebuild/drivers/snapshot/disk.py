@@ -26,7 +26,7 @@ from imagebuild.drivers.snapshot import ssh_access
 
 if TYPE_CHECKING:
     # It imports this.
-    from imagebuild.drivers.snapshot import driver
+    from imagebuild.drivers.snapshot import attempt as attempts
 
 
 class NotAccepted(exception.DistroNotAccepted):
@@ -38,7 +38,7 @@ class NotAccepted(exception.DistroNotAccepted):
 class ServerDisk(base.OpenDisk):
     """The disk of a server, of which Nova makes an image."""
 
-    def __init__(self, attempt: driver.Attempt, virtual_size: int) -> None:
+    def __init__(self, attempt: attempts.Attempt, virtual_size: int) -> None:
         self.virtual_size = virtual_size
         self._attempt = attempt
 
@@ -50,11 +50,10 @@ class ServerDisk(base.OpenDisk):
         monitor = attempt.context.monitor
         with monitor.step('stop the server'):
             server.stop()
-        with monitor.step('make an image of the server'):
-            image = server.snapshot(attempt.context.settings.glance())
-        with monitor.step('delete the server'):
+        image_id = attempt.image(server)
+        with monitor.step('remove what is left in the cloud'):
             attempt.give_up()
-        return base.ImageArtifact(image.id, attempt.stamp)
+        return base.ImageArtifact(image_id, attempt.stamp)
 
     def _server(self) -> servers.Server:
         if self._attempt.server is None:
@@ -72,8 +71,8 @@ class ProgramDisk(ServerDisk):
     ) -> None:
         """See :meth:`base.OpenDisk.run_program`."""
         attempt = self._attempt
-        with attempt.context.monitor.step('make the server'):
-            token = attempt.start(program)
+        token, data = attempt.program_data(program)
+        attempt.make(data)
         heard = console.Console(token, listener)
         since = time.monotonic()
         while not heard.over:
@@ -122,15 +121,17 @@ class SshDisk(ServerDisk):
     :raises HostUnreachable: it does not let us in.
     """
 
-    def __init__(self, attempt: driver.Attempt, virtual_size: int) -> None:
+    def __init__(self, attempt: attempts.Attempt, virtual_size: int) -> None:
         super().__init__(attempt, virtual_size)
         context, limits = attempt.context, attempt.limits
         self._access = ssh_access.Access()
-        with context.monitor.step('make the server'):
-            server = attempt.make(self._access.user_data)
+        server = attempt.make(self._access.user_data)
+        address = attempt.make_floating(server)
         with context.monitor.step('wait until the server lets us in'):
             self.remote = self._access.connect(
-                ssh_access.address_of(server.look()),
+                ssh_access.machine_address(address)
+                if address
+                else ssh_access.address_of(server.look()),
                 limits.ssh_port,
                 seconds=limits.boot_timeout,
                 command_timeout=context.settings.command_timeout,

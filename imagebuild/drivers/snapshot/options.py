@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.common import space
 from imagebuild.drivers import base
+from imagebuild.drivers import disk_options
 from imagebuild.drivers import option_schema
 from imagebuild.drivers.snapshot import settings
 
@@ -42,6 +44,7 @@ class SnapshotOptions(base.Options):
     """Options of the driver ``snapshot``; each has its description.
 
     :ivar networks: None for those of the configuration.
+    :ivar boot_from: '' for that of the configuration, as the others.
     """
 
     configure: str = dataclasses.field(
@@ -49,7 +52,8 @@ class SnapshotOptions(base.Options):
         metadata=option_schema.described(
             'How the server comes to be as described: cloud-init, by its '
             'user data, so that nothing has to reach it; ssh, by the '
-            'conductor, which must reach its first address.',
+            'conductor, which must reach its first address, or a floating '
+            'one that the operator has it given.',
             {'enum': ['cloud-init', 'ssh']},
         ),
     )
@@ -95,6 +99,36 @@ class SnapshotOptions(base.Options):
         ),
     )
 
+    boot_from: str = dataclasses.field(
+        default='',
+        metadata=option_schema.described(
+            'Where the disk of the server is: image, on its host; volume, in '
+            'a volume, for flavors without a disk; by default what the '
+            'operator has set.',
+            {'enum': ['image', 'volume']},
+        ),
+    )
+    volume_size: int = dataclasses.field(
+        default=0,
+        metadata=option_schema.described(
+            'GiB of the volume; by default what the operator has set, or the '
+            'base image needs.',
+            option_schema.integer(1, disk_options.LARGEST_SIZE, 'GiB'),
+        ),
+    )
+    volume_type: str = dataclasses.field(
+        default='',
+        metadata=option_schema.described(
+            'Name or id of the type of the volume; by default what the '
+            'operator has set.',
+            _NAME,
+        ),
+    )
+
+    def boots_from_volume(self, limits: settings.SnapshotSettings) -> bool:
+        """Whether the disk of the server is a volume."""
+        return (self.boot_from or limits.boot_from) == 'volume'
+
     def networks_with(
         self, limits: settings.SnapshotSettings
     ) -> Sequence[str]:
@@ -119,6 +153,34 @@ def way_problems(
     ]
 
 
+def volume_problems(
+    options: Mapping[str, Any],
+    limits: settings.SnapshotSettings,
+    largest: int,
+) -> list[exception.Problem]:
+    """What is against the volume of the server.
+
+    :param options: which have been validated.
+    :param largest: bytes that a disk may have, 0 for no limit.
+    """
+    parsed = SnapshotOptions.parse(options)
+    problems = []
+    if not parsed.boots_from_volume(limits):
+        problems = [
+            exception.Problem(name, 'needs "boot_from": "volume"')
+            for name in ('volume_size', 'volume_type')
+            if options.get(name)
+        ]
+    if largest and parsed.volume_size * space.GIB > largest:
+        problems.append(
+            exception.Problem(
+                'volume_size',
+                f'the operator allows disks of {space.human(largest)}',
+            )
+        )
+    return problems
+
+
 def asked_problems(
     asked: Mapping[str, Any], allowed: settings.SnapshotSettings
 ) -> list[exception.Problem]:
@@ -132,6 +194,23 @@ def asked_problems(
         problems.append(
             exception.Problem(
                 'flavor', f'the operator allows no flavor "{flavor}"'
+            )
+        )
+    where = asked.get('boot_from')
+    if where and where not in (*allowed.allowed_boot_from, allowed.boot_from):
+        problems.append(
+            exception.Problem(
+                'boot_from', f'the operator allows no booting from {where}'
+            )
+        )
+    kind = asked.get('volume_type')
+    if kind and not _may(
+        kind, allowed.allowed_volume_types, [allowed.volume_type]
+    ):
+        problems.append(
+            exception.Problem(
+                'volume_type',
+                f'the operator allows no type of volume "{kind}"',
             )
         )
     for number, each in enumerate(asked.get('networks') or ()):

@@ -20,64 +20,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
-from typing import TypeVar
 
 from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.clients import compute
 from imagebuild.clients import glance
 from imagebuild.clients import images
-from imagebuild.clients import retries
-from imagebuild.common import control_characters
-from imagebuild.drivers.snapshot import settings
+from imagebuild.clients import rest
+from imagebuild.drivers.snapshot import resource
+from imagebuild.drivers.snapshot.resource import ServerFailed
 
 LOG = logging.getLogger(__name__)
-T = TypeVar('T')
 
 #: Status of a server that has stopped, by itself or not.
 OFF = 'SHUTOFF'
 _NO_HOST = 'No valid host was found'
-#: Characters of what Nova says of a fault.
-_LONGEST = 400
 
 
-class ServerFailed(exception.EnvironmentFault):
-    """The cloud did not do with the server what it was asked for."""
-
-    msg_fmt = '%(reason)s'
-
-
-class Server:
-    """A server.
-
-    :param limits: seconds for everything that is waited for.
-    :param retry_timeout: seconds for which Nova may be away.
-    :ivar id: of the server.
-    """
-
-    def __init__(
-        self,
-        client: compute.Compute,
-        server_id: str,
-        stamp: artifacts.AttemptStamp,
-        limits: settings.SnapshotSettings,
-        retry_timeout: float,
-    ) -> None:
-        self.id = server_id
-        self._client = client
-        self._stamp = stamp
-        self._limits = limits
-        self._retry_timeout = retry_timeout
-
-    def retried(self, call: Callable[[], T]) -> T:
-        """Ask until Nova is there."""
-        return retries.retry_while_unavailable(
-            call, timeout=self._retry_timeout
-        )
+class Server(resource.Resource[compute.Compute]):
+    """A server; see :class:`resource.Resource`."""
 
     def look(self) -> dict[str, Any]:
         """What Nova says of it.
@@ -172,12 +136,13 @@ class Server:
                 'removed what it had of it; its log says why.'
             ) from error
 
-    def delete(self) -> None:
+    def delete(self, *, at_once: bool = False) -> None:
         """Delete it, and wait until it is gone; no error when it is.
 
         One that Nova keeps for a while ([DEFAULT] reclaim_instance_interval)
         is gone, for whoever asks.
 
+        :param at_once: as its volume is wanted, which a kept one would keep.
         :raises ServerFailed: it is still there.
         """
         end = time.monotonic() + self._limits.stop_timeout
@@ -185,7 +150,7 @@ class Server:
         while True:
             try:
                 if not asked:
-                    self.retried(lambda: self._client.delete_server(self.id))
+                    self._ask_to_delete(at_once=at_once)
                     asked = True
                 found = self.retried(lambda: self._client.server(self.id))
                 if found.get('status') in ('DELETED', 'SOFT_DELETED'):
@@ -201,6 +166,16 @@ class Server:
                     'deleted.'
                 )
             time.sleep(self._limits.poll_interval)
+
+    def _ask_to_delete(self, *, at_once: bool) -> None:
+        if at_once:
+            try:
+                self.retried(lambda: self._client.delete_at_once(self.id))
+                return
+            except rest.Fault as error:
+                # By the policy of this cloud.
+                LOG.info('Server %s is deleted as others: %s', self.id, error)
+        self.retried(lambda: self._client.delete_server(self.id))
 
 
 def left(
@@ -236,8 +211,7 @@ def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _fault(found: Mapping[str, Any]) -> str:
     """Why a server is in error, in Nova's words and plain ones."""
     fault = _mapping(found, 'fault').get('message')
-    said = control_characters.escaped(str(fault or ''))
-    said = said[:_LONGEST].strip(' .')
+    said = resource.shown(fault)
     if _NO_HOST in said:
         return (
             'No host of the cloud has room for the server, or none fits its '

@@ -33,6 +33,9 @@ class SnapshotSettings:
 
     :ivar flavor: name or id, '' where a request must name one.
     :ivar networks: ids; empty for servers without a network.
+    :ivar boot_from: ``image`` or ``volume``.
+    :ivar volume_size: GiB, 0 for what the base image needs.
+    :ivar floating_network: id, '' for no floating addresses.
     """
 
     flavor: str = ''
@@ -42,7 +45,16 @@ class SnapshotSettings:
     security_groups: Sequence[str] = ()
     availability_zone: str = ''
     config_drive: bool = False
+    boot_from: str = 'image'
+    allowed_boot_from: Sequence[str] = ()
+    volume_size: int = 0
+    volume_type: str = ''
+    allowed_volume_types: Sequence[str] = ()
+    volume_availability_zone: str = ''
+    volume_image_format: str = 'qcow2'
     ssh_port: int = 22
+    floating_network: str = ''
+    volume_timeout: float = 1800.0
     server_timeout: float = 600.0
     boot_timeout: float = 900.0
     silence_timeout: float = 600.0
@@ -76,8 +88,19 @@ def list_opts() -> config_options.Pairs:
         'them, and are deleted with the build. The driver is offered where '
         '[conductor] drivers names it.',
     )
-    options = [*_of_servers(cfg), *_of_networks(cfg)]
-    return [(group, [*options, *_of_limits(cfg), *_of_compute(cfg)])]
+    return [
+        (
+            group,
+            [
+                *_of_servers(cfg),
+                *_of_booting(cfg),
+                *_of_volumes(cfg),
+                *_of_networks(cfg),
+                *_of_limits(cfg),
+                *_of_services(cfg),
+            ],
+        )
+    ]
 
 
 def _of_servers(cfg: Any) -> list[Any]:
@@ -115,6 +138,94 @@ network always have one: nothing else brings them their user data.
 """,
         ),
     ]
+
+
+def _of_booting(cfg: Any) -> list[Any]:
+    return [
+        cfg.StrOpt(
+            'boot_from',
+            default='image',
+            choices=[
+                ('image', 'the disk of a server is on its host'),
+                (
+                    'volume',
+                    'it is a volume of the block storage service, for '
+                    'flavors without a disk',
+                ),
+            ],
+            help="""
+Where the disk of a server is, where neither the request nor the operating
+system's entry says it.
+""",
+        ),
+        cfg.ListOpt(
+            'allowed_boot_from',
+            default=[],
+            item_type=_choice('image', 'volume'),
+            help="""
+What users may ask for in "boot_from" besides that.
+""",
+        ),
+    ]
+
+
+def _of_volumes(cfg: Any) -> list[Any]:
+    return [
+        cfg.IntOpt(
+            'volume_size',
+            default=0,
+            min=0,
+            help="""
+GiB of the volumes of servers, where neither the request nor the operating
+system's entry says it; they are larger where the base image needs that.
+[disks] max_virtual_size is the most that a volume may have.
+""",
+        ),
+        cfg.StrOpt(
+            'volume_type',
+            default='',
+            help="""
+Name or id of the type of volumes for which neither the request nor the
+operating system's entry names one; empty leaves it to the block storage
+service. Of volumes that are encrypted no image can be made.
+""",
+        ),
+        cfg.ListOpt(
+            'allowed_volume_types',
+            default=[],
+            help="""
+Names or ids of the types that users may ask for besides that one; "*" for
+all that the service user sees.
+""",
+        ),
+        cfg.StrOpt(
+            'volume_availability_zone',
+            default='',
+            help="""
+Availability zone of volumes; empty leaves it to the block storage service.
+Needed where Nova attaches no volume of another zone (cross_az_attach in its
+section [cinder]).
+""",
+        ),
+        cfg.StrOpt(
+            'volume_image_format',
+            default='qcow2',
+            choices=[
+                ('qcow2', 'without what is empty'),
+                ('raw', 'as large as the volume'),
+            ],
+            help="""
+Format of the images that are made of volumes. With "raw" the block storage
+service need not convert them.
+""",
+        ),
+    ]
+
+
+def _choice(*names: str) -> Any:
+    from oslo_config import types
+
+    return types.String(choices=list(names))
 
 
 def _of_networks(cfg: Any) -> list[Any]:
@@ -158,11 +269,27 @@ user; empty for its default one.
 Port at which servers are reached that are configured over SSH.
 """,
         ),
+        cfg.StrOpt(
+            'floating_network',
+            default='',
+            regex=rf'^(?:{_UUID})?\Z',
+            help="""
+Id of the external network of which servers that are configured over SSH are
+given a floating address, for conductors that do not reach the networks of
+the servers. A router must lead there. Whoever reaches that network reaches
+the servers, in which tenants run what they like: have a security group let
+in nobody but the conductors.
+""",
+        ),
     ]
 
 
 def _of_limits(cfg: Any) -> list[Any]:
     limits = {
+        'volume_timeout': (
+            1800,
+            'until a volume has the base image in it',
+        ),
         'server_timeout': (600, 'until Nova has made a server active'),
         'boot_timeout': (
             900,
@@ -174,7 +301,10 @@ def _of_limits(cfg: Any) -> list[Any]:
             'seconds',
         ),
         'stop_timeout': (300, 'until a server has stopped, or is deleted'),
-        'image_timeout': (3600, 'until the image of a server is active'),
+        'image_timeout': (
+            3600,
+            'until the image of a server, or of its volume, is active',
+        ),
     }
     return [
         *(
@@ -195,23 +325,39 @@ def _of_limits(cfg: Any) -> list[Any]:
     ]
 
 
-def _of_compute(cfg: Any) -> list[Any]:
+def _of_services(cfg: Any) -> list[Any]:
     return [
         cfg.StrOpt(
             'region_name',
             help="""
-Region of the compute service; that of the image service's must be the same.
+Region of the compute service, and of the block storage and network services;
+that of the image service's must be the same.
 """,
         ),
         cfg.ListOpt(
             'valid_interfaces',
             default=['internal', 'public'],
-            help='Endpoints of the compute service, the preferred one first.',
+            help='Endpoints of these services, the preferred one first.',
         ),
         cfg.StrOpt(
             'endpoint_override',
             help="""
 URL of the compute service, in place of the one in Keystone's catalogue.
+""",
+        ),
+        cfg.StrOpt(
+            'volume_endpoint_override',
+            help="""
+URL of the block storage service, with its version ("/v3", and the project if
+that wants it: "%(project_id)s" stands for it), in place of the one in
+Keystone's catalogue.
+""",
+        ),
+        cfg.StrOpt(
+            'network_endpoint_override',
+            help="""
+URL of the network service, with its version ("/v2.0"), in place of the one
+in Keystone's catalogue.
 """,
         ),
     ]

@@ -20,6 +20,7 @@ in the image.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import ipaddress
 import json
@@ -33,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from imagebuild import exception
 from imagebuild.drivers.snapshot import leaving
-from imagebuild.drivers.snapshot import server as servers
+from imagebuild.drivers.snapshot import resource
 from imagebuild.remotes.base import Remote
 
 #: Seconds for one attempt to connect.
@@ -185,7 +186,7 @@ def address_of(found: Mapping[str, Any]) -> str:
             for each in network
         ]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise servers.ServerFailed(
+        raise resource.ServerFailed(
             reason='What Nova says of the addresses of the server cannot be '
             'understood.'
         ) from error
@@ -193,8 +194,22 @@ def address_of(found: Mapping[str, Any]) -> str:
         for address in addresses:
             if address.version == version and not _is_apart(address):
                 return str(address)
-    raise servers.ServerFailed(
+    raise resource.ServerFailed(
         reason='The server has no address at which it could be reached.'
+    )
+
+
+def machine_address(address: str) -> str:
+    """A floating address.
+
+    :raises ServerFailed: it is none that a machine could have.
+    """
+    with contextlib.suppress(ValueError):
+        if not _is_apart(ipaddress.ip_address(address)):
+            return address
+    raise resource.ServerFailed(
+        reason='What Neutron says of the floating address cannot be '
+        'understood.'
     )
 
 
