@@ -191,6 +191,15 @@ def test_volumes_are_as_they_are_asked_for(
     assert (record['disk_format'], record['min_disk']) == (disk_format, size)
 
 
+def test_a_boot_test_has_a_volume_of_its_own(build, driver, context, cloud):
+    made = build()
+    with driver.boot(context(boot_from='volume'), made, ''):
+        [volume] = cloud.cinder.volumes.values()
+        assert volume.asked['imageRef'] == made.image_id
+        assert volume.status == 'in-use'
+    assert cloud.left() == [made.image_id]
+
+
 TROUBLES = [
     (
         {'gigabytes': 0},
