@@ -163,7 +163,7 @@ class Volume(resource.Resource[block_storage.BlockStorage]):
         :raises ServerFailed: it is still there.
         """
         end = time.monotonic() + self._limits.stop_timeout
-        why = ''
+        status, why = 'unknown', ''
         while True:
             try:
                 found = self.retried(lambda: self._client.volume(self.id))

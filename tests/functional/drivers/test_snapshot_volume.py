@@ -21,10 +21,13 @@ from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild.clients import block_storage
+from imagebuild.clients import rest
 from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.drivers.snapshot import driver as snapshot_driver
+from imagebuild.drivers.snapshot import settings as snapshot_settings
 from imagebuild.drivers.snapshot import ssh_access
+from imagebuild.drivers.snapshot import volume
 from imagebuild.remotes.base import Remote
 from tests import fake_cinder
 from tests import fake_glance
@@ -331,6 +334,18 @@ def test_every_wait_has_an_end(
     for build_id, attempt in set(driver.left_behind('this-service', settings)):
         driver.reap(settings.stamp(build_id, attempt), settings)
     assert cloud.left() == []
+
+
+def test_a_volume_that_is_not_shown(sections):
+    client = unittest.mock.create_autospec(
+        block_storage.BlockStorage, instance=True
+    )
+    client.volume.side_effect = rest.Refused(service='volume', reason='no.')
+    sections['snapshot']['stop_timeout'] = 0.1
+    limits = snapshot_settings.SnapshotSettings.read(sections)
+    stamp = artifacts.AttemptStamp('this-service', str(uuid.uuid4()), 1)
+    with pytest.raises(exception.EnvironmentFault, match=r'unknown, .* no\.'):
+        volume.Volume(client, 'v1', stamp, limits, 1.0).delete()
 
 
 def test_a_server_that_nova_keeps_for_a_while(build, cloud):
