@@ -63,7 +63,7 @@ def pretend_consoles() -> None:
 def install() -> None:
     """Have this process, a job, do all of that."""
     from imagebuild.clients import compute
-    from imagebuild.drivers.snapshot import driver
+    from imagebuild.drivers.snapshot import attempt
     from imagebuild.drivers.snapshot import server
     from imagebuild.stores import glance_adoption
 
@@ -71,13 +71,13 @@ def install() -> None:
     hooks.at_steps_of_drivers()
     hooks.before(compute.Compute, 'create_server', 'asking for a server')
     after(compute.Compute, 'create_server', 'server asked for')
-    after(driver.Attempt, 'make', 'server active')
+    after(attempt.Attempt, 'make', 'server active')
     hooks.before(compute.Compute, 'console', 'console')
     after(compute.Compute, 'stop', 'stopping')
     hooks.before(server.Server, 'snapshot', 'stopped')
     after(compute.Compute, 'snapshot', 'image asked for')
     after(server.Server, 'snapshot', 'image made')
-    after(driver.Attempt, 'give_up', 'server deleted')
+    after(attempt.Attempt, 'give_up', 'server deleted')
     hooks.before(glance_adoption.Adoption, 'attempt', 'adopting')
     hooks.before(glance_adoption.Adoption, '_change', 'changing')
     after(glance_adoption.Adoption, 'attempt', 'adopted')
