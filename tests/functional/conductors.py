@@ -51,6 +51,7 @@ class FakeDriver:
     wants_base = False
     base_kinds = ('glance', 'url', 'path')
     takes_elements = False
+    boots = False
 
     def combined(self, of_entry, asked):
         return {**of_entry, **asked}
