@@ -25,7 +25,6 @@ from imagebuild.distros.base import Distro
 from imagebuild.distros.base import Package
 from imagebuild.distros.base import PackageState
 from imagebuild.distros.base import Repository
-from imagebuild.distros.repository_errors import RepositoryProblem
 from imagebuild.distros.repository_errors import RepositoryUnreachable
 from imagebuild.distros.repository_errors import RepositoryUnusable
 from imagebuild.remotes.base import Remote
@@ -36,7 +35,6 @@ __all__ = [
     'Package',
     'PackageState',
     'Repository',
-    'RepositoryProblem',
     'RepositoryUnreachable',
     'RepositoryUnusable',
     'detect',

@@ -129,6 +129,10 @@ head -c "$(($2 + 1))" "$file" | base64 | tr -d '\n'
 )
 
 
+# As curl, apt and urllib say that a server has answered.
+_NOT_THERE = re.compile(r'\b[Ee]rror:? 4[0-9]{2}\b|\b4[0-9]{2} +[A-Z][a-z]')
+
+
 @dataclasses.dataclass(frozen=True)
 class Wanted:
     """A repository as the manifest describes it; texts may name arguments.
@@ -429,12 +433,13 @@ def _named(text: str) -> str:
 def _not_fetched(
     source: str, error: exception.StepFailed
 ) -> exception.StepFailed:
-    # A server does not answer, or it does, or a file is missing.
-    problem = distros.RepositoryProblem(source, error.reason)
+    # A file is missing, here or there, or a server does not answer; wget does
+    # not say which.
     kind = (
-        distros.RepositoryUnreachable
-        if problem.unreachable and not source.startswith('file:')
-        else exception.StepFailed
+        exception.StepFailed
+        if source.startswith('file:')
+        or _NOT_THERE.search(f'{error.reason}\n{error.output}')
+        else distros.RepositoryUnreachable
     )
     return kind(
         f'the signing key {source} cannot be fetched: {error.reason}',

@@ -215,15 +215,46 @@ def test_a_key_that_cannot_be_fetched():
     )
 
 
-def test_a_key_that_is_not_there():
+def fetching(said):
     text = MANIFEST.replace(
-        'main}', "main, key_url: 'https://127.0.0.1:9/key'}"
+        'main}', "main, key_url: 'https://127.0.0.1:443/key'}"
     )
     remote = Guest(DOWN)
     remote.when(
         lambda command: 'file=$(mktemp)' in ' '.join(command.argv),
-        fake.Answer('', 'curl: (22) The requested URL returned error: 404', 1),
+        fake.Answer('', said, 1),
     )
-    with pytest.raises(exception.StepFailed, match='error: 404') as caught:
+    with pytest.raises(exception.StepFailed) as caught:
         manifest.load(text).run(remote)
-    assert (caught.value.exit_code, caught.value.fault) == (1, 'user')
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    'said',
+    [
+        'E: Failed to fetch https://127.0.0.1:443/key  Could not connect to '
+        '127.0.0.1:443 (127.0.0.1). - connect (111: Connection refused)\n'
+        'E: Download Failed\n',
+        'urllib.error.URLError: <urlopen error [Errno 111] refused>\n',
+        'curl: (22) The requested URL returned error: 503\n',
+        # wget's.
+        '',
+    ],
+)
+def test_a_server_that_does_not_have_it_now(said):
+    error = fetching(said)
+    assert (error.exit_code, error.fault) == (3, 'service')
+
+
+@pytest.mark.parametrize(
+    'said',
+    [
+        'curl: (22) The requested URL returned error: 404\n',
+        'E: Failed to fetch https://a/key  404  Not Found [IP: 127.0.0.1 443]'
+        '\nE: Download Failed\n',
+        'urllib.error.HTTPError: HTTP Error 403: Forbidden\n',
+    ],
+)
+def test_a_key_that_is_not_there(said):
+    error = fetching(said)
+    assert (error.exit_code, error.fault) == (1, 'user')
