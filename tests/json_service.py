@@ -11,6 +11,7 @@
 # under the License.
 """What stand-ins of services that talk JSON have in common."""
 
+import abc
 import http.server
 import json
 import re
@@ -40,7 +41,7 @@ def fault(status, message, **more):
     return Refused(status, message, code=status, **more)
 
 
-class JsonService:
+class JsonService(abc.ABC):
     """A service in memory, behind real HTTP.
 
     :ivar url: where it is.
@@ -57,13 +58,13 @@ class JsonService:
         self.nonsense = {}
         self.lock = threading.RLock()
 
+    @abc.abstractmethod
     def answer(self, method, path, query, body):
         """Answer a request.
 
         :returns: status and what is made JSON.
         :raises Refused: instead.
         """
-        raise NotImplementedError
 
     def __enter__(self):
         outer = self
