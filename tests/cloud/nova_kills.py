@@ -40,7 +40,6 @@ from imagebuild import artifacts
 from imagebuild.drivers import boot_sector
 from tests.cloud import nova_hooks
 from tests.cloud import people
-from tests.cloud import snapshots
 from tests.integration.kills import listener
 from tests.integration.kills import result
 from tests.integration.kills import traces
@@ -89,7 +88,7 @@ class Rounds:
 
     def __post_init__(self) -> None:
         self._ours = people.client(self.cloud)
-        self._nova = snapshots.nova_of(self.cloud)
+        self._nova = people.nova(self.cloud)
         self._glance = people.glance(self.cloud)
         self._socket = self.directory / 'hooks'
         self._work = self.directory / 'work'

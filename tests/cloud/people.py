@@ -26,6 +26,8 @@ from keystoneauth1 import loading
 from keystoneauth1 import session as ksa_session
 
 from imagebuild.client import client as clients
+from imagebuild.clients import compute
+from tools.cloud import cloud_site
 from tools.cloud import clouds
 from tools.cloud import credentials
 from tools.cloud import ini
@@ -76,8 +78,21 @@ heavy:
 """
 
 
+_SESSIONS: dict[tuple[pathlib.Path, str], ksa_session.Session] = {}
+
+
 def session(cloud: clouds.Cloud, user: str) -> ksa_session.Session:
-    """A Keystone session of this user."""
+    """The Keystone session of this user.
+
+    All tests have the same: Keystone makes one token, not one a question.
+    """
+    key = (cloud.directory, user)
+    if key not in _SESSIONS:
+        _SESSIONS[key] = _new_session(cloud, user)
+    return _SESSIONS[key]
+
+
+def _new_session(cloud: clouds.Cloud, user: str) -> ksa_session.Session:
     site = cloud.site
     auth = site.credentials(user, credentials.PEOPLE[user])
     loader = loading.get_plugin_loader(auth.pop('auth_type'))
@@ -92,6 +107,12 @@ def client(cloud: clouds.Cloud, user: str = 'demo') -> clients.Client:
 def glance(cloud: clouds.Cloud, user: str = 'imagebuild') -> Any:
     """Glance's client as this user; our service user sees all images."""
     return glanceclient.Client('2', session=session(cloud, user))
+
+
+def nova(cloud: clouds.Cloud, user: str = 'imagebuild') -> compute.Compute:
+    """What this user has in Nova."""
+    region = cloud_site.REGION
+    return compute.Compute(session(cloud, user), region_name=region)
 
 
 def openstack(
@@ -111,6 +132,22 @@ def openstack(
     )
 
 
+def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
+    """Look until there is something to see, ever more rarely.
+
+    What is waited for, services and emulated guests, has the processors that
+    frequent questions would take.
+
+    :returns: the first thing that is true.
+    """
+    end, pause = time.monotonic() + seconds, 0.2
+    while not (found := look()):
+        assert time.monotonic() < end, found
+        time.sleep(pause)
+        pause = min(pause * 1.3, 1.5)
+    return found
+
+
 def ended(build: Any) -> bool:
     return build.status in ('active', 'error', 'cancelled')
 
@@ -122,14 +159,15 @@ def wait(
     seconds: float = 300,
 ) -> Any:
     """Wait until a build is like this."""
-    end = time.monotonic() + seconds
-    while True:
+
+    def look() -> Any:
         build = ours.builds.get(build_id)
         if until(build):
             return build
         assert not ended(build), build
-        assert time.monotonic() < end, build
-        time.sleep(0.3)
+        return None
+
+    return eventually(look, seconds)
 
 
 def stamped(cloud: clouds.Cloud, build_id: str) -> list[Any]:

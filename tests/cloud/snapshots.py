@@ -18,7 +18,6 @@ serves, as the benchmark of user data does.
 import contextlib
 import re
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,12 +27,13 @@ from imagebuild.client import client as clients
 from imagebuild.clients import compute
 from tests.cloud import people
 from tests.cloud import stacks as stack_tools
-from tools.cloud import cloud_site
 from tools.cloud import clouds
 from tools.cloud import ini
 
 #: Seconds; guests are emulated, beside other work.
 WITHIN = 900
+#: Of a console: more than any guest prints.
+_LINES = 100_000
 #: The network of qemu comes without anybody's asking for it.
 _DHCP = {
     'path': '/etc/systemd/network/90-any.network',
@@ -81,12 +81,6 @@ def offer(cloud: clouds.Cloud) -> None:
     cloud.up(host_is_ready=True)
 
 
-def nova_of(cloud: clouds.Cloud) -> compute.Compute:
-    """What the service user has there."""
-    session = people.session(cloud, 'imagebuild')
-    return compute.Compute(session, region_name=cloud_site.REGION)
-
-
 @contextlib.contextmanager
 def plugged(cloud: clouds.Cloud, nova: compute.Compute) -> Iterator[None]:
     """Give every server of a build a network, within the block."""
@@ -117,11 +111,7 @@ def plugged(cloud: clouds.Cloud, nova: compute.Compute) -> Iterator[None]:
 
 
 def until(condition: Any, seconds: float = WITHIN) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(1)
-    return found
+    return people.eventually(condition, seconds)
 
 
 def template() -> dict[str, Any]:
@@ -162,11 +152,16 @@ def listed_by(ours: clients.Client, build_id: str) -> set[str]:
     return set(LISTED.findall(ours.builds.log(build.id).text))
 
 
+def console_of(cloud: clouds.Cloud, server_id: str) -> str:
+    """What a server of "demo" has printed."""
+    return people.nova(cloud, 'demo').console(server_id, lines=_LINES)
+
+
 def says_the_same(
     cloud: clouds.Cloud, server_id: str, listed: set[str]
 ) -> bool:
     """Whether a server has said that exactly these are installed."""
-    text = cloud.openstack('console', 'log', 'show', server_id)
+    text = console_of(cloud, server_id)
     said = set(PACKAGE.findall(text))
     # The kernel speaks in between, at the ends of some.
     return listed <= said and _names(listed) == _names(said)

@@ -20,7 +20,6 @@ import os
 import pathlib
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -132,12 +131,23 @@ def succeed(directory: pathlib.Path, command: list[str]) -> str:
     return done.stdout
 
 
-def wait_for(directory: pathlib.Path, command: list[str], line: str) -> None:
-    """Repeat it until it prints this."""
-    end = time.monotonic() + _BOOTED_WITHIN
-    while line not in (shown := run(directory, command)).stdout:
-        assert time.monotonic() < end, shown.stdout[-4000:] + shown.stderr
-        time.sleep(5)
+def wait_for(cloud: clouds.Cloud, server_id: str, *lines: str) -> None:
+    """Wait until a server has printed all of these."""
+
+    def is_there() -> bool:
+        text = snapshots.console_of(cloud, server_id)
+        return all(line in text for line in lines)
+
+    try:
+        people.eventually(is_there, _BOOTED_WITHIN)
+    except AssertionError:
+        pytest.fail(snapshots.console_of(cloud, server_id)[-4000:])
+
+
+def server_named(cloud: clouds.Cloud, name: str) -> str:
+    """The id of the one server of "demo" with this name."""
+    [found] = people.nova(cloud, 'demo').servers(name)
+    return str(found['id'])
 
 
 # The base image is made from packages first: the cloud is new.
@@ -157,9 +167,10 @@ def test_web_server(
     assert outputs['image_id'] in succeed(directory, show)
 
     # A file of the image's says so, once the server has booted from it.
-    wait_for(directory, console, 'imagebuild: nginx is up')
-    whole = ['openstack', 'console', 'log', 'show', create[-1]]
-    wait_for(directory, whole, ' login: ')
+    up = 'imagebuild: nginx is up'
+    server = server_named(libvirt_cloud, create[-1])
+    wait_for(libvirt_cloud, server, up, ' login: ')
+    assert up in succeed(directory, console)
 
     succeed(directory, delete)
     servers = succeed(
@@ -180,13 +191,12 @@ def test_database_server(
     printed, _ = datastore.communicate(timeout=3000)
     assert datastore.returncode == 0, printed + stacks.failures('db')
     assert _PARAMETERS['root_password'] not in printed
-    console = ['openstack', 'console', 'log', 'show', 'db']
-    directory = libvirt_cloud.directory
-    for line in (
+    wait_for(
+        libvirt_cloud,
+        server_named(libvirt_cloud, 'db'),
         'imagebuild: MariaDB says 42\t/srv/mariadb/',
         'the guest agent is up',
-    ):
-        wait_for(directory, console, line)
+    )
 
 
 @pytest.mark.timeout(3600)
@@ -205,7 +215,7 @@ def test_what_nova_made(
 ) -> None:
     """A server becomes an image, whose conductor is killed meanwhile."""
     snapshots.offer(libvirt_cloud)
-    ours, nova = people.client(libvirt_cloud), snapshots.nova_of(libvirt_cloud)
+    ours, nova = people.client(libvirt_cloud), people.nova(libvirt_cloud)
     with snapshots.plugged(libvirt_cloud, nova):
         template = snapshots.template()
         name = stacks.create(template, wait=False, timeout_mins=50)
@@ -258,9 +268,7 @@ def test_what_an_installer_made(
     installers.check_log(ours.builds.log(build.id).text)
     server = stack_tools.server_of(libvirt_cloud, outputs['server_id'])
     assert outputs['image_id'] in str(server['image'])
-    directory = libvirt_cloud.directory
-    console = ['openstack', 'console', 'log', 'show', server['id']]
-    wait_for(directory, console, installers.PROMPT)
+    wait_for(libvirt_cloud, server['id'], installers.PROMPT)
     people.assert_nothing_left(libvirt_cloud)
 
 
