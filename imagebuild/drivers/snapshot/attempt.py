@@ -301,7 +301,7 @@ class Attempt:
             self.server = None
         with monitor.step('make an image of the volume'):
             self._image_id = self.volume.begin_image()
-            made = self.volume.image(glance, self._image_id)
+            made = self.volume.wait_for_image(glance, self._image_id)
             # Whatever the base image says: this disk has its own size.
             glance.update(made.id, min_disk=max(made.min_disk, self._gib))
             self._image_id = ''

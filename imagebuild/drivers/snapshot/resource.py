@@ -13,12 +13,16 @@
 
 from __future__ import annotations
 
+import abc
+import time
 from collections.abc import Callable
 from typing import Generic
 from typing import TypeVar
 
 from imagebuild import artifacts
 from imagebuild import exception
+from imagebuild.clients import glance
+from imagebuild.clients import images
 from imagebuild.clients import retries
 from imagebuild.common import control_characters
 from imagebuild.drivers.snapshot import settings
@@ -26,6 +30,8 @@ from imagebuild.drivers.snapshot import settings
 T = TypeVar('T')
 C = TypeVar('C')
 
+#: Status of an image that will never have data.
+_LOST = ('killed', 'deleted', 'pending_delete')
 #: Characters of what a service says of a fault.
 _LONGEST = 400
 
@@ -64,6 +70,65 @@ class Resource(Generic[C]):
         return retries.retry_while_unavailable(
             call, timeout=self._retry_timeout
         )
+
+
+class Disk(Resource[C], abc.ABC):
+    """A thing with a disk, of which its service makes an image.
+
+    :cvar kind: what it is, in sentences.
+    """
+
+    kind: str
+
+    def wait_for_image(
+        self, images_of: glance.Glance, image_id: str
+    ) -> images.GlanceImage:
+        """Wait until its image is active.
+
+        :raises ServerFailed: it came to nothing, or time is up.
+        """
+        end = time.monotonic() + self._limits.image_timeout
+        is_given_up = False
+        while True:
+            image = self._image(images_of, image_id)
+            if image.status == 'active':
+                return image
+            if image.status in _LOST:
+                raise ServerFailed(
+                    reason=f'The image of the {self.kind} is {image.status}.'
+                )
+            if is_given_up:
+                raise self._no_image()
+            if time.monotonic() > end:
+                raise ServerFailed(
+                    reason=f'The image of the {self.kind} is {image.status} '
+                    f'after {self._limits.image_timeout:.10g} seconds.'
+                )
+            # Once more then: it may have become active in between.
+            is_given_up = self._has_given_up(image)
+            if not is_given_up:
+                time.sleep(self._limits.poll_interval)
+
+    def _image(
+        self, images_of: glance.Glance, image_id: str
+    ) -> images.GlanceImage:
+        try:
+            return self.retried(lambda: images_of.get(image_id))
+        except exception.NotFound as error:
+            # Services delete what they could not finish.
+            raise self._no_image() from error
+
+    @abc.abstractmethod
+    def _has_given_up(self, image: images.GlanceImage) -> bool:
+        """Whether its service no longer works at the image.
+
+        :param image: which is not active.
+        :raises ServerFailed: the thing itself is in error, or gone.
+        """
+
+    @abc.abstractmethod
+    def _no_image(self) -> ServerFailed:
+        """Why there will be no image."""
 
 
 def shown(said: object) -> str:

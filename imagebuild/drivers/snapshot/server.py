@@ -40,8 +40,10 @@ OFF = 'SHUTOFF'
 _NO_HOST = 'No valid host was found'
 
 
-class Server(resource.Resource[compute.Compute]):
+class Server(resource.Disk[compute.Compute]):
     """A server; see :class:`resource.Resource`."""
+
+    kind = 'server'
 
     def look(self) -> dict[str, Any]:
         """What Nova says of it.
@@ -104,37 +106,20 @@ class Server(resource.Resource[compute.Compute]):
         image_id = self._client.snapshot(
             self.id, self._stamp.name, self._stamp.properties()
         )
-        end = time.monotonic() + self._limits.image_timeout
-        while True:
-            image = self._image(images_of, image_id)
-            if image.status == 'active':
-                return image
-            if image.status in ('killed', 'deleted', 'pending_delete'):
-                raise ServerFailed(
-                    reason=f'The image of the server is {image.status}.'
-                )
-            if image.status == 'queued':
-                # Nova has given it up, or has not begun.
-                self.look()
-            if time.monotonic() > end:
-                raise ServerFailed(
-                    reason=f'The image of the server is {image.status} after '
-                    f'{self._limits.image_timeout:.10g} seconds.'
-                )
-            time.sleep(self._limits.poll_interval)
+        return self.wait_for_image(images_of, image_id)
 
-    def _image(
-        self, images_of: glance.Glance, image_id: str
-    ) -> images.GlanceImage:
-        try:
-            return self.retried(lambda: images_of.get(image_id))
-        except exception.NotFound as error:
-            # Nova deletes what it could not finish.
+    def _has_given_up(self, image: images.GlanceImage) -> bool:
+        if image.status == 'queued':
+            # Nova has given it up, or has not begun.
             self.look()
-            raise ServerFailed(
-                reason='Nova could not make an image of the server, and has '
-                'removed what it had of it; its log says why.'
-            ) from error
+        return False
+
+    def _no_image(self) -> ServerFailed:
+        self.look()
+        return ServerFailed(
+            reason='Nova could not make an image of the server, and has '
+            'removed what it had of it; its log says why.'
+        )
 
     def delete(self, *, at_once: bool = False) -> None:
         """Delete it, and wait until it is gone; no error when it is.

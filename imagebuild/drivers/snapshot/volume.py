@@ -30,7 +30,6 @@ from typing import Any
 from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.clients import block_storage
-from imagebuild.clients import glance
 from imagebuild.clients import images
 from imagebuild.clients import rest
 from imagebuild.drivers.snapshot import resource
@@ -42,11 +41,12 @@ LOG = logging.getLogger(__name__)
 #: In what Cinder tells users (cinder/message/message_field.py).
 _NO_ROOM = 'available weighted backend'
 _TOO_LARGE = 'exceeds available space'
-_GONE = ('killed', 'deleted', 'pending_delete')
 
 
-class Volume(resource.Resource[block_storage.BlockStorage]):
+class Volume(resource.Disk[block_storage.BlockStorage]):
     """A volume; see :class:`resource.Resource`."""
+
+    kind = 'volume'
 
     def look(self) -> dict[str, Any]:
         """What Cinder says of it.
@@ -113,43 +113,8 @@ class Volume(resource.Resource[block_storage.BlockStorage]):
             # Nothing of it was asked for by a user.
             raise ServerFailed(reason=str(error)) from error
 
-    def image(
-        self, images_of: glance.Glance, image_id: str
-    ) -> images.GlanceImage:
-        """Wait until its image is active.
-
-        :raises ServerFailed: it came to nothing, or time is up.
-        """
-        end = time.monotonic() + self._limits.image_timeout
-        is_over = False
-        while True:
-            image = self._image(images_of, image_id)
-            if image.status == 'active':
-                return image
-            if image.status in _GONE:
-                raise ServerFailed(
-                    reason=f'The image of the volume is {image.status}.'
-                )
-            if is_over:
-                raise self._no_image()
-            if time.monotonic() > end:
-                raise ServerFailed(
-                    reason=f'The image of the volume is {image.status} after '
-                    f'{self._limits.image_timeout:.10g} seconds.'
-                )
-            # Once more then: it may have become active in between.
-            is_over = self.look().get('status') != 'uploading'
-            if not is_over:
-                time.sleep(self._limits.poll_interval)
-
-    def _image(
-        self, images_of: glance.Glance, image_id: str
-    ) -> images.GlanceImage:
-        try:
-            return self.retried(lambda: images_of.get(image_id))
-        except exception.NotFound as error:
-            # Cinder deletes what it could not finish.
-            raise self._no_image() from error
+    def _has_given_up(self, image: images.GlanceImage) -> bool:
+        return bool(self.look().get('status') != 'uploading')
 
     def _no_image(self) -> ServerFailed:
         return ServerFailed(
