@@ -28,11 +28,11 @@ from imagebuild import exception
 from imagebuild.api import app
 from imagebuild.api import local_token
 from imagebuild.conductor import image_update
-from imagebuild.db import migration
 from imagebuild.drivers import fake
 from imagebuild.messaging import bus
 from imagebuild.messaging import rpcapi
 from imagebuild.stores import base as stores_base
+from tests.functional import blank_database
 from tests.functional import notices
 
 _OF_FILE = ('disk_format', 'size', 'os_hash_algo', 'os_hash_value')
@@ -291,8 +291,7 @@ def make_conf(directory, **api_options):
 def running(directory, **api_options):
     """Give a service with one conductor up."""
     conf = make_conf(directory, **api_options)
-    url = f'sqlite:///{directory}/imagebuild.sqlite'
-    migration.upgrade(url)
+    url = blank_database.make(f'{directory}/imagebuild.sqlite')
     database = db.Database(url)
     conductors = Conductors(database)
     notifier = notices.Notices()

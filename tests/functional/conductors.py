@@ -30,9 +30,9 @@ from imagebuild import sealing
 from imagebuild.conductor import capability
 from imagebuild.conductor import process
 from imagebuild.conductor import service
-from imagebuild.db import migration
 from imagebuild.messaging import bus
 from imagebuild.stores import file as file_store
+from tests.functional import blank_database
 from tests.functional import notices
 
 SCRIPTED_JOB = (
@@ -123,8 +123,7 @@ def make_database(directory):
     (directory / 'operating-systems.yaml').write_text(
         'fake-os:\n  driver: fake\n'
     )
-    connection = f'sqlite:///{directory}/imagebuild.sqlite'
-    migration.upgrade(connection)
+    connection = blank_database.make(f'{directory}/imagebuild.sqlite')
     return db.Database(connection)
 
 
