@@ -19,6 +19,7 @@ the tests, and find that they are root.
 import asyncio
 import contextlib
 import os
+import signal
 import threading
 
 import asyncssh
@@ -102,13 +103,20 @@ class SshServer:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         reads = asyncio.ensure_future(_copy(process.stdin, child.stdin))
-        await asyncio.gather(
-            _copy(child.stdout, process.stdout),
-            _copy(child.stderr, process.stderr),
-        )
-        code = await child.wait()
+        try:
+            await asyncio.gather(
+                _copy(child.stdout, process.stdout),
+                _copy(child.stderr, process.stderr),
+            )
+            code = await child.wait()
+        except asyncio.CancelledError:
+            # The server is closed: some shells would never end.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            raise
         reads.cancel()
         process.exit(code)
 
