@@ -78,21 +78,8 @@ heavy:
 """
 
 
-_SESSIONS: dict[tuple[pathlib.Path, str], ksa_session.Session] = {}
-
-
 def session(cloud: clouds.Cloud, user: str) -> ksa_session.Session:
-    """The Keystone session of this user.
-
-    All tests have the same: Keystone makes one token, not one a question.
-    """
-    key = (cloud.directory, user)
-    if key not in _SESSIONS:
-        _SESSIONS[key] = _new_session(cloud, user)
-    return _SESSIONS[key]
-
-
-def _new_session(cloud: clouds.Cloud, user: str) -> ksa_session.Session:
+    """A Keystone session of this user, with the catalog as it is now."""
     site = cloud.site
     auth = site.credentials(user, credentials.PEOPLE[user])
     loader = loading.get_plugin_loader(auth.pop('auth_type'))
