@@ -233,10 +233,13 @@ make_venv() {
     "$VENV/bin/python" -m pip uninstall -qq --yes \
         --disable-pip-version-check imagebuild </dev/null
     SKIP_GENERATE_AUTHORS=1 SKIP_WRITE_GIT_CHANGELOG=1 \
-        "$VENV/bin/python" -m pip install -qq --no-input \
+        "$VENV/bin/python" -m pip install -qq --no-input --no-compile \
         --disable-pip-version-check "${args[@]}" \
         --editable '.[client,packer,service,ssh,mysql,postgresql,dib]' \
         </dev/null
+    # pip does it with one processor. What cannot be compiled is some
+    # package's own business.
+    "$VENV/bin/python" -m compileall -qq -j 0 "$VENV/lib" || true
     for profile in "${PROFILES[@]}"; do
         file=$(PROFILES=("$profile"); requirement_files)
         stamp "$file" >"$(stamp_file "$profile")"
