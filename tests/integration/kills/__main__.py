@@ -17,6 +17,7 @@ As root, on a host that has a sandbox. A round kills one process (or three at
 once) of a real build at the begin of a phase or within it (in turn), looks at
 the user's file, starts the next build, and then looks for processes, mounts,
 loop devices, control groups and files. It prints each round, and a table.
+It exits with 1 when something was not as it should be, or never tried.
 """
 
 import argparse
@@ -124,7 +125,18 @@ def main() -> int:
                 break
     finally:
         print(result.table(done), flush=True)
-    return int(any(each.faults for each in done))
+    missed = _missed(done)
+    if missed:
+        print(f'never hit, so nothing was tried: {", ".join(missed)}')
+    return int(bool(missed) or any(each.faults for each in done))
+
+
+def _missed(done: list[result.Round]) -> list[str]:
+    """The cells whose victim was not there in any round."""
+    hits = {f'{each.phase} / {each.victim}': False for each in done}
+    for each in done:
+        hits[f'{each.phase} / {each.victim}'] |= each.hit
+    return [cell for cell, hit in hits.items() if not hit]
 
 
 if __name__ == '__main__':

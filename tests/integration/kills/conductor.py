@@ -26,7 +26,8 @@ SOCKET = sys.argv[1]
 
 
 def make(conf: Any) -> service.Conductor:
-    command = [sys.executable, hooks.__file__, SOCKET, 'job']
+    kind = 'installer' if 'installer' in conf.conductor.drivers else 'job'
+    command = [sys.executable, hooks.__file__, SOCKET, kind]
     made: service.Conductor = conductors.make_conductor(
         conf, job_command=command, capability_provider=None
     )

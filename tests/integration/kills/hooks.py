@@ -11,7 +11,7 @@
 # under the License.
 """Run imagebuild-pack or a job, and tell somebody which phase it enters.
 
-    python hooks.py SOCKET pack|job [arguments]
+    python hooks.py SOCKET pack|job|installer [arguments]
 
 Whoever listens on the socket is told ``phase pid`` and may take its time, or
 kill something, before it answers; the phase begins with the answer.
@@ -122,8 +122,6 @@ def install() -> None:
     from imagebuild.stores import file
 
     at_stages()
-    at_steps_of_drivers()
-    at_installations()
     before(availability, '_try', 'trial')
     before(base_files, '_inspected', 'base image')
     before(open_disk, '_opened', 'opening')
@@ -144,6 +142,10 @@ def install() -> None:
 def main() -> int:
     install()
     kind, *rest = sys.argv[2:]
+    if kind == 'installer':
+        # Who waits for another phase answers none of these meanwhile.
+        at_steps_of_drivers()
+        at_installations()
     if kind == 'pack':
         from imagebuild.cmd import pack
 
