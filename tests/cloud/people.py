@@ -119,17 +119,22 @@ def openstack(
     )
 
 
-def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
+def eventually(
+    look: Callable[[], Any],
+    seconds: float = 60,
+    instead: Callable[[], Any] = lambda: None,
+) -> Any:
     """Look until there is something to see, ever more rarely.
 
     What is waited for, services and emulated guests, has the processors that
     frequent questions would take.
 
+    :param instead: says what there is, when time is up.
     :returns: the first thing that is true.
     """
     end, pause = time.monotonic() + seconds, 0.2
     while not (found := look()):
-        assert time.monotonic() < end, found
+        assert time.monotonic() < end, instead()
         time.sleep(pause)
         pause = min(pause * 1.3, 1.5)
     return found
@@ -154,7 +159,7 @@ def wait(
         assert not ended(build), build
         return None
 
-    return eventually(look, seconds)
+    return eventually(look, seconds, lambda: ours.builds.get(build_id))
 
 
 def stamped(cloud: clouds.Cloud, build_id: str) -> list[Any]:

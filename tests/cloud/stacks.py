@@ -135,7 +135,7 @@ class Stacks:
             assert stack.stack_status != 'DELETE_FAILED', self.reasons(name)
             return bool(stack.stack_status == 'DELETE_COMPLETE')
 
-        people.eventually(is_gone, 300)
+        people.eventually(is_gone, 300, lambda: self.reasons(name))
 
     def _look_at(self, name: str) -> Any:
         """What Heat says of a stack; without outputs, which cost it much."""
@@ -155,7 +155,7 @@ class Stacks:
             assert not settled, self.reasons(name)
             return False
 
-        people.eventually(is_so, seconds)
+        people.eventually(is_so, seconds, lambda: self.reasons(name))
 
     def reasons(self, name: str) -> str:
         stack = self._look_at(name)

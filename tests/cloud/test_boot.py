@@ -141,10 +141,10 @@ def wait_for(cloud: clouds.Cloud, server_id: str, *lines: str) -> None:
         text = nova.console(server_id, lines=_LINES)
         return all(line in text for line in lines)
 
-    try:
-        people.eventually(is_there, _BOOTED_WITHIN)
-    except AssertionError:
-        pytest.fail(nova.console(server_id, lines=_LINES)[-4000:])
+    def end() -> str:
+        return nova.console(server_id, lines=_LINES)[-4000:]
+
+    people.eventually(is_there, _BOOTED_WITHIN, end)
 
 
 def server_named(cloud: clouds.Cloud, name: str) -> str:

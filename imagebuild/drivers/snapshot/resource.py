@@ -72,8 +72,8 @@ class Resource(Generic[C]):
         )
 
 
-class Disk(Resource[C], abc.ABC):
-    """A thing with a disk, of which its service makes an image.
+class ImageSource(Resource[C], abc.ABC):
+    """A thing of whose disk its service makes an image.
 
     :cvar kind: what it is, in sentences.
     """
@@ -85,6 +85,9 @@ class Disk(Resource[C], abc.ABC):
     ) -> images.GlanceImage:
         """Wait until its image is active.
 
+        :param images_of: where the image is.
+        :param image_id: of the image, which its service has begun.
+        :returns: the image, with what Glance says of it then.
         :raises ServerFailed: it came to nothing, or time is up.
         """
         end = time.monotonic() + self._limits.image_timeout

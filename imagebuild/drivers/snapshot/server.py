@@ -40,7 +40,7 @@ OFF = 'SHUTOFF'
 _NO_HOST = 'No valid host was found'
 
 
-class Server(resource.Disk[compute.Compute]):
+class Server(resource.ImageSource[compute.Compute]):
     """A server; see :class:`resource.Resource`."""
 
     kind = 'server'

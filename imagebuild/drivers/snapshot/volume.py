@@ -43,7 +43,7 @@ _NO_ROOM = 'available weighted backend'
 _TOO_LARGE = 'exceeds available space'
 
 
-class Volume(resource.Disk[block_storage.BlockStorage]):
+class Volume(resource.ImageSource[block_storage.BlockStorage]):
     """A volume; see :class:`resource.Resource`."""
 
     kind = 'volume'

@@ -190,7 +190,8 @@ class PackRounds:
             made.faults.append(f'a traceback: {done.stderr[-600:]}')
         wanted = {0, _ENVIRONMENT}
         if 'job' in victims.VICTIMS[made.victim]:
-            wanted = {-9}
+            # Nothing is left to be done then: it may be faster.
+            wanted = {-9, 0} if made.phase == 'done' else {-9}
         elif made.victim == 'command':
             wanted = {1}
         if code not in wanted:
