@@ -113,7 +113,15 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=1)
     options = parser.parse_args()
     random.seed(options.seed)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(1))
+    phases = {phase for phase, _, _ in aims(options.form, [])}
+    unknown = set(options.phase) - phases
+    if unknown:
+        parser.error(
+            f'no phase of "{options.form}": {", ".join(sorted(unknown))} '
+            f'(there are {", ".join(sorted(phases))})'
+        )
     cells = aims(options.form, options.phase)
     done: list[result.Round] = []
     end = time.monotonic() + options.minutes * 60
