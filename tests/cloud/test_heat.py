@@ -470,7 +470,10 @@ def test_delete_while_it_builds(
 
 
 def _until(condition: Any, seconds: float = 60) -> None:
-    people.eventually(condition, seconds)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.5)
 
 
 def _is_built(cloud: clouds.Cloud, properties: dict[str, Any]) -> Any:
