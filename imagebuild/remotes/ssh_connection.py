@@ -31,6 +31,7 @@ from typing import Any
 from typing import TypeVar
 
 import asyncssh
+import tenacity
 
 from imagebuild import exception
 from imagebuild.common import control_characters
@@ -47,6 +48,12 @@ _CHANNEL = 30.0
 _LATE = 5.0
 #: Seconds for closing what the far end need not agree to.
 _CLOSING = 2.0
+#: Attempts to connect, of which all but the last were dropped, and the longest
+#: pause between them, in seconds.
+_ATTEMPTS = 3
+_PAUSE = 2.0
+#: What a dropped connection looks like, besides the library's own error.
+_DROPPED = (BrokenPipeError, ConnectionAbortedError, ConnectionResetError)
 
 
 class HostUnreachable(exception.EnvironmentFault):
@@ -166,14 +173,7 @@ class Connection:
         client = _Client(address, keys)
         try:
             return await asyncio.wait_for(
-                asyncssh.connect(
-                    address.host,
-                    client_factory=lambda: client,
-                    tunnel=self._connections[-1] if self._connections else (),
-                    known_hosts=client.known,
-                    **self._options(address),
-                ),
-                limit,
+                self._attempts(address, client), limit
             )
         except TimeoutError:
             reason = f'it did not let us in within {limit:.10g} seconds'
@@ -186,9 +186,37 @@ class Connection:
             reason = f'{before} does not get there ({said(error)})'
         except (asyncssh.Error, OSError, ValueError) as error:
             reason = _reason(error)
+            if client.was_dropped(error):
+                reason += f', {_ATTEMPTS} times'
         if len(self._connections) < len(target.jumps):
             reason = f'the jump host {address}: {reason}'
         raise unreachable(target.address, reason)
+
+    async def _attempts(
+        self, address: ssh_settings.Address, client: _Client
+    ) -> asyncssh.SSHClientConnection:
+        """Connect, and do so again if the connection is dropped at once.
+
+        sshd drops connections at random when many are not logged in yet
+        (``MaxStartups`` of sshd_config(5), 10:30:100), and all while it is
+        started again. No login was offered then.
+        """
+
+        async def connect() -> asyncssh.SSHClientConnection:
+            return await asyncssh.connect(
+                address.host,
+                client_factory=lambda: client,
+                tunnel=self._connections[-1] if self._connections else (),
+                known_hosts=client.known,
+                **self._options(address),
+            )
+
+        return await tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(client.was_dropped),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=tenacity.wait_random(_PAUSE / 4, _PAUSE),
+            reraise=True,
+        )(connect)
 
     def _options(self, address: ssh_settings.Address) -> dict[str, Any]:
         login = self._target.login
@@ -303,7 +331,19 @@ class _Client(asyncssh.SSHClient):
         self._address = address
         self._host_keys = host_keys
         self._is_known = False
+        self._connection: asyncssh.SSHClientConnection | None = None
         self.refusal = ''
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Called by the library."""
+        self._connection = conn
+
+    def was_dropped(self, error: BaseException) -> bool:
+        """Whether a connection ended before anything was agreed upon."""
+        if not isinstance(error, (asyncssh.ConnectionLost, *_DROPPED)):
+            return False
+        made = self._connection
+        return made is None or made.get_extra_info('send_cipher') is None
 
     def known(self, host: str, addr: str, port: int | None) -> Any:
         """What is known of it; called by the library."""

@@ -23,6 +23,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -69,7 +70,9 @@ echo 'nameserver 10.0.2.3' >"$2/tree/etc/resolv.conf"
 echo "127.0.0.1 localhost $(hostname)" >"$2/tree/etc/hosts"
 ip link set lo up
 echo ready
-exec sleep infinity
+# As init it reaps what sshd leaves; sleep would not, and the host's process
+# ids would be used up.
+exec bash -c 'while :; do sleep 3600 & wait; done'
 """
 
 
@@ -79,7 +82,10 @@ class Machine:
     :ivar port: of 127.0.0.1, where its sshd is.
     :ivar host_key: its public key, and the ``fingerprint`` of that.
     :ivar known_hosts: a file with its key.
+    :ivar drops: connections that are reset before its sshd sees them.
     """
+
+    drops = 0
 
     def __init__(self, tree: pathlib.Path, directory: pathlib.Path) -> None:
         self.directory = directory
@@ -180,6 +186,15 @@ class Machine:
             except OSError:
                 return
             with connection:
+                if self.drops:
+                    self.drops -= 1
+                    # SO_LINGER of 0 seconds: closing it resets it.
+                    connection.setsockopt(
+                        socket.SOL_SOCKET,
+                        socket.SO_LINGER,
+                        struct.pack('ii', 1, 0),
+                    )
+                    continue
                 log = (self.directory / 'sshd.log').open('ab')
                 self._connections.append(
                     subprocess.Popen(

@@ -224,6 +224,25 @@ def test_jump_hosts_that_do_not_get_there(
         assert time.monotonic() - start < 10
 
 
+def test_a_connection_that_is_dropped(
+    machine: machines.Machine, gate: Callable[..., ssh_settings.Target]
+) -> None:
+    for target in (machine.target(), gate()):
+        machine.drops = 2
+        with ssh.SshRemote(target) as remote:
+            assert remote.run(['id', '-u']).stdout == '0\n'
+        assert machine.drops == 0
+    machine.drops = 9
+    try:
+        with pytest.raises(
+            ssh_connection.HostUnreachable, match='reset by peer, 3 times'
+        ):
+            ssh.SshRemote(machine.target())
+        assert machine.drops == 6
+    finally:
+        machine.drops = 0
+
+
 # -- what the program asks ---------------------------------------------------
 
 
