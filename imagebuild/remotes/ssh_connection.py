@@ -177,6 +177,8 @@ class Connection:
             )
         except TimeoutError:
             reason = f'it did not let us in within {limit:.10g} seconds'
+            if client.drop:
+                reason += f', and before: {client.drop}'
         except asyncssh.PermissionDenied as error:
             reason = self._refused(error)
         except asyncssh.HostKeyNotVerifiable as error:
@@ -215,6 +217,7 @@ class Connection:
             retry=tenacity.retry_if_exception(client.was_dropped),
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
             wait=tenacity.wait_random(_PAUSE / 4, _PAUSE),
+            before_sleep=client.note_drop,
             reraise=True,
         )(connect)
 
@@ -323,6 +326,7 @@ class _Client(asyncssh.SSHClient):
     """Judges the key of a machine.
 
     :ivar refusal: why it was refused.
+    :ivar drop: how the connection of an earlier attempt ended.
     """
 
     def __init__(
@@ -333,6 +337,7 @@ class _Client(asyncssh.SSHClient):
         self._is_known = False
         self._connection: asyncssh.SSHClientConnection | None = None
         self.refusal = ''
+        self.drop = ''
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Called by the library."""
@@ -344,6 +349,12 @@ class _Client(asyncssh.SSHClient):
             return False
         made = self._connection
         return made is None or made.get_extra_info('send_cipher') is None
+
+    def note_drop(self, state: tenacity.RetryCallState) -> None:
+        """Remember why another attempt is made."""
+        error = state.outcome and state.outcome.exception()
+        if isinstance(error, Exception):
+            self.drop = _reason(error)
 
     def known(self, host: str, addr: str, port: int | None) -> Any:
         """What is known of it; called by the library."""

@@ -181,21 +181,30 @@ def test_nothing_is_decompressed(caplog):
     assert 'No matching compression algorithm found' in caplog.text
 
 
-def test_it_hangs_up():
+@pytest.mark.parametrize(
+    ('times', 'said'),
+    [
+        (3, 'it closed the connection before it let us in, 3 times.'),
+        (1, 'within 4 seconds, and before: it closed the connection'),
+    ],
+)
+def test_it_hangs_up(times, said):
     """As sshd does with who is not in its hosts.allow, say."""
 
     def hang_up():
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(1000)
+        for _ in range(times):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
 
     with socket.create_server(('127.0.0.1', 0)) as listener:
         threading.Thread(target=hang_up).start()
         address = ssh_settings.Address('127.0.0.1', listener.getsockname()[1])
-        with pytest.raises(
-            ssh_connection.HostUnreachable, match='it closed the connection'
-        ):
-            ssh.SshRemote(ssh_settings.Target(address))
+        settings = ssh_settings.SshSettings(
+            connect_timeout=4 if times == 1 else 30
+        )
+        with pytest.raises(ssh_connection.HostUnreachable, match=said):
+            ssh.SshRemote(ssh_settings.Target(address, settings=settings))
 
 
 # -- what comes in between --------------------------------------------------
