@@ -117,7 +117,11 @@ class SshServer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             raise
-        reads.cancel()
+        finally:
+            reads.cancel()
+            # Or the garbage collector does so, without a loop.
+            child._transport.close()
+            await child.wait()
         process.exit(code)
 
     def change_key(self):
@@ -147,14 +151,17 @@ class SshServer:
             for each in self.connections:
                 each.abort()
             await asyncio.sleep(0)
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
+            if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks, timeout=5)
             await asyncio.sleep(0)
 
         with contextlib.suppress(Exception):
             self._call(close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
 
     def __enter__(self):
         return self
