@@ -20,6 +20,7 @@ environments of all processes of this host.
 import base64
 import contextlib
 import json
+import os
 import pathlib
 import re
 import signal
@@ -149,12 +150,14 @@ class _Search:
 
     def _files(self, *, largest: int) -> None:
         for directory in self._directories:
-            for path in directory.rglob('*'):
-                with contextlib.suppress(OSError):
-                    if path.is_symlink() or not path.is_file():
-                        continue
-                    if path.stat().st_size <= largest:
-                        self.look(path.read_bytes(), str(path))
+            # Directories come and go; rglob() would raise, and end the watch.
+            for parent, _, names in os.walk(directory):
+                for path in (pathlib.Path(parent, name) for name in names):
+                    with contextlib.suppress(OSError):
+                        if path.is_symlink() or not path.is_file():
+                            continue
+                        if path.stat().st_size <= largest:
+                            self.look(path.read_bytes(), str(path))
 
     def everything(self) -> None:
         """Look at all files, whatever their size."""
