@@ -17,6 +17,7 @@ Root; 60 s in all.
 """
 
 import pathlib
+import subprocess
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.integration.kills import build_rounds
 from tests.integration.kills import installer_rounds
 from tests.integration.kills import listener
 from tests.integration.kills import pack_rounds
+from tests.integration.kills import victims
 
 pytestmark = pytest.mark.timeout(280)
 
@@ -53,6 +55,16 @@ INSTALLATIONS = [
     ('install the base system', 'conductor', 0.0),
     ('write the qcow2 file', 'conductor, job', 0.0),
 ]
+
+
+def test_who_is_killed_after_the_job_has_ended() -> None:
+    """It was not told, and nobody started the conductor again."""
+    job = subprocess.Popen(['true'])
+    job.wait()
+    with subprocess.Popen(['sleep', '60']) as conductor:
+        known = victims.kill('conductor', job.pid, conductor.pid)
+        assert conductor.wait(10) == -9
+    assert list(known) == [conductor.pid]
 
 
 def test_pack(tmp_path: pathlib.Path) -> None:

@@ -108,9 +108,11 @@ def kill(
         if time.monotonic() > end or traces.start_time(job) is None:
             return {}
         time.sleep(0.001)
+    # A job may have ended by itself by now, its conductor has not.
+    killed = {pid: traces.start_time(pid) or 0 for pid in wanted}
     # What ends soon is killed first, and looked at afterwards.
     known = {} if victim == 'qemu-img' else traces.below(job)
     for pid in wanted:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return known or traces.below(job)
+    return {**(known or traces.below(job)), **killed}
