@@ -62,12 +62,11 @@ fi | tar --create --null --files-from - --ignore-failed-read \
 cd "$WORK/source"
 PBR_VERSION=$(sed -n 's/^version = //p' setup.cfg)
 export PBR_VERSION
-"$WORK/venv/bin/python" -m pip install -q --no-input --no-compile \
-    --disable-pip-version-check -c "$WORK/constraints.txt" \
+"$WORK/venv/bin/python" tools/pip_install.py -c "$WORK/constraints.txt" \
     --editable '.[service,ssh,packer,mysql,postgresql,client,dib]' \
     pytest pytest-timeout requests-mock hypothesis gabbi \
     openapi-spec-validator \
-    spdx-tools packageurl-python cursive in-toto-attestation </dev/null
+    spdx-tools packageurl-python cursive in-toto-attestation
 "$WORK/venv/bin/python" tools/lower_bounds.py --installed
 nice "$WORK/venv/bin/python" -m pytest -q -p no:cacheprovider \
     "${TESTS[@]}" "$@" </dev/null

@@ -204,25 +204,6 @@ venv_is_current() {
     done
 }
 
-# Installs what pip would. uv takes a quarter of the time; where it is told
-# less than pip, or fails, pip does it, and says why if it fails as well.
-install_requirements() {
-    local text settings=()
-    if text=$("$VENV/bin/python" tools/uv_settings.py) \
-        && "$VENV/bin/python" -m pip install -qq --no-input --no-compile \
-            --disable-pip-version-check uv </dev/null 2>/dev/null; then
-        [[ -z $text ]] || mapfile -t settings <<<"$text"
-        # pip takes the newest of all indexes, wherever it is.
-        ! env UV_INDEX_STRATEGY=unsafe-best-match "${settings[@]}" \
-            "$VENV/bin/python" -m uv pip install -q \
-            --python "$VENV/bin/python" "$@" </dev/null 2>/dev/null \
-            || return 0
-        say 'uv cannot install them; trying pip'
-    fi
-    "$VENV/bin/python" -m pip install -qq --no-input --no-compile \
-        --disable-pip-version-check "$@" </dev/null
-}
-
 make_venv() {
     if venv_is_current; then
         say "virtual environment: up to date ($VENV)"
@@ -252,11 +233,8 @@ make_venv() {
     "$VENV/bin/python" -m pip uninstall -qq --yes \
         --disable-pip-version-check imagebuild </dev/null
     SKIP_GENERATE_AUTHORS=1 SKIP_WRITE_GIT_CHANGELOG=1 \
-        install_requirements "${args[@]}" \
+        "$VENV/bin/python" tools/pip_install.py "${args[@]}" \
         --editable '.[client,packer,service,ssh,mysql,postgresql,dib]'
-    # By all processors; what cannot be compiled is some package's own
-    # business.
-    "$VENV/bin/python" -m compileall -qq -j 0 -x '/tests?/' "$VENV/lib" || true
     for profile in "${PROFILES[@]}"; do
         file=$(PROFILES=("$profile"); requirement_files)
         stamp "$file" >"$(stamp_file "$profile")"

@@ -31,6 +31,7 @@ TEMPEST_VARIABLE = 'IMAGEBUILD_TEMPEST_VENV'
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _SETUP_HOST = ROOT / 'tools' / 'setup-host.sh'
+_PIP_INSTALL = ROOT / 'tools' / 'pip_install.py'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +128,7 @@ class Environment:
                 # Others may want this machine meanwhile.
                 'nice',
                 str(self.directory / 'bin' / 'python'),
-                *('-m', 'pip', 'install', '--quiet', '--quiet', '--no-input'),
-                '--disable-pip-version-check',
+                str(_PIP_INSTALL),
                 *arguments,
             ],
             env=env,

@@ -15,7 +15,7 @@ import pathlib
 
 import pytest
 
-from tools import uv_settings
+from tools import pip_install
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ from tools import uv_settings
     ],
 )
 def test_what_is_known(lines: list[str], expected: dict[str, str]) -> None:
-    assert uv_settings.translate(lines) == expected
+    assert pip_install.translate(lines) == expected
 
 
 def test_links(tmp_path: pathlib.Path) -> None:
     links = f'https://links.example {tmp_path} /not/there'
-    assert uv_settings.translate([f'global.find-links={links!r}']) == {
+    assert pip_install.translate([f'global.find-links={links!r}']) == {
         'UV_FIND_LINKS': f'https://links.example,{tmp_path}'
     }
 
 
 @pytest.mark.parametrize('name', ['client-cert', 'no-index', 'proxy', 'pre'])
 def test_what_is_not_known(name: str) -> None:
-    with pytest.raises(uv_settings.UnknownSetting, match=name):
-        uv_settings.translate([f"global.{name}='1'"])
+    with pytest.raises(pip_install.UnknownSetting, match=name):
+        pip_install.translate([f"global.{name}='1'"])

@@ -11,11 +11,16 @@
 # under the License.
 #: What makes whoever runs the tests root, if he is not.
 #: Runs $1 as sshd does.
-"""Print what pip is configured with as variables of uv's, one on a line.
+"""Install as "pip install" would, in a quarter of the time.
 
-uv reads no pip.conf, which is where a site names its mirror. The exit code is
-1 when pip has a setting that is not known here, and would have been lost. By
-https://docs.astral.sh/uv/reference/environment/ and "pip config --help".
+    .venv/bin/python tools/pip_install.py [options and requirements]
+
+With uv, which has pip's command line. It reads no pip.conf, which is where a
+site names its mirror: that is told to it. Where pip has a setting that uv
+would not be told, or uv fails, pip does it, and says why if it fails as well.
+By https://docs.astral.sh/uv/reference/environment/ and "pip config --help".
+
+Then all of it is compiled, by all processors.
 """
 
 import ast
@@ -40,6 +45,10 @@ OTHERS = frozenset(
         'no-warn-script-location progress-bar quiet require-virtualenv '
         'retries root-user-action timeout verbose'
     ).split()
+)
+_PIP = (
+    *('pip', 'install', '--quiet', '--quiet', '--no-input', '--no-compile'),
+    '--disable-pip-version-check',
 )
 #: Sections that "pip install" reads; the last one wins.
 SECTIONS = ('global', 'install', ':env:')
@@ -79,21 +88,56 @@ def _joined(name: str, words: list[str]) -> str:
     return ','.join(w for w in words if '://' in w or os.path.exists(w))
 
 
-def main() -> int:
-    """Ask the pip of this interpreter."""
+def _configured() -> dict[str, str] | None:
+    """Variables of uv's by the pip of this interpreter, None without."""
     done = subprocess.run(
         [sys.executable, '-m', 'pip', 'config', 'list'],
         capture_output=True,
         text=True,
     )
     try:
-        variables = translate(done.stdout.splitlines())
+        return None if done.returncode else translate(done.stdout.splitlines())
     except (UnknownSetting, ValueError, SyntaxError):
-        return 1
-    for name, value in variables.items():
-        print(f'{name}={value}')
-    return done.returncode
+        return None
+
+
+def _run(*argv: str, quiet: bool = False, **variables: str) -> int:
+    return subprocess.run(
+        [sys.executable, '-m', *argv],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else None,
+        env={**os.environ, **variables},
+    ).returncode
+
+
+def _by_uv(arguments: list[str]) -> bool:
+    variables = _configured()
+    if variables is None or _run(*_PIP, 'uv', quiet=True):
+        return False
+    return not _run(
+        *('uv', 'pip', 'install', '--quiet', '--python', sys.executable),
+        *arguments,
+        quiet=True,
+        # As pip does: the newest of all indexes.
+        UV_INDEX_STRATEGY='unsafe-best-match',
+        **variables,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Install, and compile.
+
+    :returns: the exit code of pip.
+    """
+    if not _by_uv(arguments):
+        code = _run(*_PIP, *arguments)
+        if code:
+            return code
+    # Without the tests of packages. What cannot be compiled is their business.
+    library = os.path.join(sys.prefix, 'lib')
+    _run('compileall', '-qq', '-j', '0', '-x', '/tests?/', library)
+    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
