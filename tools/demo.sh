@@ -17,8 +17,8 @@
 #
 #   tools/demo.sh [directory]        (default: ./demo)
 #
-# Takes one to two minutes where nothing has to be installed. Needs root for
-# making the base image, some GiB of disk and a package mirror. The service
+# Takes about a minute where nothing has to be installed. Needs root for making
+# the base image, some GiB of disk and a package mirror. The service
 # listens on the loopback interface and is stopped at the end; what it has
 # built stays in the directory, so that a second run gets the same image at
 # once.

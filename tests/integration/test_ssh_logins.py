@@ -234,9 +234,7 @@ def test_a_connection_that_is_dropped(
         assert machine.drops == 0
     machine.drops = 9
     try:
-        with pytest.raises(
-            ssh_connection.HostUnreachable, match='reset by peer, 3 times'
-        ):
+        with pytest.raises(ssh_connection.HostUnreachable, match=', 3 times'):
             ssh.SshRemote(machine.target())
         assert machine.drops == 6
     finally:
