@@ -38,6 +38,9 @@ from imagebuild.clients import keystone
 
 #: Objects of one page of a list.
 PAGE = 500
+#: Markers that may have been deleted while a list is read; then it is read
+#: from its beginning.
+_GONE = 10
 #: Bytes of an answer that are read.
 _LARGEST = 16 * 1024 * 1024
 _PIECE = 64 * 1024
@@ -167,23 +170,49 @@ class Service:
     def _each(
         self, path: str, key: str, **query: str
     ) -> Iterator[dict[str, Any]]:
-        """What a list has, read page by page until one is empty.
+        """What a list has, read page by page until one has nothing new.
+
+        Nova may show a server again, after itself, in the moment in which it
+        moves to its cell: that is once here.
 
         :param key: of the list in an answer.
         """
-        asked = {**query, 'limit': str(PAGE)}
+        query = {**query, 'limit': str(PAGE)}
+        markers: list[str] = []
+        seen: set[str] = set()
         while True:
-            answer = self._call('GET', f'{path}?{_encoded(asked)}')
+            answer = self._page(path, query, markers)
             with self._translated():
-                page = [as_object(each) for each in answer[key]]
-                last = str(page[-1]['id']) if page else ''
-                if last and last == asked.get('marker'):
+                objects = [as_object(each) for each in answer[key]]
+                page = {str(each['id']): each for each in objects}
+                new = [each for each in page if each not in seen]
+                if len(page) >= PAGE and not new:
                     raise ValueError('the same page again')
-                is_last = not page or self._is_last(answer, key)
-            yield from page
+                is_last = not new or self._is_last(answer, key)
+            seen.update(new)
+            markers += new
+            yield from (page[each] for each in new)
             if is_last:
                 return
-            asked['marker'] = last
+
+    def _page(
+        self, path: str, query: Mapping[str, str], markers: list[str]
+    ) -> dict[str, Any]:
+        """The page of a list after the last marker that still exists.
+
+        :param markers: ids, of which those that do not are removed.
+        """
+        for _ in range(_GONE):
+            after = {'marker': markers[-1]} if markers else {}
+            asked = _encoded({**query, **after})
+            try:
+                return self._call('GET', f'{path}?{asked}')
+            except (Refused, exception.NotFound):
+                # It was deleted meanwhile; or the request is what is wrong.
+                if not after:
+                    raise
+                markers.pop()
+        return self._call('GET', f'{path}?{_encoded(query)}')
 
     def _is_last(self, answer: Mapping[str, Any], key: str) -> bool:
         """Whether nothing comes after a page, as far as it says."""

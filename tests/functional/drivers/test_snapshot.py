@@ -24,6 +24,7 @@ from imagebuild import manifest
 from imagebuild import remotes
 from imagebuild.boot import boot_test
 from imagebuild.boot import expectations
+from imagebuild.clients import rest
 from imagebuild.drivers import base
 from imagebuild.drivers import registry
 from imagebuild.drivers import snapshot
@@ -328,7 +329,12 @@ def test_nonsense_is_a_sentence(path, answer, build, nova, sections):
 
 
 @pytest.mark.parametrize(
-    'page', [{}, {'servers': 'x'}, {'servers': [{'id': 'a'}]}]
+    'page',
+    [
+        {},
+        {'servers': 'x'},
+        {'servers': [{'id': number} for number in range(rest.PAGE)]},
+    ],
 )
 def test_nonsense_in_a_list(page, driver, nova, sections):
     """One that is the same for ever is no list either."""

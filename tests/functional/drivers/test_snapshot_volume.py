@@ -443,7 +443,7 @@ def test_nonsense_is_a_sentence(path, answer, build, cloud, sections):
     ('path', 'page'),
     [
         ('volumes', {}),
-        ('volumes', {'volumes': [{'id': 'a'}]}),
+        ('volumes', {'volumes': [{'id': n} for n in range(rest.PAGE)]}),
         ('floatingips', {'floatingips': 'x'}),
         ('floatingips', {'floatingips': [{}]}),
     ],

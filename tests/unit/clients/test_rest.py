@@ -18,6 +18,7 @@ from keystoneauth1.identity import access as plugins
 
 from imagebuild import exception
 from imagebuild.clients import block_storage
+from imagebuild.clients import compute
 from imagebuild.clients import network
 from imagebuild.clients import rest
 
@@ -113,3 +114,68 @@ def test_who_can_repair_what_a_service_says(client, code, reason, kind):
     error = made._of_answer(code, reason)
     assert type(error) is kind
     assert reason in str(error)
+
+
+# -- lists ------------------------------------------------------------------
+
+
+def listed(requests_mock, *answers):
+    """The ids of servers, and the markers that were asked for.
+
+    :param answers: ids, or the reason of a refusal.
+    """
+    url = 'http://nova.example/v2.1'
+    requests_mock.get(
+        f'{url}/servers/detail',
+        [
+            {'json': {'badRequest': {'message': each}}, 'status_code': 400}
+            if isinstance(each, str)
+            else {'json': {'servers': [{'id': str(n)} for n in each]}}
+            for each in answers
+        ],
+    )
+    client = compute.Compute(session_of(compute=url))
+    try:
+        found = [each['id'] for each in client.servers('x')]
+    except exception.ImageBuildError as error:
+        found = str(error)
+    asked = [
+        each.qs.get('marker', [''])[0]
+        for each in requests_mock.request_history
+    ]
+    return found, asked
+
+
+def test_a_list_of_pages(requests_mock):
+    found, asked = listed(requests_mock, [1, 2], [3], [])
+    assert (found, asked) == (['1', '2', '3'], ['', '2', '3'])
+
+
+def test_a_server_that_moves_is_there_once(requests_mock):
+    """Nova shows it before its cell has it, and then again."""
+    assert listed(requests_mock, [1], [1]) == (['1'], ['', '1'])
+    assert listed(requests_mock, [1, 2], [2, 3], [])[0] == ['1', '2', '3']
+
+
+def test_a_marker_that_was_deleted(requests_mock):
+    gone = 'marker [2] not found'
+    found, asked = listed(requests_mock, [1, 2], gone, [3], [])
+    assert (found, asked) == (['1', '2', '3'], ['', '2', '1', '3'])
+    # All of them: from the beginning.
+    found, asked = listed(requests_mock, [1], gone, [4], [])
+    assert found == ['1', '4']
+    assert asked[-4:] == ['', '1', '', '4']
+
+
+def test_who_refuses_every_page(requests_mock):
+    many = [*range(30)]
+    found, asked = listed(requests_mock, many, *(['no'] * 20))
+    assert found == 'The compute service refuses this: no (HTTP 400)'
+    assert len(asked) == 12 and asked[-2:] == ['20', '']
+
+
+def test_who_knows_no_markers(requests_mock):
+    many = [*range(rest.PAGE)]
+    found, asked = listed(requests_mock, many, many, many)
+    assert found.endswith('cannot be used: its answer cannot be understood.')
+    assert len(asked) == 2
