@@ -186,11 +186,12 @@ class Service:
                 objects = [as_object(each) for each in answer[key]]
                 page = {str(each['id']): each for each in objects}
                 new = [each for each in page if each not in seen]
-                if len(page) >= PAGE and not new:
+                is_full = len(page) >= PAGE
+                if is_full and not new and [*page][-1:] == markers[-1:]:
                     raise ValueError('the same page again')
-                is_last = not new or self._is_last(answer, key)
+                is_last = not (new or is_full) or self._is_last(answer, key)
             seen.update(new)
-            markers += new
+            markers += page
             yield from (page[each] for each in new)
             if is_last:
                 return
@@ -200,7 +201,8 @@ class Service:
     ) -> dict[str, Any]:
         """The page of a list after the last marker that still exists.
 
-        :param markers: ids, of which those that do not are removed.
+        :param markers: ids, of which those that do not are removed: the last
+            one that is left is what was asked for.
         """
         for _ in range(_GONE):
             after = {'marker': markers[-1]} if markers else {}
@@ -212,6 +214,7 @@ class Service:
                 if not after:
                     raise
                 markers.pop()
+        markers.clear()
         return self._call('GET', f'{path}?{_encoded(query)}')
 
     def _is_last(self, answer: Mapping[str, Any], key: str) -> bool:

@@ -174,6 +174,15 @@ def test_who_refuses_every_page(requests_mock):
     assert len(asked) == 12 and asked[-2:] == ['20', '']
 
 
+def test_many_markers_that_were_deleted(requests_mock):
+    """Read from the beginning, over a whole page that is known."""
+    many = [*range(rest.PAGE)]
+    gone = ['marker not found'] * 10
+    found, asked = listed(requests_mock, many, *gone, many, [1000], [])
+    assert found == [*map(str, many), '1000']
+    assert asked[-3:] == ['', '499', '1000']
+
+
 def test_who_knows_no_markers(requests_mock):
     many = [*range(rest.PAGE)]
     found, asked = listed(requests_mock, many, many, many)
