@@ -9,8 +9,6 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-#: What makes whoever runs the tests root, if he is not.
-#: Runs $1 as sshd does.
 """Install as "pip install" would, in a quarter of the time.
 
     .venv/bin/python tools/pip_install.py [options and requirements]
@@ -25,6 +23,7 @@ Then all of it is compiled, by all processors.
 
 import ast
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -114,8 +113,11 @@ def _by_uv(arguments: list[str]) -> bool:
     variables = _configured()
     if variables is None or _run(*_PIP, 'uv', quiet=True):
         return False
+    # pip adds to these what it is told in a call; uv would replace them.
+    constraints = variables.pop('UV_CONSTRAINT', '').split()
     return not _run(
         *('uv', 'pip', 'install', '--quiet', '--python', sys.executable),
+        *(f'--constraint={each}' for each in constraints),
         *arguments,
         quiet=True,
         # As pip does: the newest of all indexes.
@@ -127,8 +129,11 @@ def _by_uv(arguments: list[str]) -> bool:
 def main(arguments: list[str]) -> int:
     """Install, and compile.
 
-    :returns: the exit code of pip.
+    :param arguments: of "pip install", those that uv has, too.
+    :returns: the exit code of pip, 0 when all is there.
     """
+    # Ctrl-C ends this without a traceback, and pip is not asked as well.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _by_uv(arguments):
         code = _run(*_PIP, *arguments)
         if code:

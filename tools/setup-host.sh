@@ -234,7 +234,8 @@ make_venv() {
         --disable-pip-version-check imagebuild </dev/null
     SKIP_GENERATE_AUTHORS=1 SKIP_WRITE_GIT_CHANGELOG=1 \
         "$VENV/bin/python" tools/pip_install.py "${args[@]}" \
-        --editable '.[client,packer,service,ssh,mysql,postgresql,dib]'
+        --editable '.[client,packer,service,ssh,mysql,postgresql,dib]' \
+        || die 'Python packages could not be installed; pip says above why'
     for profile in "${PROFILES[@]}"; do
         file=$(PROFILES=("$profile"); requirement_files)
         stamp "$file" >"$(stamp_file "$profile")"

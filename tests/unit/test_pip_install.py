@@ -9,8 +9,6 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-#: What makes whoever runs the tests root, if he is not.
-#: Runs $1 as sshd does.
 import pathlib
 
 import pytest
