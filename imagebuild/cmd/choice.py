@@ -229,6 +229,9 @@ def parse(
         found = recipes.find(paths)
         _add_recipes(parser, found, argv)
     _refuse_early_arguments(parser, argv, found)
+    if _asks_for_version(argv):
+        # Nothing would be done, and that would be called a success.
+        parser.error('--version stands alone; no argument has that name')
     options, unknown = parser.parse_known_args(argv)
     # Whose help lists what there is.
     if loaded is not None:
@@ -344,13 +347,22 @@ def _first_look(argv: Sequence[str], program_: Program) -> argparse.Namespace:
 
     Recipes and manifests have arguments of their own, which become options:
     so where they are has to be known before the parser is complete.
+
+    ``--version`` ends the program here if there is nothing to run.
     """
     parser = program.Parser(
         prog=program_.name, add_help=False, exit_on_error=False
     )
     program_.add_options(parser)
+    others = [each for each in argv if not _asks_for_version([each])]
     try:
-        known, _ = parser.parse_known_args(argv)
+        known, rest = parser.parse_known_args(others)
     except argparse.ArgumentError:
         return parser.parse_args([])  # the second look reports what is wrong
+    if others != list(argv) and not rest and known.manifest is None:
+        parser.parse_args(['--version'])
     return known
+
+
+def _asks_for_version(argv: Sequence[str]) -> bool:
+    return any(each.partition('=')[0] == '--version' for each in argv)

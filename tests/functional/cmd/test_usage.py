@@ -72,6 +72,17 @@ LINES = [
         MINE,
     ),
     ('pack --image x --manifest m.yaml redis 7', 'redis 7', MINE),
+    # Whoever means a version of something else is not told that it is done.
+    (
+        'pack --manifest v.yaml --version 99',
+        '"version" is the name of a global option',
+        '',
+    ),
+    ('pack --manifest m.yaml --version 99', '--version stands', PACK),
+    ('pack --image x redis 7 --version 99', '--version stands', PACK),
+    ('pack --version 99', '--version stands', PACK),
+    ('pack --image x redis 7 --version=99', '--version stands', PACK),
+    ('validate --manifest m.yaml --version 99', '--version stands', ''),
     ('pack --image x --manifest none.yaml', 'none.yaml', ''),
     ('pack --image x --manifest .', '. cannot be read: Is a directory', ''),
     ('pack --image x --manifest bad.yaml', 'not valid', ''),
@@ -125,6 +136,7 @@ LINES = [
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'm.yaml').write_text(MANIFEST)
+    (tmp_path / 'v.yaml').write_text(MANIFEST.replace('greeting', 'version'))
     (tmp_path / 'bad.yaml').write_text('validators: [\x1b[2J')
     (tmp_path / 'dib.yaml').write_text('elements: [vm]\nvalidators: []\n')
     (tmp_path / 'bad.conf').write_text('[guestfs]\nmemory = many\n')
