@@ -145,6 +145,11 @@ def request_failed(error: Exception, name: str) -> str:
             'in heat.conf they are renewed while an image is built: '
             f'{without_urls(with_full_stop(str(error)))}'
         )
+    if isinstance(error, exceptions.IdentityRefused):
+        return clean(
+            f'There is no token to ask for the image "{name}" with: '
+            f'{without_urls(with_full_stop(error.message))}'
+        )
     if isinstance(error, exceptions.HttpError):
         ending = f' (Request {error.request_id}.)' if error.request_id else ''
         return clean(

@@ -199,7 +199,7 @@ def _glance_error(what: str, error: Exception) -> Exception:
     status = getattr(error, 'code', getattr(error, 'http_status', None))
     if not isinstance(status, int) or not status:
         return exceptions.GlanceUnavailable(messages.glance_unavailable(what))
-    if status >= 500:
+    if status >= 500 or status == 429:
         return exceptions.GlanceUnavailable(
             messages.glance_failed(what, error)
         )

@@ -26,8 +26,9 @@
         |-- NotFound              404
         |-- Conflict              409
         |-- TooLarge              413
+        |-- IdentityRefused       4xx of Keystone, except its 401 and 429
         |-- ServerError           5xx
-        `-- ServiceUnavailable    503, 502, 504: try again later
+        `-- ServiceUnavailable    503, 502, 504, 429: try again later
 """
 
 from __future__ import annotations
@@ -146,6 +147,17 @@ class TooLarge(HttpError):
     default_code = 413
 
 
+class IdentityRefused(HttpError):
+    """Keystone gives no token for this; the request was not sent.
+
+    The project is disabled, say, or the user has no role in it. Neither of
+    the classes of the service's own answers: a 404 of Keystone says nothing
+    about a build.
+    """
+
+    default_code = 403
+
+
 class ServerError(HttpError):
     """The service failed."""
 
@@ -165,6 +177,7 @@ _BY_CODE: Mapping[int, type[HttpError]] = {
     404: NotFound,
     409: Conflict,
     413: TooLarge,
+    429: ServiceUnavailable,
     502: ServiceUnavailable,
     503: ServiceUnavailable,
     504: ServiceUnavailable,

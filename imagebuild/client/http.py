@@ -29,6 +29,8 @@ LOG = logging.getLogger(__name__)
 
 #: Methods that may be sent again when no answer came: it does no harm.
 _SAFE = frozenset({'GET', 'DELETE'})
+#: Errors that say nothing of the request: it may succeed later.
+_AWAY = (exceptions.ConnectionFailed, exceptions.ServiceUnavailable)
 
 
 class Transport:
@@ -161,12 +163,30 @@ def _translated(
         return exceptions.EndpointNotFound(str(error))
     if isinstance(error, keystoneauth1.exceptions.HttpError):
         # Of Keystone: ours are not raised.
-        if error.http_status == 401:
-            return exceptions.Unauthenticated(str(error))
-        return exceptions.ServiceUnavailable(
-            f'The identity service answered: {error}', code=error.http_status
-        )
+        return _of_keystone(error)
+    if isinstance(error, keystoneauth1.exceptions.DiscoveryFailure):
+        # What Keystone is asked for first, unless auth_url has a version.
+        cause = error.__context__
+        if isinstance(cause, keystoneauth1.exceptions.ClientException):
+            found = _translated(cause)
+            if isinstance(found, _AWAY):
+                return found
     return exceptions.ClientError(str(error))
+
+
+def _of_keystone(
+    error: keystoneauth1.exceptions.HttpError,
+) -> exceptions.HttpError:
+    code = error.http_status
+    if code == 401:
+        return exceptions.Unauthenticated(str(error))
+    if code >= 500 or code == 429:
+        return exceptions.ServiceUnavailable(
+            f'The identity service answered: {error}', code=code
+        )
+    return exceptions.IdentityRefused(
+        f'The identity service refused: {error}', code=code
+    )
 
 
 def _reason(error: BaseException) -> str:

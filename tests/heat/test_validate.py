@@ -253,6 +253,23 @@ class TestValidate(base.HeatPluginTestCase):
         api.format_stack_preview(self.stack(template=base.TEMPLATE + two))
         self.assertEqual(2, self.service.count('plan'))
 
+    def test_keystone_refuses_a_token(self):
+        # It does not pass, so nothing waits for it or is left unchecked.
+        error = exceptions.IdentityRefused('The identity service refused: No.')
+        self.service.away['plan'] = [error]
+        two = (
+            '  two:\n    type: OS::ImageBuild::Image\n'
+            '    properties: {os: debian-13}\n'
+        )
+        stack = self.stack(template=base.TEMPLATE + two)
+        text = str(
+            self.assertRaises(exception.StackValidationFailed, stack.validate)
+        )
+        self.assertIn('There is no token to ask for the image "', text)
+        for name in 'web', 'two':
+            stack[name].validate()
+        self.assertEqual(3, self.service.count('plan'))
+
     def test_values_of_image_properties(self):
         for value, kind in (({'a': 1}, 'map'), ([1], 'list')):
             text = self.refused(
@@ -354,6 +371,10 @@ class TestBaseImage(base.HeatPluginTestCase):
 
     def test_out_of_order(self):
         self.glance(answering(503, 'No http://10.0.0.5:9292/ today'))
+        self.assertIn('Glance failed, not the template', self.failed())
+
+    def test_too_many_requests(self):
+        self.glance(answering(429, 'Not now'))
         self.assertIn('Glance failed, not the template', self.failed())
 
     def test_not_allowed(self):

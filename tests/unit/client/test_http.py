@@ -14,14 +14,17 @@ import logging
 
 import pytest
 import requests
+import requests_mock as mocking
 from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1 import session as ksa_session
+from keystoneauth1.identity import generic
 from keystoneauth1.identity import v3
 
 from imagebuild import client
 from imagebuild.client import exceptions
 
 URL = 'http://images.example:9797/v1/builds'
+TOKENS = 'http://keystone.example/v3/auth/tokens'
 
 
 def error(code, message='No.', title='Title', errors=()):
@@ -48,6 +51,7 @@ def error(code, message='No.', title='Title', errors=()):
         (404, exceptions.NotFound),
         (406, exceptions.HttpError),
         (409, exceptions.Conflict),
+        (429, exceptions.ServiceUnavailable),
         (413, exceptions.TooLarge),
         (500, exceptions.ServerError),
         (502, exceptions.ServiceUnavailable),
@@ -245,7 +249,7 @@ def keystone(requests_mock):
         'http://keystone.example/v3', json={'version': {'id': 'v3.0'}}
     )
     requests_mock.post(
-        'http://keystone.example/v3/auth/tokens',
+        TOKENS,
         json={'token': token},
         headers={'X-Subject-Token': 'secret'},
     )
@@ -278,11 +282,66 @@ def test_no_endpoint(keystone):
 
 
 def test_keystone_refuses(keystone, requests_mock):
-    requests_mock.post(
-        'http://keystone.example/v3/auth/tokens', status_code=401
-    )
+    requests_mock.post(TOKENS, status_code=401)
     with pytest.raises(exceptions.Unauthenticated):
         client.Client(keystone).builds.get('x')
+
+
+@pytest.mark.parametrize('code', [400, 403, 404, 409])
+def test_keystone_gives_no_token(keystone, requests_mock, code):
+    """That passes with no time, and says nothing of a build."""
+    requests_mock.post(
+        TOKENS,
+        status_code=code,
+        json={'error': {'message': 'The project is disabled.', 'code': code}},
+        headers={'Content-Type': 'application/json'},
+    )
+    with pytest.raises(exceptions.IdentityRefused) as caught:
+        client.Client(keystone).builds.get('x')
+    assert caught.value.code == code
+    assert str(caught.value).startswith(
+        'The identity service refused: The project is disabled. (HTTP '
+    )
+    assert not isinstance(
+        caught.value, exceptions.ServerError | exceptions.NotFound
+    )
+
+
+@pytest.mark.parametrize('code', [429, 500, 502, 503])
+def test_keystone_is_away(keystone, requests_mock, code):
+    requests_mock.post(TOKENS, status_code=code)
+    with pytest.raises(exceptions.ServiceUnavailable) as caught:
+        client.Client(keystone).builds.get('x')
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    'answer, kind',
+    [
+        ({'exc': requests.ConnectionError}, exceptions.ConnectionFailed),
+        ({'status_code': 503}, exceptions.ServiceUnavailable),
+        ({'status_code': 404}, exceptions.ClientError),
+    ],
+)
+def test_keystone_at_an_address_without_version(requests_mock, answer, kind):
+    """It is looked for there first, which fails in a way of its own."""
+    requests_mock.register_uri(mocking.ANY, mocking.ANY, **answer)
+    auth = generic.Password(
+        'http://keystone.example',
+        username='u',
+        password='p',
+        project_name='p',
+        user_domain_id='default',
+        project_domain_id='default',
+    )
+    builder = client.Client(
+        ksa_session.Session(auth=auth),
+        connect_retries=0,
+        status_code_retries=0,
+    )
+    with pytest.raises(exceptions.ClientError) as caught:
+        builder.builds.get('x')
+    assert type(caught.value) is kind
 
 
 def test_bodies_are_not_logged(builder, requests_mock, body, caplog):

@@ -205,6 +205,13 @@ def bad_request():
             'The image build service was not reached for the image "web": '
             'There is no endpoint.',
         ),
+        (
+            exceptions.IdentityRefused(
+                'The identity service refused: No role at http://10.0.0.5:5000'
+            ),
+            'There is no token to ask for the image "web" with: The identity '
+            'service refused: No role at its address.',
+        ),
     ],
 )
 def test_refused(raised, expected):
