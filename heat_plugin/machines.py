@@ -75,13 +75,15 @@ class Validation(service_resource.ServiceResource):
 
     def _request(self) -> dict[str, Any]:
         properties = self.properties
-        keys = properties[machines_schema.HOST_KEYS] or {}
+        given = properties[machines_schema.HOST_KEYS] or {}
+        keys = {str(name).strip(): key for name, key in given.items()}
         hosts = []
         for kind, names in (
             ('server', properties[machines_schema.SERVERS]),
             ('address', properties[machines_schema.HOSTS]),
         ):
-            for name in names:
+            # A comma_delimited_list keeps the blanks after its commas.
+            for name in map(str.strip, names):
                 host = {
                     kind: name,
                     'user': properties[machines_schema.USER],

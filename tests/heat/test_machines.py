@@ -66,6 +66,28 @@ class TestValidation(base.HeatPluginTestCase):
             values,
         )
 
+    def test_blanks_around_names(self):
+        """As a comma_delimited_list has them: "10.0.0.1, 10.0.0.2"."""
+        self.web(
+            changes={
+                'servers': ['a', ' b'],
+                'hosts': ['10.0.0.1', ' 10.0.0.2'],
+                'host_keys': {'10.0.0.2': KEY, 'b ': KEY},
+            }
+        )
+        [(_, values)] = self.service.named('create')
+        found = [
+            (
+                host.get('server') or host['address'],
+                host.get('host_key'),
+            )
+            for host in values['hosts']
+        ]
+        self.assertEqual(
+            [('a', None), ('b', KEY), ('10.0.0.1', None), ('10.0.0.2', KEY)],
+            found,
+        )
+
     def test_the_stack_fails_with_the_step(self):
         self.service.validations.ending = {
             'status': 'failed',
