@@ -37,6 +37,11 @@ PLACEHOLDER = 'placeholder'
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     schema.OS: (schema.OS, schema.BASE_IMAGE),
     schema.BASE_IMAGE: (schema.OS, schema.BASE_IMAGE),
+    schema.BASE_CHANNEL: (
+        schema.OS,
+        schema.BASE_IMAGE,
+        schema.BASE_CHANNEL,
+    ),
     schema.RECIPE: (
         schema.RECIPE,
         schema.RECIPE_VERSION,
@@ -66,7 +71,7 @@ class KnownProperties:
         self._with_placeholders = {
             name: self._substitute(snippet, name)
             for name, snippet in properties.data.items()
-            if _depends_on_new(snippet)
+            if depends_on_new(snippet)
         }
         self.complete = not self._with_placeholders
         #: Properties that cannot be checked.
@@ -118,15 +123,20 @@ class KnownProperties:
     def _is_unknown(self, path: str) -> bool:
         if path in self._unknown_paths or path in self._unchecked:
             return True
-        # A recipe written as a program may refuse an argument's value without
-        # naming the argument.
-        return path == schema.RECIPE and any(
-            each.startswith(schema.ARGUMENTS) for each in self._unknown_paths
+        # The service finds a problem where its own request has the value.
+        # Also, a recipe written as a program may refuse an argument's value
+        # without naming the argument.
+        cause = {
+            schema.OS: schema.BASE_CHANNEL,
+            schema.RECIPE: schema.ARGUMENTS,
+        }.get(path)
+        return cause is not None and any(
+            re.split(r'[.[]', each)[0] == cause for each in self._unknown_paths
         )
 
     def _substitute(self, snippet: Any, path: str) -> Any:
         """Resolve a snippet, with placeholders for unknown values."""
-        if not _depends_on_new(snippet):
+        if not depends_on_new(snippet):
             return function.resolve(snippet)
         if isinstance(snippet, function.Function):
             self._unknown_paths.add(path)
@@ -142,7 +152,8 @@ class KnownProperties:
         ]
 
 
-def _depends_on_new(snippet: Any) -> bool:
+def depends_on_new(snippet: Any) -> bool:
+    """Whether a part of a template needs a resource that does not exist."""
     # As heat.engine.properties decides whether to check constraints.
     return any(
         resource.action == resource.INIT

@@ -26,16 +26,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from heat.common import exception
-from heat.engine import function
 from heat.engine import resource
+from heat.engine.properties import Properties
 from oslo_log import log as logging
 
 from heat_plugin import exceptions
+from heat_plugin import known_properties
 from heat_plugin import messages
 from heat_plugin import pipeline_schema
 from heat_plugin import request_body
 from heat_plugin import schema
 from heat_plugin import service_resource
+from heat_plugin import validation
+from heat_plugin.known_properties import KnownProperties
 from heat_plugin.poll_state import PollState
 from imagebuild import client
 
@@ -87,21 +90,57 @@ class Pipeline(service_resource.ServiceResource):
             raise self._invalid(
                 'only one of "cron" and "max_age" can be given'
             )
-        if not _depends_on_new(given.get(pipeline_schema.IMAGE)):
-            self._plan()
+        image = self._known_image()
+        if image is not None:
+            self._check_image(image)
 
-    def _plan(self) -> None:
-        """Let the service check the image, if it can at once."""
-        image = self._image(self.properties)
-        if not (image.get(schema.OS) or image.get(schema.BASE_IMAGE)):
-            raise self._invalid(
-                'image: either "os", "base_image" or "base_channel" is needed'
+    def _known_image(self) -> KnownProperties | None:
+        """Return the image's properties as far as they are known.
+
+        :returns: None where nothing of them is.
+        """
+        image = self.properties.data.get(pipeline_schema.IMAGE)
+        if not known_properties.depends_on_new(image):
+            # As Heat has converted it: a template may give a text of JSON.
+            image = {
+                name: value
+                for name, value in self.properties[
+                    pipeline_schema.IMAGE
+                ].items()
+                if value is not None
+            }
+        if not isinstance(image, Mapping):
+            return None
+        return KnownProperties(
+            Properties(
+                pipeline_schema.IMAGE_PROPERTIES,
+                image,
+                self.properties.resolve,
+                context=self.context,
             )
+        )
+
+    def _check_image(self, given: KnownProperties) -> None:
+        """Check the image; the service does so, too, if it can at once.
+
+        Placeholders stand for values of resources that do not exist yet;
+        problems of placeholders are not reported.
+
+        :raises StackValidationFailed: it has mistakes, or this user may not
+            have such an image.
+        """
+        problems = [*validation.problems(given)]
+        if problems:
+            raise self._invalid(f'image: {"; ".join(problems)}')
+        image = request_body.of_pipeline(given)
         try:
             self.client_plugin().plan({schema.NAME: self.name, **image})
         except client.exceptions.BadRequest as error:
+            reported = given.not_of_placeholders(error.errors)
+            if error.errors and not reported:
+                return
             raise self._invalid(
-                messages.clean(f'image: {messages.problems(error)}')
+                messages.clean(f'image: {messages.problems(error, reported)}')
             ) from None
         except client.exceptions.ClientError as error:
             raise self._invalid(
@@ -341,10 +380,3 @@ class Pipeline(service_resource.ServiceResource):
 
     def _image(self, properties: Any) -> dict[str, Any]:
         return request_body.of_pipeline(properties[pipeline_schema.IMAGE])
-
-
-def _depends_on_new(snippet: Any) -> bool:
-    return any(
-        each.action == resource.Resource.INIT
-        for each in function.dependencies(snippet)
-    )

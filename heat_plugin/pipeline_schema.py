@@ -51,6 +51,12 @@ def _limits(least: int, most: int) -> Any:
     return constraints.Range(min=least, max=most)
 
 
+#: Those of ``image``.
+IMAGE_PROPERTIES: dict[str, Any] = {
+    name: schema.PROPERTIES[name]
+    for name in (*schema.CONTENT, *schema.ABOUT, schema.TIMEOUT)
+}
+
 PROPERTIES: dict[str, Any] = {
     NAME: Schema(
         Schema.STRING,
@@ -68,10 +74,7 @@ PROPERTIES: dict[str, Any] = {
             'looked up for each build. After a change an image is built, and '
             'the update of the stack waits for it.'
         ),
-        schema={
-            name: schema.PROPERTIES[name]
-            for name in (*schema.CONTENT, *schema.ABOUT, schema.TIMEOUT)
-        },
+        schema=IMAGE_PROPERTIES,
         required=True,
         update_allowed=True,
     ),

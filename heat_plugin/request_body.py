@@ -36,10 +36,12 @@ def create(
     return body
 
 
-def of_pipeline(image: Mapping[str, Any]) -> dict[str, Any]:
+def of_pipeline(
+    image: Mapping[str, Any] | KnownProperties,
+) -> dict[str, Any]:
     """Return the image of a pipeline as the service takes it.
 
-    :param image: property of the resource.
+    :param image: property of the resource, or what is known of it.
     """
     return _described(image, (*schema.CONTENT, *schema.ABOUT, schema.TIMEOUT))
 

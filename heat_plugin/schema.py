@@ -110,13 +110,14 @@ def _length(most: int = 255) -> Any:
     return constraints.Length(min=1, max=most)
 
 
+# Nothing in a map is "required": Heat would miss it where the whole map is a
+# value of a resource that does not exist yet. See validation.py.
 _FILE = Schema(
     Schema.MAP,
     schema={
         PATH: _string(
-            _('Absolute path in the image.'),
+            _('Absolute path in the image. Required.'),
             constraints.AllowedPattern('/.+'),
-            required=True,
         ),
         TEXT: _string(_('Its text; get_file puts a file there.')),
         BASE64: _string(_('Its bytes in base64, instead of a text.')),
@@ -154,12 +155,8 @@ PROPERTIES: dict[str, Any] = {
             'promoted later changes nothing.'
         ),
         schema={
-            CHANNEL_NAME: _string(
-                _('Name of its images.'), _length(), required=True
-            ),
-            CHANNEL: _string(
-                _('Channel, such as prod.'), _length(), required=True
-            ),
+            CHANNEL_NAME: _string(_('Name of its images.'), _length()),
+            CHANNEL: _string(_('Channel, such as prod.'), _length()),
         },
     ),
     PACKAGES: _list(

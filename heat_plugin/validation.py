@@ -42,10 +42,15 @@ def problems(given: KnownProperties) -> Iterator[str]:
 
 
 def _value_problems(given: KnownProperties) -> Iterator[str]:
+    for key in schema.CHANNEL_NAME, schema.CHANNEL:
+        if not (given[schema.BASE_CHANNEL] or {key: True}).get(key):
+            yield f'base_channel: "{key}" is needed'
     visibility = given[schema.VISIBILITY]
     if given[schema.MEMBERS] and visibility not in (None, 'shared'):
         yield 'only an image with "visibility: shared" has "members"'
     for index, item in enumerate(given[schema.FILES] or ()):
+        if not item.get(schema.PATH):
+            yield f'files[{index}]: "path" is needed'
         found = [
             name
             for name in (schema.TEXT, schema.BASE64)

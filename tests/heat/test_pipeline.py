@@ -11,6 +11,7 @@
 # under the License.
 """``OS::ImageBuild::Pipeline`` in Heat's engine, with a service in memory."""
 
+import json
 import pathlib
 
 from heat.common import exception
@@ -37,6 +38,13 @@ outputs:
   image: {value: {get_resource: web}}
   due: {value: {get_attr: [web, next_run_at]}}
 """
+#: Its value is not known before it is created.
+OTHER = """
+  other:
+    type: OS::Heat::Value
+    properties: {value: x}
+"""
+VALUE = {'get_attr': ['other', 'value']}
 
 
 class PipelineTestCase(base.HeatPluginTestCase):
@@ -133,6 +141,56 @@ class TestValidate(PipelineTestCase):
             ('packages[0]', 'it is no package')
         )
         self.assertIn('packages[0]: it is no package', self.invalid())
+
+    def unknown(self, **image):
+        """A stack where another resource gives a part of the image."""
+        return self.stack(
+            template=TEMPLATE.replace('outputs:', f'{OTHER}outputs:'),
+            changes={'image': {'os': 'debian-12', **image}},
+            stack_name=f's{len(self.stacks)}',
+        )
+
+    def test_what_is_known_is_checked(self):
+        for image, problem, said in (
+            (
+                {'recipe': 'redis', 'arguments': {'colour': 'red'}},
+                ('arguments.colour', 'there is no such argument'),
+                'image: arguments.colour: there is no such argument.',
+            ),
+            ({'recipe': 'redis', 'manifest': {'a': 1}}, None, 'only one of'),
+            ({'os': None}, None, 'image: either "os"'),
+        ):
+            self.service.away['plan'] = problem and fake_service.bad_request(
+                ('packages[0]', '"placeholder" is no package'), problem
+            )
+            stack = self.unknown(packages=[VALUE], **image)
+            text = str(
+                self.assertRaises(
+                    exception.StackValidationFailed, stack.validate
+                )
+            )
+            self.assertIn(said, text)
+            self.assertNotIn('placeholder', text)
+
+    def test_placeholders_for_what_is_not_known(self):
+        self.unknown(packages=['nginx', VALUE], min_disk=VALUE).validate()
+        [(_, sent)] = self.service.named('plan')
+        self.assertEqual(['nginx', 'placeholder'], sent['packages'])
+        self.assertNotIn('min_disk', sent)
+        self.service.away['plan'] = fake_service.bad_request(
+            ('packages[0]', '"placeholder" is no package')
+        )
+        self.unknown(packages=[VALUE]).validate()
+        self.assertEqual(2, self.service.count('plan'))
+
+    def test_nothing_of_the_image_is_known(self):
+        stack = self.unknown()
+        template = dict(stack.t.t)
+        template['resources']['web']['properties']['image'] = VALUE
+        self.stack(
+            template=json.dumps(template, default=str), stack_name='whole'
+        ).validate()
+        self.assertEqual(0, self.service.count('plan'))
 
     def test_before_it_is_there_it_has_no_reference(self):
         self.assertEqual('', self.stack()['web'].FnGetRefId())

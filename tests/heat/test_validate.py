@@ -103,6 +103,11 @@ class TestValidate(base.HeatPluginTestCase):
                 'only an image with "visibility: shared"',
             ),
             ({'files': [{'path': '/a'}]}, 'files[0]: exactly one of'),
+            ({'files': [{'content': 'a'}]}, 'files[0]: "path" is needed'),
+            (
+                {'os': None, 'base_channel': {'name': 'a'}},
+                'base_channel: "channel" is needed',
+            ),
             (
                 {'files': [{'path': '/a', 'content': '', 'mode': 'rw'}]},
                 'mode',
@@ -223,6 +228,50 @@ class TestValidate(base.HeatPluginTestCase):
             exception.StackValidationFailed, stack.validate
         )
         self.assertIn('only 3600', str(error))
+
+    def test_channel_of_the_base_is_not_known(self):
+        """The service's problem with it is at "os", where it has it."""
+        value = {'get_attr': ['other', 'value']}
+        for number, base_channel in enumerate(
+            (value, {'name': value, 'channel': 'prod'})
+        ):
+            self.service.away['plan'] = fake_service.bad_request(
+                ('os', 'the channel "prod" of "placeholder" is empty')
+            )
+            changes = {'os': None, 'base_channel': base_channel}
+            template = base.TEMPLATE + OTHER
+            self.stack(
+                template=template, changes=changes, stack_name=f's{number}'
+            ).validate()
+            self.service.away['plan'] = fake_service.bad_request(
+                ('os', 'the channel "prod" of "placeholder" is empty'),
+                ('packages[0]', 'it is empty'),
+            )
+            text = self.refused(
+                template=template, changes=changes, stack_name=f't{number}'
+            )
+            self.assertIn('packages[0]: it is empty', text)
+            self.assertNotIn('placeholder', text)
+        self.assertEqual(4, self.service.count('plan'))
+
+    def test_channel_of_the_base_is_empty(self):
+        self.service.away['plan'] = fake_service.bad_request(
+            ('os', 'the channel "prod" of "web" is empty')
+        )
+        text = self.refused(
+            changes={
+                'os': None,
+                'base_channel': {'name': 'web', 'channel': 'prod'},
+            }
+        )
+        self.assertIn('the channel "prod" of "web" is empty', text)
+
+    def test_whole_entries_are_not_known(self):
+        value = {'get_attr': ['other', 'value']}
+        self.with_value(files=[{'path': '/a', 'content': ''}, value])
+        self.stacks[-1].validate()
+        [(_, sent)] = self.service.named('plan')
+        self.assertNotIn('files', sent)
 
     def test_part_of_a_list_is_not_known(self):
         value = {'get_attr': ['other', 'value']}
@@ -371,10 +420,6 @@ class TestBaseImage(base.HeatPluginTestCase):
 
     def test_out_of_order(self):
         self.glance(answering(503, 'No http://10.0.0.5:9292/ today'))
-        self.assertIn('Glance failed, not the template', self.failed())
-
-    def test_too_many_requests(self):
-        self.glance(answering(429, 'Not now'))
         self.assertIn('Glance failed, not the template', self.failed())
 
     def test_not_allowed(self):
