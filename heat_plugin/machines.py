@@ -129,7 +129,9 @@ class Validation(service_resource.ServiceResource):
             if found is not None and found.finished:
                 if found.status == 'passed':
                     return True
-                raise exceptions.MachinesNotAsDescribed(_message(found))
+                raise exceptions.MachinesNotAsDescribed(
+                    messages.machines_failed(found)
+                )
         raise resource.PollDelay(state.delay())
 
     # -- the others ---------------------------------------------------------
@@ -171,13 +173,3 @@ class Validation(service_resource.ServiceResource):
 
     def _get(self) -> client.Validation:
         return self._service().validations.get(self._id())
-
-
-def _message(found: client.Validation) -> str:
-    """What the stack fails with."""
-    how = {
-        'failed': 'The machines are not as described',
-        'error': 'The machines could not be looked at',
-    }.get(found.status, f'The validation {found.id} is {found.status}')
-    text = f'{how}: {found.status_reason}' if found.status_reason else how
-    return messages.with_full_stop(messages.clean(text))

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Messages to users: why there is no image.
+"""Messages to users: why there is no image, or a machine is not as it should.
 
 ``openstack stack failures list`` shows the last ten lines of these texts and
 nothing else, and ``openstack stack event list`` their first 255 characters.
@@ -22,12 +22,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from collections.abc import Sequence
 
 from imagebuild import exception
 from imagebuild.client import Build
 from imagebuild.client import Pipeline
 from imagebuild.client import Plan
 from imagebuild.client import Step
+from imagebuild.client import Validation
 from imagebuild.client import exceptions
 
 #: Lines of output that are shown, and characters of each.
@@ -125,6 +127,50 @@ def pipeline_cancelled(found: Pipeline) -> str:
         f'The build of the pipeline "{found.name}" was cancelled or deleted '
         f'by somebody else. (Build {found.last_build_id}.)'
     )
+
+
+def machines_failed(found: Validation) -> str:
+    """Return why a validation has not passed.
+
+    Of each machine that is not as described the first steps are named, of so
+    many machines as there is room for.
+    """
+    how = {
+        'failed': 'The machines are not as described',
+        'error': 'The machines could not be looked at',
+    }.get(found.status, f'The validation was ended as "{found.status}"')
+    bad = [
+        (f'{each.get("name")}: ', str(each.get('reason')))
+        for each in (found.results if found.status == 'failed' else ())
+        if each.get('reason')
+    ]
+    shown = _machines(bad or [('', found.status_reason)])
+    if len(shown) == 1:
+        how = f'{how}: {shown.pop()}'
+    text = f'{with_full_stop(how)} (Validation {found.id}.)'
+    return clean('\n'.join([text, *shown]))
+
+
+def _machines(bad: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the beginnings of texts, in TAIL_LINES lines and one.
+
+    :param bad: what a text's first line begins with, and the text.
+    """
+    share = max(1, TAIL_LINES // len(bad))
+    shown: list[str] = []
+    for name, reason in bad[:TAIL_LINES]:
+        lines = [line for line in _lines(reason) if line.strip()]
+        kept = [_cut(line, TAIL_WIDTH) for line in lines[:share]]
+        if not kept:
+            continue
+        kept[0] = f'{_cut(name, TAIL_WIDTH)}{kept[0]}'
+        if len(lines) > share:
+            kept[-1] += f' (and {len(lines) - share} more)'
+        shown += kept
+    if more := bad[TAIL_LINES:]:
+        kind = 'machine' if len(more) == 1 else 'machines'
+        shown.append(f'... and {len(more)} more {kind}')
+    return shown
 
 
 def request_failed(error: Exception, name: str) -> str:

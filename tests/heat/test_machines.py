@@ -13,6 +13,7 @@
 
 from heat.common import exception
 from heat.engine import scheduler
+from heatclient.common import format_utils
 
 from imagebuild.client import exceptions
 from tests.heat import base
@@ -95,7 +96,49 @@ class TestValidation(base.HeatPluginTestCase):
         }
         reason = self.failed()
         self.assertIn('The machines are not as described: web: val', reason)
-        self.assertTrue(reason.endswith('no nginx.'), reason)
+        self.assertTrue(
+            reason.endswith('no nginx. (Validation validation-1.)'), reason
+        )
+
+    def test_the_sentence_is_seen_however_much_fails(self):
+        """As "openstack stack failures list" shows it: the last ten lines."""
+        for machines, steps, width in (
+            (1, 12, 9), (5, 12, 9), (40, 60, 9000), (7, 1, 9),
+        ):  # fmt: skip
+            self.service.validations.ending = self.ending(
+                machines, steps, width
+            )
+            told = self.failed(stack_name=f's{machines}')
+            shown = format_utils.indent_and_truncate(told, truncate=True)
+            self.assertIn('The machines are not as described. (Val', shown)
+            self.assertIn('web0: validators[0].package: xx', shown)
+            self.assertLess(len(shown), 3000)
+            for number in range(min(machines, 6)):
+                self.assertIn(f'web{number}: validators[0]', shown)
+            share = max(1, 6 // machines)
+            if steps > share:
+                self.assertIn(f'{steps - share} more)', shown)
+            if machines > 6:
+                last = shown.splitlines()[-1]
+                self.assertIn(f'... and {machines - 6} more machine', last)
+
+    def ending(self, machines, steps, width):
+        """A validation that has failed, as the service shows it."""
+        reason = '\n'.join(
+            f'validators[{number}].package: {"x" * width}'
+            for number in range(steps)
+        )
+        results = [
+            {'name': f'web{number}', 'reason': reason}
+            for number in range(machines)
+        ]
+        return {
+            'status': 'failed',
+            'results': [{'name': 'well', 'reason': ''}, *results],
+            'status_reason': '\n'.join(
+                f'{each["name"]}: {each["reason"]}' for each in results[:5]
+            )[:4000],
+        }
 
     def test_one_that_is_down(self):
         self.service.validations.ending = {

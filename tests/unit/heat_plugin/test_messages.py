@@ -106,6 +106,46 @@ def test_ended(ended, steps, expected):
     assert messages.build_failed(ended, steps) == expected
 
 
+@pytest.mark.parametrize(
+    'values, expected',
+    [
+        (
+            {'status': 'failed', 'results': [{'name': 'a', 'reason': 'b'}]},
+            'The machines are not as described: a: b. (Validation v1.)',
+        ),
+        (
+            {
+                'status': 'failed',
+                'results': [
+                    {'name': 'a', 'reason': 'b\n\nc\nd\ne'},
+                    {'name': 'well', 'reason': ''},
+                    {'name': 'f', 'reason': 'g'},
+                ],
+            },
+            'The machines are not as described. (Validation v1.)\na: b\nc\n'
+            'd (and 1 more)\nf: g',
+        ),
+        (
+            {'status': 'error', 'status_reason': 'a: away\nb: away'},
+            'The machines could not be looked at. (Validation v1.)\na: away\n'
+            'b: away',
+        ),
+        (
+            {'status': 'cancelled', 'status_reason': 'It was cancelled.'},
+            'The validation was ended as "cancelled": It was cancelled. '
+            '(Validation v1.)',
+        ),
+        (
+            {'status': 'failed'},
+            'The machines are not as described. (Validation v1.)',
+        ),
+    ],
+)
+def test_machines(values, expected):
+    validation = client.Validation(id='v1', **values)
+    assert messages.machines_failed(validation) == expected
+
+
 def test_what_a_list_of_failures_shows():
     """heatclient shows the last ten lines of a reason."""
     reason = (
