@@ -32,7 +32,6 @@ from typing import Self
 
 from heat.common import exception
 from heat.engine import resource
-from heat.engine import stack
 from oslo_log import log as logging
 
 from heat_plugin import attributes
@@ -275,13 +274,10 @@ class Image(service_resource.ServiceResource):
 
     def _still_wanted(self) -> bool:
         try:
-            latest = stack.Stack.load(
-                self.context, stack_id=self.stack.id, force_reload=True
-            )
-            wanted = latest[self.name].properties
+            newest = self._newest(schema.CONTENT)
             return all(
-                wanted[name] == self.properties[name]
-                for name in schema.CONTENT
+                value == self.properties[name]
+                for name, value in newest.items()
             )
         except Exception as error:
             # The newer template does not have the resource, or not all values

@@ -152,6 +152,33 @@ class KnownProperties:
         ]
 
 
+def of_map(
+    properties: Properties, name: str, schemata: Mapping[str, Any]
+) -> KnownProperties | None:
+    """Return what is known of a map that is one property.
+
+    :param properties: Heat's, of the resource.
+    :param name: of the property.
+    :param schemata: of what is in the map.
+    :returns: None where nothing is known.
+    """
+    given = properties.data.get(name)
+    if not depends_on_new(given):
+        # As Heat converts it: a template may give a text of JSON.
+        given = {
+            key: value
+            for key, value in properties[name].items()
+            if value is not None
+        }
+    if not isinstance(given, Mapping):
+        return None
+    return KnownProperties(
+        Properties(
+            schemata, given, properties.resolve, context=properties.context
+        )
+    )
+
+
 def depends_on_new(snippet: Any) -> bool:
     """Whether a part of a template needs a resource that does not exist."""
     # As heat.engine.properties decides whether to check constraints.

@@ -23,6 +23,7 @@ from typing import Any
 
 from heat.common import exception
 from heat.engine import resource
+from oslo_log import log as logging
 
 from heat_plugin import exceptions
 from heat_plugin import machines_schema
@@ -31,6 +32,8 @@ from heat_plugin import request_body
 from heat_plugin import service_resource
 from heat_plugin.poll_state import PollState
 from imagebuild import client
+
+LOG = logging.getLogger(__name__)
 
 _DELETE_DELAY = 5
 
@@ -133,6 +136,51 @@ class Validation(service_resource.ServiceResource):
                     messages.machines_failed(found)
                 )
         raise resource.PollDelay(state.delay())
+
+    def handle_create_cancel(self, state: PollState | None) -> None:
+        """The time of the stack is up, or somebody stops it.
+
+        What is reconciled would go on changing machines.
+        """
+        self._cancel()
+
+    def handle_preempt(self) -> None:
+        """A newer template arrives while machines are looked at.
+
+        If it wants the same of the same machines, that goes on. See
+        ``Image.handle_preempt`` for the state in which Heat calls this.
+        """
+        if not self._still_wanted():
+            self._cancel()
+
+    def _still_wanted(self) -> bool:
+        try:
+            newest = self._newest(self.properties_schema)
+            return all(
+                value == self.properties[name]
+                for name, value in newest.items()
+            )
+        except Exception as error:
+            # The newer template does not have the resource, or not all values
+            # are known.
+            LOG.debug('%s is not wanted any more: %s', self, error)
+            return False
+
+    def _cancel(self) -> None:
+        """Cancel the validation; only logged if that fails."""
+        if self.resource_id is None:
+            return
+        try:
+            self._service().validations.cancel(self._id())
+        except (client.exceptions.Conflict, client.exceptions.NotFound):
+            LOG.debug('The validation %s has ended already', self._id())
+        except client.exceptions.ClientError as error:
+            # It goes on; deleting the resource ends it.
+            LOG.warning(
+                'The validation %s could not be cancelled: %s',
+                self._id(),
+                error,
+            )
 
     # -- the others ---------------------------------------------------------
 

@@ -129,6 +129,14 @@ def pipeline_cancelled(found: Pipeline) -> str:
     )
 
 
+def pipeline_superseded(name: str) -> str:
+    """Return that nobody waits for a pipeline's image any more."""
+    return clean(
+        f'A newer template came before the pipeline "{name}" had its image, '
+        'and wants another one.'
+    )
+
+
 def machines_failed(found: Validation) -> str:
     """Return why a validation has not passed.
 

@@ -27,9 +27,10 @@ from typing import Any
 
 from heat.common import exception
 from heat.engine import resource
-from heat.engine.properties import Properties
+from heat.objects import stack as stack_objects
 from oslo_log import log as logging
 
+from heat_plugin import builds
 from heat_plugin import exceptions
 from heat_plugin import known_properties
 from heat_plugin import messages
@@ -44,6 +45,10 @@ from imagebuild import client
 
 LOG = logging.getLogger(__name__)
 
+#: Digests that Heat keeps: of the image that an action in progress wants, or
+#: that one wanted which has failed; and of that which was built last.
+_WANTED = 'image_wanted'
+_BUILT = 'image_built'
 #: Polls after which a refusal to delete is believed to last.
 _DELETE_POLLS = 15
 _DELETE_DELAY = 5
@@ -57,10 +62,13 @@ class _State(PollState):
 
     :ivar wants_run: a run is still to be asked for.
     :ivar waits: the action ends when no run is under way.
+    :ivar enough: no run is wanted if the current image is this one; '' for
+        none.
     """
 
     wants_run: bool = False
     waits: bool = False
+    enough: str = ''
 
 
 class Pipeline(service_resource.ServiceResource):
@@ -90,35 +98,13 @@ class Pipeline(service_resource.ServiceResource):
             raise self._invalid(
                 'only one of "cron" and "max_age" can be given'
             )
-        image = self._known_image()
+        image = known_properties.of_map(
+            self.properties,
+            pipeline_schema.IMAGE,
+            pipeline_schema.IMAGE_PROPERTIES,
+        )
         if image is not None:
             self._check_image(image)
-
-    def _known_image(self) -> KnownProperties | None:
-        """Return the image's properties as far as they are known.
-
-        :returns: None where nothing of them is.
-        """
-        image = self.properties.data.get(pipeline_schema.IMAGE)
-        if not known_properties.depends_on_new(image):
-            # As Heat has converted it: a template may give a text of JSON.
-            image = {
-                name: value
-                for name, value in self.properties[
-                    pipeline_schema.IMAGE
-                ].items()
-                if value is not None
-            }
-        if not isinstance(image, Mapping):
-            return None
-        return KnownProperties(
-            Properties(
-                pipeline_schema.IMAGE_PROPERTIES,
-                image,
-                self.properties.resolve,
-                context=self.context,
-            )
-        )
 
     def _check_image(self, given: KnownProperties) -> None:
         """Check the image; the service does so, too, if it can at once.
@@ -202,8 +188,14 @@ class Pipeline(service_resource.ServiceResource):
             or bool(values.get(pipeline_schema.PAUSED)),
             waits=True,
         )
+        self._begin(self.properties[pipeline_schema.IMAGE])
         self._post(state)
         return state
+
+    def _begin(self, image: Mapping[str, Any]) -> None:
+        # Read by handle_preempt in another process, and by the next update.
+        # It may hold secrets, so Heat encrypts their digest, too.
+        self.data_set(_WANTED, request_body.digest(image), redact=True)
 
     def _post(self, state: _State) -> None:
         request = state.request
@@ -226,17 +218,42 @@ class Pipeline(service_resource.ServiceResource):
 
     def check_create_complete(self, state: _State) -> bool:
         self._post(state)
-        if state.request is None:
-            return self._check_run(state)
-        raise resource.PollDelay(state.delay())
+        if state.request is not None:
+            raise resource.PollDelay(state.delay())
+        return self._check_run(state)
 
     def _check_run(self, state: _State) -> bool:
-        """Ask for a run where one is wanted, and wait for its end."""
-        if state.wants_run:
-            self._ask_for_run(state)
-        elif self._has_run(state):
+        """Ask for a run where one is wanted, and wait for its end.
+
+        :raises PollDelay: it has not ended.
+        :raises ImageBuildFailed: it failed, or nobody waits for it any more.
+        """
+        if self._has_enough(state) or (
+            not state.wants_run and self._has_run(state)
+        ):
+            self.data_delete(_WANTED)
             return True
+        if self._is_superseded():
+            self._cancel_run()
+            raise exceptions.ImageBuildFailed(
+                messages.pipeline_superseded(self._name())
+            )
+        if state.wants_run and not state.enough:
+            self._ask_for_run(state)
         raise resource.PollDelay(state.delay())
+
+    def _has_enough(self, state: _State) -> bool:
+        """Whether the image that is wanted is still the current one."""
+        if not state.enough:
+            return False
+        with self._reported():
+            found = state.call(self._get)
+        if found is None or found.is_running:
+            return False
+        if found.current_image_id == state.enough:
+            return True
+        state.enough = ''
+        return False
 
     def _ask_for_run(self, state: _State) -> None:
         with self._reported(), contextlib.suppress(client.exceptions.Conflict):
@@ -257,10 +274,15 @@ class Pipeline(service_resource.ServiceResource):
             return False
         if found.failures or found.status == 'error':
             raise exceptions.ImageBuildFailed(messages.pipeline_failed(found))
-        if found.current_build_id:
+        # Of a build that was cancelled or deleted an earlier one is current.
+        if found.current_build_id and (
+            found.current_build_id == found.last_build_id
+        ):
             self._current = None
             # For a time when the service cannot be asked.
             self.data_set(schema.IMAGE_ID, found.current_image_id)
+            wanted = self.data().get(_WANTED, '')
+            self.data_set(_BUILT, wanted, redact=True)
             return True
         if found.last_run_at:
             raise exceptions.ImageBuildFailed(
@@ -268,34 +290,101 @@ class Pipeline(service_resource.ServiceResource):
             )
         return False
 
+    # -- what stops it ------------------------------------------------------
+
+    def handle_create_cancel(self, state: _State | None) -> None:
+        """The time of the stack is up, or somebody stops it.
+
+        A run that began before this action goes on.
+        """
+        if state is not None and state.waits and not state.wants_run:
+            self._cancel_run()
+
+    def handle_update_cancel(self, state: _State | None) -> None:
+        self.handle_create_cancel(state)
+
+    def handle_preempt(self) -> None:
+        """A newer template arrives while this one waits for an image.
+
+        A run of an image that the newer template wants as well goes on. See
+        ``Image.handle_preempt`` for the state in which Heat calls this: while
+        an update is in progress, the properties are those before it. Nothing
+        may be written to the database here.
+        """
+        if not self._still_wanted():
+            self._cancel_run()
+
+    def _still_wanted(self) -> bool:
+        """Whether the newest template wants the image of this action."""
+        try:
+            newest = self._newest([pipeline_schema.IMAGE])
+            digest = request_body.digest(newest[pipeline_schema.IMAGE])
+            return bool(digest == self.data().get(_WANTED))
+        except Exception as error:
+            # The newer template does not have the resource, or not all values
+            # are known.
+            LOG.debug('%s is not wanted any more: %s', self, error)
+            return False
+
+    def _is_superseded(self) -> bool:
+        """Whether nobody waits any more.
+
+        A run that has not begun cannot be cancelled, and one that is cancelled
+        may have been in the way of that of this action only: handle_preempt
+        does not end these waits.
+        """
+        found = stack_objects.Stack.get_by_id(self.context, self.stack.id)
+        return (
+            found is not None
+            and found.current_traversal != self.stack.current_traversal
+            and not self._still_wanted()
+        )
+
+    def _cancel_run(self) -> None:
+        """Cancel the run that is under way; only logged if that fails."""
+        if self.resource_id is None:
+            return
+        try:
+            running = self._get().running_build_id
+        except client.exceptions.ClientError as error:
+            LOG.warning('%s: its run is not cancelled: %s', self, error)
+            return
+        if running:
+            builds.cancel(self._service(), running)
+
     # -- update -------------------------------------------------------------
+
+    def _needs_update(self, *args: Any, **options: Any) -> bool:
+        """Return whether Heat is to call handle_update.
+
+        Also where nothing differs from before an update that has failed, as
+        in a rollback: the service may have what that update wanted.
+        """
+        needed = super()._needs_update(*args, **options)
+        return bool(needed or self.status == self.FAILED)
 
     def handle_update(
         self, json_snippet: Any, tmpl_diff: Any, prop_diff: Mapping[str, Any]
     ) -> _State:
-        changes = {
-            name: prop_diff[name]
-            for name in pipeline_schema.VALUES
-            if name in prop_diff
+        done = self.data()
+        unfinished = _WANTED in done or schema.IMAGE_ID not in done
+        wanted = {
+            name: prop_diff.get(name, self.properties[name])
+            for name in (*pipeline_schema.VALUES, pipeline_schema.IMAGE)
         }
-        if changes.get(pipeline_schema.CURRENT_TAG, '') is None:
-            changes[pipeline_schema.CURRENT_TAG] = (
-                f'{pipeline_schema.TAG_PREFIX}{self._name()}'
-            )
-        built = pipeline_schema.IMAGE in prop_diff
-        if built:
-            changes[pipeline_schema.IMAGE] = request_body.of_pipeline(
-                prop_diff[pipeline_schema.IMAGE]
-            )
-        # What failed before is wanted still.
-        again = self.status == self.FAILED or schema.IMAGE_ID not in (
-            self.data()
-        )
+        # What the service has after a failure is not known.
+        changes = wanted if unfinished else prop_diff
+        builds_image = unfinished or pipeline_schema.IMAGE in prop_diff
         state = _State(
-            request=changes or None,
-            wants_run=built or again,
-            waits=built or again,
+            request=request_body.pipeline_update(changes, self._name())
+            or None,
+            wants_run=builds_image,
+            waits=builds_image,
         )
+        image = wanted[pipeline_schema.IMAGE]
+        if done.get(_BUILT) == request_body.digest(image):
+            state.enough = str(done.get(schema.IMAGE_ID) or '')
+        self._begin(image)
         self._patch(state)
         return state
 
@@ -303,7 +392,10 @@ class Pipeline(service_resource.ServiceResource):
         self._patch(state)
         if state.request is not None:
             raise resource.PollDelay(state.delay())
-        return not state.waits or self._check_run(state)
+        if state.waits:
+            return self._check_run(state)
+        self.data_delete(_WANTED)
+        return True
 
     def _patch(self, state: _State) -> None:
         changes = state.request

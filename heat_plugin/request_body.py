@@ -13,10 +13,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
+from heat_plugin import pipeline_schema
 from heat_plugin import schema
 from heat_plugin.known_properties import KnownProperties
 
@@ -44,6 +47,32 @@ def of_pipeline(
     :param image: property of the resource, or what is known of it.
     """
     return _described(image, (*schema.CONTENT, *schema.ABOUT, schema.TIMEOUT))
+
+
+def pipeline_update(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the body of a request that changes a pipeline.
+
+    :param given: new values of properties; None for one that was taken out.
+    :param name: of the pipeline.
+    """
+    body = {
+        key: value
+        for key, value in given.items()
+        if key in pipeline_schema.VALUES
+    }
+    if body.get(pipeline_schema.CURRENT_TAG, '') is None:
+        body[pipeline_schema.CURRENT_TAG] = (
+            f'{pipeline_schema.TAG_PREFIX}{name}'
+        )
+    if pipeline_schema.IMAGE in given:
+        body[pipeline_schema.IMAGE] = of_pipeline(given[pipeline_schema.IMAGE])
+    return body
+
+
+def digest(image: Mapping[str, Any]) -> str:
+    """Return a digest of what the service is sent of a pipeline's image."""
+    text = json.dumps(of_pipeline(image), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def of_validation(

@@ -14,11 +14,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 from heat.engine import resource
+from heat.engine import stack
 
 from heat_plugin import exceptions
 from heat_plugin import messages
@@ -49,6 +51,21 @@ class ServiceResource(resource.Resource):
 
     def _id(self) -> str:
         return str(self.resource_id)
+
+    def _newest(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return properties as the newest template of the stack has them.
+
+        It may be newer than that of the action in progress.
+
+        :raises Exception: the resource is not in it, or not all values are
+            known.
+        """
+        # Assigned: resources have only a weak reference to it.
+        latest = stack.Stack.load(
+            self.context, stack_id=self.stack.id, force_reload=True
+        )
+        properties = latest[self.name].properties
+        return {name: properties[name] for name in names}
 
     def _shown_name(self) -> str:
         """What messages call it."""

@@ -217,6 +217,8 @@ class Builds:
 
     def cancel(self, build_id):
         self.service.note('cancel', build_id)
+        if self.service.pipelines.cancelled(build_id):
+            return
         if self._known(build_id).finished:
             raise exceptions.Conflict('It is done.')
         self._set(build_id, status='cancelled')
@@ -281,12 +283,14 @@ class Pipelines:
     """In place of ``client.pipelines``; a run ends after ``looks`` looks.
 
     :ivar failing: why runs fail; '' when they succeed.
+    :ivar holding: runs that are asked for do not begin.
     """
 
     def __init__(self, service):
         self.service = service
         self.made = {}
         self.failing = ''
+        self.holding = False
         self._left = 0
 
     def create(self, name, image, **values):
@@ -308,7 +312,16 @@ class Pipelines:
     def get(self, id):
         self.service.note('get', id)
         found = self._known(id)
-        if not found.run_requested:
+        if found.run_requested and not self.holding:
+            build = f'build-{self.service.number()}'
+            found = self._set(
+                id,
+                run_requested=False,
+                running_build_id=build,
+                last_build_id=build,
+                last_run_at='2026-11-26T20:00:00.000Z',
+            )
+        if not found.running_build_id:
             return found
         if self._left > 0:
             self._left -= 1
@@ -317,9 +330,10 @@ class Pipelines:
 
     def end_run(self, id):
         """Let it have one more image, or failure."""
-        build = f'build-{self.service.number()}'
-        values = {'run_requested': False, 'last_build_id': build}
-        values['last_run_at'] = '2026-11-26T20:00:00.000Z'
+        build = self._known(id).running_build_id or (
+            f'build-{self.service.number()}'
+        )
+        values = {'running_build_id': '', 'last_build_id': build}
         if self.failing:
             failures = self._known(id).failures + 1
             values |= {'failures': failures, 'status_reason': self.failing}
@@ -344,7 +358,7 @@ class Pipelines:
 
     def run(self, id):
         self.service.note('run', id)
-        if self._known(id).run_requested:
+        if self._known(id).running_build_id:
             # It goes on, whoever looks.
             self.get(id)
             raise exceptions.Conflict('It runs.')
@@ -354,6 +368,14 @@ class Pipelines:
         self.service.note('delete', id, delete_images)
         self._known(id)
         del self.made[id]
+
+    def cancelled(self, build_id):
+        """Cancel a build; whether it is one of a pipeline."""
+        for found in list(self.made.values()):
+            if found.running_build_id == build_id:
+                self._set(found.id, running_build_id='')
+                return True
+        return False
 
     def _begin(self, id):
         self._left = self.service.looks
@@ -401,7 +423,10 @@ class Validations:
 
     def cancel(self, id):
         self.service.note('cancel', id)
-        self._known(id)['status'] = 'cancelled'
+        found = self._known(id)
+        if found['status'] not in ('queued', 'running'):
+            raise exceptions.Conflict('It has ended.')
+        found['status'] = 'cancelled'
 
     def delete(self, id):
         self.service.note('delete', id)

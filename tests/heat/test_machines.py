@@ -11,8 +11,13 @@
 # under the License.
 """``OS::ImageBuild::Validation``, with a service in memory."""
 
+from unittest import mock
+
 from heat.common import exception
 from heat.engine import scheduler
+from heat.engine import stack as heat_stack
+from heat.engine import template as heat_template
+from heat.tests import utils
 from heatclient.common import format_utils
 
 from imagebuild.client import exceptions
@@ -153,6 +158,67 @@ class TestValidation(base.HeatPluginTestCase):
         reason = self.failed()
         self.assertIn('ImageBuildRefused', reason)
         self.assertIn(gone, reason)
+
+    def test_stack_timeout_cancels(self):
+        """One that reconciles would go on changing machines."""
+        self.service.looks = 10**6
+        web = self.stack(changes={'reconcile': True})['web']
+        task = scheduler.TaskRunner(web.create)
+        task.start()
+        for _ in range(3):
+            task.step()
+        task.cancel()
+        [found] = self.service.validations.made.values()
+        self.assertEqual('cancelled', found['status'])
+        self.assertEqual(('CREATE', 'FAILED'), web.state)
+
+    def preempt(self, latest, action='UPDATE'):
+        """Let a newer template arrive, in the state that the engine has.
+
+        It has begun the newer action, without storing it.
+        """
+        self.service.looks = 10**6
+        web = self.stack(stack_name=f's{len(self.stacks)}')['web']
+        web.state_set('CREATE', 'IN_PROGRESS')
+        web.handle_create()
+        web.action = action
+        before = self.service.count('cancel')
+        with mock.patch.object(
+            heat_stack.Stack, 'load', autospec=True, return_value=latest
+        ):
+            web.handle_preempt()
+        return self.service.count('cancel') - before
+
+    def newer(self, **changes):
+        parsed = heat_template.Template(base.changed(TEMPLATE, changes))
+        self.stacks.append(
+            heat_stack.Stack(utils.dummy_context(), 'stack', parsed)
+        )
+        return self.stacks[-1]
+
+    def test_newer_template_that_wants_another_one(self):
+        for changes in (
+            {'packages': ['apache2']},
+            {'hosts': ['203.0.113.8']},
+            {'triggers': [2]},
+        ):
+            self.assertEqual(1, self.preempt(self.newer(**changes)))
+        self.assertEqual(1, self.preempt({}, 'DELETE'))
+
+    def test_newer_template_that_wants_the_same(self):
+        self.assertEqual(0, self.preempt(self.newer()))
+
+    def test_cancel_is_patient_with_the_service(self):
+        web = self.web()
+        web.handle_create_cancel(None)
+        for error in (exceptions.NotFound('Gone.'), AWAY):
+            self.service.away['cancel'] = error
+            web.handle_create_cancel(None)
+        self.assertEqual(3, self.service.count('cancel'))
+
+    def test_cancel_before_there_is_one(self):
+        self.stack()['web'].handle_create_cancel(None)
+        self.assertEqual([], self.service.calls)
 
     def test_it_is_deleted(self):
         for ending in ('passed', 'failed'):

@@ -13,10 +13,18 @@
 
 import json
 import pathlib
+import types
+from unittest import mock
 
 from heat.common import exception
+from heat.engine import resource
 from heat.engine import scheduler
+from heat.engine import stack as heat_stack
+from heat.engine import template as heat_template
+from heat.objects import stack as stack_objects
+from heat.tests import utils
 
+from heat_plugin import exceptions as plugin_exceptions
 from heat_plugin import pipeline
 from heat_plugin import pipeline_schema
 from imagebuild.client import exceptions
@@ -104,7 +112,7 @@ class TestCreate(PipelineTestCase):
     def test_a_build_that_was_cancelled(self):
         self.mock(self.pipelines, 'end_run').side_effect = lambda id: (
             self.pipelines._set(
-                id, run_requested=False, last_run_at='x', last_build_id='b'
+                id, running_build_id='', last_run_at='x', last_build_id='b'
             )
         )
         self.assertIn('was cancelled or deleted', self.failed())
@@ -232,6 +240,7 @@ class TestUpdate(PipelineTestCase):
         web = self.web()
         self.service.looks = 3
         self.pipelines.run(web.resource_id)
+        self.pipelines.get(web.resource_id)
         self.update(web, image={'os': 'debian-13'})
         self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
         # That one, the answer 409 while it went on, and one after it.
@@ -255,6 +264,53 @@ class TestUpdate(PipelineTestCase):
         self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
         self.assertTrue(web.FnGetRefId())
 
+    def test_a_build_that_was_cancelled_is_no_success(self):
+        # There is a current image, but that of the description before.
+        web = self.web()
+        self.mock(self.pipelines, 'end_run').side_effect = lambda id: (
+            self.pipelines._set(id, running_build_id='')
+        )
+        self.assertRaises(
+            exception.ResourceFailure,
+            self.update,
+            web,
+            image={'os': 'debian-13'},
+        )
+        self.assertIn('was cancelled or deleted', web.status_reason)
+
+    def test_back_to_what_was_before_a_failure(self):
+        web = self.web(changes={'max_failures': 5})
+        image_id = web.FnGetRefId()
+        self.pipelines.failing = 'no'
+        other = {'image': {'os': 'debian-13'}, 'cron': '@daily'}
+        self.assertRaises(exception.ResourceFailure, self.update, web, **other)
+        self.pipelines.failing = ''
+        # Nothing differs from what Heat has stored.
+        self.update(web)
+        self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
+        found = self.pipelines.made[web.resource_id]
+        self.assertEqual('debian-12', found.image['os'])
+        self.assertEqual('0 3 * * *', found.cron)
+        # Its image is there: no run but those of the two.
+        self.assertEqual(2, self.service.count('run'))
+        self.assertEqual(image_id, web.FnGetRefId())
+
+    def test_back_to_what_was_before_a_failure_that_left_an_image(self):
+        web = self.web()
+        self.pipelines.failing = 'no'
+        self.assertRaises(
+            exception.ResourceFailure,
+            self.update,
+            web,
+            image={'os': 'debian-13'},
+        )
+        self.pipelines.failing = ''
+        # Of the other description, after Heat had given it up.
+        self.pipelines.end_run(web.resource_id)
+        self.update(web)
+        self.assertEqual(3, self.service.count('run'))
+        self.assertEqual('image-build-5', web.FnGetRefId())
+
     def test_one_that_is_gone_is_replaced(self):
         web = self.web()
         self.pipelines.delete(web.resource_id)
@@ -262,6 +318,201 @@ class TestUpdate(PipelineTestCase):
         self.assertRaises(
             exception.EntityNotFound, web.get_live_state, web.properties
         )
+
+
+class TestPreempt(PipelineTestCase):
+    """In the state in which Heat calls it: see check_resource.py.
+
+    The resource is another object, in another process, which has what is
+    stored: while an update is in progress, the properties before it. Its
+    action is that of the newer template.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.service.looks = 10**6
+
+    def newer(self, **changes):
+        parsed = heat_template.Template(base.changed(TEMPLATE, changes))
+        self.stacks.append(
+            heat_stack.Stack(utils.dummy_context(), 'stack', parsed)
+        )
+        return self.stacks[-1]
+
+    def creating(self):
+        web = self.stack()['web']
+        web.state_set('CREATE', 'IN_PROGRESS')
+        return web, web.handle_create()
+
+    def updating(self, *, is_running=False, **image):
+        """What is being updated to another image.
+
+        :param is_running: a run of the image before is under way.
+        """
+        self.service.looks = 0
+        web = self.web()
+        self.service.looks = 10**6
+        if is_running:
+            self.pipelines.run(web.resource_id)
+            self.pipelines.get(web.resource_id)
+        web.state_set('UPDATE', 'IN_PROGRESS')
+        after = self.definition(web, image=image).properties(
+            pipeline_schema.PROPERTIES
+        )
+        return web, web.handle_update(None, None, {'image': after['image']})
+
+    def wait(self, check, state, polls=3):
+        for _ in range(polls):
+            self.assertRaises(resource.PollDelay, check, state)
+
+    def preempt(self, web, latest, action='UPDATE'):
+        """Let a newer template arrive; how many builds that has cancelled."""
+        found = heat_stack.Stack.load(web.context, stack_id=web.stack.id)
+        self.stacks.append(found)
+        other = found['web']
+        other.action = action
+        before = self.service.count('cancel')
+        with self.newest(latest):
+            other.handle_preempt()
+        return self.service.count('cancel') - before
+
+    def newest(self, stack):
+        return mock.patch.object(
+            heat_stack.Stack, 'load', autospec=True, return_value=stack
+        )
+
+    def traversed(self, current='newer'):
+        """Let the stack have another traversal, as with a newer template."""
+        self.mock(
+            stack_objects.Stack,
+            'get_by_id',
+            return_value=types.SimpleNamespace(current_traversal=current),
+        )
+
+    def test_other_image_cancels(self):
+        web, state = self.creating()
+        self.wait(web.check_create_complete, state)
+        newer = self.newer(image={'os': 'debian-13'})
+        self.assertEqual(1, self.preempt(web, newer))
+        error = self.assertRaises(
+            plugin_exceptions.ImageBuildFailed,
+            web.check_create_complete,
+            state,
+        )
+        self.assertIn('was cancelled', str(error))
+
+    def test_same_image_goes_on(self):
+        web, state = self.creating()
+        self.wait(web.check_create_complete, state)
+        self.assertEqual(0, self.preempt(web, self.newer(keep=5)))
+        self.traversed()
+        with self.newest(self.newer(keep=5)):
+            self.wait(web.check_create_complete, state)
+
+    def test_resource_that_is_not_in_the_template_any_more(self):
+        web, state = self.creating()
+        self.wait(web.check_create_complete, state)
+        self.assertEqual(1, self.preempt(web, {}, 'DELETE'))
+
+    def test_it_counts_what_an_update_wants(self):
+        """And not what is stored, which is what was before it."""
+        web, state = self.updating(os='debian-13')
+        self.wait(web.check_update_complete, state)
+        newer = self.newer(image={'os': 'debian-13'})
+        self.assertEqual(0, self.preempt(web, newer))
+        self.assertEqual(1, self.preempt(web, self.newer()))
+
+    def test_before_there_is_a_pipeline(self):
+        self.service.away['create'] = exceptions.ServiceUnavailable('No.')
+        web, _ = self.creating()
+        self.assertEqual(0, self.preempt(web, {}))
+
+    def test_service_is_away(self):
+        web, state = self.creating()
+        self.wait(web.check_create_complete, state)
+        for name in 'get', 'cancel':
+            self.service.away = {name: AWAY}
+            self.preempt(web, {})
+        self.assertTrue(self.pipelines.made[web.resource_id].is_running)
+
+    def test_run_that_has_not_begun(self):
+        """There is nothing to cancel: what waits for it stops."""
+        self.pipelines.holding = True
+        web, state = self.creating()
+        self.wait(web.check_create_complete, state)
+        self.assertEqual(0, self.preempt(web, {}))
+        self.wait(web.check_create_complete, state)
+        self.traversed()
+        with self.newest({}):
+            error = self.assertRaises(
+                plugin_exceptions.ImageBuildFailed,
+                web.check_create_complete,
+                state,
+            )
+        self.assertIn('A newer template came', str(error))
+
+    def test_run_that_is_in_the_way(self):
+        # It has begun before the update, which waits to ask for its own.
+        web, state = self.updating(is_running=True, os='debian-13')
+        self.wait(web.check_update_complete, state)
+        self.assertTrue(state.wants_run)
+        newer = self.newer(image={'os': 'ubuntu-24.04'})
+        self.assertEqual(1, self.preempt(web, newer))
+        self.traversed()
+        with self.newest(newer):
+            self.assertRaises(
+                plugin_exceptions.ImageBuildFailed,
+                web.check_update_complete,
+                state,
+            )
+        self.assertFalse(self.pipelines.made[web.resource_id].is_running)
+
+    def test_image_that_is_there_is_a_success(self):
+        web, state = self.creating()
+        self.wait(web.check_create_complete, state)
+        self.traversed()
+        self.pipelines.end_run(web.resource_id)
+        with self.newest({}):
+            self.assertTrue(web.check_create_complete(state))
+
+
+class TestStop(PipelineTestCase):
+    def stopped(self, task, steps=5):
+        task.start()
+        for _ in range(steps):
+            task.step()
+        task.cancel()
+        return self.service.count('cancel')
+
+    def test_stack_timeout_cancels(self):
+        self.service.looks = 10**6
+        web = self.stack()['web']
+        self.assertEqual(1, self.stopped(scheduler.TaskRunner(web.create)))
+        self.assertEqual(('CREATE', 'FAILED'), web.state)
+        self.assertFalse(self.pipelines.made[web.resource_id].is_running)
+
+    def test_while_it_is_updated(self):
+        web = self.web()
+        self.service.looks = 10**6
+        after = self.definition(web, image={'os': 'debian-13'})
+        task = scheduler.TaskRunner(web.update, after)
+        self.assertEqual(1, self.stopped(task))
+        self.assertEqual(('UPDATE', 'FAILED'), web.state)
+
+    def test_a_run_of_others_goes_on(self):
+        web = self.web()
+        self.service.looks = 10**6
+        self.pipelines.run(web.resource_id)
+        self.pipelines.get(web.resource_id)
+        after = self.definition(web, image={'os': 'debian-13'})
+        task = scheduler.TaskRunner(web.update, after)
+        self.assertEqual(0, self.stopped(task))
+        self.assertTrue(self.pipelines.made[web.resource_id].is_running)
+
+    def test_before_there_is_a_pipeline(self):
+        web = self.stack()['web']
+        web.handle_create_cancel(None)
+        self.assertEqual([], self.service.calls)
 
 
 class TestDelete(PipelineTestCase):
