@@ -21,6 +21,7 @@ from typing import Any
 
 from heat.engine import resource
 from heat.engine import stack
+from heat.engine import stk_defn
 
 from heat_plugin import exceptions
 from heat_plugin import messages
@@ -64,6 +65,7 @@ class ServiceResource(resource.Resource):
         latest = stack.Stack.load(
             self.context, stack_id=self.stack.id, force_reload=True
         )
+        _know_needed(latest, self.name, set())
         properties = latest[self.name].properties
         return {name: properties[name] for name in names}
 
@@ -92,3 +94,20 @@ class ServiceResource(resource.Resource):
             # have properties that are not valid.
             message = messages.request_failed(error, self._shown_name())
             raise kind(message) from None
+
+
+def _know_needed(loaded: stack.Stack, name: str, known: set[str]) -> None:
+    """Let a resource of a stack that was loaded see values of others.
+
+    get_attr has no value there, and get_resource only the name in the
+    template, until somebody asks those that it needs.
+
+    :param known: names of those that were asked; they are added.
+    """
+    for needed in loaded[name].t.dependencies(loaded):
+        if needed.name not in known:
+            known.add(needed.name)
+            _know_needed(loaded, needed.name, known)
+            stk_defn.update_resource_data(
+                loaded.defn, needed.name, needed.node_data()
+            )

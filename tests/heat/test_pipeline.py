@@ -20,6 +20,7 @@ from heat.common import exception
 from heat.engine import resource
 from heat.engine import scheduler
 from heat.engine import stack as heat_stack
+from heat.engine import stk_defn
 from heat.engine import template as heat_template
 from heat.objects import stack as stack_objects
 from heat.tests import utils
@@ -53,6 +54,13 @@ OTHER = """
     properties: {value: x}
 """
 VALUE = {'get_attr': ['other', 'value']}
+#: Its value is that of the other.
+CHAIN = """
+  chain:
+    type: OS::Heat::Value
+    properties: {value: {get_attr: [other, value]}}
+"""
+OTHER_ID = {'get_resource': 'other'}
 
 
 class PipelineTestCase(base.HeatPluginTestCase):
@@ -408,6 +416,24 @@ class TestPreempt(PipelineTestCase):
         self.traversed()
         with self.newest(self.newer(keep=5)):
             self.wait(web.check_create_complete, state)
+
+    def test_same_image_with_values_of_other_resources(self):
+        template = TEMPLATE.replace('outputs:', f'{OTHER}{CHAIN}outputs:')
+        image = {'packages': [{'get_attr': ['chain', 'value']}, OTHER_ID]}
+        stack = self.stack(template=template, changes={'image': image})
+        for name in 'other', 'chain':
+            scheduler.TaskRunner(stack[name].create)()
+            stk_defn.update_resource_data(
+                stack.defn, name, stack[name].node_data()
+            )
+        web = stack['web']
+        web.state_set('CREATE', 'IN_PROGRESS')
+        state = web.handle_create()
+        self.wait(web.check_create_complete, state)
+        [(_, _, sent, _)] = self.service.named('create')
+        self.assertEqual('x', sent['packages'][0])
+        newer = heat_stack.Stack.load(web.context, stack_id=stack.id)
+        self.assertEqual(0, self.preempt(web, newer))
 
     def test_resource_that_is_not_in_the_template_any_more(self):
         web, state = self.creating()
