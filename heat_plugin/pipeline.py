@@ -83,6 +83,10 @@ class Pipeline(service_resource.ServiceResource):
     # A copy, because Heat adds "show" to it.
     attributes_schema = dict(pipeline_schema.ATTRIBUTES_SCHEMA)
 
+    #: Heat's: by default a check that fails makes the next update replace the
+    #: resource. Names are unique, so another one of the name is refused.
+    always_replace_on_check_failed = False
+
     _current: tuple[float, str] | None = None
 
     # -- validation ---------------------------------------------------------
@@ -459,6 +463,8 @@ class Pipeline(service_resource.ServiceResource):
                     f'The pipeline {self.resource_id} is gone.'
                 ) from None
         if found.status == 'error':
+            # The next update sends all of it again, so that it goes on.
+            self._begin(self.properties[pipeline_schema.IMAGE])
             raise exceptions.ImageNotAsBuilt(messages.pipeline_failed(found))
 
     # -- helpers ------------------------------------------------------------

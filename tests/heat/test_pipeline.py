@@ -577,7 +577,7 @@ class TestCheck(PipelineTestCase):
         scheduler.TaskRunner(web.check)()
         self.assertEqual(('CHECK', 'COMPLETE'), web.state)
 
-    def test_stopped_or_gone(self):
+    def test_stopped(self):
         web = self.web()
         self.pipelines._set(
             web.resource_id, status='error', status_reason='Stopped'
@@ -586,6 +586,21 @@ class TestCheck(PipelineTestCase):
             exception.ResourceFailure, scheduler.TaskRunner(web.check)
         )
         self.assertIn('Stopped', web.status_reason)
+        # It goes on with the next update; its image is there still.
+        self.update(web)
+        self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
+        [(_, id, changes)] = self.service.named('update')
+        self.assertEqual(web.resource_id, id)
+        self.assertEqual('debian-12', changes['image']['os'])
+        self.assertEqual(1, self.service.count('run'))
+
+    def test_one_that_is_gone_is_replaced(self):
+        web = self.web()
+        self.pipelines.made.clear()
+        self.assertRaises(
+            exception.ResourceFailure, scheduler.TaskRunner(web.check)
+        )
+        self.assertRaises(resource.UpdateReplace, self.update, web)
 
 
 class TestPage(PipelineTestCase):
