@@ -269,21 +269,8 @@ class Image(service_resource.ServiceResource):
         If that is not a build, there is nothing to cancel and the service
         answers so. Nothing may be written to the database here.
         """
-        if not self._still_wanted():
+        if not self._is_same_wanted(schema.CONTENT):
             self._cancel()
-
-    def _still_wanted(self) -> bool:
-        try:
-            newest = self._newest(schema.CONTENT)
-            return all(
-                value == self.properties[name]
-                for name, value in newest.items()
-            )
-        except Exception as error:
-            # The newer template does not have the resource, or not all values
-            # are known.
-            LOG.debug('%s is not wanted any more: %s', self, error)
-            return False
 
     def _cancel(self) -> None:
         if self.resource_id is not None:

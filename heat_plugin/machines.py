@@ -150,21 +150,8 @@ class Validation(service_resource.ServiceResource):
         If it wants the same of the same machines, that goes on. See
         ``Image.handle_preempt`` for the state in which Heat calls this.
         """
-        if not self._still_wanted():
+        if not self._is_same_wanted(self.properties_schema):
             self._cancel()
-
-    def _still_wanted(self) -> bool:
-        try:
-            newest = self._newest(self.properties_schema)
-            return all(
-                value == self.properties[name]
-                for name, value in newest.items()
-            )
-        except Exception as error:
-            # The newer template does not have the resource, or not all values
-            # are known.
-            LOG.debug('%s is not wanted any more: %s', self, error)
-            return False
 
     def _cancel(self) -> None:
         """Cancel the validation; only logged if that fails."""

@@ -22,12 +22,15 @@ from typing import Any
 from heat.engine import resource
 from heat.engine import stack
 from heat.engine import stk_defn
+from oslo_log import log as logging
 
 from heat_plugin import exceptions
 from heat_plugin import messages
 from heat_plugin.clients import image_build
 from imagebuild import client
 from imagebuild.client import Client
+
+LOG = logging.getLogger(__name__)
 
 
 class ServiceResource(resource.Resource):
@@ -68,6 +71,23 @@ class ServiceResource(resource.Resource):
         _know_needed(latest, self.name, set())
         properties = latest[self.name].properties
         return {name: properties[name] for name in names}
+
+    def _is_same_wanted(self, names: Iterable[str]) -> bool:
+        """Whether the newest template has these properties as they are here.
+
+        For ``handle_preempt``: False where that is not known.
+        """
+        try:
+            newest = self._newest(names)
+            return all(
+                value == self.properties[name]
+                for name, value in newest.items()
+            )
+        except Exception as error:
+            # The newer template does not have the resource, or not all values
+            # are known.
+            LOG.debug('%s is not wanted any more: %s', self, error)
+            return False
 
     def _shown_name(self) -> str:
         """What messages call it."""
