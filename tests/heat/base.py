@@ -12,15 +12,19 @@
 """What the tests share: a stack in Heat's engine, without its services."""
 
 import types
+from unittest import mock
 
 from heat.common import template_format
+from heat.engine import check_resource
 from heat.engine import resource
 from heat.engine import scheduler
 from heat.engine import stack as heat_stack
 from heat.engine import template as heat_template
 from heat.engine.clients.os import glance
+from heat.objects import stack as stack_objects
 from heat.tests import common
 from heat.tests import utils
+from oslo_config import cfg
 
 from heat_plugin.clients import image_build
 from tests.heat import fake_service
@@ -121,6 +125,47 @@ class HeatPluginTestCase(common.HeatTestCase):
 
     def update(self, rsrc, **changes):
         scheduler.TaskRunner(rsrc.update, self.definition(rsrc, **changes))()
+
+    def lock(self, rsrc, action):
+        """Have an engine work on a resource that is stored."""
+        cfg.CONF.set_override('client_retry_limit', 0)
+        if action == 'CREATE':
+            rsrc.state_set(action, 'IN_PROGRESS')
+        rsrc.stack.convergence = True
+        rsrc.current_template_id = rsrc.stack.t.id
+        rsrc._calling_engine_id = 'engine-1'
+        rsrc.state_set(action, 'IN_PROGRESS', lock=rsrc.LOCK_ACQUIRE)
+
+    def engine_comes_to(self, rsrc, parsed):
+        """Have Heat's engine come to a newer template, by its own code.
+
+        Another engine has the lock of the resource, and works on it.
+        """
+        context, stack_id = rsrc.context, rsrc.stack.id
+        template_id = heat_template.Template(parsed).store(context)
+        values = {
+            'raw_template_id': template_id,
+            'convergence': True,
+            'current_traversal': 'newer',
+            'action': 'UPDATE',
+            'status': 'IN_PROGRESS',
+        }
+        stack_objects.Stack.update_by_id(context, stack_id, values)
+        other, _, latest = resource.Resource.load(
+            context, rsrc.id, 'newer', True, {}
+        )
+        self.stacks.append(latest)
+        check = check_resource.CheckResource('engine-2', None, None, None, {})
+        # The other engine is alive.
+        with mock.patch.object(
+            check, '_stale_resource_needs_retry', autospec=True
+        ) as stale:
+            stale.return_value = False
+            check._do_check_resource(
+                *(context, 'newer', latest.t, {}, True, other, latest, None)
+            )
+        # It found the lock.
+        self.assertEqual(1, stale.call_count)
 
     def mock(self, target, name, **options):
         return self.patchobject(target, name, autospec=True, **options)

@@ -208,6 +208,18 @@ class TestValidation(base.HeatPluginTestCase):
     def test_newer_template_that_wants_the_same(self):
         self.assertEqual(0, self.preempt(self.newer()))
 
+    def test_newer_templates_by_the_code_of_the_engine(self):
+        self.service.looks = 10**6
+        web = self.stack()['web']
+        self.lock(web, 'CREATE')
+        web.handle_create()
+        for changes, cancelled in (({}, 0), ({'packages': ['apache2']}, 1)):
+            # Something that has to change, or nobody asks for the lock.
+            parsed = base.changed(TEMPLATE, changes)
+            parsed['resources']['web']['metadata'] = {'n': cancelled}
+            self.engine_comes_to(web, parsed)
+            self.assertEqual(cancelled, self.service.count('cancel'))
+
     def test_cancel_is_patient_with_the_service(self):
         web = self.web()
         web.handle_create_cancel(None)

@@ -493,6 +493,40 @@ class TestPreempt(PipelineTestCase):
             )
         self.assertFalse(self.pipelines.made[web.resource_id].is_running)
 
+    def locked(self, action):
+        """A resource that another engine creates or updates."""
+        self.service.looks = 0
+        web = self.web() if action == 'UPDATE' else self.stack()['web']
+        self.service.looks = 10**6
+        self.lock(web, action)
+        return web
+
+    def engine_checks(self, web, **changes):
+        """How many builds are cancelled by a newer template."""
+        before = self.service.count('cancel')
+        self.engine_comes_to(web, base.changed(TEMPLATE, changes))
+        return self.service.count('cancel') - before
+
+    def test_by_the_code_of_the_engine(self):
+        """While it is created."""
+        web = self.locked('CREATE')
+        state = web.handle_create()
+        self.wait(web.check_create_complete, state)
+        self.assertEqual(0, self.engine_checks(web))
+        self.assertEqual(0, self.engine_checks(web, keep=5))
+        self.assertEqual(1, self.engine_checks(web, image={'os': 'debian-13'}))
+
+    def test_by_the_code_of_the_engine_while_it_is_updated(self):
+        """And a rollback, to what Heat has stored."""
+        web = self.locked('UPDATE')
+        after = self.definition(web, image={'os': 'debian-13'}).properties(
+            pipeline_schema.PROPERTIES
+        )
+        state = web.handle_update(None, None, {'image': after['image']})
+        self.wait(web.check_update_complete, state)
+        self.assertEqual(0, self.engine_checks(web, image={'os': 'debian-13'}))
+        self.assertEqual(1, self.engine_checks(web))
+
     def test_image_that_is_there_is_a_success(self):
         web, state = self.creating()
         self.wait(web.check_create_complete, state)
