@@ -20,6 +20,7 @@ from imagebuild.api import routes
 from imagebuild.api.schemas import builds
 from imagebuild.api.schemas import description
 from imagebuild.common import statuses
+from imagebuild.db import records
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / 'doc' / 'source' / 'api' / 'rest.rst').read_text()
@@ -62,6 +63,11 @@ def test_every_field_is_told():
     assert set(statuses.ALL) <= told
     examples = set(re.findall(r'(\w+)=', PAGE))
     assert {item.name for item in builds.LIST_QUERY} <= told | examples
+
+
+def test_the_sort_keys_are_told():
+    [sentence] = re.findall(r'; the keys are ([^.]*)\.', PAGE)
+    assert re.findall(r'``(\w+)``', sentence) == list(records.SORT_KEYS)
 
 
 def test_every_status_of_an_error_is_told():
