@@ -37,9 +37,8 @@ from typing import Any
 from typing import ClassVar
 from typing import Literal
 
-#: A time limit in a message: whole, or with the digits that it has. "%d" would
-#: report a limit of half a second as one of 0 seconds.
-_SECONDS = '%(seconds).10g'
+#: A limit, with the digits that it has: "%d" would show half a second as 0.
+_SECONDS = '%(seconds).10g second%(s)s'
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -75,7 +74,8 @@ class ImageBuildError(Exception):
         #: What a manifest run did until then
         #: (imagebuild.manifest.Report), None outside of a run.
         self.report: Any = None
-        super().__init__(message or self.msg_fmt % kwargs)
+        s = '' if kwargs.get('seconds') == 1 else 's'
+        super().__init__(message or self.msg_fmt % {'s': s, **kwargs})
 
 
 class InvalidInput(ImageBuildError):
@@ -284,14 +284,14 @@ class RemoteCommandFailed(StepError):
 class RemoteCommandTimeout(StepError):
     """A command was stopped because its time was up."""
 
-    msg_fmt = f'%(command)s was stopped after {_SECONDS} seconds.'
+    msg_fmt = f'%(command)s was stopped after {_SECONDS}.'
 
 
 class BuildTimeout(StepError):
     """A build used up the time that its request gives it."""
 
     msg_fmt = (
-        f'The build was stopped: its limit of {_SECONDS} seconds was up '
+        f'The build was stopped: its limit of {_SECONDS} was up '
         'during: %(what)s.'
     )
 
@@ -300,7 +300,7 @@ class UploadTimeout(EnvironmentFault):
     """An upload used up the time that its destination is given."""
 
     msg_fmt = (
-        f'The upload was stopped: its limit of {_SECONDS} seconds was up '
+        f'The upload was stopped: its limit of {_SECONDS} was up '
         'during: %(what)s.'
     )
 
@@ -379,7 +379,7 @@ class GuestBroken(ImageBuildError):
 class RunTimeout(EnvironmentFault):
     """The whole run used up its time."""
 
-    msg_fmt = f'The run was stopped: its limit of {_SECONDS} seconds is up.'
+    msg_fmt = f'The run was stopped: its limit of {_SECONDS} is up.'
 
 
 class ServiceUnavailable(EnvironmentFault):

@@ -33,6 +33,7 @@ from imagebuild.api import validation
 from imagebuild.api.api_call import Call
 from imagebuild.common import json_schema
 from imagebuild.common import schedule
+from imagebuild.common.counts import counted
 from imagebuild.exception import Problem
 
 _IMAGE = 'image'
@@ -100,8 +101,8 @@ def _schedule_problems(
         yield Problem('max_age', 'with "cron" there is no "max_age"')
     least = call.service.conf.pipelines.min_interval
     too_often = (
-        f'it would run more often than every {least} seconds, which is the '
-        'least of this service'
+        'it would run more often than every '
+        f'{counted(least, "second")}, which is the least of this service'
     )
     if (age := found.get('max_age')) is not None and age < least:
         yield Problem('max_age', too_often)
@@ -121,7 +122,9 @@ def _schedule_problems(
 def _keep_problems(call: Call, found: Mapping[str, Any]) -> Iterator[Problem]:
     most = call.service.conf.pipelines.max_keep
     if found.get('keep', 0) > most:
-        yield Problem('keep', f'this service keeps at most {most} images')
+        yield Problem(
+            'keep', f'this service keeps at most {counted(most, "image")}'
+        )
 
 
 def _image(

@@ -26,6 +26,7 @@ from imagebuild.api import validation
 from imagebuild.api.api_call import Call
 from imagebuild.clients import references
 from imagebuild.common import json_schema
+from imagebuild.common.counts import counted
 from imagebuild.exception import Problem
 from imagebuild.machines import networks
 
@@ -136,7 +137,10 @@ def _limits(call: Call) -> list[Problem]:
         )
     if call.body.get('timeout', 0) > conf.timeout:
         problems.append(
-            Problem('timeout', f'there are at most {conf.timeout} seconds')
+            Problem(
+                'timeout',
+                f'there are at most {counted(conf.timeout, "second")}',
+            )
         )
     credential = call.body['credential']
     if 'key' in credential and 'secret' in credential:

@@ -39,6 +39,7 @@ from imagebuild.appliance import accelerator
 from imagebuild.appliance import appliance_settings
 from imagebuild.appliance import network
 from imagebuild.common import space
+from imagebuild.common.counts import counted
 
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')
@@ -215,7 +216,8 @@ class Appliance:
                     on_timeout()
                     if on_timeout
                     else exception.ApplianceFailed(
-                        reason=f'no answer within {timeout:.0f} seconds'
+                        reason='no answer within '
+                        f'{counted(timeout or 0, "second")}'
                     )
                 )
             self._check_space()

@@ -28,6 +28,7 @@ from imagebuild.boot import seed
 from imagebuild.boot import signs
 from imagebuild.common import boot_tests
 from imagebuild.common import space
+from imagebuild.common.counts import counted
 from imagebuild.disks import workspaces
 
 #: Seconds; an emulated machine takes ten times what others take.
@@ -259,7 +260,7 @@ class _BootTest:
             return self._signs.fatal
         if self.is_off:
             return 'the machine switched itself off'
-        reason = f'the time of {self._spec.timeout:.0f} seconds is up'
+        reason = f'the time of {counted(self._spec.timeout, "second")} is up'
         if self.wanted.asks_inside and not self._report.ended:
             # It may have come up, and have nobody who runs the script.
             if boot_tests.LOGIN in self._console.tail:

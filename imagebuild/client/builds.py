@@ -24,6 +24,7 @@ from typing import Any
 from imagebuild.client import exceptions
 from imagebuild.client import managers
 from imagebuild.client import records
+from imagebuild.common.counts import counted
 
 OnProgress = Callable[[records.Build], None]
 
@@ -282,7 +283,7 @@ class BuildManager(managers.Manager):
             if pause < 0:
                 raise exceptions.WaitTimeout(
                     f'The build {build_id} is still {build.status} after '
-                    f'{timeout:g} seconds; it goes on.'
+                    f'{counted(timeout or 0, "second")}; it goes on.'
                 )
             time.sleep(pause)
 

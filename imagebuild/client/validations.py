@@ -22,6 +22,7 @@ from typing import Any
 from imagebuild.client import exceptions
 from imagebuild.client import managers
 from imagebuild.client import records
+from imagebuild.common.counts import counted
 
 #: Seconds for which the service may be away while somebody waits.
 RETRY_FOR = 300.0
@@ -115,7 +116,8 @@ class ValidationManager(managers.Manager):
             if pause < 0:
                 raise exceptions.WaitTimeout(
                     f'The validation {validation_id} is still '
-                    f'{found.status} after {timeout:g} seconds; it goes on.'
+                    f'{found.status} after {counted(timeout or 0, "second")}; '
+                    'it goes on.'
                 )
             time.sleep(pause)
 

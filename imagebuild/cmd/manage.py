@@ -26,6 +26,7 @@ from imagebuild import exception
 from imagebuild.cmd import configuration
 from imagebuild.cmd import manage_images
 from imagebuild.cmd import program
+from imagebuild.common.counts import counted
 from imagebuild.conf import database
 from imagebuild.conf import quota
 from imagebuild.db import engine
@@ -241,7 +242,7 @@ def _purge(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     age = datetime.timedelta(days=arguments.older_than)
     removed = store.purge(transaction.utcnow() - age)
     store.close()
-    print(f'{removed} builds were removed.')
+    print(f'Removed {counted(removed, "build")}.')
 
 
 def run(arguments: argparse.Namespace) -> None:

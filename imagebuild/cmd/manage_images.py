@@ -27,6 +27,7 @@ from imagebuild import exception
 from imagebuild import repository as kit
 from imagebuild.cmd import program
 from imagebuild.common import space
+from imagebuild.common.counts import counted
 from imagebuild.conf import database
 from imagebuild.conf import disks
 from imagebuild.conf import repository
@@ -114,7 +115,7 @@ def _list(conf: cfg.ConfigOpts, _arguments: argparse.Namespace) -> None:
     for each in artifacts:
         print(_line(found, each))
     total = space.human(sum(each.size for each in artifacts))
-    print(f'{len(artifacts)} image files of {total}')
+    print(f'{counted(len(artifacts), "image file")} of {total}')
     for path in found.unreadable():
         print(f'{path} is no image file; the conductor removes it.')
 
@@ -153,8 +154,8 @@ def _verify(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     bad = len(inventory.artifacts) - len(inventory.of(kit.PRESENT))
     if bad:
         raise exception.EnvironmentFault(
-            f'{bad} of {len(inventory.artifacts)} image files are lost or '
-            'corrupt.'
+            f'{bad} of {counted(len(inventory.artifacts), "image file")} lost '
+            'or corrupt.'
         )
 
 
@@ -182,5 +183,5 @@ def _remove(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     told.close()
     if left:
         raise exception.EnvironmentFault(
-            f'{left} of {len(chosen)} image files were not removed.'
+            f'{left} of {counted(len(chosen), "image file")} not removed.'
         )

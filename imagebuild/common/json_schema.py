@@ -25,6 +25,7 @@ from jsonschema import validators
 from jsonschema.exceptions import ValidationError
 
 from imagebuild import exception
+from imagebuild.common.counts import counted
 
 _PLAIN_KEY = re.compile(r'^[A-Za-z_][A-Za-z0-9_+-]*$')
 _LONGEST_VALUE = 120
@@ -166,9 +167,12 @@ def _message(error: ValidationError) -> str:
     if error.validator == 'maxProperties' and value == 1:
         return f'{_shown(error.instance)} must have exactly one key'
     if error.validator in ('maxItems', 'maxProperties'):
-        return f'it has more than {value} entries'
+        return f'it has more than {counted(value, "entry", "entries")}'
     if error.validator == 'maxLength':
-        return f'{_shown(error.instance)} is longer than {value} characters'
+        return (
+            f'{_shown(error.instance)} is longer than '
+            f'{counted(value, "character")}'
+        )
     if error.validator == 'pattern':
         return f'{_shown(error.instance)} is not of the accepted form'
     return _one_line(error.message)

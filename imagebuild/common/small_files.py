@@ -16,6 +16,7 @@ from __future__ import annotations
 import pathlib
 
 from imagebuild import exception
+from imagebuild.common.counts import counted
 
 
 def read(path: pathlib.Path, largest: int, *, name: str = '') -> bytes:
@@ -48,4 +49,4 @@ def _shown(size: int) -> str:
     for unit, name in ((1024**2, 'MiB'), (1024, 'KiB')):
         if size >= unit:
             return f'{size // unit} {name}'
-    return f'{size} bytes'
+    return counted(size, 'byte')

@@ -18,6 +18,7 @@ import pathlib
 
 from imagebuild import exception
 from imagebuild.common import os_errors
+from imagebuild.common.counts import counted
 
 GIB = 1024 * 1024 * 1024
 #: Bytes; with less a file system counts as full, while a disk lies on it that
@@ -57,7 +58,7 @@ def human(size: int) -> str:
     :param size: bytes.
     """
     if size < 1024:
-        return f'{size} bytes'
+        return counted(size, 'byte')
     amount = float(size)
     for unit in ('KiB', 'MiB', 'GiB'):
         amount /= 1024

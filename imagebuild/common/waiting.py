@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imagebuild.common.counts import counted
+
 _MOST_SHOWN = 5
 
 
@@ -38,4 +40,4 @@ def shown(names: Sequence[str]) -> str:
     """Names for a message, not more than a few."""
     first = ', '.join(names[:_MOST_SHOWN])
     more = len(names) - _MOST_SHOWN
-    return f'{first} or {more} others' if more > 0 else first
+    return f'{first} or {counted(more, "other")}' if more > 0 else first

@@ -34,6 +34,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagebuild import exception
+from imagebuild.common.counts import counted
 from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
 from imagebuild.conductor import cancellation
@@ -160,8 +161,8 @@ class AttemptReaper:
             if reaped := int(result.get('reaped') or 0):
                 metrics.REAPED.labels(driver).inc(reaped)
                 LOG.warning(
-                    'Removed %d things that %s had left',
-                    reaped,
+                    'Removed %s that %s had left',
+                    counted(reaped, 'thing'),
                     _title(driver, batch),
                 )
 
@@ -322,7 +323,5 @@ def _title(driver: str, attempts: Sequence[leftovers.Attempt]) -> str:
         f'{build_id}/{attempt}' for build_id, attempt in attempts[:_SHOWN]
     )
     more = len(attempts) - _SHOWN
-    return (
-        f'attempts with the driver {driver} ({first}'
-        f'{f" and {more} others" if more > 0 else ""})'
-    )
+    others = f' and {counted(more, "other")}' if more > 0 else ''
+    return f'attempts with the driver {driver} ({first}{others})'

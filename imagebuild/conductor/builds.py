@@ -37,6 +37,7 @@ from imagebuild import repository
 from imagebuild import sealing
 from imagebuild.common import host_paths
 from imagebuild.common import statuses
+from imagebuild.common.counts import counted
 from imagebuild.conductor import attempt
 from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
@@ -371,8 +372,8 @@ class BuildAttempt(attempt.Attempt):
         requeues = self._build.requeues
         if requeues >= self._context.conf.conductor.max_requeues:
             reason = (
-                f'{failed} It was given back to the queue {requeues} times, '
-                'and found no room.'
+                f'{failed} It was given back to the queue '
+                f'{counted(requeues, "time")}, and found no room.'
             )
             self._end('error', reason=reason, fault='service')
             return

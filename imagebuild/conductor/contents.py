@@ -28,6 +28,7 @@ from imagebuild import db
 from imagebuild import exception
 from imagebuild import sbom
 from imagebuild.common import small_files
+from imagebuild.common.counts import counted
 from imagebuild.conductor import claims
 from imagebuild.conductor import event_recorder
 from imagebuild.conductor import metrics
@@ -84,7 +85,9 @@ def keep(
             **claims.holder(build),
         ),
     )
-    recorder.note(f'{len(contents.packages)} packages are in the image.')
+    recorder.note(
+        f'The image has {counted(len(contents.packages), "package")}.'
+    )
     metrics.SBOMS.labels('kept').inc()
 
 

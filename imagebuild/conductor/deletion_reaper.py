@@ -19,6 +19,7 @@ from collections.abc import Collection
 
 from imagebuild import db
 from imagebuild.common import placement
+from imagebuild.common.counts import counted
 from imagebuild.conductor import job_reaper
 from imagebuild.conductor import store_pauses
 from imagebuild.conductor.conductor_context import ConductorContext
@@ -64,9 +65,8 @@ class DeletionReaper(job_reaper.JobReaper):
         )
         if number := self._database.note_deletions(lane.id, reason):
             LOG.warning(
-                '%d images are not deleted: no conductor has a destination '
-                '"%s"',
-                number,
+                '%s cannot be deleted: no conductor has a destination "%s"',
+                counted(number, 'image'),
                 needs.deletion,
             )
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.common import phases
+from imagebuild.common.counts import counted
 
 #: Earlier builds that are looked at; some of them are like this one.
 _LOOKED_AT = 50
@@ -53,5 +54,6 @@ def message(expected: Mapping[str, float]) -> str:
     minutes = round(sum(expected.values()) / 60)
     if minutes < 1:
         return 'Earlier builds like this one took less than a minute'
-    unit = 'minute' if minutes == 1 else 'minutes'
-    return f'Earlier builds like this one took about {minutes} {unit}'
+    return (
+        f'Earlier builds like this one took about {counted(minutes, "minute")}'
+    )

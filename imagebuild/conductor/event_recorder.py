@@ -32,6 +32,7 @@ from imagebuild import exception
 from imagebuild.common import host_paths
 from imagebuild.common import phases
 from imagebuild.common import space
+from imagebuild.common.counts import counted
 from imagebuild.conductor import claims
 
 LOG = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ class EventRecorder:
     def _plan(self, event: Mapping[str, Any]) -> None:
         total = int(event['total'])
         self._set(progress_total=total, progress_done=0)
-        self.note(f'{total} {"step" if total == 1 else "steps"}')
+        self.note(counted(total, 'step'))
 
     def _step_started(self, event: Mapping[str, Any]) -> None:
         number, total = int(event['number']), int(event['total'])
@@ -313,8 +314,8 @@ class EventRecorder:
             if self._dropped:
                 lines.insert(
                     0,
-                    f'({self._dropped} lines are missing: the database was '
-                    'unavailable)\n',
+                    f'(without {counted(self._dropped, "line")}: the database '
+                    'was unavailable)\n',
                 )
             self._text.clear()
             self._characters = self._dropped = 0

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.common.counts import counted
 from imagebuild.conductor import metrics
 from imagebuild.conductor import periodic_task
 from imagebuild.conductor.conductor_context import ConductorContext
@@ -127,12 +128,11 @@ class LeakFinder:
         )
         if len(unknown) > max(_FEW, len(listed) - len(unknown)):
             LOG.error(
-                '%d of %d images in %s have the mark of this service, and the '
-                'database does not know them: none is removed. Is it the '
-                'right database? Does another service have the same [glance] '
-                'service_id?',
+                'The database does not know %d of %s in %s with the mark of '
+                'this service: none is removed. Is it the right database? '
+                'Does another service have the same [glance] service_id?',
                 len(unknown),
-                len(listed),
+                counted(len(listed), 'image'),
                 _title(name),
             )
             return
@@ -146,9 +146,9 @@ class LeakFinder:
             return
         metrics.LEAKS.labels('found').inc(len(ids))
         LOG.warning(
-            '%d images in %s have the mark of this service, and no row knows '
-            'them; they are removed if that is so in %d s: %s',
-            len(ids),
+            'No row knows %s in %s with the mark of this service; to be '
+            'removed if that is so in %d s: %s',
+            counted(len(ids), 'image'),
             _title(name),
             self._grace,
             ', '.join(ids[:_SHOWN]),

@@ -41,6 +41,7 @@ from oslo_config import cfg
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.common.counts import counted
 from imagebuild.conductor import metrics
 from imagebuild.conductor import service
 from imagebuild.conf.database import connection
@@ -159,7 +160,8 @@ class Process:
             return
         timeout = self._conf.conductor.graceful_shutdown_timeout
         LOG.info(
-            'Draining: %d builds running', len(self._conductor.running_builds)
+            'Draining: %s running',
+            counted(len(self._conductor.running_builds), 'build'),
         )
         self._conductor.drain()
         deadline = time.monotonic() + timeout

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from imagebuild import db
 from imagebuild.common import placement
 from imagebuild.common import waiting
+from imagebuild.common.counts import counted
 from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.db import transaction
 
@@ -103,7 +104,7 @@ def _end_uploads(context: ConductorContext, lane: _Lane) -> None:
     if not limit:
         return
     why = waiting.waits_for(lane.able, lane.lacks, to='upload')
-    reason = f'Waited in vain for {limit} seconds. {why}'
+    reason = f'Waited in vain for {counted(limit, "second")}. {why}'
     for build in context.database.end_waiting_uploads(
         lane.id, seconds=limit, reason=reason
     ):
@@ -128,7 +129,8 @@ def _wait(context: ConductorContext, lane: _Lane) -> None:
 def _end(context: ConductorContext, build_id: str, reason: str) -> None:
     limit = context.conf.conductor.wait_for_conductor
     ended: db.Build | None = context.database.end_queued(
-        build_id, f'Waited in vain for {limit} seconds. {reason}'
+        build_id,
+        f'Waited in vain for {counted(limit, "second")}. {reason}',
     )
     if ended is not None:
         LOG.warning('Ended build %s: %s', build_id, ended.status_reason)

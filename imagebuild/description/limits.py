@@ -20,6 +20,7 @@ from typing import Any
 
 from imagebuild import exception
 from imagebuild.common import strict_yaml
+from imagebuild.common.counts import counted
 from imagebuild.exception import Problem
 from imagebuild.manifest import document
 
@@ -97,5 +98,5 @@ def shortened(problems: Sequence[Problem]) -> list[Problem]:
         return once
     return [
         *once[:MAX_PROBLEMS],
-        Problem('', f'{more} more problems are not shown'),
+        Problem('', f'{counted(more, "more problem")} not shown'),
     ]

@@ -33,6 +33,7 @@ from collections.abc import Collection
 from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild.common.counts import counted
 
 LOG = logging.getLogger(__name__)
 
@@ -190,7 +191,8 @@ def _wait(
             raise exception.HostCommandFailed(
                 program=program,
                 exit_code='none',
-                reason=f'it was stopped after {timeout:g} seconds',
+                reason='it was stopped after '
+                f'{counted(timeout or 0, "second")}',
             )
 
 

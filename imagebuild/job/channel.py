@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from imagebuild.common.counts import counted
 from imagebuild.job import masking
 
 LOG = logging.getLogger(__name__)
@@ -86,12 +87,13 @@ class Events:
         dropped = self._drop()
         if dropped:
             LOG.warning(
-                '%d lines of output dropped: the conductor is slow', dropped
+                '%s of output dropped: the conductor is slow',
+                counted(dropped, 'line'),
             )
             self.send(
                 'notice',
-                message=f'({dropped} lines are missing: the build printed '
-                'faster than the conductor reads)',
+                message=f'(without {counted(dropped, "line")}: the build '
+                'printed faster than the conductor reads)',
             )
         self.send(event, **values)
 
@@ -152,7 +154,7 @@ def shortened(line: str) -> str:
     if len(line) <= _LONGEST_LINE:
         return line
     more = len(line) - _LONGEST_LINE
-    return f'{line[:_LONGEST_LINE]} [{more} more characters]'
+    return f'{line[:_LONGEST_LINE]} [{counted(more, "more character")}]'
 
 
 def read_document(descriptor: int) -> Any:

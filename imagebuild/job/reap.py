@@ -30,7 +30,9 @@ LOG = logging.getLogger(__name__)
 class ReapTimeout(exception.EnvironmentFault):
     """A driver used up the time that it has to reap."""
 
-    msg_fmt = 'The time limit of %(seconds)s seconds was up during: %(what)s.'
+    msg_fmt = (
+        'The time limit of %(seconds)s second%(s)s was up during: %(what)s.'
+    )
 
 
 #: Attempts in one answer; others are found when these are gone.

@@ -25,6 +25,7 @@ from typing import Protocol
 
 from imagebuild import distros
 from imagebuild import exception
+from imagebuild.common.counts import counted
 from imagebuild.manifest import arguments
 from imagebuild.manifest import hiding
 from imagebuild.manifest import monitors
@@ -75,7 +76,7 @@ class StepRecord:
         line = self._context.mask(line)
         if dropped:
             line = self._context.without_cut_secret(line)
-            line += f' [{dropped} more characters]'
+            line += f' [{counted(dropped, "more character")}]'
         self._tail = (self._tail + line[-reports.TAIL :] + '\n')[
             -reports.TAIL :
         ]

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from imagebuild import manifest
+from imagebuild.common.counts import counted
 from imagebuild.manifest import hiding
 from imagebuild.manifest import output_lines
 from imagebuild.recipes import base
@@ -75,7 +76,7 @@ class Output:
     def _line(self, stream: capture.Stream, line: str, dropped: int) -> None:
         line = self.mask(line)
         if dropped:
-            line += f' [{dropped} more characters]'
+            line += f' [{counted(dropped, "more character")}]'
         self._tail = f'{self._tail}{line}\n'[-_TAIL:]
         # The monitor prints as well, and not into its own input.
         with capture.passing():

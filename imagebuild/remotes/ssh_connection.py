@@ -35,6 +35,7 @@ import tenacity
 
 from imagebuild import exception
 from imagebuild.common import control_characters
+from imagebuild.common.counts import counted
 from imagebuild.remotes import ssh_channel
 from imagebuild.remotes import ssh_settings
 
@@ -176,7 +177,7 @@ class Connection:
                 self._attempts(address, client), limit
             )
         except TimeoutError:
-            reason = f'it did not let us in within {limit:.10g} seconds'
+            reason = f'it did not let us in within {counted(limit, "second")}'
             if client.drop:
                 reason += f', and before: {client.drop}'
         except asyncssh.PermissionDenied as error:

@@ -26,6 +26,7 @@ from typing import Any
 
 from imagebuild.common import control_characters
 from imagebuild.common import release
+from imagebuild.common.counts import counted
 from imagebuild.sbom import packages
 
 _DOCUMENT = 'SPDXRef-DOCUMENT'
@@ -86,9 +87,9 @@ def document(contents: packages.Contents, subject: Subject) -> dict[str, Any]:
     }
     if contents.left_out:
         result['comment'] = (
-            f'{contents.left_out} entries of the package databases are left '
-            'out: their names, versions or architectures cannot be those of '
-            'packages.'
+            f'Without {counted(contents.left_out, "entry", "entries")} of the '
+            'package databases with names, versions or architectures that '
+            'cannot be those of packages.'
         )
     return result
 

@@ -195,7 +195,7 @@ def test_a_slow_reader_does_not_hold_up_the_end(start, document):
     last = job.events[-1]
     assert (last['event'], last['fault']) == ('failed', 'user')
     assert 'seconds was up during: ' + STEP in last['reason']
-    assert 'lines are missing' in job.events[-2]['message']
+    assert 'printed faster than' in job.events[-2]['message']
 
 
 def test_the_environment_fails_in_a_step(start, document):

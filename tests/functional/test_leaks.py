@@ -123,7 +123,7 @@ def test_seen_twice_it_goes(setting, caplog):
     setting.search(1)
     assert setting.left == set()
     text = caplog.text
-    assert text.count('no row knows them') == 2
+    assert text.count('with the mark of this service; to be removed') == 2
     assert text.count('no row knew it') == 3
 
 

@@ -167,4 +167,4 @@ def test_an_image_goes_to_each_destination(tmp_path):
     found = database.package_versions([('deb', 'zip')], project_id=None)
     held = database.images_with([each.id for each in found], limit=5)
     assert {each.image_id for each in held} == {here['id'], there['id']}
-    assert '2 packages are in the image.' in database.read_log(build_id)[0]
+    assert 'The image has 2 packages.' in database.read_log(build_id)[0]

@@ -190,7 +190,7 @@ def test_what_is_in_it(database, nova, run, add):
     made = json.loads(gzip.decompress(database.get_sbom(build_id)))
     [package] = made['packages'][1:]
     assert (package['name'], package['versionInfo']) == ('zip', '3.0-1')
-    assert '1 packages are in the image.' in database.read_log(build_id)[0]
+    assert 'The image has 1 package.' in database.read_log(build_id)[0]
     # One that was cut off is none.
     assert other.status == 'active', other.status_reason
     with pytest.raises(exception.NotFound):

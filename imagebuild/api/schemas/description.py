@@ -26,6 +26,7 @@ from imagebuild.common import boot_tests
 from imagebuild.common import element_names
 from imagebuild.common import image_properties
 from imagebuild.common import json_schema
+from imagebuild.common.counts import counted
 from imagebuild.description import fields
 from imagebuild.description import limits
 from imagebuild.exception import Problem
@@ -361,7 +362,8 @@ def problems(
         yield Problem('os', 'an operating system or a "base_image" is needed')
     if request.get('timeout', 0) > max_timeout:
         yield Problem(
-            'timeout', f'a build may take at most {max_timeout} seconds'
+            'timeout',
+            f'a build may take at most {counted(max_timeout, "second")}',
         )
     yield from image_problems(request, rules)
 

@@ -27,6 +27,7 @@ import sqlalchemy as sa
 
 from imagebuild import exception
 from imagebuild.common import statuses
+from imagebuild.common.counts import counted
 from imagebuild.db import pipeline_records
 from imagebuild.db import records
 from imagebuild.db.models import Build
@@ -291,4 +292,4 @@ def _failed(row: Pipeline, reason: str) -> None:
 
 
 def _failures(number: int) -> str:
-    return '1 failure' if number == 1 else f'{number} failures in a row'
+    return counted(number, 'failure', 'failures in a row')

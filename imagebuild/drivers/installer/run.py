@@ -27,6 +27,7 @@ from imagebuild.boot import machine
 from imagebuild.boot import mirror_network
 from imagebuild.common import os_errors
 from imagebuild.common import space
+from imagebuild.common.counts import counted
 from imagebuild.disks import workspaces
 from imagebuild.drivers import disk_monitor
 from imagebuild.drivers.installer import answers
@@ -246,11 +247,13 @@ class Watch:
             return f'it stopped to ask ({asked})'
         if silent > self._limits.silence:
             return (
-                f'it hangs: it has written nothing for '
-                f'{self._limits.silence:.0f} seconds'
+                'it hangs: it has written nothing for '
+                f'{counted(self._limits.silence, "second")}'
             )
         if late:
-            return f'its time of {self._limits.timeout:.0f} seconds is up'
+            return (
+                f'its time of {counted(self._limits.timeout, "second")} is up'
+            )
         return ''
 
     def check(self, directory: pathlib.Path) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from imagebuild import exception
 from imagebuild.common import guest_program
+from imagebuild.common.counts import counted
 from imagebuild.drivers import base
 from imagebuild.drivers.snapshot import console
 from imagebuild.drivers.snapshot import server as servers
@@ -104,13 +105,13 @@ class ProgramDisk(ServerDisk):
         if not heard.begun and now > since + limits.boot_timeout:
             raise exception.StepFailed(
                 'the server did not begin with the description in '
-                f'{limits.boot_timeout:.10g} seconds: has its image '
+                f'{counted(limits.boot_timeout, "second")}: has its image '
                 f'cloud-init, and a serial console?{last}'
             )
         if heard.begun and now > heard.heard + limits.silence_timeout:
             raise exception.StepFailed(
                 'nothing was heard of the server for '
-                f'{limits.silence_timeout:.10g} seconds.{last}'
+                f'{counted(limits.silence_timeout, "second")}.{last}'
             )
 
 

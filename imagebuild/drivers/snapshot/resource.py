@@ -25,6 +25,7 @@ from imagebuild.clients import glance
 from imagebuild.clients import images
 from imagebuild.clients import retries
 from imagebuild.common import control_characters
+from imagebuild.common.counts import counted
 from imagebuild.drivers.snapshot import settings
 
 T = TypeVar('T')
@@ -105,7 +106,7 @@ class ImageSource(Resource[C], abc.ABC):
             if time.monotonic() > end:
                 raise ServerFailed(
                     reason=f'The image of the {self.kind} is {image.status} '
-                    f'after {self._limits.image_timeout:.10g} seconds.'
+                    f'after {counted(self._limits.image_timeout, "second")}.'
                 )
             # Once more then: it may have become active in between.
             is_given_up = self._has_given_up(image)

@@ -30,6 +30,7 @@ from imagebuild.clients import compute
 from imagebuild.clients import glance
 from imagebuild.clients import images
 from imagebuild.clients import rest
+from imagebuild.common.counts import counted
 from imagebuild.drivers.snapshot import resource
 from imagebuild.drivers.snapshot.resource import ServerFailed
 
@@ -74,7 +75,7 @@ class Server(resource.ImageSource[compute.Compute]):
             if time.monotonic() > end:
                 raise ServerFailed(
                     reason=f'The server is {found.get("status")}, and not '
-                    f'{status}, after {seconds:.10g} seconds.'
+                    f'{status}, after {counted(seconds, "second")}.'
                 )
             time.sleep(self._limits.poll_interval)
 
@@ -147,8 +148,8 @@ class Server(resource.ImageSource[compute.Compute]):
             if time.monotonic() > end:
                 raise ServerFailed(
                     reason=f'Server {self.id} is still there '
-                    f'{self._limits.stop_timeout:.10g} seconds after it was '
-                    'deleted.'
+                    f'{counted(self._limits.stop_timeout, "second")} after '
+                    'it was deleted.'
                 )
             time.sleep(self._limits.poll_interval)
 

@@ -32,6 +32,7 @@ from imagebuild import exception
 from imagebuild.clients import block_storage
 from imagebuild.clients import images
 from imagebuild.clients import rest
+from imagebuild.common.counts import counted
 from imagebuild.drivers.snapshot import resource
 from imagebuild.drivers.snapshot import settings
 from imagebuild.drivers.snapshot.resource import ServerFailed
@@ -93,7 +94,7 @@ class Volume(resource.ImageSource[block_storage.BlockStorage]):
                 raise ServerFailed(
                     reason='The volume of the server is '
                     f'{resource.shown(found.get("status"))}, and not '
-                    f'available, after {seconds:.10g} seconds.'
+                    f'available, after {counted(seconds, "second")}.'
                 )
             time.sleep(self._limits.poll_interval)
         return found
@@ -147,8 +148,8 @@ class Volume(resource.ImageSource[block_storage.BlockStorage]):
             if time.monotonic() > end:
                 raise ServerFailed(
                     reason=f'Volume {self.id} is still there, {status}, '
-                    f'{self._limits.stop_timeout:.10g} seconds after it was '
-                    f'to be deleted.{why}'
+                    f'{counted(self._limits.stop_timeout, "second")} after '
+                    f'it was to be deleted.{why}'
                 )
             time.sleep(self._limits.poll_interval)
 

@@ -305,7 +305,7 @@ def _differences(
     needed = {identity(line) for line in wanted}
     lacking = len(needed - there)
     if lacking:
-        yield f'{lacking} of {len(needed)} keys of {item.user} are missing'
+        yield f'{item.user} lacks keys: {lacking} of {len(needed)}'
     if item.exclusive and there - needed:
         yield f'{item.user} lets other keys in'
 

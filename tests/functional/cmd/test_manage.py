@@ -62,7 +62,7 @@ def test_purge(run, url):
     database.create_build(values())
     assert run('db', 'purge', '--older-than', '30') == (
         0,
-        '1 builds were removed.\n',
+        'Removed 1 build.\n',
         '',
     )
     assert len(database.list_builds()) == 1

@@ -99,7 +99,7 @@ def test_verify(run, repository, put):
     code, out, err = run('verify', '--rate', '10')
     assert code == 3
     assert 'corrupt: its file has another sha512' in out
-    assert err == '1 of 2 image files are lost or corrupt.\n'
+    assert err == '1 of 2 image files lost or corrupt.\n'
     assert run('verify', other.id)[0] == 0
     assert repository.get(made.id).status == kit.CORRUPT
 
@@ -123,7 +123,7 @@ def test_what_is_wanted_is_not_removed(run, repository, put, database):
         f'{made.id} is not removed: its build runs, or uploads of it are to '
         'come.',
         f'{used.id} is not removed: it is in use.',
-        '2 of 3 image files were not removed.',
+        '2 of 3 image files not removed.',
     ]
     left = {each.id for each in repository.list_artifacts()}
     assert left == {made.id, used.id}

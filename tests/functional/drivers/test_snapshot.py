@@ -139,7 +139,7 @@ def test_boots_without_being_asked_anything(boot, nova):
     [
         ('\nKernel panic - not syncing: no init\n', '', 'the kernel panicked'),
         ('', 'off', 'the machine switched itself off'),
-        ('', 'boot', 'the time of 1 seconds is up'),
+        ('', 'boot', 'the time of 1 second is up'),
     ],
 )
 def test_what_does_not_boot(dies, hold, reason, boot, nova):

@@ -112,6 +112,7 @@ def test_a_fatal_sign_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_runs_the_script() -> None:
     outcome = watched(PORT, b'debian login: ', timeout=0.01)
     assert (
-        'the time of 0 seconds is up, and there is a login' in outcome.reason
+        'the time of 0.01 seconds is up, and there is a login'
+        in outcome.reason
     )
     assert 'no cloud-init' in outcome.reason

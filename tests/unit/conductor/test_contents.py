@@ -64,7 +64,7 @@ def package(number, **more):
 def test_a_list_is_kept(keep):
     [document], notes = keep(package(1), package(2))
     assert len(document['packages']) == 3
-    assert notes == ['2 packages are in the image.']
+    assert notes == ['The image has 2 packages.']
 
 
 def test_a_guest_makes_no_document_of_any_length(keep, monkeypatch):

@@ -360,7 +360,7 @@ def test_what_waits_has_a_limit(recorder, database):
     text = text_of(database)
     assert len(text) <= event_recorder.MOST_TEXT + 100
     assert text.startswith('(')
-    assert 'lines are missing' in text.splitlines()[0]
+    assert 'the database was unavailable' in text.splitlines()[0]
     assert text.splitlines()[-1].startswith('2999 ')
 
 

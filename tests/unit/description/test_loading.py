@@ -413,9 +413,7 @@ def test_not_more_problems_than_one_reads(load):
     with pytest.raises(exception.InvalidRequest) as caught:
         load(packages=['a b'] * 500)
     assert len(caught.value.errors) == 101
-    assert caught.value.errors[-1].message == (
-        '400 more problems are not shown'
-    )
+    assert caught.value.errors[-1].message == ('400 more problems not shown')
 
 
 def test_a_hidden_value_is_not_repeated(load):

@@ -112,7 +112,7 @@ def test_the_end_does_not_wait_for_a_slow_reader(pipe, monkeypatch, pause):
     assert step == {'event': 'step', 'name': 'packages'}
     assert [each['number'] for each in output] == list(range(len(output)))
     assert 0 < len(output) < 900
-    assert f'{900 - len(output)} lines are missing' in notice['message']
+    assert f'(without {900 - len(output)} lines: ' in notice['message']
     assert last == {'event': 'failed', 'reason': 'The time is up.'}
 
 

@@ -71,7 +71,7 @@ def test_for_real(tmp_path: pathlib.Path) -> None:
         {'two.pub': f'# note\n{TWO} two\n'},
     )
     reason = guest.failure(loaded, remote, reconcile=False)
-    assert reason == '2 of 2 keys of amy are missing'
+    assert reason == 'amy lacks keys: 2 of 2'
     assert not list(tmp_path.iterdir())
     file = tmp_path / '.ssh/authorized_keys'
     file.parent.mkdir()
