@@ -68,7 +68,7 @@ def test_defaults_and_what_a_machine_has_itself(
         defaults:
             user: debian
             identity: keys/all
-            arguments: {version: 8.0, size: 1}
+            arguments: {release: 8.0, size: 1}
         hosts:
             - db1
             - host: root@db2
@@ -86,7 +86,7 @@ def test_defaults_and_what_a_machine_has_itself(
     # What looks up addresses takes nothing that is only like an int.
     assert type(second.address.port) is int
     assert list(map(str, second.jumps or ())) == ['a@one', 'two:23']
-    assert second.arguments == {'version': 8.0, 'size': 2}
+    assert second.arguments == {'release': 8.0, 'size': 2}
 
 
 @pytest.mark.parametrize(
