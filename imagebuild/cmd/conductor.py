@@ -66,7 +66,9 @@ def main(
     :returns: exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return program.run(lambda: _work(arguments, make))
+    return program.run(
+        lambda: _work(arguments, make), debug='--debug' in arguments
+    )
 
 
 def _work(

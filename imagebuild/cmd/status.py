@@ -222,7 +222,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         first (the codes of all such programs of OpenStack).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return program.run(lambda: _work(arguments))
+    return program.run(
+        lambda: _work(arguments), debug='--debug' in arguments
+    )
 
 
 def _work(argv: Sequence[str]) -> int:
@@ -254,4 +256,7 @@ def _work(argv: Sequence[str]) -> int:
 def _checks() -> tuple[cfg.ConfigOpts, UpgradeChecks]:
     conf = cfg.ConfigOpts()
     imagebuild.conf.register(conf, extension_options.pairs())
+    conf.register_cli_opt(
+        cfg.BoolOpt('debug', default=False, help='Print tracebacks.')
+    )
     return conf, UpgradeChecks(conf)

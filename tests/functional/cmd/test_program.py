@@ -9,13 +9,19 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Programs whose standard streams are full, closed or not read."""
+"""Programs whose standard streams are full, closed or not read; --debug."""
 
+import importlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
+from importlib import metadata
+
+import pytest
+
+from imagebuild.cmd import program
 
 
 def shell(line, **kwargs):
@@ -62,3 +68,30 @@ def test_who_reads_standard_output_is_gone():
         '--image is required; see "imagebuild-pack --help".',
         '2',
     ]
+
+
+PROGRAMS = [
+    point.name
+    for point in metadata.entry_points(group='console_scripts')
+    if point.name.startswith('imagebuild-')
+]
+
+
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_debug_shows_where_of_every_program(monkeypatch, capsys, name):
+    """The report of an unexpected error of any of them says so."""
+    short = name.removeprefix('imagebuild-')
+    module = importlib.import_module(f'imagebuild.cmd.{short}')
+    words = ['db', 'version'] if short == 'manage' else []
+    assert module.main([*words, '--help']) == 0
+    assert '--debug' in capsys.readouterr().out
+    asked = []
+
+    def run(work, *, debug=False, report=None):
+        asked.append(debug)
+        return 0
+
+    monkeypatch.setattr(program, 'run', run)
+    module.main([*words, '--debug'])
+    module.main(words)
+    assert asked == [True, False]
