@@ -11,4 +11,4 @@
 # under the License.
 import setuptools
 
-setuptools.setup(setup_requires=['pbr>=6.1.1'], pbr=True)
+setuptools.setup(setup_requires=['pbr>=7.0.0'], pbr=True)

@@ -14,6 +14,7 @@
 import importlib
 import pathlib
 import re
+import tomllib
 
 # Imported it asks ldconfig for libraries, which a unit test may not do.
 import asyncssh  # noqa: F401
@@ -35,6 +36,25 @@ STARTS = {'imagebuild.db.migrations.env', 'imagebuild.wsgi.api'}
 
 def test_every_requirement_has_a_lower_bound():
     assert lower_bounds.ours()['stevedore'] == '5.4.1'
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['requirements.txt', 'test-requirements.txt', 'doc/requirements.txt'],
+)
+def test_what_a_checkout_is_worked_on_with_has_one_as_well(name):
+    text = (lower_bounds.ROOT / name).read_text()
+    assert lower_bounds.bounds(text)
+
+
+def test_pbr_builds_with_the_version_that_it_runs_with():
+    """Three files name it."""
+    wanted = lower_bounds.ours()['pbr']
+    project = tomllib.loads((lower_bounds.ROOT / 'pyproject.toml').read_text())
+    requires = project['build-system']['requires']
+    assert lower_bounds.bounds(*requires) == {'pbr': wanted}
+    setup = (lower_bounds.ROOT / 'setup.py').read_text()
+    assert re.findall(r"'pbr(.*?)'", setup) == [f'>={wanted}']
 
 
 def test_a_requirement_without_one_is_refused():
