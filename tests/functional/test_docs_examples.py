@@ -24,7 +24,11 @@ import pytest
 from imagebuild import exception
 from imagebuild import manifest
 from imagebuild import recipes
+from imagebuild.cmd import boot
+from imagebuild.cmd import bootstrap
+from imagebuild.cmd import convert
 from imagebuild.cmd import pack
+from imagebuild.cmd import validate
 from imagebuild.drivers import base
 from imagebuild.manifest import document
 from imagebuild.manifest import validators
@@ -279,10 +283,27 @@ def test_blocks_are_yaml():
                 document.parse(block.text)
 
 
-def test_documented_options_exist(capsys):
-    assert pack.main(['--help']) == 0
-    shown = set(re.findall(r'--[a-z][a-z-]+', capsys.readouterr().out))
-    page = (USER / 'imagebuild-pack.rst').read_text()
+#: Programs that have a page of their own -> what it is called.
+REFERENCES = {
+    boot: 'imagebuild-boot',
+    bootstrap: 'bootstrap',
+    convert: 'imagebuild-convert',
+    pack: 'imagebuild-pack',
+    validate: 'imagebuild-validate',
+}
+_OPTION = re.compile(r'(?<![\w-])--[a-z][a-z-]+')
+
+
+@pytest.mark.parametrize(
+    ('program', 'name'), REFERENCES.items(), ids=REFERENCES.values()
+)
+def test_a_page_has_the_options_of_its_program(capsys, program, name):
+    assert program.main(['--help']) == 0
+    shown = set(_OPTION.findall(capsys.readouterr().out))
+    page = (USER / f'{name}.rst').read_text()
+    assert shown - set(_OPTION.findall(page)) == set()
+    described = set()
     for line in re.findall(r'^``--.*``$', page, re.MULTILINE):
-        for option in re.findall(r'--[a-z][a-z-]+', line):
-            assert option in shown, option
+        described.update(_OPTION.findall(line))
+    assert described - shown == set()
+    assert {'--debug', '--help', '--version'} <= shown
