@@ -27,24 +27,32 @@ from typing import Any
 
 import pytest
 
+from imagebuild import recipes
+from imagebuild.cmd import boot
 from imagebuild.cmd import bootstrap as bootstrap_program
 from imagebuild.cmd import convert
+from imagebuild.cmd import manage
 from imagebuild.cmd import pack
 from imagebuild.cmd import pack_base
 from imagebuild.cmd import packing
+from imagebuild.cmd import standalone
 from imagebuild.drivers import bootstrap
+from imagebuild.machines import inventory
 from tests.functional import test_docs_examples as examples
 from tests.unit.client import test_docs as client
 
 SOURCE = examples.ROOT / 'doc' / 'source'
 PAGES = [examples.ROOT / 'README.rst', *sorted(SOURCE.rglob('*.rst'))]
 _COMMAND = re.compile(
-    r'^[ ]+(?:[$#] )?((?:imagebuild-(?:pack|convert|bootstrap)|mkdir|cp|'
-    r'openstack image) (?:.*\\\n)*.*)$',
+    r'^[ ]+(?:[$#] )?((?:imagebuild-[a-z]+|mkdir|cp|openstack image)'
+    r'(?: (?:.*\\\n)*.*)?)$',
     re.MULTILINE,
 )
 #: Those that say how a command is made, and Glance's own.
-_NOT_TYPED = re.compile(r'\[OPTION\]|FILE \.\.\.$|^openstack image list')
+_NOT_TYPED = re.compile(
+    r'\[(?:OPTION|USER@)\]?|FILE (?:\.\.\.|--manifest FILE .*)$|'
+    r'^openstack image list'
+)
 #: Pages whose commands need what a test of its own installs.
 _ELSEWHERE = {'writing-a-recipe-plugin.rst': 'test_recipe_plugins.py'}
 
@@ -79,14 +87,38 @@ def commands(page: pathlib.Path) -> Iterator[Command]:
         yield Command(page, text.count('\n', 0, match.start()), tuple(words))
 
 
+#: Those that are run.
+PROGRAMS = {
+    'imagebuild-pack': pack.main,
+    'imagebuild-convert': convert.main,
+    'imagebuild-bootstrap': bootstrap_program.main,
+}
+#: Those whose command line is read: what they do needs a guest or a database.
+PARSERS = {
+    'imagebuild-boot': boot.make_parser,
+    'imagebuild-manage': manage.make_parser,
+    'imagebuild-standalone': standalone.make_parser,
+}
+#: Others: what pages type, as it is.
+TYPED = {
+    'imagebuild-conductor': [()],
+    'imagebuild-status': [('upgrade', 'check')],
+    # Its inventory is read below.
+    'imagebuild-validate': [('--inventory', 'hosts.yaml', 'redis', '7')],
+}
+
 COMMANDS = [command for page in PAGES for command in commands(page)]
 LOCAL = [
     page
     for page in PAGES
     if page.name not in _ELSEWHERE
-    and any(
-        command.words[0].startswith('imagebuild') for command in commands(page)
-    )
+    and any(command.words[0] in PROGRAMS for command in commands(page))
+]
+OTHERS = [
+    command
+    for command in COMMANDS
+    if command.words[0].startswith('imagebuild')
+    and command.words[0] not in PROGRAMS
 ]
 WITH_IMAGES = [
     command for command in COMMANDS if command.words[0] == 'openstack'
@@ -214,13 +246,6 @@ def done(
     return seen
 
 
-PROGRAMS = {
-    'imagebuild-pack': pack.main,
-    'imagebuild-convert': convert.main,
-    'imagebuild-bootstrap': bootstrap_program.main,
-}
-
-
 @pytest.mark.parametrize(
     'page', LOCAL, ids=lambda page: str(page.relative_to(examples.ROOT))
 )
@@ -235,7 +260,7 @@ def test_programs_of_a_page(
     packs = 0
     for command in commands(page):
         name, *argv = command.words
-        if name == 'openstack':
+        if name == 'openstack' or command in OTHERS:
             continue
         if name not in PROGRAMS:
             subprocess.run(command.words, check=True, cwd=tmp_path)
@@ -248,6 +273,33 @@ def test_programs_of_a_page(
     assert len(done) == packs
     for spec in done:
         assert len(spec.what.content_key()) == 64
+
+
+@pytest.mark.parametrize('command', OTHERS, ids=str)
+def test_other_programs_take_what_is_typed(command: Command) -> None:
+    name, *argv = command.words
+    if name in TYPED:
+        assert tuple(argv) in TYPED[name]
+    else:
+        PARSERS[name]().parse_args(argv)
+
+
+def test_an_inventory(tmp_path: pathlib.Path) -> None:
+    page = (examples.USER / 'imagebuild-validate.rst').read_text()
+    match = re.search(r':caption: hosts.yaml\n\n((?: {7,}.*\n)+)', page)
+    assert match
+    path = tmp_path / 'hosts.yaml'
+    path.write_text(match[1])
+    entries = inventory.read(path)
+    assert [entry.name for entry in entries] == [
+        'debian@db1.example.org',
+        'db2',
+    ]
+    recipe = recipes.find()['redis']['7']
+    for entry in entries:
+        assert entry.arguments
+        # What the page has them validated with.
+        assert recipe.bind(entry.arguments)
 
 
 @pytest.mark.parametrize('command', WITH_IMAGES, ids=str)
@@ -263,6 +315,7 @@ def test_commands_of_the_client_parse(command: Command) -> None:
 def test_there_are_commands() -> None:
     assert len(LOCAL) > 10
     assert len(WITH_IMAGES) > 30
+    assert len(OTHERS) > 15
     for page, test in _ELSEWHERE.items():
         [path] = SOURCE.rglob(page)
         assert list(commands(path))
