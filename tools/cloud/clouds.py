@@ -244,9 +244,10 @@ class Cloud:
         with contextlib.suppress(OSError):
             self.directory.rmdir()
         self.report('its data is removed')
-        for environment in environments:
+        for environment in (*environments, venv.imagebuild()):
             if environment.exists():
                 self.report(f'{environment} stays, for the next "up"')
+        self.report('the packages that are installed stay (bindep.txt)')
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

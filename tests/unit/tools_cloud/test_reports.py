@@ -50,6 +50,11 @@ def test_wipe_names_what_it_leaves(
     kept.mkdir(parents=True)
     (directory / 'data').write_text('x')
     monkeypatch.setattr(venv, 'openstack', lambda: kept)
+    ours = tmp_path / '.venv'
+    ours.mkdir()
+    monkeypatch.setattr(venv, 'imagebuild', lambda: ours)
     clouds.Cloud(directory, report=said.append).down(wipe=True)
     assert [entry.name for entry in directory.iterdir()] == ['venv']
-    assert any(str(kept) in line for line in said)
+    for left in (str(kept), str(ours), 'bindep.txt'):
+        assert any(left in line and 'stay' in line for line in said), left
+    assert ours.exists()
