@@ -22,6 +22,7 @@ from openstackclient import shell
 from imagebuild.client.osc import builds
 from imagebuild.client.osc import catalogue
 from imagebuild.client.osc import channels
+from imagebuild.client.osc import columns
 from imagebuild.client.osc import contents
 from imagebuild.client.osc import create
 from imagebuild.client.osc import pipelines
@@ -129,6 +130,18 @@ def test_no_option_is_one_of_the_program(name):
     everyones = strings(shell.OpenStackShell().parser) - {'--help'}
     assert '--version' in everyones
     assert strings(parser_of(name)) & everyones == set()
+
+
+def test_a_plan_is_shown_with_all_its_rows():
+    page = (ROOT / 'doc' / 'source' / 'user' / 'service.rst').read_text()
+    [table] = re.findall(
+        r'^    \$ openstack image build plan (?:.*\\\n)*.*\n'
+        r'((?:    [+|].*\n)+)',
+        page,
+        re.MULTILINE,
+    )
+    rows = re.findall(r'^    \| (\w+) ', table, re.MULTILINE)
+    assert rows == ['Field', *(name for name, _ in columns.PLAN)]
 
 
 @pytest.mark.parametrize('name', COMMANDS)
