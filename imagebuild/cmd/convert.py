@@ -24,6 +24,7 @@ from imagebuild import conversion
 from imagebuild import exception
 from imagebuild.cmd import program
 from imagebuild.common import os_errors
+from imagebuild.common.counts import counted
 
 _EPILOG = """
 What could not be carried over is written to standard error and into the
@@ -97,7 +98,8 @@ def run(options: argparse.Namespace) -> None:
     lost = sum(note.lost for note in made.notes)
     if options.strict and lost:
         raise exception.StepFailed(
-            f'{lost} part(s) of {options.file} cannot be carried over; '
+            f'{counted(lost, "part")} of {options.file} cannot be carried '
+            'over; '
             'nothing is written.'
         )
     if options.output is None:
@@ -110,7 +112,7 @@ def run(options: argparse.Namespace) -> None:
         print(made.text, end='')
         return
     _write(options.output, made, force=options.force)
-    how = f'; {lost} part(s) not carried over' if lost else ''
+    how = f'; {counted(lost, "part")} not carried over' if lost else ''
     print(f'{options.output} is written, from {made.form}{how}.')
 
 

@@ -222,9 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         first (the codes of all such programs of OpenStack).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return program.run(
-        lambda: _work(arguments), debug='--debug' in arguments
-    )
+    return program.run(lambda: _work(arguments), debug='--debug' in arguments)
 
 
 def _work(argv: Sequence[str]) -> int:

@@ -30,6 +30,8 @@ from imagebuild.conversion import draft
 from imagebuild.conversion import values
 
 _MAX_BYTES = 2 * 1024 * 1024
+#: What plugins call theirs.
+_PLUGINS = 'image.yaml'
 _ROOT = frozenset({'validators', 'arguments', 'description', 'os', 'min_disk'})
 
 
@@ -71,6 +73,14 @@ def convert(
         key: written(data[key]) for key in ('os', 'min_disk') if key in data
     }
     _arguments(data.get('arguments'), made)
+    if made.arguments and made.name == _PLUGINS:
+        # Their get_image_arguments() and pack_image(); not looked for, since
+        # nothing outside of the directory of the file is read.
+        made.remark(
+            'arguments',
+            'a plugin of Sahara can set other defaults, choices and values in '
+            'Python; this has those of the file',
+        )
     for where, item in values.each('validators', data['validators']):
         if not isinstance(item, dict) or len(item) != 1:
             made.lose(where, 'it is not one validator')

@@ -42,7 +42,7 @@ def test_strict(user_data, tmp_path, capsys):
     assert convert.main(arguments) == 1
     assert not output.exists()
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f'1 part(s) of {user_data} cannot be carried over; nothing is written.'
+        f'1 part of {user_data} cannot be carried over; nothing is written.'
     )
 
 
@@ -51,7 +51,7 @@ def test_to_a_file(user_data, tmp_path, capsys):
     arguments = [str(user_data), '--output', str(output)]
     assert convert.main(arguments) == 0
     assert capsys.readouterr().out == (
-        f'{output} is written, from cloud-init; 1 part(s) not carried over.\n'
+        f'{output} is written, from cloud-init; 1 part not carried over.\n'
     )
     # The same again changes nothing; something else is not replaced.
     assert convert.main(arguments) == 0

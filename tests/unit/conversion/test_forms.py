@@ -98,10 +98,27 @@ def test_sahara(tmp_path):
         'common/functions.sh', 'common/install', 'missing.sh',
     ]  # fmt: skip
     assert lost(found) == ['unknown: a manifest has no such key']
+    [python] = [str(note) for note in found.notes if not note.lost]
+    assert python.startswith('arguments: a plugin of Sahara can set other ')
+    assert f'# * {python[:40]}' in found.text
     # The same work: only the spelling differs.
     before = manifest.load(SAHARA.replace('unknown: 1\n', ''), [tmp_path])
     after = manifest.load(found.text, resources=found.resources)
     assert before.content_key({}) == after.content_key({})
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        # One of ours, which has no Python.
+        ('manifest.yaml', SAHARA),
+        ('image.yaml', 'validators:\n- package: nano\n'),
+    ],
+)
+def test_no_python_to_look_at(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    found = conversion.convert(tmp_path / name)
+    assert [note for note in found.notes if not note.lost] == []
 
 
 def test_sahara_without_its_scripts(tmp_path):
