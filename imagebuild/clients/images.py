@@ -44,6 +44,7 @@ class GlanceImage:
     :ivar os_hash_value: hexadecimal.
     :ivar created_at: ISO 8601, so that later is greater.
     :ivar min_disk: GiB.
+    :ivar min_ram: MiB.
     :ivar tags: in no order.
     :ivar stores: ids of the stores of Glance that it is in, with commas; ''
         when Glance has only one.
@@ -64,6 +65,7 @@ class GlanceImage:
     os_hash_value: str = ''
     created_at: str = ''
     min_disk: int = 0
+    min_ram: int = 0
     tags: Sequence[str] = ()
     stores: str = ''
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -31,6 +31,8 @@ def announce(context: ConductorContext, build: db.Build) -> None:
         for follower in followers:
             context.notifier.ended(follower)
         if followers and build.status == 'active':
-            image_update.settle(context.database, context.open_store, build.id)
+            image_update.settle(
+                context.database, context.open_store, build, followers
+            )
     except exception.DatabaseUnavailable as error:
         LOG.warning('No notification for the builds that waited: %s', error)

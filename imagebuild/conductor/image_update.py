@@ -11,15 +11,21 @@
 # under the License.
 """Updates the metadata of an image that exists already.
 
-Several builds may share it. None of them takes anything from another: the
-name, the visibility and the values of properties are those of the oldest
-build, and everything else is what satisfies all of them.
+People change images in the store as well, and protect them above all. So
+only what a request asks to change is changed, and the rest stays as it is in
+the store.
+
+Several builds may share an image. None of them takes anything from another:
+the name, the visibility and the values of properties are those of the oldest
+build, and everything else is what satisfies all of them. A build that comes
+to an image that is there only adds to it.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -27,10 +33,18 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
-from imagebuild.conductor import upload_rows
 from imagebuild.conductor.conductor_context import OpenStore
+from imagebuild.stores import image_change
 
 LOG = logging.getLogger(__name__)
+
+#: Fields of an image that a request changes, beside its properties.
+_FIELDS = (
+    *('name', 'visibility', 'protected', 'tags', 'members', 'min_disk'),
+    'min_ram',
+)
+#: Where another build decides about these, they stay as the store has them.
+_OF_ONE_BUILD = ('name', 'visibility', 'protected')
 
 
 def update_image(
@@ -44,40 +58,138 @@ def update_image(
     The store comes first: the row of the build is what has happened. For
     an image that several builds share see :func:`merged`.
 
-    :param changes: fields of the request, judged by the API.
+    :param changes: fields of the request, judged by the API; none for a
+        build that has come to an image of others: what it wants is added.
     :returns: what the store has against them, each ``{path, message}``;
         empty when it is done.
     :raises NotFound: there is no such build, or its image is gone.
     :raises ServiceUnavailable: the store cannot be asked.
     """
     build = database.get_build(build_id)
-    request = {**build.request, **changes}
-    whole = merged(
+    users = database.users_of_image(build_id)
+    if not changes:
+        return _add(open_store, build, users, {build_id})
+    before = merged([_wanted(user) for user in users])
+    after = merged(
         [
-            request if user.id == build.id else user.request
-            for user in database.users_of_image(build_id)
+            _wanted(user, changes if user.id == build.id else {})
+            for user in users
         ]
     )
-    whole['tags'] = _with(whole['tags'], database.channel_tags(build_id))
-    wanted = upload_rows.image(build, whole)
-    dropped = set(build.request.get('properties') or ()) - set(
-        whole.get('properties') or ()
+    of_channels = database.channel_tags(build_id)
+    for each in (before, after):
+        each['tags'] = _with(each['tags'], of_channels)
+    problems = _change(open_store, build, replacement(changes, before, after))
+    if not problems:
+        request = {**build.request, **changes}
+        database.update_build(
+            build_id, {'request': request, 'name': request['name']}
+        )
+    return problems
+
+
+def _wanted(
+    build: db.Build, changes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a build wants of its image."""
+    request = {**build.request, **(changes or {})}
+    return {**request, 'tags': request.get('tags') or []}
+
+
+def _add(
+    open_store: OpenStore,
+    build: db.Build,
+    users: Sequence[db.Build],
+    newcomers: Collection[str],
+) -> list[dict[str, str]]:
+    """Add to an image what builds want that have come to it."""
+    others = [_wanted(user) for user in users if user.id not in newcomers]
+    if not others:
+        # The build that made it was deleted meanwhile.
+        others = [{'visibility': users[0].request.get('visibility')}]
+    change = addition(
+        merged(others), merged([_wanted(user) for user in users])
     )
+    return [] if change.is_empty else _change(open_store, build, change)
+
+
+def _change(
+    open_store: OpenStore, build: db.Build, change: image_change.ImageChange
+) -> list[dict[str, str]]:
+    """Change the images of a build.
+
+    :returns: and raises what :func:`update_image` does.
+    """
     try:
         for image in _present(build):
-            open_store(image.destination).update(
-                image.image_id, wanted, dropped=dropped
-            )
+            open_store(image.destination).update(image.image_id, change)
     except exception.InvalidManifest as error:
         return [_problem(each.path, each.message) for each in error.errors]
     except exception.NotFound:
         raise
     except exception.InvalidInput as error:
         return [_problem('', str(error))]
-    database.update_build(
-        build_id, {'request': request, 'name': request['name']}
-    )
     return []
+
+
+def replacement(
+    changes: Mapping[str, Any],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> image_change.ImageChange:
+    """What a request changes of an image.
+
+    :param changes: what one build asks for, as a whole where it is a list.
+    :param before: what all builds wanted of it; of :func:`merged`.
+    :param after: what they want now.
+    """
+
+    def is_asked(name: str) -> bool:
+        if (before.get(name) or None) != (after.get(name) or None):
+            return True
+        # Given and as before: the store may have another value.
+        return name in changes and (
+            name not in _OF_ONE_BUILD or changes[name] == after.get(name)
+        )
+
+    values: dict[str, Any] = {
+        name: after.get(name) for name in _FIELDS if is_asked(name)
+    }
+    had, has, asked = (
+        each.get('properties') or {} for each in (before, after, changes)
+    )
+    return image_change.ImageChange(
+        **values,
+        properties={
+            name: value
+            for name, value in has.items()
+            if name in asked or had.get(name) != value
+        },
+        dropped=tuple(name for name in had if name not in has),
+    )
+
+
+def addition(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> image_change.ImageChange:
+    """What builds add to an image that have come to it.
+
+    :param before: what the others want of it; of :func:`merged`.
+    :param after: what all of them want.
+    """
+
+    def more(name: str) -> Any:
+        then, now = before.get(name), after.get(name)
+        if isinstance(now, list):
+            return [each for each in now if each not in (then or ())] or None
+        return now if now and now != then else None
+
+    had, has = (each.get('properties') or {} for each in (before, after))
+    return image_change.ImageChange(
+        **{name: more(name) for name in _FIELDS if name != 'name'},
+        properties={k: has[k] for k in has if k not in had},
+        only_adds=True,
+    )
 
 
 def change_tags(
@@ -137,20 +249,30 @@ def _present(build: db.Build) -> list[db.Image]:
 
 
 def settle(
-    database: db.Database, open_store: OpenStore, build_id: str
+    database: db.Database,
+    open_store: OpenStore,
+    build: db.Build,
+    followers: Collection[db.Build],
 ) -> None:
-    """Have an image be what all builds want that have it from now on.
+    """Add to a new image what builds want that have waited for it.
 
-    What cannot be done now is done with the next change of one of them.
+    What cannot be done now is not done later: the image is there, and a
+    request can say it again.
+
+    :param build: the one that has made it.
     """
     try:
-        problems = update_image(database, open_store, build_id, {})
+        users = database.users_of_image(build.id)
+        newcomers = {follower.id for follower in followers}
+        problems = _add(
+            open_store, database.get_build(build.id), users, newcomers
+        )
     except exception.ImageBuildError as error:
         problems = [_problem('', str(error))]
     for problem in problems:
         LOG.warning(
             'Image of build %s not updated for those that share it: %s',
-            build_id,
+            build.id,
             problem['message'],
         )
 

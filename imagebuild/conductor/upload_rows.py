@@ -27,7 +27,6 @@ from imagebuild.conductor.conductor_context import ConductorContext
 from imagebuild.conductor.conductor_context import JobConfig
 from imagebuild.destinations import HERE
 from imagebuild.destinations import Destination
-from imagebuild.stores.base import ImageProperties
 from imagebuild.stores.base import Stamp
 
 LOG = logging.getLogger(__name__)
@@ -52,19 +51,6 @@ def container_format(build: db.Build) -> str:
 def metadata(request: Mapping[str, Any]) -> dict[str, Any]:
     """What of a request the image has, besides name and formats."""
     return {key: request[key] for key in _IMAGE if key in request}
-
-
-def image(build: db.Build, request: Mapping[str, Any]) -> ImageProperties:
-    """The properties that a request gives to the image of a build."""
-    return ImageProperties.from_dict(
-        {
-            **metadata(request),
-            'name': request['name'],
-            'owner': build.project_id,
-            'disk_format': disk_format(build),
-            'container_format': container_format(build),
-        }
-    )
 
 
 def primary(request: Mapping[str, Any]) -> str:

@@ -41,6 +41,7 @@ from imagebuild.common import checksums
 from imagebuild.common import config_options
 from imagebuild.common import transfer_progress
 from imagebuild.disks import fetching
+from imagebuild.stores import image_change
 
 #: Called with a message for the user.
 OnNotice = Callable[[str], None]
@@ -63,8 +64,7 @@ class ImageProperties:
     :ivar container_format: ``bare`` nearly always.
     :ivar visibility: ``private``, ``shared``, ``community``, ``public``; ''
         for ``private``, or ``shared`` when there are members.
-    :ivar protected: it cannot be deleted before this is taken back; the
-        stores take it back themselves.
+    :ivar protected: it cannot be deleted before this is taken back.
     :ivar members: ids of the projects it is shared with.
     :ivar properties: any others, all text.
     :ivar min_disk: GiB.
@@ -324,20 +324,14 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def update(
-        self,
-        image_id: str,
-        image: ImageProperties,
-        *,
-        dropped: Collection[str] = (),
-    ) -> None:
-        """Replace the fields and properties of an image.
+    def update(self, image_id: str, change: image_change.ImageChange) -> None:
+        """Change fields and properties of an image.
 
-        Its bytes, formats and owner stay. May be called again after a
-        failure.
+        What the change does not have stays as the store has it, whoever set
+        it there: protection above all. So do bytes, formats and owner. What
+        was adopted never gets a smaller ``min_disk`` than it came with. May
+        be called again after a failure.
 
-        :param image: all of it, also what does not change.
-        :param dropped: names of properties that it had and shall not have.
         :raises NotFound: there is no such image.
         :raises InvalidInput: as for :meth:`upload`; what could be changed
             before may be.

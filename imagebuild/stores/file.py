@@ -46,6 +46,7 @@ from imagebuild.disks import convert
 from imagebuild.disks import fetching
 from imagebuild.disks import workspaces
 from imagebuild.stores import base
+from imagebuild.stores import image_change
 from imagebuild.stores import metadata
 from imagebuild.stores import sending
 
@@ -195,25 +196,30 @@ class FileStore(base.Store):
             os.rename(target, gone)
             shutil.rmtree(gone)
 
-    def update(
-        self,
-        image_id: str,
-        image: base.ImageProperties,
-        *,
-        dropped: Collection[str] = (),
-    ) -> None:
+    def update(self, image_id: str, change: image_change.ImageChange) -> None:
         """See :meth:`base.Store.update`."""
-        changes = metadata.changeable(image, self._rules)
+        change.check(self._rules)
         target, found = self._find(image_id)
         if found is None:
             raise exception.NotFound(what='image', id=image_id)
-        kept = {
-            name: value
-            for name, value in found.items()
-            if name not in dropped or name in changes
-        }
-        members = {'members': sorted(set(image.members))}
-        _write_json(target / METADATA, {**kept, **changes, **members})
+        change = change.applied_to(
+            visibility=str(found.get('visibility') or ''),
+            tags=found.get('tags') or (),
+            properties=found,
+            min_disk=int(found.get('min_disk') or 0),
+            min_ram=int(found.get('min_ram') or 0),
+        )
+        values = {**found, **metadata.changed(change)}
+        for name in change.dropped:
+            del values[name]
+        members = found.get('members') or ()
+        if change.members is not None:
+            kept = members if change.only_adds else ()
+            members = {*kept, *change.members}
+        if values.get('visibility') != 'shared':
+            members = ()
+        values['members'] = sorted(members)
+        _write_json(target / METADATA, values)
 
     def change_tags(
         self,

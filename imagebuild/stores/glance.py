@@ -68,6 +68,7 @@ from imagebuild.stores import glance_adoption
 from imagebuild.stores import glance_job
 from imagebuild.stores import glance_records
 from imagebuild.stores import glance_upload
+from imagebuild.stores import image_change
 from imagebuild.stores import image_signature
 from imagebuild.stores import import_watch
 from imagebuild.stores import metadata
@@ -278,30 +279,37 @@ class GlanceStore(base.Store):
             # Why it could not be deleted is what is to be reported.
             LOG.warning('Image %s is not hidden: %s', found.id, error)
 
-    def update(
-        self,
-        image_id: str,
-        image: base.ImageProperties,
-        *,
-        dropped: Collection[str] = (),
-    ) -> None:
+    def update(self, image_id: str, change: image_change.ImageChange) -> None:
         """See :meth:`base.Store.update`."""
-        changes = metadata.changeable(image, self._rules)
+        change.check(self._rules)
         found = self._glance.get(image_id)
-        if found.visibility == 'shared':
-            # An image that is not shared any more has no list of members.
-            self._glance.unshare(image_id, keep=image.members)
-        self._glance.update(
-            image_id,
-            remove_props=[
-                name
-                for name in dropped
-                if name in found.properties and name not in changes
-            ],
-            **changes,
+        change = change.applied_to(
+            visibility=found.visibility,
+            tags=found.tags,
+            properties=found.properties,
+            min_disk=found.min_disk,
+            min_ram=found.min_ram,
+            least_disk=glance_adoption.least_disk(found),
         )
+        self._unshare(found, change)
+        values = metadata.changed(change)
+        if values or change.dropped:
+            self._glance.update(
+                image_id, remove_props=[*change.dropped], **values
+            )
         # After the visibility: only a shared image takes members.
-        self._glance.share(image_id, image.members)
+        self._glance.share(image_id, change.members or ())
+
+    def _unshare(
+        self, found: images.GlanceImage, change: image_change.ImageChange
+    ) -> None:
+        """Remove members, while the image still has a list of them."""
+        if found.visibility != 'shared' or change.only_adds:
+            return
+        if change.visibility not in (None, 'shared'):
+            self._glance.unshare(found.id)
+        elif change.members is not None:
+            self._glance.unshare(found.id, keep=change.members)
 
     def change_tags(
         self,

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import re
 from typing import Any
 
 from imagebuild import artifacts
@@ -53,6 +54,8 @@ _OF_ITS_ORIGIN = (
     # Trusted by other services: nobody says so of this image.
     *image_properties.RESERVED,
 )
+#: Property: GiB that the disk of the image needs, as the cloud has said.
+_LEAST_DISK = 'imagebuild_min_disk'
 #: What an image that has data keeps for life.
 _FIXED = ('disk_format', 'container_format')
 
@@ -135,8 +138,10 @@ class Adoption:
         }
         # Last of all, when members and stores are right.
         del values['protected']
-        # Its disk has a size of its own.
+        # Its disk has a size of its own, which no later change takes back.
         values['min_disk'] = max(values['min_disk'], found.min_disk)
+        if found.min_disk:
+            values[_LEAST_DISK] = str(found.min_disk)
         if not values['min_ram']:
             del values['min_ram']
         for name in _FIXED:
@@ -151,6 +156,13 @@ class Adoption:
 
     def _unusable(self, reason: str) -> UnusableImage:
         return UnusableImage(id=self._artifact.image_id, reason=reason)
+
+
+def least_disk(image: images.GlanceImage) -> int:
+    """GiB that the disk of an image needs; 0 where that is not known."""
+    said = image.properties.get(_LEAST_DISK, '')
+    # Whoever owns the image can write anything into it.
+    return int(said) if re.fullmatch('[0-9]{1,6}', said) else 0
 
 
 def is_of_origin(name: str) -> bool:

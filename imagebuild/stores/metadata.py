@@ -18,6 +18,11 @@ from typing import Any
 from imagebuild import exception
 from imagebuild.common import image_properties
 from imagebuild.stores import base
+from imagebuild.stores import image_change
+
+_CHANGEABLE = (
+    *('name', 'visibility', 'protected', 'tags', 'min_disk', 'min_ram'),
+)
 
 
 def described(
@@ -62,19 +67,13 @@ def described(
     }
 
 
-#: What an image keeps when its properties are replaced.
-_FIXED = (
-    *('owner', 'disk_format', 'container_format'),
-    *(base.BUILD_ID, base.UPLOAD_ID, base.CONTENT_KEY),
-)
+def changed(change: image_change.ImageChange) -> dict[str, Any]:
+    """The same of what changes, without the members.
 
-
-def changeable(
-    image: base.ImageProperties, rules: image_properties.Rules
-) -> dict[str, Any]:
-    """The same without what an image keeps for life.
-
-    :raises InvalidRequest: as :func:`described` does.
+    :param change: which was applied to the image.
     """
-    values = described(image, base.Stamp('', ''), rules)
-    return {key: values[key] for key in values if key not in _FIXED}
+    values = {name: getattr(change, name) for name in _CHANGEABLE}
+    return {
+        **{k: value for k, value in values.items() if value is not None},
+        **change.properties,
+    }

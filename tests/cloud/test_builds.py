@@ -206,15 +206,21 @@ def test_image_that_somebody_deleted_is_built_again(
 def test_protected_until_that_is_taken_back(cloud: clouds.Cloud) -> None:
     ours = people.client(cloud)
     request = {'os': 'fake-1', 'packages': [f'shielded-{uuid.uuid4()}']}
-    first = ours.builds.create(name='one', protected=True, **request)
+    first = ours.builds.create(name='one', **request)
     image_id = people.wait(ours, first.id).image_id
-    second = people.wait(ours, ours.builds.create(name='two', **request).id)
-    assert second.image_id == image_id
+    images = people.glance(cloud, 'demo').images
+    images.update(image_id, protected=True, name='by hand', min_disk=7)
+    # No change of anything else takes that back.
+    ours.builds.update(first.id, tags=['a'])
+    second = ours.builds.create(name='two', tags=['b'], min_disk=3, **request)
+    assert people.wait(ours, second.id).image_id == image_id
+    seen = images.get(image_id)
+    assert (seen.name, seen.protected, seen.min_disk) == ('by hand', True, 7)
+    assert sorted(seen.tags) == ['a', 'b']
     ours.builds.delete(second.id)
     for _ in range(2):
         with pytest.raises(exceptions.Conflict, match=f'image {image_id} '):
             ours.builds.delete(first.id)
-    images = people.glance(cloud, 'demo').images
     assert images.get(image_id).protected is True
     # In the image service, where our row does not see it.
     images.update(image_id, protected=False)

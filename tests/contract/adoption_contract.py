@@ -24,6 +24,7 @@ import pytest
 from imagebuild import artifacts
 from imagebuild import exception
 from imagebuild.stores import base
+from imagebuild.stores import image_change
 from tests.contract import store_contract
 
 
@@ -120,6 +121,19 @@ class AdoptionContract(store_contract.StoreContract):
         assert found.image_id == made.image_id
         assert store.discard(stamp) == 1
         assert not store.exists(made.image_id)
+
+    def test_its_disk_is_never_made_less(self, store, made, image, stamp):
+        asked = dataclasses.replace(image, min_disk=8)
+        image_id = store.adopt(made, asked, stamp).image_id
+        for change, seen in (
+            (image_change.ImageChange(tags=['x']), 8),
+            (image_change.ImageChange(min_disk=0, min_ram=0), 3),
+            (image_change.ImageChange(min_disk=5), 5),
+            (image_change.ImageChange(min_disk=2), 3),
+        ):
+            store.update(image_id, change)
+            assert self.look(store, image_id)['min_disk'] == seen
+        assert store.discard(stamp) == 1
 
     def test_what_is_asked_for_is_checked_first(self, store, made, stamp):
         image = base.ImageProperties(

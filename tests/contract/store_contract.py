@@ -35,6 +35,7 @@ from imagebuild import exception
 from imagebuild.common import checksums
 from imagebuild.disks import create
 from imagebuild.stores import base
+from imagebuild.stores import image_change
 
 #: Id of a project.
 OWNER = 'b' * 32
@@ -245,7 +246,10 @@ class StoreContract(abc.ABC):
         assert changed <= {'tags', 'updated_at'}
         store.change_tags(stored.image_id, remove=seen['tags'])
         assert list(self.look(store, stored.image_id)['tags']) == []
-        store.update(stored.image_id, dataclasses.replace(image, tags=['x']))
+        store.update(
+            stored.image_id,
+            image_change.ImageChange(tags=['x'], protected=False),
+        )
         store.delete(stored.image_id)
         with pytest.raises(exception.NotFound):
             store.change_tags(str(uuid.uuid4()), add=['new'])
@@ -268,7 +272,9 @@ class StoreContract(abc.ABC):
                 store.delete(stored.image_id)
             assert store.exists(stored.image_id)
         assert self.look(store, stored.image_id)['protected'] is True
-        store.update(stored.image_id, image)
+        store.update(
+            stored.image_id, image_change.ImageChange(protected=False)
+        )
         assert not store.is_protected(stored.image_id)
         store.delete(stored.image_id)
         assert not store.exists(stored.image_id)
@@ -350,18 +356,17 @@ class StoreContract(abc.ABC):
             properties={'os_distro': 'debian', 'hw_disk_bus': 'virtio'},
         )
         stored = store.upload(file, first, stamp)
-        second = base.ImageProperties(
+        second = image_change.ImageChange(
             name='web two',
-            owner='nobody',
-            disk_format='raw',
             visibility='private',
             protected=True,
-            tags=['new'],
+            tags=['new', 'new'],
             properties={'os_distro': 'ubuntu'},
+            dropped=['hw_disk_bus', 'os_distro', 'nothing'],
             min_ram=64,
         )
         for _ in range(2):
-            store.update(stored.image_id, second, dropped=['hw_disk_bus'])
+            store.update(stored.image_id, second)
             seen = self.look(store, stored.image_id)
             assert seen['name'] == 'web two'
             assert seen['visibility'] == 'private'
@@ -376,7 +381,10 @@ class StoreContract(abc.ABC):
         assert seen['disk_format'] == 'qcow2'
         assert seen['imagebuild_upload_id'] == stamp.upload_id
         assert seen['os_hash_value'] == stored.os_hash_value
-        store.update(stored.image_id, first)
+        back = image_change.ImageChange(
+            visibility='shared', members=[self.MEMBER], protected=False
+        )
+        store.update(stored.image_id, back)
         assert list(self.look(store, stored.image_id)['members']) == [
             self.MEMBER
         ]
@@ -394,11 +402,17 @@ class StoreContract(abc.ABC):
             min_ram=512,
         )
         stored = store.upload(file, full, stamp)
-        empty = dataclasses.replace(
-            image, visibility='shared', properties={'os_distro': ''}
+        empty = image_change.ImageChange(
+            protected=False,
+            tags=[],
+            members=[],
+            properties={'os_distro': ''},
+            dropped=['description'],
+            min_disk=0,
+            min_ram=0,
         )
         for _ in range(2):
-            store.update(stored.image_id, empty, dropped=['description'])
+            store.update(stored.image_id, empty)
             seen = self.look(store, stored.image_id)
             assert list(seen['tags']) == []
             assert list(seen['members']) == []
@@ -409,18 +423,89 @@ class StoreContract(abc.ABC):
         assert seen['imagebuild_upload_id'] == stamp.upload_id
         store.delete(stored.image_id)
 
-    def test_update_of_what_is_not_there(self, store, image):
+    def test_what_is_not_asked_for_stays(self, store, file, image, stamp):
+        # Whoever has set it: the store does not know.
+        full = dataclasses.replace(
+            image,
+            visibility='shared',
+            members=[self.MEMBER],
+            tags=['of somebody'],
+            properties={'os_distro': 'debian', 'mine': 'x'},
+            protected=True,
+            min_disk=4,
+            min_ram=512,
+        )
+        stored = store.upload(file, full, stamp)
+        before = dict(self.look(store, stored.image_id))
+        for change, changed in (
+            (image_change.ImageChange(name='web two'), {'name'}),
+            (image_change.ImageChange(tags=['new']), {'tags'}),
+            (image_change.ImageChange(properties={'mine': ''}), {'mine'}),
+            (image_change.ImageChange(), set()),
+        ):
+            store.update(stored.image_id, change)
+            seen = dict(self.look(store, stored.image_id))
+            found = {name for name in seen if seen[name] != before[name]}
+            assert found - {'updated_at'} == changed
+            before = seen
+        assert store.discard(stamp) == 1
+
+    def test_an_update_that_only_adds(self, store, file, image, stamp):
+        private = dataclasses.replace(
+            image,
+            tags=['a'],
+            properties={'os_distro': 'debian'},
+            min_disk=4,
+            min_ram=512,
+        )
+        stored = store.upload(file, private, stamp)
+        more = image_change.ImageChange(
+            name='not taken',
+            protected=True,
+            tags=['b', 'a'],
+            members=[self.MEMBER],
+            properties={'os_distro': 'other', 'mine': 'x'},
+            dropped=['os_distro'],
+            min_disk=2,
+            min_ram=1024,
+            only_adds=True,
+        )
+        shared = dataclasses.replace(more, visibility='shared')
+        for change, members in ((more, []), (shared, [self.MEMBER])):
+            store.update(stored.image_id, change)
+            seen = self.look(store, stored.image_id)
+            assert list(seen.get('members') or ()) == members
+            assert (seen['name'], seen['protected']) == ('web', True)
+            assert sorted(seen['tags']) == ['a', 'b']
+            assert (seen['os_distro'], seen['mine']) == ('debian', 'x')
+            assert (seen['min_disk'], seen['min_ram']) == (4, 1024)
+        less = image_change.ImageChange(
+            visibility='private', protected=False, tags=[], members=[],
+            min_disk=0, min_ram=0, only_adds=True,
+        )  # fmt: skip
+        store.update(stored.image_id, less)
+        after = self.look(store, stored.image_id)
+        assert sorted(after['tags']) == ['a', 'b']
+        for name in set(seen) - {'tags', 'updated_at'}:
+            assert after[name] == seen[name]
+        assert store.discard(stamp) == 1
+
+    def test_update_of_what_is_not_there(self, store):
         with pytest.raises(exception.NotFound):
-            store.update(str(uuid.uuid4()), image)
+            store.update(str(uuid.uuid4()), image_change.ImageChange(name='x'))
 
     def test_update_that_is_refused(self, store, file, image, stamp):
         stored = store.upload(file, image, stamp)
-        bad = base.ImageProperties(
-            name='x', owner=self.OWNER, properties={'owner': 'me'}
-        )
-        with pytest.raises(exception.InvalidInput):
-            store.update(stored.image_id, bad)
-        assert self.look(store, stored.image_id)['owner'] == self.OWNER
+        for bad in (
+            image_change.ImageChange(name='x', properties={'owner': 'me'}),
+            image_change.ImageChange(
+                name='x', visibility='private', members=[self.MEMBER]
+            ),
+        ):
+            with pytest.raises(exception.InvalidInput):
+                store.update(stored.image_id, bad)
+        seen = self.look(store, stored.image_id)
+        assert (seen['owner'], seen['name']) == (self.OWNER, 'web')
         store.delete(stored.image_id)
 
     # -- the rest -----------------------------------------------------------

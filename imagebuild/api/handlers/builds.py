@@ -236,8 +236,8 @@ def _image_change(call: Call, build: db.Build) -> dict[str, Any]:
 def _update_reused_image(call: Call, build: db.Build) -> None:
     """Apply the metadata that a build requests to the image it reuses.
 
-    Failures are logged only: the image is there and can be used, and the
-    next change of one of its builds applies the same fields again.
+    Failures are logged only: the image is there and can be used, and a
+    request can change the build's fields once more.
     """
     if build.status != 'active' or not any(
         build.request.get(name) for name in _IMAGE_FIELDS

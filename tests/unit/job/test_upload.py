@@ -65,7 +65,7 @@ class StubStore(base.Store):
 
     def delete(self, image_id): ...
 
-    def update(self, image_id, image, *, dropped=()):
+    def update(self, image_id, change):
         raise AssertionError('an upload does not call this')
 
     def exists(self, image_id): ...

@@ -17,6 +17,7 @@ import pytest
 
 from imagebuild import exception
 from imagebuild.stores import base
+from imagebuild.stores import image_change
 from imagebuild.stores import registry
 from tests import fake_glance
 from tests.contract import adoption_contract
@@ -112,8 +113,11 @@ class TestSigningGlanceStore(TestGlanceStore):
         stored = store.upload(file, image, stamp)
         assert sent == [stored.image_id]
         # Whoever changes the image later does not lose it.
-        store.update(stored.image_id, image, dropped=['img_signature'])
-        store.update(stored.image_id, image)
+        for change in (
+            image_change.ImageChange(name='x', dropped=['img_signature']),
+            image_change.ImageChange(properties={'os_distro': 'debian'}),
+        ):
+            store.update(stored.image_id, change)
         found = glance.images[stored.image_id]
         assert found['img_signature_key_type'] == 'RSA-PSS'
 
