@@ -292,8 +292,8 @@ PROPERTIES: dict[str, Any] = {
     ),
     MIN_DISK: _number(
         _(
-            'Disk that a server needs at least, in GiB; by default what the '
-            'operating system and the recipe say.'
+            'Disk that a server needs at least, in GiB; never less than what '
+            'the operating system and the recipe need.'
         ),
         update_allowed=True,
     ),

@@ -213,7 +213,11 @@ def _resolve(
         request, masked = map(boot_tests.left_to_driver, (request, masked))
     try:
         base, content_key = description.resolve(
-            described, request, answer['base'], entry.architecture
+            described,
+            request,
+            answer['base'],
+            entry.architecture,
+            entry.min_disk,
         )
     except exception.StepError as error:
         raise _recipe_problem(error) from error

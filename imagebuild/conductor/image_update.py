@@ -33,6 +33,7 @@ from typing import Any
 
 from imagebuild import db
 from imagebuild import exception
+from imagebuild.conductor import upload_rows
 from imagebuild.conductor.conductor_context import OpenStore
 from imagebuild.stores import image_change
 
@@ -93,7 +94,12 @@ def _wanted(
 ) -> dict[str, Any]:
     """What a build wants of its image."""
     request = {**build.request, **(changes or {})}
-    return {**request, 'tags': request.get('tags') or []}
+    needed = upload_rows.least_disk(build)
+    return {
+        **request,
+        'min_disk': max(int(request.get('min_disk') or 0), needed),
+        'tags': request.get('tags') or [],
+    }
 
 
 def _add(

@@ -376,7 +376,11 @@ class PipelineRunner:
         if answer['boots']:
             request = boot_tests.left_to_driver(request)
         base, content_key = description.resolve(
-            described, request, answer['base'], entry.architecture
+            described,
+            request,
+            answer['base'],
+            entry.architecture,
+            entry.min_disk,
         )
         if pipeline.secrets:
             keys = self._context.conf.encryption_keys

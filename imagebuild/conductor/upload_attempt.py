@@ -233,7 +233,7 @@ class UploadAttempt(attempt.Attempt):
             disk_format=self._row.disk_format,
             container_format=str(self._job.spec['container_format']),
             image={
-                **upload_rows.metadata(build.request),
+                **upload_rows.metadata(build),
                 'name': build.name,
                 'owner': build.project_id,
             },

@@ -48,9 +48,22 @@ def container_format(build: db.Build) -> str:
     return str(build.request.get('container_format') or 'bare')
 
 
-def metadata(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a request the image has, besides name and formats."""
-    return {key: request[key] for key in _IMAGE if key in request}
+def metadata(build: db.Build) -> dict[str, Any]:
+    """What the image of a build has, besides name, owner and formats."""
+    request = build.request
+    return {
+        **{key: request[key] for key in _IMAGE if key in request},
+        'min_disk': max(int(request.get('min_disk') or 0), least_disk(build)),
+    }
+
+
+def least_disk(build: db.Build) -> int:
+    """GiB that the operating system and the recipe of a build need.
+
+    Whatever is asked for: a server with less of a disk would not boot. 0 for
+    none, and for builds of the release before.
+    """
+    return int((build.base or {}).get('min_disk') or 0)
 
 
 def primary(request: Mapping[str, Any]) -> str:

@@ -43,18 +43,25 @@ def resolve(
     request: Mapping[str, Any],
     base: Mapping[str, Any],
     architecture: str,
+    min_disk: int = 0,
 ) -> tuple[dict[str, Any], str]:
     """Complete a base image, and digest everything that decides the image.
 
     :param request: the body of the request, with its defaults and driver.
     :param base: what a conductor resolved the base image to.
     :param architecture: of the machines that the image is for.
-    :returns: the base with ``steps_key``, as builds have it; and the content
+    :param min_disk: GiB that the operating system needs.
+    :returns: the base with ``steps_key``, as builds have it, and the
+        ``min_disk`` of the operating system and the recipe; and the content
         key. Whoever has hidden values must key it, or a short one could be
         guessed.
     :raises StepError: a recipe that is a plugin failed to compute its own.
     """
-    complete = {**base, 'steps_key': described.steps_digest()}
+    complete = {
+        **base,
+        'steps_key': described.steps_digest(),
+        'min_disk': max(min_disk, described.min_disk),
+    }
     deciding = {
         **request,
         'architecture': architecture,

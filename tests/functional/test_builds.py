@@ -12,6 +12,7 @@
 """What the API makes of a request, where YAML would not say it well."""
 
 import json
+import pathlib
 
 import pytest
 from werkzeug import test as werkzeug_test
@@ -548,6 +549,29 @@ def test_a_second_build_takes_nothing_from_the_first(service, client):
     assert client.patch(path, json=change).json['name'] == 'three'
     image = service.conductors.updates[-1]
     assert image == image_change.ImageChange(protected=False)
+
+
+def test_the_disk_that_its_system_needs(service, client):
+    manifest = {'min_disk': 3, 'validators': [{'package': ['nginx']}]}
+    body = {'name': 'web', 'os': 'debian-12', 'manifest': manifest}
+    first = ask(client, {**body, 'min_disk': 1}).json['id']
+    assert service.database.get_build(first).base['min_disk'] == 3
+    service.finish(first)
+    # An operator asks for more of it by now.
+    catalogue = pathlib.Path(service.conf.operating_systems_file)
+    catalogue.write_text(
+        catalogue.read_text().replace('\n  image', '\n  min_disk: 7\n  image')
+    )
+    second = ask(client, body).json
+    assert second['reused_from'] == first
+    assert service.conductors.updates == [
+        image_change.ImageChange(min_disk=7, only_adds=True)
+    ]
+    path = f'/v1/builds/{second["id"]}'
+    for asked, seen in ((8, 8), (0, 7)):
+        client.patch(path, json={'min_disk': asked})
+        change = service.conductors.updates[-1]
+        assert change == image_change.ImageChange(min_disk=seen)
 
 
 def test_nobody_can_say_whether_an_image_is_protected(service, client):

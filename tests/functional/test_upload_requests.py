@@ -87,6 +87,17 @@ def test_the_image_of_an_upload_is_deleted_with_it(service):
     assert service.ended(upload)['status'] == 'active'
 
 
+def test_the_disk_that_its_system_needs(service):
+    catalogue = service.directory / 'operating-systems.yaml'
+    catalogue.write_text('fake-os:\n  driver: fake\n  min_disk: 2\n')
+    build = service.build(min_disk=1)
+    [stored] = service.stored('images')
+    assert stored['min_disk'] == 2
+    service.ask('PATCH', f'/v1/builds/{build.id}', min_disk=0)
+    [stored] = service.stored('images')
+    assert stored['min_disk'] == 2
+
+
 def test_the_builds_own_image_stays(service):
     build = service.build()
     [own] = service.database.list_uploads(build_id=build.id)

@@ -239,9 +239,10 @@ def _update_reused_image(call: Call, build: db.Build) -> None:
     Failures are logged only: the image is there and can be used, and a
     request can change the build's fields once more.
     """
-    if build.status != 'active' or not any(
-        build.request.get(name) for name in _IMAGE_FIELDS
-    ):
+    wanted = [build.request.get(name) for name in _IMAGE_FIELDS]
+    # What the operating system and the recipe need.
+    wanted.append(build.base.get('min_disk'))
+    if build.status != 'active' or not any(wanted):
         return
     try:
         problems = _update_image(call, build, {})

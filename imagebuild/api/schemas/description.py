@@ -214,8 +214,11 @@ _IMAGE: Mapping[str, base.Schema] = {
         'description': 'Container format of the image in the image service; '
         'by default that of the destination, "bare" where it has none.',
     },
-    'min_disk': base.integer('GiB.'),
-    'min_ram': base.integer('MiB.'),
+    'min_disk': base.integer(
+        'GiB of disk that a server needs at least; never less than what the '
+        'operating system and the recipe need.'
+    ),
+    'min_ram': base.integer('MiB of memory that a server needs at least.'),
     'visibility': {
         'enum': ['private', 'shared', 'community', 'public'],
         'default': 'shared',

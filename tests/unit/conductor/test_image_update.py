@@ -260,3 +260,16 @@ def test_builds_that_waited_only_add(stored):
     stored.build('third', tags=['d'])
     stored.update('third')
     assert sorted(stored.seen()['tags']) == ['a', 'c', 'd', 'tested']
+
+
+def test_the_disk_that_a_build_needs(stored):
+    stored.build('first', least=3)
+    stored.update('first', min_disk=1)
+    assert stored.seen()['min_disk'] == 3
+    stored.build('second', least=5, min_disk=0)
+    stored.update('second')
+    assert stored.seen()['min_disk'] == 5
+    stored.update('first', min_disk=8)
+    assert stored.seen()['min_disk'] == 8
+    stored.update('first', min_disk=0)
+    assert stored.seen()['min_disk'] == 5
