@@ -284,21 +284,33 @@ def settle(
 
 
 def protected_images(
-    database: db.Database, open_store: OpenStore, build_id: str
+    database: db.Database,
+    open_store: OpenStore,
+    build_id: str,
+    upload_id: str | None = None,
 ) -> list[str]:
     """What stands in the way of deleting a build: its protected images.
 
     The store is asked, not the row: anybody of the project can protect an
     image in the store, and take that back.
 
-    :returns: ids of images that would go with the build, and are protected.
-    :raises NotFound: there is no such build.
+    :param upload_id: only this upload of the build is to be deleted.
+    :returns: ids of images that would go with it, and are protected.
+    :raises NotFound: there is no such build, or upload.
     :raises ServiceUnavailable: the store cannot be asked.
     """
+    if upload_id:
+        upload = database.get_upload(upload_id)
+        found = [(upload.destination, upload.image_id or '')]
+    else:
+        found = [
+            (image.destination, image.image_id)
+            for image in database.images_only_used_by(build_id)
+        ]
     return [
-        image.image_id
-        for image in database.images_only_used_by(build_id)
-        if open_store(image.destination).is_protected(image.image_id)
+        image_id
+        for destination, image_id in found
+        if image_id and open_store(destination).is_protected(image_id)
     ]
 
 

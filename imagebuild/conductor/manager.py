@@ -159,9 +159,11 @@ class Manager:
         )
 
     @_answered
-    def protected_images(self, _context: Context, build_id: str) -> list[str]:
+    def protected_images(
+        self, _context: Context, build_id: str, upload_id: str | None = None
+    ) -> list[str]:
         return image_update.protected_images(
-            self._database, self._open_store, build_id
+            self._database, self._open_store, build_id, upload_id
         )
 
     @_answered

@@ -171,18 +171,27 @@ class ConductorAPI:
         return problems
 
     def protected_images(
-        self, build_id: str, *, among: Sequence[str]
+        self,
+        build_id: str,
+        upload_id: str | None = None,
+        *,
+        among: Sequence[str],
     ) -> list[str]:
         """Ask which images would go with a build, but are protected.
 
+        :param upload_id: ask about the image of this upload; conductors of
+            the release before answer about the build all the same.
         :returns: their ids in the store.
-        :raises NotFound: there is no such build.
+        :raises NotFound: there is no such build, or upload.
         :raises NoConductor: none answered in time.
         :raises ServiceUnavailable: the store cannot be asked, or the
             conductor that was asked is older than this call.
         """
         ids: list[str] = self._call_among(
-            among, 'protected_images', build_id=build_id
+            among,
+            'protected_images',
+            new={'upload_id': upload_id} if upload_id else None,
+            build_id=build_id,
         )
         return ids
 

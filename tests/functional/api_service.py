@@ -74,7 +74,7 @@ class Conductors:
     :ivar among: names of the conductors that could be asked, each time.
     :ivar answer: of check_request; an exception is raised.
     :ivar gone: ids of image rows that Glance no longer has.
-    :ivar updates: what images were to be, one after the other.
+    :ivar updates: what was to change of images, one after the other.
     :ivar protected: ids of images that Glance protects, or an exception.
     """
 
@@ -151,13 +151,13 @@ class Conductors:
         finally:
             self.updates += [call.args[1] for call in store.update.mock_calls]
 
-    def protected_images(self, build_id, *, among):
+    def protected_images(self, build_id, upload_id=None, *, among):
         if isinstance(self.protected, Exception):
             raise self.protected
         store = mock.create_autospec(stores_base.Store, instance=True)
         store.is_protected.side_effect = self.protected.__contains__
         return image_update.protected_images(
-            self._database, lambda _destination: store, build_id
+            self._database, lambda _destination: store, build_id, upload_id
         )
 
     def read_log(self, build_id, offset=0, limit=1):

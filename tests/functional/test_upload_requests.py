@@ -101,9 +101,36 @@ def test_the_disk_that_its_system_needs(service):
 def test_the_builds_own_image_stays(service):
     build = service.build()
     [own] = service.database.list_uploads(build_id=build.id)
-    answer = service.ask('DELETE', f'/v1/uploads/{own.id}')
+    for _ in range(2):
+        answer = service.ask('DELETE', f'/v1/uploads/{own.id}')
+        assert answer.status_code == 409
+        assert 'delete the build' in answer.json['error']['message']
+        service.protect('images')
+
+
+def test_a_protected_image_keeps_its_upload(service):
+    build = service.build()
+    upload = service.upload(build, 'archive').json['id']
+    image_id = service.ended(upload)['image_id']
+    service.protect('archive')
+    # A change of anything else takes that back in no store.
+    path = f'/v1/builds/{build.id}'
+    assert service.ask('PATCH', path, tags=['x']).status_code == 200
+    [stored] = service.stored('archive')
+    assert (stored['tags'], stored['protected']) == (['x'], True)
+    answer = service.ask('DELETE', f'/v1/uploads/{upload}')
     assert answer.status_code == 409
-    assert 'delete the build' in answer.json['error']['message']
+    assert answer.json['error']['message'] == (
+        f'Upload {upload} is that of a protected image: image {image_id} '
+        'would be deleted with it; take the protection back first, with '
+        '"protected": false for this build or in the image service.'
+    )
+    shown = service.ask('GET', f'/v1/uploads/{upload}').json
+    assert shown['status'] == 'active'
+    service.ask('PATCH', path, protected=False)
+    answer = service.ask('DELETE', f'/v1/uploads/{upload}')
+    assert answer.status_code == 204
+    service.gone(upload)
 
 
 def test_one_that_fails_does_not_hold_up_the_others(service, tmp_path):

@@ -21,6 +21,7 @@ from imagebuild import policies
 from imagebuild.api import offers
 from imagebuild.api import paging
 from imagebuild.api import placement
+from imagebuild.api import protection
 from imagebuild.api import responses
 from imagebuild.api import validation
 from imagebuild.api import views
@@ -70,6 +71,7 @@ def delete(call: Call, upload_id: str) -> flask.Response:
     """DELETE /v1/uploads/{upload_id}"""
     upload = _visible(call, upload_id)
     call.context.can(policies.uploads.DELETE, upload)
+    protection.check_upload(call, upload)
     call.database.delete_upload(upload.id)
     call.conductor_api.delete(upload.build_id)
     return responses.no_content()
