@@ -207,11 +207,15 @@ class Builds:
                 raise exceptions.Conflict('A channel has it.')
             self._set(build_id, delete_when_unused=True)
             return
-        self._set(build_id, status='deleting')
         used = any(
             other.image_id == build.image_id and other.status == 'active'
             for other in self.service.made.values()
+            if other.id != build_id
         )
+        image = self.service.images.get(build.image_id)
+        if image is not None and image.protected and not used:
+            raise exceptions.Conflict('It has a protected image.')
+        self._set(build_id, status='deleting')
         if not used:
             self.service.images.pop(build.image_id, None)
 

@@ -558,6 +558,34 @@ class TestUpdate(base.HeatPluginTestCase):
         self.assertEqual('image-build-2', stack['web'].FnGetRefId())
         self.assertEqual(['image-build-2'], [*self.service.images])
 
+    def test_a_protected_image_is_not_given_up_for_another(self):
+        stack = self.created(changes={'protected': True})
+        wanted = {'packages': ['apache2'], 'protected': True}
+        scheduler.TaskRunner(stack.update_task, self.newer(**wanted))()
+        self.assertEqual(('UPDATE', 'FAILED'), stack.state)
+        self.assertIn('It has a protected image.', stack.status_reason)
+        self.assertLess(self.service.count('delete'), 40)
+        # All but that is done.
+        self.assertEqual('image-build-2', stack['web'].FnGetRefId())
+        self.assertEqual(
+            ['image-build-1', 'image-build-2'], [*self.service.images]
+        )
+        self.service.images['image-build-1'].protected = False
+        scheduler.TaskRunner(stack.update_task, self.newer(**wanted))()
+        self.assertEqual(('UPDATE', 'COMPLETE'), stack.state)
+        self.assertEqual('image-build-2', stack['web'].FnGetRefId())
+        self.assertEqual(['image-build-2'], [*self.service.images])
+
+    def test_a_protection_that_is_taken_back_first(self):
+        stack = self.created(changes={'protected': True})
+        for changes in (
+            {'protected': False},
+            {'packages': ['apache2'], 'protected': True},
+        ):
+            scheduler.TaskRunner(stack.update_task, self.newer(**changes))()
+            self.assertEqual(('UPDATE', 'COMPLETE'), stack.state)
+        self.assertEqual(['image-build-2'], [*self.service.images])
+
 
 class TestDelete(base.HeatPluginTestCase):
     def delete(self, web):
