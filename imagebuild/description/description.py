@@ -112,10 +112,14 @@ class Description(manifest.Runnable):
 
     @property
     def steps(self) -> Sequence[DescribedStep]:
-        """The steps in order; a case or group counts as one."""
+        """The steps in order, each named as its run names it.
+
+        A case that only the system decides counts as one, and so does a
+        recipe that is a plugin.
+        """
         found = [
-            DescribedStep(step.path, step.type_name, step.describe())
-            for step in self._manifest.validators
+            DescribedStep(step.path, step.validator, step.description)
+            for step in self._steps.foreseen()
         ]
         if self._plugin is not None:
             found.append(

@@ -173,14 +173,16 @@ class Context:
 
         :raises StepFailed: in reconcile, and in a trial.
         """
+        name = self.describe(validator)
+        # An alternative that is tried is no step of the report or a plan, so
+        # it takes no name away from one.
         if not self.trial:
             self.counter.started += 1
+            name = self.counter.name(validator.path, name)
         step = monitors.RunningStep(
             path=validator.path,
             validator=validator.type_name,
-            description=self.counter.name(
-                validator.path, self.describe(validator)
-            ),
+            description=name,
             number=self.counter.started,
             total=max(self.counter.total, self.counter.started),
             trial=self.trial,

@@ -27,6 +27,7 @@ from imagebuild.common import guest_program
 from imagebuild.manifest import arguments
 from imagebuild.manifest import content_key
 from imagebuild.manifest import contexts
+from imagebuild.manifest import foresight
 from imagebuild.manifest import monitors
 from imagebuild.manifest import package_cache
 from imagebuild.manifest import plans
@@ -129,6 +130,16 @@ class BoundManifest(runnable.Runnable):
             _remove(context)
             context.monitor.run_finished(report)
         return report
+
+    def foreseen(self) -> list[plans.PlannedStep]:
+        """The steps, as far as they are known without a system.
+
+        :returns: them in order, each named as a run names it. A case that
+            the system or an earlier step decides counts as one.
+        """
+        return foresight.steps(
+            self.manifest.validators, self._declared(), self.values
+        )
 
     def program(self) -> guest_program.GuestProgram:
         """Say it in shell, for a guest that nobody reaches from outside.

@@ -28,6 +28,7 @@ from imagebuild.common import guest_program
 from imagebuild.common import json_schema
 from imagebuild.distros import os_releases
 from imagebuild.manifest import arguments
+from imagebuild.manifest import contexts
 from imagebuild.manifest import placeholders
 
 
@@ -77,6 +78,7 @@ class Compiler:
         self.values = dict(values)
         self.problems: list[exception.Problem] = []
         self._conditions: list[str] = []
+        self._counter = contexts.StepCounter()
 
     def refuse_hidden(self) -> None:
         """Note the arguments whose values must not be seen.
@@ -136,8 +138,9 @@ class Compiler:
         return guest_program.GuestStep(
             path=validator.path,
             validator=validator.type_name,
-            description=placeholders.show(
-                validator.describe(), self.text_value
+            description=self._counter.name(
+                validator.path,
+                placeholders.show(validator.describe(), self._shown_value),
             ),
             script=script,
             condition=' && '.join(self._conditions) or 'true',
@@ -153,6 +156,12 @@ class Compiler:
     def text_value(self, name: str) -> str | None:
         """What ``{{ name }}`` stands for; None for what only a run knows."""
         return self.value(name)
+
+    def _shown_value(self, name: str) -> str | None:
+        """As in a run of the engine: hidden arguments are never shown."""
+        argument = arguments.find(self.declared.values(), name)
+        hidden = argument is not None and argument.hidden
+        return None if hidden else self.text_value(name)
 
     def set_value(self, name: str, value: str) -> None:
         """Set an argument for the steps that follow.

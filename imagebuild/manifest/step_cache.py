@@ -30,7 +30,6 @@ from collections import deque
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
-from typing import NoReturn
 from typing import Self
 from typing import cast
 
@@ -40,6 +39,7 @@ from imagebuild.common import checkpoints
 from imagebuild.manifest import arguments
 from imagebuild.manifest import base_facts
 from imagebuild.manifest import contexts
+from imagebuild.manifest import foresight
 from imagebuild.manifest import monitors
 from imagebuild.manifest import package_cache
 from imagebuild.manifest import plans
@@ -154,7 +154,7 @@ class StepCache:
             return
 
     def _context(self, facts: base_facts.BaseFacts) -> contexts.Context:
-        remote = cast(Remote, _NoSystem())
+        remote = cast(Remote, foresight.NoSystem())
         distro = distros.for_release(facts.os_release)
         return contexts.Context(
             remote=remote,
@@ -310,13 +310,6 @@ class StepCache:
             index_fetched=not context.packages.refresh_needed,
             reports=tuple(self._reports),
         )
-
-
-class _NoSystem:
-    """Stands for a Remote where there is none yet."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise exception.StepFailed('there is no system to look at yet')
 
 
 def _restore_values(context: contexts.Context, state: State) -> None:

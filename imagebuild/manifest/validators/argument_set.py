@@ -76,6 +76,9 @@ class ArgumentSetValidator(base.Validator):
     def argument_names(self) -> Sequence[str]:
         return ()
 
+    def outputs(self) -> Sequence[str]:
+        return (self.name,)
+
     def foresee(self, context: base.Context) -> bool:
         context.set_value(self.name, self.value)
         return True

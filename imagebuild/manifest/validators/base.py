@@ -307,6 +307,10 @@ class Validator(abc.ABC):
         """
         return None
 
+    def outputs(self) -> Sequence[str]:
+        """Names of the values that it sets for the steps that follow."""
+        return ()
+
     def seen_name(self) -> str:
         """What of its name in the manifest the system can see."""
         return ''

@@ -52,6 +52,8 @@ class AllValidator(base.Validator):
         return cls(builder.path, builder.validators(spec))
 
     def describe(self) -> str:
+        if len(self.validators) == 1:
+            return self.validators[0].describe()
         return f'all of {len(self.validators)} steps'
 
     def expand(self, context: base.Context) -> Sequence[base.Validator]:

@@ -164,6 +164,9 @@ class ScriptValidator(base.Validator):
     def argument_names(self) -> Sequence[str]:
         return self.names
 
+    def outputs(self) -> Sequence[str]:
+        return (self.output,) if self.output else ()
+
     def seen_name(self) -> str:
         # Of its path the last part: $0.
         return self.name.rpartition('/')[2]
