@@ -185,9 +185,9 @@ def _request(build: records.Build) -> Nested:
     return Nested(dict(build.request))
 
 
-def _boot_test(build: records.Build) -> Nested:
+def _boot_test(build: records.Build) -> Nested | None:
     """What came of it, or nothing."""
-    return Nested(dict(build.boot_test))
+    return Nested(dict(build.boot_test)) if build.boot_test else None
 
 
 def _possible(lacking: Mapping[str, Sequence[str]]) -> list[str]:
