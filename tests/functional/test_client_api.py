@@ -268,6 +268,33 @@ def test_version_that_is_not_there(url):
     assert caught.value.code == 406
 
 
+LISTS = {
+    'tags': ['a', 'b'],
+    'members': ['blue'],
+    'properties': {'os_version': '12', 'purpose': 'web'},
+}
+EMPTY = {'tags': [], 'members': [], 'properties': {}}
+
+
+@pytest.fixture
+def with_lists(builder, service):
+    """A build whose image has tags, members and properties."""
+    build = create(builder, visibility='shared', **LISTS)
+    service.finish(build.id)
+    return build.id
+
+
+@pytest.mark.parametrize('field', EMPTY)
+def test_a_list_is_emptied(builder, service, with_lists, field):
+    changed = builder.builds.update(with_lists, **{field: EMPTY[field]})
+    assert changed.request[field] == EMPTY[field]
+    [image] = service.conductors.updates
+    for name, value in {**LISTS, field: EMPTY[field]}.items():
+        kind = dict if name == 'properties' else list
+        assert kind(getattr(image, name)) == value
+        assert builder.builds.get(with_lists).request[name] == value
+
+
 # -- the program ------------------------------------------------------------
 
 PROGRAM = pathlib.Path(sys.executable).parent / 'openstack'
@@ -471,6 +498,23 @@ def test_create_that_is_refused(openstack):
     assert done.returncode == 1
     assert 'os: ' in done.stderr
     assert 'arguments.port: ' in done.stderr
+
+
+def test_set_empties(openstack, service, builder, with_lists):
+    done = openstack(
+        *('build', 'set', with_lists, '--no-member', '--no-property'),
+        *('--no-tag', '--tag', 'new', '-f', 'json'),
+    )
+    assert done.returncode == 0, done.stderr
+    left = {'tags': ['new'], 'members': [], 'properties': {}}
+    request = json.loads(done.stdout)['request']
+    assert {name: request[name] for name in left} == left
+    kept = builder.builds.get(with_lists).request
+    assert {name: kept[name] for name in left} == left
+    [image] = service.conductors.updates
+    assert list(image.tags) == ['new']
+    assert not image.members
+    assert not image.properties
 
 
 def test_the_other_commands(openstack, service, builder):

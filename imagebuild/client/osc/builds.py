@@ -28,11 +28,6 @@ from imagebuild.client.osc import progress
 from imagebuild.client.osc import terminal
 from imagebuild.common import statuses
 
-_CHANGEABLE = (
-    'name', 'visibility', 'protected', 'tags', 'members', 'properties',
-    'min_disk', 'min_ram',
-)  # fmt: skip
-
 
 class ListBuild(terminal.SafeOutput, command.Lister):
     """List builds"""
@@ -131,7 +126,8 @@ class ListStep(terminal.SafeOutput, command.Lister):
 class SetBuild(terminal.SafeOutput, command.ShowOne):
     """Change the metadata of the image of a build
 
-    Tags, members and properties take the place of those that were there.
+    Tags, members and properties take the place of those that were there;
+    --no-tag, --no-member and --no-property leave none.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -140,11 +136,7 @@ class SetBuild(terminal.SafeOutput, command.ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> columns.Shown:
-        changes = {
-            name: value
-            for name in _CHANGEABLE
-            if (value := getattr(parsed_args, name)) is not None
-        }
+        changes = options.changes(parsed_args)
         if not changes:
             raise osc_lib.exceptions.CommandError('Nothing is to be changed.')
         manager = plugin.client_of(self).builds

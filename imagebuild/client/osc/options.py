@@ -23,6 +23,17 @@ from osc_lib.cli import parseractions
 
 DISK_FORMATS = ('qcow2', 'raw', 'vmdk', 'vhd', 'vdi')
 VISIBILITIES = ('public', 'private', 'shared', 'community')
+#: Fields of an image that is there which can change.
+CHANGEABLE = (
+    'name', 'visibility', 'protected', 'tags', 'members', 'properties',
+    'min_disk', 'min_ram',
+)  # fmt: skip
+#: Option -> the field that it empties.
+EMPTIED = {
+    '--no-tag': 'tags',
+    '--no-member': 'members',
+    '--no-property': 'properties',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +218,28 @@ def add_pages(parser: argparse.ArgumentParser) -> None:
 def add_changes(parser: argparse.ArgumentParser) -> None:
     """Add the options of an image's metadata that can change later."""
     parser.add_argument('--name', metavar='<name>', help='New name')
-    _add_metadata(parser.add_argument_group('the image in Glance'))
+    group = parser.add_argument_group('the image in Glance')
+    _add_metadata(group)
+    for option, what in EMPTIED.items():
+        group.add_argument(
+            option,
+            action='store_true',
+            help=f'Remove all {what}; with "{option.replace("no-", "")}" '
+            'those that it names take their place, as they do without this',
+        )
+
+
+def changes(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields that the options of :func:`add_changes` change."""
+    given = {
+        name: value
+        for name in CHANGEABLE
+        if (value := getattr(args, name)) is not None
+    }
+    for option, what in EMPTIED.items():
+        if getattr(args, option.strip('-').replace('-', '_')):
+            given.setdefault(what, {} if what == 'properties' else [])
+    return given
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:

@@ -551,6 +551,29 @@ def test_set(run, requests_mock, body):
     }
 
 
+@pytest.mark.parametrize(
+    ('line', 'changes'),
+    [
+        ('--no-tag', {'tags': []}),
+        ('--no-member', {'members': []}),
+        ('--no-property', {'properties': {}}),
+        (
+            '--no-tag --no-member --no-property --min-disk 0',
+            {'tags': [], 'members': [], 'properties': {}, 'min_disk': 0},
+        ),
+        # As openstack has it elsewhere: what was there goes first.
+        ('--no-tag --tag x', {'tags': ['x']}),
+        ('--member p --no-member', {'members': ['p']}),
+        ('--no-property --property a=1', {'properties': {'a': '1'}}),
+    ],
+)
+def test_set_empties(run, requests_mock, body, line, changes):
+    requests_mock.get(URL, json={'builds': [body(id='a')]})
+    requests_mock.patch(f'{URL}/a', json=body(id='a'))
+    run(builds.SetBuild, 'a', *line.split())
+    assert requests_mock.last_request.json() == changes
+
+
 def test_set_nothing(run, requests_mock, body):
     with pytest.raises(osc_exceptions.CommandError, match='Nothing'):
         run(builds.SetBuild, 'a')
