@@ -216,7 +216,9 @@ class LogBuild(terminal.SafeOutput, command.Command):
                     build.id, parsed_args.offset, shown
                 ):
                     display.write(text, sys.stdout)
-            progress.check(manager, manager.get(build.id))
+            build = manager.get(build.id)
+            progress.check(manager, build)
+            progress.tell_reuse(build)
             return
         offset = parsed_args.offset
         while True:

@@ -228,7 +228,10 @@ LONG: Sequence[Field] = (
     _REASON,
 )
 #: How builds ended, for who waited for several.
-ENDED = (*_same('ID', 'Name', 'Status', 'Image ID', 'Fault'), _REASON)
+ENDED = (
+    *_same('ID', 'Name', 'Status', 'Image ID', 'Reused From', 'Fault'),
+    _REASON,
+)
 PROJECT: Field = ('Project', lambda build: build.project_id)
 
 PIPELINES: Sequence[Field] = (

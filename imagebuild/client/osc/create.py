@@ -52,11 +52,7 @@ class CreateBuild(terminal.SafeOutput, command.ShowOne):
         if parsed_args.wait or parsed_args.follow:
             build = watched(manager, build, follow=parsed_args.follow)
             progress.check(manager, build)
-        if build.reused_from:
-            sys.stderr.write(
-                f'Nothing was built: the image of the build '
-                f'{build.reused_from} has the same content and is reused.\n'
-            )
+        progress.tell_reuse(build)
         return columns.shown(columns.BUILD, build)
 
 

@@ -198,6 +198,16 @@ class Display:
             self._bar.start()
 
 
+def tell_reuse(build: records.Build) -> None:
+    """Say so where a build has the image of another one."""
+    if build.reused_from:
+        terminal.safe(sys.stderr).write(
+            f'Nothing was built: the image of the build {build.reused_from} '
+            'has the same content and is reused.\n'
+        )
+        sys.stderr.flush()
+
+
 def check(manager: builds.BuildManager, build: records.Build) -> None:
     """Pass when a build that has ended became an image.
 

@@ -94,6 +94,8 @@ class WaitBuild(terminal.SafeOutput, command.Lister):
             self._exit_code = max(self._exit_code, code)
             if message:
                 _print(message)
+            elif code == 0:
+                progress.tell_reuse(last)
             ended.append(last)
         return ended
 

@@ -758,6 +758,26 @@ def test_a_reused_build_says_so(run, requests_mock, body, capsys):
     assert 'image of the build other' in capsys.readouterr().err
 
 
+def test_wait_says_that_an_image_is_reused(ended, requests_mock, body):
+    """A build that had to wait for another one of its content, too."""
+    builds_that_end(
+        requests_mock, body, web=GOOD | {'reused_from': 'other'}, new=GOOD
+    )
+    code, out, err = ended(wait.WaitBuild, 'web', 'new', '-f', 'json')
+    assert code == 0
+    assert [row['Reused From'] for row in json.loads(out)] == ['other', None]
+    assert err.count('Nothing was built') == 1
+    assert 'image of the build other has the same content' in err
+
+
+def test_follow_says_that_an_image_is_reused(ended, requests_mock, body):
+    builds_that_end(requests_mock, body, web=GOOD | {'reused_from': 'other'})
+    requests_mock.get(f'{URL}/web/log', text='')
+    code, out, err = ended(builds.LogBuild, 'web', '--follow')
+    assert (code, out) == (0, '')
+    assert 'image of the build other has the same content' in err
+
+
 HOSTILE = 'a\x1b[2Jb\u202ec\r'
 
 
