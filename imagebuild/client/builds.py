@@ -137,6 +137,7 @@ class BuildManager(managers.Manager):
         self,
         build_id: str,
         timeout: float | None = None,
+        on_progress: OnProgress | None = None,
         *,
         interval: float = 2.0,
         retry_for: float = RETRY_FOR,
@@ -144,13 +145,15 @@ class BuildManager(managers.Manager):
         """Wait until a build that was deleted is gone.
 
         :param timeout: seconds, None for as long as it takes.
+        :param on_progress: called with the build after each request.
         :param interval: seconds between two requests.
         :param retry_for: seconds for which the service may be away.
         :raises WaitTimeout: it is still being deleted after ``timeout``.
         """
         with contextlib.suppress(exceptions.NotFound):
-            for _ in self._polls(build_id, timeout, interval, retry_for):
-                pass
+            for build in self._polls(build_id, timeout, interval, retry_for):
+                if on_progress is not None:
+                    on_progress(build)
 
     def cancel(self, build_id: str) -> None:
         """Cancel a build that has not ended.

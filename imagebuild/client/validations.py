@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,8 @@ from imagebuild.client import exceptions
 from imagebuild.client import managers
 from imagebuild.client import records
 from imagebuild.common.counts import counted
+
+OnProgress = Callable[[records.Validation], None]
 
 #: Seconds for which the service may be away while somebody waits.
 RETRY_FOR = 300.0
@@ -93,6 +96,7 @@ class ValidationManager(managers.Manager):
         self,
         validation_id: str,
         timeout: float | None = None,
+        on_progress: OnProgress | None = None,
         *,
         interval: float = 2.0,
         retry_for: float = RETRY_FOR,
@@ -100,6 +104,7 @@ class ValidationManager(managers.Manager):
         """Wait until a validation has ended.
 
         :param timeout: seconds, None for as long as it takes.
+        :param on_progress: called with the validation after each request.
         :param interval: seconds between two requests.
         :param retry_for: seconds for which the service may be away.
         :returns: the validation; what came out is its status.
@@ -110,6 +115,8 @@ class ValidationManager(managers.Manager):
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             found = retrying(self.get, validation_id)
+            if on_progress is not None:
+                on_progress(found)
             if found.finished:
                 return found
             pause = min(interval, end - time.monotonic())

@@ -20,6 +20,7 @@ import logging
 import pathlib
 import sys
 import tempfile
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -33,6 +34,7 @@ from imagebuild.boot import expectations
 from imagebuild.boot import firmware
 from imagebuild.boot import machine
 from imagebuild.cmd import json_report
+from imagebuild.cmd import live_line
 from imagebuild.cmd import program
 from imagebuild.common import control_characters
 from imagebuild.common import os_errors
@@ -237,13 +239,14 @@ def run(
             options.image, directory=options.work_dir
         ) as workspace,
     ):
-        return boot_test.run(
-            image,
-            _spec(options, picture),
-            workspace,
-            file=file,
-            on_line=_print_line if options.verbose else _nothing,
-        )
+        with _watched(options) as on_line:
+            return boot_test.run(
+                image,
+                _spec(options, picture),
+                workspace,
+                file=file,
+                on_line=on_line,
+            )
 
 
 def _spec(
@@ -276,6 +279,25 @@ def _opened(path: pathlib.Path | None) -> Iterator[BinaryIO | None]:
         return
     with os_errors.on_write(path), path.open('wb') as file:
         yield file
+
+
+@contextlib.contextmanager
+def _watched(options: argparse.Namespace) -> Iterator[Callable[[str], None]]:
+    """Show that the machine runs: a live line, or a plain one.
+
+    :returns: what is given each line of the console.
+    """
+    what = f'Booting {options.image.name}, which may take {options.timeout} s'
+    line = live_line.LiveLine()
+    if options.verbose or not line.live:
+        line.print(f'{what} ...')
+        yield _print_line if options.verbose else _nothing
+        return
+    line.show(what)
+    try:
+        yield lambda text: line.show(what, text.strip())
+    finally:
+        line.close()
 
 
 def _nothing(_line: str) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from imagebuild import manifest
 from imagebuild.cmd import live_line
+from imagebuild.common import transfer_progress
 
 
 class ConsoleMonitor(manifest.Monitor):
@@ -38,6 +39,17 @@ class ConsoleMonitor(manifest.Monitor):
             self._line.show(what)
         else:
             self._print(f'{what} ...')
+
+    def moved(self, what: str, done: int, total: int) -> None:
+        """Show how much of a transfer is done, where there is a live line.
+
+        :param what: as :meth:`doing` was told.
+        :param done: bytes done.
+        :param total: bytes in all, 0 when that is not known.
+        """
+        if self._live:
+            count = transfer_progress.moved(done, total or None)
+            self._line.show(what, count=count)
 
     def notice(self, message: str) -> None:
         self.notices.append(message)

@@ -56,15 +56,17 @@ class LiveLine:
         text = control_characters.escaped(text, layout=True)
         self._console.print(text, markup=False)
 
-    def show(self, what: str, detail: str = '') -> None:
+    def show(self, what: str, detail: str = '', *, count: str = '') -> None:
         """Show what is going on.
 
         :param what: the clock starts when this changes.
         :param detail: the end of the line, cut where the terminal ends.
+        :param count: how much of it is done; before all else, so that it is
+            seen on a narrow terminal, too.
         """
         if not self.live:
             return
-        line = control_characters.escaped(f'{what}  {detail}'.rstrip())
+        line = control_characters.escaped(f'{count} {what}  {detail}'.strip())
         if self._progress is None:
             self._progress = self._made()
             self._progress.add_task(line, total=None, since=time.monotonic())

@@ -244,17 +244,25 @@ def _files(
     with extras.needed('--base'):
         from imagebuild.drivers import base_files
 
-    monitor.doing(f'Fetching {base_files.shown(image)}')
-    told = _Notices(monitor)
+    what = f'Fetching {base_files.shown(image)}'
+    monitor.doing(what)
+    told = _Fetching(monitor, what)
     with base_files.opened(image, _settings(wanted), told) as info:
         yield info
 
 
-class _Notices(base.DiskMonitor):
-    """Prints notices; progress is too much without a terminal."""
+class _Fetching(base.DiskMonitor):
+    """Prints notices, and shows on a terminal how much is there.
 
-    def __init__(self, monitor: console.ConsoleMonitor) -> None:
+    :param what: what is going on, as it was printed.
+    """
+
+    def __init__(self, monitor: console.ConsoleMonitor, what: str) -> None:
         self._monitor = monitor
+        self._what = what
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        self._monitor.moved(self._what, done, total)
 
     def notice(self, message: str) -> None:
         self._monitor.notice(message)

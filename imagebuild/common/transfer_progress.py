@@ -50,3 +50,26 @@ class Throttled:
         if now >= self._next or is_end:
             self._next = now + INTERVAL
             self._on_progress(done, total)
+
+
+def moved(done: int, total: int | None) -> str:
+    """Say in words how much of a transfer is done: ``1.5 of 4.0 MiB``.
+
+    :param done: bytes done.
+    :param total: bytes in all, None when that is not known.
+    """
+    unit, name = _unit(max(done, total or 0))
+    if total is None:
+        return f'{_amount(done, unit)} {name}'
+    return f'{_amount(done, unit)} of {_amount(total, unit)} {name}'
+
+
+def _unit(size: int) -> tuple[int, str]:
+    for power, name in ((4, 'TiB'), (3, 'GiB'), (2, 'MiB'), (1, 'KiB')):
+        if size >= 1024**power:
+            return 1024**power, name
+    return 1, 'bytes'
+
+
+def _amount(size: int, unit: int) -> str:
+    return str(size) if unit == 1 else f'{size / unit:.1f}'

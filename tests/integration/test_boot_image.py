@@ -140,7 +140,11 @@ def test_qemu_says_why_it_does_not_start(
     with program(sector('x'), *options[:2]) as running:
         _, err = running.communicate(timeout=60)
     assert running.returncode == 3
-    assert err.startswith('The machine for the boot test failed: QEMU ended (')
+    first, _, rest = err.partition('\n')
+    assert first.startswith('Booting ')
+    assert rest.startswith(
+        'The machine for the boot test failed: QEMU ended ('
+    )
     assert err.endswith('Cannot allocate memory).\n')
     assert 'chardev' not in err
 

@@ -169,8 +169,14 @@ class DeleteBuild(terminal.SafeOutput, command.Command):
             for_each(parsed_args.builds, delete)
         finally:
             if parsed_args.wait:
-                for build_id in deleted:
-                    manager.wait_deleted(build_id)
+                with progress.Display() as display:
+                    for build_id in deleted:
+                        manager.wait_deleted(
+                            build_id,
+                            on_progress=lambda build: display.tell(
+                                build.status, f'{build.name} ({build.id})'
+                            ),
+                        )
 
 
 class CancelBuild(terminal.SafeOutput, command.Command):

@@ -133,6 +133,19 @@ class Display:
             line = control_characters.escaped(progress_text.line(build))
             self._console.print(line, markup=False)
 
+    def tell(self, status: str, what: str) -> None:
+        """Show how something is that has no steps and phases.
+
+        :param status: of what is waited for.
+        :param what: which one that is, or how far it is.
+        """
+        text = control_characters.escaped(f'{status} {what}')
+        if self._bar is not None:
+            self._bar.update(self._task, description=text)
+        elif self._last != (text,):
+            self._last = (text,)
+            self._console.print(text, markup=False)
+
     def _update(
         self, bar: rich.progress.Progress, build: records.Build
     ) -> None:

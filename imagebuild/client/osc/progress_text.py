@@ -17,6 +17,7 @@ import math
 
 from imagebuild.client import records
 from imagebuild.common import statuses
+from imagebuild.common import transfer_progress
 
 #: Phases whose name says less than it might. The API's is as old as the
 #: service, and disks are opened in the sandbox, too.
@@ -54,23 +55,7 @@ def moved(progress: records.Progress) -> str:
     """The bytes, such as ``1.5 of 4.0 MiB``; '' when nothing is moved."""
     if progress.bytes_done is None:
         return ''
-    total = progress.bytes_total
-    unit, name = _unit(max(progress.bytes_done, total or 0))
-    done = _amount(progress.bytes_done, unit)
-    if total is None:
-        return f'{done} {name}'
-    return f'{done} of {_amount(total, unit)} {name}'
-
-
-def _unit(size: int) -> tuple[int, str]:
-    for power, name in ((4, 'TiB'), (3, 'GiB'), (2, 'MiB'), (1, 'KiB')):
-        if size >= 1024**power:
-            return 1024**power, name
-    return 1, 'bytes'
-
-
-def _amount(size: int, unit: int) -> str:
-    return str(size) if unit == 1 else f'{size / unit:.1f}'
+    return transfer_progress.moved(progress.bytes_done, progress.bytes_total)
 
 
 def left(seconds: float | None) -> str:

@@ -20,11 +20,13 @@ from typing import Any
 import osc_lib.exceptions
 from osc_lib.command import command
 
+from imagebuild.client import records
 from imagebuild.client.osc import builds
 from imagebuild.client.osc import columns
 from imagebuild.client.osc import description
 from imagebuild.client.osc import options
 from imagebuild.client.osc import plugin
+from imagebuild.client.osc import progress
 from imagebuild.client.osc import terminal
 from imagebuild.common import statuses
 
@@ -114,7 +116,13 @@ class ValidateMachines(terminal.SafeOutput, command.ShowOne):
             **description.load_content(parsed_args),
         )
         if parsed_args.wait:
-            found = manager.wait(found.id)
+            with progress.Display() as display:
+                found = manager.wait(
+                    found.id,
+                    on_progress=lambda now: display.tell(
+                        now.status, _ended(now)
+                    ),
+                )
             self._exit_code = _EXIT_CODES.get(found.status, 1)
             if self._exit_code and found.status_reason:
                 terminal.safe(sys.stderr).write(f'{found.status_reason}\n')
@@ -193,6 +201,12 @@ class DeleteValidation(terminal.SafeOutput, command.Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         manager = plugin.client_of(self).validations
         builds.for_each(parsed_args.validations, manager.delete)
+
+
+def _ended(validation: records.Validation) -> str:
+    """How many machines have been looked at."""
+    hosts = validation.request.get('hosts') or ()
+    return f'(machines done: {len(validation.results)} of {len(hosts)})'
 
 
 def _with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

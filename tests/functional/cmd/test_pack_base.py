@@ -20,6 +20,7 @@ import pathlib
 
 import pytest
 
+from imagebuild.cmd import console
 from tests.functional import published_server
 from tests.functional.cmd import packing_place
 
@@ -118,3 +119,19 @@ def test_no_password_of_a_url_is_shown(place, server):
         'location': server.url.replace('//', '//***@') + '/x.img',
         'checksum': checksum,
     }
+
+
+def test_how_much_is_fetched(place, server, monkeypatch):
+    moved = []
+    monkeypatch.setattr(
+        console.ConsoleMonitor,
+        'moved',
+        lambda _self, *what: moved.append(what),
+    )
+    server.files = {'/x.img': IMAGE}
+    url = f'{server.url}/x.img'
+    code, told = place.pack(url, '--base-checksum', f'sha256:{DIGEST}')
+    assert code == 0, told
+    what = f'Fetching the base image {url}'
+    assert moved[-1] == (what, len(IMAGE), len(IMAGE))
+    assert told.startswith(f'{what} ...\n')

@@ -741,7 +741,7 @@ def test_steps(run, requests_mock, body):
     assert dict(zip(names, row, strict=True))['Output'] == 'E: no'
 
 
-def test_delete_and_wait(run, quick, requests_mock, body):
+def test_delete_and_wait(run, quick, requests_mock, body, capsys):
     requests_mock.get(URL, json={'builds': [body(id='b')]})
     requests_mock.delete(f'{URL}/b', status_code=202)
     looks = requests_mock.get(
@@ -750,6 +750,14 @@ def test_delete_and_wait(run, quick, requests_mock, body):
     )
     run(builds.DeleteBuild, 'web', '--wait')
     assert looks.call_count == 2
+    assert capsys.readouterr().err == 'deleting web (b)\n'
+
+
+def test_live_line_of_what_is_no_build():
+    with progress.Display(live=True) as display:
+        display.tell('deleting', 'web [x]\x1b[2J (b)')
+        shown = drawn(display, 80)
+    assert r'deleting web [x]\x1b[2J (b)' in shown
 
 
 def test_a_reused_build_says_so(run, requests_mock, body, capsys):

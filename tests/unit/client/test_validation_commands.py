@@ -87,7 +87,13 @@ def test_waiting(made, requests_mock, capsys, monkeypatch, status, code):
     monkeypatch.setattr('time.sleep', lambda _: None)
     ended = {**QUEUED, 'status': status, 'status_reason': 'web: bad'}
     requests_mock.post(URL, json=QUEUED, status_code=202)
-    requests_mock.get(f'{URL}/{ID}', [{'json': QUEUED}, {'json': ended}])
+    hosts = {'hosts': [{'address': '203.0.113.7'}, {'server': ID}]}
+    looks = [
+        {**QUEUED, 'status': 'running', 'request': hosts, 'results': [{}]},
+        {**QUEUED, 'status': 'running', 'request': hosts, 'results': [{}]},
+        ended,
+    ]
+    requests_mock.get(f'{URL}/{ID}', [{'json': look} for look in looks])
     command = made(validations.ValidateMachines)
     line = ['--host', HOST, '--key', 'fleet', '--package', 'a', '--wait']
     args = command.get_parser('x').parse_args(line)
@@ -95,6 +101,8 @@ def test_waiting(made, requests_mock, capsys, monkeypatch, status, code):
     assert command._exit_code == code
     error = capsys.readouterr().err
     assert ('web: ' in error) == bool(code)
+    # Once, where it is no live line.
+    assert error.count('running (machines done: 1 of 2)\n') == 1
 
 
 @pytest.mark.parametrize('host', ['203.0.113.7', 'adress=x', 'port=many'])

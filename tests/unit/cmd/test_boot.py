@@ -11,8 +11,11 @@
 # under the License.
 """The command line of imagebuild-boot."""
 
+import io
 import json
 import pathlib
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ import pytest
 from imagebuild.boot import boot_test
 from imagebuild.boot import expectations
 from imagebuild.cmd import boot
+from imagebuild.cmd import live_line
 
 
 @pytest.fixture
@@ -83,12 +87,18 @@ def outcome(**changes: Any) -> boot_test.Outcome:
 @pytest.fixture
 def ending(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the boot test answers, and what it was asked."""
-    told: dict[str, Any] = {'outcome': outcome()}
+    told: dict[str, Any] = {'outcome': outcome(), 'lines': ()}
 
     def run(
-        _image: object, spec: boot_test.BootSpec, *_more: object, **_: object
+        _image: object,
+        spec: boot_test.BootSpec,
+        *_more: object,
+        on_line: Callable[[str], None],
+        **_: object,
     ) -> boot_test.Outcome:
         told['spec'] = spec
+        for line in told['lines']:
+            on_line(line)
         found: boot_test.Outcome = told['outcome']
         return found
 
@@ -121,6 +131,7 @@ def test_it_does_not(
     options = ['--image', str(image), '--accelerator', 'tcg']
     assert boot.main(options) == 1
     assert capsys.readouterr().err.splitlines() == [
+        'Booting image.raw, which may take 600 s ...',
         f'{image} does not boot as expected: it is off (port 22: it does '
         'not).',
         'The end of the console:',
@@ -131,9 +142,67 @@ def test_it_does_not(
         findings=(failed,), reason='it is off', telling=('\x1b[FAILED] x',)
     )
     assert boot.main(options) == 1
-    assert capsys.readouterr().err.splitlines()[1:] == [
+    assert capsys.readouterr().err.splitlines()[2:] == [
         'The console says:',
         '    \\x1b[FAILED] x',
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What the live line was asked to show."""
+    shown: list[tuple[str, str]] = []
+    show = live_line.LiveLine.show
+
+    def noted(self: live_line.LiveLine, what: str, detail: str = '') -> None:
+        shown.append((what, detail))
+        show(self, what, detail)
+
+    monkeypatch.setattr(live_line.LiveLine, 'show', noted)
+    return shown
+
+
+def test_on_a_terminal_the_console_is_a_live_line(
+    image: pathlib.Path,
+    ending: dict[str, Any],
+    lines: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ending['lines'] = ['[  OK  ] Started ssh.\x1b[2J', 'login:']
+    screen = Terminal()
+    monkeypatch.setattr(sys, 'stderr', screen)
+    monkeypatch.setenv('TERM', 'xterm')
+    options = ['--image', str(image), '--accelerator', 'tcg']
+    assert boot.main([*options, '--timeout', '90']) == 0
+    what = 'Booting image.raw, which may take 90 s'
+    assert lines == [(what, ''), (what, ending['lines'][0]), (what, 'login:')]
+    # It is drawn, and taken away; no line is left.
+    assert what in screen.getvalue()
+    assert f'{what} ...' not in screen.getvalue()
+    assert '\x1b[2J' not in screen.getvalue()
+
+
+def test_verbose_shows_the_console_instead(
+    image: pathlib.Path,
+    ending: dict[str, Any],
+    lines: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ending['lines'] = ['login:']
+    screen = Terminal()
+    monkeypatch.setattr(sys, 'stderr', screen)
+    monkeypatch.setenv('TERM', 'xterm')
+    options = ['--image', str(image), '--accelerator', 'tcg', '--verbose']
+    assert boot.main(options) == 0
+    assert lines == []
+    assert screen.getvalue().splitlines() == [
+        'Booting image.raw, which may take 600 s ...',
+        '  | login:',
     ]
 
 

@@ -85,6 +85,27 @@ def test_the_clock_runs_for_each_step(terminal, clock):
     monitor.close()
 
 
+def test_how_much_is_fetched(terminal, clock):
+    terminal()
+    monitor = console.ConsoleMonitor()
+    what = 'Fetching https://cloud.example/' + 'x' * 99
+    monitor.doing(what)
+    clock[0] += 7
+    monitor.moved(what, 3 * 1024**2, 0)
+    assert '0:07 3.0 MiB Fetching' in drawn(monitor._line)
+    monitor.moved(what, 3 * 1024**2, 300 * 1024**2)
+    # Whatever is cut on a narrow terminal.
+    assert '0:07 3.0 of 300.0 MiB Fetching' in drawn(monitor._line, 40)
+    monitor.close()
+
+
+def test_bytes_are_not_worth_a_line(capsys):
+    monitor = console.ConsoleMonitor()
+    monitor.moved('Fetching x', 1, 2)
+    monitor.close()
+    assert capsys.readouterr().err == ''
+
+
 @pytest.mark.parametrize('name', ['x' * 500, '日本語' * 99])
 def test_long_names_are_cut(terminal, name):
     terminal()
