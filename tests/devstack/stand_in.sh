@@ -136,8 +136,16 @@ for _name in install_package pip_install setup_develop add_user_to_group \
 done
 unset _name
 
-# The networks that all projects see
+# The networks that all projects see, and what the catalog has of imagebuild
 function openstack {
+    if [[ $* == *" endpoint list --service image-build "* ]]; then
+        if [[ -z ${ENDPOINT:-} ]]; then
+            echo "No service with a type, name or ID of 'image-build'" >&2
+            return 1
+        fi
+        echo "$ENDPOINT"
+        return
+    fi
     [[ $* == *" network list --share "* ]] || return 1
     if [[ -n ${SHARED_NETWORK:-} ]]; then
         echo "$SHARED_NETWORK"
@@ -149,6 +157,9 @@ function openstack {
 
 # Nothing here is done as somebody else.
 function sudo {
+    if [[ $1 == -u ]]; then
+        shift 2
+    fi
     "$@"
 }
 

@@ -19,6 +19,7 @@ import pathlib
 import re
 import stat
 import subprocess
+from typing import Any
 
 import pytest
 import yaml
@@ -51,7 +52,11 @@ DIRECT = 'http://192.0.2.10:9797'
 PROGRAM = """\
 #!/bin/sh
 case $(basename "$0") in
-    python3) case "$*" in *guestfs*) exit %d ;; *) echo %s ;; esac ;;
+    python3) case "$*" in
+        *guestfs*) exit %d ;;
+        *sandbox*) echo "%s" ;;
+        *) echo %s ;;
+    esac ;;
     imagebuild-status) exit %d ;;
 esac
 """
@@ -62,6 +67,7 @@ def devstack(
     *,
     status: int = 0,
     guestfs: int = 0,
+    sandbox: str = 'only root may mount disks',
     key: str = 'key',
     **variables: object,
 ) -> phases.Devstack:
@@ -69,6 +75,7 @@ def devstack(
 
     :param status: how ``imagebuild-status upgrade check`` ends.
     :param guestfs: how ``import guestfs`` ends.
+    :param sandbox: what is missing for a sandbox.
     :param key: what a new encryption key is.
     """
     programs = directory / 'bin'
@@ -81,7 +88,7 @@ def devstack(
         'uwsgi',
     ):
         program = programs / name
-        program.write_text(PROGRAM % (guestfs, key, status))
+        program.write_text(PROGRAM % (guestfs, sandbox, key, status))
         program.chmod(0o755)
     return phases.Devstack(
         directory,
@@ -382,6 +389,32 @@ def test_tempest_is_configured(stack: phases.Devstack) -> None:
     assert 'image_build_feature_enabled' not in conf
 
 
+def test_tempest_without_the_service(tmp_path: pathlib.Path) -> None:
+    """Both services are disabled, and Heat's engine is here."""
+    made = devstack(
+        tmp_path, DISABLED_SERVICES=',imagebuild-api,imagebuild-conductor'
+    )
+    made.succeed('stack test-config')
+    conf = phases.ini(made.tempest_conf)
+    assert {name: dict(conf[name]) for name in conf.sections()} == {
+        'service_available': {'image_build': 'False'}
+    }
+
+
+def test_tempest_with_the_service_on_another_host(
+    tmp_path: pathlib.Path,
+) -> None:
+    made = devstack(
+        tmp_path,
+        DISABLED_SERVICES=',imagebuild-api,imagebuild-conductor',
+        ENDPOINT='4f0c',
+    )
+    made.succeed('stack test-config')
+    conf = phases.ini(made.tempest_conf)
+    assert dict(conf['service_available']) == {'image_build': 'True'}
+    assert conf['image_build']['catalog_type'] == 'image-build'
+
+
 def test_tempest_knows_the_options(tmp_path: pathlib.Path) -> None:
     made = devstack(tmp_path, ENABLED_SERVICES='key,g-api,tempest')
     made.succeed('stack test-config')
@@ -442,23 +475,57 @@ def test_devstacks_interpreter_is_used(
     assert done.returncode == 0, done.stderr
 
 
-def test_without_guestfs_it_ends_at_once(tmp_path: pathlib.Path) -> None:
-    done = devstack(tmp_path, guestfs=1).run('stack install')
+@pytest.mark.parametrize(
+    ('variables', 'driver'),
+    [
+        ({}, 'guestfs'),
+        ({'IMAGEBUILD_DRIVERS': 'fake,snapshot, bootstrap'}, 'bootstrap'),
+        ({'IMAGEBUILD_DRIVERS': 'fake,diskimage_builder'}, 'diskimage_bu'),
+        # Whatever the sandbox can, the operator does not want it.
+        ({'IMAGEBUILD_ISOLATION': 'appliance', 'sandbox': ''}, 'guestfs'),
+    ],
+)
+def test_without_guestfs_it_ends_at_once(
+    variables: dict[str, Any], driver: str, tmp_path: pathlib.Path
+) -> None:
+    done = devstack(tmp_path, guestfs=1, **variables).run('stack install')
     assert done.returncode == 1
-    assert f'{tmp_path}/bin/python3 cannot import guestfs' in done.stderr
+    assert f'{tmp_path}/bin/python3 cannot import guestfs, which the ' in (
+        done.stderr
+    )
+    assert f'driver {driver}' in done.stderr
+    no_sandbox = '(it has no sandbox: only root may mount disks)'
+    wanted = 'IMAGEBUILD_ISOLATION' not in variables
+    assert (no_sandbox in done.stderr) == wanted
+
+
+def test_a_sandbox_that_cannot_be_looked_for(tmp_path: pathlib.Path) -> None:
+    made = devstack(tmp_path, guestfs=1)
+    python = tmp_path / 'bin' / 'python3'
+    python.write_text('#!/bin/sh\nexit 1\n')
+    done = made.run('stack install')
+    assert done.returncode == 1
+    assert '(it has no sandbox: unknown)' in done.stderr
 
 
 @pytest.mark.parametrize(
     'variables',
     [
         {'IMAGEBUILD_DRIVERS': 'fake'},
+        {'IMAGEBUILD_DRIVERS': 'fake, snapshot'},
+        {'IMAGEBUILD_DRIVERS': 'snapshot'},
+        {'IMAGEBUILD_DRIVERS': 'of_another_package'},
         {'DISABLED_SERVICES': ',imagebuild-conductor'},
+        {'IMAGEBUILD_ISOLATION': 'sandbox'},
+        {'sandbox': ''},
+        {'sandbox': '', 'IMAGEBUILD_DRIVERS': 'bootstrap'},
     ],
 )
 def test_not_everybody_needs_guestfs(
-    variables: dict[str, str], tmp_path: pathlib.Path
+    variables: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
-    devstack(tmp_path, guestfs=1, **variables).succeed('stack install')
+    said = devstack(tmp_path, guestfs=1, **variables).succeed('stack install')
+    assert ('in the sandbox only' in said) == ('sandbox' in variables)
 
 
 @pytest.mark.parametrize(
