@@ -13,7 +13,7 @@
 
 Sahara 19.0.0 is the last that has the image language, so it is pinned. Only
 its own modules are needed; it is installed without what it requires, into a
-cache directory.
+cache directory. So is a plugin for it, whose class is a recipe of ours.
 """
 
 import importlib
@@ -24,50 +24,120 @@ import re
 import subprocess
 import sys
 import types
+from unittest import mock
 
 import pytest
 
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild import manifest
+from imagebuild import recipes
 from imagebuild.manifest import validators
+from imagebuild.recipes import plugin as plugins
 from imagebuild.remotes import fake
 from tests.unit.manifest import engine
 
 SAHARA = 'sahara==19.0.0'
+SPARK = 'sahara-plugin-spark==10.0.0'
+#: What is about clusters in these, and would import all of Sahara.
+CLUSTERS = {
+    'sahara': ('conductor',),
+    'sahara.plugins': (
+        *('conductor', 'context', 'labels', 'recommendations_utils'),
+        *('swift_helper', 'topology_helper'),
+    ),
+    'sahara_plugin_spark.plugins.spark': (
+        *('config_helper', 'edp_engine', 'run_scripts', 'scaling'),
+        'shell_engine',
+    ),
+}
 #: Manifests; each is run in both modes.
 RUNS = 200
 NAMES = 'abcde'
 
 
-@pytest.fixture(scope='module')
-def images(tmp_path_factory):
-    """The module sahara.plugins.images."""
+def installed(requirement, file, tmp_path_factory):
+    """Install a package without what it requires.
+
+    :param file: that it has.
+    :returns: the directory that it is in.
+    """
     cache = os.environ.get('IMAGEBUILD_TEST_CACHE')
     base = pathlib.Path(cache) if cache else tmp_path_factory.mktemp('sahara')
-    path = base / SAHARA.replace('==', '-')
-    if not (path / 'sahara' / 'plugins' / 'images.py').exists():
+    path = base / requirement.replace('==', '-')
+    if not (path / file).exists():
         subprocess.run(
             [
                 sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps',
-                '--disable-pip-version-check', '--target', str(path), SAHARA,
+                '--disable-pip-version-check', '--target', str(path),
+                requirement,
             ],
             check=True,
         )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    """The module sahara.plugins.images."""
+    path = installed(SAHARA, 'sahara/plugins/images.py', tmp_path_factory)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(path))
         # It only reads script files there, and would import all of Sahara.
-        patch.setitem(
-            sys.modules,
-            'sahara.plugins.utils',
-            types.ModuleType('sahara.plugins.utils'),
-        )
+        patch.setitem(sys.modules, 'sahara.plugins.utils', mock.MagicMock())
         sahara_plugins = importlib.import_module('sahara.plugins')
         sahara_plugins.utils = sys.modules['sahara.plugins.utils']
         yield importlib.import_module('sahara.plugins.images')
     for name in [*sys.modules]:
         if name.partition('.')[0] == 'sahara':
             del sys.modules[name]
+
+
+@pytest.fixture(scope='module')
+def provider(images, tmp_path_factory):
+    """The class of a provisioning plugin of Sahara, as it is published."""
+    package = 'sahara_plugin_spark'
+    path = installed(SPARK, f'{package}/i18n.py', tmp_path_factory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path))
+        for parent, names in CLUSTERS.items():
+            for name in names:
+                module = mock.MagicMock()
+                patch.setitem(sys.modules, f'{parent}.{name}', module)
+                patch.setattr(
+                    importlib.import_module(parent), name, module,
+                    raising=False,
+                )  # fmt: skip
+        # As of sahara.plugins.utils.
+        files = sys.modules['sahara.plugins.utils']
+        files.get_file_text = lambda name, package: (
+            path / package / name
+        ).read_text()
+        files.try_get_file_text = lambda name, package: (
+            (found := path / package / name).is_file() and found.read_bytes()
+        )
+        name = f'{package}.plugins.spark.plugin'
+        yield importlib.import_module(name).SparkProvider
+    for name in [*sys.modules]:
+        if name.partition('.')[0] == package:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def spark(provider, monkeypatch):
+    """The recipe that the class is, named by an entry point."""
+    value = 'sahara_plugin_spark.plugins.spark.plugin:SparkProvider'
+    extension = types.SimpleNamespace(
+        name='spark',
+        plugin=provider,
+        entry_point=types.SimpleNamespace(value=value, dist=None),
+    )
+    monkeypatch.setattr(
+        plugins.stevedore,
+        'ExtensionManager',
+        lambda *_args, **_kwargs: [extension],
+    )
+    return recipes.get('spark', '2.3')
 
 
 @pytest.fixture(autouse=True)
@@ -277,3 +347,79 @@ def test_both_do_the_same(images, distro):
         results[good] += 1
     # Not all of one kind, or nothing would have been compared.
     assert min(results.values()) > RUNS // 30
+
+
+class Ubuntu:
+    """A system in which packages and a few scripts leave something.
+
+    :ivar installed: packages.
+    :ivar ran: the texts of the scripts.
+    """
+
+    def __init__(self):
+        self.installed = set()
+        self.ran = []
+        self.remote = fake.FakeRemote.of('ubuntu', '22.04')
+        self.remote.on(['/bin/sh', '-c'], self._run)
+
+    def _run(self, command):
+        [*_, line] = command.argv
+        words = line.removeprefix('DEBIAN_FRONTEND=noninteractive ').split()
+        if words[:2] == ['dpkg', '-s']:
+            missing = {*words[2:]} - self.installed
+            said = ''.join(f'{name} is not there\n' for name in missing)
+            return fake.Answer('', said, 1 if missing else 0)
+        if words[0] == 'apt-get':
+            self.installed.update(words[3:])
+        elif words[0] != 'chmod':
+            self.ran.append(self.remote.read_file(words[0]).decode())
+        return fake.Answer()
+
+    def changed(self):
+        return [
+            line
+            for line in (command.argv[-1] for command in self.remote.commands)
+            if 'apt-get' in line
+        ]
+
+
+def test_a_class_of_sahara_is_a_recipe(spark):
+    assert spark.description == 'Apache Spark'
+    declared = {each.name: each for each in spark.arguments()}
+    assert [*declared] == [
+        'plugin_version', 'java_distro', 'hdfs_lib_dir', 'swift_url',
+    ]  # fmt: skip
+    assert declared['plugin_version'].default == '2.3.2'
+    assert '2.2.0' in declared['plugin_version'].choices
+    with pytest.raises(exception.InvalidRecipe, match='no images'):
+        recipes.get('spark', '1.6.0').arguments()
+    with pytest.raises(exception.InvalidArguments, match='plugin_version'):
+        spark.run(Ubuntu().remote, {'plugin_version': '9'})
+
+
+def test_a_class_of_sahara_packs(spark):
+    system = Ubuntu()
+    spark.run(system.remote, {'plugin_version': '2.3.1'})
+    assert system.installed == {
+        'openjdk-8-jdk', 'ntp', 'hadoop-hdfs-namenode',
+        'hadoop-hdfs-datanode',
+    }  # fmt: skip
+    assert len(system.ran) == 7
+    [install] = [text for text in system.ran if 'Downloading SPARK' in text]
+    assert 'export plugin_version=2.3.1' in install.splitlines()
+    [jar] = [text for text in system.ran if 'hdfs_lib_dir' in text]
+    # A default of its own manifest.
+    assert 'export hdfs_lib_dir=/usr/lib/hadoop-mapreduce' in jar
+    before = system.changed()
+    assert len(before) == 3
+    # What has been packed is found again, and nothing is done to it.
+    spark.run(system.remote, {}, reconcile=False)
+    assert system.changed() == before
+
+
+def test_a_class_of_sahara_only_looks(spark):
+    system = Ubuntu()
+    with pytest.raises(exception.StepFailed, match='openjdk-8-jdk is not th'):
+        spark.run(system.remote, {}, reconcile=False)
+    assert system.installed == set()
+    assert system.changed() == []
