@@ -185,6 +185,26 @@ def test_minimal_has_the_sources_it_was_made_from(
     assert 'Signed-By: /usr/share/keyrings/debian-' in sources
 
 
+def test_minimal_takes_redis(minimal_copy: pathlib.Path) -> None:
+    """As the quickstart has it, from the distribution's own packages."""
+    argv = [sys.executable, '-m', 'imagebuild.cmd.pack', '--json']
+    argv += ['--isolation', 'sandbox', '--image', str(minimal_copy)]
+
+    def pack(*options: str) -> tuple[int, dict[str, Any]]:
+        done = subprocess.run(
+            [*argv, *options], capture_output=True, text=True, check=False
+        )
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    code, report = pack('redis', '7', '--port', '6380')
+    assert (code, report['result']) == (0, 'packed'), report
+    before = minimal_copy.stat()
+    code, report = pack('--test-only', 'redis', '7', '--port', '6380')
+    assert (code, report['result']) == (0, 'conforms'), report
+    assert minimal_copy.stat().st_mtime_ns == before.st_mtime_ns
+
+
 def test_minimal_has_no_kernel_and_no_password(
     minimal_tree: disk_remote.DiskRemote,
 ) -> None:
