@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import secrets
 import shlex
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from typing import Any
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild.common import guest_program
+from imagebuild.common import guest_scripts
 from imagebuild.common import json_schema
 from imagebuild.distros import os_releases
 from imagebuild.manifest import arguments
@@ -345,8 +347,12 @@ def writing(
     owner: str = 'root',
     group: str = 'root',
 ) -> str:
-    """Shell text that writes a file, or exits if it cannot."""
-    arguments_ = quoted(path, f'{mode:o}', f'{owner}:{group}')
+    """Shell text that writes a file, or exits if it cannot.
+
+    As :meth:`remotes.base.Remote.write_file` does.
+    """
+    new = secrets.token_hex(8)
+    arguments_ = quoted(path, f'{mode:o}', owner, group, new)
     return f'{printing(content)} | imagebuild_write {arguments_} || exit\n'
 
 
@@ -366,7 +372,11 @@ def running(content: bytes, name: str, env: Mapping[str, str]) -> str:
 
 #: Functions that scripts of steps rely on. The network of a server may come
 #: after its cloud-init, so the first that needs it waits for a way out.
-FUNCTIONS = r"""
+FUNCTIONS = (
+    f'{guest_scripts.INTERPRETED}'
+    # A shell of its own, whose variables and end are its own.
+    f'imagebuild_write() (\n{guest_scripts.WRITE}\n)\n'
+    r"""
 imagebuild_end() {
     if [ -n "$imagebuild_did" ]; then
         echo changed > "$imagebuild_result"
@@ -385,25 +395,21 @@ imagebuild_network() {
         sleep 2
     done
 }
-imagebuild_write() {
-    mkdir -p -- "$(dirname -- "$1")" &&
-        cat > "$1" && chown -- "$3" "$1" && chmod -- "$2" "$1"
-}
 imagebuild_run() {
     imagebuild_file=$1
     shift
     set -- "distro=$distro" "distro_release=$distro_release" "$@"
     set -- "distro_family=$distro_family" test_only=0 reconcile=1 "$@"
-    IFS= read -r imagebuild_first < "$imagebuild_file" || :
-    case "$imagebuild_first" in
-    '#!'*) exec env -- "$@" "$imagebuild_file" ;;
-    esac
+    if imagebuild_interpreted "$imagebuild_file"; then
+        exec env -- "$@" "$imagebuild_file"
+    fi
     if [ -x /bin/bash ]; then
         exec env -- "$@" /bin/bash "$imagebuild_file"
     fi
     exec env -- "$@" /bin/sh "$imagebuild_file"
 }
 """
+)
 
 
 @functools.cache

@@ -158,7 +158,11 @@ class Remote(abc.ABC):
     ) -> None:
         """Write a file whole, missing parent directories included.
 
-        :param path: absolute. A symbolic link is followed inside the guest.
+        These have mode 0755 and the file's owner and group, as those of
+        cloud-init's write_files.
+
+        :param path: absolute. A symbolic link is followed inside the guest;
+            one to nothing, or to a file in /run, is replaced.
         :param mode: permission bits.
         :param owner: a user name of the guest, or a number as text.
         :param group: a group name of the guest, or a number as text.

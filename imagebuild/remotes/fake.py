@@ -295,7 +295,7 @@ class FakeRemote(base.Remote):
         self.files[real] = File(content, mode, owner, group)
 
     def _target(self, path: str) -> str:
-        """Where a file is written; a link to nothing is taken away."""
+        """Where a file is written; a link to nothing, or /run, goes."""
         parent, name = posixpath.split(path)
         parent = self._real(parent)
         above = parent
@@ -308,7 +308,8 @@ class FakeRemote(base.Remote):
             real = self._real(here)
         except exception.StepError:
             real = 'a loop'
-        if real in self.files or self._is_directory(real):
+        lasting = here not in self.links or not real.startswith('/run/')
+        if lasting and (real in self.files or self._is_directory(real)):
             return real
         self.links.pop(here, None)
         return here

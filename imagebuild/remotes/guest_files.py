@@ -72,8 +72,13 @@ def put(handle: guest_handle.GuestHandle, path: str, content: bytes) -> None:
 
 
 def _make_way(handle: guest_handle.GuestHandle, target: str) -> None:
-    """Nothing but a file may be written to; a link to nothing goes."""
-    if handle.is_symlink(target) and not _leads_somewhere(handle, target):
+    """Nothing but a file may be written to; a link to nothing goes.
+
+    So does one to a file in /run, which is empty after the next start.
+    """
+    if handle.is_symlink(target) and (
+        not _leads_somewhere(handle, target) or _leads_into_run(handle, target)
+    ):
         handle.rm(target)
     if handle.is_file(target, followsymlinks=True):
         return
@@ -81,6 +86,16 @@ def _make_way(handle: guest_handle.GuestHandle, target: str) -> None:
         raise exception.StepError(f'{target} is a directory')
     if handle.exists(target):
         raise exception.StepError(f'{target} is not a regular file')
+
+
+def _leads_into_run(handle: guest_handle.GuestHandle, link: str) -> bool:
+    if not handle.is_file(link, followsymlinks=True):
+        return False
+    try:
+        return handle.realpath(link).startswith('/run/')
+    except UnicodeDecodeError:
+        # It has other names.
+        return False
 
 
 def _leads_somewhere(handle: guest_handle.GuestHandle, link: str) -> bool:

@@ -29,22 +29,6 @@ ENVIRONMENT: Mapping[str, str] = {
     'TERM': 'dumb',
 }
 
-# Runs $1: by its shebang if it has one, else with bash or sh.
-BY_SHEBANG = r"""
-IFS= read -r first <"$1" 2>/dev/null || :
-case "$first" in
-'#!'*)
-    set -f
-    set -- "$1" ${first#'#!'}
-    [ -n "$2" ] && [ -x "$2" ] && exec "$1"
-    echo "its first line names ${2:-nothing}, which is not in the image" >&2
-    exit 127
-    ;;
-esac
-[ -x /bin/bash ] && exec /bin/bash "$1"
-exec /bin/sh "$1"
-"""
-
 #: Bytes of one argument that the kernel takes (MAX_ARG_STRLEN), and of all
 #: of them with the variables: a quarter of the usual limit of a stack, less
 #: what a Remote's own wrapper needs.

@@ -30,6 +30,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from imagebuild import exception
+from imagebuild.common import guest_scripts
 from imagebuild.remotes import base
 from imagebuild.remotes import invocations
 from imagebuild.remotes import time_limit
@@ -136,7 +137,7 @@ class PosixRemote(base.Remote):
     ) -> base.CommandResult:
         directory = self._new_directory()
         path = f'{directory}/{_file_name(name)}'
-        argv = ['/bin/sh', '-c', invocations.BY_SHEBANG, name, path]
+        argv = ['/bin/sh', '-c', guest_scripts.BY_SHEBANG, name, path]
         invocation = self._invocation(name, argv, env, timeout)
         self.prepare()
         self._place_script(directory, path, content)

@@ -26,6 +26,7 @@ import secrets
 import time
 
 from imagebuild import exception
+from imagebuild.common import guest_scripts
 from imagebuild.remotes import base
 from imagebuild.remotes import guest_faults
 from imagebuild.remotes import guest_reading
@@ -325,7 +326,7 @@ class SshRemote(posix.PosixRemote):
         group: str = 'root',
     ) -> None:
         self._on_files(
-            ssh_shell.WRITE,
+            guest_scripts.WRITE,
             path,
             f'{mode:o}',
             owner,

@@ -207,58 +207,6 @@ READ = r"""
 exec cat <"$1"
 """
 
-# $1 path, $2 mode, $3 owner, $4 group, $5 a suffix that nobody else has. The
-# new content takes the place of the old one at once, since others may be
-# reading it, and is nobody's to read before its mode is set.
-WRITE = r"""
-path=$1 mode=$2 who=$3:$4
-say() { echo "$1" >&2; exit 1; }
-directory=${path%/*}
-if [ -n "$directory" ] && ! [ -d "$directory" ]; then
-    here= rest=$directory links=0
-    while [ -n "$rest" ]; do
-        part=${rest%%/*}
-        case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
-        case $part in
-        '' | .) continue ;;
-        ..) here=${here%/*}; continue ;;
-        esac
-        if [ -L "$here/$part" ]; then
-            links=$((links + 1))
-            [ "$links" -le 40 ] || say "$1: too many symbolic links"
-            link=$(readlink -- "$here/$part" && echo x) || exit 1
-            case $link in /*) here= ;; esac
-            rest=${link%?x}/$rest
-            continue
-        fi
-        here=$here/$part
-        [ -d "$here" ] && continue
-        ! [ -e "$here" ] || say "$here is not a directory"
-        mkdir -m 755 -- "$here" && chown "$who" "$here" || exit 1
-    done
-    directory=$here
-fi
-path=$directory/${path##*/}
-if [ -L "$path" ] && ! [ -e "$path" ]; then rm -f -- "$path"; fi
-[ -d "$path" ] && say "$path is a directory"
-if [ -e "$path" ]; then
-    [ -f "$path" ] || say "$path is not a regular file"
-    real=$(readlink -f -- "$path" && echo x) || exit 1
-    path=${real%?x}
-fi
-new=${path%/*}/.imagebuild-$5
-trap 'rm -f -- "$new"' EXIT
-(umask 077 && cat >"$new") && chown "$who" "$new" && chmod "$mode" "$new" \
-    || exit 1
-# A file that something is mounted on cannot be replaced.
-mv -f -- "$new" "$path" 2>/dev/null || {
-    cat "$new" >"$path" && chown "$who" "$path" && chmod "$mode" "$path" \
-        || exit 1
-}
-if command -v restorecon >/dev/null; then restorecon -- "$path" || :; fi
-exit 0
-"""
-
 REMOVE = r"""
 if [ -d "$1" ] && ! [ -L "$1" ]; then
     echo "$1 is a directory" >&2

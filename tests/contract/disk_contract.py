@@ -229,18 +229,6 @@ class DiskContract(remote_contract.RemoteContract):
 
     # -- files --------------------------------------------------------------
 
-    def test_new_parents_belong_to_the_owner(self, remote):
-        """As cloud-init's write_files makes them."""
-        remote.write_file(
-            '/srv/own/er/file', b'x', mode=0o600, owner='daemon', group='mail'
-        )
-        shown = remote.run(
-            ['stat', '-c', '%a %U %G', '/srv', '/srv/own', '/srv/own/er']
-        )
-        assert shown.stdout.splitlines() == [
-            '755 root root', '755 daemon mail', '755 daemon mail',
-        ]  # fmt: skip
-
     def test_a_user_that_a_command_made(self, remote):
         with pytest.raises(exception.StepError, match='contract'):
             remote.write_file('/srv/of', b'x', owner='contract')

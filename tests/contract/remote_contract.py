@@ -381,6 +381,19 @@ class RemoteContract:
         remote.write_file('/srv/contract', b'x', mode=0o640)
         assert remote.run(stat('/srv/contract')).stdout == '640 root root\n'
 
+    def test_new_parents_belong_to_the_owner(self, remote):
+        """As cloud-init's write_files makes them."""
+        remote.write_file(
+            '/srv/own/er/file', b'x', mode=0o600, owner='daemon', group='mail'
+        )
+        paths = ['/srv', '/srv/own', '/srv/own/er', '/srv/own/er/file']
+        assert remote.run(stat(*paths)).stdout.splitlines() == [
+            '755 root root',
+            '755 daemon mail',
+            '755 daemon mail',
+            '600 daemon mail',
+        ]
+
     @pytest.mark.parametrize('what', ['owner', 'group'])
     def test_an_unknown_owner_is_a_step_error(self, remote, what):
         with pytest.raises(exception.StepError):
@@ -447,6 +460,17 @@ class RemoteContract:
         for path in ('/srv/no/such', '/run/none/stub'):
             with pytest.raises(exception.RemoteFileNotFound):
                 remote.read_file(path)
+
+    def test_a_link_into_run_is_replaced(self, remote):
+        """What is there is gone at the next start."""
+        remote.write_file('/run/contract/stub', b'for now')
+        remote.remove_file('/srv/to-run')
+        remote.run(link('../run/contract/stub', '/srv/to-run'))
+        remote.write_file('/srv/to-run', b'to stay')
+        assert remote.read_file('/srv/to-run') == b'to stay'
+        assert remote.read_file('/run/contract/stub') == b'for now'
+        remote.write_file('/run/contract/stub', b'as wished')
+        assert remote.read_file('/run/contract/stub') == b'as wished'
 
     def test_directories_whose_links_never_end(self, remote):
         for one, other in (('a', 'b'), ('b', 'a')):

@@ -17,8 +17,12 @@ import getpass
 import grp
 import gzip
 import os
+import pathlib
 import re
+import secrets
+import shutil
 import subprocess
+import tempfile
 import time
 import tracemalloc
 
@@ -34,7 +38,8 @@ from imagebuild.drivers.snapshot import leaving
 from imagebuild.drivers.snapshot import user_data
 from imagebuild.manifest import shell_compiler
 
-TOKEN = 'ab' * 16
+#: Of this run alone: programs are in directories of its name.
+TOKEN = secrets.token_hex(16)
 PATH = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'}
 
 
@@ -87,7 +92,10 @@ def run(tmp_path, made_safe):
             heard.read(said.read_text())
         return events
 
-    return run
+    yield run
+    # A program that failed leaves it, for its server is deleted.
+    for place in ('/tmp', '/var/tmp', '/root'):  # noqa: S108
+        shutil.rmtree(f'{place}/imagebuild-{TOKEN}', ignore_errors=True)
 
 
 def me():
@@ -161,6 +169,68 @@ def test_steps_are_done_in_order(run, tmp_path):
     assert (tmp_path / 'a directory' / "it's.bin").read_bytes() == b'\0\xff'
     assert (tmp_path / 'out').read_text() == "it's a $word"
     assert not list(tmp_path.glob('*imagebuild*'))
+
+
+@pytest.fixture
+def not_lasting():
+    with tempfile.TemporaryDirectory(dir='/run') as directory:
+        yield pathlib.Path(directory)
+
+
+def test_files_are_written_as_everywhere_else(run, tmp_path, not_lasting):
+    """The rules of Remote.write_file; see tests/contract/remote_contract.py"""
+    (tmp_path / 'there').mkdir()
+    (tmp_path / 'way').symlink_to('none/deep')
+    (tmp_path / 'to-nothing').symlink_to(tmp_path / 'not' / 'made')
+    (tmp_path / 'to-itself').symlink_to('to-itself')
+    (tmp_path / 'real').write_text('before')
+    (tmp_path / 'link').symlink_to('real')
+    (not_lasting / 'stub').write_text('for now')
+    (tmp_path / 'resolv.conf').symlink_to(not_lasting / 'stub')
+    owned = {'content': 'x', 'owner': 'daemon', 'group': 'mail'}
+    files = {
+        'there/own/er/file': {**owned, 'mode': '0600'},
+        'way/new/file': owned,
+        'to-nothing': {'content': 'a file'},
+        'to-itself': {'content': 'a file'},
+        'link': {'content': 'after'},
+        'resolv.conf': {'content': 'to stay'},
+    }
+    step = {'file': {f'{tmp_path}/{name}': files[name] for name in files}}
+    assert ends(run(program([step]))) == [(0, 'ran')] * 2
+
+    def owner(name):
+        path = tmp_path / name
+        mode = path.stat().st_mode & 0o7777
+        return f'{mode:o} {path.owner()} {path.group()}'
+
+    assert owner('there') == '755 root root'
+    for made in ('there/own', 'there/own/er', 'none', 'none/deep/new'):
+        assert owner(made) == '755 daemon mail'
+    assert owner('there/own/er/file') == '600 daemon mail'
+    assert owner('none/deep/new/file') == '644 daemon mail'
+    for name in ('to-nothing', 'to-itself', 'resolv.conf'):
+        assert not (tmp_path / name).is_symlink()
+    assert not (tmp_path / 'not').exists()
+    assert (tmp_path / 'real').read_text() == 'after'
+    assert (tmp_path / 'resolv.conf').read_text() == 'to stay'
+    assert (not_lasting / 'stub').read_text() == 'for now'
+    assert not list(tmp_path.glob('**/.imagebuild-*'))
+
+
+def test_what_is_in_the_way_of_a_file(run, tmp_path):
+    path = tmp_path / 'fifo'
+    os.mkfifo(path)
+    [_, end] = run(program([{'file': {str(path): {'content': 'x'}}}]))
+    assert (end.result, end.exit_code) == ('failed', 1)
+    assert end.output == f'{path} is not a regular file'
+
+
+def test_an_interpreter_that_is_missing_is_named(run):
+    script = {'s': {'inline': '#!/no/python3\n'}}
+    [_, end] = run(program([{'script': script}]))
+    assert (end.result, end.exit_code) == ('failed', 127)
+    assert end.output.startswith('its first line names /no/python3, which is')
 
 
 def test_the_first_failure_ends_it(run, tmp_path):

@@ -15,14 +15,14 @@ import subprocess
 
 import pytest
 
-from imagebuild.remotes import invocations
+from imagebuild.common import guest_scripts
 
 
 def by_shebang(tmp_path, content):
     path = tmp_path / 'it'
     path.write_text(content)
     path.chmod(0o700)
-    return guest_shell(['-c', invocations.BY_SHEBANG, 'it', str(path)])
+    return guest_shell(['-c', guest_scripts.BY_SHEBANG, 'it', str(path)])
 
 
 def guest_shell(arguments):
@@ -36,6 +36,13 @@ def test_a_missing_interpreter_is_named(tmp_path, line):
     done = by_shebang(tmp_path, f'{line}\nexit 0\n')
     assert done.returncode == 127
     assert 'its first line names /no/python3, which is not in' in done.stderr
+
+
+@pytest.mark.parametrize('line', ['#!/bin/sh', '#!/usr/bin/env sh', 'true'])
+def test_windows_line_ends_are_named(tmp_path, line):
+    done = by_shebang(tmp_path, f'{line}\r\nexit 0\r\n')
+    assert (done.returncode, done.stdout) == (127, '')
+    assert done.stderr.startswith('it has Windows line ends (CRLF)')
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ def environment(command):
 class TestFakeRemote(contract.RemoteContract):
     """The fake, told what a real system would do."""
 
+    # It has no directories.
+    test_new_parents_belong_to_the_owner = None
+
     @pytest.fixture
     def remote(self):
         remote = fake.FakeRemote.of('debian', '12')
