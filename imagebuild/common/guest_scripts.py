@@ -24,9 +24,9 @@ from __future__ import annotations
 #: are none that the script may have been given.
 INTERPRETED = r"""
 imagebuild_interpreted() {
-    IFS= read -r first <"$1" 2>/dev/null || :
+    IFS= read -r imagebuild_first <"$1" 2>/dev/null || :
     imagebuild_return=$(printf '\r')
-    case $first in
+    case $imagebuild_first in
     *"$imagebuild_return")
         echo "it has Windows line ends (CRLF); save it with Unix line ends" >&2
         exit 127
@@ -35,7 +35,7 @@ imagebuild_interpreted() {
     *) return 1 ;;
     esac
     set -f
-    set -- ${first#'#!'}
+    set -- ${imagebuild_first#'#!'}
     set +f
     [ -n "$1" ] && [ -x "$1" ] && return 0
     echo "its first line names ${1:-nothing}, which is not in the image" >&2

@@ -155,13 +155,16 @@ own=
 command -v setsid >/dev/null && own=setsid
 (
     [ "$length" -eq 0 ] || exec <"$input" 5<&-
+    # Before the variables, which may have any name.
+    case $with in
+    '') ;;
+    perl) set -- perl -e "$set_by_perl" -- "$@" ;;
+    *) set -- "$with" -I -S -c "$set" "$@" ;;
+    esac
+    [ -z "$own" ] || set -- "$own" "$@"
     variables
     unset OLDPWD SHLVL
-    case $with in
-    '') exec $own "$@" ;;
-    perl) exec $own perl -e "$set_by_perl" -- "$@" ;;
-    *) exec $own "$with" -I -S -c "$set" "$@" ;;
-    esac
+    exec "$@"
 ) &
 command=$!
 exec 5<&- 7<&-

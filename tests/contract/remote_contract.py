@@ -97,6 +97,19 @@ SURROUNDINGS = (
     b'#!/bin/sh\npwd\nid -u\necho "$GIVEN"\necho "$DEBIAN_FRONTEND"\n'
     b'test -t 0 || test -t 1 || test -t 2 || echo no terminal\ncat\n'
 )
+#: Names that shell texts on the way could use, each with its own as a value.
+GIVEN_NAMES = {
+    name: name
+    for name in (
+        *('first', 'file', 'own', 'with', 'set', 'token', 'mark', 'room'),
+        *('made', 'length', 'odd', 'input', 'command', 'session', 'found'),
+        *('code', 'watch', 'word', 'nl', 'p', 'l', 'out', 'err', 'stop'),
+    )
+}
+SHOW_NAMES = (
+    f'#!/bin/sh\nfor n in {" ".join(GIVEN_NAMES)}; do\n'
+    'eval "echo \\"\\$$n\\""\ndone\n'
+).encode()
 SCRIPT_NEVER_ENDS = b'#!/bin/sh\nsleep 17310 &\nsleep 17310\n'
 SCRIPT_SLOW = b'#!/bin/sh\necho a\nsleep 2\necho b\n'
 NAME = '../some directory/my script.sh'
@@ -320,6 +333,11 @@ class RemoteContract:
             'noninteractive',
             'no terminal',
         ]
+
+    def test_a_script_may_be_given_any_name(self, remote):
+        """Nothing on the way to it takes a name for itself."""
+        result = remote.run_script(SHOW_NAMES, name='x.sh', env=GIVEN_NAMES)
+        assert result.stdout.split() == [*GIVEN_NAMES]
 
     def test_a_script_is_stopped_with_everything_it_started(self, remote):
         with pytest.raises(exception.RemoteCommandTimeout):

@@ -89,6 +89,9 @@ class TestFakeRemote(contract.RemoteContract):
             contract.SURROUNDINGS: lambda it: Answer(
                 f'/\n0\n{it.env["GIVEN"]}\nnoninteractive\nno terminal\n'
             ),
+            contract.SHOW_NAMES: lambda it: Answer(
+                '\n'.join(it.env[name] for name in contract.GIVEN_NAMES)
+            ),
             contract.SCRIPT_NEVER_ENDS: never,
             contract.SCRIPT_SLOW: lambda it: Answer(pieces=slowly()),
         }.items():
