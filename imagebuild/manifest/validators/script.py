@@ -111,11 +111,10 @@ class ScriptValidator(base.Validator):
             if wrong:
                 inner.problem(wrong, 'output')
             builder.outputs.add(output)
-        inline = properties.get('inline')
         return cls(
             builder.path,
             name,
-            _content(name, inner) if inline is None else inline.encode(),
+            _content(name, inner, properties.get('inline')),
             properties.get('env_vars') or properties.get('arguments') or (),
             output,
             properties.get('timeout'),
@@ -202,14 +201,21 @@ class ScriptValidator(base.Validator):
         }
 
 
-def _content(name: str, builder: base.Builder) -> bytes:
+def _content(
+    name: str, builder: base.Builder, inline: str | None = None
+) -> bytes:
     """A script that the kernel can run, as far as is known now."""
-    content = builder.resource(name)
+    content = builder.resource(name) if inline is None else inline.encode()
     first = content.partition(b'\n')[0]
-    if first.startswith(b'#!') and first.endswith(b'\r'):
+    if first.endswith(b'\r'):
+        reason = (
+            'what its first line names'
+            if first.startswith(b'#!')
+            else 'its lines'
+        )
         builder.problem(
-            f'the script "{name}" has Windows line ends (CRLF): what its '
-            'first line names cannot be run; save it with Unix line ends'
+            f'the script "{name}" has Windows line ends (CRLF): {reason} '
+            'cannot be run; save it with Unix line ends'
         )
     return content
 

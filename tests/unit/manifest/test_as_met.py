@@ -82,13 +82,25 @@ def test_a_package_file_is_no_name(name, form):
 # -- scripts ----------------------------------------------------------------
 
 
-def test_windows_line_ends_are_seen_before_a_run():
-    script = {'crlf.sh': '#!/bin/bash\r\necho x\r\n'}
-    for form in ('crlf.sh', '{crlf.sh: {output: X}}'):
+@pytest.mark.parametrize('first', ['#!/bin/bash\r\n', '', 'exit\r'])
+def test_windows_line_ends_are_seen_before_a_run(first):
+    text = first or 'set -e\r\necho x\r\n'
+    for form in (
+        'crlf.sh',
+        {'crlf.sh': {'output': 'X'}},
+        {'crlf.sh': {'inline': text}},
+        {'crlf.sh': [{'inline': text}, {'timeout': 5}]},
+    ):
         [told] = engine.problems(
-            f'validators: [script: {form}]\n', resources=script
+            {'validators': [{'script': form}]}, resources={'crlf.sh': text}
         )
         assert 'the script "crlf.sh" has Windows line ends' in told
+
+
+def test_a_script_may_hold_windows_line_ends():
+    text = '#!/bin/sh\nprintf "a\r\n"\n# \r\n'
+    spec = {'validators': [{'script': {'s': {'inline': text}}}]}
+    assert engine.problems(spec) == []
 
 
 CHOICES = """
