@@ -40,7 +40,8 @@ _NAME: Mapping[str, Any] = {
     'x-message': 'is not a package name',
 }
 _VERSION: Mapping[str, Any] = {
-    'type': 'string',
+    # YAML reads 1.10 and 5:20.10 as numbers; as written, they are versions.
+    'type': ['string', 'number'],
     'pattern': r'^[A-Za-z0-9][A-Za-z0-9+._:~^*-]*$(?!\n)',
     'maxLength': 255,
 }
@@ -49,33 +50,20 @@ VERSION_ALONE = (
     'cannot stand for a version by itself; write {<key>: {version: ...}}'
 )
 _WRITTEN = re.compile(_VERSION['pattern'])
-_WRITTEN_VERSION: Mapping[str, Any] = {
-    **_VERSION,
-    # YAML reads 1.10 and 5:20.10 as numbers; as written, they are versions.
-    'type': ['string', 'number'],
+_VERSIONED: Mapping[str, Any] = {
+    'title': 'a mapping of package name to {version: ...}',
+    'type': 'object',
+    'minProperties': 1,
+    'propertyNames': _NAME,
+    'additionalProperties': {
+        'type': ['object', 'null'],
+        'properties': {'version': _VERSION},
+        'additionalProperties': False,
+        'x-message': VERSION_ALONE,
+    },
 }
-
-
-def _versioned(version: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {
-        'title': 'a mapping of package name to {version: ...}',
-        'type': 'object',
-        'minProperties': 1,
-        'propertyNames': _NAME,
-        'additionalProperties': {
-            'type': ['object', 'null'],
-            'properties': {'version': version},
-            'additionalProperties': False,
-            'x-message': VERSION_ALONE,
-        },
-    }
-
-
 #: JSON schema of one package, or of several with their versions.
-ONE: Mapping[str, Any] = {'anyOf': [_NAME, _versioned(_VERSION)]}
-_WRITTEN_ONE: Mapping[str, Any] = {
-    'anyOf': [_NAME, _versioned(_WRITTEN_VERSION)]
-}
+ONE: Mapping[str, Any] = {'anyOf': [_NAME, _VERSIONED]}
 #: Endings of package files, which are no names: nothing is installed under
 #: the path of one.
 _FILES = ('.deb', '.rpm')
@@ -105,11 +93,11 @@ class PackageValidator(base.Validator):
     schema: ClassVar[Mapping[str, Any]] = {
         'anyOf': [
             _NAME,
-            _versioned(_WRITTEN_VERSION),
+            _VERSIONED,
             {
                 'title': 'a list of those',
                 'type': 'array',
-                'items': _WRITTEN_ONE,
+                'items': ONE,
                 'minItems': 1,
             },
         ]
@@ -121,9 +109,15 @@ class PackageValidator(base.Validator):
 
     @classmethod
     def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
-        items = spec if isinstance(spec, list) else [spec]
+        items = (
+            [(builder.at(index), item) for index, item in enumerate(spec)]
+            if isinstance(spec, list)
+            else [(builder, spec)]
+        )
         wanted = [
-            package for item in items for package in _packages(item, builder)
+            package
+            for inner, item in items
+            for package in _packages(item, inner)
         ]
         seen: dict[str, str | None] = {}
         for package in wanted:
@@ -305,10 +299,11 @@ def _version(name: str, value: Any, builder: base.Builder) -> str | None:
     if isinstance(value, strict_yaml.WrittenInt | strict_yaml.WrittenFloat):
         if _WRITTEN.fullmatch(value.text):
             return value.text
-        builder.problem(f'"{value.text}" is not a version of "{name}"')
+        reason = f'"{value.text}" is not a version of "{name}"'
     else:
-        builder.problem(
+        reason = (
             f'write the version of "{name}" in quotation marks: {value} '
             'may have been written differently'
         )
+    builder.problem(reason, name, 'version')
     return None

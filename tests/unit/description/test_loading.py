@@ -182,9 +182,9 @@ MISTAKES = [
     ({'packages': ['--yes']}, 'packages[0]', 'is not a package name'),
     ({'packages': [{'a': {'vers': '1'}}]}, 'packages[0].a.vers', 'unknown'),
     (
-        {'packages': ['b', {'a': {'version': 1}}]},
+        {'packages': ['b', {'a': {'version': 1.1}}]},
         'packages[1].a.version',
-        "is not of type 'string'",
+        'write the version of "a" in quotation marks: 1.1 may have been',
     ),
     (
         {'packages': ['a', {'a': {'version': '1'}}]},
