@@ -22,6 +22,7 @@ are looked for, in the validators that have some.
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,17 +94,15 @@ def _named(kind: str, spec: Any) -> Iterator[str]:
     match kind:
         case 'script' | 'copy_script':
             yield from _scripts(spec)
-        case 'file' | 'repository':
-            key = 'source' if kind == 'file' else 'key_source'
+        case 'file' | 'repository' | 'configuration':
+            key = 'key_source' if kind == 'repository' else 'source'
             for one in inner:
                 if isinstance(one, dict) and isinstance(one.get(key), str):
                     yield one[key]
+            if kind == 'configuration':
+                yield from _listed(inner, 'files')
         case 'ssh_key':
-            for one in inner:
-                keys = one.get('key_sources') if isinstance(one, dict) else ()
-                for name in keys if isinstance(keys, list) else ():
-                    if isinstance(name, str):
-                        yield name
+            yield from _listed(inner, 'key_sources')
         case 'include' if isinstance(spec, str):
             yield IncludedName(spec)
         case 'all' | 'any':
@@ -120,6 +119,14 @@ def _named(kind: str, spec: Any) -> Iterator[str]:
             ):
                 yield from names(validators)
             yield from names(spec.get('default'))
+
+
+def _listed(inner: Iterable[Any], key: str) -> Iterator[str]:
+    for one in inner:
+        found = one.get(key) if isinstance(one, dict) else ()
+        for name in found if isinstance(found, list) else ():
+            if isinstance(name, str):
+                yield name
 
 
 def _scripts(spec: Any) -> Iterator[str]:

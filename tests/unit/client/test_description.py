@@ -13,6 +13,7 @@
 
 import argparse
 import base64
+import inspect
 import json
 
 import pytest
@@ -22,6 +23,7 @@ from imagebuild.api.schemas import description as service
 from imagebuild.client.osc import description
 from imagebuild.client.osc import manifest_file
 from imagebuild.client.osc import options
+from imagebuild.manifest import validators
 
 
 def parsed(*line):
@@ -251,6 +253,8 @@ validators:
   - file: {/x: {source: six}, /y: {content: z}}
   - repository: {x: {url: "http://x", key_source: seven}}
   - ssh_key: {root: {key_sources: [eight]}}
+  - configuration: {ansible: {source: site.yml, files: [sub/page.j2]}}
+  - configuration: {puppet: {source: site.pp}}
   - all: [{any: [{script: nine.sh}]}]
   - os_case: [{debian: [{script: ten.sh}]}, {redhat: [{package: x}]}]
   - argument_case:
@@ -261,7 +265,8 @@ validators:
 """
 NAMED = [
     'one.sh', 'two.sh', 'three.sh', 'sub/four.sh', 'five.sh', 'six', 'seven',
-    'eight', 'nine.sh', 'ten.sh', 'eleven.sh', 'twelve.sh',
+    'eight', 'site.yml', 'sub/page.j2', 'site.pp', 'nine.sh', 'ten.sh',
+    'eleven.sh', 'twelve.sh',
 ]  # fmt: skip
 
 
@@ -279,7 +284,15 @@ def manifest(tmp_path):
 def test_manifest_and_what_it_names(manifest):
     found = load('web', '--manifest', manifest)
     assert found['resources'] == {name: f'# {name} ü\n' for name in NAMED}
-    assert len(found['manifest']['validators']) == 16
+    assert len(found['manifest']['validators']) == 18
+
+
+def test_every_validator_that_names_files_is_looked_into():
+    """The service's validators, which the client does not import."""
+    known = inspect.getsource(manifest_file)
+    for name, kind in validators.types().items():
+        if '.resource(' in inspect.getsource(inspect.getmodule(kind)):
+            assert f"'{name}'" in known
 
 
 def test_all_missing_files_are_told(manifest):
@@ -327,6 +340,8 @@ def test_only_texts_of_its_own_directory(manifest, name, said):
         'validators: [{file: [x]}, {file: {x: y}}, {ssh_key: {x: y}}]',
         'validators: [{argument_case: {cases: [x], default: 1}}]',
         'validators: [{ssh_key: {x: {key_sources: y}}}]',
+        'validators: [{configuration: {x: {source: [y], files: z}}}]',
+        'validators: [{configuration: x}, {configuration: {x: [y]}}]',
     ],
 )
 def test_what_makes_no_sense_is_left_to_the_service(manifest, text):
