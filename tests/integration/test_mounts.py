@@ -185,16 +185,23 @@ def build_lvm(lab: Lab) -> None:
     handle = lab.handle
     handle.pvcreate('/dev/sdb')
     handle.vgcreate('my-vg', ['/dev/sdb'])
-    for name in ('root', 'var', 'log-files'):
+    for name in ('root', 'usr', 'var', 'log-files'):
         handle.lvcreate(name, 'my-vg', 60)
         handle.mkfs('ext4', f'/dev/my-vg/{name}')
+    # As in images of RHEL with rootvg-usrlv: os-release is a link into it.
+    with lab.alone('/dev/my-vg/usr'):
+        handle.mkdir('/lib')
+        handle.write('/lib/os-release', 'ID=x\nPRETTY_NAME="Volumes"\n')
     with lab.alone('/dev/my-vg/root'):
-        system(
-            handle,
-            'Volumes',
+        for directory in ('/etc', '/usr'):
+            handle.mkdir(directory)
+        handle.ln_s('../usr/lib/os-release', '/etc/os-release')
+        handle.write(
+            '/etc/fstab',
             '/dev/mapper/my--vg-root / ext4 defaults 0 1\n'
             '/dev/mapper/my--vg-log--files /var/log ext4 defaults 0 1\n'
-            '/dev/my-vg/var /var ext4 defaults 0 1\n',
+            '/dev/my-vg/var /var ext4 defaults 0 1\n'
+            '/dev/mapper/my--vg-usr /usr ext4 defaults 0 1\n',
         )
 
 
@@ -301,11 +308,14 @@ def test_logical_volumes(lab: Lab) -> None:
     assert (root, notices) == ('/dev/my-vg/root', [])
     assert lab.mounted() == {
         '/': '/dev/my-vg/root',
+        '/usr': '/dev/my-vg/usr',
         '/var': '/dev/my-vg/var',
         '/var/log': '/dev/my-vg/log-files',
     }
-    lab.leave_marks('', '/var', '/var/log')
+    assert b'Volumes' in lab.handle.read_file('/etc/os-release')
+    lab.leave_marks('', '/usr', '/var', '/var/log')
     assert lab.mark('/dev/my-vg/root') == ''
+    assert lab.mark('/dev/my-vg/usr') == '/usr'
     assert lab.mark('/dev/my-vg/var') == '/var'
     assert lab.mark('/dev/my-vg/log-files') == '/var/log'
 
