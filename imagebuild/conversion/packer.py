@@ -207,7 +207,8 @@ class _Conversion:
             path = self._path(where, values.text(name))
             try:
                 content = sahara.read_below(self.directory, path)
-                yield path, content.decode()
+                # As Packer does; with "binary" the shell would not take them.
+                yield path, content.decode().replace('\r\n', '\n')
             except UnicodeDecodeError:
                 self.made.lose(f'{where}: {path}', 'it is no text')
             except draft.Malformed as error:

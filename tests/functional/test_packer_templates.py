@@ -11,6 +11,7 @@
 # under the License.
 """Templates of Packer in HCL, read by python-hcl2."""
 
+import json
 import textwrap
 
 import pytest
@@ -142,3 +143,15 @@ def test_broken_hcl(tmp_path, text):
     path.write_text(text)
     with pytest.raises(exception.InvalidInput):
         conversion.convert(path, 'packer')
+
+
+def test_scripts_have_unix_line_ends(tmp_path):
+    """As Packer converts them."""
+    provisioner = {'type': 'shell', 'script': 'crlf.sh'}
+    template = {'builders': [], 'provisioners': [provisioner]}
+    (tmp_path / 'a.json').write_text(json.dumps(template))
+    text = '#!/bin/sh\r\necho a\r\n'
+    (tmp_path / 'crlf.sh').write_text(text, newline='')
+    found = conversion.convert(tmp_path / 'a.json')
+    [step] = read(found)['validators']
+    assert step['script']['crlf.sh']['inline'].endswith('\necho a\n')
