@@ -11,7 +11,8 @@
 # under the License.
 """An immutable /etc/resolv.conf, which many images have.
 
-libguestfs renames it for the time of each command, and could not.
+libguestfs renames it for the time of each command, and could not. Where a
+command makes it one, its wrapper (:mod:`guest_wrapper`) takes the flags away.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LOG = logging.getLogger(__name__)
 
 _RESOLVER = '/etc/resolv.conf'
 #: Immutable, and append only: either forbids to rename.
-_HINDER = 'ia'
+HINDER = frozenset('ia')
 
 
 def clear(handle: guest_handle.GuestHandle) -> str:
@@ -37,7 +38,7 @@ def clear(handle: guest_handle.GuestHandle) -> str:
         return ''
     try:
         flags: str = handle.get_e2attrs(_RESOLVER)
-        held = ''.join(each for each in flags if each in _HINDER)
+        held = ''.join(each for each in flags if each in HINDER)
         if held:
             handle.set_e2attrs(_RESOLVER, held, clear=True)
     except RuntimeError as error:

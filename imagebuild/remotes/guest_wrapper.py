@@ -31,11 +31,14 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from imagebuild.remotes import guest_flags
+
 # $1 token, $2 file for standard input, $3 file to remove afterwards ('' for
 # none), $4 where to put /etc/resolv.conf if the command changed it ('' for
 # nowhere), then what env takes: NAME=VALUE ... command. The last line printed
-# is exit code, "stopped" or "ended", and "changed" or "same" for
-# /etc/resolv.conf.
+# is exit code, "stopped" or "ended", "changed" or "same" for /etc/resolv.conf,
+# and "-" with the flags of chattr(1) that were taken away from it, or "stuck"
+# when it cannot be replaced.
 WRAPPER = r"""
 token=$1 input=$2 remove=$3 aside=$4
 shift 4
@@ -67,6 +70,23 @@ resolver() {
     # Whether it is another file, and what it holds; never a FIFO or device.
     ls -ild /etc/resolv.conf
     [ -f /etc/resolv.conf ] && head -c 65536 /etc/resolv.conf | cksum
+}
+attributes() {
+    # With the guest's own program, or the appliance's.
+    "$@" /etc/resolv.conf || chroot 1/root "$@" /sysroot/etc/resolv.conf
+}
+loosen() {
+    # Immutable or append only, it could not be taken away again.
+    [ -w /etc ] || held=stuck
+    [ -f /etc/resolv.conf ] && ! [ -L /etc/resolv.conf ] || return
+    (: 4<>/etc/resolv.conf) && return
+    flags=$(attributes lsattr -d)
+    for flag in i a; do
+        case ${flags%% *} in *$flag*)
+            attributes chattr -$flag && held=$held$flag ;;
+        esac
+    done
+    (: 4<>/etc/resolv.conf) || held=stuck
 }
 if [ -n "$aside" ]; then
     cp /etc/resolv.conf "$room/resolver" 2>/dev/null || : >"$room/resolver"
@@ -113,7 +133,8 @@ printf %s "$token" >"$out"
 printf %s "$token" >"$err"
 ending=ended
 [ -e "$room/stopped" ] && ending=stopped
-resolver=same
+resolver=same held=-
+[ -z "$aside" ] || ! [ -d /etc ] || loosen 2>/dev/null
 if [ -n "$aside" ] && [ "$(resolver 2>/dev/null)" != "$before" ]; then
     mv /etc/resolv.conf "$aside" 2>/dev/null
     if ! [ -e /etc/resolv.conf ] && ! [ -L /etc/resolv.conf ]; then
@@ -122,7 +143,7 @@ if [ -n "$aside" ] && [ "$(resolver 2>/dev/null)" != "$before" ]; then
 fi
 rm -rf "$room"
 [ -z "$remove" ] || rm -rf "$remove"
-printf '%s %s %s\n' "$code" "$ending" "$resolver"
+printf '%s %s %s %s\n' "$code" "$ending" "$resolver" "$held"
 """
 
 
@@ -167,11 +188,15 @@ class Ending(NamedTuple):
     :ivar stopped: whether it was stopped before it ended; this is what the
         guest reports, so it counts only if the host did stop it.
     :ivar resolver: whether it changed /etc/resolv.conf.
+    :ivar flags: of chattr(1), which it set there and were taken away.
+    :ivar stuck: whether it left what cannot be replaced there.
     """
 
     code: int
     stopped: bool
     resolver: bool = False
+    flags: str = ''
+    stuck: bool = False
 
 
 def parse(output: str) -> Ending:
@@ -179,5 +204,11 @@ def parse(output: str) -> Ending:
 
     :raises ValueError: it is not of that form.
     """
-    code, ending, resolver = output.strip().splitlines()[-1].split()
-    return Ending(int(code), ending == 'stopped', resolver == 'changed')
+    code, ending, resolver, held = output.strip().splitlines()[-1].split()
+    return Ending(
+        int(code),
+        ending == 'stopped',
+        resolver == 'changed',
+        ''.join(sorted(guest_flags.HINDER & set(held))),
+        not held.startswith('-'),
+    )

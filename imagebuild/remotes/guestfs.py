@@ -165,14 +165,27 @@ class GuestfsRemote(disk_remote.DiskRemote):
         )
         ending = self._command(invocation, command, collector, watch)
         self._undo(invocation.shown)
-        if ending.resolver:
-            self._guest_call(guest_resolver.keep, self._handle, token)
+        self._keep_resolver(ending, token, invocation.shown)
         return invocations.Ending(
             ending.code,
             ending.stopped and watch.reached,
             collector.text('stdout'),
             collector.text('stderr'),
         )
+
+    def _keep_resolver(
+        self, ending: guest_wrapper.Ending, token: str, shown: str
+    ) -> None:
+        """What a command made of /etc/resolv.conf becomes the guest's own.
+
+        :raises GuestBroken: nothing can be put in its place any more.
+        """
+        if ending.stuck:
+            what = 'an /etc/resolv.conf that cannot be replaced (chattr +i)'
+            raise guest_faults.left_behind(shown, what)
+        self._flags = ''.join(sorted({*self._flags, *ending.flags}))
+        if ending.resolver:
+            self._guest_call(guest_resolver.keep, self._handle, token)
 
     def _input(self, invocation: invocations.Invocation) -> tuple[str, str]:
         """A file of the guest that the command reads.

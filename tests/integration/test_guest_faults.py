@@ -28,9 +28,12 @@ from imagebuild.remotes import guestfs
 from tests.integration import test_job
 from tests.unit.remotes import test_guest_faults
 
-#: Flag of a file of ext2 and its kin.
+#: Flags of a file of ext2 and its kin.
 IMMUTABLE = 0x10
+APPEND = 0x20
 RESOLVER = b'search example.org\n'
+WRITTEN = b'nameserver 192.0.2.1\n'
+ROTATE = b'options rotate\n'
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -94,6 +97,37 @@ def test_a_resolver_that_is_immutable(opened: guestfs.GuestfsRemote) -> None:
     shown = opened.run(['cat', '/etc/resolv.conf']).stdout
     assert 'nameserver' in shown
     assert opened.read_file('/etc/resolv.conf') == RESOLVER
+
+
+def test_a_script_that_makes_it_immutable(
+    opened: guestfs.GuestfsRemote,
+) -> None:
+    """What it wrote is kept, and the next command runs."""
+    handle = opened.appliance.handle
+    before = handle.glob_expand('/etc/*')
+    for script, kept in (
+        ('echo nameserver 192.0.2.1 >$file; chattr +i $file', WRITTEN),
+        ('chattr +a $file', WRITTEN),
+        ('echo options rotate >>$file; chattr +ai $file', WRITTEN + ROTATE),
+    ):
+        opened.run(['sh', '-ec', f'file=/etc/resolv.conf; {script}'])
+        assert opened.read_file('/etc/resolv.conf') == kept
+    assert opened.run(['cat', '/etc/resolv.conf']).stdout
+    assert handle.glob_expand('/etc/*') == before
+
+
+def test_a_script_that_makes_its_directory_immutable(
+    opened: guestfs.GuestfsRemote,
+) -> None:
+    handle = opened.appliance.handle
+    before = set(handle.glob_expand('/etc/*'))
+    script = b'chattr +i /etc'
+    with pytest.raises(exception.GuestBroken, match=r'x\.sh.*be replaced'):
+        opened.run_script(script, name='x.sh')
+    # For the tests below; libguestfs has the guest's own under another name.
+    handle.set_e2attrs('/etc', 'i', clear=True)
+    (own,) = set(handle.glob_expand('/etc/*')) - before
+    handle.mv(own, '/etc/resolv.conf')
 
 
 #: Programs of the appliance, which a guest reaches if it wants to: this one
@@ -223,6 +257,7 @@ class TestTheEnd:
         shown = inside.stat('/etc/resolv.conf')
         (flags,) = re.findall(r'Flags: 0x([0-9a-f]+)', shown)
         assert int(flags, 16) & IMMUTABLE
+        assert int(flags, 16) & APPEND
         inside.check()
 
 

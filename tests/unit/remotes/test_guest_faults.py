@@ -20,6 +20,7 @@ from imagebuild import exception
 from imagebuild.remotes import guest_faults
 from imagebuild.remotes import guest_flags
 from imagebuild.remotes import guest_shell
+from imagebuild.remotes import guest_wrapper
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,25 @@ def test_resolver_is_named() -> None:
     )
     assert 'immutable' in str(guest_faults.not_started(error))
     assert guest_faults.not_started(error).fault == 'user'
+
+
+@pytest.mark.parametrize(
+    ('line', 'flags', 'stuck'),
+    [
+        ('0 ended same -', '', False),
+        ('0 ended changed -ia', 'ai', False),
+        ('0 ended changed -i', 'i', False),
+        ('0 ended same stuck', '', True),
+        ('0 ended same stucki', 'i', True),
+        # Whoever controls the guest can print anything.
+        ('0 ended same -i--e/x', 'i', False),
+    ],
+)
+def test_what_became_of_the_resolver(
+    line: str, flags: str, *, stuck: bool
+) -> None:
+    ending = guest_wrapper.parse(f'noise\n{line}\n')
+    assert (ending.flags, ending.stuck) == (flags, stuck)
 
 
 class Shell:
