@@ -185,7 +185,8 @@ def _copy(
     monitor: console.ConsoleMonitor,
 ) -> None:
     monitor.doing(f'Copying the base image to {wanted.output.name}')
-    space.check(wanted.output.parent, info.allocated + pack_spec.space_reserve)
+    needed = convert.most_bytes(info) + pack_spec.space_reserve
+    space.check(wanted.output.parent, needed)
     raw = wanted.output.suffix.lower() in _RAW_SUFFIXES
     convert.convert(info, new, 'raw' if raw else 'qcow2')
 

@@ -19,6 +19,7 @@ another host, is a better place for a build than an attempt that fails.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import threading
@@ -55,11 +56,21 @@ class SizeWatch:
     """Watches the room that one build takes.
 
     :param directory: of the build, beside those of the others.
+    :param beside: where else there is a directory for each of those that
+        write, the conversions of uploads; they count as builds do where that
+        is the same file system.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, directory: pathlib.Path) -> None:
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        directory: pathlib.Path,
+        *,
+        beside: pathlib.Path | None = None,
+    ) -> None:
         self._conf = conf
         self._directory = directory
+        self._beside = beside
         self._next = 0.0
         self._most = 0
 
@@ -114,12 +125,21 @@ class SizeWatch:
     def _is_largest(self, used: int) -> bool:
         others = (
             allocated(directory)
-            for directory in self._directory.parent.iterdir()
+            for directory in self._others()
             if directory != self._directory
             # Locks of conductors' names, which hold nothing.
             and not directory.name.startswith('.')
         )
         return used >= max(others, default=0)
+
+    def _others(self) -> list[pathlib.Path]:
+        builds = self._directory.parent
+        found = list(builds.iterdir())
+        if self._beside is not None:
+            with contextlib.suppress(OSError):
+                if self._beside.stat().st_dev == builds.stat().st_dev:
+                    found += self._beside.iterdir()
+        return found
 
 
 class DeclinedBuilds:

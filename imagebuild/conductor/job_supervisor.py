@@ -107,11 +107,16 @@ class JobSupervisor:
         :raises Interrupted: somebody else ended it.
         """
         begun = time.monotonic()
-        grown = disk_space.SizeWatch(self._context.conf, self.directory)
+        grown = disk_space.SizeWatch(
+            self._context.conf,
+            self.directory,
+            # Conversions watch themselves, and are no build.
+            beside=self._context.repository.incoming,
+        )
 
         def tick() -> None:
             on_tick()
-            # An upload reads.
+            # What an upload writes is watched by its job.
             if request['action'] == 'build':
                 grown.check()
 
@@ -135,9 +140,6 @@ class JobSupervisor:
             failed.retryable &= time.monotonic() - begun < seconds
             if request['action'] == 'build':
                 grown.judge(failed)
-            else:
-                # A store's room is not this host's.
-                failed.lacks_room = False
             raise
 
     def _start(

@@ -267,6 +267,9 @@ class UploadAttempt(attempt.Attempt):
             self._job.id,
             failed,
         )
+        if failed.lacks_room:
+            self._lacks_room(reason)
+            return
         if failed.retryable and self._job.failures < self._attempts():
             self._recorder.note(f'{reason} Another attempt follows.')
             self._recorder.flush_last()
@@ -277,6 +280,22 @@ class UploadAttempt(attempt.Attempt):
             self.retry_after = delay
             return
         self._give_up(reason, fault=failed.fault)
+
+    def _lacks_room(self, reason: str) -> None:
+        """Leave it to whoever has the room, now or later."""
+        requeues = self._job.requeues
+        if requeues >= self._context.conf.conductor.max_requeues:
+            reason = (
+                f'{reason} It was given back to the queue {requeues} times, '
+                'and found no room.'
+            )
+            self._give_up(reason, fault='service')
+            return
+        self._context.declined.add(self._job.id, requeues)
+        message = f'{reason} The upload waits for room in the queue.'
+        self._recorder.note(f'{message} This attempt does not count.')
+        self._recorder.flush_last()
+        self._claim.release(message, counts=False)
 
     def _from_elsewhere(self, reason: str) -> None:
         self._recorder.note(reason)

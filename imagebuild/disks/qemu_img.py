@@ -46,10 +46,12 @@ class QemuImg:
 
     :ivar on_start: called with the process id of each command.
     :ivar cancelled: asked now and then; True stops the command.
+    :ivar watch: called now and then; what it raises stops the command.
     """
 
     on_start: Callable[[int], None] | None = None
     cancelled: Callable[[], bool] | None = None
+    watch: Callable[[], object] | None = None
 
     def run(
         self,
@@ -74,7 +76,7 @@ class QemuImg:
                 on_start=self.on_start,
                 writes_to=writes_to or image,
                 good_exit_codes=good_exit_codes,
-                watch=host_command.unless(self.cancelled),
+                watch=self.watch or host_command.unless(self.cancelled),
             )
         except exception.HostCommandFailed as error:
             if any(text in str(error) for text in _LOCKED):

@@ -276,12 +276,10 @@ class OverlayDisk(base.OpenDisk):
             self._opened.close(trim=True)
         disk = self._opened.top
         with self._monitor.step(f'write the {disk_format} file'):
-            self._check_room(disk, output)
+            compression = self._compression(disk_format)
+            self._check_room(disk, output, is_compressed=bool(compression))
             convert.convert(
-                disk,
-                output,
-                FORMATS[disk_format],
-                compression=self._compression(disk_format),
+                disk, output, FORMATS[disk_format], compression=compression
             )
         return base.FileArtifact(output, disk_format, self.virtual_size)
 
@@ -292,9 +290,17 @@ class OverlayDisk(base.OpenDisk):
         return self._options.compression_type if wanted else None
 
     def _check_room(
-        self, disk: image_file.ImageInfo, output: pathlib.Path
+        self,
+        disk: image_file.ImageInfo,
+        output: pathlib.Path,
+        *,
+        is_compressed: bool,
     ) -> None:
-        needed = sum(
-            os.stat(image.path).st_blocks * 512 for image in disk.chain
-        )
+        if is_compressed:
+            needed = sum(
+                os.stat(image.path).st_blocks * 512 for image in disk.chain
+            )
+        else:
+            # Base images are compressed, mostly.
+            needed = convert.most_bytes(disk)
         space.check(output.parent, needed + self._settings.space_reserve)

@@ -36,6 +36,12 @@ from imagebuild.stores import registry
 _QEMU_FORMATS = {'vhd': 'vpc'}
 
 
+class StoreFull(exception.EnvironmentFault):
+    """It is the store's room: no other conductor's host has more of it."""
+
+    msg_fmt = 'The store has no room: %(reason)s'
+
+
 def run(
     spec: specs.UploadSpec,
     events: channel.Events,
@@ -60,20 +66,32 @@ def run(
     except exception.SourceUnusable:
         events.send('source_unusable')
         raise
+    where = spec.destination or spec.store
     with repository.Repository(spec.repository).hold(found.id) as held:
-        monitor.begin(f'uploading to {spec.destination or spec.store}')
-        stored = store.upload(
-            held.path,
-            spec.properties,
-            spec.stamp,
-            checksum=held.artifact.checksum,
-            on_progress=monitor.progress(
-                f'uploading to {spec.destination or spec.store}'
-            ),
-            on_notice=monitor.notice,
-            elsewhere=stores.Elsewhere(spec.copies, _url(spec, held)),
-        )
+        monitor.begin(f'uploading to {where}')
+        try:
+            stored = store.upload(
+                held.path,
+                spec.properties,
+                spec.stamp,
+                checksum=held.artifact.checksum,
+                on_progress=monitor.progress(f'uploading to {where}'),
+                on_notice=monitor.notice,
+                elsewhere=stores.Elsewhere(spec.copies, _url(spec, held)),
+            )
+        except exception.LackOfRoom as error:
+            raise StoreFull(reason=str(error)) from None
     return dataclasses.asdict(stored)
+
+
+def _repository(spec: specs.UploadSpec) -> repository.Repository:
+    """Where files are, and how much is left free beside them."""
+    reserve = 0
+    if 'repository' in spec.config:
+        settings = repository.Settings.from_config(spec.config)
+        reserve = settings.limits.reserve
+    limits = repository.Limits(reserve=reserve)
+    return repository.Repository(spec.repository, limits)
 
 
 def _url(spec: specs.UploadSpec, held: repository.Held) -> str:
@@ -108,7 +126,7 @@ def _find(
     spec: specs.UploadSpec, monitor: job_monitor.JobMonitor
 ) -> repository.Artifact:
     """The file in the format that is wanted."""
-    images = repository.Repository(spec.repository)
+    images = _repository(spec)
     artifact = spec.artifact
     if spec.source is not None:
         artifact = fetch_image.fetch(images, spec, spec.source, monitor).id
@@ -121,7 +139,16 @@ def _find(
             target,
             cast(convert.TargetFormat, wanted),
             compression='zstd' if wanted == 'qcow2' else None,
+            reserve=images.limits.reserve,
         )
 
     # The conversion is kept, so the next destination finds it.
-    return repository.add_format(images, artifact, spec.disk_format, make)
+    return repository.add_format(
+        images,
+        artifact,
+        spec.disk_format,
+        make,
+        room=lambda source: convert.most_bytes(
+            _info(images, artifact, source)
+        ),
+    )

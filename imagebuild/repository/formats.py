@@ -30,6 +30,8 @@ from imagebuild.repository import store
 
 #: Writes a file (second argument) from one (first) in another format.
 Make = Callable[[pathlib.Path, pathlib.Path], object]
+#: Says how many bytes a conversion of a file takes at most.
+Room = Callable[[pathlib.Path], int]
 #: Writes a file, and says what it is.
 Fill = Callable[[pathlib.Path], artifacts.Facts]
 
@@ -48,6 +50,7 @@ def add_format(
     disk_format: str,
     make: Make,
     *,
+    room: Room,
     while_waiting: Callable[[], object] = lambda: None,
 ) -> artifacts.Artifact:
     """Have an artifact in another format; made by the first who asks.
@@ -57,10 +60,11 @@ def add_format(
 
     :param id: of the artifact to convert; in use meanwhile.
     :param make: raises what it likes, which goes on to its caller only.
+    :param room: asked before; raises as ``make`` does.
     :param while_waiting: called several times a second; raises to give up.
     :returns: the artifact itself when it has the format.
     :raises ArtifactUnusable: it cannot be used.
-    :raises NoSpace: there is no room for as much as it takes itself.
+    :raises NoSpace: there is less room than ``room`` says and the reserve.
     :raises EnvironmentFault: the repository cannot be written to.
     """
     repository.directory_of(id)
@@ -74,9 +78,8 @@ def add_format(
             return held.artifact
 
         def fill(target: pathlib.Path) -> artifacts.Facts:
-            with os_errors.on_write(target):
-                needed = os.stat(held.path).st_blocks * 512
-            space.check(target.parent, needed + repository.limits.reserve)
+            needed = room(held.path) + repository.limits.reserve
+            space.check(target.parent, needed)
             make(held.path, target)
             return dataclasses.replace(
                 held.artifact.facts,

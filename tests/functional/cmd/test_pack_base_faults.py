@@ -296,15 +296,9 @@ exit $code
 """
 
 
-@pytest.mark.parametrize(
-    'compressed, message',
-    [
-        (False, 'There is not enough room in {out}: 4.0 MiB are needed'),
-        (True, 'x.img'),
-    ],
-)
-def test_no_room_for_it(place, compressed, message):
-    """Seen before, or when qemu-img writes it."""
+@pytest.mark.parametrize('compressed', [False, True])
+def test_no_room_for_it(place, compressed):
+    """What it holds is asked for, however little room it takes itself."""
     base = place.path / 'base.img'
     base.write_bytes(b'disk' * 1024 * 1024)
     if compressed:
@@ -320,7 +314,8 @@ def test_no_room_for_it(place, compressed, message):
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     # Nothing is listed after it.
-    assert message.format(out=out) in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert f'There is not enough room in {out}: 4.3 MiB are needed' in last
 
 
 # -- interrupted and killed -------------------------------------------------

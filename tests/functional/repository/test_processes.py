@@ -139,11 +139,15 @@ def test_killed_while_it_converts(tmp_path):
         made = repository.put(image(tmp_path), facts())
 
         def work(repository=repository, made=made):
-            kit.add_format(repository, made.id, 'raw', convert)
+            kit.add_format(
+                repository, made.id, 'raw', convert, room=lambda _: 0
+            )
 
         was_killed = child(work, at)
         # Without opening it again: a conductor runs for months.
-        found = kit.add_format(repository, made.id, 'raw', convert)
+        found = kit.add_format(
+            repository, made.id, 'raw', convert, room=lambda _: 0
+        )
         assert found.size == 20_000
         is_whole(kit.Repository(tmp_path / str(at)))
         if not was_killed:
@@ -179,7 +183,10 @@ def convert(source, target):
     time.sleep(0.5)
     target.write_bytes(source.read_bytes() * 2)
 repository = kit.Repository(pathlib.Path(sys.argv[1]))
-print(kit.add_format(repository, sys.argv[2], 'raw', convert).id)
+found = kit.add_format(
+    repository, sys.argv[2], 'raw', convert, room=lambda _: 0
+)
+print(found.id)
 """
 
 

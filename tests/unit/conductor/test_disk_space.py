@@ -84,6 +84,26 @@ def test_the_largest_goes_when_room_is_short(conf, disk):
     assert (info.value.fault, info.value.retryable) == ('user', False)
 
 
+def test_a_conversion_took_the_room(conf, disk):
+    """It ends itself; a build that is smaller has nothing to do with it."""
+    beside = disk.path / 'incoming'
+    (beside / 'conversion').mkdir(parents=True)
+    disk.used |= {'incoming': 90 * GIB, 'conversion': 90 * GIB}
+    mine = disk.make('builds', 0) / 'mine'
+    mine.mkdir()
+    disk.used['mine'] = 2 * GIB
+    disk.free = 0
+    watch = disk_space.SizeWatch(conf, mine, beside=beside)
+    watch.check()
+    failed = claims.AttemptFailed('It is full.', lacks_room=True)
+    watch.judge(failed)
+    assert failed.lacks_room
+    disk.used['conversion'] = GIB
+    disk.now += 2
+    with pytest.raises(claims.AttemptFailed, match='nearly full'):
+        watch.check()
+
+
 def test_others_than_builds_took_the_room(conf, disk):
     watch = disk_space.SizeWatch(conf, disk.make('mine', GIB))
     disk.free = 0

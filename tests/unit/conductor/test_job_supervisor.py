@@ -16,6 +16,7 @@ import pytest
 
 from imagebuild.conductor import claims
 from imagebuild.conductor import event_recorder
+from imagebuild.conductor import job_process
 from imagebuild.conductor import job_supervisor
 
 
@@ -48,3 +49,25 @@ def test_what_the_failed_step_says(step, message):
         job_supervisor._result(job, 1, written)
     [called] = written.event.call_args_list
     assert called.args[0]['message'] == message
+
+
+@pytest.mark.parametrize('action', ['build', 'upload'])
+def test_a_host_without_room(monkeypatch, tmp_path, action):
+    """What an upload writes on this host is not held against it either."""
+    job = mock.create_autospec(job_process.JobProcess, instance=True)
+    job.poll.return_value = 1
+    job.last = {'event': 'failed', 'reason': 'No room.', 'lacks_room': True}
+    monkeypatch.setattr(
+        job_supervisor.job_process,
+        'JobProcess',
+        mock.create_autospec(job_process.JobProcess, return_value=job),
+    )
+    context, workspace = mock.MagicMock(), mock.Mock(path=tmp_path)
+    context.conf.disks.max_build_size = 0
+    context.conf.disks.space_reserve = 0
+    supervisor = job_supervisor.JobSupervisor(
+        context, mock.Mock(), mock.Mock(), mock.Mock(), workspace
+    )
+    with pytest.raises(claims.AttemptFailed, match='No room') as info:
+        supervisor.run({'action': action}, 60)
+    assert info.value.lacks_room and info.value.retryable

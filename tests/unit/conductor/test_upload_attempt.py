@@ -47,7 +47,7 @@ def context(tmp_path):
 def job(failures=1):
     made = mock.create_autospec(db.Job, instance=True)
     made.id, made.conductor, made.attempt = 'u1', 'c1', failures
-    made.failures, made.spec = failures, {}
+    made.failures, made.spec, made.requeues = failures, {}, 0
     return made
 
 
@@ -105,6 +105,30 @@ def test_the_reason_does_not_wait_for_the_rest(context, monkeypatch):
     failed = claims.AttemptFailed('It hangs.', retryable=False)
     attempt(context, monkeypatch, failed)
     assert seen == [mock.call({'status_reason': 'It hangs.'})]
+
+
+def test_there_is_no_room(context, monkeypatch):
+    context.conf.conductor.max_requeues = 10
+    failed = claims.AttemptFailed('No room.', lacks_room=True)
+    # It would have been the last one.
+    claim = attempt(context, monkeypatch, failed, failures=3)
+    claim.release.assert_called_once_with(
+        'No room. The upload waits for room in the queue.', counts=False
+    )
+    # Any other conductor may have it at once.
+    context.declined.add.assert_called_once_with('u1', 0)
+    assert not claim.finish.called
+
+
+def test_there_never_is_room(context, monkeypatch):
+    context.conf.conductor.max_requeues = 0
+    failed = claims.AttemptFailed('No room.', lacks_room=True)
+    claim = attempt(context, monkeypatch, failed)
+    [outcome] = claim.finish.call_args.args
+    assert outcome.reason == (
+        'No room. It was given back to the queue 0 times, and found no room.'
+    )
+    assert (outcome.fault, outcome.state) == ('service', 'error')
 
 
 def test_cancelled(context, monkeypatch):

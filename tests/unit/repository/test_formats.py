@@ -32,24 +32,33 @@ def never(_source, _target):
     raise AssertionError('it is there')
 
 
+def add_format(repository, id, disk_format, make, **more):
+    def room(source):
+        return source.stat().st_size
+
+    return kit.add_format(
+        repository, id, disk_format, make, **{'room': room} | more
+    )
+
+
 def test_a_conversion_is_an_artifact(make, image):
     repository = make()
     source = repository.put(image(), facts())
-    made = kit.add_format(repository, source.id, 'raw', convert)
+    made = add_format(repository, source.id, 'raw', convert)
     assert made.facts.disk_format == 'raw'
     assert made.facts.source == source.id
     assert made.facts.build_id == source.facts.build_id
     assert made.checksum != source.checksum
     with repository.hold(made.id) as held:
         assert held.path.read_bytes().startswith(b'raw ')
-    assert kit.add_format(make(), source.id, 'raw', never) == made
+    assert add_format(make(), source.id, 'raw', never) == made
     assert not list(repository.incoming.iterdir())
 
 
 def test_its_own_format_is_the_artifact(make, image):
     repository = make()
     source = repository.put(image(), facts())
-    assert kit.add_format(repository, source.id, 'qcow2', never) == source
+    assert add_format(repository, source.id, 'qcow2', never) == source
 
 
 def test_however_many_want_it_it_is_made_once(make, image):
@@ -65,7 +74,7 @@ def test_however_many_want_it_it_is_made_once(make, image):
     def want(_number):
         repository = make()
         together.wait()
-        return kit.add_format(repository, source.id, 'raw', slow)
+        return add_format(repository, source.id, 'raw', slow)
 
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         found = list(pool.map(want, range(6)))
@@ -85,12 +94,10 @@ def test_when_one_fails_the_next_one_makes_it(make, image):
         raise exception.DiskFull(path=target)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        first = pool.submit(
-            kit.add_format, repository, source.id, 'raw', broken
-        )
+        first = pool.submit(add_format, repository, source.id, 'raw', broken)
         entered.wait()
         second = pool.submit(
-            kit.add_format, repository, source.id, 'raw', convert,
+            add_format, repository, source.id, 'raw', convert,
             while_waiting=fails.set,
         )  # fmt: skip
         with pytest.raises(exception.DiskFull):
@@ -107,28 +114,26 @@ def test_who_waits_may_give_up(make, image):
         raise InterruptedError
 
     with formats._turn(make(), id), pytest.raises(InterruptedError):
-        kit.add_format(
-            repository, source.id, 'raw', never, while_waiting=give_up
-        )
+        add_format(repository, source.id, 'raw', never, while_waiting=give_up)
 
 
 def test_a_conversion_that_is_lost_is_made_again(make, image):
     repository = make()
     source = repository.put(image(), facts())
-    made = kit.add_format(repository, source.id, 'raw', convert)
+    made = add_format(repository, source.id, 'raw', convert)
     file_of(repository, made.id).unlink()
-    again = kit.add_format(repository, source.id, 'raw', convert)
+    again = add_format(repository, source.id, 'raw', convert)
     assert (again.id, again.status) == (made.id, kit.PRESENT)
 
 
 def test_a_conversion_stays_without_its_source(make, image):
     repository = make()
     source = repository.put(image(), facts())
-    made = kit.add_format(repository, source.id, 'raw', convert)
+    made = add_format(repository, source.id, 'raw', convert)
     assert repository.remove(source.id)
-    assert kit.add_format(repository, source.id, 'raw', never) == made
+    assert add_format(repository, source.id, 'raw', never) == made
     with pytest.raises(exception.ArtifactUnusable):
-        kit.add_format(repository, source.id, 'vmdk', never)
+        add_format(repository, source.id, 'vmdk', never)
 
 
 def test_the_source_is_not_removed_meanwhile(make, image):
@@ -139,19 +144,23 @@ def test_the_source_is_not_removed_meanwhile(make, image):
         assert not make().remove(source.id)
         convert(path, target)
 
-    assert kit.add_format(repository, source.id, 'raw', slow)
+    assert add_format(repository, source.id, 'raw', slow)
 
 
 def test_a_conversion_needs_room(make, image):
     source = make().put(image(), facts())
     repository = make(reserve=2**62)
     with pytest.raises(exception.NoSpace):
-        kit.add_format(repository, source.id, 'raw', never)
+        add_format(repository, source.id, 'raw', never)
+    with pytest.raises(exception.NoSpace):
+        # However little it takes itself.
+        add_format(make(), source.id, 'raw', never, room=lambda _: 2**62)
+    assert not list(repository.incoming.iterdir())
 
 
 def test_a_conversion_that_writes_nothing(make, image):
     repository = make()
     source = repository.put(image(), facts())
     with pytest.raises(exception.EnvironmentFault):
-        kit.add_format(repository, source.id, 'raw', lambda *_: None)
+        add_format(repository, source.id, 'raw', lambda *_: None)
     assert not list(repository.incoming.iterdir())
