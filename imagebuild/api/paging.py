@@ -23,6 +23,9 @@ from imagebuild import policies
 from imagebuild.api.api_call import Call
 from imagebuild.exception import Problem
 
+#: Bytes that the items of one page may hold in the database.
+MAX_BYTES = 4 * 1024 * 1024
+
 
 def limit(call: Call) -> int:
     """How many items the page holds at most."""

@@ -210,6 +210,7 @@ class Database(transaction.Transactions):
     create_validation = validations.create_validation
     get_validation = validations.get_validation
     list_validations = validations.list_validations
+    page_of_validations = validations.page_of_validations
     validation_state = validations.validation_state
     note_results = validations.note_results
     finish_validation = validations.finish_validation
@@ -221,6 +222,7 @@ class Database(transaction.Transactions):
     create_pipeline = pipelines.create_pipeline
     get_pipeline = pipelines.get_pipeline
     list_pipelines = pipelines.list_pipelines
+    page_of_pipelines = pipelines.page_of_pipelines
     count_pipelines = pipelines.count_pipelines
     update_pipeline = pipelines.update_pipeline
     delete_pipeline = pipelines.delete_pipeline

@@ -42,8 +42,6 @@ _FINISHED = (*statuses.ENDED, 'deleting')
 _FILTERS = ('status', 'name', 'os', 'driver', 'content_key', 'pipeline_id')
 #: Bytes of a log in one answer, unless the request has a limit.
 _LOG_LIMIT = 256 * 1024
-#: Bytes that the builds of one page may hold in the database.
-_PAGE_BYTES = 4 * 1024 * 1024
 #: Fields of a request that an image which is reused may not have yet.
 _IMAGE_FIELDS = (
     *('protected', 'tags', 'members', 'properties', 'min_disk', 'min_ram'),
@@ -120,7 +118,7 @@ def _running_build(
         },
         sort=[('created_at', 'asc')],
         limit=1,
-        max_bytes=_PAGE_BYTES,
+        max_bytes=paging.MAX_BYTES,
     )
     return running[0].id if running else None
 
@@ -147,7 +145,7 @@ def index(call: Call) -> flask.Response:
         },
         sort=paging.sort(call),
         limit=paging.limit(call),
-        max_bytes=_PAGE_BYTES,
+        max_bytes=paging.MAX_BYTES,
         marker=call.query.get('marker'),
     )
     items = [views.build_summary(build, call.root) for build in found]

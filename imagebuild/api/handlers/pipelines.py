@@ -58,22 +58,17 @@ def index(call: Call) -> flask.Response:
     call.context.can(policies.pipelines.LIST)
     project_id = paging.project(call)
     paging.check_marker(call, call.database.get_pipeline, project_id)
-    size = paging.limit(call)
-    found = call.database.list_pipelines(
+    found, more = call.database.page_of_pipelines(
         project_id=project_id,
         name=call.query.get('name'),
         status=call.query.get('status'),
-        # One more than is shown tells whether there is another page.
-        limit=size + 1,
+        limit=paging.limit(call),
+        max_bytes=paging.MAX_BYTES,
         marker=call.query.get('marker'),
     )
     now = call.database.now()
-    items = [
-        views.pipeline_summary(each, call.root, now) for each in found[:size]
-    ]
-    return responses.ok(
-        paging.page(call, 'pipelines', PATH, items, more=len(found) > size)
-    )
+    items = [views.pipeline_summary(each, call.root, now) for each in found]
+    return responses.ok(paging.page(call, 'pipelines', PATH, items, more=more))
 
 
 def show(call: Call, pipeline_id: str) -> flask.Response:

@@ -47,19 +47,16 @@ def index(call: Call) -> flask.Response:
     call.context.can(policies.validations.LIST)
     project_id = paging.project(call)
     paging.check_marker(call, call.database.get_validation, project_id)
-    size = paging.limit(call)
-    found = call.database.list_validations(
+    found, more = call.database.page_of_validations(
         project_id=project_id,
         status=call.query.get('status'),
-        # One more than is shown tells whether there is another page.
-        limit=size + 1,
+        limit=paging.limit(call),
+        max_bytes=paging.MAX_BYTES,
         marker=call.query.get('marker'),
     )
-    items = [
-        views.validation_summary(each, call.root) for each in found[:size]
-    ]
+    items = [views.validation_summary(each, call.root) for each in found]
     return responses.ok(
-        paging.page(call, 'validations', PATH, items, more=len(found) > size)
+        paging.page(call, 'validations', PATH, items, more=more)
     )
 
 

@@ -27,6 +27,7 @@ from imagebuild.common import statuses
 from imagebuild.db import models
 from imagebuild.db import records
 from imagebuild.db.models import Build
+from imagebuild.db.queries import pages
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
@@ -107,42 +108,17 @@ def page_of_builds(
 ) -> tuple[list[records.Build], bool]:
     """List builds as :func:`list_builds` does, within some memory.
 
-    :param limit: at most so many.
-    :param max_bytes: of what the builds hold; the page ends before the
-        build that goes beyond it, but holds at least one.
+    :param limit: as of :func:`pages.within`, like ``max_bytes``.
     :returns: the builds, and whether there are more.
     :raises InvalidInput: an unknown filter, sort key or direction.
     :raises NotFound: there is no build of the marker's id.
     """
-    # Only then what is large: who asks for a thousand builds must not make
-    # the service read a thousand requests of the largest size.
-    columns: Any = sa.select(
-        Build.id,
-        sa.func.length(Build.request, type_=sa.Integer)
-        + sa.func.length(Build.base, type_=sa.Integer)
-        + sa.func.length(Build.status_reason, type_=sa.Integer),
-    )
-    query = _listing(columns, project_id, filters)
+    query = _listing(pages.sizes(Build), project_id, filters)
     query = _sorted(session, query, project_id, sort, marker)
-    ids: list[str] = []
-    left = max_bytes
-    found = session.execute(query.limit(limit + 1)).all()
-    for id, size in found[:limit]:
-        left -= size or 0
-        if ids and left < 0:
-            break
-        ids.append(id)
-    by_id = {
-        row.id: row
-        for row in session.scalars(
-            sa.select(Build)
-            .where(Build.id.in_(ids))
-            .execution_options(populate_existing=True)
-        )
-    }
-    # One may have been removed since.
-    kept = [by_id[id] for id in ids if id in by_id]
-    return rows.build_records(session, kept), len(ids) < len(found)
+    found, more = pages.within(
+        session, Build, query, limit=limit, max_bytes=max_bytes
+    )
+    return rows.build_records(session, found), more
 
 
 def _listing(

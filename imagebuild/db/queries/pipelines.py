@@ -30,6 +30,7 @@ from imagebuild.db.models import Image
 from imagebuild.db.models import Pipeline
 from imagebuild.db.queries import builds
 from imagebuild.db.queries import cancellation
+from imagebuild.db.queries import pages
 from imagebuild.db.queries import quotas as quota_queries
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
@@ -130,26 +131,46 @@ def list_pipelines(
     :param marker: id of the last pipeline of the page before.
     :raises NotFound: there is no pipeline of the marker's id.
     """
-    query = sa.select(Pipeline).order_by(Pipeline.created_at, Pipeline.id)
-    for column, wanted in (
-        (Pipeline.project_id, project_id),
-        (Pipeline.name, name),
-        (Pipeline.status, status),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
-    if marker is not None:
-        last = get_pipeline(session, marker, project_id=project_id)
-        query = query.where(
-            sa.or_(
-                Pipeline.created_at > last.created_at,
-                sa.and_(
-                    Pipeline.created_at == last.created_at,
-                    Pipeline.id > last.id,
-                ),
-            )
-        )
+    filters = {'project_id': project_id, 'name': name, 'status': status}
+    query = _listing(session, sa.select(Pipeline), filters, marker)
     return to_records(session, session.scalars(query.limit(limit)))
+
+
+@reader
+def page_of_pipelines(
+    session: Session,
+    *,
+    limit: int,
+    max_bytes: int,
+    project_id: str | None = None,
+    name: str | None = None,
+    status: str | None = None,
+    marker: str | None = None,
+) -> tuple[list[pipeline_records.Pipeline], bool]:
+    """List pipelines as :func:`list_pipelines` does, within some memory.
+
+    :param limit: as of :func:`pages.within`, like ``max_bytes``.
+    :returns: the pipelines, and whether there are more.
+    :raises NotFound: there is no pipeline of the marker's id.
+    """
+    filters = {'project_id': project_id, 'name': name, 'status': status}
+    query = _listing(session, pages.sizes(Pipeline), filters, marker)
+    found, more = pages.within(
+        session, Pipeline, query, limit=limit, max_bytes=max_bytes
+    )
+    return to_records(session, found), more
+
+
+def _listing(
+    session: Session,
+    query: sa.Select[Any],
+    filters: Mapping[str, str | None],
+    marker: str | None,
+) -> sa.Select[Any]:
+    last = None
+    if marker is not None:
+        last = get_pipeline(session, marker, project_id=filters['project_id'])
+    return pages.by_time(query, Pipeline, filters, last)
 
 
 @reader

@@ -30,6 +30,7 @@ from imagebuild.db import records
 from imagebuild.db.models import Job
 from imagebuild.db.models import Validation
 from imagebuild.db.queries import jobs
+from imagebuild.db.queries import pages
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
@@ -107,25 +108,47 @@ def list_validations(
     :param marker: id of the last one of the page before.
     :raises NotFound: there is none of the marker's id.
     """
-    query = sa.select(Validation).order_by(
-        Validation.created_at.desc(), Validation.id.desc()
-    )
-    if project_id is not None:
-        query = query.where(Validation.project_id == project_id)
-    if status is not None:
-        query = query.where(Validation.status == status)
-    if marker is not None:
-        last = get_validation(session, marker, project_id=project_id)
-        query = query.where(
-            sa.or_(
-                Validation.created_at < last.created_at,
-                sa.and_(
-                    Validation.created_at == last.created_at,
-                    Validation.id < last.id,
-                ),
-            )
-        )
+    filters = {'project_id': project_id, 'status': status}
+    query = _listing(session, sa.select(Validation), filters, marker)
     return [_record(row) for row in session.scalars(query.limit(limit))]
+
+
+@reader
+def page_of_validations(
+    session: Session,
+    *,
+    limit: int,
+    max_bytes: int,
+    project_id: str | None = None,
+    status: str | None = None,
+    marker: str | None = None,
+) -> tuple[list[records.Validation], bool]:
+    """List validations as :func:`list_validations` does, within some memory.
+
+    :param limit: as of :func:`pages.within`, like ``max_bytes``.
+    :returns: the validations, and whether there are more.
+    :raises NotFound: there is none of the marker's id.
+    """
+    filters = {'project_id': project_id, 'status': status}
+    query = _listing(session, pages.sizes(Validation), filters, marker)
+    found, more = pages.within(
+        session, Validation, query, limit=limit, max_bytes=max_bytes
+    )
+    return [_record(row) for row in found], more
+
+
+def _listing(
+    session: Session,
+    query: sa.Select[Any],
+    filters: Mapping[str, str | None],
+    marker: str | None,
+) -> sa.Select[Any]:
+    last = None
+    if marker is not None:
+        last = get_validation(
+            session, marker, project_id=filters['project_id']
+        )
+    return pages.by_time(query, Validation, filters, last, newest_first=True)
 
 
 def start(session: Session, job: Job) -> bool:
