@@ -111,7 +111,8 @@ ROUTES: tuple[route.Route, ...] = (
     route.Route(
         'GET', f'{_BUILD}/steps', builds.steps,
         'Lists the finished steps of a build.',
-        answer=schemas.builds.STEPS, errors=[404],
+        query=schemas.builds.STEPS_QUERY, answer=schemas.builds.STEPS,
+        errors=[404],
     ),
     route.Route(
         'GET', f'{_BUILD}/sbom', packages.sbom,

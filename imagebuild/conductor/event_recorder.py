@@ -41,6 +41,14 @@ LOG = logging.getLogger(__name__)
 MOST_TEXT = 1024 * 1024
 MOST_STEPS = 2000
 
+#: Characters of output that the steps of an attempt keep in the database:
+#: those that failed, and, apart from them, all others.
+MOST_OUTPUT = 1024 * 1024
+
+_LEFT_OUT = (
+    f'(left out: the steps of an attempt keep {space.human(MOST_OUTPUT)} of '
+    'output; the log has more)'
+)
 _LONGEST_TEXT = 4000
 _LONGEST_NAME = 255
 _PAUSE = 1.0
@@ -89,6 +97,7 @@ class EventRecorder:
         self._steps: collections.deque[dict[str, Any]] = collections.deque(
             maxlen=MOST_STEPS
         )
+        self._room: dict[str, int] = {}
         self._progress: dict[str, Any] = {}
         self._phases = phases.Phases()
         # Since 1970, but no faster and no slower when the clock is set.
@@ -184,12 +193,26 @@ class EventRecorder:
         step = _step(event, self._claim.build.attempt)
         if step['result'] == 'failed':
             self.failed_paths.add(step['path'])
+        self._limit_output(step)
         with self._lock:
             self._steps.append(step)
         self._set(progress_done=step['number'])
         self._on_step(step['validator'], step['result'], step['seconds'])
         message = f': {step["message"]}' if step['message'] else ''
         self.note(f'    {step["result"]}{message} ({step["seconds"]:.1f} s)')
+
+    def _limit_output(self, step: dict[str, Any]) -> None:
+        """Leave out the output of a step when others have kept enough.
+
+        The one that failed is the one that is looked for: what those before
+        have printed takes no room from it.
+        """
+        kind = 'failed' if step['result'] == 'failed' else ''
+        left = self._room.get(kind, MOST_OUTPUT)
+        if len(step['output']) > left:
+            step['output'] = _LEFT_OUT
+        else:
+            self._room[kind] = left - len(step['output'])
 
     def _booted(self, event: Mapping[str, Any]) -> None:
         passed, seconds = event['passed'] is True, float(event['seconds'])

@@ -153,6 +153,7 @@ class Database(transaction.Transactions):
     read_log = history.read_log
     add_step = history.add_step
     list_steps = history.list_steps
+    page_of_steps = history.page_of_steps
     add_event = history.add_event
     list_events = history.list_events
 

@@ -42,6 +42,8 @@ _FINISHED = (*statuses.ENDED, 'deleting')
 _FILTERS = ('status', 'name', 'os', 'driver', 'content_key', 'pipeline_id')
 #: Bytes of a log in one answer, unless the request has a limit.
 _LOG_LIMIT = 256 * 1024
+#: Steps in one answer: nearly always all.
+_MOST_STEPS = 2000
 #: Fields of a request that an image which is reused may not have yet.
 _IMAGE_FIELDS = (
     *('protected', 'tags', 'members', 'properties', 'min_disk', 'min_ram'),
@@ -174,8 +176,17 @@ def steps(call: Call, build_id: str) -> flask.Response:
     """GET /v1/builds/{build_id}/steps"""
     build = visible(call, build_id)
     call.context.can(policies.builds.STEPS, build)
-    found = call.database.list_steps(build.id)
-    return responses.ok({'steps': [views.step(step) for step in found]})
+    found, more = call.database.page_of_steps(
+        build.id,
+        limit=_MOST_STEPS,
+        max_bytes=paging.MAX_BYTES,
+        after=call.query.get('marker', 0),
+    )
+    answer: dict[str, Any] = {'steps': [views.step(step) for step in found]}
+    if more and found:
+        place = f'{PATH}/{build.id}/steps?marker={found[-1].id}'
+        answer['next'] = f'{call.root}{place}'
+    return responses.ok(answer)
 
 
 def update(call: Call, build_id: str) -> flask.Response:

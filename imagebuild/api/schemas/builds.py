@@ -248,8 +248,20 @@ STEPS: base.Schema = base.closed(
     {
         'steps': base.array(
             base.ref('Step'), 'In the order in which they were done.'
-        )
-    }
+        ),
+        'next': base.text(
+            'Where the rest is, when there are very many steps, or very '
+            'large ones.'
+        ),
+    },
+    'next',
+)
+STEPS_QUERY = (
+    base.Parameter(
+        'marker',
+        'Only the steps of the next page, as "next" of an answer has it.',
+        {'type': 'integer', 'minimum': 0, 'maximum': 2**53},
+    ),
 )
 
 PLAN: base.Schema = base.closed(

@@ -30,6 +30,7 @@ from imagebuild.db.models import Build
 from imagebuild.db.models import Event
 from imagebuild.db.models import LogChunk
 from imagebuild.db.models import Step
+from imagebuild.db.queries import pages
 from imagebuild.db.queries import rows
 from imagebuild.db.transaction import Session
 from imagebuild.db.transaction import reader
@@ -86,6 +87,32 @@ def list_steps(
     if attempt is not None:
         query = query.where(Step.attempt == attempt)
     return [rows.record(records.Step, row) for row in session.scalars(query)]
+
+
+@reader
+def page_of_steps(
+    session: Session,
+    build_id: str,
+    *,
+    limit: int,
+    max_bytes: int,
+    after: int = 0,
+) -> tuple[list[records.Step], bool]:
+    """Steps as of :func:`list_steps`, within some memory.
+
+    :param limit: as of :func:`pages.within`, like ``max_bytes``.
+    :param after: id of the last step of the page before.
+    :returns: the steps, and whether there are more.
+    """
+    query = (
+        pages.sizes(Step)
+        .where(Step.build_id == build_id, Step.id > after)
+        .order_by(Step.id)
+    )
+    found, more = pages.within(
+        session, Step, query, limit=limit, max_bytes=max_bytes
+    )
+    return [rows.record(records.Step, row) for row in found], more
 
 
 @writer

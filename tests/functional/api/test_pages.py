@@ -16,6 +16,7 @@ import tracemalloc
 import pytest
 import werkzeug.test
 
+from imagebuild.api import paging
 from imagebuild.db import channel_models
 from imagebuild.db import models
 from imagebuild.db.queries import pages
@@ -99,6 +100,28 @@ def test_a_list_of_large_items_is_small(service, key, create, request_in):
     assert peak < 16 * MIB
     shown = client.get(f'/v1/{key}/{item["id"]}')
     assert len(shown.json[request_in]['resources']['x']) == MIB
+
+
+def test_steps_that_have_printed_much(service, monkeypatch):
+    monkeypatch.setattr(paging, 'MAX_BYTES', 20_000)
+    _build(service.database, 'web')
+    [build] = service.database.list_builds()
+    for number in range(1, 13):
+        service.database.add_step(
+            build.id,
+            {'attempt': 1, 'number': number, 'output': 'y' * 4000},
+        )
+    client = werkzeug.test.Client(service.wsgi)
+    url, numbers, answers = f'/v1/builds/{build.id}/steps', [], 0
+    while url:
+        answer = client.get(url)
+        assert answer.status_code == 200, answer.text
+        assert len(answer.data) < 30_000
+        numbers += [each['number'] for each in answer.json['steps']]
+        url, answers = answer.json.get('next'), answers + 1
+    assert (numbers, answers) == (list(range(1, 13)), 3)
+    refused = client.get(f'/v1/builds/{build.id}/steps?marker=x')
+    assert refused.status_code == 400
 
 
 @pytest.mark.parametrize(

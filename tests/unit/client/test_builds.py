@@ -242,6 +242,18 @@ def builds_client(session):
     return client.Client(session, connect_retries=0, status_code_retries=0)
 
 
+def test_very_many_steps(builder, requests_mock):
+    """The service gives them in pages."""
+    place = 'http://of.a.proxy/v1/builds/x/steps?marker=17'
+    requests_mock.get(
+        f'{URL}/x/steps', json={'steps': [{'number': 1}], 'next': place}
+    )
+    requests_mock.get(
+        f'{URL}/x/steps?marker=17', json={'steps': [{'number': 2}]}
+    )
+    assert [step.number for step in builder.builds.steps('x')] == [1, 2]
+
+
 def test_steps_and_plan(builder, requests_mock):
     requests_mock.get(
         f'{URL}/x/steps',

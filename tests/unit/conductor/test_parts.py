@@ -244,6 +244,27 @@ def test_events_become_log_steps_and_progress(recorder, database):
     }
 
 
+def test_output_of_many_steps_is_left_out(recorder, database, monkeypatch):
+    monkeypatch.setattr(event_recorder, 'MOST_OUTPUT', 9000)
+    for number in range(1, 6):
+        recorder.event({**STEP, 'number': number, 'output': 'x' * 5000})
+    recorder.event({**STEP, 'number': 6, 'output': 'it is short'})
+    recorder.event({**STEP, 'number': 7, 'output': ''})
+    # The one that is looked for.
+    failed = {**STEP, 'number': 8, 'result': 'failed', 'output': 'y' * 5000}
+    recorder.event(failed)
+    recorder.flush()
+    kept = [
+        call.args[1]['output'] for call in database.add_step.call_args_list
+    ]
+    assert kept[:2] == ['x' * 4000] * 2
+    assert set(kept[2:5]) == {
+        '(left out: the steps of an attempt keep 1.0 MiB of output; the log '
+        'has more)'
+    }
+    assert kept[5:] == ['it is short', '', 'y' * 4000]
+
+
 @pytest.mark.parametrize(
     'event',
     [
