@@ -94,7 +94,10 @@ class Service:
     :ivar routes: the table of :mod:`imagebuild.api.routes`, which handlers
         cannot import: it imports them.
     :ivar bus_probe: calls conductors with a short time limit.
-    :ivar health: the last result of /healthcheck.
+    :ivar health: the last result of /healthcheck, as of the other calls
+        that need no token and read the database:
+    :ivar scraped: of /metrics;
+    :ivar driver_schemas: of /openapi.json.
     """
 
     conf: cfg.ConfigOpts
@@ -106,6 +109,12 @@ class Service:
     enforcer: policy.Enforcer
     catalogue: CatalogueFile
     health: stale_cache.StaleCache[Any] = dataclasses.field(
+        default_factory=stale_cache.StaleCache
+    )
+    scraped: stale_cache.StaleCache[bytes] = dataclasses.field(
+        default_factory=stale_cache.StaleCache
+    )
+    driver_schemas: stale_cache.StaleCache[Any] = dataclasses.field(
         default_factory=stale_cache.StaleCache
     )
 

@@ -49,17 +49,13 @@ def check(service: Service) -> dict[str, Check]:
     needs no token, and must not occupy the API's threads while the bus or the
     database is down.
     """
-    found: dict[str, Check] = service.health.get(lambda: _check_all(service))
-    return found
-
-
-def _check_all(service: Service) -> dict[str, Check]:
-    checks: dict[str, Callable[[Service], Check]] = {
-        'database': _database,
-        'bus': _bus,
-        'disk': _disk,
+    found: dict[str, Check] | None = service.health.get(
+        lambda: {name: function(service) for name, function in _CHECKS.items()}
+    )
+    return found or {
+        name: Check(ok=False, reason='not known: it is still being looked at')
+        for name in _CHECKS
     }
-    return {name: function(service) for name, function in checks.items()}
 
 
 def _database(service: Service) -> Check:
@@ -106,6 +102,13 @@ def _disk(service: Service) -> Check:
             ok=False, reason=f'{free} MiB are free, {needed} are needed'
         )
     return Check(ok=True)
+
+
+_CHECKS: dict[str, Callable[[Service], Check]] = {
+    'database': _database,
+    'bus': _bus,
+    'disk': _disk,
+}
 
 
 def view(found: Mapping[str, Check]) -> dict[str, Any]:

@@ -11,7 +11,7 @@
 # under the License.
 """A cache for results that are expensive to compute.
 
-One thread computes; others get the last result meanwhile.
+One thread computes; others get the last result meanwhile, or none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class StaleCache(Generic[T]):
     """Keeps the last result of a computation that only one thread runs.
 
     For calls that need no token: however often they come and however long
-    the computation takes, it keeps one thread busy.
+    the computation takes, it keeps one thread busy, and no other waits.
 
     :param max_age: seconds after which the last result is not returned.
     """
@@ -42,33 +42,24 @@ class StaleCache(Generic[T]):
         self._lock = threading.Lock()
         self._last: tuple[float, T] | None = None
 
-    def get(self, compute: Callable[[], T]) -> T:
+    def get(self, compute: Callable[[], T]) -> T | None:
         """Compute, or return the last result while another thread computes.
 
-        Without a recent result it waits for the other thread.
-
+        :returns: None while another thread computes and the last result is
+            too old, or there is none yet.
         :raises Exception: of ``compute``; the last result stays.
         """
         if not self._lock.acquire(blocking=False):
-            found = self._recent()
-            if found is not None:
-                return found[1]
-            with self._lock:
-                # Of the thread that held the lock meanwhile.
-                found = self._recent()
-                return found[1] if found else self._compute(compute)
+            return self._recent()
         try:
-            return self._compute(compute)
+            value = compute()
+            self._last = (time.monotonic(), value)
+            return value
         finally:
             self._lock.release()
 
-    def _recent(self) -> tuple[float, T] | None:
+    def _recent(self) -> T | None:
         found = self._last
         if found is None or time.monotonic() - found[0] > self._max_age:
             return None
-        return found
-
-    def _compute(self, compute: Callable[[], T]) -> T:
-        value = compute()
-        self._last = (time.monotonic(), value)
-        return value
+        return found[1]

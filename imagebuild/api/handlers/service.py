@@ -54,14 +54,16 @@ def _version(call: Call) -> dict[str, object]:
 
 def document(call: Call) -> flask.Response:
     """GET /openapi.json"""
-    drivers: Mapping[str, Mapping[str, Any]] = {}
+    drivers: Mapping[str, Mapping[str, Any]] | None = None
     # Without the database it describes all else.
     with contextlib.suppress(exception.DatabaseUnavailable):
-        drivers = offers.driver_schemas(
-            call.service.conductors(accepting=False)
+        drivers = call.service.driver_schemas.get(
+            lambda: offers.driver_schemas(
+                call.service.conductors(accepting=False)
+            )
         )
     return responses.ok(
-        openapi.document(call.service.routes, call.root, drivers)
+        openapi.document(call.service.routes, call.root, drivers or {})
     )
 
 
@@ -80,7 +82,17 @@ def healthcheck(call: Call) -> flask.Response:
 
 def scrape(call: Call) -> flask.Response:
     """GET /metrics"""
+    found = call.service.scraped.get(
+        lambda: prometheus_client.generate_latest(
+            metrics.collect(call.service)
+        )
+    )
+    if found is None:
+        raise exception.ServiceUnavailable(
+            service='image-build',
+            reason='what is asked for is still being read for another request',
+        )
     return responses.text(
-        prometheus_client.generate_latest(metrics.collect(call.service)),
+        found,
         content_type=prometheus_client.CONTENT_TYPE_LATEST,
     )

@@ -17,6 +17,7 @@ from concurrent import futures
 import pytest
 import werkzeug.test
 
+from imagebuild import db
 from imagebuild import exception
 from tests.functional import api_service
 
@@ -51,3 +52,40 @@ def test_a_silent_bus_keeps_one_thread(service):
         finally:
             silent.set()
         assert slow.result().status_code == 503
+
+
+@pytest.mark.parametrize(
+    'path, status, text',
+    [
+        ('/healthcheck', 503, 'database: error (not known: it is still '),
+        ('/metrics', 503, 'still being read for another request'),
+        ('/openapi.json', 200, '/v1/builds'),
+    ],
+)
+def test_a_silent_database_keeps_one_thread(
+    service, monkeypatch, path, status, text
+):
+    """However long it is silent, and also when nothing is known yet."""
+    client = werkzeug.test.Client(service.wsgi)
+    silent, heard = threading.Event(), threading.Event()
+
+    def hang(*_args, **_kwargs):
+        heard.set()
+        silent.wait(60)
+        raise exception.DatabaseUnavailable(reason='silence')
+
+    for name in ('ping', 'count_builds', 'list_conductors'):
+        monkeypatch.setattr(db.Database, name, hang)
+    with futures.ThreadPoolExecutor(5) as pool:
+        try:
+            slow = pool.submit(client.get, path)
+            assert heard.wait(30)
+            quick = [pool.submit(client.get, path) for _ in range(4)]
+            done, _ = futures.wait(quick, timeout=30)
+            assert len(done) == 4
+            assert not slow.done()
+            for each in quick:
+                assert each.result().status_code == status
+                assert text in each.result().text
+        finally:
+            silent.set()

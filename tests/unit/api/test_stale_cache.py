@@ -19,22 +19,31 @@ import pytest
 from imagebuild.api import stale_cache
 
 
-def test_what_is_too_old_is_waited_for():
-    found = stale_cache.StaleCache(max_age=-1)
-    assert found.get(lambda: 1) == 1
+@pytest.mark.parametrize(
+    'max_age, known', [(60.0, True), (60.0, False), (-1.0, True)]
+)
+def test_nobody_waits_for_the_one_that_looks(max_age, known):
+    found = stale_cache.StaleCache(max_age=max_age)
+    if known:
+        assert found.get(lambda: 1) == 1
     looking, go = threading.Event(), threading.Event()
 
     def look():
         looking.set()
-        go.wait(30)
+        go.wait(60)
         return 2
 
     with futures.ThreadPoolExecutor(2) as pool:
-        one = pool.submit(found.get, look)
-        assert looking.wait(30)
-        other = pool.submit(found.get, lambda: 3)
-        go.set()
-        assert (one.result(), other.result()) == (2, 3)
+        try:
+            one = pool.submit(found.get, look)
+            assert looking.wait(30)
+            other = pool.submit(found.get, lambda: 3)
+            expected = 1 if known and max_age > 0 else None
+            assert other.result(30) == expected
+            assert not one.done()
+        finally:
+            go.set()
+        assert one.result() == 2
 
 
 def test_who_looks_in_vain_frees_the_place():
