@@ -171,6 +171,14 @@ def test_one_sentence_for_each_mistake(service, client, make, post):
     done(post(other, current_build_id=build))
 
 
+@pytest.mark.parametrize('action', ['promote', 'rollback'])
+def test_who_may_change_none_has_no_body_read(client, make, action):
+    path = f'/v1/builds/{make()}/{action}'
+    sent = {'data': b'no JSON', 'content_type': 'application/json'}
+    refused(client.post(path, headers=READER, **sent), 403)
+    refused(client.post(path, headers=ROSE, **sent), 400)
+
+
 def test_an_image_that_glance_has_no_more(service, make, post):
     first, second = make('one'), make('two')
     done(post(first))

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterator
 
 import flask
@@ -40,7 +41,12 @@ PATH = '/v1/channels'
 def promote(call: Call, build_id: str) -> flask.Response:
     """POST /v1/builds/{build_id}/promote"""
     build = builds.visible(call, build_id)
-    channel = _asked_channel(call, build, policies.channels.PROMOTE)
+    channel = _asked_channel(
+        call,
+        build,
+        policies.channels.PROMOTE,
+        call.service.conf.promotion.channels,
+    )
     validation.refuse(_problems(call, build, channel))
     tested = promotion.needs_boot_test(call.service.conf, channel)
     if tested:
@@ -64,10 +70,20 @@ def promote(call: Call, build_id: str) -> flask.Response:
 def roll_back(call: Call, build_id: str) -> flask.Response:
     """POST /v1/builds/{build_id}/rollback"""
     build = builds.visible(call, build_id)
-    channel = _asked_channel(call, build, policies.channels.ROLLBACK)
-    for each in call.database.list_channels(
-        project_id=build.project_id, channel=channel, build_id=build.id
-    ):
+    # One that the configuration no longer has can be rolled back, too.
+    found = call.database.list_channels(
+        project_id=build.project_id, build_id=build.id
+    )
+    known = {each.channel for each in found}
+    channel = _asked_channel(
+        call,
+        build,
+        policies.channels.ROLLBACK,
+        known.union(call.service.conf.promotion.channels),
+    )
+    for each in found:
+        if each.channel != channel:
+            continue
         before = each.previous_build_id
         if before and each.current_build_id == build.id:
             _look_for_image(call, before)
@@ -120,12 +136,20 @@ def delete(call: Call, channel_id: str) -> flask.Response:
     return responses.no_content()
 
 
-def _asked_channel(call: Call, build: db.Build, rule: str) -> str:
+def _asked_channel(
+    call: Call, build: db.Build, rule: str, known: Collection[str]
+) -> str:
     """The channel that a request names.
 
+    :param known: channels that there are: the body, which names one, is not
+        read for a user who may change none of them.
     :raises Forbidden: the user may not change it.
     :raises InvalidRequest: the body breaks its schema.
     """
+    if not any(
+        call.context.may(rule, build, channel=each) for each in known or ('',)
+    ):
+        raise exception.Forbidden(rule=rule)
     name = call.body.get('channel')
     name = name if isinstance(name, str) else ''
     call.context.can(rule, build, channel=name)
