@@ -30,6 +30,9 @@ from imagebuild.common.counts import counted
 _PLAIN_KEY = re.compile(r'^[A-Za-z_][A-Za-z0-9_+-]*$')
 _LONGEST_VALUE = 120
 
+#: Entries of a list that nothing else bounds: more than anybody writes.
+MANY = 10_000
+
 
 def join(path: str, *parts: str | int) -> str:
     """Add keys and indices to a manifest path.

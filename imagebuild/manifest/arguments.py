@@ -73,6 +73,7 @@ _ONE: Mapping[str, Any] = {
         'required': _BOOLEAN,
         'choices': {
             'type': 'array',
+            'maxItems': json_schema.MANY,
             'items': json_schema.SCALAR,
             'minItems': 1,
         },

@@ -40,6 +40,7 @@ _ROOT: Mapping[str, Any] = {
         'description': {'type': ['string', 'null']},
         'os': {
             'type': 'array',
+            'maxItems': json_schema.MANY,
             'minItems': 1,
             'items': {'type': 'string', 'minLength': 1},
         },

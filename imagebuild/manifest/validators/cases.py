@@ -31,6 +31,7 @@ from imagebuild.manifest.validators import base
 _BRANCH: Mapping[str, Any] = {
     'title': 'a list of validators',
     'type': 'array',
+    'maxItems': json_schema.MANY,
 }
 
 
@@ -45,6 +46,7 @@ class OsCaseValidator(base.Validator):
     schema: ClassVar[Mapping[str, Any]] = {
         'title': 'a list of one-key mappings',
         'type': 'array',
+        'maxItems': json_schema.MANY,
         'minItems': 1,
         'items': {
             'type': 'object',

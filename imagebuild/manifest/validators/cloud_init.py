@@ -24,6 +24,7 @@ import yaml
 
 from imagebuild import distros
 from imagebuild import exception
+from imagebuild.common import json_schema
 from imagebuild.common import strict_yaml
 from imagebuild.manifest.validators import base
 from imagebuild.manifest.validators import state
@@ -55,6 +56,7 @@ class CloudInitValidator(state.StateValidator):
         'properties': {
             'datasources': {
                 'type': 'array',
+                'maxItems': json_schema.MANY,
                 'minItems': 1,
                 'uniqueItems': True,
                 'items': {'enum': list(_DATASOURCES)},

@@ -45,9 +45,15 @@ _ONE: Mapping[str, Any] = {
     'required': ['source'],
     'properties': {
         'source': _FILE,
-        'files': {'type': 'array', 'items': _FILE, 'uniqueItems': True},
+        'files': {
+            'type': 'array',
+            'maxItems': json_schema.MANY,
+            'items': _FILE,
+            'uniqueItems': True,
+        },
         'variables': {
             'type': 'array',
+            'maxItems': json_schema.MANY,
             'items': json_schema.VARIABLE,
             'title': 'a list of argument names',
         },

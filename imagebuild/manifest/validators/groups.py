@@ -22,6 +22,7 @@ from typing import Self
 
 from imagebuild import exception
 from imagebuild.common import guest_program
+from imagebuild.common import json_schema
 from imagebuild.manifest import plans
 from imagebuild.manifest import runner
 from imagebuild.manifest import shell_compiler
@@ -30,6 +31,7 @@ from imagebuild.manifest.validators import base
 _LIST: Mapping[str, Any] = {
     'title': 'a list of validators',
     'type': 'array',
+    'maxItems': json_schema.MANY,
     'minItems': 1,
 }
 

@@ -26,6 +26,7 @@ from typing import Self
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild.common import guest_program
+from imagebuild.common import json_schema
 from imagebuild.common import strict_yaml
 from imagebuild.manifest import plans
 from imagebuild.manifest import shell_compiler
@@ -97,6 +98,7 @@ class PackageValidator(base.Validator):
             {
                 'title': 'a list of those',
                 'type': 'array',
+                'maxItems': json_schema.MANY,
                 'items': ONE,
                 'minItems': 1,
             },

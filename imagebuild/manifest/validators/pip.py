@@ -27,6 +27,7 @@ from packaging import requirements
 
 from imagebuild import exception
 from imagebuild.common import guest_program
+from imagebuild.common import json_schema
 from imagebuild.manifest import placeholders
 from imagebuild.manifest import shell_compiler
 from imagebuild.manifest.validators import base
@@ -38,6 +39,7 @@ from imagebuild.manifest.validators import template
 _REQUIREMENTS: Mapping[str, Any] = {
     'title': 'a list of requirements',
     'type': 'array',
+    'maxItems': json_schema.MANY,
     'minItems': 1,
     'items': {'type': 'string', 'minLength': 1},
 }

@@ -26,6 +26,7 @@ from typing import Self
 
 from imagebuild import distros
 from imagebuild import exception
+from imagebuild.common import json_schema
 from imagebuild.common import openpgp
 from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import base
@@ -52,6 +53,7 @@ _WORDS: Mapping[str, Any] = {
         {
             'title': 'a list of words',
             'type': 'array',
+            'maxItems': json_schema.MANY,
             'items': _WORD,
             'minItems': 1,
         },

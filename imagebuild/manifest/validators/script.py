@@ -29,6 +29,7 @@ from imagebuild.manifest.validators import base
 
 _NAMES: Mapping[str, Any] = {
     'type': 'array',
+    'maxItems': json_schema.MANY,
     'items': json_schema.VARIABLE,
     'title': 'a list of argument names',
 }
@@ -72,6 +73,7 @@ class ScriptValidator(base.Validator):
                         {
                             'title': 'a list of properties',
                             'type': 'array',
+                            'maxItems': json_schema.MANY,
                             'items': _PROPERTIES,
                         },
                     ]

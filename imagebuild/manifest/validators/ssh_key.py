@@ -23,6 +23,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.common import json_schema
 from imagebuild.manifest import argument_types
 from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import accounts
@@ -34,6 +35,7 @@ from imagebuild.manifest.validators import template
 _TEXTS: Mapping[str, Any] = {
     'title': 'a list of texts',
     'type': 'array',
+    'maxItems': json_schema.MANY,
     'items': {'type': 'string', 'minLength': 1},
     'minItems': 1,
 }

@@ -41,6 +41,7 @@ _WORD: Mapping[str, Any] = {
 _WORDS: Mapping[str, Any] = {
     'title': 'a list of names',
     'type': 'array',
+    'maxItems': json_schema.MANY,
     'items': _WORD,
     'minItems': 1,
 }

@@ -23,6 +23,7 @@ from typing import ClassVar
 from typing import Self
 
 from imagebuild import exception
+from imagebuild.common import json_schema
 from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import accounts
 from imagebuild.manifest.validators import base
@@ -44,7 +45,11 @@ _ONE: Mapping[str, Any] = {
     'additionalProperties': False,
     'properties': {
         'uid': {'type': 'integer', 'minimum': 0, 'maximum': 4294967294},
-        'groups': {'type': 'array', 'items': accounts.NAME},
+        'groups': {
+            'type': 'array',
+            'maxItems': json_schema.MANY,
+            'items': accounts.NAME,
+        },
         'shell': _DIRECTORY,
         'home': _DIRECTORY,
         'comment': _TEXT,

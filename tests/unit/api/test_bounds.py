@@ -18,11 +18,16 @@ import time
 import pytest
 
 from imagebuild import exception
+from imagebuild import manifest
 from imagebuild.api import openapi
 from imagebuild.api import routes
 from imagebuild.api import schemas
 from imagebuild.api import strict_json
 from imagebuild.common import json_schema
+from imagebuild.drivers import registry
+from imagebuild.manifest import arguments
+from imagebuild.manifest import loader
+from imagebuild.manifest import validators
 from imagebuild.sbom import versions
 
 
@@ -93,6 +98,52 @@ def test_everything_in_a_request_has_a_bound(route):
 )
 def test_the_walk_finds_what_has_none(schema):
     assert [*unbounded(schema, 'x')]
+
+
+def unbounded_lists(schema, place):
+    """Every list of a schema that may have any number of entries."""
+    if isinstance(schema, dict):
+        if 'array' in _types(schema) and 'maxItems' not in schema:
+            yield place
+        for name, inner in schema.items():
+            yield from unbounded_lists(inner, f'{place}.{name}')
+    elif isinstance(schema, list | tuple):
+        for index, inner in enumerate(schema):
+            yield from unbounded_lists(inner, f'{place}[{index}]')
+
+
+def test_every_list_of_a_manifest_has_a_bound():
+    """What is done for an entry is more than reading it.
+
+    Texts and mappings are bounded by the size of a body alone.
+    """
+    found = [*unbounded_lists(loader._ROOT, 'manifest')]
+    found += unbounded_lists(arguments._ONE, 'arguments')
+    known = validators.types()
+    assert 'package' in known
+    for name, kind in known.items():
+        found += unbounded_lists(dict(kind.schema), name)
+    assert found == []
+
+
+def test_every_list_of_driver_options_has_a_bound():
+    known = registry.drivers()
+    assert 'guestfs' in known
+    found = []
+    for name, driver in known.items():
+        found += unbounded_lists(driver.options.schema(), name)
+    assert found == []
+
+
+def test_a_list_that_is_too_long():
+    text = 'validators:\n- pip: [' + 'a, ' * 10_001 + ']\n'
+    with pytest.raises(exception.InvalidManifest) as caught:
+        manifest.load(text)
+    [problem] = caught.value.errors
+    assert (problem.path, problem.message) == (
+        'validators[0].pip',
+        'it has more than 10000 entries',
+    )
 
 
 def test_a_path_of_a_problem_is_short():
