@@ -16,6 +16,7 @@ import uuid
 
 import pytest
 
+from imagebuild.conductor import disk_space
 from tests.functional import upload_service
 
 
@@ -205,6 +206,32 @@ def test_its_image_gives_the_file_back(service):
     assert (
         'No conductor' not in service.database.get_upload(upload).status_reason
     )
+
+
+def test_no_room_for_what_it_becomes(tmp_path, monkeypatch):
+    """It waits, and the attempts that it may have are not used up."""
+    monkeypatch.setattr(disk_space, '_FIRST_PAUSE', 0.1)
+    service = upload_service.Service(tmp_path, max_requeues=2)
+    service.add_conf('[repository]', 'reserve = 1000000000')
+    service.start()
+    try:
+        build = service.build()
+        upload = service.upload(build, 'as-raw').json['id']
+        ended = service.ended(upload)
+        assert ended['status'] == 'error', ended
+        reason = ended['status_reason']
+        assert 'There is not enough room' in reason
+        assert 'given back to the queue 2 times' in reason
+        assert str(tmp_path) not in reason
+        log, _ = service.database.read_log(build.id, 0, 100_000)
+        assert log.count('The upload waits for room in the queue') == 2
+        assert service.stored('as-raw') == []
+        # The format that it has needs no room.
+        upload = service.upload(build, 'archive').json['id']
+        assert service.ended(upload)['status'] == 'active'
+    finally:
+        service.stop()
+        service.conf.clear()
 
 
 def test_who_has_the_file_is_gone(service):

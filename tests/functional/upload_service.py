@@ -53,6 +53,11 @@ class Service:
         self._client = api_service.over_bus(self.conf, self.database)
         self.conductor = None
 
+    def add_conf(self, *lines):
+        """Add lines to the conductor's configuration, before it starts."""
+        text = '\n'.join(lines)
+        self._path.write_text(f'{self._path.read_text()}{text}\n')
+
     def start(self):
         self.conductor = process.from_conf(conductors.read_conf(self._path))
         self.conductor.start()
