@@ -25,7 +25,8 @@ the key (:mod:`imagebuild.disks.cache_files`):
 
 The bound on the directory's size is kept by removing what was not used for the
 longest time. Images in use may exceed it until they are let go; room on the
-disk is asked for before every fetch.
+disk is asked for before every fetch. One that alone exceeds the bound is
+removed first, and others are not removed for it but to make room on the disk.
 """
 
 from __future__ import annotations
@@ -155,8 +156,13 @@ class Cache:
             the cache back to its bound.
         :raises NoSpace: the file system has no room for that.
         """
+        if needed and not self._can_fit(needed):
+            # Nothing is removed in vain.
+            space.check(self.directory, needed + self.reserve)
         cache_files.evict(
-            self.directory, lambda used: self._fits(used, needed)
+            self.directory,
+            lambda used: self._fits(used, needed),
+            largest=self.max_bytes,
         )
         if needed:
             space.check(self.directory, needed + self.reserve)
@@ -182,8 +188,15 @@ class Cache:
             cache_files.usage(self.directory) if self.directory.exists() else 0
         )
 
+    def _can_fit(self, needed: int) -> bool:
+        free = space.free(self.directory)
+        return free + self.usage() >= needed + self.reserve
+
     def _fits(self, used: int, needed: int) -> bool:
-        if self.max_bytes and used + needed > self.max_bytes:
+        # What is larger than the bound is there for as long as it is used,
+        # and to remove all others would not have it fit.
+        counted = needed if needed <= self.max_bytes else 0
+        if self.max_bytes and used + counted > self.max_bytes:
             return False
         free = space.free(self.directory)
         return not needed or free >= needed + self.reserve

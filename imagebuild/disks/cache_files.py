@@ -140,17 +140,29 @@ def usage(directory: pathlib.Path) -> int:
     return sum(found.size for found in _scan(directory).values())
 
 
-def evict(directory: pathlib.Path, enough: Callable[[int], bool]) -> None:
+def evict(
+    directory: pathlib.Path,
+    enough: Callable[[int], bool],
+    *,
+    largest: int = 0,
+) -> None:
     """Remove what was not used for the longest time.
 
     What is in use, or being fetched, stays.
 
     :param directory: the cache's.
     :param enough: called with the bytes that are left; True ends it.
+    :param largest: what is larger than so many bytes goes before all others,
+        and does not count for them while it is in use; 0 for nothing.
     """
+
+    def order(item: tuple[str, _Found]) -> tuple[bool, int]:
+        is_too_large = bool(largest) and item[1].size > largest
+        return not is_too_large, item[1].used
+
     found = _scan(directory)
     used = sum(one.size for one in found.values())
-    for key, one in sorted(found.items(), key=lambda item: item[1].used):
+    for key, one in sorted(found.items(), key=order):
         if enough(used):
             return
         if not one.size:
@@ -162,6 +174,7 @@ def evict(directory: pathlib.Path, enough: Callable[[int], bool]) -> None:
             continue
         if evicted:
             LOG.info('Evicted %s from the cache of base images', key)
+        if evicted or 0 < largest < one.size:
             used -= one.size
 
 

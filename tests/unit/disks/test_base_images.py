@@ -330,6 +330,38 @@ def test_old_parts_go_too(tmp_path):
     assert len(list(cache.directory.iterdir())) == 2, 'its lock is gone, too'
 
 
+def test_one_that_is_larger_than_the_bound(tmp_path):
+    """It comes and goes, and costs the others nothing."""
+    cache = base_images.Cache(tmp_path / 'cache', 3 * len(CONTENT))
+    servers, large = several(2), Server(b'x' * 4 * len(CONTENT))
+    for server in servers:
+        with get(cache, server):
+            pass
+    with get(cache, large, size=len(large.content)) as path:
+        assert path.stat().st_size == len(large.content)
+    for server in servers:
+        with get(cache, server):
+            pass
+    assert [server.asked for server in servers] == [[0]] * 2
+    assert cache.usage() == 2 * len(CONTENT)
+
+
+def test_nothing_is_removed_in_vain(cache, server, room):
+    [other] = several(1)
+    with get(cache, other):
+        pass
+    large = Server(CONTENT * 3)
+    room(len(CONTENT))
+    with (
+        pytest.raises(exception.NoSpace),
+        get(cache, large, size=len(large.content)),
+    ):
+        pass
+    with get(cache, other):
+        pass
+    assert other.asked == [0]
+
+
 def test_room_on_the_disk_is_made(cache, room):
     servers = several(2)
     with get(cache, servers[0]):
