@@ -11,7 +11,8 @@
 # under the License.
 """A cache for results that are expensive to compute.
 
-One thread computes; others get the last result meanwhile, or none.
+One thread computes; others get the last result meanwhile. Where there is
+none a few wait for a moment, and the rest get none.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ T = TypeVar('T')
 
 #: Seconds for which the last result is returned while another is computed.
 MAX_AGE = 30.0
+#: How many threads wait for the first result, and for so many seconds.
+_MOST_WAITING = 2
+_PATIENCE = 2.0
 
 
 class StaleCache(Generic[T]):
     """Keeps the last result of a computation that only one thread runs.
 
     For calls that need no token: however often they come and however long
-    the computation takes, it keeps one thread busy, and no other waits.
+    the computation takes, it keeps one thread busy, and few others wait.
 
     :param max_age: seconds after which the last result is not returned.
     """
@@ -40,6 +44,7 @@ class StaleCache(Generic[T]):
     def __init__(self, *, max_age: float = MAX_AGE) -> None:
         self._max_age = max_age
         self._lock = threading.Lock()
+        self._patient = threading.BoundedSemaphore(_MOST_WAITING)
         self._last: tuple[float, T] | None = None
 
     def get(self, compute: Callable[[], T]) -> T | None:
@@ -50,13 +55,25 @@ class StaleCache(Generic[T]):
         :raises Exception: of ``compute``; the last result stays.
         """
         if not self._lock.acquire(blocking=False):
-            return self._recent()
+            found = self._recent()
+            return self._awaited() if found is None else found
         try:
             value = compute()
             self._last = (time.monotonic(), value)
             return value
         finally:
             self._lock.release()
+
+    def _awaited(self) -> T | None:
+        """What the other thread finds: two probes may well come at once."""
+        if not self._patient.acquire(blocking=False):
+            return None
+        try:
+            if self._lock.acquire(timeout=_PATIENCE):
+                self._lock.release()
+            return self._recent()
+        finally:
+            self._patient.release()
 
     def _recent(self) -> T | None:
         found = self._last

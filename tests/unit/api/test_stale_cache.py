@@ -46,6 +46,33 @@ def test_nobody_waits_for_the_one_that_looks(max_age, known):
         assert one.result() == 2
 
 
+def test_two_that_ask_at_once_have_the_same_answer(monkeypatch):
+    """As two load balancers do, long after anybody asked last."""
+    monkeypatch.setattr(stale_cache, '_PATIENCE', 60.0)
+    found = stale_cache.StaleCache()
+    looking, go = threading.Event(), threading.Event()
+
+    def look():
+        looking.set()
+        go.wait(60)
+        return 2
+
+    with futures.ThreadPoolExecutor(4) as pool:
+        try:
+            one = pool.submit(found.get, look)
+            assert looking.wait(30)
+            others = [pool.submit(found.get, lambda: 3) for _ in range(3)]
+            # All but two threads go on with their work.
+            done, waiting = futures.wait(
+                others, timeout=30, return_when=futures.FIRST_COMPLETED
+            )
+            assert [each.result() for each in done] == [None]
+            assert len(waiting) == 2
+        finally:
+            go.set()
+        assert [each.result() for each in (one, *waiting)] == [2, 2, 2]
+
+
 def test_who_looks_in_vain_frees_the_place():
     found = stale_cache.StaleCache()
     with pytest.raises(ZeroDivisionError):
