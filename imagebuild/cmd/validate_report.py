@@ -57,13 +57,11 @@ class Mask:
             )
             if secret
         }
-        self._forms = {
-            form for secret in secrets for form in hiding.forms(secret)
-        }
+        self._secrets = hiding.Secrets(secrets)
 
     def text(self, text: str) -> str:
         """A text without passwords."""
-        return hiding.hide(text, self._forms)
+        return self._secrets.hide(text)
 
     def outcome(self, outcome: checks.Outcome) -> checks.Outcome:
         """What came out, without passwords."""

@@ -66,8 +66,15 @@ class Events:
 
     def hide(self, secrets: Sequence[str]) -> None:
         """Take these out of every event and of the log from now on."""
-        self._masker = masking.Masker([*self.always, *secrets])
-        masking.Formatter.masker = self._masker
+        self._mask_by(masking.Masker([*self.always, *secrets]))
+
+    def withhold(self) -> None:
+        """Send no text, until it is known what must be hidden."""
+        self._mask_by(masking.Withholder())
+
+    def _mask_by(self, masker: masking.Masker) -> None:
+        self._masker = masker
+        masking.Formatter.masker = masker
 
     def send(self, event: str, **values: Any) -> None:
         """Send one event; waits while the conductor is far behind."""

@@ -33,6 +33,7 @@ from imagebuild.job import reap
 from imagebuild.job import specs
 from imagebuild.job import termination
 from imagebuild.job import upload
+from imagebuild.manifest import hiding
 from imagebuild.manifest.document import as_text
 from imagebuild.manifest.document import is_scalar
 
@@ -176,13 +177,16 @@ def _until_known(document: Mapping[str, Any], events: channel.Events) -> None:
         *(document.get('credentials') or {}).values(),
     ]
     given = (document.get('request') or {}).get('arguments')
-    events.hide(
-        [
-            as_text(value)
-            for value in (given if isinstance(given, dict) else {}).values()
-            if is_scalar(value)
-        ]
-    )
+    secrets = [
+        as_text(value)
+        for value in (given if isinstance(given, dict) else {}).values()
+        if is_scalar(value)
+    ]
+    if hiding.excess(secrets):
+        # Those that are hidden are few enough, or will be refused.
+        events.withhold()
+    else:
+        events.hide(secrets)
     if document['config'].get('DEFAULT', {}).get('debug'):
         logging.getLogger('imagebuild').setLevel(logging.DEBUG)
 

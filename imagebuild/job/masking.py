@@ -38,6 +38,10 @@ _OURS = frozenset(
         'stream',
     }
 )
+_WITHHELD = (
+    f'{_MASK} (not shown: it is not known yet which arguments are hidden, '
+    'and all of them are too much to be looked for)'
+)
 _PATH_PART = re.compile(r'\[\d+\]|\["(?:[^"\\]|\\.)*"\]|[^.\[]+')
 #: How options are called whose values are secrets.
 _SECRET_OPTIONS = ('password', 'secret', 'token')
@@ -50,14 +54,11 @@ class Masker:
     """
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
-        forms: set[str] = set()
-        for secret in secrets:
-            forms.update(hiding.forms(secret))
-        self._forms = tuple(sorted(forms, key=len, reverse=True))
+        self._secrets = hiding.Secrets(secrets)
 
     def text(self, text: str) -> str:
         """A text without the secrets."""
-        return hiding.hide(text, self._forms)
+        return self._secrets.hide(text)
 
     def path(self, path: str) -> str:
         """A step's path: a branch may be called by a value."""
@@ -70,11 +71,9 @@ class Masker:
         if part.startswith('[') and not part.startswith('["'):
             # The number of a step.
             return part
-        for form in self._forms:
-            if part.strip('["]') == form or (
-                len(form) >= hiding.SHORTEST and form in part
-            ):
-                return f'["{_MASK}"]' if part.startswith('[') else _MASK
+        named = self._secrets.is_named_by
+        if named(part.strip('["]')) or named(part):
+            return f'["{_MASK}"]' if part.startswith('[') else _MASK
         return part
 
     def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +90,16 @@ class Masker:
         if isinstance(value, list | tuple):
             return [self._value('', item) for item in value]
         return value
+
+
+class Withholder(Masker):
+    """Replaces every text: it is not known what in it is secret."""
+
+    def text(self, text: str) -> str:
+        return _WITHHELD if text else text
+
+    def path(self, path: str) -> str:
+        return self.text(path)
 
 
 def of_config(config: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -25,6 +25,7 @@ from imagebuild.common import control_characters
 from imagebuild.common import json_schema
 from imagebuild.manifest import argument_types
 from imagebuild.manifest import document
+from imagebuild.manifest import hiding
 
 #: Names that the language keeps for options of the programs: imagebuild-pack
 #: makes an option of each argument. They belong to the language, not to the
@@ -397,6 +398,22 @@ def resolve(
         if wrong:
             problems.append(exception.Problem(path, wrong))
         result[argument.name] = text
+    problems.extend(_check_hidden(declared, result))
     if problems:
         raise exception.InvalidArguments(problems)
     return result
+
+
+def _check_hidden(
+    declared: Iterable[Argument], values: Mapping[str, str]
+) -> Iterator[exception.Problem]:
+    """Name the argument with which hidden values become too many."""
+    hidden: list[str] = []
+    for argument in declared:
+        value = values.get(argument.name)
+        if argument.hidden and value and value != argument.default:
+            hidden.append(value)
+            if wrong := hiding.excess(hidden):
+                path = json_schema.join('arguments', argument.name)
+                yield exception.Problem(path, wrong)
+                return

@@ -305,7 +305,13 @@ class Context:
         return self.value(name)
 
     def set_value(self, name: str, value: str) -> None:
-        """Set an argument for the steps that follow."""
+        """Set an argument for the steps that follow.
+
+        :raises StepError: it is hidden, and too much to be looked for.
+        """
+        hidden = self._hidden_values({**self.values, name: value})
+        if wrong := hiding.excess(hidden):
+            raise exception.StepError(f'"{name}" cannot be set: {wrong}')
         self.values[name] = value
         self.assigned.add(name)
 
@@ -373,7 +379,7 @@ class Context:
 
     def mask(self, text: str) -> str:
         """Replace the values of hidden arguments."""
-        return hiding.hide(text, self._secrets())
+        return self._secrets().hide(text)
 
     def without_cut_secret(self, text: str) -> str:
         """A masked text without the first part of a secret at its end.
@@ -381,19 +387,18 @@ class Context:
         Where a text was cut a secret may have been cut too, and is not
         recognized.
         """
-        longest = max(map(len, self._secrets()), default=0)
-        return text[: max(len(text) - longest, 0)]
+        return text[: max(len(text) - self._secrets().longest, 0)]
 
-    def _secrets(self) -> Sequence[str]:
+    def _secrets(self) -> hiding.Secrets:
         # Not kept: a step may set the value of a hidden argument.
-        forms: set[str] = set()
+        return hiding.secrets_of(tuple(self._hidden_values(self.values)))
+
+    def _hidden_values(self, values: Mapping[str, str]) -> Iterator[str]:
         for argument in self.declared.values():
-            value = self.values.get(argument.name, '')
+            value = values.get(argument.name, '')
             # What the manifest itself declares is no secret.
             if argument.hidden and value and value != argument.default:
-                # Its lines among them: output is masked line by line.
-                forms.update(hiding.forms(value))
-        return sorted(forms, key=len, reverse=True)
+                yield value
 
 
 def _end_of(text: str) -> str:

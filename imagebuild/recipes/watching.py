@@ -50,9 +50,7 @@ class Output:
     ) -> None:
         self._monitor = monitor
         self._step = step
-        self._secrets = frozenset(
-            form for secret in secrets for form in hiding.forms(secret)
-        )
+        self._secrets = hiding.Secrets(secrets)
         self._cutter = output_lines.LineCutter(self._line)
         self._tail = ''
 
@@ -63,7 +61,7 @@ class Output:
 
     def mask(self, text: str) -> str:
         """A text without the secrets."""
-        return hiding.hide(text, self._secrets)
+        return self._secrets.hide(text)
 
     def add(self, stream: capture.Stream, text: str) -> None:
         """Take a piece."""
