@@ -14,6 +14,7 @@ import pytest
 from imagebuild import distros
 from imagebuild import exception
 from imagebuild.distros import os_releases
+from imagebuild.remotes import fake
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,21 @@ def test_control_characters_of_the_guest_are_escaped() -> None:
     assert release.id == r'deb\x1b[2jian'
     assert release.version_id == r'12\x9b'
     assert release.pretty_name == r'a\x1b]0;b\x07'
+
+
+def test_a_file_that_is_too_large_for_one() -> None:
+    """Without a limit one word of 8 MiB would be looked at for hours."""
+    remote = fake.FakeRemote()
+    content = b'ID=debian\n#' + b'a' * 65536
+    remote.files['/etc/os-release'] = fake.File(content)
+    with pytest.raises(exception.StepError) as caught:
+        os_releases.read(remote)
+    assert str(caught.value) == (
+        '/etc/os-release has 65547 bytes, and 65536 are the most that are '
+        'read of it'
+    )
+    remote.files['/etc/os-release'] = fake.File(content[:65536])
+    assert os_releases.read(remote).id == 'debian'
 
 
 def test_no_family() -> None:
