@@ -163,7 +163,10 @@ def _kernel(tree: tree_files.Tree) -> tuple[str, str]:
 
 def _by_version(text: str) -> list[tuple[int, int, str]]:
     """6.10 after 6.9."""
+    # Not by int(), which takes 4300 digits and no more.
     return [
-        (1, int(part), '') if part.isdigit() else (0, 0, part)
+        (1, len(digits := part.lstrip('0')), digits)
+        if part[0].isdecimal()
+        else (0, 0, part)
         for part in re.findall(r'\d+|\D+', text)
     ]

@@ -16,6 +16,8 @@ from __future__ import annotations
 from imagebuild import exception
 from imagebuild.remotes import base
 
+_LARGEST = 2**31 - 1
+
 
 class Accounts:
     """Numbers of users and groups, read once.
@@ -47,7 +49,10 @@ class Accounts:
         if name == 'root':
             return 0
         if name.isdecimal():
-            return int(name)
+            own = number(name)
+            if own is None:
+                raise exception.StepError(f'no {what} has the number {name}')
+            return own
         if database not in self._known:
             self._known[database] = self._read(database)
         known = self._known[database]
@@ -63,7 +68,19 @@ class Accounts:
         text = content.decode('utf-8', 'replace')
         rows = (line.split(':') for line in text.splitlines())
         return {
-            row[0]: int(row[2])
+            row[0]: found
             for row in rows
-            if len(row) > 2 and row[2].isdecimal()
+            if len(row) > 2 and (found := number(row[2])) is not None
         }
+
+
+def number(text: str) -> int | None:
+    """The number of a user or group, as an image writes it.
+
+    :returns: None for what cannot be one: Python reads no number of 5000
+        digits, and libguestfs takes none that is larger.
+    """
+    if not (text.isdecimal() and len(text) <= len(str(_LARGEST))):
+        return None
+    found = int(text)
+    return found if found <= _LARGEST else None

@@ -195,7 +195,8 @@ class Stages:
         self._number = -1
         self._ask = _QUESTIONS[family]
         self._word = re.compile(
-            rf'{re.escape(word)} (done|runs|failed)(?: (\d+)(?: (\d+))?)?'
+            rf'{re.escape(word)} (done|runs|failed)'
+            r'(?: (\d{1,9})(?: (\d{1,9}))?)?'
         )
         self._lines: list[str] = []
         self._telling: list[str] = []

@@ -41,6 +41,8 @@ NAME: Mapping[str, Any] = {
     'x-message': 'is not the name of a user or group',
 }
 _HASH = re.compile(r'[!*]{0,2}(?:\$[a-z0-9]+\$[!-9;-~]+)?')
+#: As getent(1) of a guest may print it, which anybody may have written.
+_UID = re.compile('[0-9]{1,10}')
 
 _SUDOERS = r"""
 sudoers_of() {
@@ -227,6 +229,10 @@ def _account(lines: Sequence[str]) -> Account:
     passwd = (fields.get('passwd') or [''])[0].split(':')
     if len(passwd) < 7:
         return Account(sudo=sudo)
+    if not _UID.fullmatch(passwd[2]):
+        raise exception.StepFailed(
+            f'the user {passwd[0]:.40} of the image has no number'
+        )
     shadow = (fields.get('shadow') or [':'])[0].split(':')
     return Account(
         exists=True,

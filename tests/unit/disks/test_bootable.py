@@ -223,6 +223,14 @@ def test_what_starts_a_tree(
     assert f"($root)'/{grub}'" in (own / 'grub.cfg').read_text()
 
 
+def test_versions_that_int_does_not_read() -> None:
+    names = ['6.9', '6.10', '6.²', '6.' + '9' * 5000, '06.1']
+    names.sort(key=boot_files._by_version)
+    assert [each[:5] for each in names] == [
+        '06.1', '6.9', '6.10', '6.999', '6.²',
+    ]  # fmt: skip
+
+
 def test_everything_that_lacks_is_named(tmp_path: pathlib.Path) -> None:
     tree = make_tree(tmp_path, {'etc/os-release': 'ID=debian\n'})
     with pytest.raises(exception.InvalidInput) as caught:

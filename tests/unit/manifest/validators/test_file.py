@@ -129,6 +129,17 @@ def test_reconcile_then_nothing_to_do() -> None:
     assert [step.state for step in loaded.plan(remote)] == ['holds']
 
 
+@pytest.mark.parametrize('mode', ['x', '9' * 5000, '-644'])
+def test_a_guest_whose_stat_says_anything(mode: str) -> None:
+    remote = guest.debian()
+    digest = hashlib.sha256(b'y').hexdigest()
+    told = fake.Answer(f'file {digest} {mode} 0 0 root root\n')
+    guest.answer(remote, target_files.LOOK, told)
+    loaded = guest.load('file: {/a: {content: y}}')
+    reason = guest.failure(loaded, remote, reconcile=False)
+    assert reason == f'/a has mode {mode.zfill(4)[:9]}, not 0644'
+
+
 def test_check_reports_all_and_writes_nothing() -> None:
     remote = guest.debian()
     _state(remote)

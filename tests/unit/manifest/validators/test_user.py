@@ -73,6 +73,16 @@ def test_differences(properties: str, wrong: str) -> None:
     assert len(remote.commands) == 1
 
 
+@pytest.mark.parametrize('uid', ['', 'x', '9' * 5000, '²', '-1'])
+def test_a_user_whose_number_is_none(uid: str) -> None:
+    remote = guest.debian()
+    told = fake.Answer(AMY.replace(':1000:1000:', f':{uid}:1000:'))
+    guest.answer(remote, accounts.LOOK, told)
+    loaded = guest.load('user: {amy: {uid: 7}}')
+    reason = guest.failure(loaded, remote, reconcile=False)
+    assert reason == 'the user amy of the image has no number'
+
+
 def test_missing_users_are_all_told() -> None:
     remote = guest.debian()
     guest.answer(remote, accounts.LOOK, fake.Answer('user:amy\nuser:bob\n'))
