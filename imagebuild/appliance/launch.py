@@ -168,7 +168,8 @@ class Appliance:
         :raises ApplianceFailed: the appliance is gone.
         :raises DiskFull: the disk under the overlay ran full.
         :raises RuntimeError: libguestfs' own error, to be translated by
-            the caller who knows what was meant.
+            the caller who knows what was meant; or an answer that is not
+            UTF-8, whose cause is the UnicodeDecodeError.
         """
         if self._killed:
             raise exception.ApplianceFailed(reason='it has been stopped')
@@ -182,7 +183,11 @@ class Appliance:
             raise
         try:
             return future.result()
-        except (RuntimeError, exception.ImageBuildError) as error:
+        except (
+            RuntimeError,
+            UnicodeDecodeError,
+            exception.ImageBuildError,
+        ) as error:
             # A function of several calls may take the end of the appliance
             # for a guest that lacks something.
             if isinstance(error, exception.EnvironmentFault):
@@ -193,6 +198,9 @@ class Appliance:
                 raise exception.ApplianceFailed(
                     reason=first_line(error.__cause__ or error)
                 ) from error
+            if isinstance(error, UnicodeDecodeError):
+                # A name or a message of the guest's.
+                raise RuntimeError(f'it is no text: {error}') from error
             raise
 
     def _watch(

@@ -21,6 +21,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from imagebuild import exception
+
 LOG = logging.getLogger(__name__)
 
 _DISK = '/dev/sda'
@@ -42,6 +44,7 @@ def partition(handle: Any) -> list[str]:
         :class:`raw_disk.RawDisk`.
     :returns: the device whose file system can now grow; none when nothing
         can.
+    :raises StepError: its table is one that cannot be changed.
     """
     try:
         kind = handle.part_get_parttype(_DISK)
@@ -57,6 +60,17 @@ def partition(handle: Any) -> list[str]:
     if kind == 'msdos' and number > 4:
         # A logical one: the extended one around it would have to grow, too.
         return []
+    try:
+        _resize(handle, kind, number)
+    except RuntimeError as error:
+        raise exception.StepError(
+            'the partition table cannot be made as large as the disk is to be '
+            f'({" ".join(str(error).split())})'
+        ) from error
+    return [f'{_DISK}{number}']
+
+
+def _resize(handle: Any, kind: str, number: int) -> None:
     if kind == 'gpt':
         handle.part_expand_gpt(_DISK)
     end = int(handle.blockdev_getsize64(_DISK)) // _SECTOR - _GPT_END
@@ -70,7 +84,6 @@ def partition(handle: Any) -> list[str]:
         # sfdisk's tables end where a MiB does, and sgdisk keeps that when it
         # moves their copy: parted refuses any later sector.
         handle.part_resize(_DISK, number, (end + 1) // _MIB * _MIB - 1)
-    return [f'{_DISK}{number}']
 
 
 def filesystem(handle: Any, device: str) -> None:

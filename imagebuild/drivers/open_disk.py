@@ -23,6 +23,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Any
 from typing import Protocol
 
 from imagebuild import appliance
@@ -213,10 +214,8 @@ def _appliance(
 ) -> guestfs.GuestfsRemote:
     larger: list[str] = []
 
-    def on_started(started: appliance.Appliance) -> None:
-        _record(started, opening.workspace)
-        if opening.grown:
-            larger.extend(started.call(grow.partition, started.handle))
+    def make_larger(handle: Any) -> None:
+        larger.extend(grow.partition(handle))
 
     remote = guestfs.GuestfsRemote(
         [drive],
@@ -224,13 +223,12 @@ def _appliance(
         settings=opening.settings,
         workspace=opening.workspace.path,
         on_notice=notices.notice,
-        on_started=on_started,
+        on_started=lambda started: _record(started, opening.workspace),
+        before_mount=make_larger if opening.grown else None,
     )
     try:
         for device in larger:
-            remote.appliance.call(
-                grow.filesystem, remote.appliance.handle, device
-            )
+            remote.with_handle(grow.filesystem, device)
         remote.prepare()
     except BaseException:
         # Nobody has it yet who would close it.

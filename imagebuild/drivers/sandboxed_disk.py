@@ -17,6 +17,7 @@ import contextlib
 import pathlib
 from collections.abc import Iterator
 
+from imagebuild import exception
 from imagebuild import sandbox
 from imagebuild.appliance import ApplianceSettings
 from imagebuild.disks import grow
@@ -107,7 +108,17 @@ def _grown(raw: pathlib.Path, opening: openings.Opening) -> list[str]:
     """Make what is on the disk larger, before anything is mounted.
 
     :returns: devices whose file system grows when it is mounted.
+    :raises NotForSandbox: it cannot be done here.
     """
     disk = raw_disk.RawDisk(raw, opening.workspace.path, image=opening.name)
-    larger = grow.partition(disk)
+    try:
+        larger = grow.partition(disk)
+    except exception.HostCommandFailed as error:
+        if error.kwargs['exit_code'] == 'none':
+            raise
+        raise exception.NotForSandbox(
+            path=opening.name,
+            reason='its partition table cannot be made larger here '
+            f'({str(error).rstrip(".")})',
+        ) from error
     return [device for device in larger if not disk.resize2fs(device)]

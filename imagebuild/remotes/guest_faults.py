@@ -40,13 +40,43 @@ def ended_by_guest(
     :param by_guest: whether qemu reports that the guest ended it.
     :returns: what to raise; None when nothing shows that it was the guest.
     """
+    meaning = _meaning(console, by_guest)
+    if not meaning:
+        return None
+    return exception.GuestBroken(
+        what=shown, reason=f'the appliance it ran in ended: {meaning}'
+    )
+
+
+def ended_by_disk(
+    console: str, *, by_guest: bool = False
+) -> exception.GuestBroken | None:
+    """The same where no command ran, but a file system was looked at."""
+    meaning = _meaning(console, by_guest)
+    if not meaning:
+        return None
+    return exception.GuestBroken(
+        what='What is on the disk',
+        reason=f'the appliance that has the disk ended: {meaning}',
+    )
+
+
+def _meaning(console: str, by_guest: bool) -> str:
     shown_by = console + ('reboot: ' if by_guest else '')
     for sign, meaning in _SIGNS:
         if sign in shown_by:
-            return exception.GuestBroken(
-                what=shown, reason=f'the appliance it ran in ended: {meaning}'
-            )
-    return None
+            return meaning
+    return ''
+
+
+def no_answer(seconds: float) -> exception.GuestBroken:
+    """A file system was looked at without an end."""
+    return exception.GuestBroken(
+        what='What is on the disk',
+        reason='one look at its files or file systems took more than '
+        f'{seconds:.0f} seconds, and the appliance that has the disk was '
+        'ended',
+    )
 
 
 def not_started(error: Exception) -> exception.GuestBroken:

@@ -44,7 +44,9 @@ _NEEDED = re.compile(r'^/(usr|var|etc|opt|boot)(/|$)')
 # An old fstab names a disk as its own machine had it, /dev/vda or nvme0n1. In
 # the appliance all are SCSI disks in the same order: sda, sdb, ...
 _KERNEL_NAME = re.compile(r'^/dev/(?:[shv]|xv)d([a-z])(\d*)$')
-_NVME_NAME = re.compile(r'^/dev/nvme(\d+)n1(?:p(\d+))?$')
+_NVME_NAME = re.compile(r'^/dev/nvme(\d|1\d|2[0-5])n1(?:p(\d+))?$')
+#: Each takes some 20 ms where the appliance is emulated.
+_MOST_MOUNTS = 500
 
 
 def mount_all(
@@ -76,7 +78,14 @@ def mount_all(
     root = _choose(roots, wanted, image, filesystems)
     handle.umount_all()
     handle.mount(root, '/')
-    for entry in _fstab(handle):
+    entries = _fstab(handle)
+    if len(entries) > _MOST_MOUNTS:
+        raise exception.InvalidImage(
+            path=image,
+            reason=f'its /etc/fstab mounts {len(entries)} file systems, and '
+            f'{_MOST_MOUNTS} are the most that are mounted',
+        )
+    for entry in entries:
         if entry.target != '/':
             _mount(handle, entry, devices, image, on_notice)
     return root
@@ -109,7 +118,7 @@ def _roots_in_subvolumes(
         handle.umount_all()
         handle.mount_ro(device, '/')
         subvolumes = handle.btrfs_subvolume_list('/')
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:
         LOG.debug('%s has no subvolumes to look at: %s', device, error)
         return
     for item in subvolumes:
@@ -296,7 +305,8 @@ class _Devices:
     def _blkid(self, device: str) -> Mapping[str, str]:
         try:
             tags: Mapping[str, str] = self._handle.blkid(device)
-        except RuntimeError:
+        except (RuntimeError, UnicodeDecodeError):
+            # No file system, or a label that is no text.
             return {}
         return tags
 

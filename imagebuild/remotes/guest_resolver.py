@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 
+from imagebuild import exception
 from imagebuild.remotes import guest_handle
 
 _RESOLVER = '/etc/resolv.conf'
@@ -32,6 +33,8 @@ _RESOLVER = '/etc/resolv.conf'
 _COPIES = ('/etc/*resolv.conf*', '/etc/.*resolv.conf*')
 #: Bytes; a larger file is none that a resolver would read.
 _LARGEST = 64 * 1024
+#: Of such copies; each takes some 10 ms where the appliance is emulated.
+_MOST_COPIES = 500
 _NAME_SERVER = re.compile(rb'[ \t]*nameserver[ \t]')
 
 
@@ -45,11 +48,20 @@ def keep(handle: guest_handle.GuestHandle, token: str) -> None:
 
     :param handle: of the guest, mounted.
     :param token: of the command whose ending shows that it changed the file.
+    :raises StepError: it left too many copies of it.
     :raises RuntimeError: the guest's file system refuses.
     """
     found = aside(token)
     put = content_of(handle, f'{found}.put') or b''
-    _mend_copies(handle, put)
+    try:
+        _mend_copies(handle, put)
+    finally:
+        _take_over(handle, found, put)
+
+
+def _take_over(
+    handle: guest_handle.GuestHandle, found: str, put: bytes
+) -> None:
     if handle.is_symlink(found):
         handle.rename(found, _RESOLVER)
     elif (left := content_of(handle, found)) is not None:
@@ -91,13 +103,21 @@ def _wished(left: bytes, put: bytes, before: bytes | None) -> bytes | None:
 
 
 def _mend_copies(handle: guest_handle.GuestHandle, put: bytes) -> None:
-    """A copy that the command made is one of the guest's own file."""
+    """A copy that the command made is one of the guest's own file.
+
+    :raises StepError: there are too many to look at.
+    """
     for pattern in _COPIES:
         try:
             paths = handle.glob_expand(pattern, directoryslash=False)
         except UnicodeDecodeError:
             # A name that is no text; a copy keeps what it holds.
             continue
+        if len(paths) > _MOST_COPIES:
+            raise exception.StepError(
+                f'the image has {len(paths)} files {pattern}, and '
+                f'{_MOST_COPIES} are the most that are looked at'
+            )
         for path in paths:
             if path != _RESOLVER and content_of(handle, path) == put:
                 _copy(handle, path)

@@ -35,6 +35,7 @@ from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guest_resolver
 from imagebuild.remotes import guest_settings
 from imagebuild.remotes import guest_wrapper
+from imagebuild.remotes import handled
 from imagebuild.remotes import invocations
 from imagebuild.remotes import output
 from imagebuild.remotes import output_channel
@@ -49,6 +50,8 @@ T = TypeVar('T')
 _GRACE = 30.0
 #: Seconds that undoing what a command left may take.
 _UNDOING = 120.0
+#: Seconds for a short call.
+_SHORT = 300.0
 
 
 class GuestfsRemote(disk_remote.DiskRemote):
@@ -61,10 +64,14 @@ class GuestfsRemote(disk_remote.DiskRemote):
         space is watched.
     :param on_notice: called with messages that the user should see.
     :param on_started: called with the appliance before it is looked into.
+    :param before_mount: called with the appliance's handle then; it may
+        change the disk.
 
     :ivar before: the appliance's state before the first command.
     :raises InvalidInput: there is no operating system to be found, or
         several; see :func:`guest_mounts.mount_all`.
+    :raises GuestBroken: a look at the disk ended the appliance, or had no
+        end.
     :raises EnvironmentFault: the appliance does not start.
     """
 
@@ -77,6 +84,7 @@ class GuestfsRemote(disk_remote.DiskRemote):
         workspace: pathlib.Path | None = None,
         on_notice: Callable[[str], None] | None = None,
         on_started: Callable[[appliances.Appliance], None] | None = None,
+        before_mount: Callable[[Any], object] | None = None,
     ) -> None:
         settings = settings or guest_settings.GuestSettings()
         super().__init__(
@@ -100,6 +108,8 @@ class GuestfsRemote(disk_remote.DiskRemote):
             if on_started:
                 on_started(self.appliance)
             self._channel.connected()
+            if before_mount:
+                self.with_handle(before_mount)
             # libguestfs' own condition for its swap of /etc/resolv.conf.
             self._swaps = bool(self._call(self._handle.get_network))
             self.root = self._guest_call(
@@ -126,10 +136,42 @@ class GuestfsRemote(disk_remote.DiskRemote):
         return self.appliance.handle
 
     def _call(self, function: Callable[..., T], *args: Any, **kw: Any) -> T:
-        """A short call: it is given five minutes."""
-        return self.appliance.call(
-            function, *args, timeout=self._within(300.0), **kw
-        )
+        """A short call; see :meth:`handled.HandleRemote._call`.
+
+        :raises GuestBroken: what is on the disk ended the appliance, or the
+            call had no end.
+        """
+        return self._within_seconds(_SHORT, function, *args, **kw)
+
+    def _within_seconds(
+        self, seconds: float, function: Callable[..., T], *args: Any, **kw: Any
+    ) -> T:
+        given = self._within(seconds)
+        try:
+            return self.appliance.call(
+                function,
+                *args,
+                timeout=given,
+                on_timeout=lambda: self._no_answer(given),
+                **kw,
+            )
+        except exception.ApplianceFailed as error:
+            raise self._blamed(error) from error
+
+    def with_handle(self, function: Callable[..., T], *args: Any) -> T:
+        """Call what may take as long as a command.
+
+        :param function: is given the appliance's handle.
+        :param args: follow the handle.
+        :raises StepError: the guest's disk refuses.
+        :raises GuestBroken: as of a short call.
+        """
+        try:
+            return self._within_seconds(
+                self._command_timeout, function, self._handle, *args
+            )
+        except RuntimeError as error:
+            raise handled.refused(error) from error
 
     def _give_up(self) -> None:
         self.appliance.kill()
@@ -139,7 +181,10 @@ class GuestfsRemote(disk_remote.DiskRemote):
     def _prepare(self) -> None:
         """See :meth:`disk_remote.DiskRemote._prepare`."""
         super()._prepare()
-        self.before = self._call(appliance_state.look, self._handle)
+        try:
+            self.before = self._call(appliance_state.look, self._handle)
+        except (RuntimeError, ValueError) as error:
+            raise guest_faults.unreadable('What is mounted', error) from error
 
     def _exec(
         self,
@@ -224,6 +269,9 @@ class GuestfsRemote(disk_remote.DiskRemote):
                 on_tick=tick,
             )
         except RuntimeError as error:
+            if isinstance(error.__cause__, UnicodeDecodeError):
+                # It wrote where the wrapper says how it ended.
+                raise guest_faults.output_lost(shown) from error
             raise guest_faults.not_started(error) from error
         except exception.ApplianceFailed as error:
             raise self._blamed(error, shown) from error
@@ -255,14 +303,25 @@ class GuestfsRemote(disk_remote.DiskRemote):
             raise guest_faults.left_behind(shown, what)
 
     def _blamed(
-        self, error: exception.ApplianceFailed, shown: str
+        self, error: exception.ApplianceFailed, shown: str = ''
     ) -> Exception:
-        broken = guest_faults.ended_by_guest(
-            shown,
-            self.appliance.console,
-            by_guest=self._channel.events.ended_by_guest(),
+        """Whose fault the end of the appliance is.
+
+        :param shown: the command that ran in it, '' if none did.
+        """
+        console = self.appliance.console
+        by_guest = self._channel.events.ended_by_guest()
+        broken = (
+            guest_faults.ended_by_guest(shown, console, by_guest=by_guest)
+            if shown
+            else guest_faults.ended_by_disk(console, by_guest=by_guest)
         )
         return broken or error
+
+    def _no_answer(self, seconds: float) -> Exception:
+        if self._run_limit.is_over:
+            return self._run_limit.timeout()
+        return guest_faults.no_answer(seconds)
 
     def _hung(self, shown: str) -> Exception:
         if self._run_limit.is_over:
@@ -275,6 +334,7 @@ class GuestfsRemote(disk_remote.DiskRemote):
         self._call(self._handle.sync)
 
     def _let_go(self) -> None:
+        # Whose fault its end is, is not to be seen: it ends by itself now.
         self.appliance.shutdown()
 
     def close(self) -> None:

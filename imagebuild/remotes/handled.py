@@ -31,6 +31,13 @@ from imagebuild.remotes import posix
 T = TypeVar('T')
 
 
+def refused(error: RuntimeError) -> exception.StepError:
+    """What a system's disk does not let be done."""
+    return exception.StepError(
+        f'the image refuses: {" ".join(str(error).split())}'
+    )
+
+
 class HandleRemote(posix.PosixRemote):
     """Parameters as of :class:`posix.PosixRemote`."""
 
@@ -56,10 +63,14 @@ class HandleRemote(posix.PosixRemote):
 
         :param function: a method of :attr:`_handle`, or what calls several.
         :raises RunTimeout: the time of the run was up.
-        :raises RuntimeError: what ``function`` raises.
+        :raises RuntimeError: what ``function`` raises; a name that is not
+            UTF-8 among it.
         """
         self._within(0)
-        return function(*args, **kw)
+        try:
+            return function(*args, **kw)
+        except UnicodeDecodeError as error:
+            raise RuntimeError(f'it is no text: {error}') from error
 
     def _after_command(self) -> None:
         self._accounts.forget()
@@ -71,9 +82,7 @@ class HandleRemote(posix.PosixRemote):
         try:
             return self._call(function, *args, **kw)
         except RuntimeError as error:
-            raise exception.StepError(
-                f'the image refuses: {" ".join(str(error).split())}'
-            ) from error
+            raise refused(error) from error
 
     def _make_directory(self, path: str) -> None:
         """Make a directory that only root looks into, below /tmp."""

@@ -137,9 +137,9 @@ class SandboxRemote(disk_remote.DiskRemote):
         """Call a function with the handle of the guest's file systems.
 
         :param args: follow the handle.
-        :raises RuntimeError: what ``function`` raises.
+        :raises StepError: the guest's disk refuses.
         """
-        return self._call(function, self._handle, *args)
+        return self._guest_call(function, self._handle, *args)
 
     @property
     def _handle(self) -> guest_handle.MountHandle:

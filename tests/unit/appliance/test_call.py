@@ -47,6 +47,13 @@ def test_what_a_dead_appliance_lacks_is_not_the_images_fault(appliance):
         appliance(NOBODY).call(refuse)
 
 
+def test_a_text_of_the_guest_that_is_none(appliance):
+    """libguestfs' binding decodes every answer, and every error."""
+    with pytest.raises(RuntimeError, match="is no text: 'utf-8'") as caught:
+        appliance(os.getpid()).call(b'\xff'.decode)
+    assert isinstance(caught.value.__cause__, UnicodeDecodeError)
+
+
 def test_what_the_image_lacks(appliance, monkeypatch):
     monkeypatch.setattr(appliances.Appliance, 'kill', mock.Mock())
     with pytest.raises(exception.InvalidImage):

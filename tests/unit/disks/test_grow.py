@@ -13,6 +13,7 @@
 
 import pytest
 
+from imagebuild import exception
 from imagebuild.disks import grow
 
 GIB = 1024**3
@@ -87,6 +88,20 @@ def test_its_file_system(filesystem, mounted, call):
     handle = Handle('gpt', {}, 0, mounted=mounted, filesystem=filesystem)
     grow.filesystem(handle, '/dev/sda1')
     assert handle.calls == ([call] if call else [])
+
+
+@pytest.mark.parametrize('kind', ['gpt', 'msdos'])
+def test_a_table_that_is_refused(kind):
+    class Refusing(Handle):
+        def part_resize(self, *_args):
+            raise RuntimeError('parted: overlapping\npartitions')
+
+    with pytest.raises(exception.StepError) as caught:
+        grow.partition(Refusing(kind, {1: 99}, GIB))
+    assert str(caught.value) == (
+        'the partition table cannot be made as large as the disk is to be '
+        '(parted: overlapping partitions)'
+    )
 
 
 def test_a_table_that_ends_with_a_mib():

@@ -18,6 +18,7 @@ import pytest
 from imagebuild import exception
 from imagebuild import sandbox
 from imagebuild.appliance import ApplianceSettings
+from imagebuild.disks import grow
 from imagebuild.disks import image_file
 from imagebuild.disks import partitions
 from imagebuild.disks import server
@@ -90,14 +91,16 @@ def opened(monkeypatch, supervisor, disk_server, remote, workspace):
     monkeypatch.setattr(mount_plan, 'plan', plan)
 
     @contextlib.contextmanager
-    def opened(appliance=None):
+    def opened(appliance=None, *, grown=False):
         settings = GuestSettings(
             appliance=appliance or ApplianceSettings(),
             root_filesystem='/dev/sda2',
             command_timeout=5,
             run_timeout=50,
         )
-        opening = openings.Opening(TOP, 'the image', workspace, settings)
+        opening = openings.Opening(
+            TOP, 'the image', workspace, settings, grown=grown
+        )
         notices = mock.create_autospec(openings.Notices, instance=True)
         with sandboxed_disk.opened(opening, notices) as found:
             read.assert_called_once_with(
@@ -156,6 +159,21 @@ def test_nothing_stays_of_a_disk_that_is_not_for_it(opened, order):
     with pytest.raises(exception.NotForSandbox), opened():
         pytest.fail('it is open')
     assert order == ['supervisor', 'server']
+
+
+@pytest.mark.parametrize(
+    'code, raised',
+    [(1, exception.NotForSandbox), ('none', exception.HostCommandFailed)],
+)
+def test_a_table_that_sfdisk_refuses(opened, monkeypatch, code, raised):
+    """The appliance may do it; not where sfdisk does not run at all."""
+    failed = exception.HostCommandFailed(
+        program='sfdisk', exit_code=code, reason='overlapping.'
+    )
+    partition = mock.create_autospec(grow.partition, side_effect=failed)
+    monkeypatch.setattr(grow, 'partition', partition)
+    with pytest.raises(raised, match='overlapping'), opened(grown=True):
+        pytest.fail('it is open')
 
 
 STEP = exception.StepFailed('no space left')

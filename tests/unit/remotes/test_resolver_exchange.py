@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 import pytest
 
+from imagebuild import exception
 from imagebuild.remotes import resolver_exchange
 from tests.unit.remotes import local_handle
 
@@ -125,6 +126,24 @@ def test_a_copy_is_one_of_the_guests_own(etc: pathlib.Path) -> None:
 
     assert swapped(etc, command) == '-> ../run/stub'
     assert (etc / 'resolv.conf.orig').read_bytes() == OWN
+
+
+def test_more_copies_than_are_looked_at(etc: pathlib.Path) -> None:
+    """What the command made of the file itself is kept nevertheless."""
+
+    def command() -> None:
+        for number in range(600):
+            (etc / f'resolv.conf.{number}').touch()
+        link(etc, '../run/stub')
+
+    with pytest.raises(exception.StepError) as caught:
+        swapped(etc, command)
+    assert str(caught.value) == (
+        'the image has 601 files /etc/*resolv.conf*, and 500 are the most '
+        'that are looked at'
+    )
+    assert str((etc / 'resolv.conf').readlink()) == '../run/stub'
+    assert not list(etc.glob('.imagebuild*'))
 
 
 def test_a_disk_that_is_full(
