@@ -283,6 +283,12 @@ def test_a_step_has_its_time(run):
     assert 'time limit of 1 seconds' in end.output
 
 
+def test_a_step_that_ends_as_one_whose_time_is_up(run):
+    [_, end] = run(program([{'script': {'s': {'inline': 'exit 124'}}}]))
+    assert end.exit_code == 124
+    assert end.output == ''
+
+
 def test_what_is_not_cleaned_up_is_no_image(run):
     """Its host keys would be those of every machine made of it."""
     step = program([{'script': {'s': {'inline': 'true'}}}])
