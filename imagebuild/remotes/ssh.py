@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 
 from imagebuild import exception
 from imagebuild.common import guest_scripts
@@ -53,13 +54,22 @@ class SshRemote(posix.PosixRemote):
     """A running machine.
 
     :param target: the machine and how to get in.
+    :param on_lost: called when it is not to be reached any more, with what
+        ran last, '' for nothing, and the error; returns what is raised.
     :raises HostUnreachable: it does not let us in.
     :raises InvalidInput: a key cannot be used.
     """
 
     runs = True
 
-    def __init__(self, target: ssh_settings.Target) -> None:
+    def __init__(
+        self,
+        target: ssh_settings.Target,
+        *,
+        on_lost: Callable[[str, exception.EnvironmentFault], Exception] = (
+            lambda _, error: error
+        ),
+    ) -> None:
         super().__init__(
             str(target.address),
             command_timeout=target.settings.command_timeout,
@@ -67,6 +77,8 @@ class SshRemote(posix.PosixRemote):
         )
         self._target = target
         self._connection = ssh_connection.Connection(target)
+        self._on_lost = on_lost
+        self._ran = ''
         self._prefix = ''
         self._asks = False
         #: A directory of the machine in which programs may be.
@@ -188,6 +200,7 @@ class SshRemote(posix.PosixRemote):
         invocation: invocations.Invocation,
         on_output: base.OutputCallback | None,
     ) -> invocations.Ending:
+        self._ran = invocation.shown
         ending, _ = self._exchange(invocation, on_output)
         return ending
 
@@ -195,6 +208,16 @@ class SshRemote(posix.PosixRemote):
         self,
         invocation: invocations.Invocation,
         on_output: base.OutputCallback | None = None,
+    ) -> tuple[invocations.Ending, output.Collector]:
+        try:
+            return self._exchanged(invocation, on_output)
+        except ssh_connection.HostUnreachable as error:
+            raise self._on_lost(self._ran, error) from error
+
+    def _exchanged(
+        self,
+        invocation: invocations.Invocation,
+        on_output: base.OutputCallback | None,
     ) -> tuple[invocations.Ending, output.Collector]:
         token = secrets.token_hex(16)
         channel = self._open()

@@ -112,6 +112,29 @@ def test_a_shell_that_traces():
         assert done.stderr == ''
 
 
+def test_who_says_what_a_lost_connection_means():
+    """A driver knows of more than the connection."""
+    lost = []
+
+    def on_lost(ran, error):
+        lost.append((ran, str(error)))
+        return exception.GuestBroken(what=ran, reason='it went')
+
+    with (
+        ssh_server.SshServer() as server,
+        ssh.SshRemote(target(server), on_lost=on_lost) as remote,
+    ):
+        remote.run(['true'])
+        remote.run(['true'])
+        server.cut()
+        with pytest.raises(exception.GuestBroken, match='sleep broke the'):
+            remote.run(['sleep', '9'])
+        with pytest.raises(exception.GuestBroken, match='sleep broke the'):
+            remote.read_file('/etc/passwd')
+    assert [ran for ran, _ in lost] == ['sleep', 'sleep']
+    assert all('cannot be used' in error for _, error in lost)
+
+
 # -- who may not run what it wants ------------------------------------------
 
 

@@ -138,7 +138,26 @@ class SshDisk(ServerDisk):
                 command_timeout=context.settings.command_timeout,
                 run_timeout=context.settings.run_timeout,
                 look=server.look,
+                on_lost=self._lost,
             )
+
+    def _lost(self, ran: str, error: exception.EnvironmentFault) -> Exception:
+        """Whose fault it is that the server is not to be reached any more.
+
+        It was, and nothing runs on it but what the description says: where
+        Nova still has it, that has ended its SSH server or the server.
+        """
+        try:
+            status = self._server().look().get('status')
+        except exception.EnvironmentFault as found:
+            return found
+        if status not in ('ACTIVE', 'REBOOT', servers.OFF):
+            return error
+        return exception.GuestBroken(
+            what='What ran on the server',
+            reason=f'since {ran} it cannot be reached by SSH any more, and '
+            f'Nova has it as {status} ({str(error).rstrip(".")})',
+        )
 
     def finish(
         self, output: pathlib.Path, disk_format: base.OutputFormat

@@ -37,6 +37,8 @@ from imagebuild.drivers.snapshot import leaving
 from imagebuild.drivers.snapshot import resource
 from imagebuild.remotes.base import Remote
 
+#: See :class:`imagebuild.remotes.ssh.SshRemote`.
+OnLost = Callable[[str, exception.EnvironmentFault], Exception]
 #: Seconds for one attempt to connect.
 _CONNECT = 30.0
 #: Waits until cloud-init has ended, in a machine that has it.
@@ -105,11 +107,13 @@ class Access:
         command_timeout: float,
         run_timeout: float | None,
         look: Callable[[], object],
+        on_lost: OnLost,
     ) -> Remote:
         """Get in, as soon as the server lets us.
 
         :param seconds: until then.
         :param look: called between two tries; raises when it is in vain.
+        :param on_lost: of the Remote, from when it is returned.
         :raises HostUnreachable: it does not let us in.
         """
         ssh, settings = self._ssh, self._ssh_settings
@@ -123,17 +127,23 @@ class Access:
                 run_timeout=run_timeout,
             ),
         )
+        is_in = False
+
+        def lost(ran: str, error: exception.EnvironmentFault) -> Exception:
+            return on_lost(ran, error) if is_in else error
+
         end = time.monotonic() + seconds
         while True:
             look()
             remote: Remote | None = None
             try:
-                remote = ssh.SshRemote(target)
+                remote = ssh.SshRemote(target, on_lost=lost)
                 left = max(end - time.monotonic(), 1.0)
                 remote.run(
                     ['/bin/sh', '-c', _CLOUD_INIT, 'sh', f'{left:.0f}'],
                     timeout=left + _CONNECT,
                 )
+                is_in = True
                 return remote
             except exception.EnvironmentFault:
                 # It boots.

@@ -14,6 +14,7 @@
 import json
 import sys
 import uuid
+from unittest import mock
 
 import jsonschema
 import pytest
@@ -30,6 +31,7 @@ from imagebuild.drivers import registry
 from imagebuild.drivers import snapshot
 from imagebuild.drivers.snapshot import driver as snapshot_driver
 from imagebuild.drivers.snapshot import ssh_access
+from imagebuild.remotes import ssh_connection
 from tests import fake_glance
 from tests import fake_nova
 
@@ -442,6 +444,41 @@ def test_ssh_without_its_library(build, nova, monkeypatch):
     with pytest.raises(exception.MissingDependency):
         build(configure='ssh', networks=[NETWORK])
     assert nova.made == []
+
+
+@pytest.mark.parametrize(
+    ('status', 'fault', 'said'),
+    [
+        ('ACTIVE', 'user', 'since x.sh it cannot be reached by SSH any more'),
+        ('SHUTOFF', 'user', 'Nova has it as SHUTOFF (192.0.2.7 cannot be'),
+        ('REBOOT', 'user', 'What ran on the server broke the run: '),
+        ('MIGRATING', 'service', '192.0.2.7 cannot be used: gone'),
+        ('ERROR', 'service', ''),
+        ('', 'service', 'The server was deleted by somebody else.'),
+    ],
+)
+def test_a_server_that_is_not_reached_any_more(
+    build, nova, monkeypatch, status, fault, said
+):
+    """By SSH: a script may have stopped sshd, or the server."""
+
+    def connect(*_args, on_lost, **_kw):
+        [server] = nova.servers.values()
+        server.status = status
+        if not status:
+            nova.servers.clear()
+        raise on_lost('x.sh', ssh_connection.unreachable('192.0.2.7', 'gone'))
+
+    monkeypatch.setattr(
+        ssh_access.Access,
+        'connect',
+        mock.create_autospec(ssh_access.Access.connect, side_effect=connect),
+    )
+    monkeypatch.setattr(ssh_access, '_is_apart', lambda address: False)
+    with pytest.raises(exception.ImageBuildError) as caught:
+        build(configure='ssh', networks=[NETWORK])
+    assert caught.value.fault == fault
+    assert said in str(caught.value)
 
 
 def test_servers_are_as_the_operator_says(build, sections, nova):
