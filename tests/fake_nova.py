@@ -49,6 +49,7 @@ class Server:
 
     :ivar body: as it was asked for.
     :ivar looks: how often it was looked at in its status.
+    :ivar attached: ids of volumes that its image had Nova attach.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Server:
     looks: int = 0
     fault: str = ''
     address: str = '127.0.0.1'
+    attached: list = dataclasses.field(default_factory=list)
 
     def volumes(self):
         """Ids of the volumes that it boots from."""
@@ -84,6 +86,9 @@ class Server:
             'status': self.status,
             'metadata': self.body.get('metadata', {}),
             'addresses': {'net': [{'addr': self.address, 'version': 4}]},
+            'os-extended-volumes:volumes_attached': [
+                {'id': each} for each in [*self.volumes(), *self.attached]
+            ],
         }
         if self.fault:
             record['fault'] = {'code': 500, 'message': self.fault}

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from imagebuild import artifacts
@@ -41,6 +42,8 @@ LOG = logging.getLogger(__name__)
 
 #: Property of images by which Nova gives servers volumes.
 _VOLUMES = 'block_device_mapping'
+#: Where Nova tells which ones a server has.
+_ATTACHED = 'os-extended-volumes:volumes_attached'
 #: Property of images by which Cinder chooses the type of a volume.
 _VOLUME_TYPE = 'cinder_img_volume_type'
 
@@ -108,7 +111,7 @@ class Attempt:
         of = self.context.settings
         name = self._options.flavor or self.limits.flavor
         self._flavor = self._known_flavor(name)
-        image = of.glance().get(self.context.base_image.id)
+        image = self._base_image()
         _refuse_volumes(image)
         needed = max(image.virtual_size, image.min_disk * space.GIB)
         if self.has_volume:
@@ -188,6 +191,7 @@ class Attempt:
         :param data: its user data, base64.
         :param or_off: it may have stopped itself by then.
         :raises Refused: the cloud does not want that.
+        :raises InvalidInput: by its image it has volumes of others.
         :raises ServerFailed: it came to nothing.
         """
         monitor = self.context.monitor
@@ -200,9 +204,32 @@ class Attempt:
                 self.clients.compute, made, *self._of_resources()
             )
             self.server.wait_for(
-                'ACTIVE', self.limits.server_timeout, or_off=or_off
+                'ACTIVE',
+                self.limits.server_timeout,
+                or_off=or_off,
+                check=self._refuse_attached,
             )
+            # Whoever owns the image may have changed it since it was looked
+            # at, and before Nova did.
+            _refuse_volumes(self._base_image())
         return self.server
+
+    def _refuse_attached(self, found: Mapping[str, Any]) -> None:
+        """Refuse a server that has volumes which are none of ours.
+
+        :raises InvalidInput: the base image had Nova attach them.
+        """
+        own = set() if self.volume is None else {self.volume.id}
+        if {each.get('id') for each in found.get(_ATTACHED) or ()} - own:
+            raise exception.InvalidInput(
+                'The server has volumes that this build has not made: the '
+                f'base image names them (its property "{_VOLUMES}"). Servers '
+                'are made of images with data only.'
+            )
+
+    def _base_image(self) -> images.GlanceImage:
+        glance = self.context.settings.glance()
+        return glance.get(self.context.base_image.id)
 
     def make_floating(self, made: server.Server) -> str:
         """Give a server a floating address, if the operator wants that.

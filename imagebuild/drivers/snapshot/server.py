@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -62,16 +63,27 @@ class Server(resource.ImageSource[compute.Compute]):
         return found
 
     def wait_for(
-        self, status: str, seconds: float, *, or_off: bool = False
+        self,
+        status: str,
+        seconds: float,
+        *,
+        or_off: bool = False,
+        check: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         """Wait until it is so.
 
         :param or_off: or until it is off: it may have stopped itself.
+        :param check: looks at what Nova says of it, each time; what it raises
+            ends the waiting.
         :raises ServerFailed: it is in error, or time is up.
         """
         end = time.monotonic() + seconds
         wanted = (status, OFF) if or_off else (status,)
-        while (found := self.look()).get('status') not in wanted:
+        while True:
+            found = self.look()
+            check(found)
+            if found.get('status') in wanted:
+                return
             if time.monotonic() > end:
                 raise ServerFailed(
                     reason=f'The server is {found.get("status")}, and not '

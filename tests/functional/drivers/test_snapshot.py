@@ -446,6 +446,28 @@ def test_ssh_without_its_library(build, nova, monkeypatch):
     assert nova.made == []
 
 
+def test_an_image_that_changes_between_our_look_and_novas(build, nova, glance):
+    """Whoever owns it can do that, and change it back."""
+    [image] = glance.images.values()
+
+    def attach(server):
+        server.attached.append('of-somebody-else')
+
+    def change(server):
+        image['block_device_mapping'] = '[{"volume_id": "x"}]'
+
+    nova.hold.add('BUILD')
+    for on_create, said in (
+        (attach, 'has volumes that this build has not made'),
+        (change, 'The base image names volumes'),
+    ):
+        nova.on_create = on_create
+        with pytest.raises(exception.InvalidInput, match=said):
+            build()
+        assert nova.servers == {}
+        nova.hold.clear()
+
+
 @pytest.mark.parametrize(
     ('status', 'fault', 'said'),
     [
