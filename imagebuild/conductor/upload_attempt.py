@@ -28,6 +28,7 @@ from imagebuild import artifacts
 from imagebuild import db
 from imagebuild import exception
 from imagebuild.common import phases
+from imagebuild.common.counts import counted
 from imagebuild.conductor import attempt
 from imagebuild.conductor import attempt_failures
 from imagebuild.conductor import attempt_workspace
@@ -286,8 +287,8 @@ class UploadAttempt(attempt.Attempt):
         requeues = self._job.requeues
         if requeues >= self._context.conf.conductor.max_requeues:
             reason = (
-                f'{reason} It was given back to the queue {requeues} times, '
-                'and found no room.'
+                f'{reason} It was given back to the queue '
+                f'{counted(requeues, "time")}, and found no room.'
             )
             self._give_up(reason, fault='service')
             return

@@ -30,6 +30,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 
+from imagebuild.common.counts import counted
+
 MASK = '***'
 #: Characters; a shorter value is masked only where it is a whole word: "1"
 #: is a part of most lines.
@@ -65,7 +67,7 @@ def excess(secrets: Iterable[str]) -> str:
     return (
         f'hidden values may have {MAX_CHARACTERS} characters and {MAX_LINES} '
         'lines together, since all output is searched for them; these have '
-        f'{characters} characters and {lines} lines'
+        f'{counted(characters, "character")} and {counted(lines, "line")}'
     )
 
 

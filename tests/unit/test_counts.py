@@ -49,6 +49,8 @@ SEVERAL = {
     ('imagebuild/layers/session.py', 'layers'),
     # Of one it is worth a sentence of its own.
     ('imagebuild/manifest/validators/groups.py', 'steps'),
+    ('imagebuild/remotes/guest_faults.py', 'seconds'),
+    ('imagebuild/remotes/guest_resolver.py', 'files'),
     ('imagebuild/repository/retention.py', 'seconds'),
 }
 
