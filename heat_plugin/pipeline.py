@@ -27,6 +27,7 @@ from typing import Any
 
 from heat.common import exception
 from heat.engine import resource
+from heat.objects import resource_data as resource_data_objects
 from heat.objects import stack as stack_objects
 from oslo_log import log as logging
 
@@ -314,16 +315,29 @@ class Pipeline(service_resource.ServiceResource):
         ``Image.handle_preempt`` for the state in which Heat calls this: while
         an update is in progress, the properties are those before it. Nothing
         may be written to the database here.
-        """
-        if not self._still_wanted():
-            self._cancel_run()
 
-    def _still_wanted(self) -> bool:
-        """Whether the newest template wants the image of this action."""
+        Heat also calls this when it has sent two checks of one template, and
+        the other one has begun since this resource was loaded. So what is
+        stored is read again, and after the run: what has begun later is not
+        cancelled.
+        """
+        running = self._running_build()
+        if not running:
+            return
+        try:
+            wanted = resource_data_objects.ResourceData.get_val(self, _WANTED)
+        except exception.NotFound:
+            # Nobody waits for it.
+            return
+        if not self._is_wanted(wanted):
+            builds.cancel(self._service(), running)
+
+    def _is_wanted(self, digest: str | None) -> bool:
+        """Whether the newest template wants the image of a digest."""
         try:
             newest = self._newest([pipeline_schema.IMAGE])
-            digest = request_body.digest(newest[pipeline_schema.IMAGE])
-            return bool(digest == self.data().get(_WANTED))
+            image = newest[pipeline_schema.IMAGE]
+            return bool(request_body.digest(image) == digest)
         except Exception as error:
             # The newer template does not have the resource, or not all values
             # are known.
@@ -341,20 +355,24 @@ class Pipeline(service_resource.ServiceResource):
         return (
             found is not None
             and found.current_traversal != self.stack.current_traversal
-            and not self._still_wanted()
+            and not self._is_wanted(self.data().get(_WANTED))
         )
 
     def _cancel_run(self) -> None:
         """Cancel the run that is under way; only logged if that fails."""
-        if self.resource_id is None:
-            return
-        try:
-            running = self._get().running_build_id
-        except client.exceptions.ClientError as error:
-            LOG.warning('%s: its run is not cancelled: %s', self, error)
-            return
+        running = self._running_build()
         if running:
             builds.cancel(self._service(), running)
+
+    def _running_build(self) -> str | None:
+        """The id of the build that is under way, if that is known."""
+        if self.resource_id is None:
+            return None
+        try:
+            return self._get().running_build_id or None
+        except client.exceptions.ClientError as error:
+            LOG.warning('%s: its run is not cancelled: %s', self, error)
+            return None
 
     # -- update -------------------------------------------------------------
 

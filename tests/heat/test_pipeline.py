@@ -373,11 +373,18 @@ class TestPreempt(PipelineTestCase):
         for _ in range(polls):
             self.assertRaises(resource.PollDelay, check, state)
 
-    def preempt(self, web, latest, action='UPDATE'):
-        """Let a newer template arrive; how many builds that has cancelled."""
+    def loaded(self, web):
+        """The same resource in another process."""
         found = heat_stack.Stack.load(web.context, stack_id=web.stack.id)
         self.stacks.append(found)
-        other = found['web']
+        return found['web']
+
+    def preempt(self, web, latest, action='UPDATE', other=None):
+        """Let a newer template arrive; how many builds that has cancelled.
+
+        :param other: it, in the process that calls the hook.
+        """
+        other = other or self.loaded(web)
         other.action = action
         before = self.service.count('cancel')
         with self.newest(latest):
@@ -416,6 +423,26 @@ class TestPreempt(PipelineTestCase):
         self.traversed()
         with self.newest(self.newer(keep=5)):
             self.wait(web.check_create_complete, state)
+
+    def test_template_that_another_process_has_begun(self):
+        """Heat has sent it twice: see _stale_resource_needs_retry."""
+        web, state = self.creating()
+        self.wait(web.check_create_complete, state)
+        late = self.loaded(web)
+        self.service.builds.cancel(
+            self.pipelines.get(web.resource_id).running_build_id
+        )
+        web.state_set('UPDATE', 'IN_PROGRESS')
+        wanted = {'image': {'os': 'debian-13'}}
+        after = self.definition(web, **wanted).properties(
+            pipeline_schema.PROPERTIES
+        )
+        state = web.handle_update(None, None, {'image': after['image']})
+        self.wait(web.check_update_complete, state)
+        newer = self.newer(**wanted)
+        self.assertEqual(0, self.preempt(web, newer, other=late))
+        other = self.newer(image={'os': 'debian-14'})
+        self.assertEqual(1, self.preempt(web, other, other=late))
 
     def test_same_image_with_values_of_other_resources(self):
         template = TEMPLATE.replace('outputs:', f'{OTHER}{CHAIN}outputs:')
