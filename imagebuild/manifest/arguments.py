@@ -398,7 +398,8 @@ def resolve(
         if wrong:
             problems.append(exception.Problem(path, wrong))
         result[argument.name] = text
-    problems.extend(_check_hidden(declared, result))
+    if not problems:
+        problems.extend(_check_hidden(declared, result))
     if problems:
         raise exception.InvalidArguments(problems)
     return result
