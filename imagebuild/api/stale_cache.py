@@ -29,7 +29,7 @@ T = TypeVar('T')
 MAX_AGE = 30.0
 #: How many threads wait for the first result, and for so many seconds.
 _MOST_WAITING = 2
-_PATIENCE = 2.0
+_SECONDS = 2.0
 
 
 class StaleCache(Generic[T]):
@@ -44,7 +44,7 @@ class StaleCache(Generic[T]):
     def __init__(self, *, max_age: float = MAX_AGE) -> None:
         self._max_age = max_age
         self._lock = threading.Lock()
-        self._patient = threading.BoundedSemaphore(_MOST_WAITING)
+        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._last: tuple[float, T] | None = None
 
     def get(self, compute: Callable[[], T]) -> T | None:
@@ -66,14 +66,14 @@ class StaleCache(Generic[T]):
 
     def _awaited(self) -> T | None:
         """What the other thread finds: two probes may well come at once."""
-        if not self._patient.acquire(blocking=False):
+        if not self._waiting.acquire(blocking=False):
             return None
         try:
-            if self._lock.acquire(timeout=_PATIENCE):
+            if self._lock.acquire(timeout=_SECONDS):
                 self._lock.release()
             return self._recent()
         finally:
-            self._patient.release()
+            self._waiting.release()
 
     def _recent(self) -> T | None:
         found = self._last

@@ -48,7 +48,7 @@ def test_nobody_waits_for_the_one_that_looks(max_age, known):
 
 def test_two_that_ask_at_once_have_the_same_answer(monkeypatch):
     """As two load balancers do, long after anybody asked last."""
-    monkeypatch.setattr(stale_cache, '_PATIENCE', 60.0)
+    monkeypatch.setattr(stale_cache, '_SECONDS', 60.0)
     found = stale_cache.StaleCache()
     looking, go = threading.Event(), threading.Event()
 
