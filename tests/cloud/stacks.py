@@ -61,15 +61,22 @@ def with_server(**properties: Any) -> dict[str, Any]:
 def with_pipeline(**properties: Any) -> dict[str, Any]:
     """A stack with a pipeline, and a server that has its image."""
     made = with_server()
-    made['resources']['image'] = {
-        'type': 'OS::ImageBuild::Pipeline',
-        'properties': properties,
-    }
+    made['resources'] |= pipeline(**properties)['resources']
     made['outputs'] = {
         'image_id': {'value': {'get_resource': 'image'}},
         'server_id': {'value': {'get_resource': 'server'}},
     }
     return made
+
+
+def pipeline(**properties: Any) -> dict[str, Any]:
+    """A stack with one pipeline."""
+    kind = 'OS::ImageBuild::Pipeline'
+    return {
+        'heat_template_version': '2018-08-31',
+        'resources': {'image': {'type': kind, 'properties': properties}},
+        'outputs': {'image_id': {'value': {'get_resource': 'image'}}},
+    }
 
 
 class Stacks:

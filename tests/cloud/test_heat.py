@@ -530,6 +530,33 @@ def test_newer_template_replaces_a_replacement(
     _until(lambda: not builds_of(cloud, before))
 
 
+def test_newer_templates_cancel_the_runs_of_a_pipeline(
+    cloud: clouds.Cloud, stacks: stack_tools.Stacks
+) -> None:
+    """While it is created, and while it is updated; and a rollback."""
+    first, second, last = content('endless'), content('endless'), content()
+    name = stacks.create(stack_tools.pipeline(image=first), wait=False)
+    build = _is_built(cloud, first)
+    stacks.update(name, stack_tools.pipeline(image=last))
+    _given_up(cloud, build)
+    image_id = stacks.outputs(name)['image_id']
+    assert [b.image_id for b in builds_of(cloud, last)] == [image_id]
+    stacks.heat.stacks.update(
+        name, template=stack_tools.pipeline(image=second), timeout_mins=20
+    )
+    build = _is_built(cloud, second)
+    stacks.heat.actions.cancel_update(name)
+    _given_up(cloud, build)
+    stacks.expect(name, 'ROLLBACK_COMPLETE')
+    # Its image was there still, and the service has its description.
+    assert stacks.outputs(name)['image_id'] == image_id
+    found = people.client(cloud).pipelines.get(
+        stacks.resource(name).physical_resource_id
+    )
+    assert found.image['packages'] == last['packages']
+    assert not found.is_running
+
+
 def test_newer_template_that_wants_the_same_image(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:

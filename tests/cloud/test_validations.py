@@ -17,6 +17,7 @@ has told it.
 """
 
 import base64
+import contextlib
 import json
 import pathlib
 import uuid
@@ -31,6 +32,7 @@ from keystoneauth1 import session as ksa_session
 from keystoneauth1.identity import v3
 
 from imagebuild import exception
+from imagebuild.client import exceptions as client_exceptions
 from imagebuild.disks import create
 from imagebuild.stores import base
 from imagebuild.stores import registry
@@ -303,6 +305,46 @@ def test_stacks(
     assert [each['result'] for each in outputs['results']] == ['reconciled']
     assert machine.run('cat', '/etc/wanted') == 'yes\n'
     stacks.delete(name)
+
+
+def test_newer_template_stops_what_changes_a_machine(
+    cloud: clouds.Cloud,
+    machine: machines.Machine,
+    key: str,
+    server: str,
+    stacks: stack_tools.Stacks,
+) -> None:
+    parameters = {'private_key': key, 'server': server}
+    first = _stack(
+        *(cloud, machine, server),
+        reconcile=True,
+        manifest={
+            'validators': [{'script': 'slow.sh'}, {'script': 'late.sh'}]
+        },
+        resources={
+            'slow.sh': 'touch /var/tmp/begun; i=0\n'
+            'while [ ! -e /var/tmp/go ] && [ $((i += 1)) -lt 600 ]; do\n'
+            '    sleep 0.5\ndone\n',
+            'late.sh': 'touch /var/tmp/late\n',
+        },
+    )  # fmt: skip
+    name = stacks.create(first, wait=False, parameters=parameters)
+    people.eventually(
+        lambda: 'begun' in machine.run('ls', '/var/tmp'),
+        120,
+        lambda: stacks.reasons(name),
+    )
+    began = stacks.resource(name, 'check').physical_resource_id
+    stacks.update(
+        name, _stack(cloud, machine, server, packages=['sudo']),
+        parameters=parameters,
+    )  # fmt: skip
+    with contextlib.suppress(client_exceptions.NotFound):
+        found = people.client(cloud).validations.get(began)
+        assert found.status == 'cancelled'
+    assert stacks.outputs(name)['status'] == 'passed'
+    machine.run('touch', '/var/tmp/go')
+    assert 'late' not in machine.run('ls', '/var/tmp')
 
 
 # -- signed images: what else needs a Barbican -------------------------------
