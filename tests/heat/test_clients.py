@@ -127,7 +127,8 @@ class TestFound(base.HeatPluginTestCase):
                 'client' if module.startswith('client.') else module,
                 {
                     *('client', 'exception', 'common'),
-                    *('common.control_characters', 'common.statuses'),
+                    *('common.control_characters', 'common.counts'),
+                    'common.statuses',
                 },
             )
 
