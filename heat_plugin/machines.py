@@ -30,6 +30,8 @@ from heat_plugin import machines_schema
 from heat_plugin import messages
 from heat_plugin import request_body
 from heat_plugin import service_resource
+from heat_plugin import validation
+from heat_plugin.known_properties import KnownProperties
 from heat_plugin.poll_state import PollState
 from imagebuild import client
 
@@ -62,6 +64,11 @@ class Validation(service_resource.ServiceResource):
             raise self._invalid(
                 'there is nothing that is to be true of the machines.'
             )
+        problems = [
+            *validation.file_problems(KnownProperties(self.properties))
+        ]
+        if problems:
+            raise self._invalid(f'{"; ".join(problems)}.')
 
     def _invalid(self, text: str) -> Exception:
         error: Exception = exception.StackValidationFailed(

@@ -33,14 +33,11 @@ from oslo_log import log as logging
 
 from heat_plugin import builds
 from heat_plugin import exceptions
-from heat_plugin import known_properties
 from heat_plugin import messages
+from heat_plugin import pipeline_checks
 from heat_plugin import pipeline_schema
 from heat_plugin import request_body
 from heat_plugin import schema
-from heat_plugin import service_resource
-from heat_plugin import validation
-from heat_plugin.known_properties import KnownProperties
 from heat_plugin.poll_state import PollState
 from imagebuild import client
 
@@ -72,7 +69,7 @@ class _State(PollState):
     enough: str = ''
 
 
-class Pipeline(service_resource.ServiceResource):
+class Pipeline(pipeline_checks.CheckedPipeline):
     """Builds an image again and again, by a schedule.
 
     The newest image that succeeded is the current one. The resource is
@@ -89,60 +86,6 @@ class Pipeline(service_resource.ServiceResource):
     always_replace_on_check_failed = False
 
     _current: tuple[float, str] | None = None
-
-    # -- validation ---------------------------------------------------------
-
-    def validate(self) -> None:
-        super().validate()
-        if not self.stack.strict_validate:
-            return
-        given = self.properties.data
-        if given.get(pipeline_schema.CRON) is not None and (
-            given.get(pipeline_schema.MAX_AGE) is not None
-        ):
-            raise self._invalid(
-                'only one of "cron" and "max_age" can be given'
-            )
-        image = known_properties.of_map(
-            self.properties,
-            pipeline_schema.IMAGE,
-            pipeline_schema.IMAGE_PROPERTIES,
-        )
-        if image is not None:
-            self._check_image(image)
-
-    def _check_image(self, given: KnownProperties) -> None:
-        """Check the image; the service does so, too, if it can at once.
-
-        Placeholders stand for values of resources that do not exist yet;
-        problems of placeholders are not reported.
-
-        :raises StackValidationFailed: it has mistakes, or this user may not
-            have such an image.
-        """
-        problems = [*validation.problems(given)]
-        if problems:
-            raise self._invalid(f'image: {"; ".join(problems)}')
-        image = request_body.of_pipeline(given)
-        try:
-            self.client_plugin().plan({schema.NAME: self.name, **image})
-        except client.exceptions.BadRequest as error:
-            reported = given.not_of_placeholders(error.errors)
-            if error.errors and not reported:
-                return
-            raise self._invalid(
-                messages.clean(f'image: {messages.problems(error, reported)}')
-            ) from None
-        except client.exceptions.ClientError as error:
-            raise self._invalid(
-                messages.request_failed(error, self.name)
-            ) from None
-
-    def _invalid(self, text: str) -> Exception:
-        error: Exception = exception.StackValidationFailed(
-            resource=self, message=messages.with_full_stop(text)
-        )
-        return error
 
     # -- attributes ---------------------------------------------------------
 
@@ -329,20 +272,25 @@ class Pipeline(service_resource.ServiceResource):
         except exception.NotFound:
             # Nobody waits for it.
             return
-        if not self._is_wanted(wanted):
-            builds.cancel(self._service(), running)
-
-    def _is_wanted(self, digest: str | None) -> bool:
-        """Whether the newest template wants the image of a digest."""
         try:
-            newest = self._newest([pipeline_schema.IMAGE])
-            image = newest[pipeline_schema.IMAGE]
-            return bool(request_body.digest(image) == digest)
+            is_wanted = self._is_wanted(wanted)
         except Exception as error:
             # The newer template does not have the resource, or not all values
             # are known.
             LOG.debug('%s is not wanted any more: %s', self, error)
-            return False
+            is_wanted = False
+        if not is_wanted:
+            builds.cancel(self._service(), running)
+
+    def _is_wanted(self, digest: str | None) -> bool:
+        """Whether the newest template wants the image of a digest.
+
+        :raises KeyError: it does not have the resource.
+        :raises Exception: that is not known.
+        """
+        newest = self._newest([pipeline_schema.IMAGE])
+        image = newest[pipeline_schema.IMAGE]
+        return bool(request_body.digest(image) == digest)
 
     def _is_superseded(self) -> bool:
         """Whether nobody waits any more.
@@ -351,12 +299,19 @@ class Pipeline(service_resource.ServiceResource):
         may have been in the way of that of this action only: handle_preempt
         does not end these waits.
         """
-        found = stack_objects.Stack.get_by_id(self.context, self.stack.id)
-        return (
-            found is not None
-            and found.current_traversal != self.stack.current_traversal
-            and not self._is_wanted(self.data().get(_WANTED))
-        )
+        try:
+            found = stack_objects.Stack.get_by_id(self.context, self.stack.id)
+            return (
+                found is not None
+                and found.current_traversal != self.stack.current_traversal
+                and not self._is_wanted(self.data().get(_WANTED))
+            )
+        except KeyError:
+            return True
+        except Exception as error:
+            # A service that others need may be away: the next poll looks.
+            LOG.debug('%s: not known whether it is wanted: %s', self, error)
+            return False
 
     def _cancel_run(self) -> None:
         """Cancel the run that is under way; only logged if that fails."""
@@ -389,7 +344,11 @@ class Pipeline(service_resource.ServiceResource):
         self, json_snippet: Any, tmpl_diff: Any, prop_diff: Mapping[str, Any]
     ) -> _State:
         done = self.data()
-        unfinished = _WANTED in done or schema.IMAGE_ID not in done
+        unfinished = (
+            _WANTED in done
+            or schema.IMAGE_ID not in done
+            or self._is_stored_otherwise(done)
+        )
         wanted = {
             name: prop_diff.get(name, self.properties[name])
             for name in (*pipeline_schema.VALUES, pipeline_schema.IMAGE)
@@ -406,9 +365,36 @@ class Pipeline(service_resource.ServiceResource):
         image = wanted[pipeline_schema.IMAGE]
         if done.get(_BUILT) == request_body.digest(image):
             state.enough = str(done.get(schema.IMAGE_ID) or '')
+        if not unfinished:
+            self._note_current()
         self._begin(image)
         self._patch(state)
         return state
+
+    def _is_stored_otherwise(self, done: Mapping[str, str]) -> bool:
+        """Whether the service has had another image than Heat has stored.
+
+        So when an engine ends between the end of an update and what Heat
+        stores of that.
+        """
+        stored = self.frozen_definition().properties(
+            self.properties_schema, self.context
+        )
+        built = request_body.digest(stored[pipeline_schema.IMAGE])
+        return done.get(_BUILT, built) != built
+
+    def _note_current(self) -> None:
+        """Note the current image before the service has another description.
+
+        Runs since the last action have made it; a rollback needs no other.
+        """
+        try:
+            current = self._get().current_image_id
+        except client.exceptions.ClientError as error:
+            LOG.info('%s: its image is not known now: %s', self, error)
+            return
+        if current:
+            self.data_set(schema.IMAGE_ID, current)
 
     def check_update_complete(self, state: _State) -> bool:
         self._patch(state)
@@ -482,6 +468,8 @@ class Pipeline(service_resource.ServiceResource):
                 ) from None
         if found.status == 'error':
             # The next update sends all of it again, so that it goes on.
+            if _WANTED not in self.data() and found.current_image_id:
+                self.data_set(schema.IMAGE_ID, found.current_image_id)
             self._begin(self.properties[pipeline_schema.IMAGE])
             raise exceptions.ImageNotAsBuilt(messages.pipeline_failed(found))
 

@@ -73,16 +73,18 @@ class ServiceResource(resource.Resource):
         return {name: properties[name] for name in names}
 
     def _is_same_wanted(self, names: Iterable[str]) -> bool:
-        """Whether the newest template has these properties as they are here.
+        """Whether the newest template has these properties as stored here.
 
-        For ``handle_preempt``: False where that is not known.
+        For ``handle_preempt``: False where that is not known. What is stored
+        is what the action in progress began with: with the values that other
+        resources have by now, an older template would be as the newest.
         """
         try:
-            newest = self._newest(names)
-            return all(
-                value == self.properties[name]
-                for name, value in newest.items()
+            begun = self.frozen_definition().properties(
+                self.properties_schema, self.context
             )
+            newest = self._newest(names)
+            return all(value == begun[name] for name, value in newest.items())
         except Exception as error:
             # The newer template does not have the resource, or not all values
             # are known.

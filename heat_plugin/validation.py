@@ -48,6 +48,18 @@ def _value_problems(given: KnownProperties) -> Iterator[str]:
     visibility = given[schema.VISIBILITY]
     if given[schema.MEMBERS] and visibility not in (None, 'shared'):
         yield 'only an image with "visibility: shared" has "members"'
+    yield from file_problems(given)
+    for name, value in (given[schema.IMAGE_PROPERTIES] or {}).items():
+        if isinstance(value, dict | list):
+            kind = 'map' if isinstance(value, dict) else 'list'
+            yield (
+                f'properties.{name}: the value is a {kind}; the properties '
+                'of an image are strings'
+            )
+
+
+def file_problems(given: KnownProperties) -> Iterator[str]:
+    """Yield the mistakes that the schema of ``files`` allows."""
     for index, item in enumerate(given[schema.FILES] or ()):
         if not item.get(schema.PATH):
             yield f'files[{index}]: "path" is needed'
@@ -60,11 +72,4 @@ def _value_problems(given: KnownProperties) -> Iterator[str]:
             yield (
                 f'files[{index}]: exactly one of "content" and '
                 '"content_base64" is needed'
-            )
-    for name, value in (given[schema.IMAGE_PROPERTIES] or {}).items():
-        if isinstance(value, dict | list):
-            kind = 'map' if isinstance(value, dict) else 'list'
-            yield (
-                f'properties.{name}: the value is a {kind}; the properties '
-                'of an image are strings'
             )

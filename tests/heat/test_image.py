@@ -12,6 +12,7 @@
 """The life of the resource in Heat's engine."""
 
 from heat.common import exception
+from heat.engine import function
 from heat.engine import resource
 from heat.engine import scheduler
 from heat.engine import stack as heat_stack
@@ -385,6 +386,20 @@ class TestPreempt(base.HeatPluginTestCase):
     def test_same_content_goes_on(self):
         newer = self.newer(name='other', tags=['new'])
         self.assertEqual(0, self.preempt(newer))
+
+    def test_what_is_stored_counts(self):
+        """With what others have by now, both templates want the same."""
+        self.service.looks = 10**6
+        web = self.stack()['web']
+        web.state_set('CREATE', 'IN_PROGRESS')
+        web.handle_create()
+        web._stored_properties_data = function.resolve(web.properties.data)
+        newer = self.newer(packages=['apache2'])
+        web.t = newer['web'].t
+        web.reparse()
+        self.mock(heat_stack.Stack, 'load', return_value=newer)
+        web.handle_preempt()
+        self.assertEqual(1, self.service.count('cancel'))
 
     def test_resource_that_is_not_in_the_template_any_more(self):
         self.assertEqual(1, self.preempt({}))

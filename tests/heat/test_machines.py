@@ -251,8 +251,11 @@ class TestValidation(base.HeatPluginTestCase):
         for changes, said in (
             ({'servers': [], 'hosts': []}, 'either "servers" or "hosts"'),
             ({'packages': None}, 'nothing that is to be true'),
+            ({'files': [{'content': 'x'}]}, 'files[0]: "path" is needed'),
+            ({'files': [{'path': '/x'}]}, 'files[0]: exactly one of'),
         ):
-            stack = self.stack(changes=changes, stack_name=said[:6])
+            name = f's{len(self.stacks)}'
+            stack = self.stack(changes=changes, stack_name=name)
             error = self.assertRaises(
                 exception.StackValidationFailed, stack.validate
             )

@@ -152,6 +152,16 @@ class TestValidate(PipelineTestCase):
         self.assertIn('debian-99', self.invalid(image={'os': 'debian-99'}))
         self.assertIn('reuse', self.invalid(image={'reuse': 'never'}))
 
+    def test_one_of_two_by_a_condition(self):
+        template = TEMPLATE.replace(
+            '2018-08-31', '2021-04-16\nconditions: {nightly: {equals: [a, b]}}'
+        )
+        changes = {
+            'cron': {'if': ['nightly', '0 3 * * *']},
+            'max_age': {'if': [{'not': 'nightly'}, 60]},
+        }
+        self.stack(template=template, changes=changes).validate()
+
     def test_the_service_checks_the_image(self):
         self.service.away['plan'] = fake_service.bad_request(
             ('packages[0]', 'it is no package')
@@ -318,6 +328,36 @@ class TestUpdate(PipelineTestCase):
         self.update(web)
         self.assertEqual(3, self.service.count('run'))
         self.assertEqual('image-build-5', web.FnGetRefId())
+
+    def test_back_to_what_runs_have_made_since(self):
+        """Of the same description: it is the current one, and enough."""
+        web = self.web()
+        self.pipelines.end_run(web.resource_id)
+        image_id = web.FnGetRefId()
+        self.pipelines.failing = 'no'
+        self.assertRaises(
+            exception.ResourceFailure,
+            self.update,
+            web,
+            image={'os': 'debian-13'},
+        )
+        self.pipelines.failing = ''
+        self.update(web)
+        self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
+        self.assertEqual(2, self.service.count('run'))
+        self.assertEqual(image_id, web.FnGetRefId())
+
+    def test_back_after_an_end_that_heat_has_not_stored(self):
+        web = self.web()
+        before = web.t, web._stored_properties_data
+        self.update(web, image={'os': 'debian-13'})
+        # The engine was gone before it had stored that.
+        web.t, web._stored_properties_data = before
+        web.reparse()
+        web.state_set('UPDATE', 'FAILED', 'Worker went down')
+        self.update(web)
+        found = self.pipelines.made[web.resource_id]
+        self.assertEqual('debian-12', found.image['os'])
 
     def test_one_that_is_gone_is_replaced(self):
         web = self.web()
@@ -503,6 +543,16 @@ class TestPreempt(PipelineTestCase):
                 state,
             )
         self.assertIn('A newer template came', str(error))
+
+    def test_not_known_whether_it_is_wanted(self):
+        """Values of other resources are asked for: their service is away."""
+        web, state = self.creating()
+        self.traversed()
+        with mock.patch.object(
+            heat_stack.Stack, 'load', autospec=True, side_effect=OSError('No.')
+        ):
+            self.wait(web.check_create_complete, state)
+        self.assertEqual(0, self.service.count('cancel'))
 
     def test_run_that_is_in_the_way(self):
         # It has begun before the update, which waits to ask for its own.
