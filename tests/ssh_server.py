@@ -136,10 +136,15 @@ class SshServer:
 
         self._call(again())
 
-    def cut(self):
-        """Break all connections, as a machine that reboots."""
+    def cut(self, *, stop=False):
+        """Break all connections, as a machine that reboots.
+
+        :param stop: and listen no more, as one whose sshd is killed.
+        """
 
         async def cut():
+            if stop:
+                self._listener.close()
             for each in self.connections:
                 each.abort()
 

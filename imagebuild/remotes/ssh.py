@@ -44,6 +44,8 @@ from imagebuild.remotes import time_limit
 _TICK = 0.1
 #: Seconds that the machine is given to stop a command.
 _GRACE = 30.0
+#: Seconds until a machine that is not reached any more is given up.
+_UNTIL_SEEN = 25.0
 #: Seconds for reading or writing one file.
 _FILE = 300.0
 #: Bytes that may be printed before the shell is there.
@@ -54,8 +56,8 @@ class SshRemote(posix.PosixRemote):
     """A running machine.
 
     :param target: the machine and how to get in.
-    :param on_lost: called when it is not to be reached any more, with what
-        ran last, '' for nothing, and the error; returns what is raised.
+    :param on_lost: called when it is not to be used any more; returns what
+        is raised. None for the error as it is.
     :raises HostUnreachable: it does not let us in.
     :raises InvalidInput: a key cannot be used.
     """
@@ -66,9 +68,7 @@ class SshRemote(posix.PosixRemote):
         self,
         target: ssh_settings.Target,
         *,
-        on_lost: Callable[[str, exception.EnvironmentFault], Exception] = (
-            lambda _, error: error
-        ),
+        on_lost: Callable[[ssh_settings.Loss], Exception] | None = None,
     ) -> None:
         super().__init__(
             str(target.address),
@@ -79,6 +79,7 @@ class SshRemote(posix.PosixRemote):
         self._connection = ssh_connection.Connection(target)
         self._on_lost = on_lost
         self._ran = ''
+        self._seen_again: str | None = None
         self._prefix = ''
         self._asks = False
         #: A directory of the machine in which programs may be.
@@ -184,12 +185,17 @@ class SshRemote(posix.PosixRemote):
             while not opening.ready:
                 piece = channel.next_piece(_TICK)
                 reason = opening.take(piece, channel)
+                heard = True
                 if channel.ended and not opening.ready:
                     reason = f'its shell does not start{opening.said()}'
-                if time.monotonic() > end:
+                    heard = ssh_connection.is_by_machine(channel.error)
+                elif time.monotonic() > end:
                     reason = f'its shell does not answer{opening.said()}'
+                    heard = False
                 if reason:
-                    raise ssh_connection.unreachable(self._name, reason)
+                    raise ssh_connection.unreachable(
+                        self._name, reason, by_machine=heard
+                    )
         except BaseException:
             channel.close()
             raise
@@ -212,7 +218,21 @@ class SshRemote(posix.PosixRemote):
         try:
             return self._exchanged(invocation, on_output)
         except ssh_connection.HostUnreachable as error:
-            raise self._on_lost(self._ran, error) from error
+            if self._on_lost is None:
+                raise
+            lost = error.by_machine
+            loss = ssh_settings.Loss(
+                self._ran, error, lost, lambda: self._again(lost)
+            )
+            raise self._on_lost(loss) from error
+
+    def _again(self, lost: bool) -> str:
+        # Once: all that follows would wait as long.
+        if self._seen_again is None:
+            self._seen_again = ssh_connection.again(
+                self._target, _UNTIL_SEEN, lost
+            )
+        return self._seen_again
 
     def _exchanged(
         self,
@@ -270,8 +290,11 @@ class SshRemote(posix.PosixRemote):
             if channel.ended:
                 self._lost(channel, shown)
             if watch.is_over(_GRACE):
+                # Where it can be reached, that is the command's doing.
                 raise ssh_connection.unreachable(
-                    self._name, f'it does not stop {shown}, whose time is up'
+                    self._name,
+                    f'it does not stop {shown}, whose time is up',
+                    by_machine=True,
                 )
 
     def _lost(self, channel: ssh_channel.Channel, shown: str) -> None:
@@ -279,7 +302,9 @@ class SshRemote(posix.PosixRemote):
             raise guest_faults.output_lost(shown)
         why = f' ({ssh_connection.said(channel.error)})' * bool(channel.error)
         raise ssh_connection.unreachable(
-            self._name, f'the connection was lost during {shown}{why}'
+            self._name,
+            f'the connection was lost during {shown}{why}',
+            by_machine=ssh_connection.is_by_machine(channel.error),
         )
 
     def _new_directory(self) -> str:

@@ -26,6 +26,8 @@ import os
 import pathlib
 import socket
 import threading
+import time
+from collections.abc import Callable
 from collections.abc import Coroutine
 from typing import Any
 from typing import TypeVar
@@ -53,13 +55,23 @@ _CLOSING = 2.0
 #: pause between them, in seconds.
 _ATTEMPTS = 3
 _PAUSE = 2.0
+#: Seconds for one attempt to get into a machine that was lost.
+_AGAIN = 8.0
+#: The library's word for the end of a connection by the other side; its own
+#: limits (keepalive, login) have errors of the same class.
+_CLOSED = 'Connection lost'
 #: What a dropped connection looks like, besides the library's own error.
 _DROPPED = (BrokenPipeError, ConnectionAbortedError, ConnectionResetError)
 
 
 class HostUnreachable(exception.EnvironmentFault):
-    """A machine cannot be reached, or does not let us in."""
+    """A machine cannot be reached, or does not let us in.
 
+    :ivar by_machine: whether the machine has said so, or has ended the
+        connection: silence may be that of the network.
+    """
+
+    by_machine = False
     msg_fmt = '%(host)s cannot be used: %(reason)s.'
 
 
@@ -69,9 +81,48 @@ def said(error: object) -> str:
     return control_characters.escaped(text)[:_LONGEST].rstrip('.')
 
 
-def unreachable(address: object, reason: str) -> HostUnreachable:
+def unreachable(
+    address: object, reason: str, *, by_machine: bool = False
+) -> HostUnreachable:
     """The error of a machine that cannot be used."""
-    return HostUnreachable(host=str(address), reason=reason)
+    error = HostUnreachable(host=str(address), reason=reason)
+    error.by_machine = by_machine
+    return error
+
+
+def is_by_machine(error: BaseException | None) -> bool:
+    """Whether a machine has ended or refused a connection by itself.
+
+    :param error: None for an end without one.
+    """
+    if isinstance(error, asyncssh.ConnectionLost):
+        return error.reason == _CLOSED
+    ends = (ConnectionRefusedError, *_DROPPED, asyncssh.PermissionDenied)
+    return error is None or isinstance(error, ends)
+
+
+def again(target: ssh_settings.Target, seconds: float, lost: bool) -> str:
+    """Try to get into a machine that is not to be reached any more.
+
+    :param seconds: as long as nothing is heard of it.
+    :param lost: whether the machine itself had ended what we had there.
+    :returns: what shows that the machine is to blame, '' for nothing: it
+        refuses us; or it lets us in, so that no network has ended the rest.
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        settings = dataclasses.replace(
+            target.settings, connect_timeout=max(min(left, _AGAIN), 1.0)
+        )
+        try:
+            Connection(dataclasses.replace(target, settings=settings)).close()
+        except HostUnreachable as error:
+            if error.by_machine:
+                return str(error.kwargs['reason'])
+        else:
+            return 'it lets us in again' if lost else ''
+        time.sleep(min(left, _PAUSE))
+    return ''
 
 
 class Connection:
@@ -89,6 +140,7 @@ class Connection:
             for text in target.login.keys
         ]
         self._connections: list[asyncssh.SSHClientConnection] = []
+        self._silent = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever,
@@ -150,7 +202,9 @@ class Connection:
             ) from None
         except (asyncssh.Error, OSError) as error:
             raise unreachable(
-                address, f'it starts no command ({said(error)})'
+                address,
+                f'it starts no command ({said(error)})',
+                by_machine=not self._silent,
             ) from error
 
     def _call(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
@@ -171,7 +225,8 @@ class Connection:
         if len(self._connections) < len(target.jumps):
             # The fingerprint is that of the machine behind it.
             keys = dataclasses.replace(keys, pinned=None)
-        client = _Client(address, keys)
+        client = _Client(address, keys, self._note_end)
+        by_machine = False
         try:
             return await asyncio.wait_for(
                 self._attempts(address, client), limit
@@ -181,6 +236,7 @@ class Connection:
             if client.drop:
                 reason += f', and before: {client.drop}'
         except asyncssh.PermissionDenied as error:
+            by_machine = True
             reason = self._refused(error)
         except asyncssh.HostKeyNotVerifiable as error:
             reason = client.refusal or f'its key is refused: {said(error)}'
@@ -188,12 +244,17 @@ class Connection:
             before = target.jumps[len(self._connections) - 1]
             reason = f'{before} does not get there ({said(error)})'
         except (asyncssh.Error, OSError, ValueError) as error:
+            by_machine = is_by_machine(error)
             reason = _reason(error)
             if client.was_dropped(error):
                 reason += f', {_ATTEMPTS} times'
         if len(self._connections) < len(target.jumps):
+            by_machine = False
             reason = f'the jump host {address}: {reason}'
-        raise unreachable(target.address, reason)
+        raise unreachable(target.address, reason, by_machine=by_machine)
+
+    def _note_end(self, error: Exception | None) -> None:
+        self._silent |= not is_by_machine(error)
 
     async def _attempts(
         self, address: ssh_settings.Address, client: _Client
@@ -326,14 +387,19 @@ def private_key(text: str, passphrase: str | None = None) -> asyncssh.SSHKey:
 class _Client(asyncssh.SSHClient):
     """Judges the key of a machine.
 
+    :param on_end: called with why the connection ended.
     :ivar refusal: why it was refused.
     :ivar drop: how the connection of an earlier attempt ended.
     """
 
     def __init__(
-        self, address: ssh_settings.Address, host_keys: ssh_settings.HostKeys
+        self,
+        address: ssh_settings.Address,
+        host_keys: ssh_settings.HostKeys,
+        on_end: Callable[[Exception | None], None],
     ) -> None:
         self._address = address
+        self._on_end = on_end
         self._host_keys = host_keys
         self._is_known = False
         self._connection: asyncssh.SSHClientConnection | None = None
@@ -343,6 +409,10 @@ class _Client(asyncssh.SSHClient):
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Called by the library."""
         self._connection = conn
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the library."""
+        self._on_end(exc)
 
     def was_dropped(self, error: BaseException) -> bool:
         """Whether a connection ended before anything was agreed upon."""

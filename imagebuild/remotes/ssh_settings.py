@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
+from collections.abc import Callable
 from collections.abc import Sequence
 
 from imagebuild import exception
@@ -166,3 +167,21 @@ class Target:
     host_keys: HostKeys = dataclasses.field(default_factory=HostKeys)
     jumps: Sequence[Address] = ()
     settings: SshSettings = dataclasses.field(default_factory=SshSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A machine has let us in, and is not to be used any more.
+
+    :ivar ran: what ran last, '' for nothing.
+    :ivar error: what is known.
+    :ivar by_machine: whether it was the machine that ended or refused
+        something, and not silence, which may be that of the network.
+    :ivar again: tries to get in, for some time; returns what shows that the
+        network is well and the machine is to blame, '' when nothing does.
+    """
+
+    ran: str
+    error: exception.EnvironmentFault
+    by_machine: bool
+    again: Callable[[], str]

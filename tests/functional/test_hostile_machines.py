@@ -42,6 +42,64 @@ def target(server, **settings):
     )
 
 
+class Relay:
+    """A network on the way to a machine, which can lose all that is sent.
+
+    :ivar port: of 127.0.0.1, that leads there.
+    """
+
+    def __init__(self, port):
+        self._to = port
+        self._socket = socket.create_server(('127.0.0.1', 0))
+        self.port = self._socket.getsockname()[1]
+        self._pairs = []
+        self._new = True
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self._socket.accept()
+            except OSError:
+                return
+            far = socket.create_connection(('127.0.0.1', self._to))
+            passes = threading.Event()
+            if self._new:
+                passes.set()
+            self._pairs.append((near, far, passes))
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(
+                    target=self._pass, args=(one, other, passes), daemon=True
+                ).start()
+
+    @staticmethod
+    def _pass(one, other, passes):
+        try:
+            while data := one.recv(65536):
+                if passes.is_set():
+                    other.sendall(data)
+        except OSError:
+            return
+
+    def hold(self, *, new=True):
+        """Lose all from now on.
+
+        :param new: that of new connections, too.
+        """
+        self._new = not new
+        for _, _, passes in self._pairs:
+            passes.clear()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self._socket.close()
+        for near, far, _ in self._pairs:
+            near.close()
+            far.close()
+
+
 def programs(directory, **scripts):
     """Shell text for a machine that has programs of its own."""
     for name, text in scripts.items():
@@ -112,27 +170,74 @@ def test_a_shell_that_traces():
         assert done.stderr == ''
 
 
-def test_who_says_what_a_lost_connection_means():
-    """A driver knows of more than the connection."""
-    lost = []
+def what_is_lost(server, end, monkeypatch, *, seconds=15.0, **settings):
+    """What a driver is told when a connection ends during a command.
 
-    def on_lost(ran, error):
-        lost.append((ran, str(error)))
-        return exception.GuestBroken(what=ran, reason='it went')
+    :param end: ends or breaks the connection.
+    :param seconds: until the machine is given up.
+    :returns: each :class:`ssh_settings.Loss`, with what its ``again`` says.
+    """
+    monkeypatch.setattr(ssh, '_UNTIL_SEEN', seconds)
+    told = []
 
-    with (
-        ssh_server.SshServer() as server,
-        ssh.SshRemote(target(server), on_lost=on_lost) as remote,
-    ):
+    def on_lost(loss):
+        told.append((loss, loss.again()))
+        return exception.GuestBroken(what=loss.ran, reason='it went')
+
+    with ssh.SshRemote(target(server, **settings), on_lost=on_lost) as remote:
         remote.run(['true'])
-        remote.run(['true'])
-        server.cut()
+        end()
         with pytest.raises(exception.GuestBroken, match='sleep broke the'):
             remote.run(['sleep', '9'])
         with pytest.raises(exception.GuestBroken, match='sleep broke the'):
             remote.read_file('/etc/passwd')
-    assert [ran for ran, _ in lost] == ['sleep', 'sleep']
-    assert all('cannot be used' in error for _, error in lost)
+    assert [loss.ran for loss, _ in told] == ['sleep', 'sleep']
+    assert all('cannot be used' in str(loss.error) for loss, _ in told)
+    # Nobody waits for it again.
+    assert len({seen for _, seen in told}) == 1
+    return told
+
+
+def test_a_machine_that_ends_a_connection(monkeypatch):
+    """A driver knows of more than the connection."""
+    with ssh_server.SshServer() as server:
+        told = what_is_lost(server, server.cut, monkeypatch)
+    assert all(loss.by_machine for loss, _ in told)
+    assert told[0][1] == 'it lets us in again'
+
+
+def test_a_machine_whose_ssh_server_is_stopped(monkeypatch):
+    with ssh_server.SshServer() as server:
+        told = what_is_lost(server, lambda: server.cut(stop=True), monkeypatch)
+    assert all(loss.by_machine for loss, _ in told)
+    assert told[0][1] == 'Connection refused'
+
+
+def test_a_machine_of_which_nothing_is_heard(monkeypatch):
+    """The network's fault, or the host's, for all that can be known."""
+    with ssh_server.SshServer() as server, Relay(server.port) as relay:
+        server.port = relay.port
+        start = time.monotonic()
+        told = what_is_lost(
+            server, relay.hold, monkeypatch, seconds=2.0, keepalive=1.0
+        )
+    assert not any(loss.by_machine for loss, _ in told)
+    assert told[0][1] == ''
+    assert time.monotonic() - start < 30
+
+
+def test_a_network_that_is_well_again(monkeypatch):
+    """What was silent, and lets us in, has done nothing."""
+    with ssh_server.SshServer() as server, Relay(server.port) as relay:
+        server.port = relay.port
+        told = what_is_lost(
+            server,
+            lambda: relay.hold(new=False),
+            monkeypatch,
+            keepalive=1.0,
+        )
+    assert not any(loss.by_machine for loss, _ in told)
+    assert told[0][1] == ''
 
 
 # -- who may not run what it wants ------------------------------------------

@@ -28,6 +28,7 @@ from imagebuild.drivers.snapshot import ssh_access
 if TYPE_CHECKING:
     # It imports this.
     from imagebuild.drivers.snapshot import attempt as attempts
+    from imagebuild.remotes import ssh_settings
 
 
 class NotAccepted(exception.DistroNotAccepted):
@@ -141,22 +142,31 @@ class SshDisk(ServerDisk):
                 on_lost=self._lost,
             )
 
-    def _lost(self, ran: str, error: exception.EnvironmentFault) -> Exception:
+    def _lost(self, loss: ssh_settings.Loss) -> Exception:
         """Whose fault it is that the server is not to be reached any more.
 
-        It was, and nothing runs on it but what the description says: where
-        Nova still has it, that has ended its SSH server or the server.
+        Nothing runs on it but what the description says: if the server itself
+        has ended its SSH server or the connection, it was that. Silence may
+        be that of the network or of its host, which Nova need not know of.
         """
+        seen = ''
         try:
+            if self._server().look().get('status') == 'ACTIVE':
+                seen = loss.again()
+            # Nova may have learnt meanwhile that it is off.
             status = self._server().look().get('status')
         except exception.EnvironmentFault as found:
             return found
-        if status not in ('ACTIVE', 'REBOOT', servers.OFF):
-            return error
+        is_off = status in ('REBOOT', servers.OFF) and loss.by_machine
+        if not is_off and not (seen and status == 'ACTIVE'):
+            return loss.error
+        said = str(loss.error).rstrip('.') + (
+            f'; then: {seen}' if seen else ''
+        )
         return exception.GuestBroken(
             what='What ran on the server',
-            reason=f'since {ran} it cannot be reached by SSH any more, and '
-            f'Nova has it as {status} ({str(error).rstrip(".")})',
+            reason=f'since {loss.ran} its SSH connection is lost, and Nova '
+            f'has it as {status} ({said})',
         )
 
     def finish(

@@ -27,6 +27,7 @@ import json
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
@@ -37,8 +38,11 @@ from imagebuild.drivers.snapshot import leaving
 from imagebuild.drivers.snapshot import resource
 from imagebuild.remotes.base import Remote
 
+if TYPE_CHECKING:
+    from imagebuild.remotes import ssh_settings
+
 #: See :class:`imagebuild.remotes.ssh.SshRemote`.
-OnLost = Callable[[str, exception.EnvironmentFault], Exception]
+OnLost = Callable[['ssh_settings.Loss'], Exception]
 #: Seconds for one attempt to connect.
 _CONNECT = 30.0
 #: Waits until cloud-init has ended, in a machine that has it.
@@ -129,8 +133,8 @@ class Access:
         )
         is_in = False
 
-        def lost(ran: str, error: exception.EnvironmentFault) -> Exception:
-            return on_lost(ran, error) if is_in else error
+        def lost(loss: ssh_settings.Loss) -> Exception:
+            return on_lost(loss) if is_in else loss.error
 
         end = time.monotonic() + seconds
         while True:

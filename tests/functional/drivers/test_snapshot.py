@@ -32,6 +32,7 @@ from imagebuild.drivers import snapshot
 from imagebuild.drivers.snapshot import driver as snapshot_driver
 from imagebuild.drivers.snapshot import ssh_access
 from imagebuild.remotes import ssh_connection
+from imagebuild.remotes import ssh_settings
 from tests import fake_glance
 from tests import fake_nova
 
@@ -469,18 +470,24 @@ def test_an_image_that_changes_between_our_look_and_novas(build, nova, glance):
 
 
 @pytest.mark.parametrize(
-    ('status', 'fault', 'said'),
+    ('status', 'by_machine', 'seen', 'fault', 'said'),
     [
-        ('ACTIVE', 'user', 'since x.sh it cannot be reached by SSH any more'),
-        ('SHUTOFF', 'user', 'Nova has it as SHUTOFF (192.0.2.7 cannot be'),
-        ('REBOOT', 'user', 'What ran on the server broke the run: '),
-        ('MIGRATING', 'service', '192.0.2.7 cannot be used: gone'),
-        ('ERROR', 'service', ''),
-        ('', 'service', 'The server was deleted by somebody else.'),
+        ('ACTIVE', True, 'it lets us in again', 'user', 'gone; then: it lets'),
+        ('ACTIVE', False, 'Connection refused', 'user', 'since x.sh its SSH'),
+        # Nova has it so for long when its host is dead.
+        ('ACTIVE', True, '', 'service', '192.0.2.7 cannot be used: gone'),
+        ('ACTIVE', False, '', 'service', '192.0.2.7 cannot be used: gone'),
+        ('SHUTOFF', True, '', 'user', 'Nova has it as SHUTOFF (192.0.2.7 can'),
+        ('SHUTOFF', False, '', 'service', '192.0.2.7 cannot be used: gone'),
+        ('REBOOT', True, '', 'user', 'What ran on the server broke the run: '),
+        ('REBOOT', False, '', 'service', '192.0.2.7 cannot be used: gone'),
+        ('MIGRATING', True, 'x', 'service', '192.0.2.7 cannot be used: gone'),
+        ('ERROR', True, 'x', 'service', ''),
+        ('', True, 'x', 'service', 'The server was deleted by somebody else.'),
     ],
 )
 def test_a_server_that_is_not_reached_any_more(
-    build, nova, monkeypatch, status, fault, said
+    build, nova, monkeypatch, status, by_machine, seen, fault, said
 ):
     """By SSH: a script may have stopped sshd, or the server."""
 
@@ -489,7 +496,10 @@ def test_a_server_that_is_not_reached_any_more(
         server.status = status
         if not status:
             nova.servers.clear()
-        raise on_lost('x.sh', ssh_connection.unreachable('192.0.2.7', 'gone'))
+        error = ssh_connection.unreachable('192.0.2.7', 'gone')
+        raise on_lost(
+            ssh_settings.Loss('x.sh', error, by_machine, lambda: seen)
+        )
 
     monkeypatch.setattr(
         ssh_access.Access,
