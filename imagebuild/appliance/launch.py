@@ -257,6 +257,10 @@ class Appliance:
         """The last that the appliance's kernel printed."""
         return ''.join(self._console)
 
+    def forget_console(self) -> None:
+        """Forget what it has printed so far."""
+        self._console.clear()
+
     def listen(self, console: list[str]) -> None:
         """Take the list that pieces of the console are put into."""
         self._console = console

@@ -21,7 +21,10 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
+from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Any
+from typing import TypeVar
 
 from imagebuild import exception
 from imagebuild.remotes import guest_faults
@@ -32,6 +35,7 @@ from imagebuild.remotes import guest_shell
 from imagebuild.remotes import handled
 
 LOG = logging.getLogger(__name__)
+T = TypeVar('T')
 
 
 class DiskRemote(handled.HandleRemote):
@@ -95,7 +99,7 @@ class DiskRemote(handled.HandleRemote):
                 except RuntimeError as error:
                     LOG.debug('%s cannot be trimmed: %s', target, error)
 
-        self._call(trim)
+        self._host_call(trim)
 
     @contextlib.contextmanager
     def quiesced(self) -> Iterator[None]:
@@ -108,7 +112,7 @@ class DiskRemote(handled.HandleRemote):
             has changed.
         """
         try:
-            self._call(guest_flags.put_back, self._handle, self._flags)
+            self._host_call(guest_flags.put_back, self._handle, self._flags)
             try:
                 self._quiesce()
                 try:
@@ -116,11 +120,19 @@ class DiskRemote(handled.HandleRemote):
                 finally:
                     self._unquiesce()
             finally:
-                self._flags = self._call(guest_flags.clear, self._handle)
+                self._flags = self._host_call(guest_flags.clear, self._handle)
         except RuntimeError as error:
             raise exception.EnvironmentFault(
                 f'The disk could not be quiesced: {error}.'
             ) from error
+
+    def _host_call(self, function: Callable[..., T], *args: Any) -> T:
+        """A short call that writes what the guest has written.
+
+        How long it takes depends on the disks of this host: where it has no
+        end, that is none of the guest's doing.
+        """
+        return self._call(function, *args)
 
     @abc.abstractmethod
     def _quiesce(self) -> None:
@@ -139,8 +151,8 @@ class DiskRemote(handled.HandleRemote):
         :raises GuestBroken: nor is it then, and what ran is to blame.
         """
         try:
-            self._call(guest_flags.put_back, self._handle, self._flags)
-            self._call(self._handle.umount_all)
+            self._host_call(guest_flags.put_back, self._handle, self._flags)
+            self._host_call(self._handle.umount_all)
         except RuntimeError as error:
             if self._has_run:
                 raise guest_faults.still_busy(error) from error

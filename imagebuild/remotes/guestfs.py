@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from imagebuild import appliance as appliances
 from imagebuild import exception
+from imagebuild.common.counts import counted
 from imagebuild.remotes import appliance_disks
 from imagebuild.remotes import appliance_state
 from imagebuild.remotes import base
@@ -141,10 +142,24 @@ class GuestfsRemote(disk_remote.DiskRemote):
         :raises GuestBroken: what is on the disk ended the appliance, or the
             call had no end.
         """
-        return self._within_seconds(_SHORT, function, *args, **kw)
+        return self._within_seconds(
+            _SHORT, guest_faults.no_answer, function, *args, **kw
+        )
+
+    def _host_call(self, function: Callable[..., T], *args: Any) -> T:
+        """See :meth:`disk_remote.DiskRemote._host_call`.
+
+        :raises ApplianceFailed: it had no end.
+        """
+        return self._within_seconds(_SHORT, _stalled, function, *args)
 
     def _within_seconds(
-        self, seconds: float, function: Callable[..., T], *args: Any, **kw: Any
+        self,
+        seconds: float,
+        endless: Callable[[float], Exception],
+        function: Callable[..., T],
+        *args: Any,
+        **kw: Any,
     ) -> T:
         given = self._within(seconds)
         try:
@@ -152,7 +167,7 @@ class GuestfsRemote(disk_remote.DiskRemote):
                 function,
                 *args,
                 timeout=given,
-                on_timeout=lambda: self._no_answer(given),
+                on_timeout=lambda: self._no_answer(endless(given)),
                 **kw,
             )
         except exception.ApplianceFailed as error:
@@ -168,7 +183,11 @@ class GuestfsRemote(disk_remote.DiskRemote):
         """
         try:
             return self._within_seconds(
-                self._command_timeout, function, self._handle, *args
+                self._command_timeout,
+                guest_faults.no_answer,
+                function,
+                self._handle,
+                *args,
             )
         except RuntimeError as error:
             raise handled.refused(error) from error
@@ -208,8 +227,11 @@ class GuestfsRemote(disk_remote.DiskRemote):
         watch = time_limit.TimeLimit(
             lambda: self._channel.stop(token), invocation.seconds
         )
+        # What it printed and outlived is no reason for its end.
+        self.appliance.forget_console()
         ending = self._command(invocation, command, collector, watch)
         self._undo(invocation.shown)
+        self.appliance.forget_console()
         self._keep_resolver(ending, token, invocation.shown)
         return invocations.Ending(
             ending.code,
@@ -318,10 +340,10 @@ class GuestfsRemote(disk_remote.DiskRemote):
         )
         return broken or error
 
-    def _no_answer(self, seconds: float) -> Exception:
+    def _no_answer(self, error: Exception) -> Exception:
         if self._run_limit.is_over:
             return self._run_limit.timeout()
-        return guest_faults.no_answer(seconds)
+        return error
 
     def _hung(self, shown: str) -> Exception:
         if self._run_limit.is_over:
@@ -331,7 +353,7 @@ class GuestfsRemote(disk_remote.DiskRemote):
     # -- the end ------------------------------------------------------------
 
     def _quiesce(self) -> None:
-        self._call(self._handle.sync)
+        self._host_call(self._handle.sync)
 
     def _let_go(self) -> None:
         # Whose fault its end is, is not to be seen: it ends by itself now.
@@ -340,6 +362,12 @@ class GuestfsRemote(disk_remote.DiskRemote):
     def close(self) -> None:
         self._channel.close()
         self.appliance.close()
+
+
+def _stalled(seconds: float) -> exception.ApplianceFailed:
+    return exception.ApplianceFailed(
+        reason=f'no answer within {counted(seconds, "second")}'
+    )
 
 
 def _no_longer(

@@ -26,7 +26,9 @@ from imagebuild import appliance as appliances
 from imagebuild import exception
 from imagebuild.disks import grow
 from imagebuild.remotes import appliance_state
+from imagebuild.remotes import guest_leftovers
 from imagebuild.remotes import guestfs
+from imagebuild.remotes import output
 from imagebuild.remotes import output_channel
 from imagebuild.remotes import qemu_events
 from tests.unit.remotes import local_handle
@@ -206,6 +208,83 @@ def test_a_disk_without_an_end(
         'systems took more than 0 seconds, and the appliance that has the '
         'disk was ended.'
     )
+
+
+def rest(remote: guestfs.GuestfsRemote) -> None:
+    with remote.quiesced():
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ('call', 'end'),
+    [
+        ('sync', rest),
+        ('fstrim', guestfs.GuestfsRemote.trim),
+        ('umount_all', guestfs.GuestfsRemote.shutdown),
+    ],
+)
+def test_a_disk_of_this_host_that_stalls(
+    monkeypatch: pytest.MonkeyPatch,
+    opened: Opened,
+    handle: Handle,
+    ended: threading.Event,
+    call: str,
+    end: Callable[[guestfs.GuestfsRemote], None],
+) -> None:
+    """How long it takes to write all is not the guest's doing."""
+    remote = opened()
+    monkeypatch.setattr(guestfs, '_SHORT', 0.3)
+    setattr(handle, call, lambda *_: ended.wait(60))
+    with pytest.raises(exception.ApplianceFailed) as caught:
+        end(remote)
+    assert 'no answer within 0.3 seconds' in str(caught.value)
+    assert caught.value.fault == 'service'
+
+
+def test_a_command_that_outlived_what_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+    opened: Opened,
+    handle: Handle,
+    console: list[str],
+) -> None:
+    """The console shows it; that is not what ended the appliance."""
+    memory = 'Out of memory: Killed process 9 (cc1plus)\n'
+    remote = opened()
+
+    def run(*_args: Any) -> str:
+        console.append(memory)
+        return '0 ended same -\n'
+
+    for owner, name in (
+        (output.Collector, 'finish'),
+        (guest_leftovers, 'undo'),
+    ):
+        stub = mock.create_autospec(getattr(owner, name), return_value=[])
+        monkeypatch.setattr(owner, name, stub)
+    setattr(handle, 'command', run)  # noqa: B010
+    remote.run(['some'])
+    setattr(handle, 'is_file', dies(handle, console))  # noqa: B010
+    with pytest.raises(exception.ApplianceFailed):
+        remote.read_file('/etc/passwd')
+
+
+@pytest.mark.parametrize(
+    ('printed', 'fault'), [('', 'service'), (PANIC, 'user')]
+)
+def test_what_was_printed_before_a_command(
+    opened: Opened,
+    handle: Handle,
+    console: list[str],
+    printed: str,
+    fault: str,
+) -> None:
+    remote = opened()
+    remote.prepare()
+    console.append('Out of memory: Killed process 9 (blkid)\n')
+    setattr(handle, 'command', dies(handle, console, printed))  # noqa: B010
+    with pytest.raises(exception.ImageBuildError) as caught:
+        remote.run(['some'])
+    assert caught.value.fault == fault
 
 
 @pytest.mark.parametrize('call', ['part_expand_gpt', 'part_resize'])
