@@ -16,24 +16,28 @@ from __future__ import annotations
 from imagebuild import exception
 from imagebuild.remotes import base
 
-_LARGEST = 2**31 - 1
+#: chown(2) takes the next one for "as it is".
+LARGEST = 2**32 - 2
 
 
 class Accounts:
     """Numbers of users and groups, read once.
 
     :param remote: the image.
+    :param most: the largest that can be given a file there.
     """
 
-    def __init__(self, remote: base.Remote) -> None:
+    def __init__(self, remote: base.Remote, most: int = LARGEST) -> None:
         self._remote = remote
+        self._most = most
         self._known: dict[str, dict[str, int]] = {}
 
     def user(self, name: str) -> int:
         """The number of a user.
 
         :param name: of the user, or its number.
-        :raises StepError: the image has no such user.
+        :raises StepError: the image has no such user, or none that can be
+            given a file.
         """
         return self._id('passwd', 'user', name)
 
@@ -46,6 +50,16 @@ class Accounts:
         self._known.clear()
 
     def _id(self, database: str, what: str, name: str) -> int:
+        found = self._found(database, what, name)
+        if found > self._most:
+            raise exception.StepError(
+                f'the appliance can give a file to no {what} above '
+                f'{self._most}, and {name} is {found}; a script can, by '
+                'chown(1)'
+            )
+        return found
+
+    def _found(self, database: str, what: str, name: str) -> int:
         if name == 'root':
             return 0
         if name.isdecimal():
@@ -78,9 +92,9 @@ def number(text: str) -> int | None:
     """The number of a user or group, as an image writes it.
 
     :returns: None for what cannot be one: Python reads no number of 5000
-        digits, and libguestfs takes none that is larger.
+        digits, and no file belongs to a larger one.
     """
-    if not (text.isdecimal() and len(text) <= len(str(_LARGEST))):
+    if not (text.isdecimal() and len(text) <= len(str(LARGEST))):
         return None
     found = int(text)
-    return found if found <= _LARGEST else None
+    return found if found <= LARGEST else None

@@ -132,6 +132,9 @@ class GuestfsRemote(disk_remote.DiskRemote):
             self.close()
             raise
 
+    # An int of C.
+    most_owner = 2**31 - 1
+
     @property
     def _handle(self) -> Any:
         return self.appliance.handle

@@ -39,7 +39,13 @@ def refused(error: RuntimeError) -> exception.StepError:
 
 
 class HandleRemote(posix.PosixRemote):
-    """Parameters as of :class:`posix.PosixRemote`."""
+    """Parameters as of :class:`posix.PosixRemote`.
+
+    :ivar most_owner: the largest number of a user or group to which its
+        handle can give a file.
+    """
+
+    most_owner = guest_accounts.LARGEST
 
     def __init__(
         self,
@@ -51,7 +57,7 @@ class HandleRemote(posix.PosixRemote):
         super().__init__(
             name, command_timeout=command_timeout, run_timeout=run_timeout
         )
-        self._accounts = guest_accounts.Accounts(self)
+        self._accounts = guest_accounts.Accounts(self, self.most_owner)
 
     @property
     @abc.abstractmethod
