@@ -68,9 +68,12 @@ class Events:
         """Take these out of every event and of the log from now on."""
         self._mask_by(masking.Masker([*self.always, *secrets]))
 
-    def withhold(self) -> None:
-        """Send no text, until it is known what must be hidden."""
-        self._mask_by(masking.Withholder())
+    def withhold(self, why: str) -> None:
+        """Send no text, until it is known what must be hidden.
+
+        :param why: a sentence, see :class:`masking.Withholder`.
+        """
+        self._mask_by(masking.Withholder(why))
 
     def _mask_by(self, masker: masking.Masker) -> None:
         self._masker = masker

@@ -66,6 +66,11 @@ ACTIONS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
+#: In place of the reason why a request with many arguments is refused.
+_EXCESS = (
+    'This may be the reason: {excess}, whether hidden or not. With less in '
+    'them, the reason is shown'
+)
 #: What is raised when the time of an action is up, where it is no upload.
 _TIMEOUTS: Mapping[str, type[exception.ImageBuildError]] = {
     'reap': reap.ReapTimeout
@@ -182,9 +187,9 @@ def _until_known(document: Mapping[str, Any], events: channel.Events) -> None:
         for value in (given if isinstance(given, dict) else {}).values()
         if is_scalar(value)
     ]
-    if hiding.excess(secrets):
+    if excess := hiding.excess(secrets):
         # Those that are hidden are few enough, or will be refused.
-        events.withhold()
+        events.withhold(_EXCESS.format(excess=excess))
     else:
         events.hide(secrets)
     if document['config'].get('DEFAULT', {}).get('debug'):

@@ -40,7 +40,7 @@ _OURS = frozenset(
 )
 _WITHHELD = (
     f'{_MASK} (not shown: it is not known yet which arguments are hidden, '
-    'and all of them are too much to be looked for)'
+    'and all of them are too much to be looked for{why})'
 )
 _PATH_PART = re.compile(r'\[\d+\]|\["(?:[^"\\]|\\.)*"\]|[^.\[]+')
 #: How options are called whose values are secrets.
@@ -93,10 +93,24 @@ class Masker:
 
 
 class Withholder(Masker):
-    """Replaces every text: it is not known what in it is secret."""
+    """Replaces every text: it is not known what in it is secret.
+
+    :param why: a sentence in place of the reason of a failure, in which no
+        value is; it has no full stop.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self._why = why
 
     def text(self, text: str) -> str:
-        return _WITHHELD if text else text
+        return _WITHHELD.format(why='') if text else text
+
+    def _value(self, key: str, value: Any) -> Any:
+        if key == 'reason' and value:
+            # Or whoever has too much in them would never learn of it.
+            return _WITHHELD.format(why=f'. {self._why}.')
+        return super()._value(key, value)
 
     def path(self, path: str) -> str:
         return self.text(path)

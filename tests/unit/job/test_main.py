@@ -20,6 +20,7 @@ import pytest
 from imagebuild.job import channel
 from imagebuild.job import main
 from imagebuild.job import masking
+from imagebuild.manifest import hiding
 
 
 @pytest.fixture
@@ -61,6 +62,13 @@ def test_more_arguments_than_are_looked_for(last):
     """The most that the API accepts, in lines of one form each."""
     text = ''.join(f'{number:04x}\n' for number in range(20_000))
     event, most = last({f'a{number}': text for number in range(10)})
-    assert event['reason'].startswith('*** (not shown: it is not known yet')
+    assert event['reason'] == (
+        '*** (not shown: it is not known yet which arguments are hidden, and '
+        'all of them are too much to be looked for. This may be the reason: '
+        f'hidden values may have {hiding.MAX_CHARACTERS} characters and '
+        f'{hiding.MAX_LINES} lines together, since all output is searched for '
+        'them; these have 1000000 characters and 200000 lines, whether hidden '
+        'or not. With less in them, the reason is shown.)'
+    )
     assert event['fault'] == 'service'
     assert most < 16 * 1024**2
