@@ -109,12 +109,9 @@ def _add(
     newcomers: Collection[str],
 ) -> list[dict[str, str]]:
     """Add to an image what builds want that have come to it."""
-    others = [_wanted(user) for user in users if user.id not in newcomers]
-    if not others:
-        # The build that made it was deleted meanwhile.
-        others = [{'visibility': users[0].request.get('visibility')}]
     change = addition(
-        merged(others), merged([_wanted(user) for user in users])
+        merged([_wanted(user) for user in users]),
+        [_wanted(user) for user in users if user.id in newcomers],
     )
     return [] if change.is_empty else _change(open_store, build, change)
 
@@ -176,24 +173,30 @@ def replacement(
 
 
 def addition(
-    before: Mapping[str, Any], after: Mapping[str, Any]
+    users: Mapping[str, Any], newcomers: Sequence[Mapping[str, Any]]
 ) -> image_change.ImageChange:
     """What builds add to an image that have come to it.
 
-    :param before: what the others want of it; of :func:`merged`.
-    :param after: what all of them want.
+    All that they ask for, also where another build has asked for the same:
+    that need not have come to the store yet, may have failed there, and may
+    have been taken back since. The store knows what the image lacks.
+
+    :param users: what all builds want of it; of :func:`merged`.
+    :param newcomers: what those want that have come to it.
     """
-
-    def more(name: str) -> Any:
-        then, now = before.get(name), after.get(name)
-        if isinstance(now, list):
-            return [each for each in now if each not in (then or ())] or None
-        return now if now and now != then else None
-
-    had, has = (each.get('properties') or {} for each in (before, after))
+    visibility, values = users.get('visibility'), users.get('properties') or {}
+    members = _all(newcomers, 'members')
+    if visibility not in (None, '', 'shared'):
+        members = []
+    own = {name for each in newcomers for name in each.get('properties') or ()}
     return image_change.ImageChange(
-        **{name: more(name) for name in _FIELDS if name != 'name'},
-        properties={k: has[k] for k in has if k not in had},
+        visibility='shared' if members and visibility == 'shared' else None,
+        protected=any(each.get('protected') for each in newcomers) or None,
+        tags=_all(newcomers, 'tags') or None,
+        members=members or None,
+        properties={name: values[name] for name in values if name in own},
+        min_disk=_most(newcomers, 'min_disk') or None,
+        min_ram=_most(newcomers, 'min_ram') or None,
         only_adds=True,
     )
 
@@ -357,7 +360,7 @@ def _with(some: Iterable[str], more: Iterable[str]) -> list[str]:
 
 
 def _most(requests: Sequence[Mapping[str, Any]], name: str) -> int:
-    return max(int(request.get(name) or 0) for request in requests)
+    return max((int(each.get(name) or 0) for each in requests), default=0)
 
 
 def _problem(path: str, message: str) -> dict[str, str]:

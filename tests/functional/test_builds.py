@@ -538,7 +538,9 @@ def test_a_second_build_takes_nothing_from_the_first(service, client):
     assert second['reused_from'] == first
     # What the first has, and others in the store, is left as it is.
     assert service.conductors.updates == [
-        image_change.ImageChange(protected=True, tags=['b'], only_adds=True)
+        image_change.ImageChange(
+            protected=True, tags=['b'], min_disk=2, only_adds=True
+        )
     ]
     path = f'/v1/builds/{first}'
     assert client.patch(path, json={'tags': []}).status_code == 200

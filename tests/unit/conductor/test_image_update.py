@@ -137,27 +137,49 @@ def test_a_visibility_without_members():
     assert (found.visibility, found.members) == ('shared', ['m2'])
 
 
+SECOND = {
+    'name': 'second',
+    'protected': True,
+    'tags': ['b', 'a'],
+    'members': ['m1'],
+    'properties': {'os_distro': 'other', 'two': '2'},
+    'min_disk': 1,
+    'min_ram': 1024,
+}
+
+
 def test_a_build_that_comes_only_adds():
-    second = {
-        'name': 'second',
-        'protected': True,
-        'tags': ['b', 'a'],
-        'members': ['m1'],
-        'properties': {'os_distro': 'other', 'two': '2'},
-        'min_disk': 1,
-        'min_ram': 1024,
-    }
-    both = image_update.merged([FIRST, second])
-    assert image_update.addition(FIRST, both) == image_change.ImageChange(
+    """All that it asks for: the store knows what it lacks."""
+    both = image_update.merged([FIRST, SECOND])
+    assert image_update.addition(both, [SECOND]) == image_change.ImageChange(
+        visibility='shared',
         protected=True,
-        tags=['b'],
-        properties={'two': '2'},
+        tags=['b', 'a'],
+        members=['m1'],
+        properties={'os_distro': 'debian', 'two': '2'},
+        min_disk=1,
         min_ram=1024,
         only_adds=True,
     )
-    assert image_update.addition(both, both).is_empty
-    plain = image_update.merged([FIRST, {'name': 'plain'}])
-    assert image_update.addition(FIRST, plain).is_empty
+    plain = {'name': 'plain'}
+    both = image_update.merged([FIRST, plain])
+    assert image_update.addition(both, [plain]).is_empty
+    assert image_update.addition(FIRST, []).is_empty
+
+
+@pytest.mark.parametrize(
+    'visibility, shown, members',
+    [
+        ('private', 'shared', ['m1']),
+        ('public', None, None),
+        (None, None, ['m1']),
+    ],
+)
+def test_members_of_a_build_that_comes(visibility, shown, members):
+    first = {'name': 'first', 'visibility': visibility}
+    both = image_update.merged([first, SECOND])
+    found = image_update.addition(both, [SECOND])
+    assert (found.visibility, found.members) == (shown, members)
 
 
 # -- with a store -----------------------------------------------------------
@@ -260,6 +282,29 @@ def test_builds_that_waited_only_add(stored):
     stored.build('third', tags=['d'])
     stored.update('third')
     assert sorted(stored.seen()['tags']) == ['a', 'c', 'd', 'tested']
+
+
+def test_two_builds_come_with_the_same(stored):
+    """Neither relies on the other, whose change may fail or be undone."""
+    same = {
+        'tags': ['t'],
+        'protected': True,
+        'members': ['p'],
+        'properties': {'k': 'v'},
+        'min_ram': 1024,
+    }
+    stored.build('maker', visibility='private')
+    stored.by_hand(visibility='private')
+    stored.build('one', **same)
+    stored.build('two', **same)
+    stored.update('one')
+    for undone in ({}, {'protected': False}, {'tags': [], 'members': []}):
+        stored.by_hand(**undone)
+        stored.update('two')
+        seen = stored.seen()
+        assert (seen['protected'], seen['tags'][-1:]) == (True, ['t'])
+        assert (seen['visibility'], seen['members']) == ('shared', ['p'])
+        assert (seen['k'], seen['min_ram']) == ('v', 1024)
 
 
 def test_the_disk_that_a_build_needs(stored):
