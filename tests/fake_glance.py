@@ -76,7 +76,7 @@ SCHEMAS = {
 RESERVED = ('id', 'status', 'size', 'os_hash_algo', 'os_hash_value')
 _PAGING = ('limit', 'sort', 'sort_key', 'sort_dir', 'marker', 'os_hidden')
 IMAGE = re.compile(
-    r'/v2/images/([^/]+)(/file|/stage|/import|/tasks|/members)?(?:/([^/]+))?'
+    r'/v2/images/([^/]+)(/file|/stage|/import|/tasks|/members|/tags)?(?:/([^/]+))?'
 )
 
 
@@ -402,11 +402,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def patch(self, record):
         for change in json.loads(self._body()):
             name = change['path'].lstrip('/')
+            name = name.replace('~1', '/').replace('~0', '~')
             if change['op'] == 'remove':
                 del record[name]
             else:
                 record[name] = change['value']
         self._json(200, record)
+
+    def put_tags(self, record, tag):
+        tag = urllib.parse.unquote(tag)
+        if '/' in tag:
+            raise _Refused(404, 'no route')
+        record['tags'] = sorted({*record['tags'], tag})
+        self._answer(204)
 
     def delete(self, record):
         if record['protected']:

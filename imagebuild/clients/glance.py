@@ -21,6 +21,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import urllib.parse
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -30,6 +33,7 @@ from typing import Self
 
 import glanceclient
 import keystoneauth1.session
+import requests
 from keystoneauth1 import adapter
 
 from imagebuild import exception
@@ -45,6 +49,11 @@ from imagebuild.clients import visibility
 SERVICE = 'image'
 
 _PATCH = 'application/openstack-images-v2.1-json-patch'
+#: Tags that a path may end with: a "/" in one finds no route, and a proxy may
+#: take others for something else.
+_SINGLE_TAG = re.compile(r'[\w:=@+-][\w .:=@+-]*', re.ASCII)
+#: More would take too long, one after the other.
+_MOST_SINGLE_TAGS = 16
 
 _ADAPTER_OPTIONS = (
     'service_type',
@@ -225,35 +234,55 @@ class Glance:
                 self._client.images.create(**values)
             )
 
-    def update(self, image_id: str, **values: Any) -> images.GlanceImage:
+    def update(
+        self,
+        image_id: str,
+        *,
+        remove_props: Collection[str] = (),
+        **values: Any,
+    ) -> images.GlanceImage:
         """Change fields and properties of an image.
 
+        Not by glanceclient: with every change it sends the tags it has read,
+        and those that somebody adds meanwhile are lost.
+
+        :param remove_props: names of properties that it is to lose.
         :raises NotFound: there is none.
         :raises Refused: Glance does not want it.
         """
         with errors.translated(SERVICE, image_id):
-            changed = self._client.images.update(image_id, **values)
-            if 'tags' in values and not values['tags'] and changed['tags']:
-                changed = self._without_tags(image_id)
-            return images.GlanceImage.from_answer(changed)
-
-    def _without_tags(self, image_id: str) -> Any:
-        """Remove all tags.
-
-        glanceclient sends nothing for an empty list, and removes single tags
-        without quoting them.
-        """
-        response = self._adapter.patch(
-            f'/v2/images/{image_id}',
-            data=json.dumps([{'op': 'replace', 'path': '/tags', 'value': []}]),
-            headers={'Content-Type': _PATCH},
-            raise_exc=False,
-        )
-        if response.status_code >= 300:
-            raise errors.of_answer(
-                SERVICE, response.status_code, response.text, image_id
+            found = dict(self._client.images.get(image_id).items())
+            if not (patch := _patch(found, values, remove_props)):
+                return images.GlanceImage.from_answer(found)
+            response = self._adapter.patch(
+                f'/v2/images/{image_id}',
+                data=json.dumps(patch),
+                headers={'Content-Type': _PATCH},
+                raise_exc=False,
             )
-        return response.json()
+        _refuse(response, image_id)
+        return self.get(image_id)
+
+    def add_tags(self, image_id: str, tags: Collection[str]) -> None:
+        """Add tags to an image, whoever adds others at the same time.
+
+        Glance's call for a single tag takes a moment: what another one
+        changes between two calls of a client is not lost.
+
+        :raises NotFound: there is none.
+        :raises Refused: Glance does not want one; others may be there.
+        """
+        single = {tag for tag in tags if _SINGLE_TAG.fullmatch(tag)}
+        if len(single) > _MOST_SINGLE_TAGS:
+            single = set()
+        if others := set(tags) - single:
+            found = self.get(image_id).tags
+            self.update(image_id, tags=sorted({*found, *others}))
+        for tag in sorted(single):
+            path = f'/v2/images/{image_id}/tags/{urllib.parse.quote(tag)}'
+            with errors.translated(SERVICE, image_id):
+                response = self._adapter.put(path, raise_exc=False)
+            _refuse(response, image_id)
 
     def share(self, image_id: str, members: Sequence[str]) -> None:
         """Share an image with projects; those that have it keep it.
@@ -399,5 +428,40 @@ class Glance:
                 service=SERVICE,
                 reason=f'it answers 410: {answers.message_of(response.text)}',
             )
-        if code >= 300:
-            raise errors.of_answer(SERVICE, code, response.text, image_id)
+        _refuse(response, image_id)
+
+
+def _refuse(response: requests.Response, image_id: str) -> None:
+    """Raise the error that an answer is, if it is one."""
+    code = response.status_code
+    if code >= 300:
+        raise errors.of_answer(SERVICE, code, response.text, image_id)
+
+
+def _patch(
+    found: Mapping[str, Any],
+    values: Mapping[str, Any],
+    remove: Collection[str],
+) -> list[dict[str, Any]]:
+    """What there is to do about an image; nothing for what it has.
+
+    :param found: the image.
+    :param values: fields and properties that it is to have.
+    :param remove: properties that it is to lose.
+    """
+    patch: list[dict[str, Any]] = []
+    for name, value in values.items():
+        seen = found.get(name)
+        if name == 'tags':
+            seen, value = sorted(seen or ()), sorted(set(value))
+        if name not in found or seen != value:
+            op = 'replace' if name in found else 'add'
+            patch.append({'op': op, 'path': _pointer(name), 'value': value})
+    for name in sorted(set(remove) - set(values)):
+        if name in found:
+            patch.append({'op': 'remove', 'path': _pointer(name)})
+    return patch
+
+
+def _pointer(name: str) -> str:
+    return '/' + name.replace('~', '~0').replace('/', '~1')

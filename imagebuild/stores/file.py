@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import fcntl
 import itertools
 import json
 import os
@@ -176,16 +177,21 @@ class FileStore(base.Store):
 
     def delete(self, image_id: str, *, hide_undeletable: bool = False) -> None:
         """See :meth:`base.Store.delete`."""
-        target, found = self._find(image_id)
-        if found is None:
-            return
+        with self._changing(image_id) as (target, found):
+            if found is not None:
+                self._delete(target, found, hide_undeletable)
+
+    def _delete(
+        self, target: pathlib.Path, found: dict[str, Any], hide: bool
+    ) -> None:
         if not found.get(base.UPLOAD_ID):
             raise exception.Forbidden(rule='only images of builds are deleted')
         if found.get('protected'):
-            if hide_undeletable and not found.get('os_hidden'):
+            if hide and not found.get('os_hidden'):
                 found['os_hidden'] = True
                 _write_json(target / METADATA, found)
-            raise base.protected(image_id, hidden=bool(found.get('os_hidden')))
+            hidden = bool(found.get('os_hidden'))
+            raise base.protected(target.name, hidden=hidden)
         self._remove(target)
 
     def _remove(self, target: pathlib.Path) -> None:
@@ -199,27 +205,10 @@ class FileStore(base.Store):
     def update(self, image_id: str, change: image_change.ImageChange) -> None:
         """See :meth:`base.Store.update`."""
         change.check(self._rules)
-        target, found = self._find(image_id)
-        if found is None:
-            raise exception.NotFound(what='image', id=image_id)
-        change = change.applied_to(
-            visibility=str(found.get('visibility') or ''),
-            tags=found.get('tags') or (),
-            properties=found,
-            min_disk=int(found.get('min_disk') or 0),
-            min_ram=int(found.get('min_ram') or 0),
-        )
-        values = {**found, **metadata.changed(change)}
-        for name in change.dropped:
-            del values[name]
-        members = found.get('members') or ()
-        if change.members is not None:
-            kept = members if change.only_adds else ()
-            members = {*kept, *change.members}
-        if values.get('visibility') != 'shared':
-            members = ()
-        values['members'] = sorted(members)
-        _write_json(target / METADATA, values)
+        with self._changing(image_id) as (target, found):
+            if found is None:
+                raise exception.NotFound(what='image', id=image_id)
+            _write_json(target / METADATA, _changed(found, change))
 
     def change_tags(
         self,
@@ -229,11 +218,11 @@ class FileStore(base.Store):
         remove: Collection[str] = (),
     ) -> None:
         """See :meth:`base.Store.change_tags`."""
-        target, found = self._find(image_id)
-        if found is None:
-            raise exception.NotFound(what='image', id=image_id)
-        tags = base.changed_tags(found.get('tags') or (), add, remove)
-        _write_json(target / METADATA, {**found, 'tags': tags})
+        with self._changing(image_id) as (target, found):
+            if found is None:
+                raise exception.NotFound(what='image', id=image_id)
+            tags = base.changed_tags(found.get('tags') or (), add, remove)
+            _write_json(target / METADATA, {**found, 'tags': tags})
 
     def exists(self, image_id: str) -> bool:
         """See :meth:`base.Store.exists`."""
@@ -306,6 +295,22 @@ class FileStore(base.Store):
         )
         if self._read(target) is not None:
             yield target
+
+    @contextlib.contextmanager
+    def _changing(
+        self, image_id: str
+    ) -> Iterator[tuple[pathlib.Path, dict[str, Any] | None]]:
+        """As :meth:`_find`, while nobody else changes the image."""
+        target, found = self._find(image_id)
+        lock = None if found is None else _locked(target / METADATA)
+        if lock is None:
+            yield target, None
+            return
+        try:
+            # Again: another one may have changed it until now.
+            yield target, self._read(target)
+        finally:
+            os.close(lock)
 
     def _find(
         self, image_id: str
@@ -383,6 +388,58 @@ def _stored(found: Mapping[str, Any]) -> base.StoredImage:
         os_hash_value=found['os_hash_value'],
         disk_format=str(found.get('disk_format') or ''),
     )
+
+
+def _changed(
+    found: Mapping[str, Any], change: image_change.ImageChange
+) -> dict[str, Any]:
+    """The metadata of an image after a change."""
+    change = change.applied_to(
+        visibility=str(found.get('visibility') or ''),
+        tags=found.get('tags') or (),
+        properties=found,
+        min_disk=int(found.get('min_disk') or 0),
+        min_ram=int(found.get('min_ram') or 0),
+    )
+    values = {**found, **metadata.changed(change)}
+    for name in change.dropped:
+        del values[name]
+    if change.only_adds:
+        tags = {*(found.get('tags') or ()), *(change.tags or ())}
+        values['tags'] = sorted(tags)
+    members = found.get('members') or ()
+    if change.members is not None:
+        kept = members if change.only_adds else ()
+        members = {*kept, *change.members}
+    if values.get('visibility') != 'shared':
+        members = ()
+    values['members'] = sorted(members)
+    return values
+
+
+def _locked(path: pathlib.Path) -> int | None:
+    """Wait for the lock of a file that is only ever replaced.
+
+    :returns: a descriptor that holds it; None when the file is gone.
+    """
+    with os_errors.on_write(path):
+        while True:
+            try:
+                lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # Whoever had it has put another file there.
+                if os.path.samestat(os.fstat(lock), os.stat(path)):
+                    return lock
+            except FileNotFoundError:
+                # Opened again, which tells whether it is gone for good.
+                pass
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
 
 
 def _write_json(path: pathlib.Path, values: Mapping[str, Any]) -> None:

@@ -297,6 +297,8 @@ class GlanceStore(base.Store):
             self._glance.update(
                 image_id, remove_props=[*change.dropped], **values
             )
+        if change.only_adds:
+            self._glance.add_tags(image_id, change.tags or ())
         # After the visibility: only a shared image takes members.
         self._glance.share(image_id, change.members or ())
 
@@ -319,10 +321,11 @@ class GlanceStore(base.Store):
         remove: Collection[str] = (),
     ) -> None:
         """See :meth:`base.Store.change_tags`."""
-        # Not by Glance's calls for single tags: a "/" in one finds no route.
         found = self._glance.get(image_id)
         wanted = base.changed_tags(found.tags, add, remove)
-        if wanted != sorted(found.tags):
+        if set(wanted) > set(found.tags):
+            self._glance.add_tags(image_id, set(wanted) - set(found.tags))
+        elif wanted != sorted(found.tags):
             self._glance.update(image_id, tags=wanted)
 
     def exists(self, image_id: str) -> bool:

@@ -96,8 +96,8 @@ class ImageChange:
         :param visibility: that it has, and so on.
         :param properties: names of those that it has.
         :param least_disk: GiB that its disk needs, whatever is asked for.
-        :returns: the same with what it keeps; members of one that only adds
-            are further ones still.
+        :returns: the same with what it keeps; tags and members of one that
+            only adds are further ones still.
         """
         if not self.only_adds:
             return dataclasses.replace(
@@ -119,7 +119,7 @@ class ImageChange:
             name=None,
             visibility=shown,
             protected=self.protected or None,
-            tags=sorted({*tags, *self.tags}) if self.tags else None,
+            tags=sorted({*(self.tags or ())} - {*tags}) or None,
             members=self.members if is_shared else None,
             properties={
                 name: value
@@ -127,6 +127,10 @@ class ImageChange:
                 if name not in properties
             },
             dropped=(),
-            min_disk=max(self.min_disk, min_disk) if self.min_disk else None,
-            min_ram=max(self.min_ram, min_ram) if self.min_ram else None,
+            min_disk=_more(self.min_disk, min_disk),
+            min_ram=_more(self.min_ram, min_ram),
         )
+
+
+def _more(wanted: int | None, present: int) -> int | None:
+    return wanted if wanted and wanted > present else None

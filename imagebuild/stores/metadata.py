@@ -68,11 +68,13 @@ def described(
 
 
 def changed(change: image_change.ImageChange) -> dict[str, Any]:
-    """The same of what changes, without the members.
+    """The same of what changes, without members and further tags.
 
     :param change: which was applied to the image.
     """
     values = {name: getattr(change, name) for name in _CHANGEABLE}
+    if change.only_adds:
+        del values['tags']
     return {
         **{k: value for k, value in values.items() if value is not None},
         **change.properties,

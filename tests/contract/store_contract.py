@@ -244,7 +244,12 @@ class StoreContract(abc.ABC):
         # Nothing else of it.
         changed = {name for name in before if before[name] != seen[name]}
         assert changed <= {'tags', 'updated_at'}
-        store.change_tags(stored.image_id, remove=seen['tags'])
+        more = ['.', 'a:b = c@d', 'f\u00fcnf', 'one;two', 'of/one', '100%']
+        for _ in range(2):
+            store.change_tags(stored.image_id, add=more)
+            tags = self.look(store, stored.image_id)['tags']
+            assert sorted(tags) == sorted([*seen['tags'], *more])
+        store.change_tags(stored.image_id, remove=tags)
         assert list(self.look(store, stored.image_id)['tags']) == []
         store.update(
             stored.image_id,

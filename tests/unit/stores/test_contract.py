@@ -11,7 +11,10 @@
 # under the License.
 """The store contract over every store that is registered."""
 
+import dataclasses
 import json
+import threading
+from concurrent import futures
 
 import pytest
 
@@ -26,8 +29,41 @@ from tests.unit.stores import test_image_signature
 
 SIGNING_KEY = test_image_signature.KEYS['RSA-PSS']
 
+_AT_ONCE = 8
 
-class TestGlanceStore(adoption_contract.AdoptionContract):
+
+class AtOnce:
+    """No part of the contract: Glance itself changes an image as a whole."""
+
+    def test_additions_at_the_same_time(self, store, file, image, stamp):
+        shared = dataclasses.replace(image, visibility='shared', tags=['a'])
+        stored = store.upload(file, shared, stamp)
+        wanted = [f'{number} of {_AT_ONCE}' for number in range(_AT_ONCE)]
+        together = threading.Barrier(_AT_ONCE)
+
+        def add(number):
+            more = image_change.ImageChange(
+                tags=[wanted[number], 'a'],
+                members=[f'{number}' * 32],
+                properties={f'mine_{number}': 'x'},
+                only_adds=True,
+            )
+            together.wait(60)
+            if number % 2:
+                store.update(stored.image_id, more)
+            else:
+                store.change_tags(stored.image_id, add=more.tags)
+
+        with futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(add, range(_AT_ONCE)))
+        seen = self.look(store, stored.image_id)
+        assert sorted(seen['tags']) == [*wanted, 'a']
+        assert len(list(seen['members'])) == _AT_ONCE // 2
+        assert len([one for one in seen if 'mine_' in one]) == _AT_ONCE // 2
+        assert store.discard(stamp) == 1
+
+
+class TestGlanceStore(AtOnce, adoption_contract.AdoptionContract):
     @pytest.fixture
     def glance(self):
         with fake_glance.FakeGlance() as glance:
@@ -130,7 +166,7 @@ class TestSigningGlanceStore(TestGlanceStore):
         assert glance.images == {}
 
 
-class TestFileStore(store_contract.StoreContract):
+class TestFileStore(AtOnce, store_contract.StoreContract):
     @pytest.fixture
     def store(self, tmp_path):
         config = {'file_store': {'folder': str(tmp_path / 'images')}}
