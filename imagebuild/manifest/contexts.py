@@ -98,17 +98,15 @@ class StepCounter:
 
     total: int = 0
     started: int = 0
-    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    names: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
 
     def name(self, path: str, description: str) -> str:
         """What a step is called: two never carry the same name.
 
         :param path: of the step; the same one keeps its name.
         """
-        paths = self.names.setdefault(description, [])
-        if path not in paths:
-            paths.append(path)
-        number = paths.index(path) + 1
+        paths = self.names.setdefault(description, {})
+        number = paths.setdefault(path, len(paths) + 1)
         return description if number == 1 else f'{description} ({number})'
 
 

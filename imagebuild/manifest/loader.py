@@ -35,7 +35,7 @@ _ROOT: Mapping[str, Any] = {
     'required': ['validators'],
     'additionalProperties': False,
     'properties': {
-        'validators': {},
+        'validators': {'maxItems': json_schema.MANY},
         'arguments': {},
         'description': {'type': ['string', 'null']},
         'os': {

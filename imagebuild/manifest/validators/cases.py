@@ -67,10 +67,12 @@ class OsCaseValidator(base.Validator):
     @classmethod
     def from_spec(cls, spec: Any, builder: base.Builder) -> Self:
         branches: list[tuple[str, Sequence[base.Validator]]] = []
+        known: set[str] = set()
         for index, item in enumerate(spec):
             [(name, validators)] = item.items()
-            if name in (known for known, _ in branches):
+            if name in known:
                 builder.problem('duplicate key', index, name)
+            known.add(name)
             branches.append(
                 (name, builder.at(index, name).validators(validators))
             )

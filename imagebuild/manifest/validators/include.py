@@ -41,7 +41,7 @@ _FILE: Mapping[str, Any] = {
     'properties': {
         'description': {'type': ['string', 'null']},
         'arguments': {},
-        'validators': {},
+        'validators': {'maxItems': json_schema.MANY},
     },
 }
 

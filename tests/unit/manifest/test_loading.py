@@ -313,6 +313,16 @@ def test_every_problem_is_told_at_once():
     assert len(found) == 5
 
 
+@pytest.mark.parametrize('inside', [False, True])
+def test_a_list_of_validators_is_bounded(inside):
+    many = [{'package': ['nginx']}] * 10_001
+    with pytest.raises(exception.InvalidManifest) as caught:
+        manifest.load({'validators': [{'all': many}] if inside else many})
+    [found] = caught.value.errors
+    assert found.path == ('validators[0].all' if inside else 'validators')
+    assert 'more than 10000' in found.message
+
+
 def test_root_keys():
     loaded = manifest.load(
         'description: A server\nos: [ubuntu-22.04, redhat]\nmin_disk: 8\n'

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import pytest
 
 from imagebuild import manifest
+from imagebuild.manifest import contexts
 from imagebuild.manifest import placeholders
 from imagebuild.manifest.validators import service
 from imagebuild.manifest.validators import target_files
@@ -72,3 +73,32 @@ def test_what_is_no_short_line_stays_a_name() -> None:
 def test_shown(text: str, shown: str) -> None:
     values = {'a': 'one', 'nested': '{{ a }}'}
     assert placeholders.show(text, values.get) == shown
+
+
+def test_equal_steps_are_told_apart() -> None:
+    counter = contexts.StepCounter()
+    for path, name in (('0', 'x'), ('1', 'x (2)'), ('0', 'x'), ('2', 'x (3)')):
+        assert counter.name(path, 'x') == name
+    assert counter.name('3', 'y') == 'y'
+
+
+class _Path(str):
+    """Counts with how many others it is compared."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        _Path.compared += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_thousands_of_equal_steps_take_no_time() -> None:
+    _Path.compared = 0
+    counter = contexts.StepCounter()
+    for number in range(1000):
+        counter.name(_Path(number), 'x')
+    assert counter.name('1000', 'x') == 'x (1001)'
+    assert _Path.compared < 10_000
