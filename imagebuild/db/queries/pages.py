@@ -18,12 +18,33 @@ from typing import Any
 from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.ext import compiler
+from sqlalchemy.sql import functions
 
 from imagebuild.db import models
 from imagebuild.db import types
 from imagebuild.db.transaction import Session
 
 M = TypeVar('M', bound=models.Base)
+
+
+class _Octets(functions.FunctionElement[int]):
+    """The bytes of a text; ``length`` counts characters in most databases."""
+
+    inherit_cache = True
+    type = sa.Integer()
+
+
+@compiler.compiles(_Octets)
+def _octets(element: Any, compiled: Any, **options: Any) -> str:
+    return f'octet_length({compiled.process(element.clauses, **options)})'
+
+
+# Its own octet_length came with version 3.43.
+@compiler.compiles(_Octets, 'sqlite')
+def _octets_of_sqlite(element: Any, compiled: Any, **options: Any) -> str:
+    text = compiled.process(element.clauses, **options)
+    return f'length(CAST({text} AS BLOB))'
 
 
 def sizes(model: type[M]) -> sa.Select[Any]:
@@ -33,7 +54,7 @@ def sizes(model: type[M]) -> sa.Select[Any]:
     """
     columns = model.__table__.columns
     large = [
-        sa.func.coalesce(sa.func.length(column, type_=sa.Integer), 0)
+        sa.func.coalesce(_Octets(column), 0)
         for column in columns
         if isinstance(column.type, types.LongText | types.Json)
     ]

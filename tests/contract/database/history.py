@@ -182,6 +182,22 @@ class HistoryContract:
         with pytest.raises(exception.NotFound):
             database.add_step('no-such', {'attempt': 1, 'number': 1})
 
+    def test_a_page_of_steps_is_bounded_by_bytes(self, database):
+        build = start(database)
+        for number in range(3):
+            step = {
+                **{'attempt': 1, 'number': number, 'path': f'v[{number}]'},
+                **{'validator': 'script', 'description': 'a script'},
+                **{'result': 'ok', 'seconds': 1.0, 'message': ''},
+                'output': '\N{EURO SIGN}' * 1000,
+            }
+            database.add_step(build.id, step)
+        for most, expected in ((2500, 1), (6500, 2), (9500, 3)):
+            found, more = database.page_of_steps(
+                build.id, limit=10, max_bytes=most
+            )
+            assert (len(found), more) == (expected, expected < 3)
+
     def test_events(self, database, clock):
         build = database.create_build(values())
         database.add_event(build.id, 'Hello.')
