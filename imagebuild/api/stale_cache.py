@@ -27,7 +27,8 @@ T = TypeVar('T')
 
 #: Seconds for which the last result is returned while another is computed.
 MAX_AGE = 30.0
-#: How many threads wait for the first result, and for so many seconds.
+#: How many threads wait for the first result, and for so many seconds: no
+#: more than a quarter of the eight that an API has as it is shipped.
 _MOST_WAITING = 2
 _SECONDS = 2.0
 
