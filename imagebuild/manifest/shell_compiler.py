@@ -33,6 +33,9 @@ from imagebuild.manifest import arguments
 from imagebuild.manifest import contexts
 from imagebuild.manifest import placeholders
 
+#: Characters of all steps' conditions, which name every branch before theirs.
+_MOST_CONDITIONS = 4 * 1024 * 1024
+
 
 class NotInShell(Exception):  # noqa: N818
     """A step cannot be said in shell.
@@ -80,6 +83,7 @@ class Compiler:
         self.values = dict(values)
         self.problems: list[exception.Problem] = []
         self._conditions: list[str] = []
+        self._length, self._room = 0, _MOST_CONDITIONS
         self._counter = contexts.StepCounter()
 
     def refuse_hidden(self) -> None:
@@ -106,10 +110,12 @@ class Compiler:
     def where(self, condition: str) -> Iterator[None]:
         """Make the steps of a block depend on a shell condition."""
         self._conditions.append(condition)
+        self._length += len(condition)
         try:
             yield
         finally:
             self._conditions.pop()
+            self._length -= len(condition)
 
     def compiled(self, validator: Any) -> Iterator[guest_program.GuestStep]:
         """The steps of a validator; what it cannot be is noted.
@@ -136,7 +142,11 @@ class Compiler:
 
         :param validator: the validator.
         :param script: see :class:`guest_program.GuestStep`.
+        :raises NotInShell: all conditions together are too long.
         """
+        self._room -= self._length
+        if self._room < 0:
+            raise NotInShell('comes with too long a list of systems')
         return guest_program.GuestStep(
             path=validator.path,
             validator=validator.type_name,
@@ -252,8 +262,7 @@ def installers(needs: Sequence[distros.Package]) -> str:
             f'{quoted("env", *env, *command, last)} "$@"\n}}'
         )
         looks.append(f'{quoted(family.family)})\n{family.look_script}\n;;')
-    cases = '\n'.join(looks)
-    functions = '\n'.join(parts)
+    functions, cases = '\n'.join(parts), '\n'.join(looks)
     return (
         f'{functions}\nimagebuild_has() {{\ncase "$distro_family" in\n'
         f'{cases}\nesac\n}}\n'
@@ -313,10 +322,9 @@ def is_named(name: str) -> str:
 
 def cleanups() -> str:
     """Shell text that removes the caches of whatever system it is."""
-    release = os_releases.OsRelease
     parts = [
         f'{quoted(family.family)})\n'
-        f'{family(release(family.family)).cache_cleanup()}\n;;'
+        f'{family(os_releases.OsRelease(family.family)).cache_cleanup()}\n;;'
         for family in _families()
     ]
     cases = '\n'.join(parts)

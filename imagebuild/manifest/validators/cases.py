@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -101,13 +102,13 @@ class OsCaseValidator(base.Validator):
     def in_shell(
         self, compiler: shell_compiler.Compiler
     ) -> Iterator[guest_program.GuestStep]:
-        tried: list[str] = []
-        for name, validators in self.branches:
-            condition = shell_compiler.is_named(name)
-            with compiler.where(' && '.join([*tried, condition])):
-                for validator in validators:
-                    yield from compiler.compiled(validator)
-            tried.append(f'! {condition}')
+        with contextlib.ExitStack() as tried:
+            for name, validators in self.branches:
+                condition = shell_compiler.is_named(name)
+                with compiler.where(condition):
+                    for validator in validators:
+                        yield from compiler.compiled(validator)
+                tried.enter_context(compiler.where(f'! {condition}'))
 
     def key(self) -> Any:
         return {

@@ -83,6 +83,19 @@ def program(validators, values=None, **more):
             'validators[0].file',
             'whose value is not known before the guest runs',
         ),
+        (
+            [
+                {
+                    'os_case': [
+                        {'x' * 2**19: []},
+                        {'debian': [{'package': 'a'}] * 8},
+                    ]
+                }
+            ],
+            {},
+            'validators[0].os_case[1].debian[7].package',
+            'comes with too long a list of systems',
+        ),
     ],
 )
 def test_what_cannot_be_said(validators, more, path, reason):
@@ -92,6 +105,19 @@ def test_what_cannot_be_said(validators, more, path, reason):
     assert problem.path == path
     assert reason in problem.message
     assert 'me:pw' not in problem.message
+
+
+def test_a_branch_is_for_what_no_other_is_for():
+    branches = [{name: [{'package': 'a'}]} for name in ('debian', 'b c', 'd')]
+    [*several, after] = program(
+        [{'os_case': branches}, {'package': 'b'}]
+    ).steps
+    assert [step.condition for step in several] == [
+        'imagebuild_is debian',
+        "! imagebuild_is debian && imagebuild_is 'b c'",
+        "! imagebuild_is debian && ! imagebuild_is 'b c' && imagebuild_is d",
+    ]
+    assert after.condition == 'true'
 
 
 def test_hidden_values_do_not_get_there():
