@@ -288,11 +288,14 @@ def with_lists(builder, service):
 def test_a_list_is_emptied(builder, service, with_lists, field):
     changed = builder.builds.update(with_lists, **{field: EMPTY[field]})
     assert changed.request[field] == EMPTY[field]
-    [image] = service.conductors.updates
+    [change] = service.conductors.updates
     for name, value in {**LISTS, field: EMPTY[field]}.items():
-        kind = dict if name == 'properties' else list
-        assert kind(getattr(image, name)) == value
         assert builder.builds.get(with_lists).request[name] == value
+    # What the store is told; None leaves what it has.
+    properties = LISTS['properties'] if field == 'properties' else ()
+    assert set(change.dropped) == set(properties)
+    assert change.tags == ([] if field == 'tags' else None)
+    assert change.members == ([] if field == 'members' else None)
 
 
 # -- the program ------------------------------------------------------------
