@@ -481,14 +481,14 @@ class RemoteContract:
 
     def test_a_link_into_run_is_replaced(self, remote):
         """What is there is gone at the next start."""
-        remote.write_file('/run/contract/stub', b'for now')
+        remote.write_file('/run/for-now/stub', b'for now')
         remote.remove_file('/srv/to-run')
-        remote.run(link('../run/contract/stub', '/srv/to-run'))
+        remote.run(link('../run/for-now/stub', '/srv/to-run'))
         remote.write_file('/srv/to-run', b'to stay')
         assert remote.read_file('/srv/to-run') == b'to stay'
-        assert remote.read_file('/run/contract/stub') == b'for now'
-        remote.write_file('/run/contract/stub', b'as wished')
-        assert remote.read_file('/run/contract/stub') == b'as wished'
+        assert remote.read_file('/run/for-now/stub') == b'for now'
+        remote.write_file('/run/for-now/stub', b'as wished')
+        assert remote.read_file('/run/for-now/stub') == b'as wished'
 
     def test_directories_whose_links_never_end(self, remote):
         for one, other in (('a', 'b'), ('b', 'a')):
