@@ -27,6 +27,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+from collections.abc import Generator
 
 import pytest
 
@@ -103,6 +104,18 @@ def _image(cache: pathlib.Path, *, minimal: bool) -> pathlib.Path:
             driver.create_disk({'os': TEST_OS, 'minimal': minimal}, image)
             image.chmod(0o444)
     return image
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails with a machine shows what its sshd has said."""
+    report = yield
+    machine = getattr(item, 'funcargs', {}).get('machine')
+    if report.failed and isinstance(machine, machines.Machine):
+        report.sections.append(('sshd.log', machine.shown()))
+    return report
 
 
 @pytest.fixture(scope='session')

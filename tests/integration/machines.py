@@ -207,6 +207,13 @@ class Machine:
                 )
                 log.close()
 
+    def shown(self) -> str:
+        """What its sshds have said last, and how they have ended."""
+        log = self.directory / 'sshd.log'
+        said = log.read_text(errors='replace') if log.exists() else ''
+        codes = [each.poll() for each in self._connections[-8:]]
+        return f'{said[-4000:]}\nexit codes of the last: {codes}'
+
     def die(self) -> None:
         """Nothing of it runs any more, and no connection says so."""
         self._process.kill()
