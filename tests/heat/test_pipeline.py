@@ -239,6 +239,17 @@ class TestReference(PipelineTestCase):
 
 
 class TestUpdate(PipelineTestCase):
+    def fail_update(self, web):
+        """To another image, whose build fails."""
+        self.pipelines.failing = 'no'
+        self.assertRaises(
+            exception.ResourceFailure,
+            self.update,
+            web,
+            image={'os': 'debian-13'},
+        )
+        self.pipelines.failing = ''
+
     def test_values_are_changed_without_a_run(self):
         web = self.web()
         self.update(web, keep=5, cron=None, max_age=60)
@@ -315,14 +326,7 @@ class TestUpdate(PipelineTestCase):
 
     def test_back_to_what_was_before_a_failure_that_left_an_image(self):
         web = self.web()
-        self.pipelines.failing = 'no'
-        self.assertRaises(
-            exception.ResourceFailure,
-            self.update,
-            web,
-            image={'os': 'debian-13'},
-        )
-        self.pipelines.failing = ''
+        self.fail_update(web)
         # Of the other description, after Heat had given it up.
         self.pipelines.end_run(web.resource_id)
         self.update(web)
@@ -334,14 +338,7 @@ class TestUpdate(PipelineTestCase):
         web = self.web()
         self.pipelines.end_run(web.resource_id)
         image_id = web.FnGetRefId()
-        self.pipelines.failing = 'no'
-        self.assertRaises(
-            exception.ResourceFailure,
-            self.update,
-            web,
-            image={'os': 'debian-13'},
-        )
-        self.pipelines.failing = ''
+        self.fail_update(web)
         self.update(web)
         self.assertEqual(('UPDATE', 'COMPLETE'), web.state)
         self.assertEqual(2, self.service.count('run'))
