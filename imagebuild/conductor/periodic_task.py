@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent import futures
 
 
 class PeriodicTask:
@@ -49,13 +50,17 @@ class PeriodicTask:
         """Say that there may be something to do."""
         self._wake.set()
 
+    def end(self) -> None:
+        """Have it end; returns at once."""
+        self._stopped.set()
+        self._wake.set()
+
     def stop(self, timeout: float) -> None:
         """Have it end, and wait for the work that is being done.
 
         :param timeout: seconds to wait at most.
         """
-        self._stopped.set()
-        self._wake.set()
+        self.end()
         if self._thread.is_alive():
             self._thread.join(timeout)
 
@@ -66,3 +71,10 @@ class PeriodicTask:
             # Cleared before the work: who wakes it during the work finds that
             # it is done once more.
             self._wake.clear()
+
+
+def stop_all(*stops: Callable[[], None]) -> None:
+    """Call functions that wait for tasks to end, at the same time."""
+    with futures.ThreadPoolExecutor(len(stops), 'stop') as pool:
+        for end in [pool.submit(stop) for stop in stops]:
+            end.result()

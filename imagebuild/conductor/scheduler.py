@@ -205,6 +205,10 @@ class Scheduler:
         with self._claiming:
             return
 
+    def end(self) -> None:
+        """Claim nothing more, but for what is being claimed."""
+        self._task.end()
+
     def stop(self) -> None:
         """Claim nothing more; returns when that is certain."""
         self._task.stop(_STOP_TIMEOUT)

@@ -72,6 +72,7 @@ from imagebuild.conductor import heartbeat
 from imagebuild.conductor import leaks
 from imagebuild.conductor import manager
 from imagebuild.conductor import metrics
+from imagebuild.conductor import periodic_task
 from imagebuild.conductor import pipelines
 from imagebuild.conductor import reaper
 from imagebuild.conductor import repository_care
@@ -316,8 +317,8 @@ class Conductor:
         Running builds go on, and so do the uploads of what they make.
         """
         self.heartbeat.drain()
-        self.pipelines.stop()
         self.scheduler.drain()
+        self.pipelines.stop()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the running jobs.
@@ -341,16 +342,20 @@ class Conductor:
 
     def stop(self) -> None:
         """Requeue what still runs, and shut down."""
-        self._images.stop()
-        self.leaks.stop()
-        self.attempts.stop()
-        self.pipelines.stop()
-        self.channels.stop()
-        self.scheduler.stop()
-        for running in self._running_jobs():
-            running.stop(
-                claims.Requeued(f'Conductor {self.context.name} stops.')
-            )
+        self.scheduler.end()
+        # First: what else ends here may take its time, and what is to be
+        # requeued would run on meanwhile, or be killed with this process.
+        self._requeue_running()
+        periodic_task.stop_all(
+            self._images.stop,
+            self.leaks.stop,
+            self.attempts.stop,
+            self.pipelines.stop,
+            self.channels.stop,
+            self.scheduler.stop,
+        )
+        # What was being claimed when the scheduler was told.
+        self._requeue_running()
         # Not before they know why they end: from here on nobody waits for a
         # database that is away, and each has one call to requeue itself.
         self._shutting_down.set()
@@ -373,6 +378,13 @@ class Conductor:
             os.close(self._name_lock)
             self._name_lock = None
         LOG.info('Conductor %s is down', self.context.name)
+
+    def _requeue_running(self) -> None:
+        """Tell what runs to go back to the queue; returns at once."""
+        for running in self._running_jobs():
+            running.stop(
+                claims.Requeued(f'Conductor {self.context.name} stops.')
+            )
 
     def reload(self) -> None:
         """Take over changed options and drivers (SIGHUP)."""

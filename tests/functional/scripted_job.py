@@ -15,9 +15,10 @@
 print, and ``end``: ``ok``, ``user`` or ``service`` (it fails), ``crash``,
 ``hang`` (deaf to SIGTERM, with a daemon of its own), ``garbage``, ``full``
 (no room on the disk). ``text`` is said in all that users see. ``until`` names
-a file: before it exists, ``end`` is done; afterwards it is ``ok``. ``made`` is
-what it says of an image that a cloud has made.
-``tags`` of the image say what the upload does: ``slow:<seconds>``,
+a file: before it exists, ``end`` is done; afterwards it is ``ok``. ``hold``
+names a file without which it does not go on. ``made`` is what it says of an
+image that a cloud has made.
+``tags`` of the image say what the upload does: ``hold:<file>`` (as above),
 ``refuse``, ``away:<file>`` (fails until the file exists).
 
 test_job_protocol.py holds it to the protocol, as it does the real job.
@@ -58,6 +59,12 @@ def fail(fault, reason, step=None, *, lacks_room=False):
     return 1
 
 
+def hold(path):
+    """Wait for a file: however long a test takes to get there."""
+    while not os.path.exists(path):
+        time.sleep(0.05)
+
+
 def build(document):
     options = document['driver_options']
     say('phase', phase='base_image', what='get the base image')
@@ -81,6 +88,8 @@ def build(document):
         with open('grown', 'wb') as file:
             os.posix_fallocate(file.fileno(), 0, options['grow'])
     time.sleep(options.get('seconds', 0))
+    if 'hold' in options:
+        hold(options['hold'])
     end = options.get('end', 'ok')
     if 'until' in options and os.path.exists(options['until']):
         end = 'ok'
@@ -183,9 +192,9 @@ def upload(document):
             return fail('user', 'Glance refuses it.')
         if what == 'away' and not os.path.exists(value):
             return fail('service', 'Glance is away.')
-        if what == 'slow':
+        if what == 'hold':
             say('progress', done=SIZE // 2, total=SIZE, what='upload')
-            time.sleep(float(value))
+            hold(value)
     spec = specs.UploadSpec.from_document(document)
     images = repository.Repository(spec.repository)
     with images.hold(spec.artifact) as held:

@@ -12,6 +12,7 @@
 """A conductor in this process: builds from the queue to the store."""
 
 import json
+import threading
 import time
 from unittest import mock
 
@@ -205,7 +206,7 @@ def test_hidden_values_reach_only_the_job(tmp_path, database):
             database,
             arguments={'port': 1, 'password': '***'},
             secrets=sealing.seal([conductors.KEY], {'password': 'horse'}),
-            options={'seconds': 5},
+            options={'hold': f'{tmp_path}/never'},
         )
         path = tmp_path / 'work' / f'{build_id}-1' / 'arguments'
         wait_until(lambda: path.exists() and path.read_text())
@@ -414,7 +415,7 @@ def test_cancel_ends_everything_the_job_started(tmp_path, database, by):
 
 def test_cancel_during_the_upload_leaves_no_image(tmp_path, database):
     with running(tmp_path):
-        build_id = add_build(database, tags=['slow:30'])
+        build_id = add_build(database, tags=[f'hold:{tmp_path}/never'])
         wait_for(database, build_id, 'uploading')
         [upload] = wait_until(
             lambda: [
@@ -471,12 +472,14 @@ def test_a_refused_image_is_the_users_fault(tmp_path, database):
 
 
 def test_a_drain_finishes_what_can_be(tmp_path, database):
+    go_on = tmp_path / 'go-on'
     with running(tmp_path) as conductor:
-        first = add_build(database, options={'seconds': 1})
+        first = add_build(database, options={'hold': str(go_on)})
         wait_for(database, first, 'building')
         conductor.drain()
         second = add_build(database)
         wait_until(lambda: database.list_conductors()[0].status == 'draining')
+        go_on.touch()
         assert conductor.wait(20)
     assert database.get_build(first).status == 'active'
     assert database.get_build(second).status == 'queued'
@@ -496,9 +499,36 @@ def test_a_stop_hands_back_what_runs(tmp_path, database):
         assert workspaces_in(tmp_path) == []
 
 
-def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
+@pytest.mark.parametrize('task', ['leaks', 'channels', 'pipelines'])
+def test_a_stop_hands_back_first_of_all(tmp_path, database, monkeypatch, task):
+    """Not after the last sweep of something, which may take its time."""
+    seen = []
     with running(tmp_path) as conductor:
-        build_id = add_build(database, tags=['slow:8'])
+        build_id = add_build(database, options={'end': 'hang'})
+        wait_until(lambda: len(_in_workspace(build_id)) >= 2)
+        begun = threading.Event()
+
+        def work():
+            begun.set()
+            wait_until(lambda: getattr(conductor, task)._task.stopped)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not seen:
+                if database.get_build(build_id).status == 'queued':
+                    seen.append('queued')
+                time.sleep(0.1)
+            return 60
+
+        monkeypatch.setattr(getattr(conductor, task)._task, '_work', work)
+        getattr(conductor, task)._task.wake()
+        assert begun.wait(30)
+        conductor.stop()
+        assert seen == ['queued']
+
+
+def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
+    go_on = tmp_path / 'go-on'
+    with running(tmp_path) as conductor:
+        build_id = add_build(database, tags=[f'hold:{go_on}'])
         wait_for(database, build_id, 'uploading')
         [upload] = database.list_uploads(build_id=build_id)
         wait_until(
@@ -508,6 +538,7 @@ def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
         assert database.get_build(build_id).status == 'uploading'
         [upload] = database.list_uploads(build_id=build_id)
         assert (upload.status, upload.conductor) == ('queued', None)
+    go_on.touch()
     # It has the same repository.
     with running(tmp_path, 'c2'):
         build = wait_for(database, build_id, 'active')
@@ -631,9 +662,10 @@ def test_a_database_that_is_away_is_waited_for(tmp_path, database, when):
         conductors.Shaky(f'sqlite:///{tmp_path}/imagebuild.sqlite')
         for _ in range(2)
     ]
+    go_on = tmp_path / 'go-on'
     do = {
-        'build': {'options': {'seconds': 8, 'lines': 3}},
-        'upload': {'tags': ['slow:8']},
+        'build': {'options': {'hold': str(go_on), 'lines': 3}},
+        'upload': {'tags': [f'hold:{go_on}']},
         'start': {'options': {'seconds': 0}},
     }
     with (
@@ -647,7 +679,10 @@ def test_a_database_that_is_away_is_waited_for(tmp_path, database, when):
             status = 'uploading' if when == 'upload' else 'building'
             wait_for(database, build_id, status)
             _set(shaky, away=True)
-        time.sleep(6)
+        time.sleep(5)
+        # It ends while nobody can write that down.
+        go_on.touch()
+        time.sleep(1)
         _set(shaky, away=False)
         build = wait_for(database, build_id, 'active', seconds=40)
         # Who could not beat is not dead.

@@ -78,12 +78,11 @@ def log_of(directory, name='p1'):
 
 @pytest.mark.parametrize('when', ['build', 'upload', 'a deaf job'])
 def test_killed_and_taken_over(tmp_path, database, when):
+    mended = str(tmp_path / 'mended')
     do = {
-        'build': {'options': {'seconds': 5}},
-        'upload': {'tags': ['slow:4']},
-        'a deaf job': {
-            'options': {'end': 'hang', 'until': str(tmp_path / 'mended')}
-        },
+        'build': {'options': {'hold': mended}},
+        'upload': {'tags': [f'hold:{mended}']},
+        'a deaf job': {'options': {'end': 'hang', 'until': mended}},
     }
     status = 'uploading' if when == 'upload' else 'building'
     with program(tmp_path) as conductor:
@@ -194,10 +193,13 @@ def test_without_tables(tmp_path):
 
 
 def test_sigterm_finishes_short_builds(tmp_path, database):
+    go_on = tmp_path / 'go-on'
     with program(tmp_path) as conductor:
-        build_id = add_build(database, options={'seconds': 2})
+        build_id = add_build(database, options={'hold': str(go_on)})
         wait_for(database, build_id, 'building')
         conductor.terminate()
+        wait_until(lambda: 'Draining' in log_of(tmp_path))
+        go_on.touch()
         assert conductor.wait(30) == 0
     assert database.get_build(build_id).status == 'active'
     assert database.list_conductors()[0].status == 'down'
