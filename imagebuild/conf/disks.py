@@ -99,7 +99,8 @@ that run have used up the room, the largest of them is stopped.
         help="""
 Room that the files of one build may take on the host, in GiB.
 
-They are the changes that it makes to its base image and the finished image.
+They are the changes that it makes to its base image and the finished image;
+with "late_commands" of the driver "installer" also the disk that is installed.
 A build that exceeds this is stopped, and that is its user's fault. Lower it
 where many people share small hosts. 0 sets no limit: one build may then take
 all room but the reserve.

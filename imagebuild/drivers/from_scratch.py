@@ -197,6 +197,8 @@ class FromScratchDriver(base.Driver):
         disk_format: base.DiskFormat = 'qcow2',
         monitor: base.DiskMonitor | None = None,
         sections: Sections | None = None,
+        work: pathlib.Path | None = None,
+        reserve: int = 0,
     ) -> base.FileArtifact:
         """Make the disk, and do nothing else with it.
 
@@ -210,6 +212,9 @@ class FromScratchDriver(base.Driver):
         :param disk_format: ``qcow2`` or ``raw``.
         :param monitor: called with the steps.
         :param sections: of the configuration.
+        :param work: where to work, on the same file system; beside the path
+            by default.
+        :param reserve: bytes that are to be free beside the work.
         :raises InvalidInput: the options ask for something that is not
             available, such as a release that no mirror has.
         :raises EnvironmentFault: this machine, its disk or its network
@@ -220,8 +225,8 @@ class FromScratchDriver(base.Driver):
         self._refuse_machine(making)
         path = path.absolute()
         workspaces.sweep(path)
-        space.check(path.parent, making.room)
-        with workspaces.Workspace(path) as workspace:
+        space.check(path.parent, making.room + reserve)
+        with workspaces.Workspace(path, directory=work) as workspace:
             made, size = making.make_disk(workspace, disk_format, monitor)
             with os_errors.on_write(path):
                 os.replace(made, path)
@@ -241,6 +246,8 @@ class FromScratchDriver(base.Driver):
         :returns: its path, as long as the block lasts.
         """
         options, settings = context.options, context.settings
+        making = self.making(options, settings.sections)
+        parsed = making.options
 
         def make(path: pathlib.Path) -> base.FileArtifact:
             made = self.create_disk(
@@ -248,13 +255,13 @@ class FromScratchDriver(base.Driver):
                 path,
                 monitor=context.monitor,
                 sections=settings.sections,
+                work=None if making.trusted else _counted(context, path),
+                reserve=settings.space_reserve,
             )
             # Where the size is that of what is in it.
             settings.check_size(made.virtual_size)
             return made
 
-        making = self.making(options, settings.sections)
-        parsed = making.options
         # Before it is made, which takes minutes.
         settings.check_size(parsed.size * space.GIB)
         if not parsed.refresh:
@@ -291,3 +298,16 @@ class FromScratchDriver(base.Driver):
             )
         makings.refuse_missing(self.missing_to_make())
         making.check_host()
+
+
+def _counted(
+    context: base.BuildContext, path: pathlib.Path
+) -> pathlib.Path | None:
+    """Where what is written counts as what this build takes.
+
+    What a request has run on the disk decides how much that is.
+
+    :returns: None where the cache is on another file system.
+    """
+    here, there = context.workspace.stat(), path.parent.stat()
+    return context.workspace if here.st_dev == there.st_dev else None

@@ -11,6 +11,7 @@
 # under the License.
 import contextlib
 import dataclasses
+import pathlib
 from unittest import mock
 
 import pytest
@@ -21,6 +22,7 @@ from imagebuild.disks import create
 from imagebuild.drivers import base
 from imagebuild.drivers import bootstrap
 from imagebuild.drivers import from_scratch
+from imagebuild.drivers import makings
 from imagebuild.drivers import overlay_disk
 
 HOUR = 3600
@@ -174,3 +176,66 @@ def test_bad_refresh(refresh):
         bootstrap.BootstrapDriver().validate(
             {'os': 'debian-12', 'refresh': refresh}
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Making(makings.DiskMaking):
+    """Writes a disk, and says where it has worked."""
+
+    trusted: bool = True
+    seen: list[pathlib.Path] = dataclasses.field(default_factory=list)
+
+    def make_disk(self, workspace, disk_format, monitor):
+        self.seen.append(workspace.path)
+        made = workspace.path / 'image'
+        create.empty_image(made, 'qcow2', 1024 * 1024)
+        return made, 1024 * 1024
+
+
+@pytest.fixture
+def make(tmp_path, opened, monkeypatch):
+    """Have a base image made; gives where, and the cache's directory."""
+    workspace = tmp_path / 'workspace'
+    workspace.mkdir()
+    cache = base_images.Cache(tmp_path / 'cache')
+
+    def run(*, trusted, reserve=0):
+        driver = bootstrap.BootstrapDriver()
+        making = _Making(
+            'debian-12',
+            driver.making({'os': 'debian-12'}, {}).options,
+            bootable=False,
+            room=0,
+            trusted=trusted,
+        )
+        monkeypatch.setattr(driver, 'making', lambda *_: making)
+        monkeypatch.setattr(driver, '_refuse_machine', lambda _: None)
+        context = base.BuildContext(
+            base_image=base.BaseImage(),
+            options={'os': 'debian-12'},
+            workspace=workspace,
+            settings=base.Settings(cache, lambda: None, space_reserve=reserve),
+        )
+        with driver.open(context):
+            assert list(workspace.iterdir()) == []
+        [where] = making.seen
+        return where
+
+    return run
+
+
+def test_what_a_request_writes_counts_as_its_build(make, tmp_path):
+    """The largest build goes when a disk is full, and must be the one."""
+    where = make(trusted=False)
+    assert where.parent == tmp_path / 'workspace'
+    assert not where.exists()
+    assert len(list((tmp_path / 'cache').glob('made-*.image'))) == 1
+
+
+def test_what_an_operator_wants_counts_as_no_build(make, tmp_path):
+    assert make(trusted=True).parent == tmp_path / 'cache'
+
+
+def test_the_reserve_is_left_free(make):
+    with pytest.raises(exception.NoSpace):
+        make(trusted=True, reserve=2**60)
