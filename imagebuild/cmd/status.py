@@ -13,8 +13,10 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable
 from collections.abc import Sequence
 
@@ -42,6 +44,31 @@ from imagebuild.drivers import registry
 
 PROGRAM = 'imagebuild-status'
 _CODE = upgradecheck.Code
+
+
+_Check = Callable[['UpgradeChecks'], upgradecheck.Result]
+
+
+def _reported(check: _Check) -> _Check:
+    """Have a check that fails itself be one finding, and the others go on.
+
+    oslo.upgradecheck would print a traceback, and no result at all.
+    """
+
+    @functools.wraps(check)
+    def run(checks: UpgradeChecks) -> upgradecheck.Result:
+        try:
+            return check(checks)
+        except Exception as error:
+            if checks.conf.debug:
+                traceback.print_exc()
+            return upgradecheck.Result(
+                _CODE.FAILURE,
+                f'This could not be looked at: {type(error).__name__}: '
+                f'{error}; "--debug" prints where.',
+            )
+
+    return run
 
 
 class UpgradeChecks(upgradecheck.UpgradeCommands):
@@ -201,17 +228,18 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
         """The policy file is YAML."""
         return common_checks.check_policy_json(self, self.conf)
 
-    _upgrade_checks: tuple[
-        tuple[str, Callable[[UpgradeChecks], upgradecheck.Result]], ...
-    ] = (
-        ('Database tables', check_database),
-        ('Operating systems', check_operating_systems),
-        ('Encryption keys', check_encryption_keys),
-        ('Drivers', check_drivers),
-        ('Destinations', check_destinations),
-        ('Isolation', check_isolation),
-        ('Layers', check_layers),
-        ('Policy file', check_policy),
+    _upgrade_checks: tuple[tuple[str, _Check], ...] = tuple(
+        (name, _reported(check))
+        for name, check in (
+            ('Database tables', check_database),
+            ('Operating systems', check_operating_systems),
+            ('Encryption keys', check_encryption_keys),
+            ('Drivers', check_drivers),
+            ('Destinations', check_destinations),
+            ('Isolation', check_isolation),
+            ('Layers', check_layers),
+            ('Policy file', check_policy),
+        )
     )
 
 

@@ -69,6 +69,23 @@ def test_old_tables(check, key):
     assert 'imagebuild-manage db sync' in output
 
 
+def test_a_check_that_fails_itself(check, tables, key, monkeypatch):
+    """The others say what they have found."""
+
+    def raises(*args):
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr(status.catalogue, 'load', raises)
+    code, output = check(keys=key)
+    assert code == 2
+    assert (
+        'could not be looked at: OSError: [Errno 5] Input/output error'
+        in output
+    )
+    assert 'Traceback' not in output
+    assert output.count('Success') == 7
+
+
 def test_a_destination_that_cannot_be_used(check, tables, key):
     code, output = check(
         keys=key,
