@@ -499,30 +499,27 @@ def test_a_stop_hands_back_what_runs(tmp_path, database):
         assert workspaces_in(tmp_path) == []
 
 
-@pytest.mark.parametrize('task', ['leaks', 'channels', 'pipelines'])
+@pytest.mark.parametrize(
+    'task', ['leaks', 'channels', 'pipelines', 'attempts']
+)
 def test_a_stop_hands_back_first_of_all(tmp_path, database, monkeypatch, task):
     """Not after the last sweep of something, which may take its time."""
-    seen = []
+    swept = threading.Event()
     with running(tmp_path) as conductor:
-        build_id = add_build(database, options={'end': 'hang'})
-        wait_until(lambda: len(_in_workspace(build_id)) >= 2)
-        begun = threading.Event()
-
-        def work():
-            begun.set()
-            wait_until(lambda: getattr(conductor, task)._task.stopped)
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and not seen:
-                if database.get_build(build_id).status == 'queued':
-                    seen.append('queued')
-                time.sleep(0.1)
-            return 60
-
-        monkeypatch.setattr(getattr(conductor, task)._task, '_work', work)
-        getattr(conductor, task)._task.wake()
-        assert begun.wait(30)
-        conductor.stop()
-        assert seen == ['queued']
+        build_id = add_build(database, options={'hold': f'{tmp_path}/no'})
+        wait_until(lambda: _in_workspace(build_id))
+        end = getattr(conductor, task).stop
+        monkeypatch.setattr(
+            getattr(conductor, task), 'stop', lambda: swept.wait(300) and end()
+        )
+        stopping = threading.Thread(target=conductor.stop)
+        stopping.start()
+        try:
+            wait_until(lambda: database.get_build(build_id).status == 'queued')
+            assert stopping.is_alive()
+        finally:
+            swept.set()
+            stopping.join()
 
 
 def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
