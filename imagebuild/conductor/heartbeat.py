@@ -24,6 +24,9 @@ from imagebuild.conductor import periodic_task
 
 LOG = logging.getLogger(__name__)
 
+#: A heartbeat that comes so many intervals after the one before is late.
+_LATE = 2
+
 
 class Heartbeat:
     """Registers the conductor and keeps its row fresh.
@@ -51,18 +54,21 @@ class Heartbeat:
         self._status = 'up'
         self._registered = False
         self._stable_since: float | None = None
+        self._sent_at = 0.0
         self._task = periodic_task.PeriodicTask('heartbeat', self._work)
 
     @property
     def database_stable_for(self) -> float:
-        """Seconds since when every heartbeat reached the database.
+        """Seconds since when every heartbeat reached the database in time.
 
         After a failure of the database every conductor looks dead until it
         has had time for a heartbeat; so nobody judges others before it has
-        seen the database work for that long.
+        seen the database work for that long. One that only hangs for a while
+        raises no error, and neither does a host that stands still: our own
+        heartbeat was late then, and so may those of all others be.
         """
-        since = self._stable_since
-        return 0.0 if since is None else time.monotonic() - since
+        since, now = self._stable_since, time.monotonic()
+        return 0.0 if since is None or self._is_late(now) else now - since
 
     def start(self) -> None:
         self._task.start()
@@ -112,8 +118,13 @@ class Heartbeat:
             # Registering resets the row to "up" with no builds, which is wrong
             # of one that drains or was only declared dead.
             self._refresh(current)
-        if self._stable_since is None:
-            self._stable_since = time.monotonic()
+        now = time.monotonic()
+        if self._stable_since is None or self._is_late(now):
+            self._stable_since = now
+        self._sent_at = now
+
+    def _is_late(self, now: float) -> bool:
+        return now - self._sent_at > _LATE * self._interval
 
     def _refresh(self, current: Capability) -> bool:
         return self._database.heartbeat(
