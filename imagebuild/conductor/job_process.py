@@ -32,6 +32,7 @@ import pathlib
 import secrets
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -76,6 +77,8 @@ class JobProcess:
     :param directory: where it runs.
     :param callbacks: what is called when something happens to it.
     :ivar leader: its first process.
+    :ivar started_at: when it was first heard of (monotonic), as it counts its
+        own time; None until then.
     :ivar last: its event ``finished`` or ``failed``; None until then.
     """
 
@@ -103,6 +106,7 @@ class JobProcess:
         # only as a zombie.
         self.leader = job_processes.Leader.of(self._process.pid, job_token)
         callbacks.note(self.leader)
+        self.started_at: float | None = None
         self.last: dict[str, Any] | None = None
         self._callbacks = callbacks
         self._last_lines: collections.deque[str] = collections.deque(
@@ -183,6 +187,8 @@ class JobProcess:
         assert self._process.stdout is not None  # noqa: S101
         for line in _lines(self._process.stdout, _LONGEST_EVENT):
             event = _parse(line)
+            if self.started_at is None:
+                self.started_at = time.monotonic()
             if event is None:
                 LOG.warning('Not an event: %.500s', line)
                 self._last_lines.append(line[:_LONGEST_LINE])

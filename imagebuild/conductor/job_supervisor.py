@@ -38,7 +38,11 @@ LOG = logging.getLogger(__name__)
 GRACE = 5.0
 
 _TICK = 1.0
-_SLACK = 5.0
+#: Seconds that a busy host may take to start a job.
+_START = 60.0
+#: Seconds after the end of its time in which a job ends itself: more than
+#: the clock of its guest has, to be first.
+_SLACK = 10.0
 
 
 class Recorder(Protocol):
@@ -123,7 +127,7 @@ class JobSupervisor:
         job = self._start(request, on_event or self._recorder.event)
         try:
             # A job ends itself in time, and reports what it was doing.
-            code = self._watch(job, begun + seconds + _SLACK, tick)
+            code = self._watch(job, begun, seconds, tick)
         except BaseException as error:
             LOG.info('Ending the job: %s', error)
             # A claim that was lost is somebody else's: no grace period.
@@ -160,7 +164,8 @@ class JobSupervisor:
     def _watch(
         self,
         job: job_process.JobProcess,
-        deadline: float,
+        begun: float,
+        seconds: float,
         on_tick: Callable[[], None],
     ) -> int:
         while True:
@@ -172,7 +177,9 @@ class JobSupervisor:
             if code is not None:
                 return code
             self._cancellation.check()
-            if time.monotonic() > deadline:
+            # It counts from its own start.
+            started = job.started_at or begun + _START
+            if time.monotonic() > started + seconds + _SLACK:
                 raise claims.AttemptFailed(
                     'The build was stopped: its time is up.', retryable=False
                 )

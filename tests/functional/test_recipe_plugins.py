@@ -260,7 +260,7 @@ def test_a_plugin_that_fails(service, mode, reason):
 
 
 def test_a_plugin_that_does_not_end(service):
-    late = service.build(arguments={'mode': 'slow'}, timeout=10)
+    late = service.build(arguments={'mode': 'slow'}, timeout=5)
     build = service.build(arguments={'mode': 'slow', 'site': 'there'})
     service.wait(build, 'building')
     end = time.monotonic() + 60
@@ -271,7 +271,11 @@ def test_a_plugin_that_does_not_end(service):
     assert code == 202
     assert service.wait(build, 'cancelled', 'error')['status'] == 'cancelled'
     done = service.wait(late, 'active', 'error')
-    assert done['status_reason'] == 'The build was stopped: its time is up.'
+    assert done['status_reason'] == (
+        'The build was stopped: its limit of 5 seconds was up during: recipe '
+        '(acme_appliance 1).'
+    )
+    assert done['fault'] == 'user'
 
 
 @pytest.mark.parametrize(

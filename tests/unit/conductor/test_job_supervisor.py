@@ -18,6 +18,7 @@ from imagebuild.conductor import claims
 from imagebuild.conductor import event_recorder
 from imagebuild.conductor import job_process
 from imagebuild.conductor import job_supervisor
+from imagebuild.job import limits
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,35 @@ def test_a_host_without_room(monkeypatch, tmp_path, action):
     with pytest.raises(claims.AttemptFailed, match='No room') as info:
         supervisor.run({'action': action}, 60)
     assert info.value.lacks_room and info.value.retryable
+
+
+@pytest.mark.parametrize('starts', [20.0, None])
+def test_a_job_counts_its_time_from_its_start(monkeypatch, tmp_path, starts):
+    """Or it is ended before it can say what took its time."""
+    now = [1000.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(job_supervisor, 'time', clock)
+    job = mock.create_autospec(job_process.JobProcess, instance=True)
+    job.poll.return_value = job.started_at = None
+    job.has_closed_its_output = False
+    monkeypatch.setattr(
+        job_supervisor.job_process,
+        'JobProcess',
+        mock.create_autospec(job_process.JobProcess, return_value=job),
+    )
+    token = mock.Mock()
+
+    def wait(seconds):
+        now[0] += seconds
+        if starts is not None and now[0] >= 1000 + starts:
+            job.started_at = job.started_at or now[0]
+
+    token.wait.side_effect = wait
+    supervisor = job_supervisor.JobSupervisor(
+        mock.MagicMock(), mock.Mock(), mock.Mock(), token, mock.MagicMock()
+    )
+    with pytest.raises(claims.AttemptFailed, match='its time is up'):
+        supervisor.run({'action': 'upload'}, 30)
+    # And what the guest's own clock has (limits.Deadline).
+    assert now[0] - 1000 > (starts or 60) + 30 + limits._HEAD_START
+    assert now[0] - 1000 < (starts or 60) + 30 + 15
