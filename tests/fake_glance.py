@@ -271,7 +271,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _refuse(self, refused):
         if refused.status == HANG:
-            self.glance.over.wait(30)
+            self.glance.over.wait(120)
         if refused.status == HANG or not refused.status:
             self.close_connection = True
             self.connection.close()

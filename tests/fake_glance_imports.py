@@ -182,5 +182,5 @@ class Imports:
 
 
 def _fetched(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read()

@@ -58,7 +58,7 @@ COUNT_SLEEPERS = (
     '-c',
     "grep -lazs '^17310$' /proc/[0-9]*/cmdline | wc -l",
 )
-DAEMON = ('sh', '-c', 'sleep 30 & echo done')
+DAEMON = ('sh', '-c', 'sleep 60 & echo done')
 KILLED = ('sh', '-c', 'kill -9 $$')
 WHERE = ('pwd',)
 WHO = ('id', '-u')
@@ -142,6 +142,21 @@ class Pieces:
 
     def of(self, stream):
         return ''.join(text for name, text in self.pieces if name == stream)
+
+
+def comes_while_it_runs(run):
+    """Whether the first piece comes well before the end.
+
+    It may be late once, on a host that stands still for a while.
+
+    :param run: runs something that takes 2 s, given the ``on_output``.
+    """
+    for _ in range(5):
+        seen = Pieces()
+        run(seen)
+        if time.monotonic() - seen.times[0] > 1:
+            return True
+    return False
 
 
 class RemoteContract:
@@ -237,11 +252,11 @@ class RemoteContract:
         assert result.stderr == 'y' * 300000
 
     def test_output_comes_while_the_command_runs(self, remote):
-        seen = Pieces()
-        result = remote.run(SLOW, on_output=seen)
-        end = time.monotonic()
-        assert seen.of('stdout') == result.stdout == 'a\nb\n'
-        assert end - seen.times[0] > 1
+        def run(seen):
+            result = remote.run(SLOW, on_output=seen)
+            assert seen.of('stdout') == result.stdout == 'a\nb\n'
+
+        assert comes_while_it_runs(run)
 
     def test_both_streams_come_with_their_names(self, remote):
         seen = Pieces()
@@ -255,11 +270,15 @@ class RemoteContract:
         assert seen.of('stdout') == 'é\n'
 
     def test_a_timeout_stops_everything_that_was_started(self, remote):
-        seen = Pieces()
-        start = time.monotonic()
-        with pytest.raises(exception.RemoteCommandTimeout):
-            remote.run(NEVER_ENDS, timeout=2, on_output=seen)
-        assert time.monotonic() - start < 60
+        for _ in range(3):
+            seen = Pieces()
+            start = time.monotonic()
+            with pytest.raises(exception.RemoteCommandTimeout):
+                remote.run(NEVER_ENDS, timeout=2, on_output=seen)
+            assert time.monotonic() - start < 60
+            # On a host that stands still it may not even begin.
+            if seen.pieces:
+                break
         assert seen.of('stdout') == 'begun\n'
         assert remote.run(COUNT_SLEEPERS).stdout == '0\n'
 
@@ -275,7 +294,7 @@ class RemoteContract:
     def test_a_daemon_left_behind_does_not_hold_the_call(self, remote):
         start = time.monotonic()
         assert remote.run(DAEMON).stdout == 'done\n'
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 50
 
     def test_an_end_by_signal_is_told(self, remote):
         assert remote.run(KILLED, check=False).exit_code == 128 + 9
@@ -345,11 +364,11 @@ class RemoteContract:
         assert remote.run(COUNT_SLEEPERS).stdout == '0\n'
 
     def test_the_output_of_a_script_comes_while_it_runs(self, remote):
-        seen = Pieces()
-        remote.run_script(SCRIPT_SLOW, name='x.sh', on_output=seen)
-        end = time.monotonic()
-        assert seen.of('stdout') == 'a\nb\n'
-        assert end - seen.times[0] > 1
+        def run(seen):
+            remote.run_script(SCRIPT_SLOW, name='x.sh', on_output=seen)
+            assert seen.of('stdout') == 'a\nb\n'
+
+        assert comes_while_it_runs(run)
 
     # -- files --------------------------------------------------------------
 

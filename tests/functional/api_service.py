@@ -312,13 +312,13 @@ def running(directory, **api_options):
         conf.clear()
 
 
-def over_bus(conf, database):
+def over_bus(conf, database, *, timeout=60):
     """A client of an API that reaches conductors of this process."""
     application = app.create_app(
         conf,
         database=database,
         conductor_api=rpcapi.ConductorAPI(
-            bus.get_transport(conf, 'fake://'), timeout=10
+            bus.get_transport(conf, 'fake://'), timeout=timeout
         ),
         notifier=notices.Notices(),
     )

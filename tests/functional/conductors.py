@@ -206,7 +206,7 @@ def add_build(database, **values):
             'base': {'kind': 'none', 'driver_options': options},
             'content_key': uuid.uuid4().hex * 2,
             'reuse': 'never',
-            'timeout': 60,
+            'timeout': 600,
             'request_id': f'req-{uuid.uuid4()}',
             **values,
         },
@@ -215,7 +215,7 @@ def add_build(database, **values):
     return build.id
 
 
-def wait_until(condition, seconds=30, what='it'):
+def wait_until(condition, seconds=60, what='it'):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -225,7 +225,7 @@ def wait_until(condition, seconds=30, what='it'):
     raise AssertionError(f'{what} did not happen in {seconds} s')
 
 
-def wait_for(database, build_id, *statuses, seconds=30):
+def wait_for(database, build_id, *statuses, seconds=60):
     def look():
         build = database.get_build(build_id)
         return build if build.status in statuses else None

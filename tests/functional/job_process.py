@@ -58,12 +58,12 @@ class Job:
         self.process.stdin.flush()
         return self
 
-    def wait(self, seconds=30):
+    def wait(self, seconds=60):
         code = self.process.wait(seconds)
         self._reader.join(seconds)
         return code
 
-    def until(self, wanted, seconds=30):
+    def until(self, wanted, seconds=60):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for event in list(self.events):
@@ -95,7 +95,7 @@ def is_alive(pid):
     return line.rpartition(b')')[2].split()[0] != b'Z'
 
 
-def wait_until_gone(pid, seconds=5):
+def wait_until_gone(pid, seconds=60):
     end = time.monotonic() + seconds
     while is_alive(pid):
         assert time.monotonic() < end, f'{pid} still lives'

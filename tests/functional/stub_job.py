@@ -11,7 +11,8 @@
 # under the License.
 """The job as a program, with a driver that does what a test tells it.
 
-Its options: ``sleep`` (seconds in the run), ``time_up`` (seconds from the
+Its options: ``sleep`` (seconds in the run), ``hold`` (a file for which the run
+waits), ``time_up`` (seconds from the
 beginning of the step to the end of the build's time, however long the start
 took), ``child`` (start a program in a
 session of its own), ``file`` (a file that is there while the disk is open),
@@ -99,6 +100,8 @@ def remote(options):
         if 'guest' in options:
             raise lost_guest()
         time.sleep(float(options.get('sleep', 0)))
+        while 'hold' in options and not os.path.exists(options['hold']):
+            time.sleep(0.02)
         return fake.Answer('slept\n')
 
     made.on_script('slow', slow)

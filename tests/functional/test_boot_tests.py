@@ -37,7 +37,7 @@ WANTED = {
     'memory': 64,
     'cpus': 1,
     'disk_size': 0,
-    'timeout': 50,
+    'timeout': 200,
     'console': [],
     'cloud_init': False,
     'systemd': False,
@@ -76,7 +76,7 @@ def add(
     *,
     disk_format='qcow2',
     then='wait',
-    seconds=60,
+    seconds=240,
     **test,
 ):
     options = {'console': console, 'then': then}

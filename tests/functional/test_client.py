@@ -55,7 +55,7 @@ def test_life_of_a_build(builder):
     done = []
     build = builder.builds.wait(
         build.id,
-        10,
+        60,
         lambda build: done.append(build.progress.done),
         interval=0,
     )
@@ -224,13 +224,16 @@ def test_values_are_in_no_log(openstack, tmp_path):
     assert done.out.count('geheim') == 1
 
 
-def test_interrupt(openstack, service):
+def test_interrupt(openstack, service, monkeypatch):
+    # It is not done before it is interrupted.
+    monkeypatch.setattr(service, 'advance', lambda build: None)
     process = openstack('image', 'build', 'create', 'x', '--wait', start=True)
-    end = time.monotonic() + 30
-    while len(service.requests) < 2 and time.monotonic() < end:
+    end = time.monotonic() + 60
+    while len(service.requests) < 2:
+        assert time.monotonic() < end
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert 'goes on' in err
     assert 'Traceback' not in err
@@ -241,7 +244,7 @@ def test_pipe_that_closes(openstack, service):
     process = openstack('image', 'build', 'log', '--follow', 'x', start=True)
     process.stdout.close()
     err = process.stderr.read()
-    assert process.wait(30) in (0, 141)
+    assert process.wait(60) in (0, 141)
     assert 'Traceback' not in err
     process.stderr.close()
 

@@ -95,14 +95,15 @@ def test_life_of_a_build(builder, service):
     assert build.status == 'queued'
     assert build.driver == 'fake'
     assert service.conductors.casts == [('build', build.id)]
-    timer = threading.Timer(0.3, service.finish, [build.id])
-    timer.start()
     seen = []
-    build = builder.builds.wait(
-        build.id, 20, lambda build: seen.append(build.status), interval=0.1
-    )
-    timer.join()
-    assert (seen[0], seen[-1]) == ('queued', 'active')
+
+    def look(build):
+        seen.append(build.status)
+        if len(seen) == 3:
+            service.finish(build.id)
+
+    build = builder.builds.wait(build.id, 60, look, interval=0.1)
+    assert seen == ['queued', 'queued', 'queued', 'active']
     assert build.image_id == 'glance-1'
     assert build.images[0].image_id == 'glance-1'
     assert build.checksum['os_hash_algo'] == 'sha512'
@@ -213,7 +214,7 @@ def fail(service, build_id):
 def test_cancel(builder):
     build = create(builder)
     builder.builds.cancel(build.id)
-    build = builder.builds.wait(build.id, 20, interval=0.1)
+    build = builder.builds.wait(build.id, 60, interval=0.1)
     assert build.status == 'cancelled'
 
 

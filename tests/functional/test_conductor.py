@@ -24,6 +24,7 @@ from imagebuild import job as jobs
 from imagebuild import sealing
 from imagebuild.api import views
 from imagebuild.conductor import disk_space
+from imagebuild.conductor import job_supervisor
 from imagebuild.conductor import service
 from imagebuild.messaging import bus
 from imagebuild.messaging import rpcapi
@@ -197,7 +198,7 @@ def test_a_lost_cast_is_found_by_the_sweep(tmp_path, database):
     with running(tmp_path):
         time.sleep(0.2)
         build_id = add_build(database)
-        wait_for(database, build_id, 'active', seconds=10)
+        wait_for(database, build_id, 'active')
 
 
 def test_hidden_values_reach_only_the_job(tmp_path, database):
@@ -283,7 +284,7 @@ def test_another_conductor_may_have_the_room(tmp_path, database):
         wait_for(database, other_id, 'active')
         assert database.get_build(build_id).status == 'queued'
         with running(tmp_path, 'c2'):
-            build = wait_for(database, build_id, 'active', seconds=20)
+            build = wait_for(database, build_id, 'active')
     assert build.conductor == 'c2'
 
 
@@ -347,14 +348,14 @@ def test_a_user_fault_ends_at_once_with_its_step(tmp_path, database):
 
 def test_a_service_fault_is_tried_again(tmp_path, database):
     flag = tmp_path / 'mended'
-    with running(tmp_path, retry_delay=1):
+    with running(tmp_path, retry_delay=1, max_attempts=30):
         build_id = add_build(
             database, options={'end': 'service', 'until': str(flag)}
         )
-        wait_until(lambda: database.get_build(build_id).attempt == 2)
+        wait_until(lambda: database.get_build(build_id).attempt >= 2)
         flag.touch()
         build = wait_for(database, build_id, 'active')
-    assert build.attempt in (2, 3)
+    assert 2 <= build.attempt < 30
     assert len(images_in(tmp_path)) == 1
 
 
@@ -388,10 +389,15 @@ def test_much_output_is_cut(tmp_path, database):
     assert 4000 < build.log_size < 6000
 
 
-def test_a_timeout_ends_everything_the_job_started(tmp_path, database):
+def test_a_timeout_ends_everything_the_job_started(
+    tmp_path, database, monkeypatch
+):
+    clock = mock.Mock(monotonic=mock.Mock(side_effect=time.monotonic))
+    monkeypatch.setattr(job_supervisor, 'time', clock)
     with running(tmp_path):
-        build_id = add_build(database, options={'end': 'hang'}, timeout=1)
+        build_id = add_build(database, options={'end': 'hang'}, timeout=3600)
         wait_until(lambda: len(_in_workspace(build_id)) >= 2)
+        clock.monotonic.side_effect = lambda: time.monotonic() + 3620
         build = wait_for(database, build_id, 'error')
     assert build.attempt == 1
     assert 'time is up' in build.status_reason
@@ -407,7 +413,7 @@ def test_cancel_ends_everything_the_job_started(tmp_path, database, by):
         database.request_cancel(build_id)
         if by == 'message':
             api_of(conductor).cancel(build_id)
-        build = wait_for(database, build_id, 'cancelled', seconds=15)
+        build = wait_for(database, build_id, 'cancelled')
     assert build.fault is None
     assert _in_workspace(build_id) == []
     assert workspaces_in(tmp_path) == []
@@ -432,7 +438,8 @@ def test_cancel_during_the_upload_leaves_no_image(tmp_path, database):
 
 def test_a_running_build_that_is_deleted_goes(tmp_path, database):
     with running(tmp_path) as conductor:
-        build_id = add_build(database, options={'seconds': 30})
+        hold = str(tmp_path / 'never')
+        build_id = add_build(database, options={'hold': hold})
         wait_for(database, build_id, 'building')
         wait_until(lambda: _in_workspace(build_id))
         database.delete_build(build_id)
@@ -480,7 +487,7 @@ def test_a_drain_finishes_what_can_be(tmp_path, database):
         second = add_build(database)
         wait_until(lambda: database.list_conductors()[0].status == 'draining')
         go_on.touch()
-        assert conductor.wait(20)
+        assert conductor.wait(60)
     assert database.get_build(first).status == 'active'
     assert database.get_build(second).status == 'queued'
     assert database.list_conductors()[0].status == 'down'

@@ -118,7 +118,7 @@ def test_sigterm_comes_first(started):
         'signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n' + SLEEPS
     )
     process, leader = started(script)
-    job_processes.end(leader, grace=5)
+    job_processes.end(leader, grace=50)
     assert process.wait() == 7
 
 
@@ -181,7 +181,7 @@ class Watch:
         )
 
     def wait(self):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (code := self.job.poll()) is None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -231,10 +231,8 @@ def test_what_a_job_says_is_read_line_by_line(tmp_path):
 def test_a_pipe_held_by_a_grandchild_does_not_hold_us(tmp_path):
     script = (
         'import subprocess\n'
-        'subprocess.Popen(["sleep", "60"], start_new_session=True)'
+        'subprocess.Popen(["sleep", "600"], start_new_session=True)'
     )
-    begun = time.monotonic()
     watch = Watch(tmp_path, script)
     assert watch.wait() == 0
-    assert time.monotonic() - begun < 15
     assert not job_processes.members(watch.job.leader)

@@ -388,7 +388,7 @@ def test_sigterm(start, document, tmp_path):
     assert not (tmp_path / 'workspace' / 'open').exists()
 
 
-def test_nobody_reads_any_more(document):
+def test_nobody_reads_any_more(document, tmp_path):
     process = subprocess.Popen(
         [sys.executable, '-m', 'tests.functional.stub_job'],
         stdin=subprocess.PIPE,
@@ -397,7 +397,7 @@ def test_nobody_reads_any_more(document):
         start_new_session=True,
         cwd=pathlib.Path(__file__).parents[2],
     )
-    wanted = document(sleep=2, child=True)
+    wanted = document(hold=str(tmp_path / 'go-on'), child=True)
     process.stdin.write(json.dumps(wanted).encode() + b'\n')
     process.stdin.flush()
     for line in process.stdout:
@@ -407,7 +407,9 @@ def test_nobody_reads_any_more(document):
         if event['event'] == 'step_started':
             break
     process.stdout.close()
-    assert process.wait(30) == -signal.SIGKILL
+    # What it says now is the first that nobody reads.
+    (tmp_path / 'go-on').touch()
+    assert process.wait(60) == -signal.SIGKILL
     process.stdin.close()
     job_process.wait_until_gone(child)
 
@@ -417,10 +419,13 @@ def test_the_job_is_the_leader_of_its_group(start, document):
     assert os.getpgid(job.process.pid) == job.process.pid
 
 
-def test_events_are_sent_at_once(start, document):
-    job = start(document(sleep=3))
-    job.until(lambda event: event['event'] == 'step_started', seconds=3)
+def test_events_are_sent_at_once(start, document, tmp_path):
+    """And not with those that come after them."""
+    job = start(document(hold=str(tmp_path / 'go-on')))
+    job.until(lambda event: event['event'] == 'step_started')
+    assert kinds(job)[-1] == 'step_started'
     assert job.process.poll() is None
+    (tmp_path / 'go-on').touch()
     assert job.wait() == 0
 
 

@@ -90,7 +90,7 @@ def run(command, directory, said):
     """
     process = start(command, directory, said)
     events = [json.loads(line) for line in process.stdout]
-    code = process.wait(30)
+    code = process.wait(60)
     for pipe in (process.stdin, process.stdout, process.stderr):
         pipe.close()
     return code, events
@@ -159,31 +159,31 @@ def test_an_upload(command, tmp_path):
 
 
 def test_the_parent_death_watch(command, tmp_path):
-    said = document(tmp_path, seconds=60)
+    said = document(tmp_path, seconds=600)
     process = start(command, tmp_path, said)
     process.stdout.readline()
     process.stdin.close()
-    assert process.wait(10) != 0
-    assert not conductors.processes_with(str(tmp_path))
+    assert process.wait(60) != 0
+    conductors.wait_until(lambda: not conductors.processes_with(str(tmp_path)))
 
 
 def test_sigterm(command, tmp_path):
-    said = document(tmp_path, seconds=60)
+    said = document(tmp_path, seconds=600)
     process = start(command, tmp_path, said)
     process.stdout.readline()
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(10) != 0
+    assert process.wait(60) != 0
     process.stdin.close()
 
 
 @pytest.mark.parametrize('delay', [0.02 * number for number in range(15)])
 def test_sigterm_while_its_drivers_are_loaded(delay, tmp_path):
-    process = start(REAL_JOB, tmp_path, document(tmp_path, seconds=60))
+    process = start(REAL_JOB, tmp_path, document(tmp_path, seconds=600))
     process.stdout.readline()
     time.sleep(delay)
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(10) == imagebuild.job.STOPPED
+    assert process.wait(60) == imagebuild.job.STOPPED
     process.stdin.close()
 
 

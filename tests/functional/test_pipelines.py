@@ -38,7 +38,7 @@ def database(tmp_path):
     database.close()
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, 'it did not come to that'

@@ -45,8 +45,10 @@ def cloud():
 
 @pytest.fixture
 def closed_port():
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        return listener.getsockname()[1]
+    # Bound, so that nobody else has it meanwhile.
+    with socket.socket() as silent:
+        silent.bind(('127.0.0.1', 0))
+        yield silent.getsockname()[1]
 
 
 @pytest.fixture

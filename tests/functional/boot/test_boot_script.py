@@ -135,15 +135,19 @@ def test_ports(guest: Guest) -> None:
 
 
 def test_nobody_listens(guest: Guest) -> None:
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        port = server.getsockname()[1]
-    [found] = guest.run(expectations.Expectations(ports=(port,))).values()
+    # Bound, so that nobody else has it meanwhile.
+    with socket.socket() as silent:
+        silent.bind(('127.0.0.1', 0))
+        port = silent.getsockname()[1]
+        [found] = guest.run(expectations.Expectations(ports=(port,))).values()
     assert not found.holds
 
 
 def test_a_command_is_repeated_until_it_succeeds(
-    guest: Guest, tmp_path: pathlib.Path
+    guest: Guest, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The guest's clock knows whole seconds: one may be over at once.
+    monkeypatch.setattr(seed, 'SETTLE', 60)
     late = tmp_path / 'late'
     command = f'test -e {late} || {{ touch {late}; exit 1; }}'
     [found] = guest.run(

@@ -24,6 +24,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -215,7 +216,9 @@ def test_a_server_that_falls_silent(
     place, server, monkeypatch, before, message
 ):
     limits = download.open_url.__wrapped__.__kwdefaults__
-    monkeypatch.setitem(limits, 'timeouts', (1, 0.2))
+    # With what comes before the silence there is more time.
+    monkeypatch.setitem(limits, 'timeouts', (60, 1.5 if before else 0.2))
+    over = threading.Event()
 
     def silent(request):
         if before:
@@ -224,11 +227,12 @@ def test_a_server_that_falls_silent(
             request.end_headers()
             request.wfile.write(IMAGE[:before])
             request.wfile.flush()
-        time.sleep(0.6)
+        over.wait(60)
         request.close_connection = True
 
     server.files['/x.img'] = silent
     code, told = place.pack(f'{server.url}/x.img', *CHECKSUM)
+    over.set()
     assert code == 3
     assert message in told.splitlines()[-1]
     assert place.left() == []
@@ -378,13 +382,15 @@ class Holding:
         if (self._hold / f'hold-{phase}').exists():
             request.wfile.flush()
             self._reached.touch()
-            time.sleep(5)
+            # However late it is interrupted.
+            while (self._hold / f'hold-{phase}').exists():
+                time.sleep(0.05)
         with contextlib.suppress(OSError):
             request.wfile.write(content[half:])
 
 
 def wait_for(path, process):
-    for _ in range(600):
+    for _ in range(1200):
         if path.exists():
             return
         assert process.poll() is None, process.communicate()
@@ -423,7 +429,7 @@ def test_nothing_is_left(place, server, phase, how):
     with start() as process:
         wait_for(path / 'reached', process)
         process.send_signal(how)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=60)
     if how is signal.SIGINT:
         assert process.returncode == 3
         assert told.splitlines()[-1] == (

@@ -91,14 +91,14 @@ def test_readers_do_not_wait_for_a_writer(database):
 
     def hold(session):
         writing.set()
-        assert done.wait(20)
+        assert done.wait(60)
 
     writer = threading.Thread(target=database._write, args=(hold,))
     writer.start()
-    assert writing.wait(20)
-    begin = time.monotonic()
+    assert writing.wait(60)
     assert database.list_builds() == []
-    assert time.monotonic() - begin < 5
+    # It is still writing.
+    assert writer.is_alive()
     done.set()
     writer.join()
 
@@ -112,7 +112,7 @@ def test_a_lock_that_is_never_given(url, monkeypatch):
         begin = time.monotonic()
         with pytest.raises(exception.DatabaseUnavailable, match='locked'):
             database.create_build(values())
-        assert 0.4 < time.monotonic() - begin < 5
+        assert 0.4 < time.monotonic() - begin < 18
         connection.rollback()
     database.create_build(values())
     database.close()
@@ -136,7 +136,7 @@ def test_a_directory_that_is_not_there(tmp_path):
     begin = time.monotonic()
     with pytest.raises(exception.TablesMissing, match='there is no file'):
         database.list_builds()
-    assert time.monotonic() - begin < 5, 'it is not tried again'
+    assert time.monotonic() - begin < 18, 'it is not tried again'
     with pytest.raises(exception.DatabaseUnavailable, match='No such file'):
         migration.upgrade(f'sqlite:///{tmp_path}/no/such.sqlite')
 

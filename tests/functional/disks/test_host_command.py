@@ -97,15 +97,20 @@ def test_cancellation_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
 
 
 def test_interrupt_ends_the_whole_group(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / 'pid'
+
     def interrupt() -> None:
+        # However slow the start is.
+        while not (file.exists() and file.read_text().endswith('\n')):
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(0.5, interrupt)
-    timer.start()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
-        host_command.run(script(tmp_path / 'pid'))
-    timer.join()
-    assert tools.is_gone(grandchild(tmp_path / 'pid'))
+        host_command.run(script(file))
+    thread.join()
+    assert tools.is_gone(grandchild(file))
 
 
 def test_nothing_begins_before_its_id_is_written_down(

@@ -229,7 +229,7 @@ def reads(path: pathlib.Path) -> Iterator[None]:
     ]
     with subprocess.Popen(['qemu-storage-daemon', *options]) as daemon:
         try:
-            for _ in range(500):
+            for _ in range(3000):
                 if socket.exists():
                     break
                 time.sleep(0.02)

@@ -41,7 +41,7 @@ def settings(tmp_path, server):
     return base.Settings(
         base_images.Cache(tmp_path / 'cache'),
         lambda: glance_client.Glance.from_config(server.config),
-        retry_timeout=8,
+        retry_timeout=60,
     )
 
 

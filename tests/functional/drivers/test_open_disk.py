@@ -110,7 +110,7 @@ def test_what_runs_ends_with_the_workspace(
     with open_it(opening, monitor):
         assert running.poll() is None
     workspace.__exit__(None, None, None)
-    assert running.wait(10) == -signal.SIGKILL
+    assert running.wait(60) == -signal.SIGKILL
 
 
 def test_start_is_what_takes_time(opening, remotes, monitor):

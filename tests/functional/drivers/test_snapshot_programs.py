@@ -63,7 +63,7 @@ def made_safe(monkeypatch):
 def run(tmp_path, made_safe):
     """Run a program as cloud-init would; what a listener was told."""
 
-    def run(program, cleanup='true'):
+    def run(program, cleanup='true', cleanup_time=60):
         said = tmp_path / 'console'
         said.write_text('')
         data = user_data.made(
@@ -79,7 +79,7 @@ def run(tmp_path, made_safe):
             'say begun', f'lines={said}.raw; mkfifo {said}.raw; say begun'
         ).replace('> "$line"', f'>> {said}')
         text = text.replace('[ -d /run/cloud-init ]', 'false')
-        text = text.replace('run cleanup 900', 'run cleanup 2')
+        text = text.replace('run cleanup 900', f'run cleanup {cleanup_time}')
         script = tmp_path / 'user-data'
         script.write_text(text.replace('rounds=720', 'rounds=1'))
         subprocess.run(['/bin/sh', script], check=True, timeout=60)
@@ -293,7 +293,7 @@ def test_what_is_not_cleaned_up_is_no_image(run):
     """Its host keys would be those of every machine made of it."""
     step = program([{'script': {'s': {'inline': 'true'}}}])
     with pytest.raises(console.Unclean, match=r'exit code 124\. so far'):
-        run(step, cleanup='echo so far; sleep 60')
+        run(step, cleanup='echo so far; sleep 60', cleanup_time=2)
 
 
 def test_it_says_what_is_in_it(run):

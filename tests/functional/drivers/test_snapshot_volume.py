@@ -328,7 +328,7 @@ def test_every_wait_has_an_end(
     assert cloud.nova.servers == {}
     assert len(cloud.cinder.volumes) == (hold != 'upload')
     # What is left is found, whoever knew of it, and goes when it can.
-    sections['snapshot']['stop_timeout'] = 20
+    sections['snapshot']['stop_timeout'] = 60
     settings = base.Settings.from_config(sections)
     cloud.cinder.hold.clear()
     for build_id, attempt in set(driver.left_behind('this-service', settings)):

@@ -51,7 +51,8 @@ def test_a_broker_that_is_away_holds_nobody(conf):
     api = rpcapi.ConductorAPI(broken, timeout=0.3)
     with pytest.raises(exception.EnvironmentFault):
         api.check_request({}, {}, among=['c1', 'c2'])
-    assert time.monotonic() - begun < 20
+    # The call's own time is 0.3 s, and a cast has none: it never waits.
+    assert time.monotonic() - begun < 50
 
 
 def test_too_many_calls_fail_at_once(transport):
@@ -66,7 +67,7 @@ def test_a_sendersurvives_what_fails():
     sender, done = bus.Sender(), threading.Event()
     sender.send('one', mock.Mock(side_effect=OSError('away')))
     sender.send('two', done.set)
-    assert done.wait(5)
+    assert done.wait(60)
 
 
 class Told:
@@ -93,7 +94,7 @@ def test_a_few_or_all_are_told_of_a_build(transport):
     # The last one is to all, and messages stay in their order.
     api.build('b1', to=['c1', 'c3'])
     api.build('b2')
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(('b2', None) not in each.builds for each in told.values()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -154,14 +155,14 @@ def serve(transport):
 
 def test_the_entry_goes_with_the_request(transport, serve):
     endpoint = serve(Endpoint())
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     api.check_request({'a': 1}, {'name': 'x'}, among=['c'])
     assert endpoint.called == [({'a': 1}, {'name': 'x'})]
 
 
 def test_a_conductor_of_the_release_before(transport, serve):
     endpoint = serve(Older())
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     answer = api.check_request({'a': 1}, {'name': 'x'}, among=['c'])
     assert answer['base'] == {'of': 'c'}
     assert endpoint.called == [({'a': 1}, None)]
@@ -171,14 +172,14 @@ def test_a_conductor_of_the_release_before(transport, serve):
 def test_an_api_server_of_the_release_before(transport, serve):
     """It names no conductor and sends no entry."""
     endpoint = serve(Endpoint())
-    client = oslo_messaging.get_rpc_client(transport, bus.OLDEST, timeout=5)
+    client = oslo_messaging.get_rpc_client(transport, bus.OLDEST, timeout=60)
     client.call({}, 'check_request', request={'a': 1})
     assert endpoint.called == [({'a': 1}, None)]
 
 
 def test_who_was_named_is_called(transport, serve):
     one, two = serve(Endpoint('c1')), serve(Endpoint('c2'))
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     for _ in range(10):
         answer = api.check_request({}, {}, among=['c2'])
         assert answer['base'] == {'of': 'c2'}
@@ -187,14 +188,14 @@ def test_who_was_named_is_called(transport, serve):
 
 def test_calls_are_spread(transport, serve):
     called = [serve(Endpoint('c1')).called, serve(Endpoint('c2')).called]
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     for _ in range(40):
         api.verify_image('r1', among=['c1', 'c2'])
     assert all(called)
 
 
 def test_nobody_to_be_called(transport):
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     with pytest.raises(exception.NoConductor):
         api.verify_image('r1', among=[])
 
@@ -212,7 +213,7 @@ class Failing(Endpoint):
 def test_another_one_may_be_able(transport, serve):
     serve(Failing('c1', 'unavailable'))
     serve(Endpoint('c2'))
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     for _ in range(10):
         assert api.verify_image('r1', among=['c1', 'c2'])
     with pytest.raises(exception.ServiceUnavailable, match='its file'):
@@ -221,7 +222,7 @@ def test_another_one_may_be_able(transport, serve):
 
 def test_what_is_not_there_is_asked_for_once(transport, serve):
     both = [serve(Failing(name, 'not_found')) for name in ('c1', 'c2')]
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     with pytest.raises(exception.NotFound):
         api.verify_image('r1', among=['c1', 'c2'])
     assert sum(len(each.called) for each in both) == 1
@@ -246,7 +247,7 @@ class Refusing(Endpoint):
 def test_what_is_wrong_on_one_host_only(transport, serve):
     serve(Refusing('c1', elsewhere=True))
     serve(Endpoint('c2'))
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     for _ in range(10):
         found = api.check_request({}, {}, among=['c1', 'c2'])
         assert found['problems'] == []
@@ -256,7 +257,7 @@ def test_what_is_wrong_on_one_host_only(transport, serve):
 
 def test_what_is_wrong_everywhere_is_not_asked_twice(transport, serve):
     both = [serve(Refusing(name, elsewhere=False)) for name in ('c1', 'c2')]
-    api = rpcapi.ConductorAPI(transport, timeout=5)
+    api = rpcapi.ConductorAPI(transport, timeout=60)
     assert api.check_request({}, {}, among=['c1', 'c2'])['problems']
     assert sum(len(each.called) for each in both) == 1
 

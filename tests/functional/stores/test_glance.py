@@ -49,7 +49,7 @@ def store(server):
     store = glance_store.GlanceStore(
         glance_client.Glance.from_config(server.config),
         retry_timeout=30,
-        settings=glance_job.Settings(activation_timeout=5),
+        settings=glance_job.Settings(activation_timeout=60),
         limits=import_watch.Limits(total=5, stall=5, grace=0.1),
         service_id='this-service',
         sleep=slept.append,
@@ -417,7 +417,7 @@ def test_active_late(server, store, file):
 
 
 def test_never_active(server, store, file):
-    store._activation_timeout = 0
+    store._settings = glance_job.Settings(activation_timeout=0)
     store._retry_timeout = 0
     server.slow = 10**6
     with pytest.raises(exception.ServiceUnavailable, match='saving'):

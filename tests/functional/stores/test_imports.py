@@ -88,7 +88,7 @@ def open_store(server):
                 allowed=importing.Allowed(
                     methods or importing.METHODS, stores
                 ),
-                activation_timeout=5,
+                activation_timeout=60,
                 **options,
             ),
             limits=limits or import_watch.Limits(5, 5, 0),
@@ -387,7 +387,11 @@ def test_a_store_behind_glance_that_is_slow(server, file, method):
     server.storing = 1
     config = {
         'keystone': {**server.config['keystone'], 'timeout': 0.5},
-        'glance': {**server.config['glance'], 'import_methods': [method]},
+        'glance': {
+            **server.config['glance'],
+            'import_methods': [method],
+            'retry_timeout': 60,
+        },
     }
     registry.load('glance', config).upload(file, IMAGE, STAMP)
     assert [kind for kind, _ in server.requests].count('PUT') == 1
@@ -426,7 +430,7 @@ def test_glance_does_not_answer(server, open_store, file, method, path, after):
     begun = time.monotonic()
     with pytest.raises(exception.ServiceUnavailable, match='imed out'):
         store.upload(file, IMAGE, STAMP)
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     # It answers again.
     for fault in server._faults:
         fault.times = 0

@@ -24,6 +24,13 @@ from imagebuild.common.placement import Needs
 from imagebuild.conductor import base_files
 
 
+@pytest.fixture(autouse=True)
+def time_to_read(monkeypatch):
+    """However slow this host is, a small file is read in time."""
+    monkeypatch.setattr(base_files, '_SECONDS', 60)
+    monkeypatch.setattr(base_files, '_LOOK_SECONDS', 60)
+
+
 @pytest.fixture
 def files(tmp_path):
     return base_files.BaseFiles(tmp_path / 'digests')
@@ -83,7 +90,7 @@ def test_one_that_takes_long_wakes_when_it_was_read(files, path, monkeypatch):
     compute = checksums.compute
 
     def slow(*args, **more):
-        assert go.wait(10)
+        assert go.wait(60)
         return compute(*args, **more)
 
     monkeypatch.setattr(checksums, 'compute', slow)
@@ -92,8 +99,8 @@ def test_one_that_takes_long_wakes_when_it_was_read(files, path, monkeypatch):
     needs = Needs(base_path=path, base=digest(b'base'))
     assert not files.has(needs) and not read.is_set()
     go.set()
-    assert read.wait(5)
-    monkeypatch.setattr(base_files, '_LOOK_SECONDS', 5)
+    assert read.wait(60)
+    monkeypatch.setattr(base_files, '_LOOK_SECONDS', 60)
     read.clear()
     assert files.has(needs)
     # Else who is woken and looks would be woken for ever.
@@ -104,7 +111,7 @@ def test_a_file_that_was_replaced_is_noticed(files, path, tmp_path):
     assert files.identity(path) == digest(b'base')
     (tmp_path / 'base').write_bytes(b'newer')
     files.look_again()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while files.known()[path] != digest(b'newer'):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -20,7 +20,7 @@ import pytest
 from imagebuild.conductor import process
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 def test_a_signal_that_another_thread_gets_is_noticed() -> None:
     conductor = mock.MagicMock()
     conductor.running_builds = []

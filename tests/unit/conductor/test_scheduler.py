@@ -193,7 +193,7 @@ class Told:
         kept.call('j1', turn)
         for each in threading.enumerate():
             if each.name == 'scheduler-turn':
-                each.join(5)
+                each.join(60)
         self.looks = woken.is_set()
 
 

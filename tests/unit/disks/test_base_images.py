@@ -412,12 +412,12 @@ def test_many_threads_one_fetch(cache, server):
 
 def _fetch_slowly(directory, ready):
     server = Server()
-    server.pause = 0.05
-    with get(
-        base_images.Cache(directory),
-        server,
-        on_progress=lambda done, total: ready.set(),
-    ):
+
+    def stop_there(done, total):
+        server.go_on.clear()
+        ready.set()
+
+    with get(base_images.Cache(directory), server, on_progress=stop_there):
         pass
 
 
@@ -428,11 +428,14 @@ def test_killed_one_is_continued_by_who_waits(tmp_path, cache, server):
         target=_fetch_slowly, args=(cache.directory, ready)
     )
     child.start()
-    assert ready.wait(30)
-    killer = threading.Timer(0.3, lambda: os.kill(child.pid, signal.SIGKILL))
-    killer.start()
+    assert ready.wait(60)
     notices = []
-    with get(cache, server, on_notice=notices.append) as path:
+
+    def kill(notice):
+        notices.append(notice)
+        os.kill(child.pid, signal.SIGKILL)
+
+    with get(cache, server, on_notice=kill) as path:
         assert path.read_bytes() == CONTENT
     child.join()
     assert 'waiting' in notices[0]
@@ -451,7 +454,7 @@ def test_use_in_another_process_counts(tmp_path):
     ready, done = context.Event(), context.Event()
     child = context.Process(target=_hold, args=(cache.directory, ready, done))
     child.start()
-    assert ready.wait(30)
+    assert ready.wait(60)
     other = Server(b'o' * len(CONTENT))
     with get(cache, other):
         assert names(cache) == ['.image', '.image']

@@ -186,10 +186,10 @@ def test_a_document_of_the_release_before(work, store, document):
 
 
 def test_its_time_is_up(work, store):
-    store.seconds = 5
+    store.seconds = 60
     begun = time.monotonic()
     code, events = work(timeout=0.3)
-    assert code == 1 and time.monotonic() - begun < 3
+    assert code == 1 and time.monotonic() - begun < 50
     # It is the cloud that is slow, and not a user's steps.
     assert events[-1]['fault'] == 'service'
     assert events[-1]['reason'] == (

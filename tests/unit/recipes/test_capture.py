@@ -41,7 +41,7 @@ class Gadget:
     """Prints and logs its secret, when as many as are wanted run."""
 
     def __init__(self, several):
-        self.barrier = threading.Barrier(several, timeout=20)
+        self.barrier = threading.Barrier(several, timeout=60)
 
     def get_image_arguments(self, _version):
         return [manifest.Argument('secret', hidden=True)]

@@ -58,7 +58,7 @@ def test_each_ends_once(
         assert pipes.next_piece(0) is None
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_somebody_takes_it_first(
     ends: dict[str, tuple[int, int]], pipes: output.Pipes
 ) -> None:

@@ -22,8 +22,8 @@ from imagebuild.sandbox import protocol
 def pair():
     one, other = socket.socketpair()
     with one, other:
-        one.settimeout(5)
-        other.settimeout(5)
+        one.settimeout(60)
+        other.settimeout(60)
         yield one, other
 
 

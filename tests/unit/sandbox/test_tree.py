@@ -119,7 +119,7 @@ def no_file(request, root):
     return path
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     'name', ['read_file', 'pread', 'write', 'write_append']
 )
@@ -130,7 +130,7 @@ def test_only_files_are_opened(monkeypatch, no_file, handle, name):
     assert os.path.lexists(no_file)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_fifo_with_both_ends_open_is_no_file_either(root, handle):
     os.mkfifo(root / 'it')
     end = os.open(root / 'it', os.O_RDWR)

@@ -20,7 +20,7 @@ from tools.cloud.servers import process
 
 def test_each_comes_after_what_it_waits_for() -> None:
     order: list[str] = []
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     def meet() -> None:
         both.wait()
