@@ -212,6 +212,9 @@ class Scheduler:
     def stop(self) -> None:
         """Claim nothing more; returns when that is certain."""
         self._task.stop(_STOP_TIMEOUT)
+        # Builds that end claim their uploads in threads of their own.
+        if self._claiming.acquire(timeout=_STOP_TIMEOUT):
+            self._claiming.release()
 
     def _work(self) -> float:
         try:

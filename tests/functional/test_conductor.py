@@ -552,6 +552,29 @@ def test_a_stop_during_the_upload_leads_to_one_image(tmp_path, database):
     assert [image['id'] for image in images_in(tmp_path)] == [build.image_id]
 
 
+def test_a_stop_between_a_build_and_its_upload(
+    tmp_path, database, monkeypatch
+):
+    """The thread of the build is about to begin it."""
+    with running(tmp_path) as conductor:
+        begin, claimed = conductor.scheduler._begin, threading.Event()
+
+        def late(job):
+            if job.kind == 'upload':
+                claimed.set()
+                wait_until(lambda: conductor.scheduler._task.stopped)
+                time.sleep(1)
+            begin(job)
+
+        monkeypatch.setattr(conductor.scheduler, '_begin', late)
+        build_id = add_build(database, tags=[f'hold:{tmp_path}/never'])
+        assert claimed.wait(60)
+        conductor.stop()
+        [upload] = database.list_uploads(build_id=build_id)
+        assert (upload.status, upload.conductor) == ('queued', None)
+        assert _in_workspace(upload.id) == []
+
+
 def test_an_image_of_an_earlier_try_is_taken(tmp_path, database):
     # Killed between the upload and the end of the row.
     with running(tmp_path) as conductor:
