@@ -18,19 +18,16 @@ import sys
 from collections.abc import Callable
 from collections.abc import Sequence
 
-import oslo_reports.generators.conf
-import oslo_reports.opts
 from oslo_config import cfg
 from oslo_log import log
-from oslo_reports import guru_meditation_report
 
 import imagebuild.conf
 from imagebuild import exception
 from imagebuild import extension_options
 from imagebuild.cmd import configuration
+from imagebuild.cmd import guru_meditation
 from imagebuild.cmd import program
 from imagebuild.cmd import service_log
-from imagebuild.common import release
 from imagebuild.conductor import process
 from imagebuild.conductor import service
 from imagebuild.conf import errors
@@ -38,20 +35,6 @@ from imagebuild.conf import errors
 LOG = logging.getLogger(__name__)
 
 PROGRAM = 'imagebuild-conductor'
-PROJECT = 'imagebuild'
-
-
-class _Version:
-    """What a guru meditation report wants to know."""
-
-    def vendor_string(self) -> str:
-        return PROJECT
-
-    def product_string(self) -> str:
-        return PROGRAM
-
-    def version_string_with_package(self) -> str:
-        return release.version()
 
 
 def main(
@@ -94,7 +77,7 @@ def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
     log.set_defaults(
         default_log_levels=[*log.get_default_log_levels(), 'stevedore=WARN']
     )
-    oslo_reports.opts.set_defaults(conf)
+    guru_meditation.register_options(conf)
     configuration.read(
         conf,
         argv,
@@ -103,13 +86,7 @@ def _configure(conf: cfg.ConfigOpts, argv: Sequence[str]) -> None:
         stores=extension_options.of_stores(),
     )
     service_log.set_up(conf)
-    report = guru_meditation_report.TextGuruMeditation
-    # Its own section shows the global object, which we do not use. Secret
-    # options are masked.
-    report.register_section(
-        'Options', oslo_reports.generators.conf.ConfigReportGenerator(conf)
-    )
-    report.setup_autorun(_Version(), service_name=PROGRAM, conf=conf)
+    guru_meditation.set_up(conf, PROGRAM)
 
 
 if __name__ == '__main__':

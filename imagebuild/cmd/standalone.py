@@ -42,6 +42,7 @@ from imagebuild import sealing
 from imagebuild.api import app
 from imagebuild.api import local_token
 from imagebuild.cmd import configuration
+from imagebuild.cmd import guru_meditation
 from imagebuild.cmd import program
 from imagebuild.cmd import service_log
 from imagebuild.conductor import service
@@ -51,6 +52,7 @@ from imagebuild.messaging import bus
 from imagebuild.messaging import notifications
 from imagebuild.messaging import rpcapi
 
+_PROGRAM = 'imagebuild-standalone'
 #: Threads that answer requests; logs that are followed are polled for, so
 #: none is held.
 _THREADS = 8
@@ -106,6 +108,7 @@ def configure(
     conf = cfg.ConfigOpts()
     imagebuild.conf.register(conf, extension_options.pairs())
     log.register_options(conf)
+    guru_meditation.register_options(conf)
     log.set_defaults(
         default_log_levels=[
             *log.get_default_log_levels(),
@@ -116,7 +119,7 @@ def configure(
     configuration.read(
         conf,
         [],
-        'imagebuild-standalone',
+        _PROGRAM,
         pairs=extension_options.pairs(),
         stores=extension_options.of_stores(),
         default_config_files=list(config_files),
@@ -323,6 +326,7 @@ def _work(options: argparse.Namespace) -> int:
     if options.debug:
         conf.set_override('debug', True)
     service_log.set_up(conf)
+    guru_meditation.set_up(conf, _PROGRAM)
     _check_catalogue(conf.operating_systems_file)
     standalone = Standalone(conf)
     standalone.start()

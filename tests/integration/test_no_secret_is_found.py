@@ -248,10 +248,18 @@ class _Service:
             time.sleep(0.3)
         raise AssertionError(found)
 
+    def wait_for_report(self) -> None:
+        """Wait until the log has one: the last group of its options."""
+        end = time.monotonic() + 120
+        while '\nvalidation: ' not in self.log.read_text():
+            assert self.process and self.process.poll() is None
+            assert time.monotonic() < end, 'there is no report'
+            time.sleep(0.1)
+
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(180)
 
 
 @pytest.fixture
@@ -320,7 +328,7 @@ def test_no_secret_is_found(
         assert service.process is not None
         # A report of all threads and options, as operators ask for it.
         service.process.send_signal(signal.SIGUSR2)
-        time.sleep(1)
+        service.wait_for_report()
     search.everything()
     _look_at_the_images(search, directory)
     search.look(
