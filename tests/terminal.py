@@ -36,7 +36,7 @@ class Terminal:
         os.close(slave)
         self.shown = ''
 
-    def read(self, until='', timeout=60):
+    def read(self, until='', timeout=300):
         """Read until the last of what is shown is that; or until the end."""
         end = time.monotonic() + timeout
         while not until or not self.shown.endswith(until):
@@ -63,4 +63,4 @@ class Terminal:
         """Wait for the end; returns the exit code."""
         self.read()
         os.close(self._master)
-        return self._process.wait(60)
+        return self._process.wait(180)

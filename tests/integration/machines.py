@@ -74,6 +74,10 @@ echo ready
 # ids would be used up.
 exec bash -c 'while :; do sleep 3600 & wait; done'
 """
+#: Waits until something listens on the port $1.
+_ANSWERS = (
+    'until (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do sleep 0.1; done'
+)
 
 
 class Machine:
@@ -103,17 +107,23 @@ class Machine:
         assert self._process.stdout.readline() == b'ready\n'
         children = f'/proc/{self._process.pid}/task/{self._process.pid}'
         self.pid = int(pathlib.Path(children, 'children').read_text())
+        ready, told = os.pipe()
         self._network = subprocess.Popen(
             [
                 'slirp4netns',
                 '--configure',
                 '--mtu=65520',
                 '--disable-host-loopback',
+                f'--ready-fd={told}',
             ]
             + [str(self.pid), 'tap0'],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            pass_fds=[told],
         )
+        os.close(told)
+        assert os.read(ready, 1) == b'1', 'slirp4netns has ended'
+        os.close(ready)
         self._listeners: list[socket.socket] = []
         self.port = self.listen('127.0.0.1')
         public = self.run('cat', '/etc/ssh/ssh_host_ed25519_key.pub')
@@ -177,6 +187,8 @@ class Machine:
             *('/usr/sbin/sshd', '-p', str(port), '-h', key),
             *('-o', 'ListenAddress=127.0.0.1', '-o', 'PidFile=none'),
         )
+        # It has gone to the background before it listens.
+        self.run('bash', '-c', _ANSWERS, 'bash', str(port))
         return ' '.join(self.run('cat', f'{key}.pub').split()[:2])
 
     def _serve(self, listener: socket.socket) -> None:
@@ -195,17 +207,23 @@ class Machine:
                         struct.pack('ii', 1, 0),
                     )
                     continue
-                log = (self.directory / 'sshd.log').open('ab')
-                self._connections.append(
-                    subprocess.Popen(
-                        self._enter('/usr/sbin/sshd', '-i', '-e'),
-                        stdin=connection,
-                        stdout=connection,
-                        stderr=log,
-                        env={'PATH': '/usr/sbin:/usr/bin:/bin'},
-                    )
+                self._start_sshd(connection)
+
+    def _start_sshd(self, connection: socket.socket) -> None:
+        with (self.directory / 'sshd.log').open('ab') as log:
+            try:
+                started = subprocess.Popen(
+                    self._enter('/usr/sbin/sshd', '-i', '-e'),
+                    stdin=connection,
+                    stdout=connection,
+                    stderr=log,
+                    env={'PATH': '/usr/sbin:/usr/bin:/bin'},
                 )
-                log.close()
+            # This connection is reset; the next one is served.
+            except OSError as error:
+                log.write(f'not started: {error}\n'.encode())
+            else:
+                self._connections.append(started)
 
     def shown(self) -> str:
         """What its sshds have said last, and how they have ended."""
@@ -246,7 +264,12 @@ class Machine:
             ssh_settings.Login(password=password),
             ssh_settings.HostKeys([self.known_hosts]),
             settings=ssh_settings.SshSettings(
-                **{'command_timeout': 60.0, **settings}
+                # As long as a busy host may take.
+                **{
+                    'connect_timeout': 120.0,
+                    'command_timeout': 300.0,
+                    **settings,
+                }
             ),
         )
 

@@ -17,6 +17,7 @@ import pathlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 
 import pytest
@@ -65,6 +66,34 @@ class TestSshRemote(remote_contract.RemoteContract):
 SECRET = 'horse battery staple'
 
 
+def lines(machine: machines.Machine) -> list[bytes]:
+    """The command lines of what runs in a machine."""
+    found = []
+    for pid in machine.processes():
+        # It may have ended by now.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(pathlib.Path(f'/proc/{pid}/cmdline').read_bytes())
+    return found
+
+
+def once_it_sleeps(
+    machine: machines.Machine,
+    seconds: int,
+    then: Callable[[], None],
+    *,
+    times: int = 1,
+) -> None:
+    """Do something as soon as so many "sleep SECONDS" run in a machine."""
+    wanted = f'sleep\0{seconds}\0'.encode()
+
+    def watch() -> None:
+        while lines(machine).count(wanted) < times:
+            time.sleep(0.1)
+        then()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def test_nothing_of_a_secret_is_seen_or_left(
     machine: machines.Machine, opened: ssh.SshRemote
 ) -> None:
@@ -74,16 +103,15 @@ def test_nothing_of_a_secret_is_seen_or_left(
         b'#!/bin/sh\n'
         b'test "$SECRET" || exit 1\n'
         b'echo "$SECRET" | sha256sum\n'
-        b'sleep 2\n'
+        b'until [ -e /run/looked ]; do echo more; sleep 0.25; done\n'
+        b'rm /run/looked\n'
     )
     seen: list[str] = []
 
     def look(stream: str, text: str) -> None:
-        for pid in machine.processes():
-            path = pathlib.Path(f'/proc/{pid}/cmdline')
-            # It may have ended by now.
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                seen.append(path.read_bytes().decode('utf-8', 'replace'))
+        seen.extend(each.decode('utf-8', 'replace') for each in lines(machine))
+        if any(each.startswith('sleep\x000.25') for each in seen):
+            machine.run('touch', '/run/looked')
 
     result = opened.run_script(script, name='x.sh', env=given, on_output=look)
     assert result.exit_code == 0
@@ -96,7 +124,7 @@ def test_nothing_of_a_secret_is_seen_or_left(
     assert result.stdout == SECRET
     opened.write_file('/etc/secret', SECRET.encode(), mode=0o600)
     opened.remove_file('/etc/secret')
-    assert any('sleep' in each for each in seen)
+    assert any(each.startswith('sleep\x000.25') for each in seen)
     assert not [each for each in seen if SECRET in each]
     upper = machine.directory / 'upper'
     left = [
@@ -141,7 +169,7 @@ def test_what_does_not_let_one_in(
         ssh.SshRemote(target) as remote,
     ):
         remote.run(['true'])
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert '\n' not in str(caught.value)
 
 
@@ -196,24 +224,24 @@ def test_it_is_gone_in_the_middle_of_a_step(
             target = machine.target(keepalive=1.0)
             with ssh.SshRemote(target) as remote:
                 remote.prepare()
-                threading.Timer(1, getattr(machine, end)).start()
+                once_it_sleeps(machine, 500, getattr(machine, end))
                 start = time.monotonic()
                 with pytest.raises(
                     ssh_connection.HostUnreachable,
                     match='was lost during sleep',
                 ):
-                    remote.run(['sleep', '50'])
-                assert time.monotonic() - start < 20
+                    remote.run(['sleep', '500'])
+                assert time.monotonic() - start < 100
 
 
 def test_the_command_ends_with_the_connection(
     machine: machines.Machine,
 ) -> None:
     remote = ssh.SshRemote(machine.target('free'))
-    threading.Timer(1.5, remote.close).start()
+    once_it_sleeps(machine, 17310, remote.close, times=2)
     with pytest.raises(ssh_connection.HostUnreachable):
         remote.run(['sh', '-c', 'setsid sleep 17310 & sleep 17310'])
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     with ssh.SshRemote(machine.target('root')) as other:
         while other.run(remote_contract.COUNT_SLEEPERS).stdout != '0\n':
             assert time.monotonic() < end
@@ -268,7 +296,8 @@ def test_a_root_that_is_read_only(machine: machines.Machine) -> None:
     ],
 )
 def test_what_is_no_sshd(sent: bytes | None, said: str) -> None:
-    listener = socket.create_server(('127.0.0.1', 0))
+    listener = socket.socket()
+    listener.bind(('127.0.0.1', 0))
     port = listener.getsockname()[1]
     accepted: list[socket.socket] = []
 
@@ -280,18 +309,21 @@ def test_what_is_no_sshd(sent: bytes | None, said: str) -> None:
         except OSError:
             return
 
-    if sent is None:
-        listener.close()
-    else:
+    # Nobody else gets a port that is bound, and it refuses as long as nobody
+    # listens.
+    if sent is not None:
+        listener.listen()
         threading.Thread(target=serve, daemon=True).start()
     target = ssh_settings.Target(
         ssh_settings.Address('127.0.0.1', port, 'root'),
-        settings=ssh_settings.SshSettings(connect_timeout=2),
+        settings=ssh_settings.SshSettings(
+            connect_timeout=2 if '2 seconds' in said else 60
+        ),
     )
     start = time.monotonic()
     with pytest.raises(ssh_connection.HostUnreachable, match=said) as caught:
         ssh.SshRemote(target)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 50
     assert str(caught.value).isprintable()
     listener.close()
     for each in accepted:

@@ -221,7 +221,8 @@ def test_jump_hosts_that_do_not_get_there(
             ssh.SshRemote(target)
         assert str(caught.value).startswith(said)
         assert '\n' not in str(caught.value)
-        assert time.monotonic() - start < 10
+        # Not only when nothing more is waited for.
+        assert time.monotonic() - start < 60
 
 
 def test_a_connection_that_is_dropped(
