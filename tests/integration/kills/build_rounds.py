@@ -70,7 +70,7 @@ class BuildRounds:
     #: Those that are offered.
     drivers = 'guestfs'
     #: Seconds until a build must have ended.
-    longest = 120
+    longest = 400
 
     def __init__(self, directory: pathlib.Path) -> None:
         directory.mkdir()
@@ -120,7 +120,7 @@ class BuildRounds:
             )
         self._log = log
         conductors.wait_until(
-            lambda: b'is up' in log.read_bytes(), what=log.read_text()
+            lambda: b'is up' in log.read_bytes(), 180, what=str(log)
         )
 
     def _temporary(self) -> pathlib.Path:
@@ -162,7 +162,7 @@ class BuildRounds:
             self._database,
             driver='guestfs',
             tags=[],
-            timeout=90,
+            timeout=self.longest,
             request={
                 'name': 'an image',
                 'os': 'debian-12',
@@ -241,7 +241,7 @@ class BuildRounds:
 
     def _left(self, heard: listener.Listener) -> list[str]:
         assert self._conductor is not None
-        end = time.monotonic() + 5
+        end = time.monotonic() + 90
         while conductors.workspaces_in(self._directory):
             if time.monotonic() > end:
                 break

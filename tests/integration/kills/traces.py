@@ -30,8 +30,8 @@ PROC = pathlib.Path('/proc')
 LOCKS = pathlib.Path('/run/imagebuild/sandbox-ids')
 TRIALS = pathlib.Path('/run/imagebuild/trials')
 CGROUPS = pathlib.Path('/sys/fs/cgroup')
-_TIME_LIMIT = 10.0
-_SYNC = 60
+_TIME_LIMIT = 90.0
+_SYNC = 300
 
 
 def start_time(pid: int) -> int | None:

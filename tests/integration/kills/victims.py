@@ -91,7 +91,7 @@ def _kind(line: Sequence[str], parent: str) -> str:
 
 
 def kill(
-    victim: str, job: int, conductor: int = 0, *, seconds: float = 3.0
+    victim: str, job: int, conductor: int = 0, *, seconds: float = 60.0
 ) -> dict[int, int]:
     """Kill what is meant as soon as it is there.
 
