@@ -225,7 +225,7 @@ class DiskContract(remote_contract.RemoteContract):
         start = time.monotonic()
         assert remote.run(['sh', '-c', DAEMONS]).stdout == 'done\n'
         assert remote.run(remote_contract.COUNT_SLEEPERS).stdout == '0\n'
-        assert time.monotonic() - start < 60
+        assert time.monotonic() - start < 200
 
     # -- files --------------------------------------------------------------
 
@@ -254,7 +254,8 @@ class DiskContract(remote_contract.RemoteContract):
         with pytest.raises(exception.RemoteFileNotFound):
             remote.read_file('/srv/special')
         remote.remove_file('/srv/special')
-        assert time.monotonic() - start < 30
+        # It would be waited for until the time of a command is up.
+        assert time.monotonic() - start < 200
 
     def test_what_cannot_be_removed(self, remote):
         remote.write_file('/srv/in-the-way/file', b'x')

@@ -25,7 +25,7 @@ start() {
     chown mysql /run/mysqld
     runuser -u mysql -- /usr/sbin/mariadbd > /tmp/log 2>&1 &
     server=$!
-    for attempt in $(seq 100); do
+    for attempt in $(seq 1000); do
         if mariadb-admin ping > /dev/null 2>&1; then return; fi
         sleep 0.2
     done
@@ -50,6 +50,7 @@ wait "$server"
 """
 POSTGRESQL = r"""
 set -eu
+export PGCTLTIMEOUT=250
 say() {
     PGPASSWORD=$root_password psql -h 127.0.0.1 -p 5433 -U postgres -tA \
         -v ON_ERROR_STOP=1 "$@"
@@ -70,7 +71,7 @@ set -eu
 start() {
     runuser -u redis -- redis-server /etc/redis/redis.conf &
     server=$!
-    for attempt in $(seq 100); do
+    for attempt in $(seq 2000); do
         if redis-cli -p 6380 ping > /dev/null 2>&1; then return; fi
         sleep 0.1
     done

@@ -33,7 +33,7 @@ def opened(
     directory: pathlib.Path,
     settings: sandbox.SandboxSettings = SETTINGS,
     *,
-    command_timeout: float = 60.0,
+    command_timeout: float = 300.0,
 ) -> Iterator[remotes.SandboxRemote]:
     """Open an overlay over an image.
 

@@ -40,6 +40,9 @@ from imagebuild.sandbox import cgroups
 _FILL = bytes.fromhex('31c08ed8be007db443b000b280cd1372086683 06087d7febeb')
 # What it writes: 127 sectors from 1000:0000, to sector 1 on.
 _PACKET = bytes.fromhex('10007f00000000100100000000000000')
+#: Seconds for what is never done; more where a busy host let the machine not
+#: come to what it was to do.
+TIMES = (4, 90)
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def sector(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
 def run(
     image: pathlib.Path,
     wanted: expectations.Expectations,
-    timeout: float = 60,
+    timeout: float = 300,
     screenshot: BinaryIO | None = None,
 ) -> boot_test.Outcome:
     spec = boot_test.BootSpec(
@@ -91,20 +94,26 @@ def test_it_says_what_is_expected(
 def test_its_words_are_its_own(sector: Callable[..., pathlib.Path]) -> None:
     # SeaBIOS writes the end of what it said when its clock ticks.
     text = '0123456789' * 39
-    lines: list[str] = []
     image = sector(f'{text}\r\n', 'repeat')
-    with workspaces.Workspace(image) as workspace:
-        boot_test.run(
-            image_file.inspect(image),
-            boot_test.BootSpec(
-                machine.MachineSettings(memory=64, cpus=1, accelerator='tcg'),
-                expectations.Expectations(console=('never',)),
-                4,
-            ),
-            workspace,
-            on_line=lines.append,
-        )
-    first, *others = [line for line in lines if '123' in line]
+    for seconds in TIMES:
+        lines: list[str] = []
+        with workspaces.Workspace(image) as workspace:
+            boot_test.run(
+                image_file.inspect(image),
+                boot_test.BootSpec(
+                    machine.MachineSettings(
+                        memory=64, cpus=1, accelerator='tcg'
+                    ),
+                    expectations.Expectations(console=('never',)),
+                    seconds,
+                ),
+                workspace,
+                on_line=lines.append,
+            )
+        said = [line for line in lines if '123' in line]
+        if len(said) > 4:
+            break
+    first, *others = said
     # What SeaBIOS had begun stands before it.
     assert first.endswith(text)
     assert len(others) > 3
@@ -112,10 +121,12 @@ def test_its_words_are_its_own(sector: Callable[..., pathlib.Path]) -> None:
 
 
 def test_the_time_is_up(sector: Callable[..., pathlib.Path]) -> None:
-    outcome = run(
-        sector('nothing'), expectations.Expectations(ports=(22,)), timeout=4
-    )
-    assert outcome.reason == 'the time of 4 seconds is up'
+    image, wanted = sector('nothing'), expectations.Expectations(ports=(22,))
+    for seconds in TIMES:
+        outcome = run(image, wanted, timeout=seconds)
+        assert outcome.reason == f'the time of {seconds} seconds is up'
+        if 'nothing' in outcome.console:
+            break
     assert 'nothing' in outcome.console
 
 
@@ -132,13 +143,13 @@ def test_qemu_says_why_it_does_not_start(
     more = 1024 * 1024
     options = ['--memory', str(more), '--screenshot', str(tmp_path / 'no/x')]
     with program(sector('x'), *options) as running:
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=300)
     assert running.returncode == 3
     assert err == (
         f'{tmp_path}/no/x cannot be written: there is no such file.\n'
     )
     with program(sector('x'), *options[:2]) as running:
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=300)
     assert running.returncode == 3
     first, _, rest = err.partition('\n')
     assert first.startswith('Booting ')
@@ -169,7 +180,7 @@ def test_it_has_next_to_nothing_of_the_host(
             workspace,
         ) as running,
     ):
-        assert running.read(30) is not None
+        assert running.read(180) is not None
         [qemu] = _users_of(workspace.path / 'machine')
         status = pathlib.Path(f'/proc/{qemu}/status').read_text()
         found = dict(
@@ -209,26 +220,31 @@ def test_it_cannot_fill_the_disk_of_the_host(tmp_path: pathlib.Path) -> None:
     most = 8 * 1024**2
     # It says one of them.
     wanted = expectations.Expectations(console=('refused', 'never'))
-    spec = boot_test.BootSpec(
-        machine.MachineSettings(
-            memory=64, cpus=1, accelerator='tcg', written=most
-        ),
-        wanted,
-        4,
+    for seconds in TIMES:
+        spec = boot_test.BootSpec(
+            machine.MachineSettings(
+                memory=64, cpus=1, accelerator='tcg', written=most
+            ),
+            wanted,
+            seconds,
+        )
+        with workspaces.Workspace(image) as workspace:
+            overlay = workspace.path / 'machine/disk.qcow2'
+            outcome = boot_test.run(
+                image_file.inspect(image),
+                spec,
+                workspace,
+            )
+            size = overlay.stat().st_size
+        assert size <= most
+        if outcome.findings[0].holds:
+            break
+    assert outcome.findings[0].holds, outcome
+    assert outcome.reason == (
+        f'the time of {seconds} seconds is up; it has written 8.0 MiB, which '
+        'is all that it may'
     )
-    with workspaces.Workspace(image) as workspace:
-        overlay = workspace.path / 'machine/disk.qcow2'
-        outcome = boot_test.run(
-            image_file.inspect(image),
-            spec,
-            workspace,
-        )
-        assert outcome.findings[0].holds, outcome
-        assert outcome.reason == (
-            'the time of 4 seconds is up; it has written 8.0 MiB, which is '
-            'all that it may'
-        )
-        assert most - 1024**2 <= overlay.stat().st_size <= most
+    assert most - 1024**2 <= size
 
 
 def program(image: pathlib.Path, *options: str) -> 'subprocess.Popen[str]':
@@ -248,7 +264,7 @@ def test_the_program(
     image = sector('\nKernel panic - not syncing: no root\n')
     console = tmp_path / 'console'
     with program(image, '--console', str(console), '--json') as running:
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=300)
     assert running.returncode == 1
     document = json.loads(out)
     assert document['result'] == 'does-not-boot'
@@ -271,7 +287,7 @@ def test_it_is_stopped(
                 break
         [directory] = [each for each in tmp_path.iterdir() if each.is_dir()]
         running.send_signal(number)
-        running.wait(30)
+        running.wait(180)
     _wait_until(lambda: not _users_of(directory))
     if number == signal.SIGINT:
         assert running.returncode == exception.Interrupted.exit_code
@@ -282,7 +298,7 @@ def test_it_is_stopped(
 
 
 def _wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 180
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.1)

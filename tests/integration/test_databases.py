@@ -115,11 +115,12 @@ class TestServers:
             begin = time.monotonic()
             with pytest.raises(exception.DatabaseUnavailable) as caught:
                 each.ping()
-            assert time.monotonic() - begin < 1
+            # "database" would try for a minute.
+            assert time.monotonic() - begin < 45
         begin = time.monotonic()
         with pytest.raises(exception.DatabaseUnavailable):
             quick.list_builds()
-        assert 1 <= time.monotonic() - begin < 4
+        assert 1 <= time.monotonic() - begin < 45
         with pytest.raises(exception.DatabaseUnavailable):
             migration.version(url)
         assert server.state.secret(server.name) not in str(caught.value)
@@ -153,15 +154,25 @@ class TestServers:
         threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
         for thread in threads:
             thread.start()
-        for _ in range(2):
+
+        def go_on():
+            before, end = len(done), time.monotonic() + 120
             time.sleep(1)
-            server.kill()
-            server.start()
-        time.sleep(1)
-        over.set()
+            while len(done) <= before + 6:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+
+        try:
+            for _ in range(2):
+                go_on()
+                server.kill()
+                server.start()
+            go_on()
+        finally:
+            over.set()
         for thread in threads:
-            thread.join(60)
-        assert len(done) > 6
+            thread.join(300)
+        assert not any(thread.is_alive() for thread in threads)
         assert crowded.count_builds() == {('active', None): len(done)}
 
     def test_a_transaction_that_is_cut_off(self, server, url, crowded):
@@ -191,11 +202,14 @@ class TestServers:
 
     def test_wrong_password(self, server, url):
         wrong = sa.make_url(url).set(password='wr0ng')
-        refused = db.Database(wrong.render_as_string(hide_password=False))
+        refused = db.Database(
+            wrong.render_as_string(hide_password=False),
+            retries=transaction.Retries(seconds=120),
+        )
         begin = time.monotonic()
         with pytest.raises(exception.DatabaseUnavailable) as caught:
             refused.list_builds()
-        assert time.monotonic() - begin < 5, 'it is not tried again'
+        assert time.monotonic() - begin < 90, 'it is not tried again'
         assert 'wr0ng' not in str(caught.value)
 
 

@@ -37,7 +37,7 @@ from imagebuild.disks import qemu_img
 from imagebuild.disks import qemu_locks
 from imagebuild.disks import server
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 MIB = 1024 * 1024
 SIZE = 64 * MIB
@@ -101,7 +101,7 @@ def disk(tmp_path: pathlib.Path) -> Disk:
 
 
 def wait_for_end(*pids: int) -> bool:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         if all(processes.start_time(pid) is None for pid in pids):
             return True
@@ -329,12 +329,13 @@ def test_the_raw_file_goes(disk: Disk) -> None:
         for pid in daemons(disk.directory):
             if program(pid) == 'nbdfuse':
                 os.kill(pid, signal.SIGKILL)
-        wait = time.monotonic() + 5
+        wait = time.monotonic() + 120
         with pytest.raises(
             exception.DiskServerFailed, match='nbdfuse was ended by signal 9'
         ):
             while time.monotonic() < wait:
                 served.check()
+                time.sleep(0.02)
         with pytest.raises(exception.DiskServerFailed):
             served.close()
     assert sorted(os.listdir(disk.directory)) == ['base', 'top']
@@ -359,10 +360,10 @@ OWNER = """
     # A child that holds whatever descriptors it got.
     import os
     if not os.fork():
-        time.sleep(20)
+        time.sleep(600)
         os._exit(0)
     print('ready', flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -383,7 +384,7 @@ def test_its_owner_is_killed(disk: Disk, export: str) -> None:
     owner.wait()
     owner.stdout.close()
     # Its child is not one of ours, and lives on.
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while len(daemons(disk.directory)) > 1 and time.monotonic() < end:
         time.sleep(0.05)
     assert len(daemons(disk.directory)) == 1
@@ -441,9 +442,9 @@ def test_the_host_has_no_room(small: pathlib.Path) -> None:
         through(served, 'write -P 2 0 1M')
         start = time.monotonic()
         done = qemu_io(['-f', 'raw', served.uri], 'write -P 3 8M 40M')
-        # It does not wait for room.
+        # It does not wait for room, which is for ever.
         assert 'No space left' in done.stdout + done.stderr
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 120
         with pytest.raises(exception.DiskFull, match='small'):
             served.check()
         with pytest.raises(exception.DiskFull):

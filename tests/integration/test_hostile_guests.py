@@ -28,7 +28,7 @@ from tests.functional import conductors
 from tests.functional import job_process
 from tests.integration import test_job
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 document = test_job.document
 directory = test_job.directory
@@ -43,9 +43,14 @@ timeout 5 tr '\\0' x </dev/zero
 yes
 """
 
-# Random, so that neither zeros nor compression help.
+# Random, so that neither zeros nor compression help. Slowly, and then it
+# stays: whoever watches it may be late.
 FILL = """#!/bin/sh
-dd if=/dev/urandom of=/fill bs=1M count=2500
+for number in $(seq 30); do
+    dd if=/dev/urandom of=/fill$number bs=1M count=50 conv=fsync
+    sleep 0.5
+done
+sleep 250
 """
 
 
@@ -59,27 +64,36 @@ def peak_memory(pid: int) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
+def watched(job: job_process.Job, limit: int) -> int:
+    """Wait for the end of a job; the bytes that it had at most."""
+    began, peak = time.monotonic(), 0
+    while job.process.poll() is None:
+        assert time.monotonic() - began < limit + 120
+        peak = max(peak, peak_memory(job.process.pid))
+        time.sleep(0.1)
+    return peak
+
+
 @pytest.mark.both_isolations
 def test_endless_output(
     isolation: isolations.Isolation,
     start: Callable[..., job_process.Job],
     document: Callable[..., dict[str, Any]],
 ) -> None:
-    began = time.monotonic()
-    limit = LIMIT[isolation]
-    job = start(
-        document(**test_job.script(FLOOD)) | {'timeout': limit},
-    )
-    peak = 0
-    while job.process.poll() is None:
-        assert time.monotonic() - began < limit + 60
-        peak = max(peak, peak_memory(job.process.pid))
-        time.sleep(0.1)
-    assert job.wait() != 0
-    last = job.events[-1]
-    assert (last['event'], last['fault']) == ('failed', 'user')
+    for limit in (LIMIT[isolation], 4 * LIMIT[isolation]):
+        job = start(
+            document(**test_job.script(FLOOD)) | {'timeout': limit},
+        )
+        peak = watched(job, limit)
+        assert job.wait(60) != 0
+        last = job.events[-1]
+        assert last['event'] == 'failed'
+        lines = [e['line'] for e in job.events if e['event'] == 'output']
+        if lines and len(lines[0]) >= 8192:
+            break
+        # This host was too busy: the time was up before the script began.
+    assert last['fault'] == 'user'
     assert f'limit of {limit} seconds' in last['reason']
-    lines = [e['line'] for e in job.events if e['event'] == 'output']
     assert lines[0].startswith('x' * 8192)
     # On a slow host the time is up before the second flood.
     assert set(lines[1:]) <= {'y'}
@@ -127,15 +141,18 @@ def test_a_guest_that_fills_its_disk(
         while database.get_build(hostile).status in ('queued', 'building'):
             peak = max(peak, disk_space.allocated(tmp_path / 'work'))
             time.sleep(0.2)
-        conductors.wait_for(database, other, 'active', seconds=60)
+        conductors.wait_for(database, other, 'active', seconds=240)
     finally:
         conductor.stop()
     found = database.get_build(hostile)
     assert (found.status, found.fault) == ('error', 'user')
     assert 'and may take 100.0 MiB.' in found.status_reason
     assert found.attempt == 1
-    # Looked at every two seconds, in which a fast host writes a GiB.
-    assert 100 * MIB < peak < 2400 * MIB
+    took = re.search(r'files take ([0-9.]+) ([MG])iB', found.status_reason)
+    assert took
+    assert float(took[1]) * {'M': 1, 'G': 1024}[took[2]] > 100
+    # Looked at every two seconds, or more rarely where that takes long.
+    assert peak < 1800 * MIB
     assert conductors.workspaces_in(tmp_path) == []
     fine = database.get_build(other)
     assert (fine.attempt, fine.requeues) == (1, 0)

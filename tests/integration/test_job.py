@@ -33,7 +33,7 @@ from imagebuild.drivers import base as drivers
 from imagebuild.drivers import isolations
 from tests.functional import job_process
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 SECRET = 'hush-hush-4711'
 MANIFEST: dict[str, Any] = {
@@ -56,7 +56,7 @@ exit 7
 """
 HANG = """#!/bin/sh
 echo sleeping
-sleep 250
+sleep 750
 """
 
 
@@ -90,14 +90,14 @@ def document(
             },
             'driver': 'guestfs',
             'driver_options': {'compress': False},
-            'timeout': 280,
+            'timeout': 800,
             'output': str(directory / 'image.qcow2'),
             'disk_format': 'qcow2',
             'config': {
                 'disks': {'cache_dir': str(tmp_path / 'cache')},
                 'guestfs': {
                     'isolation': isolation,
-                    'launch_timeout': 270,
+                    'launch_timeout': 700,
                     'cpus': None,
                 },
                 'DEFAULT': {'recipe_path': []},
@@ -224,7 +224,7 @@ def test_build(
             arguments={'password': SECRET},
         )
     )
-    assert job.wait(280) == 0, (job.events[-3:], job.stderr)
+    assert job.wait(800) == 0, (job.events[-3:], job.stderr)
     result = job.events[-1]['result']
     assert [
         (step['path'], step['result']) for step in result['report']['steps']
@@ -268,7 +268,7 @@ def test_failing_script(
     directory: pathlib.Path,
 ) -> None:
     job = start(document(**script(FAIL)))
-    assert job.wait(280) == 1
+    assert job.wait(800) == 1
     last = job.events[-1]
     assert last['event'] == 'failed'
     assert last['fault'] == 'user'
@@ -290,13 +290,13 @@ def running(
 ) -> job_process.Job:
     """Start a build and wait until its script runs."""
     job = start(document)
-    job.until(lambda event: event.get('line') == 'sleeping', 280)
+    job.until(lambda event: event.get('line') == 'sleeping', 800)
     assert processes_that_name(directory)
     return job
 
 
 def wait_until_none(directory: pathlib.Path) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 90
     while found := processes_that_name(directory):
         assert time.monotonic() < end, found
         time.sleep(0.1)
@@ -309,7 +309,7 @@ def test_the_conductor_dies(
 ) -> None:
     job = running(start, document(**script(HANG)), directory)
     job.process.stdin.close()
-    assert job.wait() == -signal.SIGKILL
+    assert job.wait(180) == -signal.SIGKILL
     wait_until_none(directory)
     drivers.sweep(directory)
     assert list(directory.iterdir()) == []
@@ -324,8 +324,8 @@ def test_the_build_is_cancelled(
     job = running(start, document(**script(HANG)), directory)
     begin = time.monotonic()
     job.process.terminate()
-    assert job.wait() == jobs.STOPPED
-    assert time.monotonic() - begin < 10
+    assert job.wait(180) == jobs.STOPPED
+    assert time.monotonic() - begin < 60
     wait_until_none(directory)
     assert list(directory.iterdir()) == []
     assert 'failed' not in [event['event'] for event in job.events]
@@ -357,7 +357,7 @@ def test_edit_of_the_last_step(
             'min_seconds': 0,
         }
         job = start(request)
-        assert job.wait(280) == 0, job.stderr
+        assert job.wait(800) == 0, job.stderr
         return [
             event['result']
             for event in job.events

@@ -37,7 +37,7 @@ from imagebuild.remotes import guest_mounts
 from imagebuild.remotes import guestfs
 from tests.integration import native_disk
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 MIB = 1024 * 1024
 #: Layout to the names of its file systems in the appliance.
@@ -274,7 +274,7 @@ def build(lab: Lab) -> None:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made = Lab(tmp_path_factory.mktemp('lab'))
     with made.served, made.appliance:
-        made.appliance.call(build, made, timeout=400)
+        made.appliance.call(build, made, timeout=1000)
         yield made
 
 
