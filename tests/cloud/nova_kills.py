@@ -227,7 +227,7 @@ class Rounds:
 
     def _until(self, made: result.Round, look: Any, when: str) -> None:
         """Wait until there is nothing, twice in a row."""
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         quiet = 0
         while quiet < 2:
             found = look()

@@ -121,7 +121,7 @@ def openstack(
 
 def eventually(
     look: Callable[[], Any],
-    seconds: float = 60,
+    seconds: float = 300,
     instead: Callable[[], Any] = lambda: None,
 ) -> Any:
     """Look until there is something to see, ever more rarely.
@@ -148,7 +148,7 @@ def wait(
     ours: clients.Client,
     build_id: str,
     until: Callable[[Any], bool] = ended,
-    seconds: float = 300,
+    seconds: float = 600,
 ) -> Any:
     """Wait until a build is like this."""
 
@@ -191,7 +191,7 @@ def left_over(cloud: clouds.Cloud) -> list[str]:
     return found
 
 
-def assert_nothing_left(cloud: clouds.Cloud, seconds: float = 60) -> None:
+def assert_nothing_left(cloud: clouds.Cloud, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while left := left_over(cloud):
         assert time.monotonic() < end, left

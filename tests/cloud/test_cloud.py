@@ -67,7 +67,7 @@ def test_a_second_up_touches_nothing(glance_cloud: clouds.Cloud) -> None:
     assert all(pid for pid, _ in before.values())
     begin = time.monotonic()
     clouds.Cloud(glance_cloud.directory).up(host_is_ready=True)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 100
     assert glance_cloud.status() == before
 
 
@@ -126,8 +126,8 @@ def test_down_clears_a_broken_up(
     time.sleep(1)
     begin = time.monotonic()
     up.send_signal(number)
-    text, _ = up.communicate(timeout=60)
-    assert time.monotonic() - begin < 20
+    text, _ = up.communicate(timeout=300)
+    assert time.monotonic() - begin < 120
     if number == signal.SIGINT:
         assert up.returncode == 1
         assert 'interrupted' in text

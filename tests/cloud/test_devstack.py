@@ -116,6 +116,7 @@ def _variables(site: cloud_site.Site) -> dict[str, object]:
     mariadb = site.mariadb
     return {
         'SERVICE_HOST': site.mariadb.host,
+        'SERVICE_TIMEOUT': 300,
         # No Neutron.
         'ENABLED_SERVICES': 'key,g-api,h-eng,rabbit,mysql,tempest',
         'KEYSTONE_SERVICE_URI': site.url('keystone'),
@@ -167,13 +168,18 @@ def test_the_configuration_is_accepted(stack: phases.Devstack) -> None:
 def test_both_conductors_are_up(
     cloud: clouds.Cloud, stack: phases.Devstack
 ) -> None:
-    builders = listed(cloud, 'image', 'builder', 'list', user='admin')
     names = [
         phases.ini(file)['conductor']['name']
         for file in stack.etc.glob('imagebuild-conductor*.conf')
     ]
-    assert sorted(one['Name'] for one in builders) == sorted(names)
     assert len(names) == 2
+
+    def builders() -> list[str]:
+        found = listed(cloud, 'image', 'builder', 'list', user='admin')
+        return sorted(one['Name'] for one in found)
+
+    # stack.sh waits for the API only.
+    people.eventually(lambda: builders() == sorted(names), instead=builders)
 
 
 def test_a_member_builds_an_image(

@@ -57,7 +57,7 @@ from tools.cloud import credentials
 def config(glance_cloud: clouds.Cloud) -> dict[str, dict[str, object]]:
     return {
         'keystone': glance_cloud.site.credentials('imagebuild'),
-        'glance': {'retry_timeout': 60},
+        'glance': {'retry_timeout': 180},
     }
 
 
@@ -150,7 +150,7 @@ class TestGlanceStore(adoption_contract.AdoptionContract):
         )
         (tmp_path / 'imagebuild.conf').write_text(
             '[destination:here]\ncloud = itself\n'
-            f'clouds_file = {tmp_path}/clouds.yaml\nretry_timeout = 60\n'
+            f'clouds_file = {tmp_path}/clouds.yaml\nretry_timeout = 180\n'
         )
         conf = cfg.ConfigOpts()
         imagebuild_conf.register(conf)
@@ -197,7 +197,7 @@ class TestGlanceStore(adoption_contract.AdoptionContract):
 
             def read(self, size=-1):
                 if self.sent > 10 * 1024 * 1024:
-                    stop.wait(60)
+                    stop.wait(300)
                     raise OSError('killed')
                 self.sent += size
                 return b'x' * size
@@ -208,7 +208,7 @@ class TestGlanceStore(adoption_contract.AdoptionContract):
 
         thread = threading.Thread(target=send)
         thread.start()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 200
         while store._glance.get(record.id).status != 'saving':
             assert time.monotonic() < end
             time.sleep(0.2)
@@ -224,14 +224,25 @@ class TestGlanceStore(adoption_contract.AdoptionContract):
         glance_cloud.service('glance').stop()
 
         def start():
-            time.sleep(6)
+            time.sleep(2)
             glance_cloud.service('glance').start()
 
         thread = threading.Thread(target=start)
-        thread.start()
         notices = []
-        stored = store.upload(file, image, stamp, on_notice=notices.append)
-        thread.join()
+
+        def notice(text):
+            notices.append(text)
+            # Not before it was missed.
+            if len(notices) == 1:
+                thread.start()
+
+        try:
+            stored = store.upload(file, image, stamp, on_notice=notice)
+        finally:
+            if notices:
+                thread.join()
+            else:
+                start()
         assert store.exists(stored.image_id)
         assert 'Trying again' in notices[0]
         assert store.discard(stamp) == 1

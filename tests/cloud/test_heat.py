@@ -16,6 +16,7 @@ import pathlib
 import re
 import time
 import uuid
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_a_server_follows_a_pipeline(
     found = _ended(pipelines, name)
     assert found.current_image_id != first['image_id']
     # The tag follows within seconds, and somebody has it all the time.
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while (tagged := _tagged(cloud, tag)) != [found.current_image_id]:
         assert found.current_image_id in tagged or (
             first['image_id'] in tagged
@@ -213,7 +214,7 @@ def test_a_server_from_a_channel(
 
 def _wait_for_tags(cloud: clouds.Cloud, wanted: dict[str, str]) -> None:
     """Wait until each tag is that of this image, and of no other."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while True:
         found = {tag: _tagged(cloud, tag) for tag in wanted}
         if all(found[tag] == [image_id] for tag, image_id in wanted.items()):
@@ -247,14 +248,14 @@ def _tagged(cloud: clouds.Cloud, tag: str) -> list[str]:
 
 
 def _ended(pipelines: Any, name: str) -> Any:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while (found := pipelines.find(name)).is_running:
         assert time.monotonic() < end
         time.sleep(1)
     return found
 
 
-def _gone(cloud: clouds.Cloud, image_id: str, seconds: float = 60) -> bool:
+def _gone(cloud: clouds.Cloud, image_id: str, seconds: float = 300) -> bool:
     end = time.monotonic() + seconds
     while stack_tools.image_of(cloud, image_id) is not None:
         if time.monotonic() > end:
@@ -347,18 +348,30 @@ def test_rollback_when_something_later_fails(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
     """The new image is good, what comes after its server fails."""
-    shared, before = content(), content()
+    shared = content()
     other = stacks.create(stack_tools.template(**shared))
     image_id = stacks.outputs(other)['image_id']
-    name = stacks.create(stack_tools.with_server(**before))
-    outputs = stacks.outputs(name)
     failing = stack_tools.with_server(**shared)
     failing['resources']['after'] = {
         'type': 'OS::Heat::TestResource',
         'depends_on': 'server',
         'properties': {'fail': True},
     }
-    stacks.update(name, failing, 'ROLLBACK_COMPLETE', disable_rollback=False)
+    for chances in (1, 0):
+        before = content()
+        name = stacks.create(stack_tools.with_server(**before))
+        outputs = stacks.outputs(name)
+        try:
+            with stack_tools.noticing_dropped_checks(stacks, name):
+                stacks.update(
+                    *(name, failing, 'ROLLBACK_COMPLETE', 300),
+                    disable_rollback=False,
+                )
+            break
+        except stack_tools.DroppedCheck:
+            if not chances:
+                raise
+            stacks.delete(name)
     # Heat had given up the old image, which the server did not use any more.
     now = stacks.outputs(name)
     assert now['server_id'] == outputs['server_id']
@@ -459,17 +472,16 @@ def test_mistake_is_told_before_anything_is_made(
 def test_delete_while_it_builds(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    inside = content('slow')
+    inside = content('endless')
     name = stacks.create(stack_tools.template(**inside), wait=False)
-    _until(lambda: builds_of(cloud, inside))
-    build = builds_of(cloud, inside)[0]
+    build = _is_built(cloud, inside)
     stacks.delete(name)
     assert not builds_of(cloud, inside)
     assert not people.stamped(cloud, build.id)
     people.assert_nothing_left(cloud)
 
 
-def _until(condition: Any, seconds: float = 60) -> None:
+def _until(condition: Any, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -486,7 +498,32 @@ def _is_built(cloud: clouds.Cloud, properties: dict[str, Any]) -> Any:
     return builds_of(cloud, properties)[0]
 
 
-def _given_up(cloud: clouds.Cloud, build: Any, seconds: float = 60) -> None:
+def _seen_at_work(
+    cloud: clouds.Cloud, os: str, create: Callable[[dict[str, Any]], str]
+) -> tuple[str, dict[str, Any], Any]:
+    """A stack whose build ends by itself, and runs now.
+
+    :param create: makes the stack, given properties; returns its name.
+    :returns: its name, the properties and the build.
+    """
+    for _ in range(3):
+        inside = content(os)
+        name = create(inside)
+        _until(
+            lambda inside=inside: [
+                build
+                for build in builds_of(cloud, inside)
+                if build.status == 'building' or people.ended(build)
+            ]
+        )
+        [build] = builds_of(cloud, inside)
+        if not people.ended(build):
+            return name, inside, build
+        # It was over before this host came to look.
+    raise AssertionError(build)
+
+
+def _given_up(cloud: clouds.Cloud, build: Any, seconds: float = 300) -> None:
     """Wait until a build that would go on for ever is cancelled or gone."""
 
     def over() -> bool:
@@ -560,9 +597,13 @@ def test_newer_templates_cancel_the_runs_of_a_pipeline(
 def test_newer_template_that_wants_the_same_image(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    inside = content('short')
-    name = stacks.create(stack_tools.template(**inside), wait=False)
-    build = _is_built(cloud, inside)
+    name, inside, build = _seen_at_work(
+        cloud,
+        'short',
+        lambda inside: stacks.create(
+            stack_tools.template(**inside), wait=False
+        ),
+    )
     stacks.update(name, stack_tools.template(**inside, tags=['new']))
     assert [b.id for b in builds_of(cloud, inside)] == [build.id]
     image_id = stacks.outputs(name)['image_id']
@@ -608,15 +649,16 @@ def test_token_ends_during_the_build(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
     """Heat goes on with a trust; see "Options of heat.conf" in the docs."""
-    inside = content('short')
     session = people.session(cloud, 'demo')
     mine = stack_tools.Stacks(cloud)
     mine.heat = heatclient.Client('1', session=session)
-    name = mine.create(stack_tools.template(**inside), wait=False)
-    stacks.names.append(name)
-    _until(
-        lambda: [b.status for b in builds_of(cloud, inside)] == ['building']
-    )
+
+    def create(inside: dict[str, Any]) -> str:
+        name = mine.create(stack_tools.template(**inside), wait=False)
+        stacks.names.append(name)
+        return name
+
+    name, _, _ = _seen_at_work(cloud, 'short', create)
     token = session.get_token() or ''
     session.delete(
         f'{cloud.site.url("keystone")}/v3/auth/tokens',
@@ -639,7 +681,7 @@ def test_time_out_of_the_stack(
     timing_out: tuple[str, dict[str, Any]],
 ) -> None:
     name, inside = timing_out
-    stacks.expect(name, 'CREATE_FAILED', seconds=180)
+    stacks.expect(name, 'CREATE_FAILED', seconds=400)
     _until(lambda: all(map(people.ended, builds_of(cloud, inside))))
     assert [each.status for each in builds_of(cloud, inside)] == ['cancelled']
     people.assert_nothing_left(cloud)
@@ -648,18 +690,23 @@ def test_time_out_of_the_stack(
 def test_conductor_killed_during_the_build(
     cloud: clouds.Cloud, stacks: stack_tools.Stacks
 ) -> None:
-    inside = content('slow')
-    name = stacks.create(stack_tools.template(**inside), wait=False)
-    _until(
-        lambda: [b.status for b in builds_of(cloud, inside)] == ['building']
-    )
-    [build] = builds_of(cloud, inside)
-    cloud.service(build.conductor).kill()
-    try:
-        stacks.expect(name, 'CREATE_COMPLETE')
-    finally:
-        cloud.up(host_is_ready=True)
-    [build] = builds_of(cloud, inside)
+    for _ in range(3):
+        name, inside, build = _seen_at_work(
+            cloud,
+            'slow',
+            lambda inside: stacks.create(
+                stack_tools.template(**inside), wait=False
+            ),
+        )
+        cloud.service(build.conductor).kill()
+        try:
+            stacks.expect(name, 'CREATE_COMPLETE')
+        finally:
+            cloud.up(host_is_ready=True)
+        [build] = builds_of(cloud, inside)
+        if build.attempt > 1:
+            break
+        # On a busy host it may have ended before the conductor did.
     assert build.attempt == 2
     assert len(people.stamped(cloud, build.id)) == 1
 

@@ -331,7 +331,7 @@ def test_newer_template_stops_what_changes_a_machine(
     name = stacks.create(first, wait=False, parameters=parameters)
     people.eventually(
         lambda: 'begun' in machine.run('ls', '/var/tmp'),
-        120,
+        300,
         lambda: stacks.reasons(name),
     )
     began = stacks.resource(name, 'check').physical_resource_id

@@ -148,7 +148,7 @@ def _image_build(cloud: clouds.Cloud) -> dict[str, object]:
     flavor, system = _SERVERS[cloud.virt]
     return {
         # Emulated guests take their time.
-        'build_timeout': 1800 if system else 300,
+        'build_timeout': 1800 if system else 900,
         'operating_system': 'fake-1',
         'real_operating_system': system,
         'recipe': 'redis',

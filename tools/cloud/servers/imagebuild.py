@@ -179,9 +179,9 @@ class ImageBuildConductor(_ImageBuild):
             ],
             directory=self.directory,
             ready=self._reported,
-            ready_within=60,
+            ready_within=180,
             # It drains.
-            stop_within=90,
+            stop_within=150,
             files=[*self.config_files, self.own_config],
         )
 

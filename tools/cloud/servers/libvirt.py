@@ -172,5 +172,5 @@ def virsh(
         ['virsh', '--quiet', f'--connect={uri(state)}', *arguments],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
     )

@@ -61,7 +61,7 @@ class Program:
     ready: Callable[[], bool]
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     directory: pathlib.Path | None = None
-    ready_within: float = 60
+    ready_within: float = 180
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: float = 20
     files: Sequence[pathlib.Path] = ()

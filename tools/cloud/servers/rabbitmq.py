@@ -73,7 +73,7 @@ class RabbitMQ(base.Server):
             env=self._environment(),
             directory=self.directory,
             ready=self._answers,
-            ready_within=90,
+            ready_within=300,
             files=[self.directory / 'rabbitmq.conf'],
         )
 

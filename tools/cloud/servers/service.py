@@ -150,7 +150,7 @@ class DaemonService(Service):
             argv=[str(self.site.bin / self.name), *self.arguments()],
             directory=self.directory,
             ready=self.reported,
-            ready_within=120,
+            ready_within=300,
             files=self.config_files,
         )
 
@@ -217,7 +217,7 @@ class WsgiService(Service):
             env=self.environment(),
             directory=self.directory,
             ready=self.serves,
-            ready_within=90,
+            ready_within=300,
             files=self.config_files,
         )
 
