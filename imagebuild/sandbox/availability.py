@@ -173,9 +173,13 @@ def _serve(
     :returns: id of the process that shows it.
     """
     socket = disk.parent / 'nbd'
-    tried.spawn(
+    # Written when the disk can be asked for: the socket is there before.
+    ready = disk.parent / 'ready'
+    server = tried.spawn(
         [
             'qemu-storage-daemon',
+            '--pidfile',
+            str(ready),
             '--blockdev',
             f'driver=file,node-name=disk,filename={_value(disk)}',
             '--nbd-server',
@@ -185,7 +189,11 @@ def _serve(
         ]
     )
     end = time.monotonic() + _SHOWN
-    while not socket.exists() and time.monotonic() < end:
+    while not ready.exists():
+        if not os.path.exists(f'/proc/{server}') or time.monotonic() > end:
+            raise exception.SandboxFailed(
+                reason='qemu-storage-daemon does not show a disk'
+            )
         time.sleep(0.005)
     return tried.spawn(
         ['nbdfuse', str(shown), f'nbd+unix:///disk?socket={socket}']
