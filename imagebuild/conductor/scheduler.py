@@ -211,9 +211,11 @@ class Scheduler:
 
     def stop(self) -> None:
         """Claim nothing more; returns when that is certain."""
+        deadline = time.monotonic() + _STOP_TIMEOUT
         self._task.stop(_STOP_TIMEOUT)
         # Builds that end claim their uploads in threads of their own.
-        if self._claiming.acquire(timeout=_STOP_TIMEOUT):
+        left = max(0.0, deadline - time.monotonic())
+        if self._claiming.acquire(timeout=left):
             self._claiming.release()
 
     def _work(self) -> float:
